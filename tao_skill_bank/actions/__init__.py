@@ -1,0 +1,1 @@
+"""The TAO command lines, on this machine's CPU."""

@@ -1,0 +1,91 @@
+"""What the TAO command lines share: where errors go, exit statuses, `--help`, `--traceback`.
+
+A category command (`gap_analysis`, `visual_changenet`, …) hands its actions to `run_category`. Nothing heavy is
+imported before an action is known, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tao_skill_bank.errors import EXIT_USAGE, BankError, InputErrors, did_you_mean
+
+TRACEBACK_VARIABLE = "TAO_SKILLS_TRACEBACK"
+
+
+@dataclass(frozen=True)
+class Action:
+    """One action of a category.
+
+    Attributes:
+        summary: One line for `--help`.
+        usage: The arguments, as shown by `<category> <action> --help`.
+        run: Takes the arguments behind the action's name; returns the exit status.
+    """
+
+    summary: str
+    usage: str
+    run: Callable[[list[str]], int]
+
+
+def run_category(category: str, actions: Mapping[str, Action], argv: Sequence[str] | None = None) -> int:
+    """Run `<category> <action> …` and return its exit status.
+
+    0 done, 2 usage or bad input, 3 recall target out of reach; errors are one line on stderr (a traceback with
+    `--traceback` or TAO_SKILLS_TRACEBACK=1).
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    traceback = "--traceback" in args or os.environ.get(TRACEBACK_VARIABLE, "") not in ("", "0")
+    args = [a for a in args if a != "--traceback"]
+    try:
+        if not args or args[0] in ("-h", "--help"):
+            print(_category_help(category, actions))
+            return 0 if args else EXIT_USAGE
+        name, rest = args[0], args[1:]
+        if name not in actions:
+            raise BankError(f"unknown action {name!r}", where=category, fix=did_you_mean(name, actions))
+        if any(a in ("-h", "--help") for a in rest):
+            print(f"usage: {category} {name} {actions[name].usage}\n\n{actions[name].summary}")
+            return 0
+        return actions[name].run(rest)
+    except BankError as error:
+        if traceback:
+            raise
+        return report(category, error)
+    except BrokenPipeError:
+        # The reader of our output went away: not an error of ours, and stdout must not be flushed again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if traceback:
+            raise
+        return report(category, system_error(error))
+
+
+def report(program: str, error: BankError) -> int:
+    """Print an error as one line on stderr (plus a line for every fault of a many-fault input)."""
+    print(f"{program}: {error.line()}", file=sys.stderr)
+    if isinstance(error, InputErrors):
+        for fault in error.faults:
+            print(f"  {fault}", file=sys.stderr)
+    return error.exit_code
+
+
+def system_error(error: OSError) -> BankError:
+    """An operating system error (no such file, disk full, permission) as a user's error."""
+    return BankError(
+        error.strerror or str(error),
+        where=error.filename if isinstance(error.filename, str) else None,
+        fix="check that the path exists, is readable or writable, and that the disk has room",
+    )
+
+
+def _category_help(category: str, actions: Mapping[str, Action]) -> str:
+    width = max(len(name) for name in actions)
+    lines = [f"  {name.ljust(width)}  {action.summary}" for name, action in actions.items()]
+    head = f"usage: {category} ACTION [-e SPEC.yaml] [key=value …] [--cfg=job] [--traceback]\n\nactions:\n"
+    tail = f"\n\n`{category} ACTION --help` shows an action's keys."
+    return head + "\n".join(lines) + tail

@@ -1,0 +1,1 @@
+"""Gap analysis: where a model is wrong or nearly wrong."""

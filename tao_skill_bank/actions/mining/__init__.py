@@ -1,0 +1,1 @@
+"""Embedding and nearest-neighbour mining of images."""

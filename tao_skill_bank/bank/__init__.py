@@ -1,0 +1,1 @@
+"""The bank itself: images, skills, transcripts."""

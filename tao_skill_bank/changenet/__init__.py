@@ -1,0 +1,1 @@
+"""What Visual ChangeNet data and specs look like: CSVs, images, the TAO spec, the KPI."""

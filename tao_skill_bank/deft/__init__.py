@@ -1,0 +1,1 @@
+"""The DEFT loop: state, log, pre-flight, gates, stages, engine."""

@@ -1,0 +1,1 @@
+"""Where command lines run: one vocabulary of jobs for every platform."""
