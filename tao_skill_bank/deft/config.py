@@ -1,0 +1,159 @@
+"""What a run is asked to do: every parameter, its default, and how `--set key=value` reaches it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tao_skill_bank.errors import InputError, did_you_mean
+
+DEFAULT_INLINE_LABELS = ["PASS", "EXCESS_SOLDER", "MISSING", "BRIDGE"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class AnomalygenConfig(_Strict):
+    """Where synthetic defects come from.
+
+    `inline` runs the generator's container; `pregen_ingest` takes pairs the customer made beforehand;
+    `local_standin` cuts defects from the run's own NG samples (a stand-in for the generator, labelled as such);
+    `none` adds no synthetic rows; `auto` takes pre-generated pairs when the workspace has them, else the stand-in.
+    """
+
+    mode: Literal["auto", "inline", "pregen_ingest", "local_standin", "none"] = "auto"
+    project: str | None = None
+    defect_spec: str | None = None
+    checkpoint_dir: str | None = None
+    dataset_dir_source: str | None = None
+    step: int | None = None
+    num_SDG: int = Field(default=20, ge=1)
+    container: str = "images.metropolis_sdg.paidf_anomalygen"
+    labels: list[str] = Field(default_factory=lambda: list(DEFAULT_INLINE_LABELS))
+
+
+class MiningFilterConfig(_Strict):
+    """Nearest-neighbour mining: neighbours a target, the metric, and the least similarity kept (inclusive)."""
+
+    top_k_per_target: int = Field(default=5, ge=1)
+    metric: Literal["cosine"] = "cosine"
+    min_similarity: float = Field(default=0.9, ge=-1.0, le=1.0)
+
+
+class MiningConfig(_Strict):
+    """How pool rows are chosen.
+
+    `nearest` takes look-alikes of the weak samples; `hardest` the rows the current model is weakest on; `blend`
+    both; `random` and `all` are for measuring only. `budget` is the most rows an iteration adds from the pool.
+    """
+
+    strategy: Literal["nearest", "hardest", "blend", "random", "all"] = "hardest"
+    budget: int | None = Field(default=None, ge=1)
+    encoder: str = "auto"
+
+
+class RoutingConfig(_Strict):
+    """Weak labels that no module accepts stop the run unless they are named in `accept_dropped`."""
+
+    accept_dropped: list[str] = Field(default_factory=list)
+
+
+class RcaConfig(_Strict):
+    """Root-cause analysis: weakest samples kept per label."""
+
+    top_k_per_label: int = Field(default=50, ge=1)
+
+
+class VirtualenvConfig(_Strict):
+    """`bin`: the folder with a pip-installed TAO's commands, for `--platform virtualenv`."""
+
+    bin: str | None = None
+
+
+class RunConfig(_Strict):
+    """The resolved configuration of a run. Paths are absolute; the run folder is not in it."""
+
+    workspace: str
+    specs_file: str
+    training_csv: str
+    validation_csv: str
+    kpi_test_csv: str
+    acceptance_csv: str | None = None
+    mining_pool_csv: str | None = None
+    images_dir: str
+    backbone_weight_dir: str | None = None
+    pregen_dir: str | None = None
+    platform: str = "local"
+    train_container: str = "images.tao_toolkit.pyt"
+    data_services_container: str = "images.tao_toolkit.data_services"
+    num_gpus: int = Field(default=1, ge=0)
+    batch_size: int | None = Field(default=None, ge=2)
+    num_epochs: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=1234, ge=0)
+    automl_policy: Literal["off"] = "off"
+    anomalygen: AnomalygenConfig = Field(default_factory=AnomalygenConfig)
+    mining_filter: MiningFilterConfig = Field(default_factory=MiningFilterConfig)
+    mining: MiningConfig = Field(default_factory=MiningConfig)
+    routing: RoutingConfig = Field(default_factory=RoutingConfig)
+    rca: RcaConfig = Field(default_factory=RcaConfig)
+    virtualenv: VirtualenvConfig = Field(default_factory=VirtualenvConfig)
+
+
+def settable_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> list[str]:
+    """Every dotted name `--set` takes."""
+    keys: list[str] = []
+    for name, info in model.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            keys.extend(settable_keys(kind, f"{prefix}{name}."))
+        else:
+            keys.append(f"{prefix}{name}")
+    return keys
+
+
+def apply_settings(values: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """`values` (nested) with `key=value` settings applied, in order; neither is changed.
+
+    Values follow the same grammar as TAO overrides: lists `[a,b]`, numbers, `null`, quoting.
+
+    Raises:
+        InputError: A malformed setting or an unknown key (the nearest known one is named).
+    """
+    from tao_skill_bank.actions.spec import parse_override
+
+    known = settable_keys()
+    out: dict[str, Any] = {k: dict(v) if isinstance(v, dict) else v for k, v in values.items()}
+    for text in settings:
+        if text in ("automl_policy=off", "automl_policy='off'"):
+            out["automl_policy"] = "off"
+            continue
+        key, value = parse_override(text)
+        if key not in known:
+            raise InputError(f"unknown key {key!r}", where=f"--set {text}", fix=did_you_mean(key, known))
+        head, _, tail = key.partition(".")
+        if tail:
+            group = out.setdefault(head, {})
+            group[tail] = value
+        else:
+            out[head] = value
+    return out
+
+
+def run_config(values: dict[str, Any], where: str) -> RunConfig:
+    """Check nested values into a `RunConfig`.
+
+    Raises:
+        InputError: A value is out of range or of the wrong type; the key is named.
+    """
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        given = first.get("input")
+        raise InputError(
+            f"{key}: {first['msg']} (got {given!r})", where=where, fix=f"set it with --set {key}=VALUE"
+        ) from None

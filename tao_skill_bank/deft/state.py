@@ -1,0 +1,249 @@
+"""`deft_state.json`: the snapshot that, with `loop_log.jsonl`, is all that a run is.
+
+The models here are the file's format; the JSON Schema that ships (`schemas/deft_state.schema.json`) is generated
+from them, and every read is checked against them. Replacing the file atomically is the commit point of a stage.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tao_skill_bank import fsio
+from tao_skill_bank.deft.config import RunConfig
+from tao_skill_bank.errors import InputError
+
+STATE_FILE = "deft_state.json"
+STATE_VERSION = 3
+BASELINE = "baseline"
+
+StageName = Literal[
+    "evaluate",
+    "rca",
+    "routing",
+    "anomalygen_finetune",
+    "anomalygen",
+    "data_mining",
+    "data_merge",
+    "train",
+    "loop_stop",
+]
+STAGE_NAMES: tuple[str, ...] = (
+    "evaluate",
+    "rca",
+    "routing",
+    "anomalygen_finetune",
+    "anomalygen",
+    "data_mining",
+    "data_merge",
+    "train",
+    "loop_stop",
+)
+RunStatus = Literal["planned", "running", "complete", "stopped", "failed"]
+IterationStatus = Literal["pending", "in_progress", "complete", "failed"]
+_LABEL = re.compile(r"^(baseline|iter[1-9][0-9]*)$")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="allow", validate_assignment=False)
+
+
+class StageRecord(_Model):
+    """One ended stage: the source of its line in `loop_log.jsonl`."""
+
+    seq: int = Field(ge=1)
+    ts: str
+    stage: StageName
+    status: Literal["ok", "error"]
+    summary: str
+    duration_sec: int = Field(ge=0)
+
+
+class Attempt(_Model):
+    """The stage that is being worked on, fixed before its first side effect.
+
+    `timestamp` names folders (`routing_results/<TS>`); a taken-up attempt uses it again.
+    """
+
+    stage: StageName
+    n: int = Field(ge=1)
+    timestamp: str
+    started_at: str
+
+
+class Interval(_Model):
+    """A share with its 95 % Clopper-Pearson interval; all three in percent."""
+
+    value_pct: float
+    low_pct: float
+    high_pct: float
+    successes: int
+    trials: int
+
+
+class Evaluation(_Model):
+    """One checkpoint on the KPI set."""
+
+    kind: Literal["best_val", "latest"]
+    checkpoint: str
+    inference_csv: str
+    threshold: float
+    far_pct: float
+    far_pct_recall_100: float
+    recall_pct: float
+    precision_pct: float
+    tp: int
+    fp: int
+    tn: int
+    fn: int
+    far: Interval
+    recall: Interval
+
+
+class Iteration(_Model):
+    """Everything about the baseline or one iteration. Paths are absolute."""
+
+    status: IterationStatus = "pending"
+    stage_completed: StageName | None = None
+    stages: list[StageRecord] = Field(default_factory=list)
+    attempt: Attempt | None = None
+
+    best_ckpt_path: str | None = None
+    best_ckpt_kind: Literal["best_val", "latest", "pre_seeded"] | None = None
+    far_pct: float | None = None
+    far_pct_recall_100: float | None = None
+    threshold: float | None = None
+    val_loss: float | None = None
+    evaluations: list[Evaluation] = Field(default_factory=list)
+    inference_csv: str | None = None
+
+    training_spec: str | None = None
+    training_csv: str | None = None
+    training_rows: int | None = None
+
+    rca_results_dir: str | None = None
+    rca_gaps_parquet: str | None = None
+    rca_threshold: float | None = None
+    rca_target_defects: list[str] | None = None
+
+    routing_results_dir: str | None = None
+    routing_mining_parquet: str | None = None
+    routing_anomalygen_parquet: str | None = None
+    routing_verdicts: dict[str, str] | None = None
+
+    anomalygen_rows_csv: str | None = None
+    anomalygen_count: int | None = None
+    anomalygen_by_label: dict[str, int] | None = None
+    anomalygen_used: list[str] | None = None
+
+    mining_mined_parquet: str | None = None
+    mining_pool_csv: str | None = None
+    mining_mined_count: int | None = None
+    mining_by_label: dict[str, int] | None = None
+    mining_used: list[str] | None = None
+    mining_encoder: str | None = None
+    leakage: dict[str, Any] | None = None
+
+    combined_training_csv: str | None = None
+    provenance_csv: str | None = None
+    provenance_counts: dict[str, int] | None = None
+    warnings: list[str] = Field(default_factory=list)
+
+
+class Approval(_Model):
+    """The one gate: which plan was approved, when, and how the approval arrived."""
+
+    digest: str
+    approved_at: str
+    how: Literal["flag", "elicitation", "tty"]
+
+
+class DeftState(_Model):
+    """The whole snapshot."""
+
+    version: Literal[3] = STATE_VERSION
+    started_at: str
+    kpi_target: str
+    results_dir: str
+    max_iterations: int = Field(ge=1)
+    current_iteration: int = Field(default=0, ge=0)
+    status: RunStatus = "planned"
+    stop_reason: str | None = None
+    config: RunConfig
+    approval: Approval | None = None
+    plan_digests: dict[str, str] = Field(default_factory=dict)
+    iterations: dict[str, Iteration] = Field(default_factory=dict)
+    acceptance: dict[str, Any] | None = None
+    best_iteration: str | None = None
+
+    @property
+    def current_label(self) -> str:
+        """`baseline`, or `iter<N>` of the iteration being worked on."""
+        return iteration_label(self.current_iteration)
+
+    def iteration(self, label: str) -> Iteration:
+        """The record of `label`, made empty if it is not there yet."""
+        if label not in self.iterations:
+            self.iterations[label] = Iteration()
+        return self.iterations[label]
+
+    def records(self) -> list[StageRecord]:
+        """Every stage record of the run, by `seq`."""
+        return [record for _, record in self.labelled_records()]
+
+    def labelled_records(self) -> list[tuple[str, StageRecord]]:
+        """(iteration label, record) of every ended stage, by `seq`."""
+        pairs = [(label, r) for label, it in self.iterations.items() for r in it.stages]
+        return sorted(pairs, key=lambda pair: pair[1].seq)
+
+
+def iteration_label(number: int) -> str:
+    """`baseline` for 0, else `iter<number>`."""
+    return BASELINE if number == 0 else f"iter{number}"
+
+
+def is_iteration_label(label: str) -> bool:
+    """Whether `label` is `baseline` or `iter<N>` with N at least 1."""
+    return bool(_LABEL.match(label))
+
+
+def state_path(results_dir: Path) -> Path:
+    """Where a run's state lies."""
+    return results_dir / STATE_FILE
+
+
+def load_state(results_dir: Path) -> DeftState:
+    """Read and check a run's state.
+
+    Raises:
+        InputError: There is no state, it is not JSON, or it does not fit the schema (the first fault is named).
+    """
+    path = state_path(results_dir)
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("no run here", where=path, fix="name a run folder, or start one with deft run") from None
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise InputError(f"not readable as JSON: {error}", where=path, fix="restore the file from a backup") from None
+    if isinstance(raw, dict) and raw.get("version") != STATE_VERSION:
+        raise InputError(
+            f"state version {raw.get('version')!r} is not {STATE_VERSION}",
+            where=path,
+            fix="start a new run; this version reads its own state only",
+        )
+    try:
+        return DeftState.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{key}: {first['msg']}", where=path, fix="restore the file from a backup") from None
+
+
+def save_state(state: DeftState) -> None:
+    """Replace the run's state file atomically and durably: the commit point of whatever changed."""
+    text = json.dumps(state.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
+    fsio.write_text(state_path(Path(state.results_dir)), text + "\n")
