@@ -127,9 +127,6 @@ def apply_settings(values: dict[str, Any], settings: Iterable[str]) -> dict[str,
     known = settable_keys()
     out: dict[str, Any] = {k: dict(v) if isinstance(v, dict) else v for k, v in values.items()}
     for text in settings:
-        if text in ("automl_policy=off", "automl_policy='off'"):
-            out["automl_policy"] = "off"
-            continue
         key, value = parse_override(text)
         if key not in known:
             raise InputError(f"unknown key {key!r}", where=f"--set {text}", fix=did_you_mean(key, known))

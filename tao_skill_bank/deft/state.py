@@ -165,7 +165,7 @@ class Approval(_Model):
 class DeftState(_Model):
     """The whole snapshot."""
 
-    version: Literal[3] = STATE_VERSION
+    version: Literal[3] = 3
     started_at: str
     kpi_target: str
     results_dir: str
