@@ -142,17 +142,17 @@ def optimal_threshold(scores: npt.ArrayLike, is_pass: npt.ArrayLike, min_recall:
 
     # Between two NO_PASS scores TP does not change and every further PASS row passed raises F1, so only the highest
     # candidate below each distinct NO_PASS score can win; at the top score TP and so F1 are 0, less than any of them.
-    needed = _needed_true_positives(total_p, min_recall)
-    if needed == total_p:
-        steps = np.array([positives.min()])
-        tp = np.array([total_p], dtype=np.int64)
-        fp = np.array([np.count_nonzero(negatives >= steps[0])], dtype=np.int64)
-    else:
-        positives.sort()
-        negatives.sort()
-        tp, fp, steps = _steps(positives, negatives)
-        keep = tp >= needed
-        tp, fp, steps = tp[keep], fp[keep], steps[keep]
+    # Of the NO_PASS rows only those that the recall floor allows to be missed, and one more, need to be in order, and
+    # of the PASS rows only those below them.
+    missable = min(total_p - _needed_true_positives(total_p, min_recall), total_p - 1)
+    low = np.partition(positives, missable)[: missable + 1]
+    low.sort()
+    below = negatives[negatives < low[-1]]
+    below.sort()
+    starts = np.flatnonzero(np.concatenate(([True], low[1:] != low[:-1]))).astype(np.int64)
+    steps = low[starts]
+    tp = total_p - starts
+    fp = (total_n - np.searchsorted(below, steps, side="left")).astype(np.int64)
     best = _argbest(tp, fp, total_p)
     return _point(_below(values, float(steps[best])), int(tp[best]), int(fp[best]), total_p, total_n)
 
@@ -279,18 +279,6 @@ def _needed_true_positives(total: int, recall: float) -> int:
     while count / total < floor:
         count += 1
     return count
-
-
-def _steps(positives: FloatArray, negatives: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:
-    """For each distinct NO_PASS score, ascending: TP and FP of calling that score and everything above NO_PASS.
-
-    Both inputs are sorted ascending.
-    """
-    first = np.concatenate(([True], positives[1:] != positives[:-1]))
-    starts = np.flatnonzero(first)
-    steps = positives[starts]
-    fp = len(negatives) - np.searchsorted(negatives, steps, side="left")
-    return len(positives) - starts.astype(np.int64), fp.astype(np.int64), steps
 
 
 def _argbest(tp: IntArray, fp: IntArray, total: int) -> int:
