@@ -1,0 +1,169 @@
+"""The vocabulary every platform shares: a job, its record on disk, its state, four verbs.
+
+Rules:
+- The record is written before the job is submitted; its uid is the job's name everywhere.
+- The platform is the truth for "running", the job's own exit record for "finished". A job that neither knows is
+  `lost`, which is not `failed`.
+- Secrets are passed by the name of an environment variable, never in a record.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tao_skill_bank import fsio
+from tao_skill_bank.clock import SystemClock, log_time
+from tao_skill_bank.errors import InputError
+from tao_skill_bank.platforms.worker import beside
+
+JobState = Literal["pending", "running", "complete", "failed", "canceled", "lost"]
+ENDED: frozenset[str] = frozenset({"complete", "failed", "canceled", "lost"})
+
+
+class JobRecord(BaseModel):
+    """One submitted command line.
+
+    Attributes:
+        uid: The job's identity, on every platform.
+        key: What the job is within its run (`iter1.train.train.1`); the same key is the same work.
+        platform: Which platform runs it.
+        command: The TAO command line (`visual_changenet train -e …`).
+        argv: What the platform really starts.
+        env: Variables set for it; no secrets (those are inherited by name).
+        outputs: Folders only this job writes.
+        cwd: Its working folder.
+        results_dir: The run folder.
+        image: The container image, where there is one.
+        mounts: Host folders it sees, at the same path inside.
+        submitted_at: UTC.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    uid: str
+    key: str
+    platform: str
+    command: list[str]
+    argv: list[str] = Field(default_factory=list)
+    env: dict[str, str] = Field(default_factory=dict)
+    outputs: list[str]
+    cwd: str
+    results_dir: str
+    image: str | None = None
+    mounts: list[str] = Field(default_factory=list)
+    submitted_at: str
+
+    @property
+    def path(self) -> Path:
+        """The record's own file."""
+        return jobs_dir(Path(self.results_dir)) / f"{self.uid}.json"
+
+
+class ExitRecord(BaseModel):
+    """How a job's command ended."""
+
+    exit_code: int
+    started_at: str
+    ended_at: str
+    canceled: bool = False
+    error: str | None = None
+
+
+class Platform(Protocol):
+    """What runs command lines."""
+
+    name: str
+
+    def submit(self, record: JobRecord) -> JobRecord:
+        """Write the record, then start the job; returns the record as written."""
+
+    def status(self, record: JobRecord) -> JobState:
+        """The job's state now."""
+
+    def logs(self, record: JobRecord, tail: int = 200) -> str:
+        """The last `tail` lines of the job's output."""
+
+    def cancel(self, record: JobRecord) -> None:
+        """End the job; a job that has ended is left as it is."""
+
+
+def new_record(
+    *, key: str, platform: str, command: Sequence[str], outputs: Sequence[Path], cwd: Path, results_dir: Path
+) -> JobRecord:
+    """A record with a fresh uid, not yet on disk."""
+    return JobRecord(
+        uid=f"{key.replace('.', '-')}-{uuid.uuid4().hex[:12]}",
+        key=key,
+        platform=platform,
+        command=list(command),
+        outputs=[str(p) for p in outputs],
+        cwd=str(cwd),
+        results_dir=str(results_dir),
+        submitted_at=log_time(SystemClock().now()),
+    )
+
+
+def jobs_dir(results_dir: Path) -> Path:
+    """Where a run keeps its job records."""
+    return results_dir / "jobs"
+
+
+def write_record(record: JobRecord) -> None:
+    """Put the record on disk, durably, before anything is submitted."""
+    fsio.write_json(record.path, record.model_dump())
+
+
+def read_records(results_dir: Path, key: str | None = None) -> list[JobRecord]:
+    """The job records of a run, oldest first; those of one `key` if given.
+
+    Raises:
+        InputError: A record cannot be read.
+    """
+    found: list[JobRecord] = []
+    for path in sorted(jobs_dir(results_dir).glob("*.json")):
+        if path.name.startswith(".") or path.name.count(".") > 1:
+            continue
+        try:
+            record = JobRecord.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise InputError(
+                f"job record cannot be read: {error.errors()[0]['msg']}", where=path, fix="move the file aside"
+            ) from None
+        if key is None or record.key == key:
+            found.append(record)
+    return sorted(found, key=lambda r: (r.submitted_at, r.uid))
+
+
+def read_exit(record: JobRecord) -> ExitRecord | None:
+    """The job's exit record, or None while there is none."""
+    try:
+        return ExitRecord.model_validate_json(beside(record.path, "exit.json").read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def tail_of(path: Path, lines: int) -> str:
+    """The last `lines` lines of a text file, read from its end; empty if there is none."""
+    try:
+        with path.open("rb") as handle:
+            end = handle.seek(0, 2)
+            handle.seek(max(0, end - 65536))
+            data = handle.read()
+    except FileNotFoundError:
+        return ""
+    return "\n".join(data.decode("utf-8", "replace").splitlines()[-lines:])
+
+
+def read_process(path: Path) -> tuple[int, str | None] | None:
+    """(pid, identity) out of a claim or child file, None if it is not there."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return int(value["pid"]), value.get("identity")

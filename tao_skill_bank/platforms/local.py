@@ -1,0 +1,118 @@
+"""The local platform: the bank's own CPU implementation of the TAO command lines, each in a detached worker."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from tao_skill_bank.errors import InputError, did_you_mean
+from tao_skill_bank.platforms.base import (
+    JobRecord,
+    JobState,
+    read_exit,
+    read_process,
+    tail_of,
+    write_record,
+)
+from tao_skill_bank.platforms.process import is_alive
+from tao_skill_bank.platforms.worker import beside, claim, now
+
+MODULES = {
+    "gap_analysis": "tao_skill_bank.actions.gap_analysis.cli",
+    "visual_changenet": "tao_skill_bank.actions.visual_changenet.cli",
+    "embedding": "tao_skill_bank.actions.mining.embedding_cli",
+    "tmm": "tao_skill_bank.actions.mining.tmm_cli",
+}
+# One thread a library: results must not depend on how many cores are free.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+SINGLE_THREAD = dict.fromkeys(_THREAD_VARIABLES, "1")
+
+
+def own_argv(command: Sequence[str]) -> list[str]:
+    """The bank's own implementation of a TAO command line, as an argument vector for this interpreter."""
+    head, *rest = command
+    if head not in MODULES:
+        raise InputError(f"no CPU implementation of {head!r}", where="local platform", fix=did_you_mean(head, MODULES))
+    return [sys.executable, "-P", "-m", MODULES[head], *rest]
+
+
+class LocalPlatform:
+    """Runs a command line as a subprocess that outlives the caller."""
+
+    name = "local"
+
+    def __init__(self) -> None:
+        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+
+    def argv(self, command: Sequence[str]) -> list[str]:
+        """What starts `command` here."""
+        return own_argv(command)
+
+    def submit(self, record: JobRecord) -> JobRecord:
+        """Write the record, then start the job's worker in a session of its own."""
+        full = record.model_copy(update={"argv": self.argv(record.command), "env": dict(SINGLE_THREAD)})
+        write_record(full)
+        self._workers[full.uid] = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tao_skill_bank.platforms.worker", str(full.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        return full
+
+    def status(self, record: JobRecord) -> JobState:
+        """The job's state: its exit record first, then whether its worker or its command still lives."""
+        state = _ended(record)
+        if state is not None:
+            return state
+        own = self._workers.get(record.uid)
+        if own is not None and own.poll() is None:
+            return "running"
+        claimed = read_process(beside(record.path, "claim.json"))
+        if claimed is None:
+            # Its worker may be about to start: whoever claims first decides.
+            if not claim(record.path, {"pid": 0, "identity": None, "claimed_at": now()}):
+                return "running"
+            return "lost"
+        child = read_process(beside(record.path, "child.json"))
+        if any(who is not None and is_alive(*who) for who in (claimed, child)):
+            return "running"
+        # The exit record may have been written between the first look and now.
+        return _ended(record) or "lost"
+
+    def logs(self, record: JobRecord, tail: int = 200) -> str:
+        """The last lines of the job's output."""
+        return tail_of(beside(record.path, "log"), tail)
+
+    def cancel(self, record: JobRecord) -> None:
+        """Ask the worker to end the command; it writes the exit record."""
+        beside(record.path, "cancel").touch()
+        if claim(record.path, {"pid": 0, "identity": None, "claimed_at": now()}):
+            return
+        for kind in ("claim.json", "child.json"):
+            who = read_process(beside(record.path, kind))
+            if who is not None and is_alive(*who):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(who[0], signal.SIGTERM) if kind == "child.json" else os.kill(who[0], signal.SIGTERM)
+                return
+
+    def wait(self, record: JobRecord, seconds: float) -> None:
+        """Wait at most `seconds` for a job started by this object; returns at once for any other."""
+        own = self._workers.get(record.uid)
+        if own is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                own.wait(timeout=seconds)
+
+
+def _ended(record: JobRecord) -> JobState | None:
+    ended = read_exit(record)
+    if ended is None:
+        return None
+    if ended.canceled or (ended.exit_code != 0 and beside(record.path, "cancel").exists()):
+        return "canceled"
+    return "complete" if ended.exit_code == 0 else "failed"

@@ -1,0 +1,131 @@
+"""The detached worker of one local job: claims it, runs its command, writes its exit record.
+
+    python -m tao_skill_bank.platforms.worker RUN/jobs/<uid>.json
+
+It outlives the process that submitted it. Standard library only, because it starts once a job. Files beside the
+record, each written whole: `<uid>.claim.json` (who runs it; made once, by whoever comes first), `<uid>.child.json`
+(the command's process), `<uid>.log` (its output), `<uid>.exit.json` (how it ended).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank.platforms.process import own_identity, process_identity
+
+TERMINATE_GRACE_SEC = 10.0
+
+
+def beside(record: Path, kind: str) -> Path:
+    """The file of `kind` (`claim.json`, `child.json`, `exit.json`, `log`, `cancel`) of a job record."""
+    return record.with_name(f"{record.stem}.{kind}")
+
+
+def write_whole(path: Path, value: dict[str, Any]) -> None:
+    """Replace `path` by JSON, durably."""
+    temp = _temp(path, value)
+    os.replace(temp, path)
+    _sync_folder(path.parent)
+
+
+def claim(record: Path, value: dict[str, Any]) -> bool:
+    """Take the job: true for the first caller, false for every later one, whatever crashes in between."""
+    path = beside(record, "claim.json")
+    temp = _temp(path, value)
+    try:
+        os.link(temp, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temp)
+    _sync_folder(path.parent)
+    return True
+
+
+def now() -> str:
+    """UTC as the log writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def run(record: Path) -> int:
+    """Run the job of `record` unless somebody has claimed it; returns the command's exit status."""
+    job = json.loads(record.read_text(encoding="utf-8"))
+    pid, identity = own_identity()
+    if not claim(record, {"pid": pid, "identity": identity, "claimed_at": now()}):
+        return 0
+    child: subprocess.Popen[bytes] | None = None
+    canceled = False
+
+    def on_terminate(_signal: int, _frame: object) -> None:
+        nonlocal canceled
+        canceled = True
+        if child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, on_terminate)
+    started = now()
+    error = None
+    code = 127
+    with beside(record, "log").open("ab", buffering=0) as log:
+        if not canceled:
+            try:
+                child = subprocess.Popen(
+                    job["argv"],
+                    cwd=job["cwd"],
+                    env={**os.environ, **job["env"]},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as failure:
+                error = f"{failure.strerror}: {failure.filename}"
+                log.write(f"{error}\n".encode())
+        if child is not None:
+            write_whole(beside(record, "child.json"), {"pid": child.pid, "identity": process_identity(child.pid)})
+            code = _wait(child, lambda: canceled)
+        os.fsync(log.fileno())
+    ended = {"exit_code": code, "started_at": started, "ended_at": now(), "canceled": canceled, "error": error}
+    write_whole(beside(record, "exit.json"), ended)
+    return code
+
+
+def _wait(child: subprocess.Popen[bytes], canceled: Any) -> int:
+    while True:
+        try:
+            return child.wait(timeout=TERMINATE_GRACE_SEC)
+        except subprocess.TimeoutExpired:
+            if canceled():
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+
+
+def _temp(path: Path, value: dict[str, Any]) -> str:
+    fd, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    with os.fdopen(fd, "w", encoding="utf-8") as handle:
+        json.dump(value, handle)
+        handle.flush()
+        os.fsync(handle.fileno())
+    return name
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+if __name__ == "__main__":
+    sys.exit(run(Path(sys.argv[1])))
