@@ -94,7 +94,7 @@ def test_loading_keeps_only_the_user_s_keys_with_overrides_on_top(tmp_path: Path
 
 
 def test_loading_names_every_unknown_key_with_the_nearest(tmp_path: Path) -> None:
-    path = write(tmp_path, "train: {num_epoch: 3}\nbatch_size: 4\nqwertz: 1\n")
+    path = write(tmp_path, "train: {num_epoch: 3}\nbatch_size: 4\nxyz123: 1\n")
     with pytest.raises(InputErrors) as error:
         load_spec(path)
     assert error.value.faults[0] == "train.num_epoch: unknown key (did you mean train.num_epochs?)"
