@@ -10,6 +10,7 @@ Candidate thresholds are every unique score and one value just below the lowest 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,8 +71,9 @@ class Curve:
 
     @property
     def f1(self) -> FloatArray:
-        """2 TP / (2 TP + FP + FN), 0 without any of them."""
-        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+        """2 P R / (P + R) of precision and recall, 0 where both are 0."""
+        precision, recall = self.precision, self.recall
+        return _ratio(2.0 * precision * recall, precision + recall)
 
     @property
     def far(self) -> FloatArray:
@@ -118,8 +120,8 @@ def confusion_at(scores: npt.ArrayLike, is_pass: npt.ArrayLike, threshold: float
 def optimal_threshold(scores: npt.ArrayLike, is_pass: npt.ArrayLike, min_recall: float = 1.0) -> Threshold | None:
     """The candidate with the greatest (F1, precision, threshold) among those of recall >= `min_recall` - 1e-12.
 
-    F1 is compared exactly, as the quotient of integers 2 TP / (2 TP + FP + FN): equal ratios are equal, whatever
-    way a rounded precision and recall would combine.
+    F1 is 2 P R / (P + R) of the rounded precision and recall, as in NVIDIA TAO data services: where two candidates
+    have the same exact F1, the rounding decides between them there and here alike.
 
     Args:
         scores: Float [n].
@@ -127,7 +129,7 @@ def optimal_threshold(scores: npt.ArrayLike, is_pass: npt.ArrayLike, min_recall:
         min_recall: In 0..1.
 
     Returns:
-        The operating point, or None where no candidate reaches the recall (no NO_PASS row).
+        The operating point, or None without NO_PASS rows: recall is then undefined and no floor can be met.
 
     Raises:
         InputError: No rows, shapes that differ, NaN or infinite scores, `min_recall` outside 0..1.
@@ -137,8 +139,7 @@ def optimal_threshold(scores: npt.ArrayLike, is_pass: npt.ArrayLike, min_recall:
     positives, negatives = values[~passes], values[passes]
     total_p, total_n = len(positives), len(negatives)
     if total_p == 0:
-        # Recall is 0 everywhere; F1 and precision tie at 0, so the highest candidate wins.
-        return _point(float(values.max()), 0, 0, 0, total_n) if min_recall <= RECALL_TOLERANCE else None
+        return None
 
     # Between two NO_PASS scores TP does not change and every further PASS row passed raises F1, so only the highest
     # candidate below each distinct NO_PASS score can win; at the top score TP and so F1 are 0, less than any of them.
@@ -149,7 +150,7 @@ def optimal_threshold(scores: npt.ArrayLike, is_pass: npt.ArrayLike, min_recall:
     low.sort()
     below = negatives[negatives < low[-1]]
     below.sort()
-    starts = np.flatnonzero(np.concatenate(([True], low[1:] != low[:-1]))).astype(np.int64)
+    starts = np.flatnonzero(np.concatenate(([True], low[1:] != low[:-1])))
     steps = low[starts]
     tp = total_p - starts
     fp = (total_n - np.searchsorted(below, steps, side="left")).astype(np.int64)
@@ -196,6 +197,54 @@ def operating_curve(scores: npt.ArrayLike, is_pass: npt.ArrayLike) -> Curve:
     fn = np.searchsorted(positives, thresholds, side="right").astype(np.int64)
     tn = np.searchsorted(negatives, thresholds, side="right").astype(np.int64)
     return Curve(thresholds, len(positives) - fn, len(negatives) - tn, tn, fn)
+
+
+def thinned_curve(
+    scores: npt.ArrayLike, is_pass: npt.ArrayLike, keep: Sequence[float] = (), limit: int = 1000
+) -> Curve:
+    """The operating curve in at most `limit` points, for tables and plots; whole where it has no more.
+
+    Kept are both ends, the highest threshold of full recall, the lowest without a false accept, every candidate of
+    `keep`, and between them points spaced evenly in recall and in FAR.
+
+    Args:
+        scores: Float [n].
+        is_pass: Bool [n].
+        keep: Thresholds that must appear, such as the chosen one; they need not be candidates.
+        limit: At least 10 more than `keep` has.
+
+    Raises:
+        InputError: No rows, shapes that differ, NaN or infinite scores.
+    """
+    values, passes = _checked(scores, is_pass)
+    positives, negatives = np.sort(values[~passes]), np.sort(values[passes])
+    corners = [np.nextafter(values.min(), -np.inf), values.max(), *keep]
+    if len(positives):
+        corners.append(_below(values, float(positives[0])))
+    # Each class gets half of the points, and what the smaller one has no use for goes to the other.
+    room = limit - len(corners)
+    distinct = [_distinct(positives), _distinct(negatives)]
+    if len(distinct[0]) + len(distinct[1]) <= room:
+        picks = distinct
+    else:
+        share = min(len(positives), max(room // 2, room - len(negatives)))
+        picks = [_spread(positives, share), _spread(negatives, room - share)]
+    thresholds = np.unique(np.concatenate([*picks, np.asarray(corners, dtype=np.float64)]))
+    fn = np.searchsorted(positives, thresholds, side="right").astype(np.int64)
+    tn = np.searchsorted(negatives, thresholds, side="right").astype(np.int64)
+    return Curve(thresholds, len(positives) - fn, len(negatives) - tn, tn, fn)
+
+
+def _distinct(ordered: FloatArray) -> FloatArray:
+    """The distinct values of a sorted array."""
+    return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered
+
+
+def _spread(ordered: FloatArray, count: int) -> FloatArray:
+    """At most `count` values at even ranks of a sorted array, its first and last among them."""
+    if len(ordered) <= count:
+        return ordered
+    return ordered[np.linspace(0, len(ordered) - 1, count).round().astype(np.int64)]
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -283,11 +332,10 @@ def _needed_true_positives(total: int, recall: float) -> int:
 
 def _argbest(tp: IntArray, fp: IntArray, total: int) -> int:
     """The index of the greatest (F1, precision, index); `tp` > 0 throughout, thresholds ascend with the index."""
-    f1 = _ratio(2 * tp, tp + fp + total)
+    precision, recall = tp / (tp + fp), tp / total
+    f1 = 2.0 * precision * recall / (precision + recall)
     ties = np.flatnonzero(f1 == f1.max())
-    if len(ties) > 1:
-        precision = _ratio(tp[ties], tp[ties] + fp[ties])
-        ties = ties[precision == precision.max()]
+    ties = ties[precision[ties] == precision[ties].max()]
     return int(ties[-1])
 
 
@@ -299,11 +347,13 @@ def _below(values: FloatArray, step: float) -> float:
 
 def _point(threshold: float, tp: int, fp: int, positives: int, negatives: int) -> Threshold:
     fn, tn = positives - tp, negatives - fp
+    precision = tp / (tp + fp) if tp + fp else 0.0
+    recall = tp / positives if positives else 0.0
     return Threshold(
         threshold=threshold,
-        precision=tp / (tp + fp) if tp + fp else 0.0,
-        recall=tp / positives if positives else 0.0,
-        f1=2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 0.0,
+        precision=precision,
+        recall=recall,
+        f1=2.0 * precision * recall / (precision + recall) if tp else 0.0,
         far=fp / negatives if negatives else 0.0,
         accuracy=(tp + tn) / (positives + negatives),
         tp=tp,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,13 +11,13 @@ from hypothesis import strategies as st
 
 from tao_skill_bank.errors import InputError
 from tao_skill_bank.metrics import (
-    Threshold,
     clopper_pearson,
     confusion_at,
     far_at_recall,
     operating_curve,
     optimal_threshold,
     samples_needed,
+    thinned_curve,
 )
 
 TIED = st.sampled_from([-1.5, -0.25, 0.0, 0.1, 0.25, 0.3, 0.5, 0.75, 1.0])
@@ -41,14 +40,16 @@ def counts(scores: list[float], passes: list[bool], t: float) -> tuple[int, int,
 
 
 def brute_optimum(scores: list[float], passes: list[bool], floor: float) -> float | None:
-    best: tuple[Fraction, Fraction, float] | None = None
+    """The sweep in the plainest form, with the textbook F1 of floats."""
+    best: tuple[float, float, float] | None = None
     for t in candidates(scores):
         tp, fp, _tn, fn = counts(scores, passes, t)
-        recall = tp / (tp + fn) if tp + fn else 0.0
-        if recall < floor - 1e-12:
+        if tp + fn == 0 or tp / (tp + fn) < floor - 1e-12:
             continue
-        f1 = Fraction(2 * tp, 2 * tp + fp + fn) if tp + fp + fn else Fraction(0)
-        key = (f1, Fraction(tp, tp + fp) if tp + fp else Fraction(0), t)
+        precision = tp / (tp + fp) if tp + fp else 0.0
+        recall = tp / (tp + fn)
+        f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+        key = (f1, precision, t)
         best = key if best is None else max(best, key)
     return None if best is None else best[2]
 
@@ -125,22 +126,51 @@ def test_a_pass_row_at_the_lowest_ng_score_counts_as_a_false_accept() -> None:
     assert (point.threshold, point.fp, round(100 * point.far, 4)) == (0.1, 2, 66.6667)
 
 
-def test_equal_f1_is_decided_by_precision_even_where_rounded_rates_would_disagree() -> None:
-    # Of 4 defects, TP 2 with FP 0 and TP 3 with FP 2 both have F1 = 2/3; the first has the higher precision.
-    defects, passes = [0.9, 0.8, 0.6, 0.1], [0.7, 0.65, 0.2, 0.2, 0.2]
-    point = optimal_threshold(defects + passes, [False] * 4 + [True] * 5, 0.0)
+def test_equal_f1_is_decided_by_precision() -> None:
+    # Of 2 defects, TP 1 with FP 0 and TP 2 with FP 2 both have F1 = 2/3; the first has the higher precision.
+    defects, passes = [0.9, 0.1], [0.7, 0.65]
+    point = optimal_threshold(defects + passes, [False] * 2 + [True] * 2, 0.0)
     assert point is not None
-    assert (point.tp, point.fp, point.threshold) == (2, 0, 0.7)
+    assert (point.tp, point.fp, point.threshold) == (1, 0, 0.7)
+
+
+@settings(max_examples=200, deadline=None)
+@given(ROWS, st.lists(ANY, max_size=3), st.integers(14, 40))
+def test_a_thinned_curve_keeps_the_corners_and_its_limit(
+    rows: list[tuple[float, bool]], keep: list[float], limit: int
+) -> None:
+    scores, passes = split(rows)
+    curve = thinned_curve(scores, passes, keep, limit)
+    got = curve.thresholds.tolist()
+    everything = candidates(scores)
+    must = {everything[0], everything[-1], *keep}
+    full = far_at_recall(scores, passes, 1.0)
+    if full is not None:
+        must.add(full.threshold)
+    if any(passes):
+        must.add(max(s for s, p in rows if p))
+    assert len(got) <= limit
+    assert must <= set(got) <= set(everything) | set(keep)
+    assert got == sorted(set(got))
+    if len(everything) + 6 + len(keep) <= limit:
+        assert set(got) == set(everything) | set(keep)
+    for i, t in enumerate(got):
+        assert curve.at(i) == confusion_at(scores, passes, t)
+
+
+def test_a_thinned_curve_of_many_rows_is_spaced_evenly_in_recall_and_far() -> None:
+    random = np.random.default_rng(3)
+    passes = random.random(50_000) < 0.9
+    curve = thinned_curve(random.random(50_000) + ~passes, passes, [0.5], 1000)
+    assert 900 < len(curve) <= 1000
+    assert np.abs(np.diff(curve.recall)).max() < 0.005
+    assert np.abs(np.diff(curve.far)).max() < 0.005
 
 
 def test_without_ng_rows_no_recall_can_be_reached() -> None:
     assert optimal_threshold([0.1, 0.2], [True, True], 0.5) is None
+    assert optimal_threshold([0.1, 0.2], [True, True], 0.0) is None
     assert far_at_recall([0.1, 0.2], [True, True], 0.0) is None
-
-
-def test_without_ng_rows_a_recall_of_zero_is_met_by_flagging_nothing() -> None:
-    point = optimal_threshold([0.1, 0.2], [True, True], 0.0)
-    assert point == Threshold(0.2, 0.0, 0.0, 0.0, 0.0, 1.0, 0, 0, 2, 0)
 
 
 def test_inputs_are_not_changed() -> None:
