@@ -158,6 +158,20 @@ def sync_log(results_dir: Path, state: DeftState | None = None) -> int:
         return _sync_locked(path, state, repair=True)
 
 
+@contextmanager
+def next_seq(results_dir: Path, state: DeftState) -> Iterator[int]:
+    """Hold the log while the caller numbers a record and commits it to the state; the log is brought up to it then.
+
+    Yields:
+        The `seq` to give to the first new record.
+    """
+    path = log_path(results_dir)
+    with log_lock(path):
+        last = _sync_locked(path, state, repair=True)
+        yield max(last, max((r.seq for r in state.records()), default=0)) + 1
+        _sync_locked(path, state, repair=True)
+
+
 def read_log(path: Path) -> list[LogLine]:
     """Every whole line of the log, in order; a torn last line is left out.
 

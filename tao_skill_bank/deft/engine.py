@@ -1,0 +1,207 @@
+"""The loop: run the next stage, verify what it promised, commit, until there is no next stage.
+
+The commit point of a stage is the atomic replacement of `deft_state.json`; the log is brought up to it afterwards.
+Killed at any instant and started again, the engine waits for jobs that still run, takes over those that ended well,
+moves everything else of the uncommitted attempt aside, and goes on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank.clock import folder_time, log_time
+from tao_skill_bank.deft.finish import close_run
+from tao_skill_bank.deft.log import next_seq, sync_log
+from tao_skill_bank.deft.machine import STOP, Position, next_stage
+from tao_skill_bank.deft.run import Run, StopRequestedError
+from tao_skill_bank.deft.stages import STAGES
+from tao_skill_bank.deft.stages.base import Outcome, Stage
+from tao_skill_bank.deft.state import Attempt, Iteration, RunStatus, StageRecord, iteration_label
+from tao_skill_bank.errors import BankError, GateError, NeedsApprovalError
+
+
+def run_to_end(run: Run) -> None:
+    """Run stages until the loop has stopped, then close the run (hand-off, report).
+
+    Raises:
+        GateError, StageFailedError, InputError: A stage was stopped; the error is in the state and the log.
+        StopRequestedError: Somebody asked the run to stop.
+    """
+    while step(run):
+        pass
+    close_run(run)
+
+
+def step(run: Run) -> bool:
+    """Run one stage; false if there is none left.
+
+    Raises:
+        As `run_to_end`.
+    """
+    _require_approval(run)
+    sync_log(run.root, run.state)
+    position = next_stage(run.state)
+    if position is None:
+        return False
+    stage = STAGES[position.stage]
+    _open_attempt(run, position, stage)
+    run.observer.stage_started(run.state, position.label, position.stage)
+    began = run.clock.monotonic()
+    try:
+        run.check_stop()
+        stage.check_needs(run, position.label)
+        outcome = stage.work(run, position.label)
+        stage.check_promises(position.label, outcome)
+    except StopRequestedError:
+        _end(run, position, "stopped", "stopped on request", None)
+        raise
+    except BankError as error:
+        failed = (position.stage, error.line(), int(run.clock.monotonic() - began))
+        status: RunStatus = "stopped" if isinstance(error, GateError) else "failed"
+        reason = f"{error.gate}: {error.what}" if isinstance(error, GateError) else error.line()
+        _end(run, position, status, reason, failed)
+        raise
+    _commit(run, position, outcome, int(run.clock.monotonic() - began))
+    run.observer.stage_ended(run.state, position.label, status_line(run, position))
+    return True
+
+
+def status_line(run: Run, position: Position) -> str:
+    """`[iter 2/3 · train] FAR 6.34% → 3.11% (target <0.5%) · 11m · next: evaluate`."""
+    state = run.state
+    where = "baseline" if position.number == 0 else f"iter {position.number}/{state.max_iterations}"
+    fars = [it.far_pct for n in range(position.number + 1) if (it := state.iterations.get(iteration_label(n)))]
+    known = [f"{far:.2f}%" for far in fars if far is not None]
+    shown = " → ".join(known[-2:]) if known else "not measured yet"
+    record = state.iterations[position.label].stages[-1]
+    following = next_stage(state)
+    after = "done" if following is None else following.stage
+    return (
+        f"[{where} · {position.stage}] FAR {shown} (target {run.target.short()}) · "
+        f"{duration_text(record.duration_sec)} · next: {after}"
+    )
+
+
+def duration_text(seconds: float) -> str:
+    """`42s`, `11m`, `2h05m`."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s" if whole < 600 else f"{whole // 60}m"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def _require_approval(run: Run) -> None:
+    approval = run.state.approval
+    if approval is None:
+        raise NeedsApprovalError(
+            "the plan of this run has not been approved", digest="", fix="run it with --yes or --approve DIGEST"
+        )
+
+
+def _open_attempt(run: Run, position: Position, stage: Stage) -> None:
+    """Fix the attempt in the state before anything else happens; clean up what an earlier one left."""
+    iteration = run.state.iteration(position.label)
+    resumed = iteration.attempt is not None and iteration.attempt.stage == position.stage
+    run.wait_for_orphans(position.label, position.stage)
+    run.abandon(position.label, position.stage, stage.folders(run, position.label), keep_jobs=resumed)
+    if not resumed:
+        earlier = sum(1 for r in iteration.stages if r.stage == position.stage)
+        now = run.clock.now()
+        iteration.attempt = Attempt.model_validate(
+            {
+                "stage": position.stage,
+                "n": earlier + 1,
+                "timestamp": folder_time(now),
+                "started_at": log_time(now),
+            }
+        )
+    iteration.status = "in_progress"
+    run.state.status = "running"
+    run.state.stop_reason = None
+    run.state.current_iteration = position.number
+    run.save()
+
+
+def _commit(run: Run, position: Position, outcome: Outcome, duration: int) -> None:
+    """Put the stage's record and updates into the state: from here on the stage is done."""
+    state = run.state
+    iteration = state.iteration(position.label)
+    fields: dict[str, Any] = {**iteration.model_dump(), **_plain(outcome.updates)}
+    fields["attempt"] = None
+    fields["warnings"] = iteration.warnings + [w for w in outcome.warnings if w not in iteration.warnings]
+    fields["stage_completed"] = iteration.stage_completed if position.stage == STOP else position.stage
+    fields["status"] = "complete" if position.stage in (STOP, "rca") else "in_progress"
+    updated = Iteration.model_validate(fields)
+    with next_seq(run.root, state) as seq:
+        updated.stages.append(_record(run, seq, position.stage, "ok", outcome.summary, duration))
+        state.iterations[position.label] = updated
+        for key, value in outcome.run_updates.items():
+            setattr(state, key, value)
+        run.save()
+    for warning in outcome.warnings:
+        run.observer.note(warning)
+
+
+def _end(
+    run: Run, position: Position, status: RunStatus, reason: str, failed: tuple[str, str, int] | None
+) -> None:
+    """The loop ends before its time: say so in state and log at once, then leave report and hand-off of what is there.
+
+    Args:
+        run: The run.
+        position: Where it ended.
+        status: `stopped` by a rule or a person, or `failed`.
+        reason: For the report.
+        failed: (stage, summary, seconds) of the stage that ended in an error, if one did.
+    """
+    state = run.state
+    iteration = state.iteration(position.label)
+    state.status = status
+    state.stop_reason = one_line(reason)
+    iteration.attempt = None
+    if failed is not None:
+        iteration.status = "failed"
+    with next_seq(run.root, state) as seq:
+        if failed is not None:
+            iteration.stages.append(_record(run, seq, failed[0], "error", failed[1], failed[2]))
+            seq += 1
+        iteration.stages.append(_record(run, seq, STOP, "error", f"{status}: {reason}", 0))
+        run.save()
+    close_run(run)
+
+
+def _record(run: Run, seq: int, stage: str, status: str, summary: str, duration: int) -> StageRecord:
+    return StageRecord.model_validate(
+        {
+            "seq": seq,
+            "ts": log_time(run.clock.now()),
+            "stage": stage,
+            "status": status,
+            "summary": one_line(summary),
+            "duration_sec": max(0, duration),
+        }
+    )
+
+
+def one_line(text: str) -> str:
+    """Text as one line of at most 500 characters."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= 500 else flat[:499] + "…"
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """Models inside lists as plain values, paths as text."""
+
+    def plain(value: Any) -> Any:
+        if hasattr(value, "model_dump"):
+            return value.model_dump()
+        if isinstance(value, Path):
+            return str(value)
+        if isinstance(value, list):
+            return [plain(v) for v in value]
+        return value
+
+    return {k: plain(v) for k, v in fields.items()}

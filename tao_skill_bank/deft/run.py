@@ -1,0 +1,276 @@
+"""One run while it is being worked on: its state, its folders, its jobs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tao_skill_bank.changenet.kpi_target import KpiTarget
+from tao_skill_bank.clock import Clock, SystemClock
+from tao_skill_bank.deft.state import BASELINE, DeftState, Iteration, iteration_label, save_state
+from tao_skill_bank.errors import BankError, StageFailedError
+from tao_skill_bank.platforms.base import ENDED, JobRecord, Platform, new_record, read_exit, read_records
+from tao_skill_bank.platforms.worker import beside
+
+STOP_REQUEST = "stop_request.json"
+_POLL_FIRST_SEC = 0.01
+_POLL_MOST_SEC = 0.5
+
+
+class StopRequestedError(BankError):
+    """Somebody asked the run to stop; what runs was ended, and running again takes the stage up anew."""
+
+    exit_code = 0
+
+
+class Observer(Protocol):
+    """Who watches a run. Every method may be called often and must return at once."""
+
+    def stage_started(self, state: DeftState, label: str, stage: str) -> None:
+        """A stage begins."""
+
+    def stage_ended(self, state: DeftState, label: str, line: str) -> None:
+        """A stage was committed; `line` is its status line."""
+
+    def note(self, text: str) -> None:
+        """A warning or a remark."""
+
+
+class Silent:
+    """An observer that looks away."""
+
+    def stage_started(self, state: DeftState, label: str, stage: str) -> None:
+        """Nothing."""
+
+    def stage_ended(self, state: DeftState, label: str, line: str) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+
+@dataclass
+class Run:
+    """What a stage is handed.
+
+    Attributes:
+        state: The snapshot; a stage reads it and returns updates, only the engine writes it.
+        platform: Where command lines run.
+        observer: Who watches.
+        clock: Time.
+    """
+
+    state: DeftState
+    platform: Platform
+    observer: Observer
+    clock: Clock
+
+    @classmethod
+    def of(cls, state: DeftState, platform: Platform, observer: Observer | None = None) -> Run:
+        """A run with the system clock."""
+        return cls(state, platform, observer or Silent(), SystemClock())
+
+    @property
+    def root(self) -> Path:
+        """The run folder."""
+        return Path(self.state.results_dir)
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace."""
+        return Path(self.state.config.workspace)
+
+    @property
+    def target(self) -> KpiTarget:
+        """The KPI target."""
+        return KpiTarget.parse(self.state.kpi_target)
+
+    def folder(self, label: str) -> Path:
+        """The folder of the baseline or an iteration."""
+        return self.root / label
+
+    def iteration(self, label: str) -> Iteration:
+        """The record of `label`."""
+        return self.state.iteration(label)
+
+    def previous(self, label: str) -> str:
+        """The label before `label`: the baseline for `iter1`."""
+        number = int(label.removeprefix("iter"))
+        return iteration_label(number - 1)
+
+    def best_so_far(self, *, complete_only: bool = False) -> tuple[str, Iteration] | None:
+        """The evaluated iteration with the lowest FAR (the earlier one on a tie), or None."""
+        found: tuple[str, Iteration] | None = None
+        for number in range(self.state.max_iterations + 1):
+            label = iteration_label(number)
+            iteration = self.state.iterations.get(label)
+            if iteration is None or iteration.far_pct is None or iteration.best_ckpt_path is None:
+                continue
+            if complete_only and iteration.status != "complete":
+                continue
+            if found is None or found[1].far_pct is None or iteration.far_pct < found[1].far_pct:
+                found = (label, iteration)
+        return found
+
+    def save(self) -> None:
+        """Commit the state."""
+        save_state(self.state)
+
+    # -- jobs ----------------------------------------------------------------------------------------------------
+
+    def job(self, label: str, stage: str, name: str, command: Sequence[str], outputs: Sequence[Path]) -> None:
+        """Run a command line to its end; one that already ended well in this attempt is not run again.
+
+        Args:
+            label: Iteration.
+            stage: Stage.
+            name: The job's name within the stage.
+            command: The TAO command line.
+            outputs: Folders that only this job writes; made before it starts.
+
+        Raises:
+            StageFailedError: The command failed, or its worker vanished without an exit record.
+            StopRequestedError: A stop was asked for while it ran.
+        """
+        key = f"{label}.{stage}.{name}"
+        record = self._finished(key, list(command))
+        if record is None:
+            self.check_stop()
+            for folder in outputs:
+                folder.mkdir(parents=True, exist_ok=True)
+            record = self.platform.submit(
+                new_record(
+                    key=key,
+                    platform=self.platform.name,
+                    command=command,
+                    outputs=outputs,
+                    cwd=self.workspace,
+                    results_dir=self.root,
+                )
+            )
+        state = self._wait(record)
+        if state == "complete":
+            return
+        ended = read_exit(record)
+        said = [line for line in self.platform.logs(record, 30).splitlines() if line.strip()]
+        how = f"exit status {ended.exit_code}" if state == "failed" and ended else state
+        raise StageFailedError(
+            f"`{' '.join(command[:2])}` ended {how}: {said[-1] if said else 'no output'}",
+            where=f"{label} {stage}",
+            fix=f"see {beside(record.path, 'log')}; mend the cause and run again",
+        )
+
+    def _finished(self, key: str, command: list[str]) -> JobRecord | None:
+        for record in read_records(self.root, key):
+            if record.command == command and self.platform.status(record) in ("complete", "running", "pending"):
+                return record
+        return None
+
+    def _wait(self, record: JobRecord) -> str:
+        pause = _POLL_FIRST_SEC
+        waiter = getattr(self.platform, "wait", None)
+        while True:
+            state = self.platform.status(record)
+            if state in ENDED:
+                return state
+            if self.stop_requested():
+                self.platform.cancel(record)
+                self._await_end(record)
+                raise StopRequestedError("stopped on request", where=record.key)
+            if waiter is not None:
+                waiter(record, pause)
+            self.clock.sleep(_POLL_FIRST_SEC if waiter is not None else pause)
+            pause = min(_POLL_MOST_SEC, pause * 1.5)
+
+    def _await_end(self, record: JobRecord) -> None:
+        limit = self.clock.monotonic() + 30.0
+        while self.platform.status(record) not in ENDED and self.clock.monotonic() < limit:
+            self.clock.sleep(_POLL_FIRST_SEC)
+
+    def wait_for_orphans(self, label: str, stage: str) -> None:
+        """Wait until no job of this stage runs any more: one started before a crash is never doubled."""
+        for record in self.stage_records(label, stage):
+            if self.platform.status(record) not in ENDED:
+                self.observer.note(f"waiting for {record.key}, which an earlier process started")
+                self._wait(record)
+
+    def stage_records(self, label: str, stage: str) -> list[JobRecord]:
+        """The job records of one stage, oldest first."""
+        prefix = f"{label}.{stage}."
+        return [r for r in read_records(self.root) if r.key.startswith(prefix)]
+
+    # -- stopping ------------------------------------------------------------------------------------------------
+
+    def stop_requested(self) -> bool:
+        """Whether somebody asked this run to stop."""
+        return (self.root / STOP_REQUEST).exists()
+
+    def check_stop(self) -> None:
+        """Raise if somebody asked this run to stop."""
+        if self.stop_requested():
+            raise StopRequestedError("stopped on request", where=str(self.root))
+
+    # -- leftovers -----------------------------------------------------------------------------------------------
+
+    def abandon(self, label: str, stage: str, folders: Sequence[Path], *, keep_jobs: bool) -> None:
+        """Move what an uncommitted attempt left behind to `<iter>/abandoned/<n>/`.
+
+        Args:
+            label: Iteration.
+            stage: Stage.
+            folders: The files and folders the stage writes.
+            keep_jobs: Leave jobs that ended well, and their outputs, where they are, to be taken over.
+        """
+        records = self.stage_records(label, stage)
+        kept = [r for r in records if keep_jobs and self.platform.status(r) == "complete"]
+        keep = {Path(p) for r in kept for p in r.outputs}
+        kept_uids = {r.uid for r in kept}
+        leftovers = [p for folder in folders for p in _outside(folder, keep)]
+        drop = [r for r in records if r.uid not in kept_uids]
+        if not leftovers and not drop:
+            return
+        base = self.folder(label) / "abandoned"
+        number = 1
+        while (base / str(number)).exists():
+            number += 1
+        target = base / str(number)
+        for path in leftovers:
+            place = target / path.relative_to(self.root)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, place)
+        for record in drop:
+            # The record moves last: while it is there, the job is known.
+            files = sorted(record.path.parent.glob(f"{record.uid}.*"), key=lambda p: p == record.path)
+            for path in files:
+                (target / "jobs").mkdir(parents=True, exist_ok=True)
+                shutil.move(path, target / "jobs" / path.name)
+
+
+def _outside(path: Path, keep: set[Path]) -> list[Path]:
+    """`path`, or those parts of it that hold nothing to keep."""
+    if not path.exists() and not path.is_symlink():
+        return []
+    if path in keep:
+        return []
+    if path.is_dir() and not path.is_symlink() and any(path in k.parents for k in keep):
+        return [p for child in sorted(path.iterdir()) for p in _outside(child, keep)]
+    return [path]
+
+
+def request_stop(results_dir: Path, by: str) -> None:
+    """Ask whoever works on the run to stop."""
+    (results_dir / STOP_REQUEST).write_text(json.dumps({"by": by}) + "\n", encoding="utf-8")
+
+
+def clear_stop(results_dir: Path) -> None:
+    """Forget an earlier request to stop."""
+    (results_dir / STOP_REQUEST).unlink(missing_ok=True)
+
+
+def baseline_of(state: DeftState) -> Iteration | None:
+    """The baseline's record, if there is one."""
+    return state.iterations.get(BASELINE)

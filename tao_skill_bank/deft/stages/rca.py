@@ -1,0 +1,78 @@
+"""rca: gap analysis of the winning checkpoint, at the frozen threshold. It feeds the next iteration's routing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tao_skill_bank.deft import specs
+from tao_skill_bank.deft.run import Run
+from tao_skill_bank.deft.stages.base import Outcome, Stage, timestamp
+from tao_skill_bank.errors import StageFailedError
+
+
+class Rca(Stage):
+    """Finds the weakest KPI samples of every label."""
+
+    name = "rca"
+
+    def folders(self, run: Run, label: str) -> list[Path]:
+        """`<iter>/rca_results`."""
+        return [run.folder(label) / "rca_results"]
+
+    def needs(self, run: Run, label: str) -> list[Path]:
+        """The winner's inference."""
+        csv = run.iteration(label).inference_csv
+        if csv is None:
+            raise StageFailedError("there is no inference to analyse", where=label, fix="run evaluate first")
+        return [Path(csv)]
+
+    def work(self, run: Run, label: str) -> Outcome:
+        """Run gap analysis; read back the labels it found weak."""
+        import pyarrow.parquet as pq
+
+        config = run.state.config
+        iteration = run.iteration(label)
+        if iteration.inference_csv is None or iteration.threshold is None:
+            raise StageFailedError("there is no inference to analyse", where=label, fix="run evaluate first")
+        out = run.folder(label) / "rca_results" / timestamp(run, label)
+        spec_path = out / "vcn_aoi_spec.yaml"
+        pinned = iteration.threshold >= 0
+        specs.write_spec(
+            spec_path,
+            {"min_recall": run.target.recall, "top_k_per_label": config.rca.top_k_per_label, "threshold": -1.0},
+        )
+        kpi_csv = Path(config.kpi_test_csv)
+        root = specs.image_root(config, kpi_csv, specs.naming_of(config))
+        command = [
+            "gap_analysis",
+            "vcn_aoi",
+            "-e",
+            str(spec_path),
+            f"inference_results_dir={Path(iteration.inference_csv).parent}",
+            f"train_config={iteration.training_spec or run.folder(label) / 'inference_spec.yaml'}",
+            f"kpi_media_path={root}",
+            f"results_dir={out}",
+        ]
+        if pinned:
+            command.append(f"threshold={iteration.threshold!r}")
+        run.job(label, self.name, "gap_analysis", command, [out])
+        parquet = out / "kpi_gaps.parquet"
+        if not parquet.is_file():
+            raise StageFailedError("gap analysis left no parquet", where=parquet, fix="see the job's log")
+        table = pq.read_table(parquet, columns=["label", "weakness"])
+        labels = [str(x).upper() for x in table.column("label").to_pylist()]
+        weakness = table.column("weakness").to_pylist()
+        defects = sorted({x for x in labels if x != "PASS"})
+        lights = max(1, len(specs.naming_of(config).lights))
+        wrong = sum(1 for w, x in zip(weakness, labels, strict=True) if (w >= 0 if x != "PASS" else w > 0)) // lights
+        threshold = float((out / "threshold.txt").read_text(encoding="utf-8").strip())
+        return Outcome(
+            summary=f"{len(labels) // lights} weakest samples of {len(set(labels))} labels, {wrong} misclassified",
+            updates={
+                "rca_results_dir": str(out),
+                "rca_gaps_parquet": str(parquet),
+                "rca_threshold": threshold,
+                "rca_target_defects": defects,
+            },
+            promised=[parquet, out / "threshold.txt", out / "metrics.json"],
+        )

@@ -1,0 +1,79 @@
+"""train: the model's train line, on the base CSV or the combined one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tao_skill_bank.changenet.tables import read_pairs
+from tao_skill_bank.deft import specs
+from tao_skill_bank.deft.run import Run
+from tao_skill_bank.deft.stages.base import Outcome, Stage
+from tao_skill_bank.deft.state import BASELINE
+from tao_skill_bank.errors import GateError, StageFailedError
+
+_CHECKPOINT = re.compile(r"^model_epoch_(\d+)_step_(\d+)\.pth$")
+
+
+def checkpoints(train_dir: Path) -> list[Path]:
+    """The checkpoints of a training, by epoch and step."""
+    found = [(m.groups(), p) for p in train_dir.glob("*.pth") if (m := _CHECKPOINT.match(p.name)) and p.is_file()]
+    return [p for _, p in sorted((tuple(map(int, key)), p) for key, p in found)]
+
+
+class Train(Stage):
+    """Trains in a folder of its own; iteration N starts from the best checkpoint so far."""
+
+    name = "train"
+
+    def folders(self, run: Run, label: str) -> list[Path]:
+        """`<iter>/train` and its spec."""
+        return [run.folder(label) / "train", self._spec_path(run, label)]
+
+    def needs(self, run: Run, label: str) -> list[Path]:
+        """The training CSV."""
+        return [self._training_csv(run, label)]
+
+    def work(self, run: Run, label: str) -> Outcome:
+        """Write the spec, run the train line, find the checkpoints."""
+        config = run.state.config
+        naming = specs.naming_of(config)
+        training = self._training_csv(run, label)
+        validation = Path(config.validation_csv)
+        root = run.workspace if label != BASELINE else specs.image_root(config, training, naming)
+        spec = specs.train_spec(config, training, root, validation, specs.image_root(config, validation, naming))
+        spec_path = self._spec_path(run, label)
+        specs.write_spec(spec_path, spec)
+        command = ["visual_changenet", "train", "-e", str(spec_path), f"results_dir={run.folder(label)}"]
+        if label != BASELINE:
+            best = run.best_so_far()
+            if best is None or best[1].best_ckpt_path is None:
+                raise StageFailedError("no checkpoint to train on from", where=label, fix="evaluate the baseline first")
+            command.append(f"train.pretrained_model_path={best[1].best_ckpt_path}")
+        train_dir = run.folder(label) / "train"
+        run.job(label, self.name, "train", command, [train_dir])
+        found = checkpoints(train_dir)
+        if not found:
+            raise GateError(
+                "no-new-checkpoint",
+                "training ended without a new checkpoint",
+                where=train_dir,
+                fix="see the job's log; checkpoint_interval must be at most num_epochs",
+            )
+        rows = len(read_pairs(training))
+        return Outcome(
+            summary=f"{len(found)} checkpoints from {rows} rows",
+            updates={"training_spec": str(spec_path), "training_csv": str(training), "training_rows": rows},
+            promised=[found[-1], spec_path],
+        )
+
+    def _training_csv(self, run: Run, label: str) -> Path:
+        if label == BASELINE:
+            return Path(run.state.config.training_csv)
+        combined = run.iteration(label).combined_training_csv
+        if combined is None:
+            raise StageFailedError("no combined training CSV", where=label, fix="run data_merge first")
+        return Path(combined)
+
+    def _spec_path(self, run: Run, label: str) -> Path:
+        return run.folder(label) / "train_spec.yaml"
