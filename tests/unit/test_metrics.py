@@ -173,6 +173,18 @@ def test_without_ng_rows_no_recall_can_be_reached() -> None:
     assert far_at_recall([0.1, 0.2], [True, True], 0.0) is None
 
 
+@pytest.mark.parametrize("digits", [2, 3, 6])
+@pytest.mark.parametrize("floor", [0.0, 0.5, 0.9, 0.99, 1.0])
+def test_on_many_rows_the_optimum_is_the_best_point_of_the_whole_curve(digits: int, floor: float) -> None:
+    random = np.random.default_rng(digits)
+    passes = random.random(30_000) < 0.8
+    scores = np.round(random.normal(0, 1, 30_000) + 1.2 * ~passes, digits)
+    curve = operating_curve(scores, passes)
+    kept = np.flatnonzero(curve.recall >= floor - 1e-12)
+    best = kept[np.lexsort((curve.thresholds[kept], curve.precision[kept], curve.f1[kept]))[-1]]
+    assert optimal_threshold(scores, passes, floor) == curve.at(int(best))
+
+
 def test_inputs_are_not_changed() -> None:
     scores = np.array([0.5, 0.1, 0.9, 0.3])
     passes = np.array([True, False, False, True])
@@ -223,6 +235,21 @@ def test_the_interval_ends_where_the_binomial_tails_hold_half_of_what_is_left(a:
     assert low == 0.0 if k == 0 else math.isclose(tail_at_least(low), half, rel_tol=1e-6)
     upper = 1 - tail_at_least(high) + math.comb(n, k) * high**k * (1 - high) ** (n - k)
     assert high == 1.0 if k == n else math.isclose(upper, half, rel_tol=1e-6, abs_tol=1e-9)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.sampled_from([0.5, 0.8, 0.95, 0.999]))
+@example(1, 10**6, 0.95)
+@example(10**6 - 1, 10**6, 0.95)
+@example(500_000, 10**6, 0.95)
+def test_the_interval_agrees_with_scipy_at_any_size(a: int, b: int, conf: float) -> None:
+    from scipy.special import betaincinv
+
+    k, n = min(a, b), max(a, b)
+    low, high = clopper_pearson(k, n, conf)
+    half = (1 - conf) / 2
+    assert math.isclose(low, 0.0 if k == 0 else betaincinv(k, n - k + 1, half), rel_tol=1e-7)
+    assert math.isclose(high, 1.0 if k == n else betaincinv(k + 1, n - k, 1 - half), rel_tol=1e-7)
 
 
 @settings(max_examples=100, deadline=None)
