@@ -176,21 +176,31 @@ class Search:
     def _candidates(self, prepared: Prepared, at: Indices | slice, duplicates: _Duplicates) -> tuple[Indices, Indices]:
         """(target within `at`, block row) of every pair that may belong to the k best."""
         approximate, slack = self._screen.products(at, prepared)
+        count, width = approximate.shape
         k = self._k
-        floor = self._screen.floor(at, self._scores[at, -1], slack)
-        hits = approximate >= floor[:, None]
-        counts = np.count_nonzero(hits, axis=1)
-        crowded = np.flatnonzero(counts > 4 * k + 16)
-        if len(crowded) and approximate.shape[1] > k:
-            # The k-th best of the block itself is a floor too: k rows are at least that near, up to the slack.
-            part = approximate[crowded]
-            edge = part.shape[1] - k
-            own = np.partition(part, edge, axis=1)[:, edge].astype(np.float64) - 2.0 * slack[crowded]
-            floor[crowded] = np.maximum(floor[crowded], down(own))
-            hits[crowded] = part >= floor[crowded, None]
-            counts[crowded] = np.count_nonzero(hits[crowded], axis=1)
-        rows, columns = np.nonzero(hits)
-        if len(counts) and counts.max() > 8 * k + 64:
+        worst = self._scores[at, -1]
+        floor = self._screen.floor(at, worst, slack)
+
+        def raise_floor(lines: Indices) -> None:
+            # k rows of this block are at least as near as its k-th best, give or take the slack.
+            part = approximate[lines]
+            edge = np.partition(part, width - k, axis=1)[:, width - k].astype(np.float64)
+            floor[lines] = np.maximum(floor[lines], down(edge - 2.0 * slack[lines]))
+
+        unfilled = np.flatnonzero(np.isneginf(worst))
+        if len(unfilled) and width > k:
+            raise_floor(unfilled)
+        hits = np.flatnonzero(approximate >= floor[:, None])
+        rows = hits // width
+        counts = np.bincount(rows, minlength=count)
+        crowded = np.flatnonzero(counts > 8 * k + 64)
+        if len(crowded) and width > k:
+            raise_floor(crowded)
+            hits = hits[approximate.ravel()[hits] >= floor[rows]]
+            rows = hits // width
+            counts = np.bincount(rows, minlength=count)
+        columns = hits - rows * width
+        if counts.max(initial=0) > 8 * k + 64:
             rows, columns = duplicates.thin(rows, columns, k)
         return rows, columns
 
