@@ -182,6 +182,23 @@ def look_up(
     return Sought(side, found, resolved)
 
 
+@dataclass(frozen=True)
+class Placed:
+    """A table whose files were all found under one root.
+
+    Attributes:
+        table: The rows.
+        root: The folder its paths start at.
+        images: The look-up of the images.
+        goldens: The look-up of the goldens.
+    """
+
+    table: PairTable
+    root: Path
+    images: Sought
+    goldens: Sought
+
+
 def choose_root(
     table: PairTable, naming: ImageNaming, candidates: Sequence[Path], index: FolderIndex | None = None
 ) -> Path:
@@ -199,16 +216,28 @@ def choose_root(
         InputErrors: No candidate has every file. Where each row resolves under one of them but not all under
             the same, the error says the file mixes roots; else it names the missing files of every row.
     """
+    return place(table, naming, candidates, index).root
+
+
+def place(
+    table: PairTable,
+    naming: ImageNaming,
+    candidates: Sequence[Path],
+    index: FolderIndex | None = None,
+    *,
+    resolve: bool = False,
+) -> Placed:
+    """As `choose_root`, and what was found there; with `resolve` the resolved path of every file too."""
     index = index or FolderIndex()
     roots = _distinct(candidates)
     if not roots:
         raise InputError("no folder to look for images in", where=table.path, fix="name the image root")
     looks: list[tuple[Path, list[Sought]]] = []
     for root in roots:
-        sides = [look_up(table, naming, root, side, index) for side in SIDES]
-        if all(side.complete() for side in sides):
-            return root
-        looks.append((root, sides))
+        images, goldens = (look_up(table, naming, root, side, index, resolve=resolve) for side in SIDES)
+        if images.complete() and goldens.complete():
+            return Placed(table, root, images, goldens)
+        looks.append((root, [images, goldens]))
     raise _no_root(table, naming, looks)
 
 

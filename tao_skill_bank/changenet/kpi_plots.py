@@ -56,7 +56,7 @@ def draw_distribution(
             label=f"100 % recall threshold {recall_100.threshold:.6g}",
         )
         axes.set_title(f"False-accept rate at 100 % recall: {100 * recall_100.far:.4g} %")
-    axes.legend(loc="upper center")
+    axes.legend(loc="upper right")
     _save(figure, path)
 
 
