@@ -76,9 +76,10 @@ def status_line(run: Run, position: Position) -> str:
     shown = " → ".join(known[-2:]) if known else "not measured yet"
     record = state.iterations[position.label].stages[-1]
     following = next_stage(state)
+    limit = run.target.text().split(" at ")[0].removeprefix("FAR ").replace(" ", "")
     after = "done" if following is None else following.stage
     return (
-        f"[{where} · {position.stage}] FAR {shown} (target {run.target.short()}) · "
+        f"[{where} · {position.stage}] FAR {shown} (target {limit}) · "
         f"{duration_text(record.duration_sec)} · next: {after}"
     )
 
@@ -145,9 +146,7 @@ def _commit(run: Run, position: Position, outcome: Outcome, duration: int) -> No
         run.observer.note(warning)
 
 
-def _end(
-    run: Run, position: Position, status: RunStatus, reason: str, failed: tuple[str, str, int] | None
-) -> None:
+def _end(run: Run, position: Position, status: RunStatus, reason: str, failed: tuple[str, str, int] | None) -> None:
     """The loop ends before its time: say so in state and log at once, then leave report and hand-off of what is there.
 
     Args:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tao_skill_bank.changenet.tables import PASS, read_pairs
+from tao_skill_bank.changenet.kpi import read_scored
+from tao_skill_bank.changenet.tables import read_pairs
 from tao_skill_bank.deft.state import Evaluation, Interval
-from tao_skill_bank.errors import GateError, InputError
+from tao_skill_bank.errors import GateError, InputErrors
 from tao_skill_bank.metrics import Threshold, clopper_pearson, confusion_at, far_at_recall
 
 
@@ -35,31 +36,17 @@ def read_scores(csv: Path) -> Scores:
 
     Raises:
         GateError: No score at all is there (`all-scores-missing`).
-        InputError: A score is not a finite number; its row is named.
+        InputErrors: Scores that are not finite numbers; their rows are named.
     """
-    table = read_pairs(csv)
-    texts = table.column("siamese_score")
-    values = np.empty(len(texts), dtype=np.float64)
-    bad = None
-    missing = 0
-    for row, text in enumerate(texts):
-        try:
-            values[row] = float(text)
-        except ValueError:
-            values[row] = np.nan
-        if not np.isfinite(values[row]):
-            missing += 1
-            bad = row if bad is None else bad
-    if missing == len(texts):
-        raise GateError("all-scores-missing", "no row has a score", where=csv, fix="see the inference log")
-    if bad is not None:
-        raise InputError(
-            f"siamese_score is not a finite number: {texts[bad]!r}",
-            where=f"{csv} row {bad + 1}",
-            fix="see the inference log",
-        )
-    labels = table.label
-    return Scores(labels, np.array([x.strip().upper() == PASS for x in labels], dtype=np.bool_), values)
+    try:
+        scored = read_scored(csv)
+    except InputErrors as error:
+        if len(error.faults) >= len(read_pairs(csv, required=())):
+            raise GateError(
+                "all-scores-missing", "no row has a usable score", where=csv, fix="see the inference log"
+            ) from None
+        raise
+    return Scores(scored.table.label, scored.is_pass, scored.scores)
 
 
 def share(successes: int, trials: int) -> Interval:

@@ -209,3 +209,8 @@ def _grown(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     out[:, 1:] |= mask[:, :-1]
     out[:, :-1] |= mask[:, 1:]
     return out
+
+
+def verify_pairs(source: Path) -> int:
+    """How many pairs there are; refuses a folder that is missing, empty or unpaired."""
+    return len(_manifest_of(source).pairs)

@@ -32,9 +32,7 @@ class Evaluate(Stage):
         naming = specs.naming_of(config)
         kpi_csv = Path(config.kpi_test_csv)
         spec_path = self._spec_path(run, label)
-        specs.write_spec(
-            spec_path, specs.inference_spec(config, kpi_csv, specs.image_root(config, kpi_csv, naming))
-        )
+        specs.write_spec(spec_path, specs.inference_spec(config, kpi_csv, specs.image_root(config, kpi_csv, naming)))
         candidates, losses = self._candidates(run, label)
         target = run.target
         evaluations: list[Evaluation] = []
@@ -74,9 +72,7 @@ class Evaluate(Stage):
             if iteration.best_ckpt_path is None:
                 raise StageFailedError("there is no checkpoint", where=label, fix="run the train stage")
             return {"latest": Path(iteration.best_ckpt_path)}, {}
-        best = scores.best_by_validation(
-            found, scores.validation_losses(run.folder(label) / "train" / "status.json")
-        )
+        best = scores.best_by_validation(found, scores.validation_losses(run.folder(label) / "train" / "status.json"))
         if best is None:
             return {"latest": found[-1]}, {}
         if best[0] == found[-1]:

@@ -83,9 +83,7 @@ class Anomalygen(Stage):
             raise GateError("pregen-missing", "the workspace has no pre-generated pairs", where=config.workspace)
         pool = synthetic.stage_pool(run.root, Path(config.pregen_dir), naming)
         taken = self._used_before(run, label)
-        candidates = [
-            i for i, p in enumerate(pool.manifest.pairs) if p.label.upper() in labels and p.stem not in taken
-        ]
+        candidates = [i for i, p in enumerate(pool.manifest.pairs) if p.label.upper() in labels and p.stem not in taken]
         if not candidates:
             return pool.rows.take([]), []
         encoder = get_encoder("local")

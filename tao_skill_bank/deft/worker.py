@@ -1,0 +1,29 @@
+"""The detached worker of a run: works on it to its end, after whoever started it has gone.
+
+python -m tao_skill_bank.deft.worker RESULTS_DIR
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tao_skill_bank.deft.api import run_loop
+from tao_skill_bank.deft.run import StopRequestedError
+from tao_skill_bank.errors import BankError
+
+
+def main(results_dir: str) -> int:
+    """Run the loop; what went wrong is in the state and, as a line, in the worker's log."""
+    try:
+        run_loop(Path(results_dir), by="worker")
+    except StopRequestedError:
+        return 0
+    except BankError as error:
+        print(error.line(), file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
