@@ -192,7 +192,7 @@ def operating_curve(scores: npt.ArrayLike, is_pass: npt.ArrayLike) -> Curve:
     """
     values, passes = _checked(scores, is_pass)
     positives, negatives = np.sort(values[~passes]), np.sort(values[passes])
-    unique = np.unique(values)
+    unique = _distinct(np.sort(values))
     thresholds = np.concatenate(([np.nextafter(unique[0], -np.inf)], unique))
     fn = np.searchsorted(positives, thresholds, side="right").astype(np.int64)
     tn = np.searchsorted(negatives, thresholds, side="right").astype(np.int64)
@@ -229,14 +229,14 @@ def thinned_curve(
     else:
         share = min(len(positives), max(room // 2, room - len(negatives)))
         picks = [_spread(positives, share), _spread(negatives, room - share)]
-    thresholds = np.unique(np.concatenate([*picks, np.asarray(corners, dtype=np.float64)]))
+    thresholds = _distinct(np.sort(np.concatenate([*picks, np.asarray(corners, dtype=np.float64)])))
     fn = np.searchsorted(positives, thresholds, side="right").astype(np.int64)
     tn = np.searchsorted(negatives, thresholds, side="right").astype(np.int64)
     return Curve(thresholds, len(positives) - fn, len(negatives) - tn, tn, fn)
 
 
 def _distinct(ordered: FloatArray) -> FloatArray:
-    """The distinct values of a sorted array."""
+    """The distinct values of a sorted array; `np.unique` would import numpy's masked arrays to find out the same."""
     return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered
 
 

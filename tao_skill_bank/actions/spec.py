@@ -6,6 +6,7 @@ refused with the nearest known one; `???` marks a value that must be given.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,15 @@ from typing import Any
 from tao_skill_bank.errors import InputError, did_you_mean
 
 REQUIRED = "???"
+
+# `a.b=word`, `a.b=/path/to.file` and `a.b=12` mean the same to Hydra, whose parser takes as long to import as a small
+# analysis takes to run. Whatever has an exponent, a quote, a bracket, a space or a special word goes to Hydra.
+_PLAIN_OVERRIDE = re.compile(
+    r"(?P<key>[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*)="
+    r"((?P<number>-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,17})?)|(?P<word>(\./|/)?[A-Za-z_][A-Za-z0-9_./-]*[A-Za-z0-9_]|[A-Za-z_/]))",
+    re.ASCII,
+)
+_HYDRA_WORDS = frozenset({"null", "true", "false", "nan", "inf"})
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,12 @@ def parse_override(text: str) -> tuple[str, Any]:
     Lists, mappings, quoting, numbers, booleans and null follow Hydra's grammar (`hydra-core` does the parsing).
     `+a=1` is taken like `a=1`; deletion and sweeps are refused, because an action runs one configuration.
     """
+    plain_token = _PLAIN_OVERRIDE.fullmatch(text)
+    if plain_token and (plain_token["word"] or "").lower() not in _HYDRA_WORDS:
+        number = plain_token["number"]
+        if number is None:
+            return plain_token["key"], plain_token["word"]
+        return plain_token["key"], float(number) if "." in number else int(number)
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.core.override_parser.types import Override, QuotedString
     from hydra.errors import HydraException
@@ -156,8 +172,6 @@ def load_yaml_mapping(path: Path) -> dict[str, Any]:
 
 def _loader() -> type[Any]:
     """PyYAML's SafeLoader with YAML 1.2 floats: `lr: 1e-5` is a number, as it is for TAO's own reader."""
-    import re
-
     import yaml
 
     class Loader(yaml.SafeLoader):
