@@ -1,8 +1,90 @@
-"""The console door: parse, call the engine, print."""
+"""The console door `tao-skills`: parse, call the engine, print. A group's module is imported when it is called."""
 
 from __future__ import annotations
 
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from tao_skill_bank import __version__
+from tao_skill_bank.actions.console import TRACEBACK_VARIABLE, report, system_error
+from tao_skill_bank.errors import BankError
+
+# Group → (module, one line for --help).
+GROUPS = {
+    "deft": ("tao_skill_bank.commands.deft", "Plan, run and watch the DEFT improvement loop."),
+    "gaps": ("tao_skill_bank.commands.gaps", "Route weak samples and mine data like them."),
+    "rca": ("tao_skill_bank.commands.rca", "Root-cause analysis of a ChangeNet evaluation, as a report."),
+    "demo": ("tao_skill_bank.commands.demo", "Make the demo workspace, and run the loop on it."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a sub-command's module only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The groups, in the order of `GROUPS`."""
+        return list(GROUPS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the group's module."""
+        if cmd_name not in GROUPS:
+            return None
+        command = import_module(GROUPS[cmd_name][0]).cli
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Help without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in GROUPS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest group for a mistyped one."""
+        from tao_skill_bank.errors import did_you_mean
+
+        if args and args[0] not in GROUPS and not args[0].startswith("-"):
+            raise click.UsageError(f"no command {args[0]!r} ({did_you_mean(args[0], GROUPS)})")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="tao-skills")
+def cli() -> None:
+    """Improve NVIDIA TAO vision models: the DEFT loop, gap analysis, data mining. Everything runs on a laptop first."""
+
 
 def main() -> None:
-    """Run `tao-skills`."""
-    raise SystemExit(0)
+    """Run `tao-skills`; a user's error is one line on stderr and its exit status."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = 130
+    except click.UsageError as error:
+        print(f"tao-skills: {error.format_message()}", file=sys.stderr)
+        code = 2
+    except click.ClickException as error:
+        print(f"tao-skills: {error.format_message()}", file=sys.stderr)
+        code = error.exit_code
+    except BankError as error:
+        if os.environ.get(TRACEBACK_VARIABLE, "") not in ("", "0"):
+            raise
+        code = report("tao-skills", error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:
+        if os.environ.get(TRACEBACK_VARIABLE, "") not in ("", "0"):
+            raise
+        code = report("tao-skills", system_error(error))
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -168,10 +168,7 @@ def status(results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:
     lines = [line for line in read_log(log_path(results_dir)) if line.seq > after][-limit:]
     following = next_stage(state)
     shown = state.status
-    if shown == "running" and working is None:
-        shown_status = "interrupted"
-    else:
-        shown_status = shown
+    shown_status = "interrupted" if shown == "running" and working is None else shown
     report = results_dir / "DEFT_Loop_Report.html"
     records = state.records()
     best = [(it.far_pct, label) for label, it in state.iterations.items() if it.far_pct is not None]

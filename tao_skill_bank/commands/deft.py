@@ -1,0 +1,237 @@
+"""`tao-skills deft …`: plan, run, step, status, stop."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from tao_skill_bank.commands.progress import observer_for
+from tao_skill_bank.errors import BankError, InputErrors, NeedsApprovalError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from tao_skill_bank.deft.plan import Request
+    from tao_skill_bank.deft.preflight import PreFlight
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+_REPORT = "DEFT_Loop_Report.html"
+
+
+@click.group()
+def cli() -> None:
+    """Plan, run and watch the DEFT improvement loop."""
+
+
+def _request_options(function: Function) -> Function:
+    options = [
+        click.option("--workspace", "-w", type=click.Path(path_type=Path), help="The workspace folder."),
+        click.option("--kpi-target", help="For example: 'FAR < 0.5% at recall=99%'."),
+        click.option("--max-iterations", "-n", type=int, help="Iterations at most; required for a new run."),
+        click.option("--time-limit", help="Instead of --max-iterations: 6h, 90m. Turned into iterations."),
+        click.option("--platform", default=None, help="Where to run; default: local (this machine's CPU)."),
+        click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any parameter; may be repeated."),
+        click.option("--results-dir", type=click.Path(path_type=Path), help="The run folder, to take up a run."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@cli.command()
+@_request_options
+def plan(as_json: bool, **given: Any) -> None:
+    """Check everything and show what a run would do, with the digest to approve. Writes nothing."""
+    from tao_skill_bank.deft.api import plan_run
+
+    summary = _guarded(as_json, lambda: plan_run(_request(**given)))
+    if as_json:
+        _print_json(summary)
+        return
+    click.echo("\n".join(summary.lines()))
+    click.echo(f"\nTo run it: the same command with `run` and --approve {summary.digest} (or --yes)")
+
+
+@cli.command()
+@_request_options
+@click.option("--yes", is_flag=True, help="Approve the plan as it is now.")
+@click.option("--approve", metavar="DIGEST", help="Approve exactly this plan.")
+@click.option("--detach", is_flag=True, help="Start it in the background and return.")
+def run(as_json: bool, yes: bool, approve: str | None, detach: bool, **given: Any) -> None:
+    """Run the loop to its end; the report's path is the last line."""
+    _work(as_json, yes, approve, once=False, detach=detach, given=given)
+
+
+@cli.command()
+@_request_options
+@click.option("--yes", is_flag=True, help="Approve the plan as it is now.")
+@click.option("--approve", metavar="DIGEST", help="Approve exactly this plan.")
+def step(as_json: bool, yes: bool, approve: str | None, **given: Any) -> None:
+    """Run the next stage only."""
+    _work(as_json, yes, approve, once=True, detach=False, given=given)
+
+
+@cli.command()
+@click.argument("run_dir", required=False, type=click.Path(path_type=Path))
+@click.option("--results-dir", type=click.Path(path_type=Path), help="The run folder.")
+@click.option("--workspace", "-w", type=click.Path(path_type=Path), help="Show its newest run.")
+@click.option("--after", default=0, help="Show log lines behind this sequence number.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def status(run_dir: Path | None, results_dir: Path | None, workspace: Path | None, after: int, as_json: bool) -> None:
+    """Show where a run stands; never waits."""
+    from tao_skill_bank.deft import api
+
+    folder = _run_folder(run_dir or results_dir, workspace)
+    view = _guarded(as_json, lambda: api.status(folder, after))
+    if as_json:
+        _print_json(view)
+        return
+    from tao_skill_bank.commands.progress import print_status
+
+    print_status(view)
+
+
+@cli.command()
+@click.argument("run_dir", required=False, type=click.Path(path_type=Path))
+@click.option("--results-dir", type=click.Path(path_type=Path), help="The run folder.")
+@click.option("--workspace", "-w", type=click.Path(path_type=Path), help="Stop its newest run.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def stop(run_dir: Path | None, results_dir: Path | None, workspace: Path | None, as_json: bool) -> None:
+    """Ask a run to stop; what runs is ended, what is committed stays."""
+    from tao_skill_bank.deft import api
+
+    folder = _run_folder(run_dir or results_dir, workspace)
+    asked = _guarded(as_json, lambda: api.stop(folder))
+    if as_json:
+        click.echo(json.dumps({"results_dir": str(folder), "stop_requested": asked}))
+    else:
+        click.echo(f"asked {folder} to stop" if asked else f"nobody works on {folder}: nothing to stop")
+
+
+def _work(as_json: bool, yes: bool, approve: str | None, *, once: bool, detach: bool, given: dict[str, Any]) -> None:
+    from tao_skill_bank.deft import api
+    from tao_skill_bank.deft.run import StopRequestedError
+
+    request = _request(**given)
+    folder = _guarded(as_json, lambda: _approved(request, yes, approve, quiet=as_json))
+    if detach:
+        pid = _guarded(as_json, lambda: api.start_detached(folder))
+        if as_json:
+            click.echo(json.dumps({"results_dir": str(folder), "pid": pid}))
+        else:
+            click.echo(f"started (process {pid}); watch it: tao-skills deft status {folder}")
+        return
+    if not as_json:
+        click.echo(f"run folder: {folder}")
+    try:
+        with observer_for(folder, quiet=as_json) as observer:
+            api.run_loop(folder, observer, once=once)
+    except StopRequestedError:
+        pass
+    except BankError as error:
+        if as_json:
+            _print_json_error(error, folder)
+            raise SystemExit(error.exit_code) from None
+        if (folder / _REPORT).exists():
+            click.echo(f"report: {folder / _REPORT}")
+        raise
+    if as_json:
+        _print_json(api.status(folder))
+        return
+    click.echo(str(folder / _REPORT) if (folder / _REPORT).exists() else str(folder))
+
+
+def _approved(request: Request, yes: bool, approve: str | None, *, quiet: bool) -> Path:
+    """The run folder with an approved plan: by flag, by digest, or by a person at the terminal."""
+    from tao_skill_bank.deft import api
+
+    if yes and approve is None:
+        summary = api.plan_run(request)
+        if not quiet:
+            click.echo("\n".join(summary.lines()) + "\n")
+        approve = summary.digest
+        return api.open_run(request, approve=approve, how="flag")
+    try:
+        return api.open_run(request, approve=approve, how="flag")
+    except NeedsApprovalError:
+        if quiet or approve is not None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise
+    summary: PreFlight = api.plan_run(request)
+    click.echo("\n".join(summary.lines()) + "\n")
+    if not click.confirm("Run this plan?", default=False):
+        raise NeedsApprovalError("not approved; nothing was changed", digest=summary.digest)
+    return api.open_run(request, approve=summary.digest, how="tty")
+
+
+def _request(
+    workspace: Path | None,
+    kpi_target: str | None,
+    max_iterations: int | None,
+    time_limit: str | None,
+    platform: str | None,
+    settings: tuple[str, ...],
+    results_dir: Path | None,
+) -> Request:
+    from tao_skill_bank.deft.plan import Request
+    from tao_skill_bank.deft.state import state_path
+
+    taken_up = results_dir is not None and state_path(results_dir).exists()
+    if not taken_up:
+        if workspace is None:
+            raise click.UsageError("name the workspace: --workspace FOLDER (or --results-dir of a run to take up)")
+        if kpi_target is None:
+            raise click.UsageError("name the KPI target: --kpi-target 'FAR < 0.5% at recall=99%'")
+    if platform is not None and taken_up:
+        settings = (*settings, f"platform={platform}")
+    return Request(
+        workspace=workspace or Path(),
+        kpi_target=kpi_target or "",
+        max_iterations=max_iterations,
+        time_limit=time_limit,
+        platform=platform or "local",
+        settings=settings,
+        results_dir=results_dir,
+    )
+
+
+def _run_folder(folder: Path | None, workspace: Path | None) -> Path:
+    from tao_skill_bank.deft.api import latest_run
+
+    if folder is not None:
+        return folder.absolute()
+    newest = None if workspace is None else latest_run(workspace.absolute())
+    if newest is None:
+        raise click.UsageError("name a run folder, or a --workspace that has a run")
+    return newest
+
+
+def _guarded(as_json: bool, call: Callable[[], Any]) -> Any:
+    """Call the engine; with --json an error is JSON on stdout as well as its exit status."""
+    try:
+        return call()
+    except BankError as error:
+        if not as_json:
+            raise
+        _print_json_error(error, None)
+        raise SystemExit(error.exit_code) from None
+
+
+def _print_json(value: BaseModel) -> None:
+    click.echo(value.model_dump_json(indent=2))
+
+
+def _print_json_error(error: BankError, folder: Path | None) -> None:
+    out: dict[str, Any] = {"error": error.line(), "exit_code": error.exit_code}
+    if isinstance(error, InputErrors):
+        out["faults"] = error.faults
+    if isinstance(error, NeedsApprovalError):
+        out["needs_approval"] = error.digest
+    if folder is not None:
+        out["results_dir"] = str(folder)
+    click.echo(json.dumps(out, ensure_ascii=False))
