@@ -69,6 +69,7 @@ class LocalPlatform:
         """The job's state: its exit record first, then whether its worker or its command still lives."""
         state = _ended(record)
         if state is not None:
+            self._reap(record)
             return state
         own = self._workers.get(record.uid)
         if own is not None and own.poll() is None:
@@ -107,6 +108,12 @@ class LocalPlatform:
         if own is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 own.wait(timeout=seconds)
+
+    def _reap(self, record: JobRecord) -> None:
+        """A worker that wrote its exit record is about to end: leave no zombie behind."""
+        own = self._workers.pop(record.uid, None)
+        if own is not None:
+            own.wait()
 
 
 def _ended(record: JobRecord) -> JobState | None:
