@@ -110,13 +110,23 @@ class Search:
     """
 
     def __init__(
-        self, target: NDArray[Any], k: int, metric: str = "cosine", *, groups: ArrayLike | None = None
+        self,
+        target: NDArray[Any],
+        k: int,
+        metric: str = "cosine",
+        *,
+        groups: ArrayLike | None = None,
+        names: tuple[str, str] = ("source", "target"),
     ) -> None:
-        """Take the targets [m, d]; `groups` [m] restricts each to source rows of its own group."""
+        """Take the targets [m, d]; `groups` [m] restricts each to source rows of its own group.
+
+        `names` is what error messages call the two sides, such as their files.
+        """
+        self._names = names
         _check_k(k)
         if metric not in SCREENS:
             raise InputError(f"unknown metric {metric!r}", where="knn_metric", fix=did_you_mean(metric, SCREENS))
-        self._target = _finite(_as_matrix(target, "target"), "target", 0)
+        self._target = _finite(_as_matrix(target, names[1]), names[1], 0)
         self._groups = None if groups is None else np.asarray(groups)
         if self._groups is not None and self._groups.shape != (len(self._target),):
             raise InputError(
@@ -130,18 +140,18 @@ class Search:
 
     def add(self, block: NDArray[Any], groups: ArrayLike | None = None) -> None:
         """Add the next source rows [b, d]; `groups` [b] goes with the groups of the targets."""
-        rows = _as_matrix(block, "source")
+        rows = _as_matrix(block, self._names[0])
         if len(rows) and len(self._target) and rows.shape[1] != self._target.shape[1]:
             raise InputError(
                 f"source vectors have {rows.shape[1]} numbers, target vectors {self._target.shape[1]}",
-                where="embeddings",
+                where=self._names[0],
                 fix="embed both sides with the same encoder",
             )
         if (groups is None) != (self._groups is None):
             raise InputError("groups of one side only", where="knn", fix="give groups for source and target")
         first = self._seen
         self._seen += len(rows)
-        rows = _finite(rows, "source", first)
+        rows = _finite(rows, self._names[0], first)
         if self._groups is None or groups is None:
             self._add_rows(rows, first + np.arange(len(rows)), None)
             return

@@ -1,0 +1,143 @@
+"""The configurations of the two mining commands: TAO data services' keys, checked before anything is read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from tao_skill_bank.actions.gap_analysis.config import PathField, validated
+from tao_skill_bank.actions.mining.encoders import AUTO, Encoder, get_encoder
+from tao_skill_bank.actions.spec import REQUIRED, Schema
+from tao_skill_bank.errors import InputError
+
+__all__ = [
+    "IMAGE_EMBEDDINGS_SCHEMA",
+    "NEAREST_NEIGHBORS_SCHEMA",
+    "ImageEmbeddingsConfig",
+    "NearestNeighborsConfig",
+    "validated",
+]
+
+IMAGE_EMBEDDINGS_SCHEMA = Schema(
+    defaults={
+        "input_parquet": REQUIRED,
+        "output_parquet": REQUIRED,
+        "model": AUTO,
+        "model_path": "",
+        "model_config_path": "",
+        "batch_size": 64,
+    }
+)
+
+NEAREST_NEIGHBORS_SCHEMA = Schema(
+    defaults={
+        "source_parquet": REQUIRED,
+        "target_parquet": REQUIRED,
+        "output_parquet": REQUIRED,
+        "topn": 5,
+        "knn_metric": "euclidean",
+        "source_embed_column_name": "embedding",
+        "target_embed_column_name": "embedding",
+        "filter_by_label": "false",
+        "distance_threshold": -1.0,
+        "group_by": "",
+    }
+)
+
+
+def _text(value: object) -> object:
+    """Text; a number, a boolean or nothing (`model_path=null`) as an override writes it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return str(value)
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    return value
+
+
+def _count(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError("must be a whole number of at least 1")
+    return value
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return float(value)
+
+
+def _names(value: object) -> object:
+    """Column names: a list, or text with commas."""
+    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return tuple(value)
+    text: Any = _text(value)
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Count = Annotated[int, BeforeValidator(_count)]
+Number = Annotated[float, BeforeValidator(_number)]
+
+
+class ImageEmbeddingsConfig(BaseModel):
+    """What `embedding image_embeddings` is asked to do.
+
+    Attributes:
+        input_parquet: Table with a `filepath` column.
+        output_parquet: Where the embeddings go.
+        model: `auto`, `local`, `SigLIP` or `CLIP`.
+        model_path: Hugging Face model folder or name; empty for the usual one.
+        model_config_path: TAO's spec of a TAO checkpoint, which only TAO itself can load; refused where set.
+        batch_size: Images a learned encoder takes at once.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    input_parquet: PathField
+    output_parquet: PathField
+    model: Text = AUTO
+    model_path: Text = ""
+    model_config_path: Text = ""
+    batch_size: Count = 64
+
+    def encoder(self) -> Encoder:
+        """The encoder that is asked for.
+
+        Raises:
+            InputError: It cannot run here.
+        """
+        if self.model_config_path:
+            raise InputError(
+                "belongs to a TAO checkpoint, which only TAO data services can load",
+                where="model_config_path",
+                fix="run this command in the TAO container, or leave the key out",
+            )
+        return get_encoder(self.model, model_path=self.model_path, batch_size=self.batch_size)
+
+
+class NearestNeighborsConfig(BaseModel):
+    """What `tmm nearest_neighbors` is asked to do; the keys are those of `neighbors.nearest_neighbors`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source_parquet: PathField
+    target_parquet: PathField
+    output_parquet: PathField
+    topn: Count = 5
+    knn_metric: Text = "euclidean"
+    source_embed_column_name: Text = "embedding"
+    target_embed_column_name: Text = "embedding"
+    filter_by_label: Text = "false"
+    distance_threshold: Number = -1.0
+    group_by: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+
+    def arguments(self) -> dict[str, Path | str | int | float | tuple[str, ...]]:
+        """The keyword arguments of `nearest_neighbors`."""
+        return dict(self)

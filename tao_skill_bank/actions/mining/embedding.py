@@ -1,0 +1,80 @@
+"""`embedding image_embeddings`: vectors for the images a parquet file lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tao_skill_bank.actions.mining.encoders import Encoder
+from tao_skill_bank.actions.mining.images import ImageError
+from tao_skill_bank.actions.mining.tables import (
+    FILEPATH,
+    EncoderId,
+    ImageTable,
+    check_filepaths,
+    embedding_writer,
+)
+from tao_skill_bank.errors import InputError
+
+CHUNK_ROWS: Final = 4096
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What `embed_parquet` wrote.
+
+    Attributes:
+        rows: Images embedded, one a row of the input.
+        dim: Numbers a vector.
+        encoder: Name and version of the encoder.
+        output: The parquet file.
+    """
+
+    rows: int
+    dim: int
+    encoder: EncoderId
+    output: Path
+
+
+def embed_images(filepaths: Sequence[str | Path], encoder: Encoder) -> NDArray[np.float32]:
+    """Vectors of image files, float32 [n, encoder.dim], each of length 1, in the order of the paths.
+
+    Raises:
+        ImageError: The first file (by position) that is missing, damaged or too large.
+    """
+    return encoder.encode([Path(path) for path in filepaths])
+
+
+def embed_parquet(input_parquet: Path, output_parquet: Path, encoder: Encoder) -> Embedded:
+    """Embed the images of a parquet file's `filepath` column.
+
+    The output has a row for every row of the input, in order: `filepath`, `embedding` (a fixed-size list of float32
+    of length 1), and the input's other columns unchanged; an old `embedding` column is replaced. It takes its place
+    only when every image was read. Relative paths count from the working folder.
+
+    Raises:
+        InputError: An unreadable table, no `filepath` column, or an image that cannot be read (names file and row).
+    """
+    table = ImageTable(input_parquet)
+    identity = EncoderId(encoder.name, encoder.version)
+    rows = 0
+    with embedding_writer(output_parquet, table, identity, encoder.dim) as write:
+        for batch in table.batches(table.columns, CHUNK_ROWS):
+            paths = batch.column(FILEPATH)
+            check_filepaths(paths, input_parquet, rows)
+            files = [Path(path) for path in paths.to_pylist()]
+            try:
+                vectors = encoder.encode(files)
+            except ImageError as error:
+                row = rows + files.index(error.path) + 1
+                raise InputError(
+                    f"{error.path}: {error.what}", where=f"{input_parquet} row {row}", fix=error.fix
+                ) from None
+            write(batch, vectors)
+            rows += len(files)
+    return Embedded(rows, encoder.dim, identity, output_parquet)

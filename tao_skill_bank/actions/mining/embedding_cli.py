@@ -1,0 +1,48 @@
+"""`embedding image_embeddings …`: parse, call the engine, print."""
+
+from __future__ import annotations
+
+import sys
+
+from tao_skill_bank.actions.console import Action, run_category
+
+
+def main() -> None:
+    """The console command."""
+    sys.exit(run_category("embedding", ACTIONS))
+
+
+def _image_embeddings(args: list[str]) -> int:
+    from tao_skill_bank.actions.mining.config import IMAGE_EMBEDDINGS_SCHEMA, ImageEmbeddingsConfig, validated
+    from tao_skill_bank.actions.spec import config_yaml, parse_command_line
+
+    line = parse_command_line(args, IMAGE_EMBEDDINGS_SCHEMA)
+    if line.show_config:
+        print(config_yaml(line.config), end="")
+        return 0
+    config = validated(ImageEmbeddingsConfig, line.config, line.spec_path or "command line")
+    from tao_skill_bank.actions.mining.embedding import embed_parquet
+
+    done = embed_parquet(config.input_parquet, config.output_parquet, config.encoder())
+    print(f"{done.rows} images embedded with {done.encoder}, {done.dim} numbers each: {done.output}")
+    return 0
+
+
+ACTIONS = {
+    "image_embeddings": Action(
+        "A vector for every image that a parquet file lists.",
+        """[-e SPEC.yaml] [--cfg=job] key=value …
+
+keys:
+  input_parquet      table with a column `filepath` (required)
+  output_parquet     filepath, embedding, and the input's other columns (required)
+  model              SigLIP, CLIP, local (built in, no weights), auto: SigLIP where it can run, else local [auto]
+  model_path         Hugging Face model: a folder, or a name that is already in the cache; never downloaded
+                     [google/siglip-base-patch16-224, openai/clip-vit-base-patch32]
+  model_config_path  spec of a TAO checkpoint: only TAO data services can load those
+  batch_size         images a learned encoder takes at once [64]
+
+Vectors have length 1. The file names its encoder, and `tmm` refuses to compare different ones.""",
+        _image_embeddings,
+    )
+}

@@ -1,0 +1,246 @@
+"""The parquet files of mining: a row an image, its file in `filepath`, its vector in `embedding`.
+
+Vectors are fixed-size lists of float32, and the file's metadata names the encoder that made them, so that vectors
+of different encoders are never compared. Files written by TAO data services (lists of doubles, no encoder named)
+are read as well. Everything streams in row groups: a pool need not fit in memory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tao_skill_bank.errors import InputError, did_you_mean
+from tao_skill_bank.fsio import atomic_path
+
+FILEPATH: Final = "filepath"
+EMBEDDING: Final = "embedding"
+LABEL: Final = "label"
+ENCODER_KEY: Final = b"tao_skill_bank.encoder"
+BATCH_ROWS: Final = 8192
+
+
+@dataclass(frozen=True)
+class EncoderId:
+    """Which encoder made the vectors of a file; two files may be compared when theirs are equal."""
+
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (version {self.version})"
+
+
+class ImageTable:
+    """A parquet file with a `filepath` column, read in batches."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a table and check its columns.
+
+        Raises:
+            InputError: No such file, not a parquet file, no `filepath` column.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self.path = path
+        try:
+            self._file = pq.ParquetFile(path)
+        except FileNotFoundError:
+            raise InputError("no such parquet file", where=path, fix="check the path") from None
+        except IsADirectoryError:
+            raise InputError("is a folder, not a parquet file", where=path, fix="name the file") from None
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"cannot be read as parquet: {reason}", where=path, fix="write it again") from None
+        # Columns of the index that pandas writes are not data.
+        self.columns = [c for c in self._file.schema_arrow.names if not c.startswith("__index_level_")]
+        self.need(FILEPATH)
+
+    def __len__(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    @property
+    def schema(self) -> Any:
+        """The Arrow schema of the file."""
+        return self._file.schema_arrow
+
+    @property
+    def encoder(self) -> EncoderId | None:
+        """The encoder that made the vectors, if the file says so."""
+        text = (self._file.schema_arrow.metadata or {}).get(ENCODER_KEY)
+        if text is None:
+            return None
+        try:
+            value = json.loads(text)
+            return EncoderId(str(value["name"]), str(value["version"]))
+        except (ValueError, TypeError, KeyError):
+            raise InputError("names its encoder unreadably", where=self.path, fix="embed the images again") from None
+
+    def need(self, column: str) -> None:
+        """Refuse a table without that column, naming the nearest one."""
+        if column not in self.columns:
+            raise InputError(f"no column {column!r}", where=self.path, fix=did_you_mean(column, self.columns))
+
+    def batches(self, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[Any]:
+        """Record batches of the given columns, in order."""
+        import pyarrow as pa
+
+        try:
+            yield from self._file.iter_batches(batch_size=rows, columns=list(columns))
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"cannot be read as parquet: {reason}", where=self.path, fix="write it again") from None
+
+    def column(self, name: str) -> Any:
+        """A whole column as an Arrow array in one piece."""
+        import pyarrow as pa
+
+        self.need(name)
+        chunks = [batch.column(0) for batch in self.batches([name])]
+        return pa.chunked_array(chunks, type=self.schema.field(name).type).combine_chunks()
+
+    def filepaths(self) -> Any:
+        """The `filepath` column as an Arrow array without nulls; a null is refused with its row (from 1)."""
+        paths = self.column(FILEPATH)
+        check_filepaths(paths, self.path, 0)
+        return paths
+
+    def groups(self, columns: Sequence[str]) -> NDArray[np.str_]:
+        """[n] one text a row that is equal where the given columns are, however their case and outer blanks."""
+        parts = []
+        for name in columns:
+            values = self.column(name).dictionary_encode()
+            names = np.array([_plain(v) for v in values.dictionary.to_pylist()] + [_plain(None)], dtype=np.str_)
+            codes = values.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
+            parts.append(names[codes])
+        joined: NDArray[np.str_] = parts[0]
+        for more in parts[1:]:
+            joined = np.char.add(np.char.add(joined, "\0"), more)
+        return joined
+
+    def vectors(self, column: str = EMBEDDING) -> Iterator[NDArray[np.float32]]:
+        """The vectors in blocks [b, d] float32.
+
+        Raises:
+            InputError: No such column, not lists of numbers, a null, or rows of different length (names the row).
+        """
+        import pyarrow as pa
+
+        self.need(column)
+        kind = self.schema.field(column).type
+        lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+        if not (lists and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))):
+            raise InputError(
+                f"column {column!r} holds {kind}, not lists of numbers", where=self.path, fix="embed the images first"
+            )
+        width, start = None, 0
+        for batch in self.batches([column]):
+            block = self._block(batch.column(0), width, start)
+            if len(block):
+                width, start = block.shape[1], start + len(block)
+                yield block
+
+    def _block(self, array: Any, width: int | None, start: int) -> NDArray[np.float32]:
+        import pyarrow as pa
+
+        if array.null_count:
+            row = start + int(np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0]) + 1
+            raise InputError("no embedding", where=f"{self.path} row {row}", fix="embed that image again")
+        if pa.types.is_fixed_size_list(array.type):
+            sizes = np.full(len(array), array.type.list_size)
+        else:
+            sizes = np.diff(array.offsets.to_numpy())
+        wanted = width if width is not None else int(sizes[0]) if len(sizes) else 0
+        odd = np.flatnonzero(sizes != wanted)
+        if len(odd) or (len(sizes) and wanted == 0):
+            row = int(odd[0]) if len(odd) else 0
+            raise InputError(
+                f"an embedding of {sizes[row]} numbers among embeddings of {wanted}",
+                where=f"{self.path} row {start + row + 1}",
+                fix="embed all images with the same encoder",
+            )
+        flat = array.flatten()
+        if flat.null_count:
+            row = start + int(np.flatnonzero(flat.is_null().to_numpy(zero_copy_only=False))[0]) // wanted + 1
+            raise InputError("an embedding with a gap", where=f"{self.path} row {row}", fix="embed that image again")
+        with np.errstate(over="ignore"):
+            values = flat.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+        block: NDArray[np.float32] = values.reshape(len(array), wanted)
+        return block
+
+
+def read_embeddings(path: Path, column: str = EMBEDDING) -> tuple[list[str], NDArray[np.float32]]:
+    """A whole file of embeddings: the file paths [n] and the vectors float32 [n, d]."""
+    table = ImageTable(path)
+    blocks = list(table.vectors(column))
+    vectors = np.concatenate(blocks) if blocks else np.empty((0, 0), dtype=np.float32)
+    return table.filepaths().to_pylist(), vectors
+
+
+def check_filepaths(paths: Any, where: Path, start: int) -> None:
+    """Refuse a path that is missing, empty or not text, with its row; `start` rows came before this array."""
+    import pyarrow as pa
+
+    if not (pa.types.is_string(paths.type) or pa.types.is_large_string(paths.type) or pa.types.is_null(paths.type)):
+        raise InputError(f"column 'filepath' holds {paths.type}, not text", where=where, fix="write paths as text")
+    for row, path in enumerate(paths.to_pylist(), start=start + 1) if _has_gaps(paths) else ():
+        if not path:
+            raise InputError("no filepath", where=f"{where} row {row}", fix="fill in the image's path")
+
+
+@contextmanager
+def embedding_writer(path: Path, source: ImageTable, encoder: EncoderId, dim: int) -> Iterator[Any]:
+    """Write embeddings beside a table's own columns, atomically.
+
+    Yields a function `write(batch, vectors)`: a record batch of all of `source.columns` and its vectors [b, dim].
+    The columns are `filepath`, `embedding`, and then the table's other columns as they were.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    extra = [source.schema.field(name) for name in source.columns if name not in (FILEPATH, EMBEDDING)]
+    vector = pa.list_(pa.float32(), dim)
+    note = json.dumps({"name": encoder.name, "version": encoder.version}, ensure_ascii=False)
+    fields = [pa.field(FILEPATH, pa.string()), pa.field(EMBEDDING, vector), *extra]
+    schema = pa.schema(fields, metadata={ENCODER_KEY: note.encode("utf-8")})
+    plain = [f.name for f in fields if f.name != EMBEDDING]
+    with atomic_path(path) as temp, pq.ParquetWriter(temp, schema, use_dictionary=plain) as writer:
+
+        def write(batch: Any, vectors: NDArray[np.float32]) -> None:
+            values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), dim)
+            columns = [batch.column(FILEPATH).cast(pa.string()), values, *(batch.column(f.name) for f in extra)]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+
+        yield write
+
+
+def same_encoder(source: ImageTable, target: ImageTable) -> EncoderId | None:
+    """The encoder both files were made with (None where neither says); different ones are refused."""
+    one, other = source.encoder, target.encoder
+    if one != other:
+        raise InputError(
+            f"embedded with {one or 'an unnamed encoder'}, but {target.path} with {other or 'an unnamed encoder'}",
+            where=source.path,
+            fix="embed both with the same model",
+        )
+    return one
+
+
+def _has_gaps(paths: Any) -> bool:
+    import pyarrow.compute as pc
+
+    if paths.null_count:
+        return True
+    return len(paths) > 0 and bool(pc.any(pc.equal(pc.utf8_length(paths), 0)).as_py())
+
+
+def _plain(value: Any) -> str:
+    return str(value).strip().upper()
