@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -195,6 +195,16 @@ def read_log(path: Path) -> list[LogLine]:
                 f"cannot be read: {error.errors()[0]['msg']}", where=f"{path} line {number}", fix="mend the line"
             ) from None
     return out
+
+
+def rewrite_log(path: Path, change: Callable[[list[LogLine]], list[LogLine] | None]) -> None:
+    """Replace the log's lines while nobody can append: `change` gets them and returns the new ones, or None to keep."""
+    with log_lock(path):
+        last_seq(path)  # a corrupt last line is refused, not dropped
+        lines = read_log(path)
+        changed = change(lines)
+        if changed is not None:
+            fsio.write_text(path, "".join(line.json_line() + "\n" for line in changed))
 
 
 def last_seq(path: Path) -> int:

@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""Give each stage of a loop_log.jsonl the tokens that agents used while it ran."""
+
+import argparse
+import sys
+from pathlib import Path
+
+try:
+    from tao_skill_bank.actions.console import report
+    from tao_skill_bank.bank.transcripts import project_dir, transcripts_in
+    from tao_skill_bank.deft.tokens import align_tokens
+    from tao_skill_bank.errors import BankError
+except ImportError:
+    sys.exit("tao-skill-bank is not installed: pip install FOLDER-OR-REPOSITORY of the skill bank, then run this again")
+
+
+def main() -> int:
+    """Parse, align, print what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--log-path", type=Path, required=True)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--cwd", type=Path, help="the folder the agent was started in; default: this one")
+    source.add_argument("--project-dir", type=Path, help="a folder of transcripts")
+    source.add_argument("--transcript", type=Path, nargs="+", action="extend", help="transcript files")
+    parser.add_argument("--dry-run", action="store_true", help="count, change nothing")
+    args = parser.parse_args()
+    files = args.transcript or transcripts_in(args.project_dir or project_dir(args.cwd or Path.cwd()))
+    try:
+        found = align_tokens(args.log_path, files, dry_run=args.dry_run)
+    except BankError as error:
+        return report("align_token_usage.py", error)
+    print(f"{found.matched} messages given to {found.stages} stages, {found.unmatched} in no window")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""Write a fresh deft_state.json for a run that nobody has approved yet."""
+
+import argparse
+import sys
+from pathlib import Path
+
+try:
+    from tao_skill_bank.actions.console import report
+    from tao_skill_bank.deft.api import init_state
+    from tao_skill_bank.deft.plan import Request, resolve
+    from tao_skill_bank.errors import BankError
+except ImportError:
+    sys.exit("tao-skill-bank is not installed: pip install FOLDER-OR-REPOSITORY of the skill bank, then run this again")
+
+
+def main() -> int:
+    """Parse, resolve, write, print the file's path."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results-dir", type=Path, required=True)
+    parser.add_argument("--workspace", type=Path, required=True)
+    parser.add_argument("--kpi-target", required=True)
+    parser.add_argument("--max-iterations", type=int, required=True)
+    parser.add_argument("--platform", default="local")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--force", action="store_true", help="replace a state that is there")
+    args = parser.parse_args()
+    try:
+        request = Request(
+            workspace=args.workspace,
+            kpi_target=args.kpi_target,
+            max_iterations=args.max_iterations,
+            platform=args.platform,
+            settings=args.settings,
+            results_dir=args.results_dir,
+        )
+        print(init_state(resolve(request), args.results_dir, force=args.force))
+    except BankError as error:
+        return report("init_deft_state.py", error)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""`tao-skills demo`: draw a workspace, run the whole loop on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tao_skill_bank.commands.progress import observer_for
+
+TARGET = "FAR < 1% at recall=99%"
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("demo"))
+@click.option("--seed", default=7, show_default=True, help="Decides every pixel and every choice.")
+@click.option("--kpi-target", default=TARGET, show_default=True)
+@click.option("--max-iterations", "-n", default=3, show_default=True)
+@click.option("--workspace-only", is_flag=True, help="Draw the workspace, run nothing.")
+def cli(folder: Path, seed: int, kpi_target: str, max_iterations: int, workspace_only: bool) -> None:
+    """Draw a small board-inspection workspace in FOLDER and run the DEFT loop on it.
+
+    The last line is the report's path. Calling the command is the approval of its plan.
+    """
+    from tao_skill_bank.deft import api
+    from tao_skill_bank.deft.plan import Request
+    from tao_skill_bank.demo import make_demo_workspace
+
+    workspace = folder.absolute()
+    if not (workspace / "specs" / "baseline_spec.yaml").exists():
+        click.echo(f"drawing a workspace in {workspace}")
+        make_demo_workspace(workspace, seed)
+    if workspace_only:
+        click.echo(str(workspace))
+        return
+    request = Request(
+        workspace=workspace, kpi_target=kpi_target, max_iterations=max_iterations, settings=(f"seed={seed}",)
+    )
+    summary = api.plan_run(request)
+    click.echo("\n".join(summary.lines()) + "\n")
+    results = api.open_run(request, approve=summary.digest, how="flag")
+    with observer_for(results, quiet=False) as observer:
+        api.run_loop(results, observer, by="demo")
+    click.echo(str(results / "DEFT_Loop_Report.html"))
