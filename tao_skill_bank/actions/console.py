@@ -65,6 +65,24 @@ def run_category(category: str, actions: Mapping[str, Action], argv: Sequence[st
         return report(category, system_error(error))
 
 
+def run_script(program: str, main: Callable[[], int]) -> int:
+    """Run a script's `main` and return its exit status; a user's error is reported, a defect keeps its traceback."""
+    traceback = os.environ.get(TRACEBACK_VARIABLE, "") not in ("", "0")
+    try:
+        return main()
+    except BankError as error:
+        if traceback:
+            raise
+        return report(program, error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if traceback:
+            raise
+        return report(program, system_error(error))
+
+
 def report(program: str, error: BankError) -> int:
     """Print an error as one line on stderr (plus a line for every fault of a many-fault input)."""
     print(f"{program}: {error.line()}", file=sys.stderr)

@@ -103,8 +103,8 @@ class KpiAnalysis:
         yield f"{name} threshold: {point.threshold!r}"
         yield f"{name} FAR: {_rate(point.fp, point.fp + point.tn, 'no PASS row')}"
         yield f"{name} precision: {_rate(point.tp, point.tp + point.fp, 'nothing is flagged')}"
-        yield f"{name} recall: {_rate(point.tp, point.tp + point.fn, 'no NO_PASS row')}"
-        yield f"{name} F1: {point.f1:.6f}"
+        yield f"{name} measured recall: {_rate(point.tp, point.tp + point.fn, 'no NO_PASS row')}"
+        yield f"{name} measured F1: {point.f1:.6f}"
 
 
 def analyze_kpi(csv: Path, output_dir: Path | None = None, *, images: bool = True) -> KpiAnalysis:

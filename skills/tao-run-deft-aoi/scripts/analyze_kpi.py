@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""Analyse an inference.csv: the 100 %-recall threshold with its false-accept rate, every other threshold, pictures.
+
+Exit status 0: done (also when the 100 %-recall point is unavailable). 2: the CSV cannot be used.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+try:
+    from tao_skill_bank.actions.console import run_script
+    from tao_skill_bank.changenet.kpi import analyze_kpi
+except ImportError as error:
+    home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
+    advice = f"run `pip install {home}`, or this script as `uv run --project {home} {__file__}`"
+    print(f"{Path(__file__).name}: tao-skill-bank cannot be imported ({error}): {advice}", file=sys.stderr)
+    raise SystemExit(2) from None
+
+
+def main() -> int:
+    """Parse, analyse, print."""
+    parser = argparse.ArgumentParser(prog="analyze_kpi", description="Analyse the KPI of a ChangeNet inference.")
+    parser.add_argument("csv", type=Path, help="inference.csv with label and siamese_score")
+    parser.add_argument("--output-dir", type=Path, help="where the files go; default: the CSV's folder")
+    parser.add_argument("--no-images", action="store_true", help="leave out the three PNGs")
+    args = parser.parse_args()
+    analysis = analyze_kpi(args.csv, args.output_dir, images=not args.no_images)
+    for line in analysis.lines():
+        print(line)
+    for path in analysis.files:
+        print(f"wrote: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_script("analyze_kpi", main))

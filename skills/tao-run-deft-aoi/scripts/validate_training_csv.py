@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""Check a ChangeNet training CSV: columns, labels, every image of every lighting, duplicates, leakage.
+
+Exit status 0: it can be trained on. 2: it cannot, and every fault is named by its row on stderr.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+try:
+    from tao_skill_bank.actions.console import run_script
+    from tao_skill_bank.changenet.validate import check_training
+    from tao_skill_bank.errors import InputErrors
+except ImportError as error:
+    home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
+    advice = f"run `pip install {home}`, or this script as `uv run --project {home} {__file__}`"
+    print(f"{Path(__file__).name}: tao-skill-bank cannot be imported ({error}): {advice}", file=sys.stderr)
+    raise SystemExit(2) from None
+
+
+def main() -> int:
+    """Parse, check, print."""
+    parser = argparse.ArgumentParser(prog="validate_training_csv", description="Check a ChangeNet training CSV.")
+    parser.add_argument("--csv", type=Path, required=True, help="the training CSV")
+    parser.add_argument("--workspace-root", type=Path, required=True, help="the workspace folder")
+    parser.add_argument("--validation-csv", type=Path, help="check this set too, and that no test image is in both")
+    parser.add_argument("--light", action="append", help="a lighting in the images' names; default: those of the spec")
+    parser.add_argument("--image-ext", help="the images' extension; default: that of the spec, else .png")
+    args = parser.parse_args()
+    reports, leaks = check_training(
+        args.csv,
+        args.workspace_root,
+        validation_csv=args.validation_csv,
+        lights=args.light,
+        image_ext=args.image_ext,
+    )
+    for report in reports:
+        print(report.summary())
+    faults = [f"{report.path}: {fault}" for report in reports for fault in report.faults]
+    faults += [f"leakage: {leak}" for leak in leaks]
+    if faults:
+        count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
+        raise InputErrors(f"{count}, first: {faults[0]}", faults, fix="mend the rows named below")
+    print("ok: no fault found")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_script("validate_training_csv", main))
