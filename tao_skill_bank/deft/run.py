@@ -130,7 +130,7 @@ class Run:
             stage: Stage.
             name: The job's name within the stage.
             command: The TAO command line.
-            outputs: Folders that only this job writes; made before it starts.
+            outputs: Folders, or files with a suffix, that only this job writes; folders are made before it starts.
 
         Raises:
             StageFailedError: The command failed, or its worker vanished without an exit record.
@@ -140,8 +140,8 @@ class Run:
         record = self._finished(key, list(command))
         if record is None:
             self.check_stop()
-            for folder in outputs:
-                folder.mkdir(parents=True, exist_ok=True)
+            for path in outputs:
+                (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
             record = self.platform.submit(
                 new_record(
                     key=key,
