@@ -32,7 +32,7 @@ from tao_skill_bank.platforms.worker import write_whole
 
 How = Literal["flag", "elicitation", "tty"]
 _LOCK = ".deft.lock"
-_ENGINE = "engine.json"
+_ENGINE = ".engine.json"
 
 
 class Holder(BaseModel):

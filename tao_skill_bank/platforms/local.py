@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from tao_skill_bank.actions.__main__ import CATEGORIES
 from tao_skill_bank.errors import InputError, did_you_mean
 from tao_skill_bank.platforms.base import (
     JobRecord,
@@ -21,12 +22,6 @@ from tao_skill_bank.platforms.base import (
 from tao_skill_bank.platforms.process import is_alive
 from tao_skill_bank.platforms.worker import beside, claim, now
 
-MODULES = {
-    "gap_analysis": "tao_skill_bank.actions.gap_analysis.cli",
-    "visual_changenet": "tao_skill_bank.actions.visual_changenet.cli",
-    "embedding": "tao_skill_bank.actions.mining.embedding_cli",
-    "tmm": "tao_skill_bank.actions.mining.tmm_cli",
-}
 # One thread a library: results must not depend on how many cores are free.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 SINGLE_THREAD = dict.fromkeys(_THREAD_VARIABLES, "1")
@@ -34,10 +29,10 @@ SINGLE_THREAD = dict.fromkeys(_THREAD_VARIABLES, "1")
 
 def own_argv(command: Sequence[str]) -> list[str]:
     """The bank's own implementation of a TAO command line, as an argument vector for this interpreter."""
-    head, *rest = command
-    if head not in MODULES:
-        raise InputError(f"no CPU implementation of {head!r}", where="local platform", fix=did_you_mean(head, MODULES))
-    return [sys.executable, "-P", "-m", MODULES[head], *rest]
+    if command[0] not in CATEGORIES:
+        fix = did_you_mean(command[0], CATEGORIES)
+        raise InputError(f"no CPU implementation of {command[0]!r}", where="local platform", fix=fix)
+    return [sys.executable, "-P", "-m", "tao_skill_bank.actions", *command]
 
 
 class LocalPlatform:
