@@ -25,7 +25,12 @@ _BINS: Final = 8
 _SOFT_GRADIENT: Final = 0.1
 _SOFT: Final = 0.05
 _BRIGHTNESS: Final = 2.0
-_CONSTANT: Final = 0.05
+# A camera's noise of one or two grey levels lies below these (of 1), real edges lie far above.
+_EDGE_FLOOR: Final = 0.03
+_DETAIL_FLOOR: Final = 0.015
+# Common to all images: it sets the scale of the cosine, so that pairs of circuit-board crops which a person calls
+# look-alikes lie above about 0.9, the loop's usual limit; and it is all that an even, mid-grey image has.
+_CONSTANT: Final = 1.2
 
 
 def describe(rgb: NDArray[np.uint8]) -> Floats:
@@ -37,8 +42,7 @@ def describe(rgb: NDArray[np.uint8]) -> Floats:
     Returns:
         [690] float32 of length 1: edge directions on a 7 x 7 grid of overlapping windows, on a 4 x 4 grid and over
         the whole image (8 directions each); brightness on 8 x 8 cells about its mean, with the mean; light and dark
-        fine structure at two scales on 4 x 4 cells; colour on 4 x 4 cells; a small constant, which alone is left
-        for an image without any structure.
+        fine structure at two scales on 4 x 4 cells; colour on 4 x 4 cells; and a constant.
     """
     pixels = rgb.astype(np.float32) / np.float32(255)
     red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
@@ -81,7 +85,8 @@ def _edge_cells(grey: Floats) -> Floats:
     vote = along * along / (strength + np.float32(1e-12))
     vote *= vote
     vote *= vote
-    vote *= np.sqrt(strength) / (np.add.reduce(vote, axis=0) + np.float32(1e-9))
+    size = np.maximum(np.sqrt(strength) - np.float32(_EDGE_FLOOR), np.float32(0))
+    vote *= size / (np.add.reduce(vote, axis=0) + np.float32(1e-9))
     return _means(vote, SIDE // _CELL)
 
 
@@ -119,8 +124,8 @@ def _blur(plane: Floats) -> Floats:
 
 
 def _light_and_dark(detail: Floats) -> tuple[Floats, Floats]:
-    zero = np.float32(0)
-    return _means(np.maximum(detail, zero), 4), _means(np.maximum(-detail, zero), 4)
+    floor, zero = np.float32(_DETAIL_FLOOR), np.float32(0)
+    return _means(np.maximum(detail - floor, zero), 4), _means(np.maximum(-detail - floor, zero), 4)
 
 
 def _soft(values: Floats, softness: float) -> Floats:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -63,7 +64,7 @@ def embed_parquet(input_parquet: Path, output_parquet: Path, encoder: Encoder) -
     table = ImageTable(input_parquet)
     identity = EncoderId(encoder.name, encoder.version)
     rows = 0
-    with embedding_writer(output_parquet, table, identity, encoder.dim) as write:
+    with _folders_of(output_parquet), embedding_writer(output_parquet, table, identity, encoder.dim) as write:
         for batch in table.batches(table.columns, CHUNK_ROWS):
             paths = batch.column(FILEPATH)
             check_filepaths(paths, input_parquet, rows)
@@ -78,3 +79,16 @@ def embed_parquet(input_parquet: Path, output_parquet: Path, encoder: Encoder) -
             write(batch, vectors)
             rows += len(files)
     return Embedded(rows, encoder.dim, identity, output_parquet)
+
+
+@contextlib.contextmanager
+def _folders_of(path: Path) -> Iterator[None]:
+    """Take back the folders that were made for `path` when the block fails, so a refused input leaves no trace."""
+    missing = [folder for folder in path.parents if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        for folder in missing:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tao_skill_bank.actions.gap_analysis.arrow_arrays import from_numpy, strings
 from tao_skill_bank.actions.mining.knn import Search
 from tao_skill_bank.actions.mining.screens import SCREENS
 from tao_skill_bank.actions.mining.tables import (
@@ -202,11 +203,9 @@ def _unique(
     metric: str,
 ) -> tuple[list[str], NDArray[np.float32], list[str]]:
     """Every source image once, with the nearest target's value and image."""
-    import pyarrow as pa
-
     lines, _ = np.nonzero(keep)
     value = values[keep]
-    files = source.filepaths().take(pa.array(indices[keep])).to_pylist()
+    files = source.filepaths().take(from_numpy(indices[keep])).to_pylist()
     names = target.filepaths().to_pylist()
     place: dict[str, int] = {}
     best: list[int] = []
@@ -227,9 +226,9 @@ def _write(path: Path, mined: Mined, source: ImageTable, metric: str) -> None:
     note = (source.schema.metadata or {}).get(ENCODER_KEY)
     table = pa.table(
         {
-            FILEPATH: pa.array(mined.filepaths, pa.string()),
-            name: pa.array(mined.scores, pa.float32()),
-            "target": pa.array(mined.targets, pa.string()),
+            FILEPATH: strings(mined.filepaths),
+            name: from_numpy(mined.scores),
+            "target": strings(mined.targets),
         },
         metadata=None if note is None else {ENCODER_KEY: note},
     )

@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tao_skill_bank.actions.gap_analysis.arrow_arrays import from_numpy, to_numpy
 from tao_skill_bank.errors import InputError, did_you_mean
 from tao_skill_bank.fsio import atomic_path
 
@@ -51,12 +52,12 @@ class ImageTable:
         import pyarrow.parquet as pq
 
         self.path = path
+        if path.is_dir():
+            raise InputError("is a folder, not a parquet file", where=path, fix="name the file")
         try:
             self._file = pq.ParquetFile(path)
         except FileNotFoundError:
             raise InputError("no such parquet file", where=path, fix="check the path") from None
-        except IsADirectoryError:
-            raise InputError("is a folder, not a parquet file", where=path, fix="name the file") from None
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"cannot be read as parquet: {reason}", where=path, fix="write it again") from None
@@ -72,7 +73,6 @@ class ImageTable:
         """The Arrow schema of the file."""
         return self._file.schema_arrow
 
-    @property
     def encoder(self) -> EncoderId | None:
         """The encoder that made the vectors, if the file says so."""
         text = (self._file.schema_arrow.metadata or {}).get(ENCODER_KEY)
@@ -117,10 +117,9 @@ class ImageTable:
         """[n] one text a row that is equal where the given columns are, however their case and outer blanks."""
         parts = []
         for name in columns:
-            values = self.column(name).dictionary_encode()
-            names = np.array([_plain(v) for v in values.dictionary.to_pylist()] + [_plain(None)], dtype=np.str_)
-            codes = values.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
-            parts.append(names[codes])
+            values = self.column(name).dictionary_encode(null_encoding="encode")
+            names = np.array([_plain(value) for value in values.dictionary.to_pylist()], dtype=np.str_)
+            parts.append(names[to_numpy(values.indices)])
         joined: NDArray[np.str_] = parts[0]
         for more in parts[1:]:
             joined = np.char.add(np.char.add(joined, "\0"), more)
@@ -152,12 +151,12 @@ class ImageTable:
         import pyarrow as pa
 
         if array.null_count:
-            row = start + int(np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0]) + 1
+            row = start + _first_null(array) + 1
             raise InputError("no embedding", where=f"{self.path} row {row}", fix="embed that image again")
         if pa.types.is_fixed_size_list(array.type):
             sizes = np.full(len(array), array.type.list_size)
         else:
-            sizes = np.diff(array.offsets.to_numpy())
+            sizes = np.diff(to_numpy(array.offsets))
         wanted = width if width is not None else int(sizes[0]) if len(sizes) else 0
         odd = np.flatnonzero(sizes != wanted)
         if len(odd) or (len(sizes) and wanted == 0):
@@ -169,10 +168,9 @@ class ImageTable:
             )
         flat = array.flatten()
         if flat.null_count:
-            row = start + int(np.flatnonzero(flat.is_null().to_numpy(zero_copy_only=False))[0]) // wanted + 1
+            row = start + _first_null(flat) // wanted + 1
             raise InputError("an embedding with a gap", where=f"{self.path} row {row}", fix="embed that image again")
-        with np.errstate(over="ignore"):
-            values = flat.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+        values = to_numpy(flat.cast(pa.float32(), safe=False))
         block: NDArray[np.float32] = values.reshape(len(array), wanted)
         return block
 
@@ -215,7 +213,7 @@ def embedding_writer(path: Path, source: ImageTable, encoder: EncoderId, dim: in
     with atomic_path(path) as temp, pq.ParquetWriter(temp, schema, use_dictionary=plain) as writer:
 
         def write(batch: Any, vectors: NDArray[np.float32]) -> None:
-            values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), dim)
+            values = pa.FixedSizeListArray.from_arrays(from_numpy(vectors.ravel()), dim)
             columns = [batch.column(FILEPATH).cast(pa.string()), values, *(batch.column(f.name) for f in extra)]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
 
@@ -224,7 +222,7 @@ def embedding_writer(path: Path, source: ImageTable, encoder: EncoderId, dim: in
 
 def same_encoder(source: ImageTable, target: ImageTable) -> EncoderId | None:
     """The encoder both files were made with (None where neither says); different ones are refused."""
-    one, other = source.encoder, target.encoder
+    one, other = source.encoder(), target.encoder()
     if one != other:
         raise InputError(
             f"embedded with {one or 'an unnamed encoder'}, but {target.path} with {other or 'an unnamed encoder'}",
@@ -239,7 +237,12 @@ def _has_gaps(paths: Any) -> bool:
 
     if paths.null_count:
         return True
-    return len(paths) > 0 and bool(pc.any(pc.equal(pc.utf8_length(paths), 0)).as_py())
+    # Arrow functions of a Python number (such as equal(x, 0)) would import pandas, so none is used here.
+    return len(paths) > 0 and pc.min(pc.utf8_length(paths)).as_py() == 0
+
+
+def _first_null(array: Any) -> int:
+    return int(array.is_null().to_pylist().index(True))
 
 
 def _plain(value: Any) -> str:
