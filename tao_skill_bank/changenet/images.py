@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tao_skill_bank.errors import InputError, InputErrors
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
     from tao_skill_bank.changenet.tables import PairTable
@@ -75,6 +78,7 @@ class FolderIndex:
 
 @dataclass(frozen=True)
 class _Listing:
+    folder: str
     names: list[str]
     real: str
     links: dict[str, str]
@@ -86,17 +90,60 @@ def _scan(folder: str) -> _Listing:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.is_symlink():
+                if entry.is_file(follow_symlinks=False):
+                    names.append(entry.name)
+                elif entry.is_symlink():
                     target = os.path.realpath(entry.path)
-                    if not os.path.isfile(target):
-                        continue
-                    links[entry.name] = target
-                elif not entry.is_file():
-                    continue
-                names.append(entry.name)
+                    if os.path.isfile(target):
+                        links[entry.name] = target
+                        names.append(entry.name)
     except (OSError, ValueError):
-        return _Listing([], folder, {})
-    return _Listing(names, os.path.realpath(folder), links)
+        return _Listing(folder, [], folder, {})
+    return _Listing(folder, names, os.path.realpath(folder), links)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files of some folders, end to end; a file is known by its position."""
+
+    listings: list[_Listing]
+
+    @cached_property
+    def names(self) -> pa.Array:
+        """[files]: file names."""
+        import pyarrow as pa
+
+        return pa.array([name for listing in self.listings for name in listing.names], type=pa.string())
+
+    @cached_property
+    def owners(self) -> npt.NDArray[np.int64]:
+        """[files]: position of the folder."""
+        import numpy as np
+
+        return np.repeat(np.arange(len(self.listings)), [len(listing.names) for listing in self.listings])
+
+    @cached_property
+    def resolved(self) -> pa.Array:
+        """[files]: paths with every link resolved."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        folders = pa.array([listing.real for listing in self.listings], type=pa.string())
+        paths = pc.binary_join_element_wise(folders.take(pa.array(self.owners)), self.names, "/")
+        if not any(listing.links for listing in self.listings):
+            return paths
+        links = [listing.links.get(name) for listing in self.listings for name in listing.names]
+        return pc.coalesce(pa.array(links, type=pa.string()), paths)
+
+    @cached_property
+    def identity(self) -> npt.NDArray[np.int64]:
+        """[files]: a number, equal for names of the same file."""
+        import numpy as np
+
+        plain = not any(listing.links for listing in self.listings)
+        if plain and len({listing.real for listing in self.listings}) == len(self.listings):
+            return np.arange(len(self.owners))
+        return np.asarray(self.resolved.dictionary_encode().indices.to_numpy(), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -105,20 +152,33 @@ class Sought:
 
     Attributes:
         side: `input_path` or `golden_path`.
-        found: For each suffix of the naming, an arrow boolean array [rows]: the file is there.
-        resolved: For each suffix, an arrow string array [rows]: the file with every link resolved; null where
-            it is missing. Empty unless it was asked for.
     """
 
     side: Side
-    found: list[pa.Array]
-    resolved: list[pa.Array]
+    _files: _Files
+    _where: list[npt.NDArray[np.int64]]
+
+    @cached_property
+    def found(self) -> list[pa.Array]:
+        """For each suffix of the naming, an arrow boolean array [rows]: the file is there."""
+        import pyarrow as pa
+
+        return [pa.array(where >= 0) for where in self._where]
+
+    @cached_property
+    def resolved(self) -> list[pa.Array]:
+        """For each suffix, an arrow string array [rows]: the file with every link resolved; null if missing."""
+        import pyarrow as pa
+
+        return [self._files.resolved.take(pa.array(where, mask=where < 0)) for where in self._where]
+
+    def identity(self, light: int = 0) -> npt.NDArray[np.int64]:
+        """[rows]: a number for each row's file, equal where two rows have the same file; for complete look-ups."""
+        return self._files.identity[self._where[light]]
 
     def complete(self) -> bool:
         """Every row has its file for every light."""
-        import pyarrow.compute as pc
-
-        return all(pc.all(mask, min_count=0).as_py() for mask in self.found)
+        return all(bool((where >= 0).all()) for where in self._where)
 
     def row_found(self) -> pa.Array:
         """[rows]: the row has its file for every light."""
@@ -130,15 +190,7 @@ class Sought:
         return mask
 
 
-def look_up(
-    table: PairTable,
-    naming: ImageNaming,
-    root: Path,
-    side: Side,
-    index: FolderIndex,
-    *,
-    resolve: bool = False,
-) -> Sought:
+def look_up(table: PairTable, naming: ImageNaming, root: Path, side: Side, index: FolderIndex) -> Sought:
     """Look for the images (or goldens) of every row under `root`.
 
     Args:
@@ -147,39 +199,49 @@ def look_up(
         root: The folder that `input_path` and `golden_path` are relative to.
         side: Which of the two.
         index: Folder listings; folders seen before are not listed again.
-        resolve: Also give the resolved path of every file.
     """
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    folders, names = _split(table, side)
-    distinct = pc.unique(folders)
-    codes = pc.cast(pc.index_in(folders, distinct), pa.string())
-    listings = [index.listing(os.path.join(root, folder)) for folder in distinct.to_pylist()]
-    counts = [len(listing.names) for listing in listings]
-    files = pa.array([name for listing in listings for name in listing.names], type=pa.string())
-    owners = _repeat([str(i) for i in range(len(listings))], counts)
-    there = pc.binary_join_element_wise(owners, files, "/")
-    targets = None
-    if resolve:
-        real = _repeat([listing.real for listing in listings], counts)
-        targets = pc.binary_join_element_wise(real, files, "/")
-        if any(listing.links for listing in listings):
-            links = pa.array(
-                [listing.links.get(name) for listing in listings for name in listing.names], type=pa.string()
-            )
-            targets = pc.coalesce(links, targets)
-    found: list[pa.Array] = []
-    resolved: list[pa.Array] = []
+    folders, names = (array.dictionary_encode() for array in _split(table, side))
+    listings: dict[str, int] = {}
+    files = _Files([])
+    of_folder = np.empty(len(folders.dictionary), dtype=np.int64)
+    for i, folder in enumerate(folders.dictionary.to_pylist()):
+        listing = index.listing(os.path.join(root, folder))
+        if listing.folder not in listings:
+            listings[listing.folder] = len(files.listings)
+            files.listings.append(listing)
+        of_folder[i] = listings[listing.folder]
+    # A file is a number: its folder's times the number of names, plus its name's.
+    width = max(1, len(names.dictionary))
+    wanted = of_folder[folders.indices.to_numpy()] * width + names.indices.to_numpy()
+    where: list[npt.NDArray[np.int64]] = []
     for suffix in naming.suffixes:
-        wanted = pc.binary_join_element_wise(codes, pc.binary_join_element_wise(names, suffix, ""), "/")
-        if targets is None:
-            found.append(pc.is_in(wanted, value_set=there))
-        else:
-            where = pc.index_in(wanted, value_set=there)
-            found.append(pc.is_valid(where))
-            resolved.append(pc.take(targets, where))
-    return Sought(side, found, resolved)
+        known = pc.binary_join_element_wise(names.dictionary, pa.scalar(suffix), "")
+        codes = pc.index_in(files.names, value_set=known)
+        present = np.flatnonzero(pc.is_valid(codes).to_numpy(zero_copy_only=False))
+        keys = files.owners[present] * width + pc.fill_null(codes, -1).to_numpy()[present]
+        where.append(_positions(wanted, keys, present, len(files.listings) * width))
+    return Sought(side, files, where)
+
+
+def _positions(
+    wanted: npt.NDArray[np.int64], keys: npt.NDArray[np.int64], values: npt.NDArray[np.int64], limit: int
+) -> npt.NDArray[np.int64]:
+    """For every wanted key the value that stands beside it in `keys`, or -1; all keys are below `limit`."""
+    import numpy as np
+
+    if limit <= 4 * (len(wanted) + len(keys)) + 1024:
+        table = np.full(limit, -1, dtype=np.int64)
+        table[keys] = values
+        return table[wanted]
+    order = np.argsort(keys)
+    keys, values = keys[order], values[order]
+    at = np.searchsorted(keys, wanted)
+    at[at == len(keys)] = 0
+    return np.where(keys[at] == wanted, values[at], -1) if len(keys) else np.full(len(wanted), -1, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -224,17 +286,15 @@ def place(
     naming: ImageNaming,
     candidates: Sequence[Path],
     index: FolderIndex | None = None,
-    *,
-    resolve: bool = False,
 ) -> Placed:
-    """As `choose_root`, and what was found there; with `resolve` the resolved path of every file too."""
+    """As `choose_root`, and what was found there."""
     index = index or FolderIndex()
     roots = _distinct(candidates)
     if not roots:
         raise InputError("no folder to look for images in", where=table.path, fix="name the image root")
     looks: list[tuple[Path, list[Sought]]] = []
     for root in roots:
-        images, goldens = (look_up(table, naming, root, side, index, resolve=resolve) for side in SIDES)
+        images, goldens = (look_up(table, naming, root, side, index) for side in SIDES)
         if images.complete() and goldens.complete():
             return Placed(table, root, images, goldens)
         looks.append((root, [images, goldens]))
@@ -305,14 +365,6 @@ def _split(table: PairTable, side: Side) -> tuple[pa.Array, pa.Array]:
         pc.if_else(slashed, deeper, folders),
         pc.if_else(slashed, pc.replace_substring_regex(names, r"^.*/", ""), names),
     )
-
-
-def _repeat(values: list[str], counts: list[int]) -> pa.Array:
-    """`values[i]` repeated `counts[i]` times."""
-    import numpy as np
-    import pyarrow as pa
-
-    return pa.array(values, type=pa.string()).take(pa.array(np.repeat(np.arange(len(values)), counts)))
 
 
 def _distinct(folders: Sequence[Path]) -> list[Path]:

@@ -94,13 +94,13 @@ def leaked_paths(
     index = index or FolderIndex()
 
     def placed(table: PairTable) -> Placed:
-        return place(table, naming, [*roots, table.path.parent], index, resolve=True)
+        return place(table, naming, [*roots, table.path.parent], index)
 
     return list(shared_images([placed(t) for t in train_tables], [placed(t) for t in eval_tables]))
 
 
 def shared_images(train: Sequence[Placed], evaluation: Sequence[Placed]) -> Iterator[Match]:
-    """As `leaked_paths`, for tables that were placed with `resolve=True`."""
+    """As `leaked_paths`, for tables that were placed."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -144,8 +144,8 @@ def equal_bytes(
         At most one match a row, in row order; rows that are the very same file are `leaked_paths`' affair.
     """
     index, cache = index or FolderIndex(), cache or DigestCache()
-    ours = place(table, naming, [*roots, table.path.parent], index, resolve=True)
-    others = [place(t, naming, [*roots, t.path.parent], index, resolve=True) for t in eval_tables]
+    ours = place(table, naming, [*roots, table.path.parent], index)
+    others = [place(t, naming, [*roots, t.path.parent], index) for t in eval_tables]
     stats: dict[str, tuple[int, int]] = {}
     own = list(_samples(ours, stats))
     known: dict[tuple[int, ...], list[tuple[Placed, int, tuple[str, ...]]]] = {}

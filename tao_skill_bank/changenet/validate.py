@@ -133,7 +133,7 @@ def check_dataset(
     faults += _amounts(len(table), counts, kind, batch_size)
     placed: Placed | None = None
     try:
-        placed = place(table, naming, root_candidates(images_dir, workspace, csv), index, resolve=True)
+        placed = place(table, naming, root_candidates(images_dir, workspace, csv), index)
     except InputErrors as error:
         faults += error.faults if "mixes roots" not in error.what else [f"{error.what} ({error.fix})"]
     if placed is not None:
@@ -239,18 +239,23 @@ def _rows_with(table: PairTable, column: str, wrong: Mapping[str, str]) -> list[
 
 def _numbers(table: PairTable) -> list[str]:
     """Columns that TAO's CSV reader turns into numbers, which its path functions then refuse."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     lines: list[str] = []
     for name in ("input_path", "golden_path"):
-        try:
-            pc.cast(pc.utf8_trim_whitespace(table.arrow(name)), pa.float64())
-        except pa.ArrowInvalid:
-            continue
-        first = table.arrow(name)[0].as_py()
-        lines.append(f"column {name} is all numbers, and TAO does not take numbers for paths (write '{first}/')")
+        cells = table.arrow(name)
+        first = cells[0].as_py() if len(cells) else ""
+        if _is_number(first) and all(_is_number(cell) for cell in pc.unique(cells).to_pylist()):
+            lines.append(f"column {name} is all numbers, and TAO does not take numbers for paths (write '{first}/')")
     return lines
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _amounts(rows: int, counts: Mapping[str, int], kind: Kind, batch_size: int | None) -> list[str]:
@@ -272,23 +277,25 @@ def _duplicates(placed: Placed) -> list[str]:
     import numpy as np
 
     # Images of one row differ in their lighting only, so the first lighting tells rows apart.
-    images = _codes(placed.images.resolved[0])
+    images = placed.images.identity()
     rows = len(images)
-    if rows == 0 or int(images.max()) + 1 == rows:
+    seen = np.zeros(int(images.max(initial=-1)) + 1, dtype=np.bool_)
+    seen[images] = True
+    if int(np.count_nonzero(seen)) == rows:
         return []
-    goldens, labels = _codes(placed.goldens.resolved[0]), _codes(placed.table.arrow("label"))
+    goldens, labels = placed.goldens.identity(), _codes(placed.table.arrow("label"))
     names = placed.table.label
     faults: list[tuple[int, str]] = []
     pairs = images * (int(goldens.max()) + 1) + goldens
     twice = _again(pairs)
     faults += [(row, f"the same image and golden as row {first + 1}") for row, first in twice]
-    seen = {row for row, _ in twice}
+    repeated = {row for row, _ in twice}
     firsts = np.full(int(images.max()) + 1, -1)
     firsts[images[::-1]] = np.arange(rows)[::-1]
     for row in np.flatnonzero(labels != labels[firsts[images]]).tolist():
         first = int(firsts[images[row]])
         text = f"the same image as row {first + 1}, labelled {names[row]!r} here and {names[first]!r} there"
-        if row in seen:
+        if row in repeated:
             faults = [fault for fault in faults if fault[0] != row]
         faults.append((row, text))
     return [f"row {row + 1}: {text}" for row, text in sorted(faults)]

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tao_skill_bank.changenet.images import FolderIndex, ImageNaming, choose_root, look_up, root_candidates
 from tao_skill_bank.changenet.tables import PairTable
@@ -92,7 +94,7 @@ def test_an_object_name_with_a_slash_is_looked_up_below_the_folder(tmp_path: Pat
     naming = ImageNaming((), ".png")
     touch(tmp_path / "a/deep/er/C1.png", tmp_path / "a/C1.png")
     table = table_of(("a/", "a", "deep/er/C1"), ("a/", "a", "C1"), ("a", "a", "deep/C1"))
-    found = look_up(table, naming, tmp_path, "input_path", FolderIndex(), resolve=True)
+    found = look_up(table, naming, tmp_path, "input_path", FolderIndex())
     assert found.found[0].to_pylist() == [True, True, False]
     assert found.resolved[0].to_pylist() == [str(tmp_path / "a/deep/er/C1.png"), str(tmp_path / "a/C1.png"), None]
 
@@ -104,7 +106,7 @@ def test_resolving_sees_through_links_of_folders_and_files(tmp_path: Path) -> No
     (tmp_path / "b").mkdir()
     (tmp_path / "b/C9.png").symlink_to("../real/C1.png")
     table = table_of(("real", "x", "C1"), ("alias/", "x", "C1"), ("b", "x", "C9"), ("./b/../real//", "x", "C1"))
-    found = look_up(table, naming, tmp_path, "input_path", FolderIndex(), resolve=True)
+    found = look_up(table, naming, tmp_path, "input_path", FolderIndex())
     assert set(found.resolved[0].to_pylist()) == {os.path.realpath(tmp_path / "real/C1.png")}
 
 
@@ -143,3 +145,40 @@ def test_no_candidates_is_an_error() -> None:
 def test_candidates_are_tried_as_image_root_workspace_and_own_folder() -> None:
     assert root_candidates(Path("/i"), Path("/w"), Path("/w/train/a.csv")) == [Path("/i"), Path("/w"), Path("/w/train")]
     assert root_candidates(None, None, Path("/w/a.csv")) == [Path("/w")]
+
+
+NAMES = st.sampled_from(["C1", "C2", "C3", "deep/C1"])
+FOLDERS = st.sampled_from(["a", "a/", "./a", "b", "alias", "none", "b/../a"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.tuples(FOLDERS, NAMES), min_size=1, max_size=8),
+    files=st.sets(st.tuples(st.sampled_from(["a", "b", "a/deep"]), st.sampled_from(["C1", "C2", "C3"]))),
+    wide=st.booleans(),
+)
+def test_looking_up_agrees_with_asking_the_file_system_row_by_row(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, str]],
+    files: set[tuple[str, str]],
+    wide: bool,
+) -> None:
+    root = tmp_path_factory.mktemp("look")
+    naming = ImageNaming((), ".png")
+    for folder in ("a", "b"):
+        (root / folder).mkdir()
+    for folder, name in files:
+        touch(root / folder / f"{name}.png")
+    (root / "alias").symlink_to("a")
+    # Many folders and names make the search sparse, which takes another way.
+    more = [(f"far{i}", f"X{i}") for i in range(60)] if wide else []
+    table = table_of(*[(folder, "g", name) for folder, name in [*rows, *more]])
+    sought = look_up(table, naming, root, "input_path", FolderIndex())
+    paths = [naming.files(root, folder, name)[0] for folder, name in [*rows, *more]]
+    assert sought.found[0].to_pylist() == [path.is_file() for path in paths]
+    assert sought.resolved[0].to_pylist() == [os.path.realpath(p) if p.is_file() else None for p in paths]
+    there = [i for i, path in enumerate(paths) if path.is_file()]
+    kept = look_up(table.take(there), naming, root, "input_path", FolderIndex())
+    real = [os.path.realpath(paths[i]) for i in there]
+    numbers = kept.identity().tolist()
+    assert [[a == b for b in numbers] for a in numbers] == [[a == b for b in real] for a in real]
