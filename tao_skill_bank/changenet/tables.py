@@ -106,7 +106,11 @@ class PairTable:
 
     def take(self, rows: Sequence[int]) -> PairTable:
         """The rows at these positions (counted from 0), in the order given."""
-        return PairTable(self.path, {name: [values[i] for i in rows] for name, values in self.columns.items()})
+        if self._arrow is not None:
+            import pyarrow as pa
+
+            return PairTable.from_arrow(self.path, self._arrow.take(pa.array(rows, type=pa.int64())))
+        return PairTable(self.path, {name: [values[i] for i in rows] for name, values in self._lists.items()})
 
     def where(self, row: int) -> str:
         """`file.csv row 7` for position 6."""
@@ -172,7 +176,8 @@ def _read(path: Path) -> bytes:
         raise InputError("is a folder, not a CSV", where=path, fix="name the CSV file") from None
     except OSError as error:
         raise InputError(error.strerror or str(error), where=path, fix="make the CSV readable") from None
-    if not data.strip(b"\xef\xbb\xbf \t\r\n"):
+    blank = b"\xef\xbb\xbf \t\r\n"
+    if not data[:4096].strip(blank) and not data.strip(blank):
         raise InputError("is empty", where=path, fix=f"write a header with {', '.join(REQUIRED_COLUMNS)} and the rows")
     if data.count(b'"') % 2:
         # Arrow would take the rest of the file for one cell without a word.
