@@ -32,6 +32,7 @@ Colours = tuple[tuple[int, int, int], tuple[int, int, int]]  # one RGB triple a 
 _MASK: dict[str, Colours] = {"green": ((13, 40, 38), (25, 94, 60)), "blue": ((14, 26, 58), (24, 62, 112))}
 _TRACE: dict[str, Colours] = {"green": ((18, 54, 48), (44, 122, 78)), "blue": ((20, 38, 78), (40, 88, 146))}
 _PAD: Colours = ((150, 74, 62), (198, 196, 188))
+_BARE: Colours = ((88, 52, 40), (170, 122, 74))  # copper that solder never wetted
 _SILK: Colours = ((148, 158, 168), (228, 230, 222))
 _METAL: Colours = ((172, 92, 78), (206, 206, 202))
 _LEAD: Colours = ((120, 126, 150), (190, 192, 194))
@@ -214,7 +215,7 @@ def _pads(part: Part) -> list[tuple[tuple[float, float], tuple[float, float]]]:
 def _solder_joints(canvas: _Canvas, part: Part, amounts: list[float]) -> None:
     """Pads, and the solder on them; an amount of 1 is a good joint, 0 a bare pad."""
     for (at, half), amount in zip(_pads(part), amounts, strict=True):
-        canvas.paint(_box(canvas.u, canvas.v, at, half), _PAD)
+        canvas.paint(_box(canvas.u, canvas.v, at, half), _PAD if amount > 0.05 else _BARE)
         if amount <= 0.05:
             continue
         grow = 0.72 + 0.28 * min(amount, 1.0) + max(amount - 1.0, 0.0) * 0.55

@@ -1,0 +1,51 @@
+"""The template environment of every report: autoescaping, one set of filters, templates shipped in the package."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING, Any
+
+from tao_skill_bank.reports import text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+@functools.lru_cache(maxsize=1)
+def environment() -> Environment:
+    """Jinja2 with autoescape on for everything, and a missing name an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    env = Environment(
+        loader=PackageLoader("tao_skill_bank.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters.update(
+        clean=text.clean,
+        percent=text.percent,
+        limit=text.limit,
+        interval=text.interval,
+        points=text.points,
+        score=text.score,
+        whole=text.whole,
+        tokens=text.tokens,
+        duration=text.duration,
+        plural=text.plural,
+        listed=text.listed,
+        exact=exact,
+    )
+    return env
+
+
+def exact(value: Any) -> str:
+    """A figure as it stands on disk, for `data-value`: JSON, so that a test reads back the same number."""
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def render_page(template: str, **context: Any) -> str:
+    """A template with its context, as HTML."""
+    return environment().get_template(template).render(**context)

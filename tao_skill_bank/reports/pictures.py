@@ -1,0 +1,49 @@
+"""Pictures inside a report: small, inlined, and never a reason for a report to fail."""
+
+from __future__ import annotations
+
+import base64
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+MOST_PIXELS = 50_000_000
+EDGE = 144
+
+
+def find_picture(roots: Sequence[Path], folder: str, name: str) -> Path | None:
+    """The first `root/folder/name` that is a file; an absolute folder stands for itself."""
+    if "\0" in folder or "\0" in name:
+        return None
+    for root in roots:
+        path = root / folder / name
+        try:
+            if path.is_file():
+                return path
+        except OSError:  # a name longer than the file system takes
+            return None
+    return None
+
+
+def data_uri(path: Path | None, edge: int = EDGE) -> str | None:
+    """A picture as a `data:` address, shrunk to at most `edge` pixels a side; None where it cannot be shown."""
+    from PIL import Image
+
+    if path is None:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as opened:
+                if opened.width * opened.height > MOST_PIXELS:
+                    return None
+                opened.draft("RGB", (edge, edge))
+                image = opened.convert("RGB")
+        if max(image.size) > edge:
+            image.thumbnail((edge, edge), Image.Resampling.LANCZOS)
+        out = io.BytesIO()
+        image.save(out, format="WEBP", quality=92, method=4)
+    except Exception:  # decoders raise many kinds of errors on broken files; a report shows a gap instead
+        return None
+    return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode("ascii")

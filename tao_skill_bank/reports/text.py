@@ -1,0 +1,129 @@
+"""How figures and foreign text are written in reports: one place, so that a number looks the same everywhere."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from typing import Any, TypeGuard
+
+DASH = "–"
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def clean(value: Any) -> str:
+    """Foreign text made safe to look at: control, direction-changing and unpaired characters are shown as escapes.
+
+    It is not HTML-escaped here; the template does that.
+    """
+    return "".join(_visible(c) for c in str(value))
+
+
+def _visible(char: str) -> str:
+    if char in " \n\t":
+        return char
+    if char in _BIDI or unicodedata.category(char) in ("Cc", "Cs", "Cn"):
+        return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+    return char
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value can be shown as a figure: a finite int or float."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def percent(value: Any) -> str:
+    """A rate given in percent: `43.6 %`, `3.11 %`, `0.052 %`; a dash where there is none."""
+    if not is_number(value):
+        return DASH
+    return f"{rate_digits(float(value))} %"
+
+
+def rate_digits(value: float) -> str:
+    """The digits of a percentage: two decimals, one from 10 on, three significant below 0.1."""
+    size = abs(value)
+    if not size:
+        return "0"
+    if size < 0.1:
+        return f"{value:.2g}" if size >= 1e-4 else f"{value:.1e}"
+    text = f"{value:.1f}" if size >= 9.995 else f"{value:.2f}"
+    # Rounding must not turn "almost" into "all" or into "none".
+    if text == "100.0" and value != 100:
+        return f"{math.floor(value * 1000) / 1000:.3f}"
+    return "100" if text == "100.0" else text
+
+
+def limit(value: Any) -> str:
+    """A percentage that somebody wrote, such as a target: with the digits it was written with."""
+    return f"{float(value):g} %" if is_number(value) else DASH
+
+
+def interval(low: Any, high: Any) -> str:
+    """The two ends of an interval in percent: `1.4–5.9 %`."""
+    if not is_number(low) or not is_number(high):
+        return DASH
+    return f"{rate_digits(float(low))}–{rate_digits(float(high))} %"
+
+
+def points(value: Any) -> str:
+    """A difference of percentages, signed: `−3.1 pp`."""
+    if not is_number(value):
+        return DASH
+    if abs(value) < 1e-12:
+        return "±0 pp"
+    sign = "−" if value < 0 else "+"
+    return f"{sign}{rate_digits(abs(float(value)))} pp"
+
+
+def score(value: Any) -> str:
+    """A score or threshold at six significant digits."""
+    return f"{float(value):.6g}" if is_number(value) else DASH
+
+
+def whole(value: Any) -> str:
+    """A count with thin spaces between thousands."""
+    return f"{round(value):,}".replace(",", "\u202f") if is_number(value) else DASH
+
+
+def tokens(value: Any) -> str:
+    """A number of tokens: `812`, `12.3k`, `4.1M`."""
+    if not is_number(value) or value <= 0:
+        return DASH
+    if value < 1000:
+        return str(int(value))
+    return f"{value / 1000:.1f}k" if value < 999_950 else f"{value / 1e6:.1f}M"
+
+
+def duration(seconds: Any) -> str:
+    """`42 s`, `11 min`, `2 h 05 min`."""
+    if not is_number(seconds):
+        return DASH
+    value = int(seconds)
+    if value < 60:
+        return f"{value} s"
+    if value < 600:
+        return f"{value // 60} min {value % 60:02d} s"
+    if value < 3600:
+        return f"{value // 60} min"
+    return f"{value // 3600} h {value % 3600 // 60:02d} min"
+
+
+def plural(count: int, noun: str, many: str | None = None) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{whole(count)} {noun if count == 1 else many or noun + 's'}"
+
+
+def listed(names: list[str], most: int = 6) -> str:
+    """`a, b and c`; what is beyond `most` is counted."""
+    if not names:
+        return "none"
+    shown = names[:most]
+    rest = len(names) - len(shown)
+    if rest:
+        return f"{', '.join(shown)} and {rest} more"
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def ranged(value: Any, low: Any, high: Any) -> str:
+    """A rate with its interval behind it: `3.11 % (1.4–5.9 %)`; the rate alone where the interval is not known."""
+    shown = percent(value)
+    return shown if interval(low, high) == DASH else f"{shown} ({interval(low, high)})"
