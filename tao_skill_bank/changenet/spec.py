@@ -141,13 +141,18 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     for text in overrides:
         key, value = parse_override(text)
         _put(config, key.split("."), value, text)
-    unknown = unknown_keys(config)
-    if unknown:
+    refused = unknown_keys(config)
+    refused += [
+        f"{key}: is null, and TAO takes no null for it (remove the key)"
+        for key in sorted(tao_keys().mandatory - tao_keys().nullable)
+        if get(config, key, "") is None
+    ]
+    if refused:
         raise InputErrors(
-            unknown[0] if len(unknown) == 1 else f"{len(unknown)} keys TAO refuses, first: {unknown[0]}",
-            unknown,
+            refused[0] if len(refused) == 1 else f"{len(refused)} keys TAO refuses, first: {refused[0]}",
+            refused,
             where=path,
-            fix="rename or remove them: TAO does not start with a key it does not know",
+            fix="mend them: TAO does not start with a key that it does not take",
         )
     return _resolve_references(config, path)
 
@@ -216,11 +221,13 @@ def spec_faults(config: Mapping[str, Any], purpose: Purpose = "train") -> list[s
     from tao_skill_bank.changenet.spec_rules import rule_faults
 
     faults = [*unknown_keys(config), *type_faults(config)]
-    return faults or rule_faults(config, with_defaults(config), purpose)
+    if any(": must be " in fault for fault in faults):
+        return faults  # the rules reckon with values of the right type
+    return faults + rule_faults(config, with_defaults(config), purpose)
 
 
 def unknown_keys(config: Mapping[str, Any]) -> list[str]:
-    """A line for every key that TAO does not know, with the nearest known one."""
+    """A line for every key that TAO does not know, with the nearest known one; and for sections in wrong places."""
     schema = tao_keys().schema
     lines: list[str] = []
 
@@ -234,6 +241,8 @@ def unknown_keys(config: Mapping[str, Any]) -> list[str]:
                     walk(value, known[key], f"{dotted}.")
                 else:
                     lines.append(f"{dotted}: must be a mapping of keys (known: {', '.join(known[key])})")
+            elif dotted not in schema.open_keys and isinstance(value, Mapping):
+                lines.append(f"{dotted}: must be {tao_keys().types[dotted]}, not a mapping (set {dotted}: VALUE)")
 
     walk(config, schema.defaults, "")
     return lines
@@ -310,7 +319,8 @@ def _fits(value: Any, expected: str) -> bool:
     if expected == "str":
         return True
     if expected == "bool":
-        return isinstance(value, (bool, int)) or str(value).lower() in {"true", "false", "yes", "no", "on", "off"}
+        word = str(value).lower()
+        return isinstance(value, (bool, int)) or word in {"true", "false", "yes", "no", "on", "off"} or word.isdigit()
     if isinstance(value, bool):
         return False
     try:

@@ -102,6 +102,11 @@ def test_loading_names_every_unknown_key_with_the_nearest(tmp_path: Path) -> Non
     assert "known: " in error.value.faults[2]
 
 
+def test_a_null_checkpoint_in_a_spec_file_is_refused_as_tao_refuses_it(tmp_path: Path) -> None:
+    with pytest.raises(InputErrors, match=r"inference\.checkpoint: is null"):
+        load_spec(write(tmp_path, "inference: {checkpoint: null}\n"))
+
+
 @pytest.mark.parametrize("key", ["automl_policy", "workflow"])
 def test_workflow_arguments_are_not_keys_of_the_spec(tmp_path: Path, key: str) -> None:
     with pytest.raises(InputErrors, match=f"{key}: is a workflow argument"):
@@ -171,7 +176,11 @@ def test_classify_spec_refuses_values_of_the_wrong_type() -> None:
         ("quantize__backend_kwargs", {"a": [1]}, True),
         ("quantize__layers", [{"module_name": "x"}], True),
         ("quantize__layers", ["x"], False),
+        ("train__cudnn__benchmark", "1", True),
         ("train", 3, False),
+        ("train__num_epochs", {}, False),
+        ("train__gpu_ids", {"a": 1}, False),
+        ("results_dir", {"a": 1}, False),
     ],
 )
 def test_values_fit_their_types_as_tao_s_configuration_takes_them(key: str, value: Any, ok: bool) -> None:
@@ -292,6 +301,11 @@ def test_epochs_and_the_tensorboard_frequency_must_fit() -> None:
 def test_there_is_a_weight_for_each_class() -> None:
     assert "2 weights for num_classes 3" in only(changed(dataset__classify__num_classes=3))
     assert "num_classes: is 1" in only(changed(dataset__classify__num_classes=1, train__classify__cls_weight=[1.0]))
+
+
+def test_an_unknown_key_does_not_hide_the_other_faults() -> None:
+    faults = spec_faults(changed(task=GONE, automl_policy="off"))
+    assert [fault.split(":")[0] for fault in faults] == ["automl_policy", "task"]
 
 
 def test_only_the_policies_and_optimizers_that_tao_has() -> None:
