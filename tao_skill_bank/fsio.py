@@ -23,6 +23,11 @@ def fsync_dir(folder: Path) -> None:
         os.close(fd)
 
 
+def is_temporary(name: str) -> bool:
+    """Whether a file name is that of a temporary sibling, as `atomic_path` makes them."""
+    return name.startswith(".") and ".tmp" in name
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary sibling of `path` to write to; it takes the place of `path` when the block ends well.

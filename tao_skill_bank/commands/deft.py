@@ -162,11 +162,11 @@ def _approved(request: Request, yes: bool, approve: str | None, *, quiet: bool) 
     except NeedsApprovalError:
         if quiet or approve is not None or not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise
-    summary: PreFlight = api.plan_run(request)
-    click.echo("\n".join(summary.lines()) + "\n")
+    shown: PreFlight = api.plan_run(request)
+    click.echo("\n".join(shown.lines()) + "\n")
     if not click.confirm("Run this plan?", default=False):
-        raise NeedsApprovalError("not approved; nothing was changed", digest=summary.digest)
-    return api.open_run(request, approve=summary.digest, how="tty")
+        raise NeedsApprovalError("not approved; nothing was changed", digest=shown.digest)
+    return api.open_run(request, approve=shown.digest, how="tty")
 
 
 def _request(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
@@ -23,7 +21,7 @@ from tao_skill_bank.deft.machine import next_stage
 from tao_skill_bank.deft.plan import Request, ResolvedPlan, existing_folder, inside_workspace, resolve, resolve_again
 from tao_skill_bank.deft.preflight import PreFlight, pre_flight
 from tao_skill_bank.deft.run import Observer, Run, clear_stop, request_stop
-from tao_skill_bank.deft.state import Approval, DeftState, iteration_label, load_state, save_state, state_path
+from tao_skill_bank.deft.state import Approval, DeftState, load_state, save_state, state_path
 from tao_skill_bank.errors import BusyError, InputError, NeedsApprovalError
 from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.platforms.base import jobs_dir, read_records
@@ -130,6 +128,7 @@ def run_loop(results_dir: Path, observer: Observer | None = None, *, once: bool 
         state = load_state(results_dir)
         run = Run.of(state, platform_named(state.config), observer)
         clear_stop(results_dir)
+        run.sweep_root()
         if once:
             if not engine.step(run):
                 close_run(run)
@@ -379,29 +378,11 @@ def latest_run(workspace: Path) -> Path | None:
     return runs[-1] if runs else None
 
 
-def to_json(value: BaseModel) -> dict[str, Any]:
-    """A result as plain JSON values, without empty fields."""
-    return dict(json.loads(value.model_dump_json(exclude_none=True)))
-
-
-def current_phase(state: DeftState) -> str:
-    """`baseline` or `iteration 2 of 3`."""
-    number = state.current_iteration
-    return "baseline" if number == 0 else f"iteration {number} of {state.max_iterations}"
-
-
-def own_pid() -> int:
-    """This process's id."""
-    return os.getpid()
-
-
 __all__ = [
     "Holder",
     "PhaseView",
     "StatusView",
-    "current_phase",
     "init_state",
-    "iteration_label",
     "latest_run",
     "open_run",
     "plan_run",

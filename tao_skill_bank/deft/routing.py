@@ -87,11 +87,12 @@ def write_routing(folder: Path, rows: pa.Table, routing: Routing) -> None:
         rows: The weak rows that were routed, with a `label` column.
         routing: Their routing.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     for name, positions in ((MINING_FILE, routing.mining), (GENERATOR_FILE, routing.anomalygen)):
         with fsio.atomic_path(folder / name) as temp:
-            pq.write_table(rows.take(positions), temp)
+            pq.write_table(rows.take(pa.array(positions, pa.int64())), temp)
     fsio.write_text(folder / SUMMARY_FILE, summary_text(routing))
     fsio.write_text(folder / REPORT_FILE, report_text(routing))
 

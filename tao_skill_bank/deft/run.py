@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tao_skill_bank import fsio
 from tao_skill_bank.changenet.kpi_target import KpiTarget
 from tao_skill_bank.clock import Clock, SystemClock
 from tao_skill_bank.deft.state import BASELINE, DeftState, Iteration, iteration_label, save_state
@@ -214,6 +215,12 @@ class Run:
         if self.stop_requested():
             raise StopRequestedError("stopped on request", where=str(self.root))
 
+    def sweep_root(self) -> None:
+        """Remove half-written files that a killed process left in the run folder; their whole versions are there."""
+        for path in self.root.glob(".*"):
+            if path.is_file() and fsio.is_temporary(path.name) and not path.name.startswith(".loop_log"):
+                path.unlink(missing_ok=True)
+
     # -- leftovers -----------------------------------------------------------------------------------------------
 
     def abandon(self, label: str, stage: str, folders: Sequence[Path], *, keep_jobs: bool) -> None:
@@ -230,6 +237,7 @@ class Run:
         keep = {Path(p) for r in kept for p in r.outputs}
         kept_uids = {r.uid for r in kept}
         leftovers = [p for folder in folders for p in _outside(folder, keep)]
+        leftovers += [p for k in sorted(keep) if k.is_dir() for p in k.rglob(".*") if fsio.is_temporary(p.name)]
         drop = [r for r in records if r.uid not in kept_uids]
         if not leftovers and not drop:
             return

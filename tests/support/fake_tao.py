@@ -1,7 +1,7 @@
 """A stand-in for `visual_changenet` in tests of the loop: no learning, milliseconds, the same files.
 
-A checkpoint is a small JSON file that knows how many rows it was trained on; a row's score is a hash of its name, pushed
-apart from the other class the further the more rows there were. Deterministic, so that two runs can be compared.
+A checkpoint is a small JSON file that knows how many rows it was trained on; a row's score is a hash of its name,
+pushed apart from the other class the further the more rows there were. Deterministic, so that two runs can be compared.
 """
 
 from __future__ import annotations

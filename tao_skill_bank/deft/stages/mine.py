@@ -202,7 +202,7 @@ class DataMining(Stage):
             command += [f"topn={filters.top_k_per_target}", f"knn_metric={filters.metric}", "filter_by_label=false"]
             run.job(label, self.name, f"neighbors_{light}", command, [folder])
             found += self._found(made, parts)
-        encoder = ImageTable(embedded["source"]).encoder
+        encoder = ImageTable(embedded["source"]).encoder()
         match = match_pool(
             [f for f, _, _ in found], [s for _, s, _ in found], [t for _, _, t in found], pool.files, used_files
         )

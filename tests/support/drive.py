@@ -1,0 +1,12 @@
+"""Take a run up in a process of its own, with the stand-in model: `drive.py RUN`. Prints `ready` before it begins."""
+
+import sys
+from pathlib import Path
+
+import tiny
+
+from tao_skill_bank.deft import api
+
+tiny.use_fake_model()
+print("ready", flush=True)
+api.run_loop(Path(sys.argv[1]))

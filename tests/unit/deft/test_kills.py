@@ -1,0 +1,90 @@
+"""SIGKILL at random moments: taken up each time, a run ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+
+from tao_skill_bank.deft.log import LOG_FILE, read_log
+from tao_skill_bank.deft.state import load_state
+from tao_skill_bank.platforms.base import read_process, read_records
+from tao_skill_bank.platforms.worker import beside
+
+SMALL = ("mining.budget=8", "anomalygen.num_SDG=2")
+DRIVER = Path(tiny.__file__).with_name("drive.py")
+
+
+def drive(run: Path) -> subprocess.Popen[str]:
+    env = {**os.environ, "PYTHONPATH": str(DRIVER.parent)}
+    worker = subprocess.Popen([sys.executable, str(DRIVER), str(run)], stdout=subprocess.PIPE, text=True, env=env)
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == "ready\n"
+    return worker
+
+
+def kill(worker: subprocess.Popen[str], run: Path, *, jobs_too: bool) -> None:
+    worker.send_signal(signal.SIGKILL)
+    worker.communicate()
+    if not jobs_too:
+        return
+    for record in read_records(run):
+        for kind in ("claim.json", "child.json"):
+            who = read_process(beside(record.path, kind))
+            if who and who[0] and not beside(record.path, "exit.json").exists():
+                try:
+                    os.kill(who[0], signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+
+
+def survive(workspace: Path, kills: int, seed: int) -> int:
+    """A reference run and one that is killed; returns how many kills hit a run at work."""
+    request = tiny.request(workspace, target="FAR < 0.001% at recall=100%", iterations=2, settings=SMALL)
+    calm = tiny.approved(request)
+    began = time.monotonic()
+    assert drive(calm).wait() == 0
+    longest = time.monotonic() - began
+    expected = tiny.snapshot(calm)
+    shutil.move(calm, workspace.parent / "calm")
+
+    stormy = tiny.approved(request)
+    rng = random.Random(seed)
+    hit = 0
+    for number in range(kills):
+        worker = drive(stormy)
+        try:
+            worker.wait(timeout=rng.uniform(0.0, longest * 2 / max(4, kills // 2)))
+        except subprocess.TimeoutExpired:
+            hit += 1
+        kill(worker, stormy, jobs_too=number % 2 == 1)
+        if load_state(stormy).status == "complete":
+            break
+    worker = drive(stormy)
+    assert worker.wait() == 0
+    lines = read_log(stormy / LOG_FILE)
+    assert [line.seq for line in lines] == list(range(1, len(lines) + 1))
+    ended = [(line.iter, line.stage) for line in lines if line.status == "ok"]
+    assert len(ended) == len(set(ended))
+    found = tiny.snapshot(stormy)
+    assert sorted(found) == sorted(expected)
+    assert [name for name in found if found[name] != expected[name]] == []
+    return hit
+
+
+def test_a_run_killed_at_ten_random_moments_ends_with_the_same_artifacts(tmp_path: Path) -> None:
+    assert survive(tiny.make_workspace(tmp_path / "w"), kills=10, seed=20) >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_run_killed_at_fifty_random_moments_ends_with_the_same_artifacts(tmp_path: Path) -> None:
+    assert survive(tiny.make_workspace(tmp_path / "w"), kills=50, seed=50) >= 25
