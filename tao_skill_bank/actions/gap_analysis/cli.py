@@ -1,0 +1,104 @@
+"""`gap_analysis vcn_aoi …` and `gap_analysis vlm_bcq …`: parse, call the engine, print."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+from tao_skill_bank.actions.console import Action, run_category
+
+_COMMON = "[-e SPEC.yaml] [--cfg=job]"
+
+
+def main() -> None:
+    """The console command."""
+    sys.exit(run_category("gap_analysis", ACTIONS))
+
+
+def _vcn_aoi(args: list[str]) -> int:
+    from tao_skill_bank.actions.gap_analysis.config import VCN_AOI_SCHEMA, VcnAoiConfig, validated
+    from tao_skill_bank.actions.spec import config_yaml, parse_command_line
+
+    line = parse_command_line(args, VCN_AOI_SCHEMA)
+    _warn(line.warnings)
+    if line.show_config:
+        print(config_yaml(line.config), end="")
+        return 0
+    config = validated(VcnAoiConfig, line.config, line.spec_path or "command line")
+    from tao_skill_bank.actions.gap_analysis.vcn_aoi import analyze_vcn_aoi
+
+    print("\n".join(analyze_vcn_aoi(config).summary))
+    return 0
+
+
+def _vlm_bcq(args: list[str]) -> int:
+    from tao_skill_bank.actions.gap_analysis.config import VLM_BCQ_SCHEMA, VlmBcqConfig, validated
+    from tao_skill_bank.actions.spec import config_yaml, parse_command_line
+
+    strict = "--strict" in args
+    line = parse_command_line([a for a in args if a != "--strict"], VLM_BCQ_SCHEMA)
+    _warn(line.warnings)
+    if line.show_config:
+        print(config_yaml(line.config), end="")
+        return 0
+    config = validated(VlmBcqConfig, {**line.config, "strict": strict}, line.spec_path or "command line")
+    from tao_skill_bank.actions.gap_analysis.vlm_bcq import analyze_vlm_bcq
+
+    with _progress_bar() as progress:
+        result = analyze_vlm_bcq(config, warn=_warn_line, progress=progress)
+    print("\n".join(result.summary))
+    return 0
+
+
+@contextlib.contextmanager
+def _progress_bar() -> Iterator[Callable[[float], None]]:
+    """A bar on a terminal's stderr, once the first block shows that there is something to wait for."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=1.0)
+        yield lambda share: bar.update(task, completed=share)
+
+
+def _warn(lines: tuple[str, ...]) -> None:
+    for text in lines:
+        _warn_line(text)
+
+
+def _warn_line(text: str) -> None:
+    print(f"gap_analysis: warning: {text}", file=sys.stderr)
+
+
+ACTIONS = {
+    "vcn_aoi": Action(
+        "Visual ChangeNet: best threshold, weakest samples of each label, one row an image.",
+        f"""{_COMMON} key=value …
+
+keys:
+  inference_results_dir  folder that holds inference.csv (required)
+  train_config           train YAML with dataset.classify.input_map and image_ext (required)
+  results_dir            where the outputs go (required)
+  kpi_media_path         put before each row's input_path; without it input_path is absolute
+  threshold              0 or more pins it; negative sweeps [-1.0]
+  min_recall             NO_PASS recall the sweep keeps [1.0]
+  top_k_per_label        weakest samples of each label; null: every misclassified one [50]""",
+        _vcn_aoi,
+    ),
+    "vlm_bcq": Action(
+        "Yes/no answers of a video-language model: false positives and false negatives.",
+        f"""{_COMMON} [--strict] key=value …
+
+keys:
+  predictions_json  JSON array or JSON Lines; .gz and .zst are read as such (required)
+  results_dir       where the outputs go (required)
+  videos_dir        what relative video_id values are resolved against
+
+--strict: a sample without a single clear yes or no is an error instead of a warning.""",
+        _vlm_bcq,
+    ),
+}

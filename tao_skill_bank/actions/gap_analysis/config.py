@@ -1,0 +1,127 @@
+"""The configurations of the two analyses: what the command lines may say, checked before anything is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from tao_skill_bank.actions.spec import REQUIRED, Schema
+from tao_skill_bank.errors import InputError
+
+VCN_AOI_SCHEMA = Schema(
+    defaults={
+        "inference_results_dir": REQUIRED,
+        "train_config": REQUIRED,
+        "kpi_media_path": "",
+        "threshold": -1.0,
+        "min_recall": 1.0,
+        "top_k_per_label": 50,
+        "results_dir": REQUIRED,
+    },
+    renamed={"output_dir": "results_dir"},
+)
+
+VLM_BCQ_SCHEMA = Schema(
+    defaults={"predictions_json": REQUIRED, "videos_dir": "", "results_dir": REQUIRED},
+    renamed={"output_dir": "results_dir"},
+)
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _path(value: object) -> object:
+    """A path as written; an override such as `results_dir=2024` reaches us as a number."""
+    if isinstance(value, bool) or value is None:
+        raise ValueError("must be a path")
+    if isinstance(value, (int, float)):
+        value = str(value)
+    if not isinstance(value, (str, Path)) or not str(value).strip() or "\0" in str(value):
+        raise ValueError("must be a path")
+    return Path(value).expanduser()
+
+
+def _optional_path(value: object) -> object:
+    """A path, or None where the value is empty."""
+    return None if value is None or (isinstance(value, str) and not value.strip()) else _path(value)
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return float(value)
+
+
+def _count(value: object) -> object:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError("must be a whole number of at least 1, or null for every misclassified sample")
+    return value
+
+
+PathField = Annotated[Path, BeforeValidator(_path)]
+OptionalPathField = Annotated[Path | None, BeforeValidator(_optional_path)]
+
+
+class VcnAoiConfig(BaseModel):
+    """What `gap_analysis vcn_aoi` is asked to do.
+
+    Attributes:
+        inference_results_dir: The folder that holds `inference.csv`.
+        train_config: The train YAML; its `dataset.classify.input_map` and `.image_ext` name a sample's images.
+        results_dir: Where the outputs go.
+        kpi_media_path: Put before each row's `input_path`; None takes `input_path` as absolute.
+        threshold: Zero or more pins the threshold; a negative one means the sweep.
+        min_recall: NO_PASS recall that the swept threshold must keep, 0..1.
+        top_k_per_label: How many of the weakest samples of each label to keep; None keeps the misclassified ones.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    inference_results_dir: PathField
+    train_config: PathField
+    results_dir: PathField
+    kpi_media_path: OptionalPathField = None
+    threshold: Annotated[float, BeforeValidator(_number)] = -1.0
+    min_recall: Annotated[float, BeforeValidator(_number), Field(ge=0.0, le=1.0)] = 1.0
+    top_k_per_label: Annotated[int | None, BeforeValidator(_count)] = 50
+
+
+class VlmBcqConfig(BaseModel):
+    """What `gap_analysis vlm_bcq` is asked to do.
+
+    Attributes:
+        predictions_json: A JSON array or JSON Lines file, plain, `.gz` or `.zst`.
+        results_dir: Where the outputs go.
+        videos_dir: What relative `video_id` values are resolved against; None: the working folder.
+        strict: A sample that has to be skipped is an error.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    predictions_json: PathField
+    results_dir: PathField
+    videos_dir: OptionalPathField = None
+    strict: bool = False
+
+
+def validated(model: type[M], values: Mapping[str, Any], where: str | Path = "command line") -> M:
+    """`values` as a model; the first value that does not fit is named in one line.
+
+    Raises:
+        InputError: A value of the wrong kind or outside its range.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or model.__name__
+        message = first["msg"].removeprefix("Value error, ")
+        shown = repr(first.get("input"))
+        raise InputError(
+            f"{key}: {message[:1].lower()}{message[1:]}, not {shown[:80]}", where=where, fix=f"write {key}=VALUE"
+        ) from None
