@@ -9,7 +9,7 @@ tie exactly, the lower index first. `docs/design/knn.md` has the measurements be
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -304,9 +304,3 @@ def _finite(matrix: NDArray[Any], side: str, first: int) -> Scores:
                 fix="embed that image again",
             )
     return rows
-
-
-def iter_rows(matrix: NDArray[Any], rows: int = BLOCK_ROWS) -> Iterator[NDArray[Any]]:
-    """Consecutive blocks of a matrix (or memory map), for `knn_blocks`."""
-    for start in range(0, len(matrix), rows):
-        yield matrix[start : start + rows]

@@ -218,3 +218,16 @@ def test_a_running_search_shows_what_it_has_found_so_far():
     search.add(np.array([[2.0, 0.0]]))
     assert first[0].tolist() == [[0]]
     assert search.result()[0].tolist() == [[1]]
+
+
+def test_merging_narrow_parts_leaves_empty_places():
+    indices, scores = merge_topk([(np.array([[4]]), np.array([[0.5]])), (np.array([[1]]), np.array([[0.5]]))], 3)
+    assert indices.tolist() == [[1, 4, -1]]
+    assert scores.tolist() == [[0.5, 0.5, -np.inf]]
+
+
+def test_a_block_must_bring_groups_when_the_targets_have_them_and_only_then():
+    with pytest.raises(InputError, match="groups of one side"):
+        Search(np.ones((1, 2)), 1, groups=["a"]).add(np.ones((1, 2)))
+    with pytest.raises(InputError, match="2 groups for 1 rows"):
+        Search(np.ones((1, 2)), 1, groups=["a"]).add(np.ones((1, 2)), ["a", "b"])
