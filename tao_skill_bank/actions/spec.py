@@ -72,7 +72,7 @@ def parse_command_line(args: Sequence[str], schema: Schema, *, require: bool = T
     Raises:
         InputError: An unreadable spec file, a malformed override, an unknown key, a required key left unset.
     """
-    spec_path, overrides, show = _split(args)
+    spec_path, overrides, show = split_arguments(args)
     config: dict[str, Any] = _copy(schema.defaults)
     given: set[str] = set()
     warnings: list[str] = []
@@ -182,7 +182,12 @@ def _loader() -> type[Any]:
     return Loader
 
 
-def _split(args: Sequence[str]) -> tuple[Path | None, list[str], bool]:
+def split_arguments(args: Sequence[str]) -> tuple[Path | None, list[str], bool]:
+    """The spec file behind `-e`, the `key=value` overrides in order, and whether `--cfg=job` was given.
+
+    Raises:
+        InputError: An option that no action knows, or one without its value.
+    """
     spec: Path | None = None
     overrides: list[str] = []
     show = False

@@ -1,0 +1,253 @@
+"""The layers of the local ChangeNet in NumPy: forward, backward, nothing else.
+
+Activations are [n, height, width, channels]. A convolution is a copy into columns (im2col) and one matrix product, so
+that the time goes into BLAS. Each layer keeps what its backward needs only in training; without it a layer holds no
+state of a call, and several threads may infer with the same one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.floating[Any]]
+
+KERNEL = 3
+EPSILON = 1e-5
+RUNNING_SHARE = 0.1
+
+
+class Layer(ABC):
+    """A layer. `gradients` has the keys of `parameters` after a backward pass."""
+
+    def __init__(self) -> None:
+        self.gradients: dict[str, Array] = {}
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """What the optimizer changes, in place."""
+        return {}
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """What is kept with the parameters and not trained, changed in place."""
+        return {}
+
+    @abstractmethod
+    def forward(self, x: Array, train: bool) -> Array:
+        """The output for `x`; with `train` the layer remembers what `backward` needs."""
+
+    @abstractmethod
+    def backward(self, dy: Array) -> Array:
+        """The gradient of the loss by the input, from that by the output; fills `gradients`."""
+
+
+class Conv(Layer):
+    """3 x 3 convolution, stride 1, borders padded by zeros, no bias (batch norm has one).
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        rng: Draws the He-normal weights.
+        first: The input is the image: its gradient is not needed, and not computed.
+        dtype: Of weights and activations.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, rng: np.random.Generator, *, first: bool = False, dtype: Any = np.float32
+    ) -> None:
+        super().__init__()
+        fan_in = KERNEL * KERNEL * inputs
+        self.weight = (rng.standard_normal((fan_in, outputs)) * np.sqrt(2.0 / fan_in)).astype(dtype)
+        self.first = first
+        self._columns: Array | None = None
+        self._shape: tuple[int, ...] = ()
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """`weight` [3 * 3 * inputs, outputs]."""
+        return {"weight": self.weight}
+
+    def forward(self, x: Array, train: bool) -> Array:
+        """[n, h, w, inputs] → [n, h, w, outputs]."""
+        n, h, w, c = x.shape
+        padded = np.zeros((n, h + 2, w + 2, c), x.dtype)
+        padded[:, 1:-1, 1:-1] = x
+        along_n, along_h, along_w, along_c = padded.strides
+        # One row of the kernel is contiguous in memory (3 pixels of c channels): the copy moves such runs.
+        windows = np.lib.stride_tricks.as_strided(
+            padded, (n, h, w, KERNEL, KERNEL * c), (along_n, along_h, along_w, along_h, along_c), writeable=False
+        )
+        columns = windows.reshape(n * h * w, KERNEL * KERNEL * c)
+        if train:
+            self._columns, self._shape = columns, x.shape
+        out: Array = (columns @ self.weight).reshape(n, h, w, -1)
+        return out
+
+    def backward(self, dy: Array) -> Array:
+        """As `Layer.backward`; the first layer returns `dy` itself."""
+        if self._columns is None:
+            raise RuntimeError("backward without forward(train=True)")
+        flat = dy.reshape(-1, self.weight.shape[1])
+        self.gradients = {"weight": self._columns.T @ flat}
+        self._columns = None
+        if self.first:
+            return dy
+        n, h, w, c = self._shape
+        columns = (flat @ self.weight.T).reshape(n, h, w, KERNEL, KERNEL, c)
+        dx = np.zeros((n, h + 2, w + 2, c), dy.dtype)
+        for i in range(KERNEL):
+            for j in range(KERNEL):
+                dx[:, i : i + h, j : j + w] += columns[:, :, :, i, j]
+        return dx[:, 1:-1, 1:-1]
+
+
+class BatchNorm(Layer):
+    """Batch normalisation a channel; running mean and variance serve inference."""
+
+    def __init__(self, channels: int, dtype: Any = np.float32) -> None:
+        super().__init__()
+        self.scale: Array = np.ones(channels, dtype)
+        self.shift: Array = np.zeros(channels, dtype)
+        self.mean: Array = np.zeros(channels, dtype)
+        self.variance: Array = np.ones(channels, dtype)
+        self._normal: Array | None = None
+        self._inverse: Array | None = None
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """`scale` and `shift`, [channels] each."""
+        return {"scale": self.scale, "shift": self.shift}
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """Running `mean` and `variance`, [channels] each."""
+        return {"mean": self.mean, "variance": self.variance}
+
+    def forward(self, x: Array, train: bool) -> Array:
+        """By the batch's statistics in training, by the running ones else."""
+        if not train:
+            scale = self.scale / np.sqrt(self.variance + EPSILON)
+            inferred: Array = x * scale + (self.shift - self.mean * scale)
+            return inferred
+        flat = x.reshape(-1, x.shape[-1])
+        mean = flat.mean(axis=0)
+        normal = flat - mean
+        variance = np.einsum("ij,ij->j", normal, normal) / len(flat)
+        self.mean += (RUNNING_SHARE * (mean - self.mean)).astype(x.dtype)
+        self.variance += (RUNNING_SHARE * (variance - self.variance)).astype(x.dtype)
+        inverse = (1.0 / np.sqrt(variance + EPSILON)).astype(x.dtype)
+        normal *= inverse
+        self._normal, self._inverse = normal, inverse
+        out: Array = (normal * self.scale + self.shift).reshape(x.shape)
+        return out
+
+    def backward(self, dy: Array) -> Array:
+        """As `Layer.backward`."""
+        if self._normal is None or self._inverse is None:
+            raise RuntimeError("backward without forward(train=True)")
+        flat = dy.reshape(-1, dy.shape[-1])
+        by_scale, by_shift = np.einsum("ij,ij->j", flat, self._normal), flat.sum(axis=0)
+        self.gradients = {"scale": by_scale, "shift": by_shift}
+        dx = flat - by_shift / len(flat)
+        dx -= self._normal * (by_scale / len(flat))
+        dx *= self.scale * self._inverse
+        self._normal = None
+        out: Array = dx.reshape(dy.shape)
+        return out
+
+
+class Relu(Layer):
+    """max(0, x)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._on: npt.NDArray[np.bool_] | None = None
+
+    def forward(self, x: Array, train: bool) -> Array:
+        """Element by element."""
+        if train:
+            self._on = x > 0
+        return np.maximum(x, np.zeros((), x.dtype))
+
+    def backward(self, dy: Array) -> Array:
+        """As `Layer.backward`."""
+        if self._on is None:
+            raise RuntimeError("backward without forward(train=True)")
+        return dy * self._on
+
+
+class MaxPool(Layer):
+    """The greatest of each 2 x 2 block; where several are equal, each gets the gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._x: Array | None = None
+        self._y: Array | None = None
+
+    def forward(self, x: Array, train: bool) -> Array:
+        """[n, h, w, c] → [n, h / 2, w / 2, c]; h and w are even."""
+        top = np.maximum(x[:, ::2, ::2], x[:, ::2, 1::2])
+        y = np.maximum(top, np.maximum(x[:, 1::2, ::2], x[:, 1::2, 1::2]))
+        if train:
+            self._x, self._y = x, y
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """As `Layer.backward`."""
+        if self._x is None or self._y is None:
+            raise RuntimeError("backward without forward(train=True)")
+        dx = np.empty(self._x.shape, dy.dtype)
+        for i in (0, 1):
+            for j in (0, 1):
+                dx[:, i::2, j::2] = dy * (self._x[:, i::2, j::2] == self._y)
+        self._x = self._y = None
+        return dx
+
+
+class Head(Layer):
+    """Greatest and mean of every channel over all positions of all lightings, then one linear number: the logit.
+
+    The greatest finds a defect wherever it is and in whichever lighting it shows; the mean knows how much of the
+    picture differs.
+    """
+
+    def __init__(self, channels: int, rng: np.random.Generator, dtype: Any = np.float32) -> None:
+        super().__init__()
+        self.weight = (rng.standard_normal((2 * channels, 1)) * 0.1 * np.sqrt(1.0 / (2 * channels))).astype(dtype)
+        self.bias: Array = np.zeros(1, dtype)
+        self._kept: tuple[Array, Array, Array] | None = None
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """`weight` [2 * channels, 1] and `bias` [1]."""
+        return {"weight": self.weight, "bias": self.bias}
+
+    def forward(self, x: Array, train: bool) -> Array:
+        """[n, positions, channels] → [n]."""
+        greatest = x.max(axis=1)
+        pooled = np.concatenate([greatest, x.mean(axis=1)], axis=1)
+        if train:
+            self._kept = (x, greatest, pooled)
+        out: Array = (pooled @ self.weight + self.bias)[:, 0]
+        return out
+
+    def backward(self, dy: Array) -> Array:
+        """[n] → [n, positions, channels]; equal greatest positions share the gradient."""
+        if self._kept is None:
+            raise RuntimeError("backward without forward(train=True)")
+        x, greatest, pooled = self._kept
+        column = dy[:, None]
+        self.gradients = {"weight": pooled.T @ column, "bias": column.sum(axis=0)}
+        by_pooled = column @ self.weight.T
+        channels = x.shape[2]
+        share = (x == greatest[:, None]).astype(x.dtype)
+        share /= share.sum(axis=1, keepdims=True)
+        share *= by_pooled[:, None, :channels]
+        share += by_pooled[:, None, channels:] / x.shape[1]
+        self._kept = None
+        out: Array = share
+        return out

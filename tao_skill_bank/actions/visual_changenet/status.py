@@ -1,0 +1,47 @@
+"""What a training says while it runs: `status.json` (JSON lines, as TAO writes them), the log, the console."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+STATUS_FILE = "status.json"
+
+
+class Status:
+    """Appends to `status.json` and to a log in `folder`, line by line, each flushed when it is written.
+
+    Args:
+        folder: Where to; it must exist.
+        log_name: The log's file name.
+        quiet: Do not print.
+    """
+
+    def __init__(self, folder: Path, log_name: str, *, quiet: bool = False) -> None:
+        self.status_path = folder / STATUS_FILE
+        self.log_path = folder / log_name
+        self.quiet = quiet
+
+    def say(self, text: str) -> None:
+        """A line for the log and the console."""
+        with self.log_path.open("a", encoding="utf-8") as log:
+            log.write(text + "\n")
+        if not self.quiet:
+            print(text, flush=True)
+
+    def status(self, message: str, *, status: str = "RUNNING", kpi: dict[str, float] | None = None) -> None:
+        """A line of `status.json`."""
+        now = datetime.now(UTC)
+        line: dict[str, Any] = {
+            "date": now.strftime("%m/%d/%Y"),
+            "time": now.strftime("%H:%M:%S"),
+            "status": status,
+            "verbosity": "INFO",
+            "message": message,
+        }
+        if kpi is not None:
+            line["kpi"] = kpi
+        with self.status_path.open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(line, allow_nan=False) + "\n")
