@@ -47,8 +47,8 @@ def nice_ticks(top: float, most: int = 5) -> list[float]:
         return [0.0, 1.0]
     raw = top / most
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw * (1 - 1e-9))
-    count = math.ceil(top / step - 1e-9)
+    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw * (1 - 1e-7))
+    count = math.ceil(top / step * (1 - 1e-6))
     return [step * i for i in range(count + 1)]
 
 

@@ -155,7 +155,7 @@ def _kept_promise(view: RunView, status: Status) -> Iterator[Advice]:
 def _hardly_trained(view: RunView, status: Status) -> Iterator[Advice]:
     """Defect types that the KPI set asks for and the newest training set hardly has."""
     training, kpi = view.dataset("training"), view.dataset("kpi")
-    if training is None or kpi is None or status.tone == "met":
+    if training is None or kpi is None or view.best is None or status.tone == "met":
         return
     have: dict[str, int] = {}
     for label, count in training.labels.items():
@@ -246,7 +246,8 @@ def _enough_defects(view: RunView, status: Status) -> Iterator[Advice]:
         )
         return
     need = samples_needed(target.recall)
-    if low < 100 * target.recall:
+    # The threshold is set where recall just meets the target, so the bound itself always lies below it.
+    if n < need:
         yield Advice(
             "enough-defects",
             f"Bring the KPI set to {whole(need)} defect samples or more",

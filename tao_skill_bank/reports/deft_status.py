@@ -7,7 +7,7 @@ from typing import Literal
 
 from tao_skill_bank.deft.state import Interval
 from tao_skill_bank.reports.deft_view import RunView
-from tao_skill_bank.reports.text import clean, limit, percent, ranged, rate_digits
+from tao_skill_bank.reports.text import clean, limit, percent, plural, ranged, rate_digits
 
 Tone = Literal["met", "near", "running", "stopped"]
 
@@ -80,9 +80,9 @@ def _progress(view: RunView) -> str:
     best = view.best
     state = view.state
     where = "the baseline" if state.current_iteration == 0 else f"iteration {state.current_iteration}"
-    at = f"Working on {where} of at most {state.max_iterations} iterations."
+    at = f"Working on {where} of at most {plural(state.max_iterations, 'iteration')}."
     if state.status == "planned":
-        at = f"Planned: a baseline and at most {state.max_iterations} iterations."
+        at = f"Planned: a baseline and at most {plural(state.max_iterations, 'iteration')}."
     return at if best is None else f"{at} Best FAR so far: {rate(best.far, best.record.far_pct)}."
 
 

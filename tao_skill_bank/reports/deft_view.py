@@ -44,6 +44,11 @@ class Dataset:
         """NO_PASS rows."""
         return (self.rows or 0) - self.passes
 
+    @property
+    def defect_labels(self) -> list[tuple[str, int]]:
+        """Defect types with their rows, the most frequent first."""
+        return [(label, count) for label, count in self.labels.items() if not is_pass(label)]
+
 
 @dataclass(frozen=True)
 class LabelFigures:

@@ -1,0 +1,179 @@
+"""Each recommendation is a rule: here is when it speaks, and that it says the figures it speaks from."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tao_skill_bank.deft.state import load_state, save_state
+from tao_skill_bank.metrics import samples_needed
+from tao_skill_bank.reports.deft_advice import Advice, recommendations
+from tao_skill_bank.reports.deft_status import status_of
+from tao_skill_bank.reports.deft_view import RunView
+
+MakeRun = Callable[..., Path]
+
+
+def advice_of(run: Path) -> dict[str, Advice]:
+    view = RunView(run)
+    found = recommendations(view, status_of(view))
+    assert len({a.rule for a in found}) == len(found)
+    return {a.rule: a for a in found}
+
+
+def rescore(run: Path, scores: dict[str, list[float]]) -> None:
+    """Replace the baseline's inference by rows of these labels and scores, and its figures by those that follow."""
+    from tao_skill_bank.deft.scores import evaluate
+
+    state = load_state(run)
+    baseline = state.iterations["baseline"]
+    path = Path(str(baseline.inference_csv))
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["input_path", "golden_path", "label", "object_name", "siamese_score"])
+        rows = [(label, score) for label, values in scores.items() for score in values]
+        writer.writerows([["b/", "g/", label, f"C{i}", repr(score)] for i, (label, score) in enumerate(rows)])
+    measured = evaluate("latest", Path("model.pth"), path, RunView(run).target.recall)  # type: ignore[union-attr]
+    baseline.evaluations = [measured]
+    baseline.far_pct, baseline.threshold = measured.far_pct, measured.threshold
+    save_state(state)
+
+
+def only_baseline(make_run: MakeRun, **options: Any) -> Path:
+    return make_run(iterations=0, pictures=False, **{"acceptance": False, **options})
+
+
+PASSES = [i / 100 for i in range(50)]
+
+
+def test_the_one_sample_that_holds_far_up_is_named_for_a_look(make_run: MakeRun) -> None:
+    run = only_baseline(make_run)
+    rescore(run, {"PASS": PASSES, "bridge": [0.105, 0.9, 0.95], "shift": [0.8, 0.9]})
+    found = advice_of(run)["doubtful-labels"]
+    assert found.title == "Check the label of this sample by eye"
+    assert "C50 in b/ (bridge, 0.105)" in found.why
+    assert "FAR would be 0 % (0–7.11 %) instead of 78.0 % (64.0–88.5 %)" in found.why
+
+
+def test_no_sample_is_doubted_where_none_stands_out(make_run: MakeRun) -> None:
+    run = only_baseline(make_run)
+    rescore(run, {"PASS": PASSES, "bridge": [0.105, 0.106, 0.107, 0.108, 0.109], "shift": [0.8, 0.9]})
+    assert "doubtful-labels" not in advice_of(run)
+
+
+def test_the_defect_type_that_sets_far_is_the_one_to_collect(make_run: MakeRun) -> None:
+    run = only_baseline(make_run)
+    rescore(run, {"PASS": PASSES, "bridge": [0.105, 0.11, 0.12], "shift": [0.395, 0.9]})
+    found = advice_of(run)["dearest-label"]
+    assert found.title == "Collect more bridge samples first"
+    assert "with it FAR is 78.0 %" in found.why
+    assert "without it 20.0 %" in found.why
+
+
+def test_two_types_that_cost_the_same_leave_no_dearest_one(make_run: MakeRun) -> None:
+    run = only_baseline(make_run)
+    rescore(run, {"PASS": PASSES, "bridge": [0.105, 0.9], "shift": [0.105, 0.9]})
+    assert "dearest-label" not in advice_of(run)
+
+
+def test_full_recall_is_told_as_a_lower_bound_with_the_samples_that_more_would_take(make_run: MakeRun) -> None:
+    why = advice_of(only_baseline(make_run))["enough-defects"].why
+    assert "0 of 32 KPI defects missed means recall of at least 89.1 %" in why
+    assert f"99 % takes {samples_needed(0.99)} defect samples" in why
+
+
+def test_a_recall_target_below_100_names_the_samples_it_needs(make_run: MakeRun) -> None:
+    run = only_baseline(make_run, target="FAR < 5% at recall=99%")
+    assert (
+        advice_of(run)["enough-defects"].title == f"Bring the KPI set to {samples_needed(0.99)} defect samples or more"
+    )
+    easy = only_baseline(make_run, target="FAR < 5% at recall=80%", per_label=40)
+    assert "enough-defects" not in advice_of(easy)
+
+
+def test_too_few_pass_rows_for_the_limit_are_counted(make_run: MakeRun) -> None:
+    run = only_baseline(make_run, target="FAR < 0.5% at recall=100%")
+    need = samples_needed(1 - 0.005)
+    assert advice_of(run)["enough-passes"].title == f"Bring the KPI set to {need} PASS rows or more"
+    assert "enough-passes" not in advice_of(only_baseline(make_run, passes=120, target="FAR < 5% at recall=100%"))
+
+
+def test_a_label_that_training_hardly_has_is_named_with_its_rows(make_run: MakeRun) -> None:
+    why = advice_of(only_baseline(make_run))["hardly-trained"].why
+    assert "missing (1)" in why
+    assert "scratch (1)" in why
+
+
+def test_rows_that_the_loop_added_count_as_training_rows(make_run: MakeRun) -> None:
+    found = advice_of(make_run(iterations=2, pictures=False, acceptance=False, skill=0.2))
+    assert "hardly-trained" not in found
+
+
+def test_a_spent_pool_is_to_be_filled(make_run: MakeRun) -> None:
+    found = advice_of(make_run(iterations=2, pictures=False, acceptance=False, skill=0.2))
+    assert "has no unused row" in found["pool-spent"].why
+
+
+def test_a_missed_acceptance_recall_asks_for_more_kpi_defects(make_run: MakeRun) -> None:
+    run = make_run(skill=1.4, pictures=False)
+    path = run / "acceptance/acceptance.json"
+    text = path.read_text(encoding="utf-8")
+    assert "acceptance-recall" not in advice_of(run)
+    accepted = json.loads(text)
+    accepted["met"] = False
+    accepted["best"]["recall"] = {"value_pct": 93.75, "low_pct": 79.2, "high_pct": 99.2, "successes": 30, "trials": 32}
+    path.write_text(json.dumps(accepted), encoding="utf-8")
+    assert "2 of 32 acceptance defects go unseen" in advice_of(run)["acceptance-recall"].why
+
+
+def test_a_run_without_an_acceptance_set_is_told_to_make_one(make_run: MakeRun) -> None:
+    assert "no-acceptance-set" in advice_of(only_baseline(make_run))
+    assert "no-acceptance-set" not in advice_of(only_baseline(make_run, acceptance=True))
+
+
+def test_a_stopped_run_is_told_first_what_to_mend_and_where_it_goes_on(make_run: MakeRun) -> None:
+    run = make_run(iterations=1, status="stopped", stop_reason="silent-drop: nobody takes scratch", pictures=False)
+    view = RunView(run)
+    first = recommendations(view, status_of(view))[0]
+    assert first.rule == "mend-the-stop"
+    assert "takes up at routing of iter1" in first.why
+
+
+def test_a_met_target_says_deploy_first(make_run: MakeRun) -> None:
+    run = make_run(skill=1.4, pictures=False)
+    view = RunView(run)
+    assert recommendations(view, status_of(view))[0].rule == "deploy"
+
+
+def test_only_a_rehearsal_is_called_one(make_run: MakeRun) -> None:
+    assert "rehearsal" in advice_of(only_baseline(make_run))
+    assert "rehearsal" not in advice_of(only_baseline(make_run, platform="docker"))
+
+
+@pytest.mark.parametrize("share", [0.4, 0.6])
+def test_mostly_synthetic_training_is_pointed_out(make_run: MakeRun, share: float) -> None:
+    run = make_run(iterations=1, pictures=False, acceptance=False)
+    state = load_state(run)
+    for iteration in state.iterations.values():
+        iteration.provenance_counts = {"total": 100, "synthetic_total": int(100 * share)}
+        iteration.training_rows = 100
+    save_state(state)
+    assert ("mostly-synthetic" in advice_of(run)) == (share > 0.5)
+
+
+def test_a_last_round_without_gain_asks_for_other_data(make_run: MakeRun) -> None:
+    run = make_run(iterations=2, pictures=False, acceptance=False, skill=0.3)
+    state = load_state(run)
+    for label, far in (("baseline", 40.0), ("iter1", 20.0), ("iter2", 20.1)):
+        state.iterations[label].far_pct = far
+    state.best_iteration = "iter1"
+    save_state(state)
+    assert "gained nothing" in advice_of(run)["no-more-gain"].why
+    state.iterations["iter2"].far_pct = 12.0
+    save_state(state)
+    assert "no-more-gain" not in advice_of(run)
