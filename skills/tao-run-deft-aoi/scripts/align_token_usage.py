@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 try:
-    from tao_skill_bank.actions.console import report
+    from tao_skill_bank.actions.console import run_script
     from tao_skill_bank.bank.transcripts import project_dir, transcripts_in
     from tao_skill_bank.deft.tokens import align_tokens
-    from tao_skill_bank.errors import BankError
-except ImportError:
-    sys.exit("tao-skill-bank is not installed: pip install FOLDER-OR-REPOSITORY of the skill bank, then run this again")
+except ImportError as error:
+    home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
+    advice = f"run `pip install {home}`, or this script as `uv run --project {home} {__file__}`"
+    print(f"{Path(__file__).name}: tao-skill-bank cannot be imported ({error}): {advice}", file=sys.stderr)
+    raise SystemExit(2) from None
 
 
 def main() -> int:
@@ -25,13 +27,10 @@ def main() -> int:
     parser.add_argument("--dry-run", action="store_true", help="count, change nothing")
     args = parser.parse_args()
     files = args.transcript or transcripts_in(args.project_dir or project_dir(args.cwd or Path.cwd()))
-    try:
-        found = align_tokens(args.log_path, files, dry_run=args.dry_run)
-    except BankError as error:
-        return report("align_token_usage.py", error)
+    found = align_tokens(args.log_path, files, dry_run=args.dry_run)
     print(f"{found.matched} messages given to {found.stages} stages, {found.unmatched} in no window")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script("align_token_usage", main))

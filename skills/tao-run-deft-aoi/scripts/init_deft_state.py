@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 try:
-    from tao_skill_bank.actions.console import report
+    from tao_skill_bank.actions.console import run_script
     from tao_skill_bank.deft.api import init_state
     from tao_skill_bank.deft.plan import Request, resolve
-    from tao_skill_bank.errors import BankError
-except ImportError:
-    sys.exit("tao-skill-bank is not installed: pip install FOLDER-OR-REPOSITORY of the skill bank, then run this again")
+except ImportError as error:
+    home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
+    advice = f"run `pip install {home}`, or this script as `uv run --project {home} {__file__}`"
+    print(f"{Path(__file__).name}: tao-skill-bank cannot be imported ({error}): {advice}", file=sys.stderr)
+    raise SystemExit(2) from None
 
 
 def main() -> int:
@@ -25,20 +27,17 @@ def main() -> int:
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--force", action="store_true", help="replace a state that is there")
     args = parser.parse_args()
-    try:
-        request = Request(
-            workspace=args.workspace,
-            kpi_target=args.kpi_target,
-            max_iterations=args.max_iterations,
-            platform=args.platform,
-            settings=args.settings,
-            results_dir=args.results_dir,
-        )
-        print(init_state(resolve(request), args.results_dir, force=args.force))
-    except BankError as error:
-        return report("init_deft_state.py", error)
+    request = Request(
+        workspace=args.workspace,
+        kpi_target=args.kpi_target,
+        max_iterations=args.max_iterations,
+        platform=args.platform,
+        settings=args.settings,
+        results_dir=args.results_dir,
+    )
+    print(init_state(resolve(request), args.results_dir, force=args.force))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script("init_deft_state", main))

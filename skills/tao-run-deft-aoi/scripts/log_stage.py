@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 try:
-    from tao_skill_bank.actions.console import report
+    from tao_skill_bank.actions.console import run_script
     from tao_skill_bank.deft.log import append_stage
     from tao_skill_bank.deft.state import STAGE_NAMES
-    from tao_skill_bank.errors import BankError
-except ImportError:
-    sys.exit("tao-skill-bank is not installed: pip install FOLDER-OR-REPOSITORY of the skill bank, then run this again")
+except ImportError as error:
+    home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
+    advice = f"run `pip install {home}`, or this script as `uv run --project {home} {__file__}`"
+    print(f"{Path(__file__).name}: tao-skill-bank cannot be imported ({error}): {advice}", file=sys.stderr)
+    raise SystemExit(2) from None
 
 
 def main() -> int:
@@ -26,22 +28,19 @@ def main() -> int:
     parser.add_argument("--context-tokens", type=int, default=0)
     parser.add_argument("--repair", action="store_true", help="move a corrupt last line aside")
     args = parser.parse_args()
-    try:
-        line = append_stage(
-            args.log_path,
-            iter_label=args.iter_label,
-            stage=args.stage,
-            status=args.status,
-            summary=args.summary,
-            duration_sec=args.duration_sec,
-            context_tokens=args.context_tokens,
-            repair=args.repair,
-        )
-    except BankError as error:
-        return report("log_stage.py", error)
+    line = append_stage(
+        args.log_path,
+        iter_label=args.iter_label,
+        stage=args.stage,
+        status=args.status,
+        summary=args.summary,
+        duration_sec=args.duration_sec,
+        context_tokens=args.context_tokens,
+        repair=args.repair,
+    )
     print(f"seq {line.seq}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script("log_stage", main))

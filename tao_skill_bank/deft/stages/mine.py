@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tao_skill_bank import fsio
 from tao_skill_bank.changenet.images import ImageNaming
 from tao_skill_bank.changenet.pair_prepare import PAIR_COLUMNS
 from tao_skill_bank.changenet.tables import REQUIRED_COLUMNS, PairTable, read_pairs, write_pairs
@@ -19,6 +21,7 @@ from tao_skill_bank.deft.mining import (
     PoolMatch,
     keep_similar,
     match_pool,
+    near_duplicates,
     similarity_to_targets,
     write_knn_summary,
     write_mined,
@@ -77,6 +80,7 @@ class DataMining(Stage):
         updates: dict[str, Any] = {}
         mined = PairTable(out / "mining_pool.csv", {name: [] for name in REQUIRED_COLUMNS})
         summary = "skipped: 0 rows routed to mining"
+        near = 0
         promised = [out / "mining_pool.csv", out / "sdg_rows.csv"]
         if routed.num_rows:
             pool = load_pool(run, naming)
@@ -86,6 +90,7 @@ class DataMining(Stage):
             updates["mining_encoder"] = encoder
             updates["mining_mined_parquet"] = str(out / "mined.parquet")
             summary = count_text
+            near = self._near_duplicates(out, {pool.files[row][0] for row in chosen})
             promised += [out / "mined.parquet", out / "mining_summary.txt", out / "knn_summary.csv"]
         mined, synthetic, leakage = self._without_leaks(run, mined, synthetic, naming)
         write_pairs(out / "mining_pool.csv", mined.columns)
@@ -109,7 +114,7 @@ class DataMining(Stage):
                 "mining_by_label": dict(sorted(Counter(mined.label).items())),
                 "anomalygen_count": len(synthetic),
                 "anomalygen_by_label": dict(sorted(Counter(synthetic.label).items())),
-                "leakage": leakage,
+                "leakage": {**leakage, "near_duplicates": near},
             },
             promised=promised,
             warnings=warnings,
@@ -177,10 +182,14 @@ class DataMining(Stage):
         model = config.mining.encoder
         specs.write_spec(spec, {"model": model})
         embedded: dict[str, Path] = {}
-        for name, source in (("target", "targets.parquet"), ("source", "sources.parquet")):
+        evaluation = _evaluation_images(run, naming)
+        self._write_list(out / "evaluations.parquet", evaluation, [0] * len(evaluation))
+        for name in ("target", "source", "evaluation"):
             embedded[name] = out / f"{name}_embeddings.parquet"
+            if name != "target" and self._embedded_before(run, label, out, name):
+                continue
             command = ["embedding", "image_embeddings", "-e", str(spec)]
-            command += [f"input_parquet={out / source}", f"output_parquet={embedded[name]}"]
+            command += [f"input_parquet={out / name}s.parquet", f"output_parquet={embedded[name]}"]
             run.job(label, self.name, f"embed_{name}", command, [embedded[name]])
         mine_spec = out / "mine.yaml"
         filters = config.mining_filter
@@ -207,6 +216,32 @@ class DataMining(Stage):
             [f for f, _, _ in found], [s for _, s, _ in found], [t for _, _, t in found], pool.files, used_files
         )
         return match, "unnamed" if encoder is None else str(encoder)
+
+    def _embedded_before(self, run: Run, label: str, out: Path, what: str) -> bool:
+        """Take embeddings from the previous iteration where the images and the encoder are the same."""
+        before = run.folder(run.previous(label)) / "mining_filter"
+        same = all(
+            (before / name).is_file() and (before / name).read_bytes() == (out / name).read_bytes()
+            for name in (f"{what}s.parquet", "emb.yaml")
+        )
+        made = f"{what}_embeddings.parquet"
+        if not same or not (before / made).is_file():
+            return False
+        with fsio.atomic_path(out / made) as temp:
+            shutil.copyfile(before / made, temp)
+        return True
+
+    def _near_duplicates(self, out: Path, files: set[str]) -> int:
+        """How many of the chosen images look nearly the same as an evaluation image; counted, not dropped."""
+        from tao_skill_bank.actions.mining.tables import ImageTable
+
+        source = ImageTable(out / "source_embeddings.parquet")
+        wanted = np.array([str(f) in files for f in source.filepaths().to_pylist()], dtype=np.bool_)
+        if not wanted.any():
+            return 0
+        new = np.concatenate(list(source.vectors()))[wanted]
+        evaluation = np.concatenate(list(ImageTable(out / "evaluation_embeddings.parquet").vectors()))
+        return len(near_duplicates(new, evaluation).new)
 
     def _found(self, mined: Path, parts: dict[str, Path]) -> list[tuple[str, float, str]]:
         """(pool image, similarity, weak image) of a search; TAO's own table has the images alone."""
@@ -235,9 +270,7 @@ class DataMining(Stage):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        from tao_skill_bank.fsio import atomic_path
-
-        with atomic_path(path) as temp:
+        with fsio.atomic_path(path) as temp:
             pq.write_table(pa.table({"filepath": files, "lighting": pa.array(lights, pa.int32())}), temp)
 
     def _one_light(self, out: Path, embedded: Path, name: str, light: int, lights: int, used_files: set[str]) -> Path:
@@ -245,8 +278,6 @@ class DataMining(Stage):
         import pyarrow as pa
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
-
-        from tao_skill_bank.fsio import atomic_path
 
         if lights == 1 and (name == "target" or not used_files):
             return embedded
@@ -256,7 +287,7 @@ class DataMining(Stage):
             taken = pc.is_in(table.column("filepath"), value_set=pa.array(sorted(used_files), pa.string()))
             keep = pc.and_(keep, pc.invert(taken))
         path = out / "by_light" / f"{name}_{light}.parquet"
-        with atomic_path(path) as temp:
+        with fsio.atomic_path(path) as temp:
             pq.write_table(table.filter(keep), temp)
         return path
 
@@ -330,6 +361,17 @@ def load_pool(run: Run, naming: ImageNaming) -> Pool:
     root = specs.image_root(config, path, naming)
     folder, name = table.input_path, table.object_name
     return Pool(table, root, [[str(f) for f in naming.files(root, folder[i], name[i])] for i in range(len(table))])
+
+
+def _evaluation_images(run: Run, naming: ImageNaming) -> list[str]:
+    """The first-lighting images of validation, KPI and acceptance sets, each once, in order."""
+    config = run.state.config
+    found: dict[str, None] = {}
+    for table in leaks.evaluation_tables(config):
+        root = specs.image_root(config, table.path, naming)
+        for folder, name in zip(table.input_path, table.object_name, strict=True):
+            found[str(naming.files(root, folder, name)[0])] = None
+    return list(found)
 
 
 def _light_of(file: str, naming: ImageNaming) -> int:
