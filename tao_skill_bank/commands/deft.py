@@ -169,35 +169,10 @@ def _approved(request: Request, yes: bool, approve: str | None, *, quiet: bool) 
     return api.open_run(request, approve=shown.digest, how="tty")
 
 
-def _request(
-    workspace: Path | None,
-    kpi_target: str | None,
-    max_iterations: int | None,
-    time_limit: str | None,
-    platform: str | None,
-    settings: tuple[str, ...],
-    results_dir: Path | None,
-) -> Request:
-    from tao_skill_bank.deft.plan import Request
-    from tao_skill_bank.deft.state import state_path
+def _request(**given: Any) -> Request:
+    from tao_skill_bank.deft.plan import request_of
 
-    taken_up = results_dir is not None and state_path(results_dir).exists()
-    if not taken_up:
-        if workspace is None:
-            raise click.UsageError("name the workspace: --workspace FOLDER (or --results-dir of a run to take up)")
-        if kpi_target is None:
-            raise click.UsageError("name the KPI target: --kpi-target 'FAR < 0.5% at recall=99%'")
-    if platform is not None and taken_up:
-        settings = (*settings, f"platform={platform}")
-    return Request(
-        workspace=workspace or Path(),
-        kpi_target=kpi_target or "",
-        max_iterations=max_iterations,
-        time_limit=time_limit,
-        platform=platform or "local",
-        settings=settings,
-        results_dir=results_dir,
-    )
+    return request_of(**given)
 
 
 def _run_folder(folder: Path | None, workspace: Path | None) -> Path:

@@ -137,15 +137,36 @@ def run_loop(results_dir: Path, observer: Observer | None = None, *, once: bool 
         return run
 
 
-def start_detached(results_dir: Path) -> int:
-    """Start a worker process that runs the loop and outlives the caller; returns its process id."""
+def approval_holds(request: Request, digest: str) -> bool:
+    """Whether the run that the request takes up was approved with exactly this plan."""
+    state = _existing_state(request)
+    return state is not None and state.approval is not None and state.approval.digest == digest
+
+
+def step_detached(results_dir: Path) -> str:
+    """Start a worker that runs the next stage of an approved run; returns the approved plan's digest.
+
+    Raises:
+        NeedsApprovalError: Nobody approved the run as it is now.
+        BusyError: Somebody works on it.
+    """
+    request = Request(workspace=Path(), kpi_target="", results_dir=results_dir)
+    load_state(results_dir)
+    digest = _plan_of(request).digest
+    open_run(request, approve=None, how="flag")
+    start_detached(results_dir, once=True)
+    return digest
+
+
+def start_detached(results_dir: Path, *, once: bool = False) -> int:
+    """Start a worker process that runs the loop (or one stage) and outlives the caller; returns its process id."""
     busy = holder(results_dir)
     if busy is not None:
         raise _busy(results_dir, busy)
     jobs_dir(results_dir).mkdir(parents=True, exist_ok=True)
     with (jobs_dir(results_dir) / "engine.log").open("ab") as log:
         worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tao_skill_bank.deft.worker", str(results_dir)],
+            [sys.executable, "-P", "-m", "tao_skill_bank.deft.worker", str(results_dir), *(["--once"] if once else [])],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -382,6 +403,7 @@ __all__ = [
     "Holder",
     "PhaseView",
     "StatusView",
+    "approval_holds",
     "init_state",
     "latest_run",
     "open_run",
@@ -390,5 +412,6 @@ __all__ = [
     "run_loop",
     "start_detached",
     "status",
+    "step_detached",
     "stop",
 ]

@@ -16,7 +16,7 @@ from typing import Any
 from tao_skill_bank import fsio
 from tao_skill_bank.changenet.kpi_target import KpiTarget
 from tao_skill_bank.deft.config import RunConfig, apply_settings, run_config
-from tao_skill_bank.deft.state import DeftState
+from tao_skill_bank.deft.state import DeftState, state_path
 from tao_skill_bank.errors import InputError
 
 GPU_ITERATION_MINUTES = 33.0
@@ -62,6 +62,43 @@ class ResolvedPlan:
     def digest(self) -> str:
         """By what the plan is approved."""
         return plan_digest(self.config, self.kpi_target, self.max_iterations, self.contents)
+
+
+def request_of(
+    *,
+    workspace: Path | None,
+    kpi_target: str | None,
+    max_iterations: int | None,
+    time_limit: str | None,
+    platform: str | None,
+    settings: Sequence[str],
+    results_dir: Path | None,
+) -> Request:
+    """What was asked for at a door, where a run that is taken up needs no workspace and no target.
+
+    Raises:
+        InputError: A new run without its workspace or target.
+    """
+    taken_up = results_dir is not None and state_path(results_dir).exists()
+    if not taken_up and workspace is None:
+        raise InputError(
+            "the workspace is not named", where="--workspace", fix="name it, or --results-dir of a run to take up"
+        )
+    if not taken_up and kpi_target is None:
+        raise InputError(
+            "the KPI target is not named", where="--kpi-target", fix="for example 'FAR < 0.5% at recall=99%'"
+        )
+    if platform is not None and taken_up:
+        settings = (*settings, f"platform={platform}")
+    return Request(
+        workspace=workspace or Path(),
+        kpi_target=kpi_target or "",
+        max_iterations=max_iterations,
+        time_limit=time_limit,
+        platform=platform or "local",
+        settings=tuple(settings),
+        results_dir=results_dir,
+    )
 
 
 def plan_digest(config: RunConfig, kpi_target: str, max_iterations: int, contents: dict[str, str]) -> str:

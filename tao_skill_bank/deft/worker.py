@@ -1,6 +1,6 @@
 """The detached worker of a run: works on it to its end, after whoever started it has gone.
 
-python -m tao_skill_bank.deft.worker RESULTS_DIR
+python -m tao_skill_bank.deft.worker RESULTS_DIR [--once]
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from tao_skill_bank.deft.run import StopRequestedError
 from tao_skill_bank.errors import BankError
 
 
-def main(results_dir: str) -> int:
-    """Run the loop; what went wrong is in the state and, as a line, in the worker's log."""
+def main(results_dir: str, *, once: bool = False) -> int:
+    """Run the loop (or its next stage); what went wrong is in the state and, as a line, in the worker's log."""
     try:
-        run_loop(Path(results_dir), by="worker")
+        run_loop(Path(results_dir), by="worker", once=once)
     except StopRequestedError:
         return 0
     except BankError as error:
@@ -26,4 +26,4 @@ def main(results_dir: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], once="--once" in sys.argv[2:]))
