@@ -31,7 +31,7 @@ def draw_histogram(
     from PIL import Image, ImageDraw, ImageFont
 
     low, high = float(min(scores.min(), threshold)), float(max(scores.max(), threshold))
-    if not high - low > abs(high) * 1e-12:
+    if high - low <= max(abs(low), abs(high)) * 1e-9 + 1e-100:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, BINS + 1)
     counts = [_counts(scores[mask], low, high) for mask in (is_pass, ~is_pass)]
@@ -111,4 +111,4 @@ def _ticks(low: float, high: float) -> list[float]:
     magnitude = 10.0 ** math.floor(math.log10(raw))
     step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= raw)
     first = math.ceil(low / step)
-    return [round(n * step, 12) for n in range(first, math.floor(high / step) + 1)]
+    return [float(f"{n * step:.12g}") for n in range(first, math.floor(high / step) + 1)]

@@ -150,11 +150,12 @@ def _csv_of(folder: Path) -> Path:
 
 
 def _header(path: Path) -> list[str]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
+    # Bytes that are not UTF-8 further down are none of the header's business: they are found with their row.
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as handle:
+        try:
             header = next(csv.reader(handle), [])
-    except (UnicodeDecodeError, csv.Error):
-        raise InputError("the header is not UTF-8 CSV text", where=f"{path} line 1", fix="export it again") from None
+        except csv.Error as error:
+            raise InputError(f"not CSV: {error}", where=f"{path} line 1", fix="export it again") from None
     if not header:
         raise InputError("is empty", where=path, fix="run inference again; a header and at least one row are needed")
     for column in COLUMNS:

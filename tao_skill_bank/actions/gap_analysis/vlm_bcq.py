@@ -274,28 +274,16 @@ def _lines(items: Sequence[Prediction], gaps: _Gaps, resolve: _Resolver, first: 
     """The gaps as JSON lines, written as `json.dumps(…, ensure_ascii=False)` would."""
     quote = encode_basestring
     chosen = [items[place] for place in gaps.places]
-    try:
-        paths = [resolve(item.video_id) for item in chosen]
-    except (ValueError, OSError):
-        raise _no_path(gaps, chosen, resolve, first) from None
+    if "\0" in "".join([item.video_id for item in chosen]):
+        at = next(i for i, item in enumerate(chosen) if "\0" in item.video_id)
+        where = f"item {first + gaps.places[at]}"
+        raise InputError(f"video_id is no path: {chosen[at].video_id[:SNIPPET]!r}", where=where, fix="mend the item")
+    paths = [resolve(item.video_id) for item in chosen]
     return [
         f'{{"video_id": {quote(path)}, "error_type": "{kind}", "question": {quote(item.question)}, '
         f'"ground_truth": {quote(item.gt)}, "response": {quote(item.response)}}}\n'
         for path, kind, item in zip(paths, gaps.kinds, chosen, strict=True)
     ]
-
-
-def _no_path(gaps: _Gaps, chosen: Sequence[Prediction], resolve: _Resolver, first: int) -> InputError:
-    """Which gap's `video_id` cannot be a path, for example because of a NUL in it."""
-    at = 0
-    with contextlib.suppress(ValueError, OSError):
-        for at, item in enumerate(chosen):  # noqa: B007 - where the loop ends is what is asked
-            resolve(item.video_id)
-    return InputError(
-        f"video_id is no path: {chosen[at].video_id[:SNIPPET]!r}",
-        where=f"item {first + gaps.places[at]}",
-        fix="mend the item",
-    )
 
 
 def _result(tally: _Tally, results_dir: Path, *, found: bool) -> VlmBcqResult:

@@ -27,7 +27,8 @@ LARGEST_ITEM = 64 << 20
 FIELDS = ("gt", "response", "video_id")
 
 _SPACE = b" \t\n\r"
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]', re.DOTALL)
+# The last alternative is also a quote whose string does not end in the data.
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SCALAR = re.compile(rb"[^\s,\]}\[{\"]+")
 _GAP = re.compile(rb"[ \t\n\r]*")
@@ -275,7 +276,9 @@ def _carve(source: _Source, data: bytes, first: int) -> tuple[list[Prediction], 
     while True:
         at = _skip_space(data, at)
         number = first + len(items)
-        if data[at : at + 1] == b"]" and number == 0:
+        if data[at : at + 1] == b"]":
+            if number:
+                raise InputError("a comma stands before the closing ]", where=_item(source, number), fix="remove it")
             return items, data[at + 1 :], True
         end = _value_end(data, at)
         if end is None or _skip_space(data, end) == len(data):
@@ -309,6 +312,8 @@ def _value_end(data: bytes, at: int) -> int | None:
         depth = 0
         for token in _TOKEN.finditer(data, at):
             text = token.group()
+            if text == b'"':
+                return None
             if text in (b"{", b"["):
                 depth += 1
             elif text in (b"}", b"]"):
