@@ -108,6 +108,7 @@ and names in its log the keys that it leaves aside. Images are resized to 64 x 6
   evaluate.checkpoint                          a .pth file of `visual_changenet train` (required)
   evaluate.results_dir                         where evaluate.json goes [<results_dir>/evaluate]
   dataset.classify.test_dataset                csv_path, images_dir; without it infer_dataset is taken
+  dataset.classify.image_ext, input_map        how image files are called
   model.classify.eval_margin                   the score above which a row counts as NO_PASS""",
         _evaluate,
     ),
