@@ -84,9 +84,9 @@ def run_script(program: str, main: Callable[[], int]) -> int:
 
 
 def report(program: str, error: BankError) -> int:
-    """Print an error as one line on stderr (plus a line for every fault of a many-fault input)."""
+    """Print an error as one line on stderr (plus a line for each fault, where there are several)."""
     print(f"{program}: {error.line()}", file=sys.stderr)
-    if isinstance(error, InputErrors):
+    if isinstance(error, InputErrors) and len(error.faults) > 1:
         for fault in error.faults:
             print(f"  {fault}", file=sys.stderr)
     return error.exit_code

@@ -339,7 +339,15 @@ class DataMining(Stage):
             equal = leaks.equal_rows(table, run.workspace, config, naming)
             out.append(table.take([row for row in range(len(table)) if row not in equal]))
             dropped.append(len(equal))
-        return out[0], out[1], {"leaked": 0, "equal_mined": dropped[0], "equal_synthetic": dropped[1]}
+        own = read_pairs(Path(config.training_csv))
+        own_root = specs.image_root(config, own.path, naming)
+        counts = {
+            "leaked": 0,
+            "equal_mined": dropped[0],
+            "equal_synthetic": dropped[1],
+            "equal_own": len(leaks.equal_rows(own, own_root, config, naming)),
+        }
+        return out[0], out[1], counts
 
 
 def load_pool(run: Run, naming: ImageNaming) -> Pool:
