@@ -1,4 +1,4 @@
-"""`tao-skills deft …` as a person or a program calls it: statuses, one-line errors, JSON, a plan that writes nothing."""
+"""`tao-skills deft …` as people and programs call it: statuses, one-line errors, JSON, a plan that writes nothing."""
 
 from __future__ import annotations
 
