@@ -23,8 +23,8 @@ from tao_skill_bank.errors import InputError
 
 # fmt: off
 HOSTILE = st.sampled_from([
-    "yes", "no", "Yes.", "NO!", "nothing", "no-one", "noyes", "yes_", "_no", "ｙｅｓ", "<think>no</think>", "yes\nno", "",
-    "yesé", "éno", "no é", "İno", "noİ", "yes\u0301", "ſ", "YES", "\0", "no\0", "Σ", "no1", "я no", "noя", " ", "K",
+    "yes", "no", "Yes.", "NO!", "nothing", "no-one", "noyes", "yes_", "_no", "ｙｅｓ", "<think>no</think>", "yes\nno",
+    "", "yesé", "éno", "no é", "İno", "noİ", "yes\u0301", "ſ", "YES", "\0", "no\0", "Σ", "no1", "я no", "noя", " ", "K",
     "}, {", '"', "\\", '},\n{"video_id":', "\u2028", "🙂yes", "[", "]",
 ])
 # fmt: on
