@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
+
 
 def schemas() -> dict[str, dict[str, Any]]:
     """File name → schema."""
@@ -11,7 +13,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     from tao_skill_bank.deft.state import DeftState
     from tao_skill_bank.platforms.base import JobRecord
 
-    models = {"deft_state": DeftState, "loop_log_line": LogLine, "job_record": JobRecord}
+    models: dict[str, type[BaseModel]] = {"deft_state": DeftState, "loop_log_line": LogLine, "job_record": JobRecord}
     draft = "https://json-schema.org/draft/2020-12/schema"
     return {
         f"{name}.schema.json": {"$schema": draft, "title": name, **model.model_json_schema()}
