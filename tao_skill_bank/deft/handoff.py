@@ -10,9 +10,25 @@ from tao_skill_bank.changenet.inference_spec import inference_spec
 from tao_skill_bank.changenet.spec import load_spec
 from tao_skill_bank.deft.run import Run
 from tao_skill_bank.deft.specs import write_spec
+from tao_skill_bank.deft.state import load_state
+from tao_skill_bank.errors import InputError
+from tao_skill_bank.platforms import platform_named
 
 BEST_MODEL = "best_model.json"
 INFERENCE_SPEC = "best_model_inference_spec.yaml"
+
+
+def hand_off(results_dir: Path) -> list[Path]:
+    """Write the hand-off of a run folder; returns its files.
+
+    Raises:
+        InputError: No run there, or no complete iteration with a checkpoint.
+    """
+    state = load_state(results_dir)
+    written = write_handoff(Run.of(state, platform_named(state.config)))
+    if not written:
+        raise InputError("no complete iteration with a checkpoint", where=results_dir, fix="let the run go on first")
+    return written
 
 
 def write_handoff(run: Run) -> list[Path]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from tao_skill_bank.actions.__main__ import CATEGORIES
 from tao_skill_bank.changenet.images import FolderIndex
 from tao_skill_bank.changenet.spec import spec_faults
 from tao_skill_bank.changenet.validate import DatasetReport, Kind, check_dataset, check_leakage
@@ -17,6 +18,7 @@ from tao_skill_bank.deft import specs
 from tao_skill_bank.deft.plan import ResolvedPlan
 from tao_skill_bank.errors import BankError, InputErrors
 from tao_skill_bank.platforms import platform_named
+from tao_skill_bank.platforms.virtualenv import VirtualenvPlatform
 
 CREDENTIALS = ("NGC_KEY", "HF_TOKEN")
 _FREE_BYTES_NEEDED = 1 << 30
@@ -262,6 +264,14 @@ def _credentials(plan: ResolvedPlan) -> Check:
 
 def _platform(plan: ResolvedPlan) -> Check:
     platform = platform_named(plan.config)
+    if isinstance(platform, VirtualenvPlatform):
+        own = [name for name in CATEGORIES if not platform.has(name)]
+        if "visual_changenet" in own:
+            raise BankError(
+                "visual_changenet is not there", where=platform.folder, fix="set virtualenv.bin to TAO's commands"
+            )
+        text = f"TAO's commands in {platform.folder}" + (f"; the bank's own run: {', '.join(own)}" if own else "")
+        return Check(name="platform", status="ok", text=text)
     if platform.name == "local":
         text = "this machine's CPU; a rehearsal: the local network's FAR is not TAO's"
         return Check(name="platform", status="ok", text=text)

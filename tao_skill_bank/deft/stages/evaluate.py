@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tao_skill_bank.changenet.kpi import analyze_kpi
 from tao_skill_bank.deft import scores, specs
+from tao_skill_bank.deft.commandline import setting
 from tao_skill_bank.deft.run import Run
 from tao_skill_bank.deft.stages.base import Outcome, Stage
 from tao_skill_bank.deft.stages.train import checkpoints
@@ -90,8 +91,8 @@ def infer(run: Run, label: str, stage: str, name: str, spec: Path, checkpoint: P
         "inference",
         "-e",
         str(spec),
-        f"inference.checkpoint={checkpoint}",
-        f"inference.results_dir={out}",
+        setting("inference.checkpoint", checkpoint),
+        setting("inference.results_dir", out),
     ]
     run.job(label, stage, name, command, [out])
     if not (out / "inference.csv").is_file():

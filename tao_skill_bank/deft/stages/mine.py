@@ -16,6 +16,7 @@ from tao_skill_bank.changenet.images import ImageNaming
 from tao_skill_bank.changenet.pair_prepare import PAIR_COLUMNS
 from tao_skill_bank.changenet.tables import REQUIRED_COLUMNS, PairTable, read_pairs, write_pairs
 from tao_skill_bank.deft import leaks, specs
+from tao_skill_bank.deft.commandline import setting
 from tao_skill_bank.deft.mining import (
     Kept,
     PoolMatch,
@@ -189,7 +190,7 @@ class DataMining(Stage):
             if name != "target" and self._embedded_before(run, label, out, name):
                 continue
             command = ["embedding", "image_embeddings", "-e", str(spec)]
-            command += [f"input_parquet={out / name}s.parquet", f"output_parquet={embedded[name]}"]
+            command += [setting("input_parquet", out / f"{name}s.parquet"), setting("output_parquet", embedded[name])]
             run.job(label, self.name, f"embed_{name}", command, [embedded[name]])
         mine_spec = out / "mine.yaml"
         filters = config.mining_filter
@@ -206,8 +207,8 @@ class DataMining(Stage):
                 continue
             folder = out / "neighbors" / str(light)
             made = folder / "mined.parquet"
-            command = ["tmm", "nearest_neighbors", "-e", str(mine_spec), f"source_parquet={parts['source']}"]
-            command += [f"target_parquet={parts['target']}", f"output_parquet={made}"]
+            command = ["tmm", "nearest_neighbors", "-e", str(mine_spec), setting("source_parquet", parts["source"])]
+            command += [setting("target_parquet", parts["target"]), setting("output_parquet", made)]
             command += [f"topn={filters.top_k_per_target}", f"knn_metric={filters.metric}", "filter_by_label=false"]
             run.job(label, self.name, f"neighbors_{light}", command, [folder])
             found += self._found(made, parts)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 
+from tao_skill_bank import fsio
 from tao_skill_bank.deft import specs
+from tao_skill_bank.deft.commandline import setting
 from tao_skill_bank.deft.run import Run
 from tao_skill_bank.deft.stages.base import Outcome, Stage, timestamp
 from tao_skill_bank.errors import StageFailedError
+
+_WANTED = ("threshold.txt", "metrics.json", "recall_far.csv", "weak_samples_breakdown.txt")
 
 
 class Rca(Stage):
@@ -48,10 +54,10 @@ class Rca(Stage):
             "vcn_aoi",
             "-e",
             str(spec_path),
-            f"inference_results_dir={Path(iteration.inference_csv).parent}",
-            f"train_config={iteration.training_spec or run.folder(label) / 'inference_spec.yaml'}",
-            f"kpi_media_path={root}",
-            f"results_dir={out}",
+            setting("inference_results_dir", Path(iteration.inference_csv).parent),
+            setting("train_config", iteration.training_spec or run.folder(label) / "inference_spec.yaml"),
+            setting("kpi_media_path", root),
+            setting("results_dir", out),
         ]
         if pinned:
             command.append(f"threshold={iteration.threshold!r}")
@@ -59,6 +65,7 @@ class Rca(Stage):
         parquet = out / "kpi_gaps.parquet"
         if not parquet.is_file():
             raise StageFailedError("gap analysis left no parquet", where=parquet, fix="see the job's log")
+        self._complete(out, Path(iteration.inference_csv).parent, command)
         table = pq.read_table(parquet, columns=["label", "weakness"])
         labels = [str(x).upper() for x in table.column("label").to_pylist()]
         weakness = table.column("weakness").to_pylist()
@@ -76,3 +83,24 @@ class Rca(Stage):
             },
             promised=[parquet, out / "threshold.txt", out / "metrics.json"],
         )
+
+    def _complete(self, out: Path, inference_dir: Path, command: list[str]) -> None:
+        """Write what an installed TAO's gap analysis does not (`metrics.json`, and `threshold.txt` when pinned).
+
+        The bank's own analysis of the same inference fills the gaps; what TAO wrote stays as it is.
+        """
+        missing = [name for name in _WANTED if not (out / name).is_file()]
+        if not missing:
+            return
+        from tao_skill_bank.actions.gap_analysis.config import VCN_AOI_SCHEMA, VcnAoiConfig, validated
+        from tao_skill_bank.actions.gap_analysis.vcn_aoi import analyze_vcn_aoi
+        from tao_skill_bank.actions.spec import parse_command_line
+
+        with tempfile.TemporaryDirectory(dir=out, prefix=".own.tmp") as folder:
+            arguments = [setting("results_dir", folder) if a.startswith("results_dir=") else a for a in command[2:]]
+            line = parse_command_line(arguments, VCN_AOI_SCHEMA)
+            made = analyze_vcn_aoi(validated(VcnAoiConfig, line.config))
+            for name in missing:
+                if name in made.files:
+                    with fsio.atomic_path(out / name) as temp:
+                        shutil.copyfile(made.files[name], temp)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tao_skill_bank.changenet.tables import read_pairs
 from tao_skill_bank.deft import specs
+from tao_skill_bank.deft.commandline import setting
 from tao_skill_bank.deft.run import Run
 from tao_skill_bank.deft.stages.base import Outcome, Stage
 from tao_skill_bank.deft.state import BASELINE
@@ -44,12 +45,12 @@ class Train(Stage):
         spec = specs.train_spec(config, training, root, validation, specs.image_root(config, validation, naming))
         spec_path = self._spec_path(run, label)
         specs.write_spec(spec_path, spec)
-        command = ["visual_changenet", "train", "-e", str(spec_path), f"results_dir={run.folder(label)}"]
+        command = ["visual_changenet", "train", "-e", str(spec_path), setting("results_dir", run.folder(label))]
         if label != BASELINE:
             best = run.best_so_far()
             if best is None or best[1].best_ckpt_path is None:
                 raise StageFailedError("no checkpoint to train on from", where=label, fix="evaluate the baseline first")
-            command.append(f"train.pretrained_model_path={best[1].best_ckpt_path}")
+            command.append(setting("train.pretrained_model_path", best[1].best_ckpt_path))
         train_dir = run.folder(label) / "train"
         run.job(label, self.name, "train", command, [train_dir])
         found = checkpoints(train_dir)

@@ -1,0 +1,50 @@
+"""The virtualenv platform: the commands of a pip-installed TAO, in a folder the user names.
+
+A command that is not in the folder runs as the bank's own, and the run says so. Everything else (records, claims, exit
+records, detached workers) is the local platform's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from tao_skill_bank.errors import InputError
+from tao_skill_bank.platforms.local import LocalPlatform, own_argv
+
+
+class VirtualenvPlatform(LocalPlatform):
+    """Runs `BIN/visual_changenet …` where it is there.
+
+    Args:
+        folder: The folder with the commands, usually `…/bin` of a virtual environment.
+
+    Raises:
+        InputError: The folder is not named or not there.
+    """
+
+    name = "virtualenv"
+
+    def __init__(self, folder: str | None) -> None:
+        super().__init__()
+        if folder is None:
+            raise InputError(
+                "the folder with TAO's commands is not named",
+                where="--platform virtualenv",
+                fix="add --set virtualenv.bin=FOLDER",
+            )
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise InputError("no such folder", where=folder, fix="set virtualenv.bin to the folder with TAO's commands")
+
+    def has(self, command: str) -> bool:
+        """Whether the installed TAO has the command."""
+        path = self.folder / command
+        return path.is_file() and os.access(path, os.X_OK)
+
+    def argv(self, command: Sequence[str]) -> list[str]:
+        """TAO's own command, else the bank's."""
+        if self.has(command[0]):
+            return [str(self.folder / command[0]), *command[1:]]
+        return own_argv(command)
