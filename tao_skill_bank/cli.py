@@ -9,8 +9,8 @@ from importlib import import_module
 import click
 
 from tao_skill_bank import __version__
-from tao_skill_bank.actions.console import TRACEBACK_VARIABLE, report, system_error
-from tao_skill_bank.errors import BankError
+from tao_skill_bank.actions.console import TRACEBACK_VARIABLE, report
+from tao_skill_bank.errors import BankError, system_error
 
 # Group → (module, one line for --help).
 GROUPS = {

@@ -101,3 +101,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if close:
         return "did you mean " + ", ".join(repr(n) for n in close) + "?"
     return "known: " + ", ".join(names[:30])
+
+
+def system_error(error: OSError) -> BankError:
+    """An operating system error (no such file, disk full, permission) as a user's error."""
+    return BankError(
+        error.strerror or str(error),
+        where=error.filename if isinstance(error.filename, str) else None,
+        fix="check that the path exists, is readable or writable, and that the disk has room",
+    )

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tao_skill_bank.errors import EXIT_USAGE, BankError, InputErrors, did_you_mean
+from tao_skill_bank.errors import EXIT_USAGE, BankError, InputErrors, did_you_mean, system_error
 
 TRACEBACK_VARIABLE = "TAO_SKILLS_TRACEBACK"
 
@@ -90,15 +90,6 @@ def report(program: str, error: BankError) -> int:
         for fault in error.faults:
             print(f"  {fault}", file=sys.stderr)
     return error.exit_code
-
-
-def system_error(error: OSError) -> BankError:
-    """An operating system error (no such file, disk full, permission) as a user's error."""
-    return BankError(
-        error.strerror or str(error),
-        where=error.filename if isinstance(error.filename, str) else None,
-        fix="check that the path exists, is readable or writable, and that the disk has room",
-    )
 
 
 def _category_help(category: str, actions: Mapping[str, Action]) -> str:

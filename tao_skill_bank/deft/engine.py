@@ -18,7 +18,7 @@ from tao_skill_bank.deft.run import Run, StopRequestedError
 from tao_skill_bank.deft.stages import STAGES
 from tao_skill_bank.deft.stages.base import Outcome, Stage
 from tao_skill_bank.deft.state import Attempt, Iteration, RunStatus, StageRecord, iteration_label
-from tao_skill_bank.errors import BankError, GateError, NeedsApprovalError
+from tao_skill_bank.errors import BankError, GateError, NeedsApprovalError, system_error
 
 
 def run_to_end(run: Run) -> None:
@@ -56,12 +56,16 @@ def step(run: Run) -> bool:
     except StopRequestedError:
         _end(run, position, "stopped", "stopped on request", None)
         raise
-    except BankError as error:
+    except (BankError, OSError) as raised:
+        # A full disk or a folder that vanished is the user's to mend, like any other error of a stage.
+        error = system_error(raised) if isinstance(raised, OSError) else raised
         failed = (position.stage, error.line(), int(run.clock.monotonic() - began))
         status: RunStatus = "stopped" if isinstance(error, GateError) else "failed"
         reason = f"{error.gate}: {error.what}" if isinstance(error, GateError) else error.line()
         _end(run, position, status, reason, failed)
-        raise
+        if error is raised:
+            raise
+        raise error from raised
     _commit(run, position, outcome, int(run.clock.monotonic() - began))
     run.observer.stage_ended(run.state, position.label, status_line(run, position))
     return True
