@@ -36,7 +36,7 @@ _SPEC = """\
 # square lightings make (C-RADIO takes squares only) and is small enough for a real TAO on a CPU.
 task: classify
 train:
-  num_epochs: 10
+  num_epochs: 6
   checkpoint_interval: 1
   validation_interval: 1
   seed: 1234

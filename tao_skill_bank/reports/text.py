@@ -48,7 +48,8 @@ def rate_digits(value: float) -> str:
     text = f"{value:.1f}" if size >= 9.995 else f"{value:.2f}"
     # Rounding must not turn "almost" into "all" or into "none".
     if text == "100.0" and value != 100:
-        return f"{math.floor(value * 1000) / 1000:.3f}"
+        places = min(max(1, math.ceil(-math.log10(100 - value))), 12)
+        return f"{math.floor(value * 10**places) / 10**places:.{places}f}"
     return "100" if text == "100.0" else text
 
 
