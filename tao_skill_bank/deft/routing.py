@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank import fsio
+from tao_skill_bank.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,6 +73,45 @@ def route(
         verdicts=verdicts,
         counts={label: upper.count(label) for label in verdicts},
     )
+
+
+def route_gaps(
+    gaps_parquet: Path,
+    folder: Path,
+    *,
+    pool_csv: Path | None = None,
+    generator_labels: Collection[str] = (),
+    accept_dropped: Collection[str] = (),
+) -> Routing:
+    """Route the weak samples of a gap analysis and write the outcome into `folder`.
+
+    Args:
+        gaps_parquet: Weak samples with a `label` column.
+        folder: Where the two parquet files, the summary and the report go.
+        pool_csv: The mining pool; None: there is none.
+        generator_labels: Labels a generator can make.
+        accept_dropped: Labels that may be left without new data.
+
+    Raises:
+        InputError: A file cannot be read, or the weak samples have no label.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from tao_skill_bank.changenet.tables import read_pairs
+
+    pool = set() if pool_csv is None else set(read_pairs(pool_csv).label)
+    try:
+        rows = pq.read_table(gaps_parquet)
+        labels = [str(x) for x in rows.column("label").to_pylist()]
+    except FileNotFoundError:
+        raise InputError("no such file", where=gaps_parquet, fix="name the kpi_gaps.parquet of an analysis") from None
+    except (pa.ArrowInvalid, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"is no table of weak samples: {reason}", where=gaps_parquet, fix="analyse again") from None
+    routing = route(labels, pool, generator_labels, accept_dropped)
+    write_routing(folder, rows, routing)
+    return routing
 
 
 def normal(label: str) -> str:

@@ -43,9 +43,11 @@ class Evaluate(Stage):
             infer(run, label, self.name, kind, spec_path, checkpoint, out)
             csv = out / "inference.csv"
             evaluations.append(scores.evaluate(kind, checkpoint, csv, target.recall))
-            analyze_kpi(csv, out / "kpi")
             promised += [csv, out / "kpi" / "threshold_metrics.csv"]
         best = min(evaluations, key=lambda e: (e.far_pct, e.kind != "best_val"))
+        for evaluation in evaluations:
+            csv = Path(evaluation.inference_csv)
+            analyze_kpi(csv, csv.parent / "kpi", images=evaluation is best)
         seeded = run.iteration(label).best_ckpt_kind == "pre_seeded"
         return Outcome(
             summary=(
