@@ -18,6 +18,7 @@ Array = npt.NDArray[np.floating[Any]]
 KERNEL = 3
 EPSILON = 1e-5
 RUNNING_SHARE = 0.1
+SHARPNESS = 2.0
 
 
 class Layer(ABC):
@@ -209,45 +210,42 @@ class MaxPool(Layer):
 
 
 class Head(Layer):
-    """Greatest and mean of every channel over all positions of all lightings, then one linear number: the logit.
+    """A logit at every position of every lighting, and their smooth maximum: log(mean(exp(r * logit))) / r.
 
-    The greatest finds a defect wherever it is and in whichever lighting it shows; the mean knows how much of the
-    picture differs.
+    A pair is NO_PASS if it is so somewhere. Evidence for PASS elsewhere (a board that lies a little askew, all over)
+    cannot talk a defect away, as it could if features were averaged first.
     """
 
     def __init__(self, channels: int, rng: np.random.Generator, dtype: Any = np.float32) -> None:
         super().__init__()
-        self.weight = (rng.standard_normal((2 * channels, 1)) * 0.1 * np.sqrt(1.0 / (2 * channels))).astype(dtype)
+        self.weight = (rng.standard_normal((channels, 1)) * 0.1 * np.sqrt(1.0 / channels)).astype(dtype)
         self.bias: Array = np.zeros(1, dtype)
-        self._kept: tuple[Array, Array, Array] | None = None
+        self._kept: tuple[Array, Array] | None = None
 
     @property
     def parameters(self) -> dict[str, Array]:
-        """`weight` [2 * channels, 1] and `bias` [1]."""
+        """`weight` [channels, 1] and `bias` [1]."""
         return {"weight": self.weight, "bias": self.bias}
 
     def forward(self, x: Array, train: bool) -> Array:
         """[n, positions, channels] → [n]."""
-        greatest = x.max(axis=1)
-        pooled = np.concatenate([greatest, x.mean(axis=1)], axis=1)
+        local = ((x @ self.weight)[..., 0] + self.bias) * SHARPNESS
+        greatest = local.max(axis=1, keepdims=True)
+        weight = np.exp(local - greatest)
+        total = weight.sum(axis=1, keepdims=True)
         if train:
-            self._kept = (x, greatest, pooled)
-        out: Array = (pooled @ self.weight + self.bias)[:, 0]
+            self._kept = (x, weight / total)
+        out: Array = ((greatest + np.log(total / x.shape[1])) / SHARPNESS)[:, 0].astype(x.dtype)
         return out
 
     def backward(self, dy: Array) -> Array:
-        """[n] → [n, positions, channels]; equal greatest positions share the gradient."""
+        """[n] → [n, positions, channels]; a position gets its share of the smooth maximum."""
         if self._kept is None:
             raise RuntimeError("backward without forward(train=True)")
-        x, greatest, pooled = self._kept
-        column = dy[:, None]
-        self.gradients = {"weight": pooled.T @ column, "bias": column.sum(axis=0)}
-        by_pooled = column @ self.weight.T
-        channels = x.shape[2]
-        share = (x == greatest[:, None]).astype(x.dtype)
-        share /= share.sum(axis=1, keepdims=True)
-        share *= by_pooled[:, None, :channels]
-        share += by_pooled[:, None, channels:] / x.shape[1]
+        x, share = self._kept
+        by_local = (share * dy[:, None]).astype(x.dtype)
+        by_weight = x.reshape(-1, x.shape[2]).T @ by_local.reshape(-1, 1)
+        self.gradients = {"weight": by_weight, "bias": by_local.sum().reshape(1)}
         self._kept = None
-        out: Array = share
+        out: Array = by_local[..., None] * self.weight[:, 0]
         return out

@@ -42,7 +42,7 @@ class Network:
     """One member of the model.
 
     Image and golden go in as half their difference and half their sum, in blocks of 2 x 2 pixels; three convolutions
-    with batch norm follow, shared by all lightings; `Head` makes one logit of all of it.
+    with batch norm follow, shared by all lightings; `Head` looks for a defect at every position that is left.
 
     Args:
         architecture: Sizes.

@@ -107,11 +107,28 @@ def test_the_gradients_of_the_head_are_the_numerical_ones(rng):
     check(Head(3, rng, np.float64), rng.standard_normal((4, 5, 3)))
 
 
-def test_the_head_shares_the_gradient_between_equal_greatest_positions(rng):
+def test_equal_positions_share_the_gradient_of_the_head(rng):
     layer = Head(1, rng, np.float64)
-    layer.weight[...] = [[1.0], [0.0]]
+    layer.weight[...] = 20.0
     layer.forward(np.array([[[2.0], [2.0], [1.0]]]), True)
-    np.testing.assert_allclose(layer.backward(np.array([1.0]))[0, :, 0], [0.5, 0.5, 0.0])
+    np.testing.assert_allclose(layer.backward(np.array([1.0]))[0, :, 0], [10.0, 10.0, 0.0], atol=1e-12)
+
+
+def test_a_defect_somewhere_is_not_talked_away_by_the_rest(rng):
+    layer = Head(1, rng, np.float64)
+    layer.weight[...] = 1.0
+    x = np.zeros((2, 64, 1))
+    x[:, 17] = 9.0
+    x[1] -= np.where(x[1] == 9.0, 0.0, 50.0)
+    plain, doubted = layer.forward(x, False)
+    assert doubted == pytest.approx(plain, abs=1e-5)
+
+
+def test_the_head_does_not_overflow(rng):
+    layer = Head(1, rng)
+    layer.weight[...] = 1e4
+    out = layer.forward(np.array([[[1e3], [-1e3]], [[-1e3], [-1e3]]], np.float32), False)
+    np.testing.assert_allclose(out, [1e7, -1e7], rtol=1e-5)
 
 
 @pytest.mark.parametrize("layer", [Conv(1, 1, np.random.default_rng(0)), BatchNorm(1), Relu(), MaxPool()])

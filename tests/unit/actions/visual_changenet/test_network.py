@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tao_skill_bank.actions.visual_changenet.layers import SHARPNESS
 from tao_skill_bank.actions.visual_changenet.network import Architecture, Network, logits, probabilities, views
 
 GREY = Architecture(1)
@@ -39,13 +40,16 @@ def test_a_pair_turned_or_mirrored_has_the_same_score(pairs):
         np.testing.assert_allclose(logits([network], view), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_order_of_the_lightings_does_not_matter_and_each_one_counts(pairs):
+def test_the_order_of_the_lightings_does_not_matter(pairs):
     network = trained()
-    expected = network.forward(pairs)
-    np.testing.assert_allclose(network.forward(pairs[:, ::-1]), expected, rtol=1e-4, atol=1e-4)
-    changed = pairs.copy()
-    changed[:, 1] = 255 - changed[:, 1]
-    assert (np.abs(network.forward(changed) - expected) > 1e-3).all()
+    np.testing.assert_allclose(network.forward(pairs[:, ::-1]), network.forward(pairs), rtol=1e-4, atol=1e-4)
+
+
+def test_a_defect_in_any_one_lighting_is_enough(pairs):
+    network = trained()
+    first, second = network.forward(pairs[:, :1]), network.forward(pairs[:, 1:])
+    # Half of the positions show it: the smooth maximum gives up log(2) at most.
+    assert (network.forward(pairs) >= np.maximum(first, second) - np.log(2.0) / SHARPNESS - 1e-2).all()
 
 
 def test_a_row_has_the_same_score_whatever_stands_beside_it(pairs):
