@@ -104,7 +104,7 @@ class Run:
         return iteration_label(number - 1)
 
     def best_so_far(self, *, complete_only: bool = False) -> tuple[str, Iteration] | None:
-        """The evaluated iteration with the lowest FAR (the earlier one on a tie), or None."""
+        """The evaluated iteration with the lowest FAR (on a tie the later one, which has seen more data), or None."""
         found: tuple[str, Iteration] | None = None
         for number in range(self.state.max_iterations + 1):
             label = iteration_label(number)
@@ -113,7 +113,7 @@ class Run:
                 continue
             if complete_only and iteration.status != "complete":
                 continue
-            if found is None or found[1].far_pct is None or iteration.far_pct < found[1].far_pct:
+            if found is None or found[1].far_pct is None or iteration.far_pct <= found[1].far_pct:
                 found = (label, iteration)
         return found
 

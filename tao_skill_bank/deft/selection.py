@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-DEFAULT_BUDGET = 100
+DEFAULT_BUDGET = 200
 PASS = "PASS"
 
 
@@ -53,7 +53,7 @@ def select(
         seed: Decides `random`.
     """
     free = np.flatnonzero(candidate & ~used)
-    most = DEFAULT_BUDGET if budget is None else budget
+    most = default_budget(len(labels)) if budget is None else budget
     if strategy == "all":
         return Selection(free, ["all"] * len(free))
     if strategy == "random":
@@ -61,17 +61,37 @@ def select(
         rows = np.sort(rng.permutation(free)[:most])
         return Selection(rows, ["random"] * len(rows))
     nearest = kept[~used[kept]]
-    if strategy == "nearest":
-        rows = nearest if budget is None else nearest[:budget]
+    if strategy == "nearest" or scores is None or threshold is None:
+        rows = nearest if budget is None and strategy == "nearest" else nearest[:most]
         return Selection(rows, ["nearest"] * len(rows))
-    if scores is None or threshold is None:
-        return Selection(nearest[:most], ["nearest"] * len(nearest[:most]))
-    is_pass = np.array([x == PASS for x in labels], dtype=np.bool_)
-    weakness = np.where(is_pass, scores - threshold, threshold - scores)
-    known = free[~np.isnan(weakness[free])]
-    order = known[np.argsort(-weakness[known], kind="stable")]
-    if strategy == "blend":
-        half = nearest[: most // 2]
-        order = np.concatenate([half, order[~np.isin(order, half)]])
-    rows = order[:most]
-    return Selection(rows, [strategy] * len(rows))
+    alike = nearest[: most // 2] if strategy == "blend" else nearest[:0]
+    rest = free[~np.isin(free, alike)]
+    hard = hardest(labels, scores, threshold, rest, most - len(alike))
+    reasons = ["nearest"] * len(alike) + ["hardest"] * len(hard)
+    return Selection(np.concatenate([alike, hard]), reasons)
+
+
+def default_budget(pool_rows: int) -> int:
+    """Rows an iteration adds unless it is told: `DEFAULT_BUDGET`, but at most a quarter of the pool."""
+    return max(1, min(DEFAULT_BUDGET, pool_rows // 4))
+
+
+def hardest(
+    labels: Sequence[str],
+    scores: npt.NDArray[np.float64],
+    threshold: float,
+    rows: npt.NDArray[np.int64],
+    most: int,
+) -> npt.NDArray[np.int64]:
+    """The rows a model is weakest on: half of them defects, half PASS, weakest first within each.
+
+    Weakness is `score - threshold` for PASS and `threshold - score` for defects. The halves matter: a model that
+    flags many PASS samples would otherwise spend whole iterations on them and never see the defects it misses. What
+    one half cannot fill, the other does. Rows without a score are left out; equal weakness keeps the pool's order.
+    """
+    known = rows[~np.isnan(scores[rows])]
+    is_pass = np.array([labels[row] == PASS for row in known], dtype=np.bool_)
+    defects = known[~is_pass][np.argsort(scores[known[~is_pass]] - threshold, kind="stable")]
+    passes = known[is_pass][np.argsort(threshold - scores[known[is_pass]], kind="stable")]
+    from_defects = min(len(defects), max(most // 2, most - len(passes)))
+    return np.concatenate([defects[:from_defects], passes[: most - from_defects]]).astype(np.int64)
