@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +87,25 @@ def read_inference(folder: Path) -> Inference:
         if found is None:
             raise _first_fault(path, header)
         return Inference(path=path, sha256=digest.result(), **found)
+
+
+def read_goldens(inference: Inference) -> Inference | None:
+    """The same rows with their goldens' folders as `input_path`; None where the CSV names no goldens."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    column, kind = "golden_path", pa.dictionary(pa.int32(), pa.string())
+    try:
+        table = arrow_csv.read_csv(
+            inference.path,
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+            convert_options=arrow_csv.ConvertOptions(include_columns=[column], column_types={column: kind}),
+        )
+    except (pa.ArrowInvalid, pa.ArrowKeyError):
+        return None
+    if table.num_rows != len(inference):
+        return None
+    return replace(inference, input_path=table[column].unify_dictionaries().combine_chunks())
 
 
 def read_image_names(train_config: Path) -> ImageNames:

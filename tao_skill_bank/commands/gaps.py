@@ -1,0 +1,122 @@
+"""`tao-skills gaps`: routing and mining of weak samples outside the loop, on the loop's own functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+PATH = click.Path(path_type=Path)
+
+
+@click.group()
+def cli() -> None:
+    """Route weak samples and mine data like them."""
+
+
+@cli.command()
+@click.argument("gaps", type=PATH)
+@click.option("--pool", type=PATH, help="CSV of the mining pool; its labels go to mining.")
+@click.option("--pool-label", "pool_labels", multiple=True, help="A label of the pool, instead of or beside --pool.")
+@click.option("--generator-label", "generator_labels", multiple=True, help="A label that the generator can make.")
+@click.option("--accept-dropped", multiple=True, help="A label that may be left without new data.")
+@click.option("--output", type=PATH, required=True, help="Results folder.")
+def route(
+    gaps: Path,
+    pool: Path | None,
+    pool_labels: tuple[str, ...],
+    generator_labels: tuple[str, ...],
+    accept_dropped: tuple[str, ...],
+    output: Path,
+) -> None:
+    """Say for each weak label of GAPS (kpi_gaps.parquet) whether mining or a generator can give more of it.
+
+    Status 2 where nobody takes a label that was not accepted to be dropped; the files are written all the same.
+    """
+    from tao_skill_bank.changenet.tables import read_pairs
+    from tao_skill_bank.deft.routing import route as route_labels
+    from tao_skill_bank.deft.routing import summary_text, write_routing
+    from tao_skill_bank.errors import InputError
+
+    rows = _read_gaps(gaps)
+    known = {*pool_labels, *(read_pairs(pool).label if pool is not None else [])}
+    routing = route_labels([str(x) for x in rows.column("label").to_pylist()], known, generator_labels, accept_dropped)
+    write_routing(output, rows, routing)
+    click.echo(summary_text(routing), nl=False)
+    click.echo(str(output))
+    if routing.dropped:
+        names = ", ".join(routing.dropped)
+        raise InputError(
+            f"no module takes: {names}",
+            where=output / "routing_summary.txt",
+            fix=f"add pool rows or generator labels, or accept the loss with --accept-dropped {routing.dropped[0]}",
+        )
+
+
+@cli.command()
+@click.argument("gaps", type=PATH)
+@click.argument("pool", type=PATH)
+@click.option("--output", type=PATH, required=True, help="Results folder.")
+@click.option("--top-k", default=5, show_default=True, help="Neighbours of each weak image.")
+@click.option("--min-similarity", default=0.9, show_default=True, help="Least cosine that is kept.")
+@click.option("--encoder", default="auto", show_default=True, help="auto, local, SigLIP or CLIP.")
+@click.option(
+    "--same-label",
+    type=click.Choice(["false", "within", "after"]),
+    default="false",
+    show_default=True,
+    help="Look within the label of each weak image, or drop others afterwards; POOL then needs a label column.",
+)
+def mine(
+    gaps: Path, pool: Path, output: Path, top_k: int, min_similarity: float, encoder: str, same_label: str
+) -> None:
+    """Find the images of POOL (a parquet file with `filepath`) that look most like those of GAPS.
+
+    Both are embedded with the same encoder. The last line is mined.parquet.
+    """
+    from tao_skill_bank.actions.mining.embedding import embed_parquet
+    from tao_skill_bank.actions.mining.encoders import get_encoder
+    from tao_skill_bank.actions.mining.neighbors import nearest_neighbors
+    from tao_skill_bank.errors import InputError
+
+    if not 0 <= min_similarity <= 1:
+        raise InputError(f"--min-similarity {min_similarity} lies outside 0..1", fix="give for example 0.9")
+    if _read_gaps(gaps).num_rows == 0:
+        raise InputError("holds no weak sample", where=gaps, fix="there is nothing to mine for")
+    made = get_encoder(encoder)
+    targets = embed_parquet(gaps, output / "target_embeddings.parquet", made)
+    sources = embed_parquet(pool, output / "source_embeddings.parquet", made)
+    mined = nearest_neighbors(
+        sources.output,
+        targets.output,
+        output / "mined.parquet",
+        topn=top_k,
+        knn_metric="cosine",
+        filter_by_label=same_label,
+        distance_threshold=1.0 - min_similarity,
+    )
+    for note in mined.notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo("\n".join(mined.summary))
+    click.echo(str(output / "mined.parquet"))
+
+
+def _read_gaps(path: Path) -> Any:
+    """A table of weak samples as arrow."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from tao_skill_bank.errors import InputError
+
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise InputError("no such file", where=path, fix="name a kpi_gaps.parquet") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"is no parquet file: {reason}", where=path, fix="name a kpi_gaps.parquet") from None
+    for column in ("filepath", "label"):
+        if column not in table.column_names:
+            raise InputError(f"no column {column!r}", where=path, fix="name a kpi_gaps.parquet")
+    return table

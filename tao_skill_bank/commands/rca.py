@@ -1,0 +1,124 @@
+"""`tao-skills rca`: the root-cause analysis of a ChangeNet evaluation, as a folder with a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+PATH = click.Path(path_type=Path)
+
+
+@click.group()
+def cli() -> None:
+    """Root-cause analysis of a ChangeNet evaluation, as a report."""
+
+
+@cli.command()
+@click.argument("experiment", type=PATH)
+@click.option("--inference-dir", type=PATH, help="Folder of inference.csv.  [default: the one below EXPERIMENT]")
+@click.option("--train-config", type=PATH, help="Train YAML.  [default: the one in EXPERIMENT]")
+@click.option("--kpi-media-path", type=PATH, help="Put before each input_path; without it they are absolute.")
+@click.option("--min-recall", type=float, default=1.0, show_default=True, help="NO_PASS recall the sweep keeps.")
+@click.option("--threshold", type=float, default=-1.0, show_default=True, help="Zero or more pins the threshold.")
+@click.option("--top-k-per-label", default="50", show_default=True, help="Weakest samples of each label, or null.")
+@click.option("--output", type=PATH, help="Results folder.  [default: EXPERIMENT/rca_results/<time>]")
+@click.option("--encoder", default="auto", show_default=True, help="Embedding that ranks labels, as for mining.")
+@click.option("--check-labels/--no-check-labels", default=True, help="Rank labels by their look-alikes.")
+@click.option("--transcript", type=PATH, help="Agent transcript to package.  [default: the newest of this folder]")
+@click.option("--no-transcript", is_flag=True, help="Package no transcript.")
+def vcn(
+    experiment: Path,
+    inference_dir: Path | None,
+    train_config: Path | None,
+    kpi_media_path: Path | None,
+    min_recall: float,
+    threshold: float,
+    top_k_per_label: str,
+    output: Path | None,
+    encoder: str,
+    check_labels: bool,
+    transcript: Path | None,
+    no_transcript: bool,
+) -> None:
+    """Analyse the evaluation of EXPERIMENT; write, check and package the report. The last line is its path."""
+    from datetime import datetime
+
+    from tao_skill_bank.reports.label_noise import SUSPECT
+    from tao_skill_bank.reports.rca import make_rca
+    from tao_skill_bank.reports.rca_package import find_transcript, package_rca
+
+    rca = make_rca(
+        experiment,
+        now=datetime.now().astimezone(),
+        inference_dir=inference_dir,
+        train_config=train_config,
+        kpi_media_path=kpi_media_path,
+        min_recall=min_recall,
+        threshold=threshold,
+        top_k_per_label=_count(top_k_per_label),
+        output=output,
+        encoder=encoder,
+        check_labels=check_labels,
+    )
+    if rca.analysis is not None:
+        click.echo("\n".join(rca.analysis.summary))
+        click.echo(f"labels to check first: {sum(s.suspicion >= SUSPECT for s in rca.suspects)}")
+    else:
+        click.echo("the recall target cannot be reached; see unreachable_kpi.txt")
+    for note in rca.notes:
+        click.echo(f"note: {note}", err=True)
+    found = None if no_transcript else transcript or find_transcript(Path.cwd())
+    package_rca(rca.folder, transcript=found)
+    click.echo(str(rca.report))
+    if rca.analysis is None:
+        raise SystemExit(3)
+
+
+@cli.command()
+@click.argument("image")
+@click.argument("verdict")
+@click.option("--note", default="", help="What was seen.")
+@click.option("--in", "folder", type=PATH, default=Path(), help="RCA folder or experiment.  [default: here]")
+def verdict(image: str, verdict: str, note: str, folder: Path) -> None:
+    """Say what IMAGE of the spot check shows: mislabeled, edge-case, data-quality or systematic."""
+    from tao_skill_bank.reports.rca import latest_rca, set_verdict
+
+    spot = set_verdict(latest_rca(folder), image, verdict, note)
+    click.echo(f"{spot.image}: {spot.verdict}")
+
+
+@cli.command()
+@click.argument("folder", type=PATH, default=Path())
+def check(folder: Path) -> None:
+    """Hold the report in FOLDER against its data; status 2 with every fault."""
+    from tao_skill_bank.reports.rca import latest_rca
+    from tao_skill_bank.reports.rca_check import require_sound
+
+    where = latest_rca(folder)
+    require_sound(where)
+    click.echo(f"ok: {where}")
+
+
+@cli.command()
+@click.argument("folder", type=PATH, default=Path())
+@click.option("--config", "configs", type=PATH, multiple=True, help="Another file to keep in rca_config/.")
+@click.option("--transcript", type=PATH, help="Agent transcript.  [default: the newest of this folder]")
+@click.option("--no-transcript", is_flag=True)
+def package(folder: Path, configs: tuple[Path, ...], transcript: Path | None, no_transcript: bool) -> None:
+    """Check the report in FOLDER and put rca_config/ and the transcript beside it, credentials taken out."""
+    from tao_skill_bank.reports.rca import latest_rca
+    from tao_skill_bank.reports.rca_package import find_transcript, package_rca
+
+    found = None if no_transcript else transcript or find_transcript(Path.cwd())
+    for path in package_rca(latest_rca(folder), configs=configs, transcript=found):
+        click.echo(str(path))
+
+
+def _count(text: str) -> int | None:
+    if text.strip().lower() in ("null", "none"):
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise click.UsageError(f"--top-k-per-label takes a number or null, not {text!r}") from None

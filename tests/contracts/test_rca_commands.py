@@ -1,0 +1,299 @@
+"""`tao-skills rca` and `tao-skills gaps` from end to end, on a small experiment with real images."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from PIL import Image
+
+from tao_skill_bank.reports.rca_check import check_rca
+
+COMMAND = [sys.executable, "-m", "tao_skill_bank.cli"]
+WRONG = ("d07", "p03")
+SECRET = "nvapi-" + "Zx9kq7Lm2Vb8Nc4Rt6Yp1Ws3"
+
+
+def tao_skills(*args: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, args)], capture_output=True, text=True, cwd=cwd, env={**os.environ, **env}, check=False
+    )
+
+
+def draw(path: Path, random: np.random.Generator, *, defect: bool) -> None:
+    """A board with a track; a defect is a bright blob across it."""
+    picture = np.full((64, 64), 40, dtype=np.uint8)
+    picture[:, 28:36] = 180
+    if defect:
+        y, x = random.integers(20, 36, 2)
+        picture[y : y + 12, x - 10 : x + 14] = 230
+    noise = random.integers(0, 12, picture.shape, dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture + noise).convert("RGB").save(path)
+
+
+def make_experiment(folder: Path, passes: int = 60, defects: int = 40) -> Path:
+    """Scores that separate, but for two rows whose label is wrong: `d07` called PASS and `p03` called bridge."""
+    random = np.random.default_rng(5)
+    rows = []
+    for kind, count in (("p", passes), ("d", defects)):
+        for i in range(count):
+            name, defect = f"{kind}{i:02d}", kind == "d"
+            draw(folder / "images" / "b" / f"{name}_L.png", random, defect=defect)
+            draw(folder / "images" / "g" / f"{name}_L.png", random, defect=False)
+            label = ("bridge" if defect else "PASS") if name not in WRONG else ("PASS" if defect else "bridge")
+            score = random.uniform(0.6, 0.95) if defect else random.uniform(0.05, 0.4)
+            rows.append(["b", "g", label, name, repr(float(score))])
+    (folder / "inference").mkdir()
+    with (folder / "inference" / "inference.csv").open("w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["input_path", "golden_path", "label", "object_name", "siamese_score"])
+        writer.writerows(rows)
+    train = {"api_key": SECRET, "dataset": {"classify": {"input_map": {"L": 0}, "image_ext": ".png"}}}
+    (folder / "train.yaml").write_text(yaml.safe_dump(train))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_experiment(tmp_path_factory.mktemp("exp"))
+    done = tao_skills(
+        "rca", "vcn", folder, "--kpi-media-path", folder / "images", "--min-recall", "0.95", "--no-transcript"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith("RCA_Report.md")
+    return folder
+
+
+def results(experiment: Path) -> Path:
+    (found,) = (experiment / "rca_results").iterdir()
+    return found
+
+
+def test_an_analysis_makes_the_whole_folder(experiment: Path) -> None:
+    folder = results(experiment)
+    names = {p.name for p in folder.iterdir()}
+    assert {
+        "RCA_Report.md", "kpi_gaps.parquet", "threshold.txt", "metrics.json", "weak_samples_breakdown.txt",
+        "recall_far.csv", "score_histogram.png", "rca_images", "rca_config", "spot_check.json", "label_check.csv",
+        "vcn_aoi_spec.yaml",
+    } <= names  # fmt: skip
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d{6}", folder.name)
+    pictures = sorted((folder / "rca_images").iterdir())
+    assert len(pictures) == 10
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert picture.size == (128, 128)
+
+
+def test_the_report_passes_its_own_check_and_has_the_length(experiment: Path) -> None:
+    assert check_rca(results(experiment)) == []
+    assert 1000 <= len((results(experiment) / "RCA_Report.md").read_text().split()) <= 1800
+    assert tao_skills("rca", "check", experiment).returncode == 0
+
+
+def test_the_spec_that_was_run_gives_the_same_numbers_again(experiment: Path, tmp_path: Path) -> None:
+    spec = results(experiment) / "vcn_aoi_spec.yaml"
+    code = "from tao_skill_bank.actions.gap_analysis.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "vcn_aoi", "-e", str(spec), f"results_dir={tmp_path}"],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "metrics.json").read_bytes() == (results(experiment) / "metrics.json").read_bytes()
+
+
+def test_wrong_labels_come_first_in_the_list_to_check(experiment: Path) -> None:
+    with (results(experiment) / "label_check.csv").open() as handle:
+        first = [Path(row["filepath"]).name for row in csv.DictReader(handle)][:2]
+    assert sorted(first) == [f"{name}_L.png" for name in WRONG]
+    assert "### Check these labels first" in (results(experiment) / "RCA_Report.md").read_text()
+
+
+EDITS = {
+    "a confusion count": ("(TN) | ", "(TN) | 1"),
+    "a rate": ("| F1 | 0.", "| F1 | 1."),
+    "a label count": ("| PASS | ", "| PASS | 1"),
+    "the threshold of section 1": ("At the threshold `0.", "At the threshold `1."),
+    "the threshold of section 2": ("Chosen threshold: `0.", "Chosen threshold: `1."),
+    "a heading": ("## 6. Per-Label Breakdown", "## 6. Labels"),
+    "a weak sample": ("| 1 | b/", "| 1 | c/"),
+    "a picture": ("](rca_images/pass_1", "](rca_images/pass_9"),
+    "a verdict without the command": ("| open |  |", "| mislabeled |  |"),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_report_that_was_edited_to_disagree_fails(experiment: Path, tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(results(experiment), copy)
+    report = copy / "RCA_Report.md"
+    old, new = EDITS[name]
+    text = report.read_text()
+    assert old in text
+    report.write_text(text.replace(old, new, 1))
+    assert check_rca(copy)
+    done = tao_skills("rca", "check", copy)
+    assert done.returncode == 2 and "Traceback" not in done.stderr and done.stderr.strip()
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "kpi_gaps.parquet", "threshold.txt", "rca_images/pass_1"])
+def test_a_missing_or_damaged_file_fails(experiment: Path, tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(results(experiment), copy)
+    target = next(copy.glob(f"{name}*")) if "/" in name else copy / name
+    target.unlink()
+    assert check_rca(copy)
+    if "/" not in name:
+        target.write_text("{}")
+        assert check_rca(copy)
+
+
+def test_a_verdict_is_entered_and_words_added_elsewhere_stay(experiment: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(results(experiment), copy)
+    report = copy / "RCA_Report.md"
+    report.write_text(report.read_text().replace("## 7.", "Somebody's finding.\n\n## 7.", 1))
+    image = next(p.stem for p in (copy / "rca_images").iterdir() if p.name.startswith("no_pass_1"))
+    done = tao_skills("rca", "verdict", image, "Mislabeled", "--note", "a | plain <b>board</b>", "--in", copy)
+    assert done.returncode == 0, done.stderr
+    text = report.read_text()
+    assert "Somebody's finding." in text and "| mislabeled | a &#124; plain &lt;b&gt;board&lt;/b&gt; |" in text
+    assert "Open: 9 of 10. Seen so far: mislabeled 1." in text
+    assert check_rca(copy) == []
+    spots = json.loads((copy / "spot_check.json").read_text())
+    assert [s["verdict"] for s in spots].count("mislabeled") == 1
+    for args in ((image, "wrong"), ("nothing_like_it", "systematic")):
+        done = tao_skills("rca", "verdict", *args, "--in", copy)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+
+
+def test_packaging_takes_credentials_out(experiment: Path, tmp_path: Path) -> None:
+    folder = results(experiment)
+    assert SECRET not in (folder / "rca_config" / "train.yaml").read_text()
+    transcript = tmp_path / "session.jsonl"
+    lines = [{"type": "user", "text": f"export NGC_API_KEY={SECRET}"}, {"token": SECRET, "n": 1}]
+    transcript.write_text("\n".join(json.dumps(x) for x in lines) + f"\nbroken {SECRET}\n")
+    extra = tmp_path / "SKILL.md"
+    extra.write_text("how it was done")
+    done = tao_skills("rca", "package", folder, "--transcript", transcript, "--config", extra)
+    assert done.returncode == 0, done.stderr
+    stored = (folder / "claude_session.jsonl").read_text()
+    assert SECRET not in stored and len(stored.splitlines()) == 3
+    assert (folder / "rca_config" / "SKILL.md").read_text() == "how it was done"
+    (folder / "claude_session.jsonl").unlink()
+
+
+def test_the_newest_transcript_of_the_working_folder_is_found(experiment: Path, tmp_path: Path) -> None:
+    from tao_skill_bank.bank.transcripts import project_dir
+
+    folder = project_dir(tmp_path, tmp_path / "home")
+    folder.mkdir(parents=True)
+    (folder / "a.jsonl").write_text('{"a": 1}\n')
+    done = tao_skills("rca", "package", results(experiment), cwd=tmp_path, HOME=str(tmp_path / "home"))
+    assert done.returncode == 0, done.stderr
+    assert (results(experiment) / "claude_session.jsonl").read_text() == '{"a":1}\n'
+    (results(experiment) / "claude_session.jsonl").unlink()
+
+
+def test_an_unreachable_target_gets_the_short_report_and_status_3(tmp_path: Path) -> None:
+    folder = make_experiment(tmp_path, passes=5, defects=0)
+    path = folder / "inference" / "inference.csv"
+    path.write_text(path.read_text().replace("bridge", "PASS"))
+    done = tao_skills("rca", "vcn", folder, "--kpi-media-path", folder / "images", "--no-transcript")
+    assert done.returncode == 3, done.stderr
+    text = (results(folder) / "RCA_Report.md").read_text()
+    assert "> The recall target cannot be reached." in text and "**Retrain or relabel.**" in text
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        "## 1. Verdict",
+        "## 2. Threshold Selection",
+        "## 3. Why the Target Cannot Be Reached",
+        "## 4. Recommended Actions",
+    ]
+    assert check_rca(results(folder)) == []
+
+
+def test_without_images_the_report_says_so_and_still_passes(tmp_path: Path) -> None:
+    folder = make_experiment(tmp_path, passes=4, defects=2)
+    done = tao_skills("rca", "vcn", folder, "--kpi-media-path", tmp_path / "elsewhere", "--no-transcript")
+    assert done.returncode == 0, done.stderr
+    text = (results(folder) / "RCA_Report.md").read_text()
+    assert "not found" in text and 1000 <= len(text.split()) <= 1800
+    assert check_rca(results(folder)) == []
+
+
+@pytest.mark.parametrize("labels", [1, 12, 40])
+def test_the_length_holds_for_few_and_for_many_labels(tmp_path: Path, labels: int) -> None:
+    folder = make_experiment(tmp_path, passes=30, defects=0)
+    rows = [f"b,g,defect_{i % labels:02d},x{i},{(i % 97) / 97}" for i in range(40 * labels)]
+    path = folder / "inference" / "inference.csv"
+    path.write_text(path.read_text() + "\n".join(rows) + "\n")
+    done = tao_skills(
+        "rca", "vcn", folder, "--kpi-media-path", folder / "images", "--min-recall", "0.9", "--no-transcript"
+    )
+    assert done.returncode == 0, done.stderr
+    assert check_rca(results(folder)) == []
+
+
+def test_an_experiment_that_cannot_be_analysed_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    for args in (["rca", "vcn", tmp_path / "none"], ["rca", "vcn", tmp_path], ["rca", "check", tmp_path]):
+        done = tao_skills(*args)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    (tmp_path / "exp").mkdir()
+    folder = make_experiment(tmp_path / "exp", passes=3, defects=1)
+    path = folder / "inference" / "inference.csv"
+    path.write_text(path.read_text().replace(",0.", ",x0."))
+    done = tao_skills("rca", "vcn", folder)
+    assert done.returncode == 2 and "row 1 (line 2)" in done.stderr
+    assert not (folder / "rca_results").exists()
+
+
+def test_routing_says_where_each_label_can_come_from(experiment: Path, tmp_path: Path) -> None:
+    gaps = results(experiment) / "kpi_gaps.parquet"
+    done = tao_skills(
+        "gaps", "route", gaps, "--pool-label", "pass", "--generator-label", "Bridge", "--output", tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    mining = pq.read_table(tmp_path / "mining_gaps.parquet")
+    generator = pq.read_table(tmp_path / "anomalygen_gaps.parquet")
+    assert set(mining["label"].to_pylist()) == {"PASS"} and set(generator["label"].to_pylist()) == {"bridge"}
+    assert mining.schema.equals(pq.read_table(gaps).schema)
+    done = tao_skills("gaps", "route", gaps, "--pool-label", "PASS", "--output", tmp_path / "b")
+    assert done.returncode == 2 and "no module takes: BRIDGE" in done.stderr
+    empty = pq.read_table(tmp_path / "b" / "anomalygen_gaps.parquet")
+    assert empty.num_rows == 0 and empty.schema.equals(mining.schema)
+    done = tao_skills(
+        "gaps", "route", gaps, "--pool-label", "PASS", "--accept-dropped", "bridge", "--output", tmp_path / "c"
+    )
+    assert done.returncode == 0 and "dropped (accepted)" in done.stdout
+
+
+def test_mining_finds_images_like_the_weak_ones(experiment: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(9)
+    files = []
+    for i in range(12):
+        path = tmp_path / "pool" / f"{i}.png"
+        draw(path, random, defect=i % 2 == 0)
+        files.append(str(path))
+    pq.write_table(pa.table({"filepath": files, "label": ["bridge", "PASS"] * 6}), tmp_path / "pool.parquet")
+    gaps = results(experiment) / "kpi_gaps.parquet"
+    args = ["gaps", "mine", gaps, tmp_path / "pool.parquet", "--output", tmp_path / "out", "--top-k", "2"]
+    done = tao_skills(*args, "--min-similarity", "0", "--same-label", "within")
+    assert done.returncode == 0, done.stderr
+    mined = pq.read_table(tmp_path / "out" / "mined.parquet")
+    assert 2 <= mined.num_rows <= 12 and set(mined["filepath"].to_pylist()) <= set(files)
+    assert (tmp_path / "out" / "mining_summary.txt").is_file()
+    done = tao_skills("gaps", "mine", tmp_path / "none", tmp_path / "pool.parquet", "--output", tmp_path / "o")
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
