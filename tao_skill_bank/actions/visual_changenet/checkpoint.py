@@ -37,7 +37,6 @@ class _Network(BaseModel):
     channels: int = Field(ge=1, le=3)
     widths: list[int] = Field(min_length=1, max_length=5)
     image_size: int = Field(ge=IMAGE_SIZE, le=IMAGE_SIZE)
-    members: int = Field(ge=1, le=16)
 
 
 class _Trained(BaseModel):
@@ -87,36 +86,33 @@ class Checkpoint:
     """A model read from its file.
 
     Attributes:
-        networks: The members, with their weights.
+        network: The network, with its weights.
         lights: The lightings it was trained with.
         trained: How it came about.
         digest: SHA-256 of its tensors.
     """
 
-    networks: list[Network]
+    network: Network
     lights: tuple[str, ...]
     trained: Trained
     digest: str
 
     @property
     def architecture(self) -> Architecture:
-        """What the members have in common."""
-        return self.networks[0].architecture
+        """Its sizes."""
+        return self.network.architecture
 
 
-def save(path: Path, networks: Sequence[Network], lights: Sequence[str], trained: Trained) -> str:
+def save(path: Path, network: Network, lights: Sequence[str], trained: Trained) -> str:
     """Write a checkpoint in one step; equal weights give equal bytes. Returns the digest of the tensors."""
-    payload = b"".join(
-        np.ascontiguousarray(value, "<f4").tobytes() for network in networks for value in network.state().values()
-    )
-    architecture = networks[0].architecture
+    payload = b"".join(np.ascontiguousarray(value, "<f4").tobytes() for value in network.state().values())
+    architecture = network.architecture
     header = _Header(
         what=WHAT,
         network=_Network(
             channels=architecture.channels,
             widths=list(architecture.widths),
             image_size=architecture.image_size,
-            members=len(networks),
         ),
         lights=list(lights),
         trained=_Trained(**asdict(trained)),
@@ -137,9 +133,8 @@ def load(path: Path) -> Checkpoint:
     header, start = _header(path, data)
     architecture = Architecture(header.network.channels, tuple(header.network.widths), header.network.image_size)
     payload = memoryview(data)[start:]
-    networks = [Network(architecture, 0) for _ in range(header.network.members)]
-    sizes = [{n: math.prod(s) for n, s in network.shapes().items()} for network in networks]
-    expected = 4 * sum(sum(size.values()) for size in sizes)
+    network = Network(architecture, 0)
+    expected = 4 * sum(math.prod(shape) for shape in network.shapes().values())
     if len(payload) != expected:
         raise _damaged(path, f"{len(payload)} bytes of weights instead of {expected}")
     if hashlib.sha256(payload).hexdigest() != header.sha256:
@@ -148,13 +143,12 @@ def load(path: Path) -> Checkpoint:
     if not np.isfinite(values).all():
         raise _damaged(path, "it holds weights that are not finite numbers")
     place = 0
-    for network, size in zip(networks, sizes, strict=True):
-        state: dict[str, Any] = {}
-        for name, shape in network.shapes().items():
-            state[name] = values[place : place + size[name]].reshape(shape)
-            place += size[name]
-        network.load_state(state)
-    return Checkpoint(networks, tuple(header.lights), Trained(**header.trained.model_dump()), header.sha256)
+    state: dict[str, Any] = {}
+    for name, shape in network.shapes().items():
+        state[name] = values[place : place + math.prod(shape)].reshape(shape)
+        place += math.prod(shape)
+    network.load_state(state)
+    return Checkpoint(network, tuple(header.lights), Trained(**header.trained.model_dump()), header.sha256)
 
 
 def _read(path: Path) -> bytes:

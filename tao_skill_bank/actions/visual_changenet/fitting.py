@@ -1,14 +1,12 @@
 """Training the local ChangeNet: arrays in, weights out. Nothing here touches a disk or a clock.
 
-Equal arrays, settings and seed give equal bits: each member has its own random numbers and is trained by one thread,
-BLAS is held to one thread, and nothing depends on which member is done first.
+Equal arrays, settings and seed give equal bits, as long as BLAS is held to one thread.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +24,6 @@ WARMUP_STEPS = 30
 WEIGHT_DECAY = 1e-3
 FIRST_MOMENT, SECOND_MOMENT = 0.9, 0.99
 MOST_SHIFT = 4
-MEMBERS = 2
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,6 @@ class Settings:
         epochs: Number of epochs.
         class_weights: Loss weight of PASS and of NO_PASS.
         seed: Decides initial weights, order and augmentation.
-        members: Networks trained side by side, whose logits are averaged.
     """
 
     architecture: Architecture
@@ -47,7 +43,6 @@ class Settings:
     epochs: int
     class_weights: tuple[float, float] = (1.0, 1.0)
     seed: int = 1234
-    members: int = MEMBERS
 
 
 @dataclass(frozen=True)
@@ -58,13 +53,13 @@ class Epoch:
         number: Counted from 0.
         step: Optimizer steps made so far.
         train_loss: Mean loss of its steps.
-        networks: The members as they are now; they go on changing when the next epoch is asked for.
+        network: As it is now; it goes on changing when the next epoch is asked for.
     """
 
     number: int
     step: int
     train_loss: float
-    networks: list[Network]
+    network: Network
 
 
 def steps_an_epoch(rows: int, batch_size: int) -> int:
@@ -73,7 +68,7 @@ def steps_an_epoch(rows: int, batch_size: int) -> int:
 
 
 def fit(
-    pairs: Pairs, is_defect: npt.NDArray[np.bool_], settings: Settings, initial: Sequence[State] = ()
+    pairs: Pairs, is_defect: npt.NDArray[np.bool_], settings: Settings, initial: State | None = None
 ) -> Iterator[Epoch]:
     """Train, epoch by epoch.
 
@@ -81,63 +76,54 @@ def fit(
         pairs: [n, lights, 2, size, size, channels].
         is_defect: [n]; both classes must be there.
         settings: How.
-        initial: Weights to go on from, one a member; else they are drawn.
+        initial: Weights to go on from; else they are drawn. The schedule starts anew in either case.
 
     Yields:
         Each epoch when it is done.
     """
     if is_defect.all() or not is_defect.any():
         raise ValueError("training needs PASS rows and defects")
+    network = Network(settings.architecture, (settings.seed, 0))
+    if initial is not None:
+        network.load_state(initial)
+    rng = np.random.default_rng((settings.seed, 1))
+    optimizer = Adam(network.parameters())
+    defects, passes = _Deck(np.flatnonzero(is_defect), rng), _Deck(np.flatnonzero(~is_defect), rng)
+    half = settings.batch_size // 2
     steps = steps_an_epoch(len(pairs), settings.batch_size)
-    members = [
-        _Member(pairs, is_defect, settings, number, steps * settings.epochs) for number in range(settings.members)
-    ]
-    for member, state in zip(members, initial, strict=False):
-        member.network.load_state(state)
-    with ThreadPoolExecutor(max_workers=settings.members) as pool:
-        for number in range(settings.epochs):
-            losses = list(pool.map(lambda member: member.run(steps), members))
-            yield Epoch(number, (number + 1) * steps, float(np.mean(losses)), [member.network for member in members])
-
-
-class _Member:
-    """One network, its optimizer and its random numbers."""
-
-    def __init__(
-        self, pairs: Pairs, is_defect: npt.NDArray[np.bool_], settings: Settings, number: int, total_steps: int
-    ) -> None:
-        self.pairs, self.is_defect, self.settings = pairs, is_defect, settings
-        self.network = Network(settings.architecture, (settings.seed, number, 0))
-        self.optimizer = Adam(self.network.parameters())
-        self.rng = np.random.default_rng((settings.seed, number, 1))
-        self.total_steps = total_steps
-        self.defects = _Deck(np.flatnonzero(is_defect), self.rng)
-        self.passes = _Deck(np.flatnonzero(~is_defect), self.rng)
-
-    def run(self, steps: int) -> float:
-        """Make `steps` steps; returns the mean loss."""
-        half = self.settings.batch_size // 2
-        weights = np.array(self.settings.class_weights)
+    for number in range(settings.epochs):
         total = 0.0
         for _ in range(steps):
-            rows = np.concatenate([self.defects.draw(half), self.passes.draw(self.settings.batch_size - half)])
-            target = self.is_defect[rows]
-            weight = weights[target.astype(np.int64)]
-            weight = weight / weight.sum()
-            logit = self.network.forward(augment(self.pairs[rows], self.rng), train=True).astype(np.float64)
-            # d(loss)/d(logit) of the weighted cross-entropy is weight * (probability - target).
-            signed = np.where(target, logit, -logit)
-            total += float(np.sum(weight * np.logaddexp(0.0, -signed)))
-            by_logit = weight * np.where(target, -1.0, 1.0) / (1.0 + np.exp(np.minimum(signed, 80.0)))
-            self.network.backward(by_logit.astype(np.float32))
-            self.optimizer.step(self.network.gradients(), self._rate())
-        return total / steps
+            rows = np.concatenate([defects.draw(half), passes.draw(settings.batch_size - half)])
+            rate = learning_rate(optimizer.steps, steps * settings.epochs)
+            total += _step(network, optimizer, augment(pairs[rows], rng), is_defect[rows], settings.class_weights, rate)
+        yield Epoch(number, optimizer.steps, total / steps, network)
 
-    def _rate(self) -> float:
-        """Linear warm-up, then down a cosine to nothing at the last step."""
-        done = self.optimizer.steps
-        warm = min(1.0, (done + 1) / WARMUP_STEPS)
-        return LEARNING_RATE * warm * (0.5 + 0.5 * math.cos(math.pi * done / self.total_steps))
+
+def learning_rate(done: int, total: int) -> float:
+    """The rate of the step after `done` of `total`: linear warm-up, then down a cosine to nothing."""
+    warm = min(1.0, (done + 1) / WARMUP_STEPS)
+    return LEARNING_RATE * warm * (0.5 + 0.5 * math.cos(math.pi * done / total))
+
+
+def _step(
+    network: Network,
+    optimizer: Adam,
+    pairs: Pairs,
+    is_defect: npt.NDArray[np.bool_],
+    class_weights: tuple[float, float],
+    rate: float,
+) -> float:
+    """One step down the weighted cross-entropy of a batch; returns the loss before it."""
+    weight = np.where(is_defect, class_weights[1], class_weights[0])
+    weight /= weight.sum()
+    logit = network.forward(pairs, train=True).astype(np.float64)
+    signed = np.where(is_defect, logit, -logit)
+    # d(loss)/d(logit) is weight * (probability - target): written so that no exponential overflows.
+    by_logit = weight * np.where(is_defect, -1.0, 1.0) / (1.0 + np.exp(np.minimum(signed, 80.0)))
+    network.backward(by_logit.astype(np.float32))
+    optimizer.step(network.gradients(), rate)
+    return float(np.sum(weight * np.logaddexp(0.0, -signed)))
 
 
 class Adam:

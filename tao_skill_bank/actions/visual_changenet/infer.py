@@ -92,14 +92,14 @@ def evaluate(options: Options) -> tuple[Path, dict[str, object]]:
 
 
 def score(model: checkpoint.Checkpoint, pairs: PairSet) -> npt.NDArray[np.float64]:
-    """The probability of NO_PASS of every row, [rows]: the mean logit of all members over 8 symmetric views.
+    """The probability of NO_PASS of every row, [rows]: by the mean logit over 8 symmetric views.
 
     Rows are read and scored in blocks, so memory does not grow with the CSV.
     """
 
     def block(start: int) -> npt.NDArray[np.float64]:
         rows = range(start, min(start + BLOCK, len(pairs)))
-        return logits(model.networks, read_images(pairs, model.architecture.channels, rows))
+        return logits(model.network, read_images(pairs, model.architecture.channels, rows))
 
     with one_blas_thread(), bomb_warnings_as_errors(), ThreadPoolExecutor(workers()) as pool:
         parts = list(pool.map(block, range(0, len(pairs), BLOCK)))

@@ -39,7 +39,7 @@ class Architecture:
 
 
 class Network:
-    """One member of the model.
+    """The model.
 
     Image and golden go in as half their difference and half their sum, in blocks of 2 x 2 pixels; three convolutions
     with batch norm follow, shared by all lightings; `Head` looks for a defect at every position that is left.
@@ -147,13 +147,12 @@ def views(pairs: Pairs, count: int = VIEWS) -> list[Pairs]:
     return out
 
 
-def logits(members: list[Network], pairs: Pairs, count: int = VIEWS) -> npt.NDArray[np.float64]:
-    """The mean logit of all members over `count` symmetric views, [n]."""
+def logits(network: Network, pairs: Pairs, count: int = VIEWS) -> npt.NDArray[np.float64]:
+    """The mean logit over `count` symmetric views, [n]."""
     total = np.zeros(len(pairs), np.float64)
     for view in views(pairs, count):
-        for member in members:
-            total += member.forward(view)
-    return total / (count * len(members))
+        total += network.forward(view)
+    return total / count
 
 
 def probabilities(logit: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -78,7 +78,6 @@ def train(options: Options, *, quiet: bool = False) -> TrainResult:
         epochs=spec.num_epochs,
         class_weights=(spec.cls_weight[0], spec.cls_weight[1]),
         seed=spec.seed,
-        members=fitting.MEMBERS if start is None else len(start.networks),
     )
     folder.mkdir(parents=True, exist_ok=True)
     fsio.write_text(folder / EXPERIMENT, config_yaml(spec.raw))
@@ -106,7 +105,7 @@ def _run(
 ) -> list[Path]:
     spec = options.spec
     every = _epochs_between(options, len(pairs))
-    initial = [] if start is None else [network.state() for network in start.networks]
+    initial = None if start is None else start.network.state()
     written: list[Path] = []
     with one_blas_thread():
         for epoch in fitting.fit(pairs, is_defect, settings, initial):
@@ -123,11 +122,11 @@ def _run(
                     spec.batch_size,
                     None if start is None else start.digest,
                 )
-                checkpoint.save(path, epoch.networks, spec.lights, trained)
+                checkpoint.save(path, epoch.network, spec.lights, trained)
                 _link(folder / LATEST, path.name)
                 written.append(path)
             if (epoch.number + 1) % spec.validation_interval == 0:
-                kpi = validate(epoch.networks, val_pairs, val_defect, spec.cls_weight, spec.eval_margin)
+                kpi = validate(epoch.network, val_pairs, val_defect, spec.cls_weight, spec.eval_margin)
                 status.status("Eval metrics generated.", kpi=kpi)
                 text += f" val_loss {kpi['val_loss']:.4f} val_acc {kpi['val_acc']:.2f} val_far {kpi['val_far']:.2f}"
             status.say(text)
@@ -135,7 +134,7 @@ def _run(
 
 
 def validate(
-    networks: list[Network],
+    network: Network,
     pairs: Pairs,
     is_defect: npt.NDArray[np.bool_],
     cls_weight: tuple[float, ...],
@@ -148,7 +147,7 @@ def validate(
     """
     starts = range(0, len(pairs), VALIDATION_BLOCK)
     with ThreadPoolExecutor(workers()) as pool:
-        parts = list(pool.map(lambda s: logits(networks, pairs[s : s + VALIDATION_BLOCK], 1), starts))
+        parts = list(pool.map(lambda s: logits(network, pairs[s : s + VALIDATION_BLOCK], 1), starts))
     logit = np.concatenate(parts)
     weight = np.where(is_defect, cls_weight[1], cls_weight[0])
     loss = float(np.sum(weight * np.logaddexp(0.0, np.where(is_defect, -logit, logit))) / weight.sum())
@@ -174,7 +173,7 @@ def _opening(options: Options, settings: fitting.Settings, rows: int, defects: i
         f"{max(1, len(options.spec.lights))} lighting(s), {settings.architecture.image_size} x "
         f"{settings.architecture.image_size} pixels, {'grey' if settings.architecture.channels == 1 else 'colour'}",
         f"{settings.epochs} epochs of {steps} steps of {settings.batch_size} pairs, half of them defects "
-        f"({passes:.1f} times the number of rows an epoch), seed {settings.seed}, {settings.members} members",
+        f"({passes:.1f} times the number of rows an epoch), seed {settings.seed}",
     ]
     if options.value("train.pretrained_model_path"):
         lines.append(f"goes on from {options.value('train.pretrained_model_path')}")

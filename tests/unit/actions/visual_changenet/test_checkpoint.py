@@ -18,20 +18,19 @@ from tao_skill_bank.errors import InputError
 TRAINED = Trained(epoch=3, step=75, rows=200, seed=1234, batch_size=16, continued_from=None)
 
 
-def write(path, seed=1, members=2, lights=("SolderLight", "White")):
-    networks = [Network(Architecture(3), (seed, number)) for number in range(members)]
-    return networks, save(path, networks, lights, TRAINED)
+def write(path, seed=1, lights=("SolderLight", "White")):
+    network = Network(Architecture(3), seed)
+    return network, save(path, network, lights, TRAINED)
 
 
 def test_what_is_saved_is_loaded(tmp_path):
     path = tmp_path / "model_epoch_002_step_00075.pth"
-    networks, digest = write(path)
+    network, digest = write(path)
     model = load(path)
     assert (model.lights, model.trained, model.digest) == (("SolderLight", "White"), TRAINED, digest)
     assert model.architecture == Architecture(3)
-    for mine, theirs in zip(networks, model.networks, strict=True):
-        state = theirs.state()
-        assert all(np.array_equal(value, state[name]) for name, value in mine.state().items())
+    state = model.network.state()
+    assert all(np.array_equal(value, state[name]) for name, value in network.state().items())
 
 
 def test_the_file_says_what_it_is_and_equal_weights_give_equal_bytes(tmp_path):
@@ -94,7 +93,7 @@ def edited(path, change):
         lambda h: h["network"].update(widths=[10**9]),
         lambda h: h["network"].update(widths=[16, 32, 64]),
         lambda h: h["network"].update(channels=2),
-        lambda h: h["network"].update(members=10**9),
+        lambda h: h["network"].update(widths=[16] * 6),
         lambda h: h["network"].update(image_size=1 << 20),
         lambda h: h.update(sha256="0" * 64),
         lambda h: h.update(surplus=1),
@@ -113,7 +112,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     path = tmp_path / "x.pth"
     network = Network(Architecture(1), 0)
     network.parameters()[0][0, 0] = np.nan
-    save(path, [network], (), TRAINED)
+    save(path, network, (), TRAINED)
     with pytest.raises(InputError, match="not finite"):
         load(path)
 
@@ -131,7 +130,7 @@ def test_a_file_beyond_the_limit_is_not_read_whole(tmp_path, monkeypatch):
 def test_a_damaged_byte_or_a_cut_is_always_one_clear_error(tmp_path, data):
     path = tmp_path / "x.pth"
     if not path.exists():
-        write(path, members=1)
+        write(path)
     whole = path.read_bytes()
     broken = bytearray(whole)
     if data.draw(st.booleans()):

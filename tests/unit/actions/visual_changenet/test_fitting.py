@@ -29,10 +29,10 @@ def boards(count, seed):
     return pairs, is_defect
 
 
-def run(pairs, is_defect, initial=(), **settings):
-    given = Settings(GREY, **{"batch_size": 8, "epochs": 1, "seed": 5, "members": 1, **settings})
+def run(pairs, is_defect, initial=None, **settings):
+    given = Settings(GREY, **{"batch_size": 8, "epochs": 1, "seed": 5, **settings})
     epochs = list(fit(pairs, is_defect, given, initial))
-    return epochs, [network.state() for network in epochs[-1].networks]
+    return epochs, epochs[-1].network.state()
 
 
 def same(first, second):
@@ -44,7 +44,7 @@ def test_it_learns_to_tell_changed_pairs_from_unchanged_ones():
     epochs, _ = run(pairs, is_defect, epochs=4)
     assert epochs[-1].train_loss < 0.5 * epochs[0].train_loss
     others, truth = boards(60, 2)
-    score = logits(epochs[-1].networks, others)
+    score = logits(epochs[-1].network, others)
     assert score[truth].min() > np.quantile(score[~truth], 0.9)
 
 
@@ -53,16 +53,8 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
     _, first = run(pairs, is_defect)
     _, again = run(pairs, is_defect)
     _, other = run(pairs, is_defect, seed=6)
-    assert same(first[0], again[0])
-    assert not same(first[0], other[0])
-
-
-def test_a_member_is_the_same_whether_others_train_beside_it_or_not():
-    pairs, is_defect = boards(24, 1)
-    _, alone = run(pairs, is_defect, members=1)
-    _, beside = run(pairs, is_defect, members=3)
-    assert same(alone[0], beside[0])
-    assert not same(beside[0], beside[1])
+    assert same(first, again)
+    assert not same(first, other)
 
 
 def test_training_goes_on_from_given_weights():
@@ -77,7 +69,7 @@ def test_class_weights_move_the_scores_towards_the_dearer_class():
     pairs, is_defect = boards(24, 1)
     plain, _ = run(pairs, is_defect)
     dear, _ = run(pairs, is_defect, class_weights=(1.0, 20.0))
-    assert logits(dear[-1].networks, pairs).mean() > logits(plain[-1].networks, pairs).mean()
+    assert logits(dear[-1].network, pairs).mean() > logits(plain[-1].network, pairs).mean()
 
 
 def test_an_epoch_passes_over_the_rows_twice_and_makes_25_steps_at_least():
