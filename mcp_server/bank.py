@@ -1,0 +1,74 @@
+"""Tools of the bank itself: skills, platforms, images."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from mcp.server.mcpserver import MCPServer
+from pydantic import BaseModel, Field
+
+from mcp_server.door import READ, add, clip
+
+
+class SkillLine(BaseModel):
+    """A skill: what it is for, and where its text is."""
+
+    name: str
+    use: str
+    path: str
+
+
+class SkillList(BaseModel):
+    """The bank's skills."""
+
+    skills: list[SkillLine]
+
+
+class PlatformInfo(BaseModel):
+    """The platforms, or what one of them needs, as text."""
+
+    lines: list[str]
+
+
+class ImageList(BaseModel):
+    """Key → container image, as `versions.yaml` resolves it."""
+
+    images: dict[str, str]
+
+
+def list_skills() -> SkillList:
+    """The bank's skills: what each is for and the path of its SKILL.md."""
+    from tao_skill_bank.bank.skills import load_skill, skill_folders
+
+    skills = [load_skill(folder) for folder in skill_folders()]
+    return SkillList(
+        skills=[
+            SkillLine(name=s.name, use=clip(s.description.split(". ")[0], 140), path=str(s.folder / "SKILL.md"))
+            for s in skills
+        ]
+    )
+
+
+def list_platforms(
+    platform: Annotated[str | None, Field(description="One platform (or alias): what it needs.")] = None,
+) -> PlatformInfo:
+    """The platforms a run can be sent to; with a name, its credentials (by name only) and checks."""
+    from tao_skill_bank.bank.platforms_catalog import load_catalog
+
+    catalog = load_catalog()
+    return PlatformInfo(lines=(catalog.named(platform) if platform else catalog).lines())
+
+
+def list_images(
+    key: Annotated[str | None, Field(description="Only this key: images.tao_toolkit.data_services")] = None,
+) -> ImageList:
+    """The container images of versions.yaml, by key."""
+    from tao_skill_bank.bank.versions import load_versions, resolve_image
+
+    return ImageList(images={key: resolve_image(key)} if key else load_versions().resolved())
+
+
+def register(server: MCPServer[Any]) -> None:
+    """Add the tools of the bank."""
+    for function in (list_skills, list_platforms, list_images):
+        add(server, function, READ)

@@ -1,0 +1,117 @@
+"""Tools on data: check a training CSV, judge an inference, route weak samples."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from mcp.server.mcpserver import MCPServer
+from pydantic import BaseModel, Field
+
+from mcp_server.door import READ, REWRITE, add, clip
+from mcp_server.roots import Allowed
+
+MOST_FAULTS = 10
+
+
+class CheckResult(BaseModel):
+    """What was found: a line a set, and the faults by row (the first ten)."""
+
+    ok: bool
+    sets: list[str]
+    fault_count: int
+    faults: list[str]
+
+
+class Point(BaseModel):
+    """An operating point; rates are shares from 0 to 1, intervals are 95 % Clopper-Pearson."""
+
+    threshold: float
+    far: float
+    far_interval: list[float] | None = None
+    recall: float
+    recall_interval: list[float] | None = None
+    precision: float
+    f1: float
+
+
+class KpiResult(BaseModel):
+    """What an inference is worth; a point is missing without a NO_PASS row."""
+
+    passes: int
+    no_passes: int
+    recall_100: Point | None
+    best_f1: Point | None
+    files: list[str]
+
+
+def check_training_csv(
+    csv: Annotated[str, Field(description="The training CSV.")],
+    workspace: Annotated[str, Field(description="The workspace folder.")],
+    allowed: Allowed,
+    validation_csv: Annotated[str | None, Field(description="Checked too, and for leakage.")] = None,
+    lights: Annotated[list[str] | None, Field(description="Lightings; default: the spec's.")] = None,
+    image_ext: str | None = None,
+) -> CheckResult:
+    """Check a ChangeNet training CSV: columns, labels, every image of every lighting, duplicates, leakage."""
+    from tao_skill_bank.changenet.validate import check_training
+
+    reports, leaks = check_training(
+        allowed.path(csv, "csv"),
+        allowed.path(workspace, "workspace"),
+        validation_csv=allowed.optional(validation_csv, "validation_csv"),
+        lights=lights,
+        image_ext=image_ext,
+    )
+    faults = [f"{report.path.name}: {fault}" for report in reports for fault in report.faults]
+    faults += [f"leakage: {leak}" for leak in leaks]
+    return CheckResult(
+        ok=not faults,
+        sets=[clip(report.summary(), 240) for report in reports],
+        fault_count=len(faults),
+        faults=[clip(fault, 160) for fault in faults[:MOST_FAULTS]],
+    )
+
+
+def analyze_kpi(
+    csv: Annotated[str, Field(description="An inference.csv with label and siamese_score.")],
+    allowed: Allowed,
+    output_dir: Annotated[str | None, Field(description="Default: the CSV's folder.")] = None,
+    images: Annotated[bool, Field(description="Also draw three PNGs.")] = True,
+) -> KpiResult:
+    """Thresholds of an inference: 100 % recall with its FAR, the best F1, a table of every threshold."""
+    from tao_skill_bank.changenet.kpi import analyze_kpi as analyze
+
+    found = analyze(allowed.path(csv, "csv"), allowed.optional(output_dir, "output_dir"), images=images)
+    return KpiResult(
+        passes=found.passes,
+        no_passes=found.no_passes,
+        recall_100=_point(found.recall_100),
+        best_f1=_point(found.best_f1),
+        files=[str(path) for path in found.files],
+    )
+
+
+def register(server: MCPServer[Any]) -> None:
+    """Add the tools on data."""
+    add(server, check_training_csv, READ)
+    add(server, analyze_kpi, REWRITE)
+
+
+def _point(point: Any) -> Point | None:
+    if point is None:
+        return None
+    return Point(
+        threshold=point.threshold,
+        far=point.far,
+        far_interval=_interval(point.fp, point.fp + point.tn),
+        recall=point.recall,
+        recall_interval=_interval(point.tp, point.tp + point.fn),
+        precision=point.precision,
+        f1=point.f1,
+    )
+
+
+def _interval(successes: int, trials: int) -> list[float] | None:
+    from tao_skill_bank.metrics import clopper_pearson
+
+    return list(clopper_pearson(successes, trials)) if trials else None

@@ -1,0 +1,360 @@
+"""Tools of the DEFT run: plan, start, step, status, stop. The approval is a person's: a model cannot give it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import anyio
+import anyio.to_thread
+from mcp.server.mcpserver import AcceptedElicitation, Context, DeclinedElicitation, Elicit, MCPServer, Resolve
+from mcp.server.mcpserver import ElicitationResult as Answer
+from pydantic import BaseModel, ConfigDict, Field
+
+from mcp_server.door import END, READ, WRITE, add, clip, errors_shown
+from mcp_server.roots import Allowed, Roots
+
+if TYPE_CHECKING:
+    from tao_skill_bank.deft.plan import Request
+    from tao_skill_bank.deft.preflight import PreFlight
+
+MOST_LOG_LINES = 10
+MOST_WAIT_SEC = 25
+"""Clients cut a call at 60 s or less; a status call answers well before that."""
+_POLL_SEC = 0.5
+
+Workspace = Annotated[str | None, Field(description="Absolute path of the workspace; not needed with results_dir.")]
+Target = Annotated[str | None, Field(description="For example: FAR < 0.5% at recall=100%")]
+Iterations = Annotated[int | None, Field(description="Iterations at most; a new run needs this or time_limit.")]
+TimeLimit = Annotated[str | None, Field(description="Instead of max_iterations: 6h, 90m.")]
+PlatformName = Annotated[str | None, Field(description="Default local: this machine's CPU, a rehearsal.")]
+Settings = Annotated[list[str] | None, Field(description="key=value each, as in references/preflight.md.")]
+RunFolder = Annotated[str, Field(description="The run folder.")]
+OldRun = Annotated[str | None, Field(description="A run folder to take up; only what is given changes.")]
+
+
+class PlanResult(BaseModel):
+    """What a run would do. `digest` is what a person approves."""
+
+    digest: str
+    summary: list[str]
+    warnings: list[str]
+    estimate_minutes: float
+
+
+class StartResult(BaseModel):
+    """Whether the run works, or what it needs first."""
+
+    status: Literal["started", "needs_approval", "declined"]
+    digest: str
+    results_dir: str | None = None
+    summary: str | None = None
+    command: str | None = Field(default=None, description="What a person types to approve and start it.")
+    next_step: str
+
+
+class PhaseResult(BaseModel):
+    """The baseline or an iteration: FAR in percent, training rows, rows it added."""
+
+    phase: str
+    far_pct: float | None = None
+    rows: int | None = None
+    mined: int | None = None
+    synthetic: int | None = None
+
+
+class StatusResult(BaseModel):
+    """Where a run stands. `log` has what came behind the cursor that was given."""
+
+    status: str
+    stop_reason: str | None = None
+    now: str | None = None
+    kpi_target: str
+    best: str | None = None
+    phases: list[PhaseResult] | None = None
+    log: list[str]
+    cursor: int
+    ask_again_sec: int | None = None
+    remaining_sec: int | None = None
+    report: str | None = None
+    next_step: str | None = None
+
+
+class StopResult(BaseModel):
+    """Whether somebody worked on the run and was asked to stop."""
+
+    stop_requested: bool
+    next_step: str
+
+
+class Approve(BaseModel):
+    """The person's answer."""
+
+    approve: bool = Field(description="Start this run?")
+
+
+class CannotAsk(Approve):
+    """The client has no way to ask a person; kept apart from a person's no."""
+
+
+class Planned(BaseModel):
+    """A request with its plan. `held`: an earlier approval of the same plan."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    request: Any
+    plan: Any
+    held: bool
+
+
+def plan_of(
+    workspace: str | None,
+    kpi_target: str | None,
+    max_iterations: int | None,
+    time_limit: str | None,
+    platform: str | None,
+    settings: list[str] | None,
+    results_dir: str | None,
+    allowed: Allowed,
+) -> Planned:
+    """Resolve and check what is asked for; reads only."""
+    from tao_skill_bank.deft.api import approval_holds, plan_run
+
+    request = _request(
+        allowed, workspace, kpi_target, max_iterations, time_limit, platform, settings or [], results_dir
+    )
+    plan = plan_run(request)
+    return Planned(request=request, plan=plan, held=approval_holds(request, plan.digest))
+
+
+planned = errors_shown(plan_of)
+
+
+async def gate(plan: Annotated[Planned, Resolve(planned)], ctx: Context) -> Elicit[Approve] | Approve:
+    """Ask the person. A client that cannot ask is never taken for a yes. The question depends on the plan alone."""
+    if plan.held:
+        return Approve(approve=True)
+    capabilities = ctx.client_capabilities
+    if capabilities is None or capabilities.elicitation is None:
+        return CannotAsk(approve=False)
+    shown: PreFlight = plan.plan
+    return Elicit("\n".join(["Start this DEFT run?", "", *shown.lines()]), Approve)
+
+
+def plan_deft_run(
+    allowed: Allowed,
+    workspace: Workspace = None,
+    kpi_target: Target = None,
+    max_iterations: Iterations = None,
+    time_limit: TimeLimit = None,
+    platform: PlatformName = None,
+    settings: Settings = None,
+    results_dir: OldRun = None,
+) -> PlanResult:
+    """Check a DEFT run and show what it would do. Changes nothing. An error lists every fault to mend."""
+    from tao_skill_bank.deft.api import plan_run
+
+    request = _request(
+        allowed, workspace, kpi_target, max_iterations, time_limit, platform, settings or [], results_dir
+    )
+    plan = plan_run(request)
+    return PlanResult(
+        digest=plan.digest,
+        summary=_summary(plan),
+        warnings=[clip(text, 200) for text in plan.warnings[:6]],
+        estimate_minutes=plan.estimate_minutes,
+    )
+
+
+async def start_deft_run(
+    plan: Annotated[Planned, Resolve(planned)],
+    answer: Annotated[Answer[Approve], Resolve(gate)],
+    workspace: str | None = None,
+    kpi_target: str | None = None,
+    max_iterations: int | None = None,
+    time_limit: str | None = None,
+    platform: str | None = None,
+    settings: list[str] | None = None,
+    results_dir: str | None = None,
+    one_stage: Annotated[bool, Field(description="Run only the next stage; then step_deft_run.")] = False,
+) -> StartResult:
+    """Start a DEFT run with the arguments of its plan, once the person approved; it works on in the background."""
+    from tao_skill_bank.deft.api import open_run, start_detached
+    from tao_skill_bank.errors import NeedsApprovalError
+
+    shown: PreFlight = plan.plan
+    yes = isinstance(answer, AcceptedElicitation) and answer.data.approve
+    if not yes and not plan.held:
+        said_no = isinstance(answer, AcceptedElicitation) and not isinstance(answer.data, CannotAsk)
+        declined = said_no or isinstance(answer, DeclinedElicitation)
+        return StartResult(
+            status="declined" if declined else "needs_approval",
+            digest=shown.digest,
+            summary=_one_line(shown),
+            command=None if declined else approve_command(plan.request, shown.digest),
+            next_step="ask the person what to change" if declined else "show the person the plan and the command",
+        )
+
+    def begin() -> Path:
+        folder = open_run(plan.request, approve=None if plan.held else shown.digest, how="elicitation")
+        start_detached(folder, once=one_stage)
+        return folder
+
+    try:
+        folder = await anyio.to_thread.run_sync(begin)
+    except NeedsApprovalError as error:
+        return StartResult(
+            status="needs_approval", digest=error.digest, next_step="the data changed meanwhile: plan again"
+        )
+    return StartResult(
+        status="started", digest=shown.digest, results_dir=str(folder), next_step="get_deft_status with wait_sec 25"
+    )
+
+
+def step_deft_run(results_dir: RunFolder, allowed: Allowed) -> StartResult:
+    """Run the next stage of an approved run in the background; returns at once. Follow it with get_deft_status."""
+    from tao_skill_bank.deft.api import step_detached
+
+    folder = allowed.path(results_dir, "results_dir")
+    digest = step_detached(folder)
+    return StartResult(
+        status="started", digest=digest, results_dir=str(folder), next_step="get_deft_status with wait_sec 25"
+    )
+
+
+async def get_deft_status(
+    results_dir: RunFolder,
+    allowed: Allowed,
+    ctx: Context,
+    after: Annotated[int, Field(description="The cursor of the last answer.")] = 0,
+    wait_sec: Annotated[int, Field(ge=0, le=MOST_WAIT_SEC, description="Wait so long for news.")] = 0,
+) -> StatusResult:
+    """Where a DEFT run stands, and its log behind the cursor. Ask again with its cursor while it is running."""
+    from tao_skill_bank.deft import api
+
+    folder = allowed.path(results_dir, "results_dir")
+    until = time.monotonic() + wait_sec
+    look = partial(api.status, folder, after, MOST_LOG_LINES)
+    view = await anyio.to_thread.run_sync(look)
+    while view.status == "running" and time.monotonic() < until:
+        await ctx.report_progress(view.cursor, None, f"{view.iteration} {view.stage or ''}".strip())
+        await anyio.sleep(_POLL_SEC)
+        view = await anyio.to_thread.run_sync(look)
+    ended = view.status != "running"
+    best = None if view.best_far_pct is None else f"{view.best_iteration}: FAR {view.best_far_pct:.4g}%"
+    return StatusResult(
+        status=view.status,
+        stop_reason=None if view.stop_reason is None else clip(view.stop_reason, 400),
+        now=None if view.stage is None else f"{view.iteration} {view.stage}",
+        kpi_target=view.kpi_target,
+        best=best,
+        phases=[
+            PhaseResult(phase=p.phase, far_pct=p.far_pct, rows=p.training_rows, mined=p.mined, synthetic=p.synthetic)
+            for p in view.phases[-6:]
+        ]
+        if ended
+        else None,
+        log=[clip(f"{x.seq} {x.iter} {x.stage} {x.status}: {x.summary}", 110) for x in view.log],
+        cursor=view.cursor,
+        ask_again_sec=view.ask_again_sec,
+        remaining_sec=view.remaining_sec,
+        report=view.report if ended else None,
+        next_step=view.next_step if ended else None,
+    )
+
+
+def stop_deft_run(results_dir: RunFolder, allowed: Allowed) -> StopResult:
+    """Ask a run to stop: the command at work is ended, what is committed stays, and it can be taken up again."""
+    from tao_skill_bank.deft import api
+
+    folder = allowed.path(results_dir, "results_dir")
+    asked = api.stop(folder)
+    return StopResult(
+        stop_requested=asked,
+        next_step="get_deft_status until it is stopped" if asked else "nobody works on it: nothing to stop",
+    )
+
+
+def register(server: MCPServer[Any]) -> None:
+    """Add the tools of the DEFT run."""
+    add(server, plan_deft_run, READ)
+    add(server, start_deft_run, WRITE)
+    add(server, step_deft_run, WRITE)
+    add(server, get_deft_status, READ)
+    add(server, stop_deft_run, END)
+
+
+def approve_command(request: Request, digest: str) -> str:
+    """What a person types to approve exactly this plan and start it."""
+    words = [*_program(), "deft", "run"]
+    if request.results_dir is not None:
+        words += ["--results-dir", str(request.results_dir)]
+    if str(request.workspace) != ".":
+        words += ["--workspace", str(request.workspace)]
+    if request.kpi_target:
+        words += ["--kpi-target", request.kpi_target]
+    if request.max_iterations is not None:
+        words += ["--max-iterations", str(request.max_iterations)]
+    if request.time_limit is not None:
+        words += ["--time-limit", request.time_limit]
+    if request.platform != "local":
+        words += ["--platform", request.platform]
+    for setting in request.settings:
+        words += ["--set", setting]
+    return shlex.join([*words, "--approve", digest, "--detach"])
+
+
+def _program() -> list[str]:
+    """How a person calls the console of this very environment."""
+    import shutil
+
+    beside = Path(sys.executable).with_name("tao-skills")
+    if shutil.which("tao-skills"):
+        return ["tao-skills"]
+    if beside.exists():
+        return [str(beside)]
+    from tao_skill_bank.bank.home import bank_root
+
+    return ["python3", str(bank_root() / "scripts" / "launch.py"), "run", "tao_skill_bank.cli"]
+
+
+def _request(
+    allowed: Roots,
+    workspace: str | None,
+    kpi_target: str | None,
+    max_iterations: int | None,
+    time_limit: str | None,
+    platform: str | None,
+    settings: list[str],
+    results_dir: str | None,
+) -> Request:
+    from tao_skill_bank.deft.plan import request_of
+
+    return request_of(
+        workspace=allowed.optional(workspace, "workspace"),
+        kpi_target=kpi_target,
+        max_iterations=max_iterations,
+        time_limit=time_limit,
+        platform=platform,
+        settings=settings,
+        results_dir=allowed.optional(results_dir, "results_dir"),
+    )
+
+
+def _summary(plan: PreFlight) -> list[str]:
+    lines = [line.strip() for line in plan.lines() if line.strip()]
+    skipped = ("Pre-Flight Summary", "data set", "checks", "plan digest", "[  ok]", "[skip]", "[warn]")
+    return [clip(line, 240) for line in lines if not line.startswith(skipped)]
+
+
+def _one_line(plan: PreFlight) -> str:
+    rows = ", ".join(f"{split.name} {split.rows} rows" for split in plan.splits)
+    text = (
+        f"{plan.kpi_target}; at most {plan.max_iterations} iterations on {plan.config['platform']}; "
+        f"about {plan.estimate_minutes:.1f} min; {rows}"
+    )
+    return clip(f"{text}; {len(plan.warnings)} warnings" if plan.warnings else text, 400)

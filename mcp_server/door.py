@@ -1,0 +1,85 @@
+"""How every tool is opened: a user's error becomes a tool error in one line, a result compact typed content."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import anyio.to_thread
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import BaseModel
+
+from tao_skill_bank.errors import BankError, InputErrors
+
+MOST_FAULTS = 10
+MOST_ERROR = 1500
+READ = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+WRITE = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=False)
+REWRITE = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+END = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
+
+
+def add(server: MCPServer[Any], function: Callable[..., Any], annotations: ToolAnnotations) -> None:
+    """Register a function as a tool: its name, its docstring, its arguments, its result model."""
+    text = inspect.cleandoc(function.__doc__ or "")
+    server.add_tool(guarded(function), description=" ".join(text.split()), annotations=annotations)
+
+
+def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with its errors and results as a client reads them."""
+    shown = errors_shown(function)
+
+    @functools.wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        value = await shown(*args, **kwargs)
+        return as_result(value) if isinstance(value, BaseModel) else value
+
+    return call
+
+
+def errors_shown(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, in a thread if it blocks, with a user's errors as tool errors."""
+    is_async = inspect.iscoroutinefunction(function)
+
+    @functools.wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            bound = functools.partial(function, *args, **kwargs)
+            return await bound() if is_async else await anyio.to_thread.run_sync(bound)
+        except (BankError, OSError) as error:
+            raise ToolError(error_text(error)) from None
+
+    return call
+
+
+def as_result(value: BaseModel) -> CallToolResult:
+    """The model without its empty fields, as structured content and as the same in compact JSON text."""
+    content = value.model_dump(mode="json", exclude_none=True)
+    return CallToolResult(
+        content=[TextContent(type="text", text=value.model_dump_json(exclude_none=True))], structured_content=content
+    )
+
+
+def error_text(error: BankError | OSError) -> str:
+    """What went wrong, where, and what to do next; many faults as a few lines."""
+    if isinstance(error, OSError):
+        from tao_skill_bank.errors import system_error
+
+        error = system_error(error)
+    lines = [error.line()]
+    if isinstance(error, InputErrors):
+        lines += [fault for fault in error.faults[:MOST_FAULTS] if fault not in lines[0]]
+        if len(error.faults) > MOST_FAULTS:
+            lines.append(f"and {len(error.faults) - MOST_FAULTS} more")
+    text = "\n".join(lines)
+    return text if len(text) <= MOST_ERROR else text[: MOST_ERROR - 1] + "…"
+
+
+def clip(text: str, most: int) -> str:
+    """One line of at most `most` characters."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else flat[: most - 1] + "…"

@@ -1,0 +1,275 @@
+"""Tools of the two gap analyses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from mcp.server.mcpserver import Context, MCPServer
+from pydantic import BaseModel, Field
+
+from mcp_server.door import REWRITE, add, clip
+from mcp_server.roots import Allowed
+
+if TYPE_CHECKING:
+    from tao_skill_bank.actions.gap_analysis.vcn_aoi import VcnAoiResult
+    from tao_skill_bank.reports.rca import Rca
+
+WEAKEST = 5
+MediaPath = Annotated[str | None, Field(description="Image root put before input_path.")]
+Threshold = Annotated[float, Field(description="0 or more pins it.")]
+TopK = Annotated[int | None, Field(description="null: every misclassified row.")]
+RcaFolder = Annotated[str, Field(description="The RCA folder (rca_results/TIME).")]
+
+
+class WeakSample(BaseModel):
+    """A weakest sample: which one, how far on the wrong side of the threshold."""
+
+    sample: str
+    label: str
+    score: float
+    weakness: float
+
+
+class VcnGaps(BaseModel):
+    """The operating point and the weak samples. Rates are shares from 0 to 1."""
+
+    status: Literal["done", "unreachable"]
+    results_dir: str
+    threshold: float | None = None
+    recall: float | None = None
+    recall_interval: list[float] | None = None
+    far: float | None = None
+    far_interval: list[float] | None = None
+    per_label: dict[str, str] | None = Field(default=None, description="Label: misclassified/count, kept")
+    weakest: list[WeakSample] | None = Field(default=None, description="The five weakest.")
+    reason: str | None = None
+
+
+class RcaReport(BaseModel):
+    """The report, and the pictures of its spot check (in rca_images/) that want a verdict."""
+
+    status: Literal["done", "unreachable"]
+    results_dir: str
+    report: str
+    summary: list[str]
+    images: list[str]
+
+
+class Verdict(BaseModel):
+    """The entered verdict; `open` pictures have none yet."""
+
+    image: str
+    verdict: str
+    open: int
+
+
+class RcaCheck(BaseModel):
+    """What does not hold; and what was packaged beside a report that passes."""
+
+    ok: bool
+    faults: list[str]
+    packaged: list[str]
+
+
+class QuestionLine(BaseModel):
+    """Gaps of one question."""
+
+    question: str
+    fp: int
+    fn: int
+    samples: int
+
+
+class VlmGaps(BaseModel):
+    """Counts of a yes/no evaluation; no files where there are no gaps."""
+
+    results_dir: str
+    read: int
+    skipped: dict[str, int]
+    fp: int
+    fn: int
+    accuracy: float
+    precision: float
+    recall: float
+    f1: float
+    questions: list[QuestionLine] = Field(description="The five with most gaps.")
+    files: list[str]
+
+
+def analyze_vcn_gaps(
+    inference_results_dir: Annotated[str, Field(description="The folder that holds inference.csv.")],
+    train_config: Annotated[str, Field(description="The train YAML.")],
+    results_dir: Annotated[str, Field(description="Where the outputs go.")],
+    allowed: Allowed,
+    kpi_media_path: MediaPath = None,
+    min_recall: float = 1.0,
+    threshold: Threshold = -1.0,
+    top_k_per_label: TopK = 50,
+) -> VcnGaps:
+    """Gap analysis of a Visual ChangeNet inference without a report: threshold, FAR, weakest samples of each label."""
+    from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig, validated
+    from tao_skill_bank.actions.gap_analysis.vcn_aoi import analyze_vcn_aoi
+    from tao_skill_bank.errors import UnreachableError
+
+    out = allowed.path(results_dir, "results_dir")
+    values = {
+        "inference_results_dir": allowed.path(inference_results_dir, "inference_results_dir"),
+        "train_config": allowed.path(train_config, "train_config"),
+        "results_dir": out,
+        "kpi_media_path": allowed.optional(kpi_media_path, "kpi_media_path"),
+        "min_recall": min_recall,
+        "threshold": threshold,
+        "top_k_per_label": top_k_per_label,
+    }
+    try:
+        found = analyze_vcn_aoi(validated(VcnAoiConfig, values, "arguments"))
+    except UnreachableError as error:
+        return VcnGaps(status="unreachable", results_dir=str(out), reason=clip(error.line(), 600))
+    return _gaps(found)
+
+
+def write_rca_report(
+    experiment: Annotated[str, Field(description="The experiment's folder.")],
+    allowed: Allowed,
+    inference_results_dir: Annotated[str | None, Field(description="Default: the one in the experiment.")] = None,
+    train_config: Annotated[str | None, Field(description="Default: the one in the experiment.")] = None,
+    kpi_media_path: MediaPath = None,
+    min_recall: float = 1.0,
+    threshold: Threshold = -1.0,
+    top_k_per_label: TopK = 50,
+    check_labels: Annotated[bool, Field(description="Also rank labels by look-alikes; reads every image.")] = False,
+) -> RcaReport:
+    """Analyse a Visual ChangeNet experiment and write its RCA report into rca_results/TIME, pictures included."""
+    from datetime import datetime
+
+    from tao_skill_bank.actions.gap_analysis.vcn_aoi import UNREACHABLE
+    from tao_skill_bank.reports.rca import make_rca
+    from tao_skill_bank.reports.rca_data import load_rca
+
+    made = make_rca(
+        allowed.path(experiment, "experiment"),
+        now=datetime.now().astimezone(),
+        inference_dir=allowed.optional(inference_results_dir, "inference_results_dir"),
+        train_config=allowed.optional(train_config, "train_config"),
+        kpi_media_path=allowed.optional(kpi_media_path, "kpi_media_path"),
+        min_recall=min_recall,
+        threshold=threshold,
+        top_k_per_label=top_k_per_label,
+        check_labels=check_labels,
+    )
+    unreachable = made.analysis is None
+    lines = (made.folder / UNREACHABLE).read_text(encoding="utf-8").splitlines() if unreachable else _lines(made)
+    return RcaReport(
+        status="unreachable" if unreachable else "done",
+        results_dir=str(made.folder),
+        report=str(made.report),
+        summary=[clip(line, 160) for line in lines[:12]],
+        images=[spot.image for spot in load_rca(made.folder).spots if spot.image],
+    )
+
+
+def set_rca_verdict(
+    results_dir: RcaFolder,
+    image: Annotated[str, Field(description="Its name in rca_images/.")],
+    verdict: Literal["mislabeled", "edge case", "data quality", "systematic"],
+    allowed: Allowed,
+    note: Annotated[str, Field(description="What was seen, one sentence.")] = "",
+) -> Verdict:
+    """Enter what a picture of the RCA report's spot check shows."""
+    from tao_skill_bank.reports.rca import set_verdict
+    from tao_skill_bank.reports.rca_data import load_rca
+
+    folder = allowed.path(results_dir, "results_dir")
+    spot = set_verdict(folder, image, verdict, note)
+    return Verdict(image=spot.image, verdict=verdict, open=sum(not s.verdict for s in load_rca(folder).spots))
+
+
+def check_rca_report(results_dir: RcaFolder, allowed: Allowed) -> RcaCheck:
+    """Hold an RCA report against its data; one that passes is packaged with its configuration."""
+    from tao_skill_bank.reports.rca_check import check_rca
+    from tao_skill_bank.reports.rca_package import package_rca
+
+    folder = allowed.path(results_dir, "results_dir")
+    faults = check_rca(folder)
+    packaged = [] if faults else package_rca(folder)
+    return RcaCheck(
+        ok=not faults, faults=[clip(f, 200) for f in faults[:8]], packaged=[path.name for path in packaged[:10]]
+    )
+
+
+async def analyze_vlm_gaps(
+    predictions_json: Annotated[str, Field(description="JSON array or JSON Lines, also .gz or .zst.")],
+    results_dir: Annotated[str, Field(description="Where kpi_gaps.jsonl goes.")],
+    allowed: Allowed,
+    ctx: Context,
+    videos_dir: Annotated[str | None, Field(description="Root of relative video_id values.")] = None,
+) -> VlmGaps:
+    """False positives and false negatives of a vision-language model's yes/no evaluation."""
+    import anyio.from_thread
+    import anyio.to_thread
+
+    from tao_skill_bank.actions.gap_analysis.config import VlmBcqConfig, validated
+    from tao_skill_bank.actions.gap_analysis.vlm_bcq import VlmBcqResult, analyze_vlm_bcq
+
+    values = {
+        "predictions_json": allowed.path(predictions_json, "predictions_json"),
+        "results_dir": allowed.path(results_dir, "results_dir"),
+        "videos_dir": allowed.optional(videos_dir, "videos_dir"),
+    }
+    config = validated(VlmBcqConfig, values, "arguments")
+
+    def work() -> VlmBcqResult:
+        return analyze_vlm_bcq(config, progress=lambda share: anyio.from_thread.run(ctx.report_progress, share, 1.0))
+
+    found = await anyio.to_thread.run_sync(work)
+    return VlmGaps(
+        results_dir=str(found.results_dir),
+        read=found.read,
+        skipped=found.skipped,
+        fp=found.fp,
+        fn=found.fn,
+        accuracy=found.accuracy,
+        precision=found.precision,
+        recall=found.recall,
+        f1=found.f1,
+        questions=[
+            QuestionLine(question=clip(q.question, 120), fp=q.fp, fn=q.fn, samples=q.samples)
+            for q in found.questions[:5]
+        ],
+        files=[str(path) for path in found.files.values()],
+    )
+
+
+def register(server: MCPServer[Any]) -> None:
+    """Add the tools of the gap analyses."""
+    for function in (analyze_vcn_gaps, write_rca_report, set_rca_verdict, check_rca_report, analyze_vlm_gaps):
+        add(server, function, REWRITE)
+
+
+def _lines(made: Rca) -> list[str]:
+    return [*(made.analysis.summary if made.analysis else ()), *made.notes]
+
+
+def _gaps(found: VcnAoiResult) -> VcnGaps:
+    from tao_skill_bank.actions.gap_analysis.vcn_aoi import GAPS
+    from tao_skill_bank.reports.rca_data import read_weak
+
+    metrics = found.metrics
+    rows = read_weak(found.results_dir / GAPS, max(1, found.image_rows // max(1, found.kept)), metrics.threshold)
+    return VcnGaps(
+        status="done",
+        results_dir=str(found.results_dir),
+        threshold=metrics.threshold,
+        recall=metrics.recall,
+        recall_interval=list(metrics.recall_interval),
+        far=metrics.far,
+        far_interval=list(metrics.far_interval),
+        per_label={
+            label: f"{c.misclassified}/{c.count}, {c.kept} kept" for label, c in list(metrics.per_label.items())[:20]
+        },
+        weakest=[
+            WeakSample(sample=Path(row.filepath).name, label=row.label, score=row.score, weakness=row.weakness)
+            for row in sorted(rows, key=lambda row: -row.weakness)[:WEAKEST]
+        ],
+    )

@@ -1,0 +1,188 @@
+"""Tools of jobs: TAO command lines and mining in the background, which outlives the call, server and client."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import anyio
+import anyio.to_thread
+from mcp.server.mcpserver import MCPServer
+from pydantic import BaseModel, Field
+
+from mcp_server.door import END, READ, WRITE, add, clip
+from mcp_server.roots import Allowed, Roots
+
+SHORT_WAIT_SEC = 15.0
+"""A command that ends within this is answered with its outcome, not only with its job."""
+_POLL_SEC = 0.2
+Folder = Annotated[str, Field(description="The folder that has the job (run or results folder).")]
+JobName = Annotated[str, Field(description="The job's id.")]
+
+
+class JobResult(BaseModel):
+    """A job: its state, and the last lines it printed once it has ended."""
+
+    job: str
+    results_dir: str
+    state: str
+    output: list[str] | None = None
+    ask_again_sec: int | None = None
+
+
+class JobList(BaseModel):
+    """The newest jobs of a folder, newest first: id → state and command."""
+
+    jobs: dict[str, str]
+
+
+class JobLog(BaseModel):
+    """The end of a job's output."""
+
+    job: str
+    lines: list[str]
+
+
+class Canceled(BaseModel):
+    """The job's state after it was asked to end."""
+
+    job: str
+    state: str
+
+
+async def start_action(
+    category: Literal["visual_changenet", "gap_analysis", "embedding", "tmm"],
+    action: Annotated[str, Field(description="For example: train, inference, evaluate.")],
+    results_dir: Annotated[str, Field(description="A fresh folder for the outputs.")],
+    allowed: Allowed,
+    spec: Annotated[str | None, Field(description="The -e file.")] = None,
+    overrides: Annotated[dict[str, str | int | float | bool] | None, Field(description="key: value")] = None,
+) -> JobResult:
+    """Run a TAO command line on this machine's CPU in the background; returns its job at once."""
+    out = allowed.path(results_dir, "results_dir")
+    command = [category, action]
+    if spec is not None:
+        command += ["-e", str(allowed.path(spec, "spec"))]
+    command += [f"{key}={_confined(value, key, allowed)}" for key, value in (overrides or {}).items()]
+    return await _run(f"manual.{category}.{action}", [*command, f"results_dir={out}"], out, out, wait=0.0)
+
+
+async def embed_images(
+    input_parquet: Annotated[str, Field(description="Table with a filepath column.")],
+    output_parquet: str,
+    allowed: Allowed,
+    model: Annotated[str, Field(description="auto, SigLIP, CLIP or local.")] = "auto",
+) -> JobResult:
+    """Embed the images that a parquet file lists, as a background job. Use one model for both sides of a search."""
+    source, out = allowed.path(input_parquet, "input_parquet"), allowed.path(output_parquet, "output_parquet")
+    command = ["embedding", "image_embeddings", f"input_parquet={source}", f"output_parquet={out}", f"model={model}"]
+    return await _run("manual.embedding.image_embeddings", command, out, out.parent, wait=SHORT_WAIT_SEC)
+
+
+async def mine_neighbors(
+    source_parquet: Annotated[str, Field(description="The pool, embedded.")],
+    target_parquet: Annotated[str, Field(description="What to find look-alikes of, embedded.")],
+    output_parquet: str,
+    allowed: Allowed,
+    topn: int = 5,
+    knn_metric: Literal["cosine", "euclidean", "manhattan"] = "cosine",
+    filter_by_label: Literal["false", "after", "within"] = "false",
+    distance_threshold: Annotated[float, Field(description="Cosine: 1 - similarity; negative keeps all.")] = -1.0,
+) -> JobResult:
+    """Find the pool images nearest to the given ones: exact, each once, with its similarity. A background job."""
+    source, target = allowed.path(source_parquet, "source_parquet"), allowed.path(target_parquet, "target_parquet")
+    out = allowed.path(output_parquet, "output_parquet")
+    command = ["tmm", "nearest_neighbors", f"source_parquet={source}", f"target_parquet={target}"]
+    command += [f"output_parquet={out}", f"topn={topn}", f"knn_metric={knn_metric}"]
+    command += [f"filter_by_label={filter_by_label}", f"distance_threshold={distance_threshold}"]
+    return await _run("manual.tmm.nearest_neighbors", command, out, out.parent, wait=SHORT_WAIT_SEC)
+
+
+def get_job_status(results_dir: Folder, job: JobName, allowed: Allowed) -> JobResult:
+    """A job's state: pending, running, complete, failed, canceled or lost."""
+    from tao_skill_bank.platforms.jobs import job_state, read_job
+
+    folder = allowed.path(results_dir, "results_dir")
+    record = read_job(folder, job)
+    return _result(record, job_state(record))
+
+
+def list_jobs(results_dir: Folder, allowed: Allowed) -> JobList:
+    """The newest ten jobs of a folder."""
+    from tao_skill_bank.platforms.base import read_records
+    from tao_skill_bank.platforms.jobs import job_state
+
+    records = read_records(allowed.path(results_dir, "results_dir"))[-10:]
+    return JobList(jobs={r.uid: f"{job_state(r)}: {' '.join(r.command[:2])}" for r in reversed(records)})
+
+
+def get_job_logs(
+    results_dir: Folder,
+    job: JobName,
+    allowed: Allowed,
+    tail: Annotated[int, Field(ge=1, le=50)] = 20,
+) -> JobLog:
+    """The last lines of a job's output."""
+    from tao_skill_bank.platforms.jobs import job_logs, read_job
+
+    lines = job_logs(read_job(allowed.path(results_dir, "results_dir"), job), tail).splitlines()
+    return JobLog(job=job, lines=_last(lines, 1700))
+
+
+def cancel_job(results_dir: Folder, job: JobName, allowed: Allowed) -> Canceled:
+    """End a job; one that has ended stays as it is. To end a whole run use stop_deft_run."""
+    from tao_skill_bank.platforms.jobs import cancel, read_job
+
+    return Canceled(job=job, state=cancel(read_job(allowed.path(results_dir, "results_dir"), job)))
+
+
+def register(server: MCPServer[Any]) -> None:
+    """Add the tools of jobs."""
+    for function in (start_action, embed_images, mine_neighbors):
+        add(server, function, WRITE)
+    for look in (get_job_status, list_jobs, get_job_logs):
+        add(server, look, READ)
+    add(server, cancel_job, END)
+
+
+async def _run(key: str, command: list[str], output: Path, folder: Path, *, wait: float) -> JobResult:
+    from tao_skill_bank.platforms.jobs import job_state, submit
+
+    record = await anyio.to_thread.run_sync(submit, key, command, output, folder)
+    until = time.monotonic() + wait
+    state = await anyio.to_thread.run_sync(job_state, record)
+    while state in ("pending", "running") and time.monotonic() < until:
+        await anyio.sleep(_POLL_SEC)
+        state = await anyio.to_thread.run_sync(job_state, record)
+    return _result(record, state)
+
+
+def _result(record: Any, state: str) -> JobResult:
+    from tao_skill_bank.platforms.jobs import job_logs
+
+    busy = state in ("pending", "running")
+    output = None if busy else _last(job_logs(record, 12).splitlines(), 1200)
+    return JobResult(
+        job=record.uid, results_dir=record.results_dir, state=state, output=output, ask_again_sec=5 if busy else None
+    )
+
+
+def _last(lines: list[str], most: int) -> list[str]:
+    """As many of the last lines as fit."""
+    kept: list[str] = []
+    for line in reversed(lines):
+        most -= len(line) + 3
+        if most < 0 and kept:
+            break
+        kept.append(clip(line, 300))
+    return kept[::-1]
+
+
+def _confined(value: str | int | float | bool, key: str, allowed: Roots) -> str:
+    """An override's value; one that looks like a path has to lie inside the roots."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and ("/" in value or "\0" in value or ".." in value or value.startswith("~")):
+        return str(allowed.path(value, key))
+    return str(value)

@@ -1,0 +1,132 @@
+"""Tools around a run: its log, its tokens, its report, its hand-off."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from mcp.server.mcpserver import MCPServer
+from pydantic import BaseModel, Field
+
+from mcp_server.door import REWRITE, WRITE, add
+from mcp_server.roots import Allowed
+
+RunFolder = Annotated[str, Field(description="The run folder.")]
+StageName = Literal[
+    "evaluate", "rca", "routing", "anomalygen_finetune", "anomalygen", "data_mining", "data_merge", "train", "loop_stop"
+]
+
+
+class Logged(BaseModel):
+    """The number the line got."""
+
+    seq: int
+
+
+class Aligned(BaseModel):
+    """Messages given to a stage, messages in no stage's window, stages that got any."""
+
+    matched: int
+    unmatched: int
+    stages: int
+
+
+class Rendered(BaseModel):
+    """The report's path and summary; rates in percent. A narrative is read from `narrative_path`."""
+
+    path: str
+    narrative_path: str
+    status: str
+    why: str
+    kpi_target: str
+    best_iteration: str | None = None
+    best_far_pct: float | None = None
+    best_far_interval_pct: list[float] | None = None
+    acceptance_far_pct: float | None = None
+    acceptance_recall_pct: float | None = None
+    iterations: int
+    missing: int
+
+
+class HandedOff(BaseModel):
+    """The hand-off's files."""
+
+    files: list[str]
+
+
+def log_stage(
+    results_dir: RunFolder,
+    iter_label: Annotated[str, Field(description="baseline or iter<N>")],
+    stage: StageName,
+    status: Literal["ok", "error"],
+    summary: Annotated[str, Field(description="One line.")],
+    duration_sec: int,
+    allowed: Allowed,
+    context_tokens: int = 0,
+) -> Logged:
+    """Append one line to a run's loop_log.jsonl, for a stage that was run by hand."""
+    from tao_skill_bank.deft.log import append_stage, log_path
+
+    line = append_stage(
+        log_path(allowed.path(results_dir, "results_dir")),
+        iter_label=iter_label,
+        stage=stage,
+        status=status,
+        summary=summary,
+        duration_sec=duration_sec,
+        context_tokens=context_tokens,
+    )
+    return Logged(seq=line.seq)
+
+
+def align_tokens(
+    results_dir: RunFolder,
+    transcripts: Annotated[list[str], Field(description="Agent transcripts (JSONL).")],
+    allowed: Allowed,
+    dry_run: Annotated[bool, Field(description="Count, change nothing.")] = False,
+) -> Aligned:
+    """Give each stage of a run's log the tokens that agents used while it ran."""
+    from tao_skill_bank.deft.log import log_path
+    from tao_skill_bank.deft.tokens import align_tokens as align
+
+    files = [allowed.path(name, "transcripts") for name in transcripts]
+    found = align(log_path(allowed.path(results_dir, "results_dir")), files, dry_run=dry_run)
+    return Aligned(matched=found.matched, unmatched=found.unmatched, stages=found.stages)
+
+
+def render_report(results_dir: RunFolder, allowed: Allowed) -> Rendered:
+    """Render a run's DEFT_Loop_Report.html from disk, narrative file included, and summarise it."""
+    from tao_skill_bank.reports.deft_report import render_report as render
+    from tao_skill_bank.reports.deft_view import NARRATIVE
+
+    folder = allowed.path(results_dir, "results_dir")
+    found = render(folder)
+    low, high = found.best_far_low_pct, found.best_far_high_pct
+    return Rendered(
+        path=found.path,
+        narrative_path=str(folder / NARRATIVE),
+        status=found.status,
+        why=found.why,
+        kpi_target=found.kpi_target,
+        best_iteration=found.best_iteration,
+        best_far_pct=found.best_far_pct,
+        best_far_interval_pct=None if low is None or high is None else [low, high],
+        acceptance_far_pct=found.acceptance_far_pct,
+        acceptance_recall_pct=found.acceptance_recall_pct,
+        iterations=found.iterations,
+        missing=found.missing,
+    )
+
+
+def write_handoff(results_dir: RunFolder, allowed: Allowed) -> HandedOff:
+    """Write best_model.json and best_model_inference_spec.yaml of a run."""
+    from tao_skill_bank.deft.handoff import hand_off
+
+    return HandedOff(files=[str(path) for path in hand_off(allowed.path(results_dir, "results_dir"))])
+
+
+def register(server: MCPServer[Any]) -> None:
+    """Add the tools around a run."""
+    add(server, log_stage, WRITE)
+    add(server, align_tokens, REWRITE)
+    add(server, render_report, REWRITE)
+    add(server, write_handoff, REWRITE)

@@ -1,0 +1,58 @@
+"""Resources: the skills' texts, and a run's state, log and report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from mcp.server.mcpserver import Context, MCPServer, ResourceSecurity
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+
+from mcp_server.roots import Roots, own_roots, working_folder
+from tao_skill_bank.errors import BankError
+
+# A run is named by its absolute path, percent-encoded; `Roots.path` checks it.
+_RUN = ResourceSecurity(exempt_params=frozenset({"run"}))
+_FILES = {
+    "state": ("deft_state.json", "application/json", "The run's snapshot."),
+    "log": ("loop_log.jsonl", "application/jsonl", "One line a stage."),
+    "report": ("DEFT_Loop_Report.html", "text/html", "The report as a page."),
+}
+
+
+def skill_text(name: str) -> str:
+    """A skill's SKILL.md."""
+    from tao_skill_bank.bank.skills import find_skill
+
+    try:
+        return find_skill(name).text
+    except BankError as error:
+        raise ResourceNotFoundError(error.line()) from None
+
+
+def register(server: MCPServer[Any]) -> None:
+    """Add the resources."""
+    server.resource("skill://{name}", name="skill", mime_type="text/markdown")(skill_text)
+    for kind, (file, mime, about) in _FILES.items():
+        server.resource(
+            f"deft-run://{{run}}/{kind}",
+            name=f"run_{kind}",
+            description=f"{about} `run` is the run folder's absolute path, percent-encoded.",
+            mime_type=mime,
+            security=_RUN,
+        )(_reader(file))
+
+
+def _reader(file: str) -> Any:
+    def read(run: str, ctx: Context) -> str:
+        allowed = Roots(folders=list(own_roots(ctx)) or working_folder())
+        try:
+            path: Path = allowed.path(unquote(run), "run") / file
+            return allowed.path(str(path), "run").read_text(encoding="utf-8")
+        except BankError as error:
+            raise ResourceError(error.line()) from None
+        except OSError as error:
+            raise ResourceNotFoundError(f"{file}: {error.strerror}") from None
+
+    return read

@@ -1,0 +1,94 @@
+"""Which paths a call may name: absolute ones inside the roots of the server or of its client."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import unquote, urlsplit
+
+from mcp.server.mcpserver import Context, ListRoots, MCPServer, Resolve
+from mcp_types import ListRootsResult, Tool
+from pydantic import BaseModel
+
+from mcp_server.schemas import slim, slim_output
+from tao_skill_bank.errors import InputError
+
+
+class BankServer(MCPServer[None]):
+    """The server with the roots it was started with; without any, the client's count, else the working folder."""
+
+    roots: tuple[Path, ...] = ()
+
+    async def list_tools(self) -> list[Tool]:
+        """All tools, their schemas without repetition."""
+        tools = await super().list_tools()
+        return [
+            tool.model_copy(
+                update={"input_schema": slim(tool.input_schema), "output_schema": slim_output(tool.output_schema)}
+            )
+            for tool in tools
+        ]
+
+
+class Roots(BaseModel):
+    """The folders a call may touch, links resolved."""
+
+    folders: list[Path]
+
+    def path(self, text: str, name: str) -> Path:
+        """A path that a caller named, links resolved.
+
+        Raises:
+            InputError: It is not absolute, holds `..` or a NUL, or lies outside the roots, also by a link.
+        """
+        if "\0" in text:
+            raise InputError(f"{name} holds a NUL character", where=name, fix="give a plain path")
+        given = Path(text)
+        if not given.is_absolute() or ".." in given.parts:
+            raise InputError(f"{name} is not an absolute path without '..': {text!r}", fix="give the absolute path")
+        resolved = given.resolve()
+        if not any(resolved == root or root in resolved.parents for root in self.folders):
+            shown = ", ".join(str(root) for root in self.folders) or "none; start the server with --root FOLDER"
+            raise InputError(f"{name} lies outside the allowed folders ({shown})", where=text, fix="use a path inside")
+        return resolved
+
+    def optional(self, text: str | None, name: str) -> Path | None:
+        """The same, where nothing may be given."""
+        return None if text is None else self.path(text, name)
+
+
+def client_roots(ctx: Context) -> ListRoots | ListRootsResult:
+    """Ask the client for its roots, unless the server has its own or the client has none to give."""
+    capabilities = ctx.client_capabilities
+    if own_roots(ctx) or capabilities is None or capabilities.roots is None:
+        return ListRootsResult(roots=[])
+    return ListRoots()
+
+
+def allowed_roots(ctx: Context, listed: Annotated[ListRootsResult, Resolve(client_roots)]) -> Roots:
+    """The folders this call may touch."""
+    named = [_folder(str(root.uri)) for root in listed.roots]
+    return Roots(folders=list(own_roots(ctx)) or [f for f in named if f is not None] or working_folder())
+
+
+def own_roots(ctx: Context) -> tuple[Path, ...]:
+    """The roots the server was started with."""
+    server = ctx.mcp_server
+    return server.roots if isinstance(server, BankServer) else ()
+
+
+def working_folder() -> list[Path]:
+    """The project a client started the server in; never the whole file system."""
+    folder = Path(os.environ.get("CLAUDE_PROJECT_DIR") or Path.cwd()).resolve()
+    return [] if folder == Path(folder.anchor) else [folder]
+
+
+def _folder(uri: str) -> Path | None:
+    parts = urlsplit(uri)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        return None
+    return Path(unquote(parts.path)).resolve()
+
+
+Allowed = Annotated[Roots, Resolve(allowed_roots)]
