@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tao_skill_bank import fsio
 from tao_skill_bank.clock import SystemClock, log_time
 from tao_skill_bank.errors import InputError
-from tao_skill_bank.platforms.worker import beside
+from tao_skill_bank.platforms.process import is_alive
+from tao_skill_bank.platforms.worker import beside, is_held
 
 JobState = Literal["pending", "running", "complete", "failed", "canceled", "lost"]
 ENDED: frozenset[str] = frozenset({"complete", "failed", "canceled", "lost"})
@@ -122,6 +123,8 @@ def write_record(record: JobRecord) -> None:
 def read_records(results_dir: Path, key: str | None = None) -> list[JobRecord]:
     """The job records of a run, oldest first; those of one `key` if given.
 
+    A record that is moved away while they are read is left out.
+
     Raises:
         InputError: A record cannot be read.
     """
@@ -131,6 +134,8 @@ def read_records(results_dir: Path, key: str | None = None) -> list[JobRecord]:
             continue
         try:
             record = JobRecord.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            continue
         except ValidationError as error:
             raise InputError(
                 f"job record cannot be read: {error.errors()[0]['msg']}", where=path, fix="move the file aside"
@@ -146,6 +151,39 @@ def read_exit(record: JobRecord) -> ExitRecord | None:
         return ExitRecord.model_validate_json(beside(record.path, "exit.json").read_bytes())
     except FileNotFoundError:
         return None
+
+
+def job_state(record: JobRecord) -> JobState:
+    """The state of a job that runs in a detached worker, looked at without deciding anything.
+
+    `pending` while no worker has claimed it; whether one ever will is for the platform that runs it to settle.
+    """
+    ended = _ended(record)
+    if ended is not None:
+        return ended
+    claimed = read_process(beside(record.path, "claim.json"))
+    if claimed is None:
+        # Without its record the job was moved aside, and nobody runs it.
+        return "pending" if record.path.exists() else "lost"
+    if claimed[0] == 0:
+        # Nobody runs it: the claim only keeps a late worker away.
+        return "canceled" if beside(record.path, "cancel").exists() else "lost"
+    if is_held(record.path):
+        return "running"
+    child = read_process(beside(record.path, "child.json"))
+    if any(who is not None and is_alive(*who) for who in (claimed, child)):
+        return "running"
+    # The exit record may have been written between the first look and now.
+    return _ended(record) or "lost"
+
+
+def _ended(record: JobRecord) -> JobState | None:
+    ended = read_exit(record)
+    if ended is None:
+        return None
+    if ended.canceled or (ended.exit_code != 0 and beside(record.path, "cancel").exists()):
+        return "canceled"
+    return "complete" if ended.exit_code == 0 else "failed"
 
 
 def tail_of(path: Path, lines: int) -> str:

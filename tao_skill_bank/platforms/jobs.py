@@ -8,12 +8,12 @@ from functools import cache
 from pathlib import Path
 
 from tao_skill_bank.errors import InputError
-from tao_skill_bank.platforms.base import ENDED, JobRecord, JobState, jobs_dir, new_record, read_exit, read_process
+from tao_skill_bank.platforms.base import ENDED, JobRecord, JobState, job_state, jobs_dir, new_record
 from tao_skill_bank.platforms.local import LocalPlatform
-from tao_skill_bank.platforms.process import is_alive
-from tao_skill_bank.platforms.worker import beside
 
-_UID = re.compile(r"^[A-Za-z0-9_-]{1,200}$")
+__all__ = ["cancel", "job_logs", "job_state", "read_job", "submit"]
+
+_UID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 def submit(key: str, command: Sequence[str], output: Path, folder: Path) -> JobRecord:
@@ -45,33 +45,15 @@ def read_job(folder: Path, uid: str) -> JobRecord:
     from pydantic import ValidationError
 
     path = jobs_dir(folder) / f"{uid}.json"
-    if not _UID.match(uid) or not path.is_file():
-        raise InputError(f"no job {uid!r}", where=jobs_dir(folder), fix="list the folder's jobs")
+    missing = InputError(f"no job {uid!r}", where=jobs_dir(folder), fix="list the folder's jobs")
+    if not _UID.fullmatch(uid):
+        raise missing
     try:
         return JobRecord.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise missing from None
     except ValidationError as error:
         raise InputError(f"not a job record: {error.errors()[0]['msg']}", where=path, fix="move it aside") from None
-
-
-def job_state(record: JobRecord) -> JobState:
-    """The job's state, looked at without deciding anything.
-
-    A platform's own `status` settles the fate of a job whose worker has not begun; that is for whoever runs the job.
-    """
-    ended = read_exit(record)
-    if ended is not None:
-        canceled = ended.canceled or (ended.exit_code != 0 and beside(record.path, "cancel").exists())
-        return "canceled" if canceled else "complete" if ended.exit_code == 0 else "failed"
-    claimed = read_process(beside(record.path, "claim.json"))
-    if claimed is None:
-        return "pending"
-    if claimed[0] == 0 and beside(record.path, "cancel").exists():
-        return "canceled"
-    child = read_process(beside(record.path, "child.json"))
-    if any(who is not None and who[0] > 0 and is_alive(*who) for who in (claimed, child)):
-        return "running"
-    # The exit record may have been written between the two looks.
-    return job_state(record) if read_exit(record) is not None else "lost"
 
 
 def job_logs(record: JobRecord, tail: int) -> str:

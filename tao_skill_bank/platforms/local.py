@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from tao_skill_bank.actions.__main__ import CATEGORIES
 from tao_skill_bank.errors import InputError, did_you_mean
 from tao_skill_bank.platforms.base import (
+    ENDED,
     JobRecord,
     JobState,
-    read_exit,
+    job_state,
     read_process,
     tail_of,
     write_record,
@@ -61,25 +62,16 @@ class LocalPlatform:
         return full
 
     def status(self, record: JobRecord) -> JobState:
-        """The job's state: its exit record first, then whether its worker or its command still lives."""
-        state = _ended(record)
-        if state is not None:
-            self._reap(record)
-            return state
+        """The job's state; one that nobody began and nobody of ours is about to begin is settled as lost."""
+        state = job_state(record)
         own = self._workers.get(record.uid)
-        if own is not None and own.poll() is None:
-            return "running"
-        claimed = read_process(beside(record.path, "claim.json"))
-        if claimed is None:
-            # Its worker may be about to start: whoever claims first decides.
-            if not claim(record.path, {"pid": 0, "identity": None, "claimed_at": now()}):
-                return "running"
-            return "lost"
-        child = read_process(beside(record.path, "child.json"))
-        if any(who is not None and is_alive(*who) for who in (claimed, child)):
-            return "running"
-        # The exit record may have been written between the first look and now.
-        return _ended(record) or "lost"
+        if state == "pending" and (own is None or own.poll() is not None):
+            # No worker of ours is about to start it; another's may be: whoever claims first decides.
+            claim(record.path, {"pid": 0, "identity": None, "claimed_at": now()})
+            state = job_state(record)
+        if state in ENDED:
+            self._reap(record)
+        return state
 
     def logs(self, record: JobRecord, tail: int = 200) -> str:
         """The last lines of the job's output."""
@@ -97,24 +89,17 @@ class LocalPlatform:
                     os.killpg(who[0], signal.SIGTERM) if kind == "child.json" else os.kill(who[0], signal.SIGTERM)
                 return
 
-    def wait(self, record: JobRecord, seconds: float) -> None:
-        """Wait at most `seconds` for a job started by this object; returns at once for any other."""
+    def wait(self, record: JobRecord, seconds: float) -> bool:
+        """Wait at most `seconds` for a job started by this object; false, at once, for any other."""
         own = self._workers.get(record.uid)
-        if own is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                own.wait(timeout=seconds)
+        if own is None or own.poll() is not None:
+            return False
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            own.wait(timeout=seconds)
+        return True
 
     def _reap(self, record: JobRecord) -> None:
         """A worker that wrote its exit record is about to end: leave no zombie behind."""
         own = self._workers.pop(record.uid, None)
         if own is not None:
             own.wait()
-
-
-def _ended(record: JobRecord) -> JobState | None:
-    ended = read_exit(record)
-    if ended is None:
-        return None
-    if ended.canceled or (ended.exit_code != 0 and beside(record.path, "cancel").exists()):
-        return "canceled"
-    return "complete" if ended.exit_code == 0 else "failed"

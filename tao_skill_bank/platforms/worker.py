@@ -4,12 +4,15 @@
 
 It outlives the process that submitted it. Standard library only, because it starts once a job. Files beside the
 record, each written whole: `<uid>.claim.json` (who runs it; made once, by whoever comes first), `<uid>.child.json`
-(the command's process), `<uid>.log` (its output), `<uid>.exit.json` (how it ended).
+(the command's process; it writes this itself before it becomes the command), `<uid>.log` (its output),
+`<uid>.exit.json` (how it ended). `<uid>.alive` is empty: the worker locks it before it claims, and the command
+inherits the lock, so the kernel holds it for as long as either lives, whatever is killed and whenever.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -20,13 +23,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.platforms.process import own_identity, process_identity
+from tao_skill_bank.platforms.process import own_identity
 
 TERMINATE_GRACE_SEC = 10.0
 
 
 def beside(record: Path, kind: str) -> Path:
-    """The file of `kind` (`claim.json`, `child.json`, `exit.json`, `log`, `cancel`) of a job record."""
+    """The file of `kind` (`claim.json`, `child.json`, `exit.json`, `log`, `cancel`, `alive`) of a job record."""
     return record.with_name(f"{record.stem}.{kind}")
 
 
@@ -51,6 +54,36 @@ def claim(record: Path, value: dict[str, Any]) -> bool:
     return True
 
 
+def hold_alive(record: Path) -> int:
+    """Lock `<uid>.alive` and keep it locked; returns the descriptor, for the command to inherit.
+
+    On a file system without locks it stays unlocked, and liveness is seen by process identity alone.
+    """
+    fd = os.open(beside(record, "alive"), os.O_RDWR | os.O_CREAT, 0o666)
+    with contextlib.suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    return fd
+
+
+def is_held(record: Path) -> bool:
+    """Whether the job's worker or its command lives, by the lock they hold on `<uid>.alive`."""
+    try:
+        fd = os.open(beside(record, "alive"), os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared, so that two who look at once do not see each other.
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return False
+
+
 def now() -> str:
     """UTC as the log writes it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -59,6 +92,7 @@ def now() -> str:
 def run(record: Path) -> int:
     """Run the job of `record` unless somebody has claimed it; returns the command's exit status."""
     job = json.loads(record.read_text(encoding="utf-8"))
+    alive = hold_alive(record)
     pid, identity = own_identity()
     if not claim(record, {"pid": pid, "identity": identity, "claimed_at": now()}):
         return 0
@@ -87,17 +121,30 @@ def run(record: Path) -> int:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    pass_fds=(alive,),
+                    # Safe here: this process has one thread.
+                    preexec_fn=lambda: _announce(record),
                 )
             except OSError as failure:
                 error = f"{failure.strerror}: {failure.filename}"
+            except subprocess.SubprocessError:
+                error = f"cannot write {beside(record, 'child.json')}"
+            if error is not None:
                 log.write(f"{error}\n".encode())
         if child is not None:
-            write_whole(beside(record, "child.json"), {"pid": child.pid, "identity": process_identity(child.pid)})
+            if canceled:
+                on_terminate(signal.SIGTERM, None)
             code = _wait(child, lambda: canceled)
         os.fsync(log.fileno())
     ended = {"exit_code": code, "started_at": started, "ended_at": now(), "canceled": canceled, "error": error}
     write_whole(beside(record, "exit.json"), ended)
     return code
+
+
+def _announce(record: Path) -> None:
+    """Say who runs the command, from within the process that is about to become it."""
+    pid, identity = own_identity()
+    write_whole(beside(record, "child.json"), {"pid": pid, "identity": identity})
 
 
 def _wait(child: subprocess.Popen[bytes], canceled: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -13,7 +14,17 @@ from pathlib import Path
 import pytest
 
 from tao_skill_bank.errors import InputError
-from tao_skill_bank.platforms.base import ENDED, JobRecord, new_record, read_exit, read_process, read_records
+from tao_skill_bank.platforms.base import (
+    ENDED,
+    JobRecord,
+    job_state,
+    new_record,
+    read_exit,
+    read_process,
+    read_records,
+    write_record,
+)
+from tao_skill_bank.platforms.jobs import read_job
 from tao_skill_bank.platforms.local import LocalPlatform, own_argv
 from tao_skill_bank.platforms.worker import beside, claim
 
@@ -113,14 +124,128 @@ def test_cancel_ends_the_command_and_says_so(tmp_path: Path) -> None:
     assert ended(platform, record) == "canceled"
 
 
-def test_a_job_that_was_canceled_before_it_began_does_not_begin(tmp_path: Path) -> None:
-    record = new_record(key="a.b.c", platform="local", command=["x"], outputs=[], cwd=tmp_path, results_dir=tmp_path)
-    record.path.parent.mkdir()
-    record.path.write_text(record.model_dump_json())
+def unsubmitted(folder: Path) -> JobRecord:
+    """A record on disk whose worker was never started."""
+    record = new_record(key="a.b.c", platform="local", command=["x"], outputs=[], cwd=folder, results_dir=folder)
+    write_record(record)
+    return record
+
+
+def test_a_job_that_was_canceled_before_it_began_is_canceled_and_does_not_begin(tmp_path: Path) -> None:
+    record = unsubmitted(tmp_path)
     platform = LocalPlatform()
     platform.cancel(record)
-    assert platform.status(record) in ("lost", "canceled")
+    assert platform.status(record) == "canceled"
+    assert job_state(record) == "canceled"
+    assert claim(record.path, {"pid": 1, "identity": None}) is False
     assert not beside(record.path, "log").exists()
+
+
+# A worker that is killed in the instant in which its command exists and nobody has written down who that is.
+_KILLED_BETWEEN = """
+import os, signal, sys
+from pathlib import Path
+from tao_skill_bank.platforms import worker
+
+def killed_before_it_is_written(path, value):
+    assert path.name.endswith(".child.json")
+    os.kill(os.getppid(), signal.SIGKILL)
+
+worker.write_whole = killed_before_it_is_written
+worker.run(Path(sys.argv[1]))
+"""
+
+
+def test_a_command_whose_worker_died_before_its_process_was_written_down_is_running_while_it_lives(
+    tmp_path: Path,
+) -> None:
+    fifo = tmp_path / "gate"
+    os.mkfifo(fifo)
+    record = unsubmitted(tmp_path)
+    argv = [sys.executable, "-c", f"open({str(fifo)!r}).read()"]
+    record = record.model_copy(update={"argv": argv})
+    write_record(record)
+    worker = subprocess.run([sys.executable, "-c", _KILLED_BETWEEN, str(record.path)], check=False)
+    assert worker.returncode == -signal.SIGKILL
+    assert read_process(beside(record.path, "child.json")) is None
+    assert LocalPlatform().status(record) == "running", "the command lives: it must not be doubled"
+    fifo.write_text("go")
+    assert ended(LocalPlatform(), record) == "lost"
+
+
+def test_two_who_look_at_a_dead_job_at_once_do_not_take_each_other_for_it(tmp_path: Path) -> None:
+    record = unsubmitted(tmp_path)
+    assert claim(record.path, {"pid": 999_999_999, "identity": "gone"})
+    alive = beside(record.path, "alive")
+    alive.touch()
+    with alive.open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert LocalPlatform().status(record) == "lost"
+
+
+def test_a_command_that_cannot_be_started_says_why_and_is_failed(tmp_path: Path) -> None:
+    class Missing(LocalPlatform):
+        def argv(self, command: Sequence[str]) -> list[str]:
+            return [str(tmp_path / "not-there")]
+
+    platform = Missing()
+    record = submitted(platform, tmp_path, "")
+    assert ended(platform, record) == "failed"
+    assert "not-there" in platform.logs(record)
+
+
+def test_a_worker_asked_to_end_while_it_starts_the_command_ends_it(tmp_path: Path) -> None:
+    record = unsubmitted(tmp_path)
+    record = record.model_copy(update={"argv": [sys.executable, "-c", "import signal; signal.pause()"]})
+    write_record(record)
+    code = """
+import os, signal, sys
+from pathlib import Path
+from tao_skill_bank.platforms import worker
+
+worker.TERMINATE_GRACE_SEC = 25.0
+real = worker.write_whole
+
+def asked_now(path, value):
+    real(path, value)
+    if path.name.endswith(".child.json"):
+        os.kill(os.getppid(), signal.SIGTERM)
+
+worker.write_whole = asked_now
+worker.run(Path(sys.argv[1]))
+"""
+    subprocess.run([sys.executable, "-c", code, str(record.path)], check=True, timeout=20)
+    assert job_state(record) == "canceled"
+
+
+def test_a_record_that_is_moved_away_while_the_records_are_read_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, kept = sorted((unsubmitted(tmp_path) for _ in range(2)), key=lambda r: r.uid)
+    read = Path.read_bytes
+
+    def read_as_it_goes(path: Path) -> bytes:
+        if path == gone.path:
+            path.unlink()
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_as_it_goes)
+    assert [r.uid for r in read_records(tmp_path)] == [kept.uid]
+
+
+def test_a_job_that_was_moved_aside_is_lost_and_leaves_nothing_new_behind(tmp_path: Path) -> None:
+    record = unsubmitted(tmp_path)
+    record.path.unlink()
+    assert LocalPlatform().status(record) == "lost"
+    assert list(record.path.parent.iterdir()) == []
+    with pytest.raises(InputError, match="no job"):
+        read_job(tmp_path, record.uid)
+
+
+def test_looking_at_a_job_decides_nothing(tmp_path: Path) -> None:
+    record = unsubmitted(tmp_path)
+    assert job_state(record) == "pending"
+    assert claim(record.path, {"pid": 1, "identity": None}), "its worker may still begin"
 
 
 def test_a_command_without_an_own_implementation_is_refused_with_the_nearest_name() -> None:
