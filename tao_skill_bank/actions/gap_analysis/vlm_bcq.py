@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from json.encoder import encode_basestring
 from pathlib import Path
 from typing import IO
 
@@ -23,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from tao_skill_bank.actions.gap_analysis import yes_no
 from tao_skill_bank.actions.gap_analysis.config import VlmBcqConfig
 from tao_skill_bank.actions.gap_analysis.outputs import staged_outputs
+from tao_skill_bank.actions.gap_analysis.vlm_lines import Resolver, gap_lines
 from tao_skill_bank.actions.gap_analysis.vlm_read import Prediction, read_predictions
 from tao_skill_bank.errors import InputError
 
@@ -32,12 +32,10 @@ OUTPUTS = (REPORT, GAPS)
 WARNINGS_SHOWN = 20
 SNIPPET = 80
 QUESTIONS_COUNTED = 10_000
-FOLDERS_REMEMBERED = 100_000
 # A question longer than this is told from others by its digest, so that the table of questions stays small.
 QUESTION_KEPT = 200
 
 _YES, _NO = yes_no.YES, yes_no.NO
-_NO_NAMES = ("", ".", "..")
 _UNCLEAR = {yes_no.NEITHER: "neither yes nor no", yes_no.BOTH: "both yes and no"}
 # The place of (response, truth) in a table of 16: response * 4 + truth.
 _TP, _FP, _FN, _TN = _YES * 4 + _YES, _YES * 4 + _NO, _NO * 4 + _YES, _NO * 4 + _NO
@@ -111,7 +109,7 @@ def analyze_vlm_bcq(
     """
     results_dir = Path(os.path.abspath(config.results_dir))
     tally = _Tally()
-    resolver = _Resolver(config.videos_dir)
+    resolver = Resolver(config.videos_dir)
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(ThreadPoolExecutor(1))
         handle: IO[bytes] | None = None
@@ -128,7 +126,7 @@ def analyze_vlm_bcq(
                 aside = stack.enter_context(staged_outputs(results_dir, OUTPUTS))
                 handle = stack.enter_context((aside / GAPS).open("wb"))
             if handle is not None:
-                data = "".join(_lines(block.items, gaps, resolver, block.first)).encode("utf-8")
+                data = gap_lines(block.items, gaps.places, gaps.kinds, resolver, block.first)
                 # The disk is written to while the next block is decoded; one write at a time, in order.
                 if writing is not None:
                     writing.result()
@@ -243,47 +241,6 @@ class _Tally:
                 return 0
             place = self.questions[key] = len(self.questions) + 1
         return place
-
-
-class _Resolver:
-    """`video_id` → absolute path, with every symbolic link on the way resolved; each folder is looked up once."""
-
-    def __init__(self, videos_dir: Path | None) -> None:
-        self._root = os.path.realpath(videos_dir) if videos_dir is not None else os.getcwd()
-        self._folders: dict[str, tuple[str, bool]] = {}
-
-    def __call__(self, video_id: str) -> str:
-        folder, slash, name = video_id.rpartition("/")
-        # "/x" and "x" both leave the empty text before their last slash; the slash tells them apart.
-        known = self._folders.get(folder or slash) or self._look_up(folder or slash)
-        if name in _NO_NAMES:
-            return os.path.realpath(os.path.join(self._root, video_id))
-        path = known[0] + name
-        return os.path.realpath(path) if known[1] and os.path.islink(path) else path
-
-    def _look_up(self, folder: str) -> tuple[str, bool]:
-        """The resolved folder with a slash behind it, and whether it is there at all."""
-        real = os.path.realpath(os.path.join(self._root, folder))
-        known = (real.rstrip("/") + "/", os.path.isdir(real))
-        if len(self._folders) < FOLDERS_REMEMBERED:
-            self._folders[folder] = known
-        return known
-
-
-def _lines(items: Sequence[Prediction], gaps: _Gaps, resolve: _Resolver, first: int) -> list[str]:
-    """The gaps as JSON lines, written as `json.dumps(…, ensure_ascii=False)` would."""
-    quote = encode_basestring
-    chosen = [items[place] for place in gaps.places]
-    if "\0" in "".join([item.video_id for item in chosen]):
-        at = next(i for i, item in enumerate(chosen) if "\0" in item.video_id)
-        where = f"item {first + gaps.places[at]}"
-        raise InputError(f"video_id is no path: {chosen[at].video_id[:SNIPPET]!r}", where=where, fix="mend the item")
-    paths = [resolve(item.video_id) for item in chosen]
-    return [
-        f'{{"video_id": {quote(path)}, "error_type": "{kind}", "question": {quote(item.question)}, '
-        f'"ground_truth": {quote(item.gt)}, "response": {quote(item.response)}}}\n'
-        for path, kind, item in zip(paths, gaps.kinds, chosen, strict=True)
-    ]
 
 
 def _result(tally: _Tally, results_dir: Path, *, found: bool) -> VlmBcqResult:

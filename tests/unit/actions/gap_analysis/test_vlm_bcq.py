@@ -25,6 +25,7 @@ from tao_skill_bank.errors import InputError
 HOSTILE = st.sampled_from([
     "yes", "no", "Yes.", "NO!", "nothing", "no-one", "noyes", "yes_", "_no", "ｙｅｓ", "<think>no</think>", "yes\nno",
     "", "yesé", "éno", "no é", "İno", "noİ", "yes\u0301", "ſ", "YES", "\0", "no\0", "Σ", "no1", "я no", "noя", " ", "K",
+    '",', '"', "\x7f\x1f\b\f",
     "}, {", '"', "\\", '},\n{"video_id":', "\u2028", "🙂yes", "[", "]",
 ])
 # fmt: on
@@ -165,7 +166,7 @@ BAD = {
     '[{"video_id": "a", "response": "yes", "gt": "no"}] x': "text behind the array's end",
     '[{"video_id": "a", "response": "yes", "gt": "no"}][]': "text behind the array's end",
     "[": "item 0: ends in the middle",
-    '[{"video_id": "a\\u0000b", "response": "yes", "gt": "no"}]': "item 0: video_id is no path",
+    '[{"video_id": "a\\u0000b", "response": "yes", "gt": "no"}]': "item 0: video_id is no path that can be written",
     "[" * 100_000: "item 0: ends in the middle",
     "[" + "[" * 100_000 + "]" * 100_000 + "]": "item 0: is nested too deeply",
 }
@@ -286,6 +287,13 @@ def test_links_in_a_video_path_are_resolved(tmp_path: Path) -> None:
     lines = (tmp_path / "out" / "kpi_gaps.jsonl").read_text().splitlines()
     root = os.path.realpath(real)
     assert [json.loads(x)["video_id"] for x in lines] == [f"{root}/v.mp4", f"{root}/v.mp4", f"{root}/x.mp4"]
+
+
+@pytest.mark.parametrize("end", ['",', '"', "\\", '\\",', '","', '",\\', "\\\\", ',"'])
+def test_texts_that_end_like_a_border_between_strings_are_written_whole(tmp_path: Path, end: str) -> None:
+    items = [{"video_id": f"v{i}{end}", "response": f"yes {end}", "gt": f"no {end}", "question": end} for i in range(3)]
+    analyse(tmp_path, json.dumps(items).encode())
+    assert (tmp_path / "out" / "kpi_gaps.jsonl").read_bytes() == expected(items, None)
 
 
 def test_cutting_that_never_parses_falls_back_to_reading_item_by_item(
