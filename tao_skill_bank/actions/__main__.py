@@ -17,6 +17,7 @@ CATEGORIES = {
     "visual_changenet": "tao_skill_bank.actions.visual_changenet.cli",
     "embedding": "tao_skill_bank.actions.mining.embedding_cli",
     "tmm": "tao_skill_bank.actions.mining.tmm_cli",
+    "auto_label": "tao_skill_bank.actions.auto_label.cli",
 }
 
 

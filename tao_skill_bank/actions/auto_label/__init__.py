@@ -1,0 +1,1 @@
+"""The command line `auto_label`: video reasoning annotation with any Gemini or OpenAI-compatible endpoint."""

@@ -1,0 +1,151 @@
+"""What a run asks of an endpoint, and how an endpoint fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from tao_skill_bank.clock import SystemClock
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture of a video (JPEG) and its time in seconds."""
+
+    seconds: float
+    jpeg: bytes
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video that the endpoint holds already, whole or from `start` to `end` (seconds)."""
+
+    uri: str
+    mime: str
+    start: float | None = None
+    end: float | None = None
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question to a model: text, what it looks at, and the JSON schema of the answer (None: free text)."""
+
+    prompt: str
+    frames: tuple[Frame, ...] = ()
+    clip: Clip | None = None
+    schema: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer. `finish`: stop, length (cut off) or blocked (the endpoint refuses to answer)."""
+
+    text: str
+    finish: Literal["stop", "length", "blocked"]
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A video that an endpoint keeps until `expires` (POSIX seconds)."""
+
+    uri: str
+    mime: str
+    expires: float
+
+
+Kind = Literal["throttled", "server", "network", "timeout", "malformed", "refused", "denied", "upload_gone"]
+PASSING = frozenset({"throttled", "server", "network", "timeout", "malformed"})
+
+
+class FaultError(Exception):
+    """A call that brought no answer. Redacted; `kind` says whether another try may help."""
+
+    def __init__(
+        self, kind: Kind, message: str, *, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        self.kind = kind
+        self.status = status
+        self.retry_after = retry_after
+        self.message = " ".join(message.split())[:300]
+        super().__init__(self.message)
+
+
+class Endpoint(Protocol):
+    """A model behind an interface."""
+
+    @property
+    def name(self) -> str:
+        """Where it is, without any key: endpoints of one name share one limiter."""
+
+    @property
+    def model(self) -> str:
+        """Which model answers."""
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that one call may take."""
+
+    @property
+    def takes_video(self) -> bool:
+        """Whether it takes videos by `upload`; else frames are sent."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What shapes its answers; part of a call's key."""
+
+    async def ask(self, ask: Ask) -> Reply:
+        """Ask once.
+
+        Raises:
+            FaultError: No answer came.
+        """
+
+    async def upload(self, path: Path) -> Upload:
+        """Hand over a video.
+
+        Raises:
+            FaultError: It was not taken.
+        """
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+def kind_of_status(status: int, message: str) -> Kind:
+    """What an HTTP status means for the next step."""
+    lower = message.lower()
+    if status in (401, 403) or "api_key_invalid" in lower or "api key not valid" in lower:
+        return "denied"
+    if status == 402 or (status == 429 and "insufficient_quota" in lower):
+        return "denied"
+    if status == 429:
+        return "throttled"
+    if status == 408:
+        return "timeout"
+    if status in (409, 425) or status >= 500:
+        return "server"
+    return "refused"
+
+
+def retry_after_seconds(value: str | None) -> float | None:
+    """`Retry-After` as seconds: a number, or a date."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (moment - SystemClock().now()).total_seconds())
+
+
+def label(seconds: float) -> str:
+    """How a frame's time is written beside it."""
+    return f"[frame at {seconds:.1f} s]"

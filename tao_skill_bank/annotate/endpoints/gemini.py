@@ -1,0 +1,174 @@
+"""Gemini: videos are uploaded once and referred to, whole or by offsets."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tao_skill_bank.annotate.config import GeminiOptions
+from tao_skill_bank.annotate.endpoints.base import (
+    Ask,
+    FaultError,
+    Reply,
+    Upload,
+    kind_of_status,
+    label,
+    retry_after_seconds,
+)
+from tao_skill_bank.annotate.secrets import Redactor
+from tao_skill_bank.clock import SystemClock
+
+if TYPE_CHECKING:
+    from google.genai import Client
+
+_LIFETIME = 47 * 3600.0
+"""The vendor keeps a file for 48 hours."""
+_POLL = 1.0
+_TYPES = {".mp4": "video/mp4", ".mov": "video/quicktime", ".avi": "video/x-msvideo", ".mkv": "video/x-matroska"}
+_FINE = frozenset({"STOP", "MAX_TOKENS", "FINISH_REASON_UNSPECIFIED", ""})
+
+
+class GeminiEndpoint:
+    """`generate_content` of the Gemini developer interface."""
+
+    takes_video = True
+
+    def __init__(self, options: GeminiOptions, secret: str, redact: Redactor) -> None:
+        self._options = options
+        self._secret = secret
+        self._redact = redact
+        self._client: Client | None = None
+        self.name = "gemini"
+        self.model = options.model
+        self.timeout = options.timeout
+        self.parameters: dict[str, Any] = {
+            "temperature": options.temperature,
+            "max_tokens": options.max_output_tokens,
+            "media_resolution": options.media_resolution,
+        }
+
+    async def ask(self, ask: Ask) -> Reply:
+        """One `generate_content`."""
+        from google.genai import types
+
+        looks = ask.clip is not None or bool(ask.frames)
+        config = types.GenerateContentConfig(
+            temperature=self._options.temperature,
+            max_output_tokens=self._options.max_output_tokens,
+            media_resolution=types.MediaResolution(self._options.media_resolution)
+            if looks and self._options.media_resolution
+            else None,
+            response_mime_type="application/json" if ask.schema is not None else None,
+            response_json_schema=ask.schema,
+        )
+        try:
+            response = await self._connected().aio.models.generate_content(
+                model=self.model, contents=[types.Content(role="user", parts=_parts(ask))], config=config
+            )
+        except Exception as error:
+            raise self._fault(error) from None
+        return _reply(response)
+
+    async def upload(self, path: Path) -> Upload:
+        """Upload a video and wait until the vendor has read it."""
+        from google.genai import types
+
+        mime = _TYPES.get(path.suffix.lower()) or mimetypes.guess_type(path.name)[0] or "video/mp4"
+        files = self._connected().aio.files
+        try:
+            found = await files.upload(file=path, config=types.UploadFileConfig(mime_type=mime))
+            while found.state == types.FileState.PROCESSING and found.name:
+                await asyncio.sleep(_POLL)
+                found = await files.get(name=found.name)
+        except Exception as error:
+            raise self._fault(error) from None
+        if found.state == types.FileState.FAILED or not found.uri:
+            raise FaultError("refused", f"the endpoint could not read {path.name}")
+        now = SystemClock().now().timestamp()
+        expires = found.expiration_time.timestamp() - 3600 if found.expiration_time else now + _LIFETIME
+        return Upload(uri=found.uri, mime=mime, expires=expires)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.aio.aclose()
+            self._client.close()
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            from google.genai import Client, types
+
+            milliseconds = int(self.timeout * 1000)
+            self._client = Client(
+                vertexai=False, api_key=self._secret, http_options=types.HttpOptions(timeout=milliseconds)
+            )
+        return self._client
+
+    def _fault(self, error: Exception) -> FaultError:
+        """The SDK's error, or that of its HTTP library, as ours. What nobody foresaw stays what it is."""
+        from google.genai import errors
+
+        if isinstance(error, errors.APIError):
+            message = self._redact(str(error.message or error))
+            kind = kind_of_status(error.code, f"{message} {error.details}")
+            if error.code in (403, 404) and re.search(r"\bfiles?\b", message, re.IGNORECASE):
+                kind = "upload_gone"
+            headers = getattr(error.response, "headers", None) or {}
+            after = retry_after_seconds(headers.get("retry-after")) or _retry_info(error.details)
+            return FaultError(kind, message, status=error.code, retry_after=after)
+        names = {cls.__name__ for cls in type(error).__mro__}
+        if "TimeoutException" in names or isinstance(error, TimeoutError):
+            return FaultError("timeout", f"no answer within {self.timeout:g} s")
+        if names & {"TransportError", "ClientConnectionError"} or isinstance(error, OSError):
+            return FaultError("network", self._redact(f"{type(error).__name__}: {error}"))
+        if isinstance(error, (ValueError, KeyError, errors.UnknownApiResponseError)):
+            return FaultError("malformed", self._redact(f"unreadable answer: {error}"))
+        raise error
+
+
+def _parts(ask: Ask) -> list[Any]:
+    from google.genai import types
+
+    parts: list[types.Part] = []
+    if ask.clip is not None:
+        part = types.Part.from_uri(file_uri=ask.clip.uri, mime_type=ask.clip.mime)
+        if ask.clip.start is not None and ask.clip.end is not None:
+            part.video_metadata = types.VideoMetadata(
+                start_offset=f"{ask.clip.start:.3f}s", end_offset=f"{ask.clip.end:.3f}s"
+            )
+        parts.append(part)
+    for frame in ask.frames:
+        parts.append(types.Part.from_text(text=label(frame.seconds)))
+        parts.append(types.Part.from_bytes(data=frame.jpeg, mime_type="image/jpeg"))
+    parts.append(types.Part.from_text(text=ask.prompt))
+    return parts
+
+
+def _reply(response: Any) -> Reply:
+    feedback = getattr(response, "prompt_feedback", None)
+    usage = response.usage_metadata
+    read = (usage.prompt_token_count or 0) if usage else 0
+    # Thinking is billed as output.
+    wrote = ((usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)) if usage else 0
+    if not response.candidates:
+        if feedback is not None and feedback.block_reason is not None:
+            return Reply("", "blocked", read, wrote)
+        raise FaultError("malformed", "the answer holds no candidate")
+    candidate = response.candidates[0]
+    reason = candidate.finish_reason.value if candidate.finish_reason is not None else ""
+    parts = (candidate.content.parts or []) if candidate.content is not None else []
+    text = "".join(part.text for part in parts if part.text and not part.thought)
+    if reason not in _FINE:
+        return Reply("", "blocked", read, wrote)
+    if not text.strip():
+        raise FaultError("malformed", "the answer is empty")
+    return Reply(text, "length" if reason == "MAX_TOKENS" else "stop", read, wrote)
+
+
+def _retry_info(details: Any) -> float | None:
+    """`retryDelay: "17s"` of an error's details."""
+    match = re.search(r"['\"]retryDelay['\"]:\s*['\"](\d+(?:\.\d+)?)s['\"]", str(details))
+    return float(match[1]) if match else None

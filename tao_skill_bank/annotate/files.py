@@ -1,0 +1,101 @@
+"""The step files as projections: written anew from the journal, whole, in the order of the videos."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank.annotate.config import AnnotationConfig
+from tao_skill_bank.annotate.journal import Journal
+from tao_skill_bank.annotate.layout import STATUS_FILE, STEP_FILES, step_file
+from tao_skill_bank.annotate.listing import StandingRows, read_rows
+from tao_skill_bank.annotate.output import Written, write_outputs
+from tao_skill_bank.fsio import atomic_open
+
+
+def write_step_files(
+    results_dir: Path, steps: Collection[str], run: int, standing: StandingRows, reached: Collection[str] | None
+) -> None:
+    """Replace the files of `steps` by the rows of this run.
+
+    Args:
+        results_dir: Where.
+        steps: The steps that were asked for; the files of others are not touched.
+        run: The run whose rows count.
+        standing: What the files held before.
+        reached: Absolute paths of the videos that the run has gone through; rows of others that stood there stay, at
+            the end. None: the run is complete, and only rows written by others stay.
+    """
+    with Journal(results_dir, read_only=True) as journal:
+        for step in STEP_FILES:
+            if step not in steps:
+                continue
+            path = step_file(results_dir, step)
+            made = {(os.path.abspath(video), part) for video, part in journal.row_names(step, run)}
+            kept = [
+                body
+                for video, part, body in standing.bodies(step)
+                if (video, part) not in made and _stays(video, body, reached)
+            ]
+            if not made and not kept and not path.exists():
+                continue
+            with atomic_open(path) as handle:
+                for body in journal.rows(step, run):
+                    handle.write(body + "\n")
+                for body in kept:
+                    handle.write(body + "\n")
+
+
+def write_task_files(config: AnnotationConfig) -> Written:
+    """Step 4, from the file of step 3; dated by the newest answer, so that the same answers give the same files."""
+    path = step_file(config.results_dir, "3")
+    with Journal(config.results_dir, read_only=True) as journal:
+        newest = journal.last_answer_at()
+    return write_outputs(
+        config.results_dir,
+        read_rows(path) if path.exists() else (),
+        video_root=config.data.video_root,
+        date=(newest or datetime.now(UTC).isoformat())[:10],
+        license_text=config.license,
+        description_extra=config.description_extra,
+    )
+
+
+class StatusFile:
+    """`status.json`: JSON lines, appended as the run goes, as TAO writes them."""
+
+    def __init__(self, results_dir: Path) -> None:
+        self.path = results_dir / STATUS_FILE
+
+    def add(self, status: str, message: str, data: dict[str, Any] | None = None) -> None:
+        """Append a line: status STARTED, RUNNING, SUCCESS or FAILURE."""
+        now = datetime.now(UTC)
+        line: dict[str, Any] = {
+            "date": now.strftime("%m/%d/%Y"),
+            "time": now.strftime("%H:%M:%S"),
+            "status": status,
+            "verbosity": "INFO" if status != "FAILURE" else "ERROR",
+            "message": message,
+        }
+        if data is not None:
+            line["data"] = data
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        torn = self.path.exists() and self.path.stat().st_size > 0 and not _ends_whole(self.path)
+        with self.path.open("a", encoding="utf-8") as handle:
+            handle.write(("\n" if torn else "") + json.dumps(line, allow_nan=False) + "\n")
+
+
+def _stays(video: str, body: str, reached: Collection[str] | None) -> bool:
+    if reached is None:
+        return "digest" not in json.loads(body)
+    return video not in reached
+
+
+def _ends_whole(path: Path) -> bool:
+    with path.open("rb") as handle:
+        handle.seek(-1, os.SEEK_END)
+        return handle.read(1) == b"\n"

@@ -1,0 +1,70 @@
+"""One process works on a results folder at a time; the others learn who."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel
+
+from tao_skill_bank.annotate.run import clear_stop
+from tao_skill_bank.clock import SystemClock, log_time
+from tao_skill_bank.errors import BusyError
+from tao_skill_bank.fsio import write_text
+from tao_skill_bank.platforms.process import is_alive, own_identity
+
+_LOCK = ".annotate.lock"
+_HOLDER = ".annotate-worker.json"
+
+
+class Holder(BaseModel):
+    """Who works on a run: its process, since when, and through which door."""
+
+    pid: int
+    identity: str
+    since: str
+    by: str
+
+
+def holder(results_dir: Path) -> Holder | None:
+    """Who works on the folder now, or None."""
+    try:
+        found = Holder.model_validate_json((results_dir / _HOLDER).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if is_alive(found.pid, found.identity) else None
+
+
+@contextlib.contextmanager
+def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
+    """Be the only one who works on the folder. The kernel frees the lock when its holder dies, however it dies.
+
+    Raises:
+        BusyError: Somebody else is.
+    """
+    results_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(results_dir / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise busy(results_dir, holder(results_dir)) from None
+    try:
+        clear_stop(results_dir)
+        pid, identity = own_identity()
+        me = Holder(pid=pid, identity=identity, since=log_time(SystemClock().now()), by=by)
+        write_text(results_dir / _HOLDER, me.model_dump_json() + "\n")
+        yield
+    finally:
+        (results_dir / _HOLDER).unlink(missing_ok=True)
+        clear_stop(results_dir)
+        lock.release()
+
+
+def busy(results_dir: Path, who: Holder | None) -> BusyError:
+    """The error that names who works on the folder."""
+    detail = f"since {who.since} by {who.by} (process {who.pid})" if who else "by another process"
+    return BusyError(
+        f"annotating {detail}", where=results_dir, fix="wait, watch it with annotate status, or annotate stop"
+    )

@@ -1,0 +1,304 @@
+"""The call journal: one SQLite file that holds every paid answer, and from which everything else is derived.
+
+An answer is committed (with fsync) before anything is done with it. Writes come from one thread that groups what
+arrives together into one commit; reads use a connection of their own, which sees whatever is committed.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import sqlite3
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank.clock import SystemClock, log_time
+from tao_skill_bank.errors import InputError
+
+FILE_NAME = "journal.sqlite3"
+VERSION = 1
+_MOST_GROUPED = 256
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS calls (
+  key TEXT PRIMARY KEY, kind TEXT NOT NULL, video TEXT NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL,
+  text TEXT NOT NULL, finish TEXT NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+  cost REAL, seconds REAL NOT NULL, at TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tries (endpoint TEXT, outcome TEXT, number INTEGER NOT NULL,
+  PRIMARY KEY (endpoint, outcome)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS failures (video TEXT, unit TEXT, reason TEXT NOT NULL, at TEXT NOT NULL,
+  PRIMARY KEY (video, unit)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rows (step TEXT, video TEXT, part TEXT, position INTEGER NOT NULL, run INTEGER NOT NULL,
+  body TEXT NOT NULL, PRIMARY KEY (step, video, part)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS rows_in_order ON rows (step, position, part);
+CREATE TABLE IF NOT EXISTS media (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT NOT NULL,
+  probe TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS uploads (sha256 TEXT, endpoint TEXT, uri TEXT NOT NULL, mime TEXT NOT NULL,
+  expires REAL NOT NULL, PRIMARY KEY (sha256, endpoint)) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An answer as the journal keeps it. Tokens are the endpoint's own count; `cost` in USD, None if unknown."""
+
+    key: str
+    kind: str
+    video: str
+    endpoint: str
+    model: str
+    text: str
+    finish: str
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+    seconds: float
+    at: str
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a results folder has used so far."""
+
+    answers: int
+    tries: int
+    input_tokens: int
+    output_tokens: int
+    cost: float
+    unpriced: int
+    seconds: float
+
+
+_Write = tuple[str, tuple[Any, ...], Future[None]]
+
+
+class Journal:
+    """The journal of one results folder. Open it with `with`; only one process writes at a time."""
+
+    def __init__(self, results_dir: Path, *, read_only: bool = False) -> None:
+        self.path = results_dir / FILE_NAME
+        if read_only and not self.path.exists():
+            raise InputError("no annotation run here", where=results_dir, fix="name the results_dir of a run")
+        if not read_only:
+            results_dir.mkdir(parents=True, exist_ok=True)
+            with closing(self._connect()) as db:
+                db.executescript(_TABLES)
+                db.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
+        self._read = self._connect()
+        found = self.meta("version")
+        if found != str(VERSION):
+            raise InputError(f"journal version {found}, this package reads {VERSION}", where=self.path, fix="update")
+        self._queue: queue.Queue[_Write | None] = queue.Queue()
+        self._thread: threading.Thread | None = None
+        if not read_only:
+            self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
+            self._thread.start()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Commit what is queued and close the file."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+        self._read.close()
+
+    # Writing: every method returns a future that is done when the change is on disk.
+
+    def record(self, answer: Recorded) -> Future[None]:
+        """Keep an answer. A second answer to the same key changes nothing."""
+        values = (
+            *(answer.key, answer.kind, answer.video, answer.endpoint, answer.model, answer.text, answer.finish),
+            *(answer.input_tokens, answer.output_tokens, answer.cost, answer.seconds, answer.at),
+        )
+        return self._submit("INSERT OR IGNORE INTO calls VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", values)
+
+    def count_try(self, endpoint: str, outcome: str) -> Future[None]:
+        """Count a try that brought no answer."""
+        sql = "INSERT INTO tries VALUES (?,?,1) ON CONFLICT DO UPDATE SET number = number + 1"
+        return self._submit(sql, (endpoint, outcome))
+
+    def put_row(self, step: str, video: str, part: str, position: int, run: int, body: str) -> Future[None]:
+        """Keep a row of a step's file."""
+        return self._submit(
+            "INSERT OR REPLACE INTO rows VALUES (?,?,?,?,?,?)", (step, video, part, position, run, body)
+        )
+
+    def drop_rows(self, video: str) -> Future[None]:
+        """Forget the rows and failures of a video that is gone through anew."""
+        self._submit("DELETE FROM failures WHERE video = ?", (video,))
+        return self._submit("DELETE FROM rows WHERE video = ?", (video,))
+
+    def keep_only(self, run: int) -> Future[None]:
+        """Forget the rows that this run did not make."""
+        return self._submit("DELETE FROM rows WHERE run != ?", (run,))
+
+    def fail(self, video: str, unit: str, reason: str) -> Future[None]:
+        """Record what could not be done for a video."""
+        values = (video, unit, reason, log_time(SystemClock().now()))
+        return self._submit("INSERT OR REPLACE INTO failures VALUES (?,?,?,?)", values)
+
+    def clear_failures(self) -> Future[None]:
+        """Forget the failures of earlier runs: they are tried again."""
+        return self._submit("DELETE FROM failures", ())
+
+    def put_media(self, path: str, size: int, mtime_ns: int, sha256: str, probe: dict[str, Any]) -> Future[None]:
+        """Remember a file's digest and what its probe said."""
+        values = (path, size, mtime_ns, sha256, json.dumps(probe))
+        return self._submit("INSERT OR REPLACE INTO media VALUES (?,?,?,?,?)", values)
+
+    def put_upload(self, sha256: str, endpoint: str, uri: str, mime: str, expires: float) -> Future[None]:
+        """Remember where an endpoint keeps a video, until when (POSIX seconds)."""
+        return self._submit("INSERT OR REPLACE INTO uploads VALUES (?,?,?,?,?)", (sha256, endpoint, uri, mime, expires))
+
+    def drop_upload(self, sha256: str, endpoint: str) -> Future[None]:
+        """Forget an upload that the endpoint no longer knows."""
+        return self._submit("DELETE FROM uploads WHERE sha256 = ? AND endpoint = ?", (sha256, endpoint))
+
+    def set_meta(self, name: str, value: str) -> Future[None]:
+        """Set a named text."""
+        return self._submit("INSERT OR REPLACE INTO meta VALUES (?,?)", (name, value))
+
+    def flush(self) -> None:
+        """Wait until everything written so far is on disk."""
+        self._submit("SELECT 1", ()).result()
+
+    # Reading.
+
+    def answer(self, key: str) -> Recorded | None:
+        """The answer to a call, if it was ever paid for."""
+        row = self._read.execute("SELECT * FROM calls WHERE key = ?", (key,)).fetchone()
+        return None if row is None else Recorded(*row)
+
+    def answers(self) -> Iterator[Recorded]:
+        """Every answer, by key."""
+        for row in self._read.execute("SELECT * FROM calls ORDER BY key"):
+            yield Recorded(*row)
+
+    def answered_endpoints(self) -> set[tuple[str, str]]:
+        """(endpoint, model) of everything that ever answered."""
+        return set(self._read.execute("SELECT DISTINCT endpoint, model FROM calls"))
+
+    def totals(self) -> Totals:
+        """What was used so far."""
+        sql = (
+            "SELECT COUNT(*), COALESCE(SUM(input_tokens),0), COALESCE(SUM(output_tokens),0), COALESCE(SUM(cost),0), "
+            "COALESCE(SUM(cost IS NULL),0), COALESCE(SUM(seconds),0) FROM calls"
+        )
+        answers, into, out, cost, unpriced, seconds = self._read.execute(sql).fetchone()
+        failed = self._read.execute("SELECT COALESCE(SUM(number),0) FROM tries").fetchone()[0]
+        return Totals(answers, answers + failed, into, out, cost, unpriced, seconds)
+
+    def usage_by_kind(self) -> dict[tuple[str, str], tuple[int, float, float, float]]:
+        """(kind, model) → answers and the means of input tokens, output tokens and seconds."""
+        sql = (
+            "SELECT kind, model, COUNT(*), AVG(input_tokens), AVG(output_tokens), AVG(seconds) FROM calls GROUP BY 1, 2"
+        )
+        return {(kind, model): (n, i, o, s) for kind, model, n, i, o, s in self._read.execute(sql)}
+
+    def tries(self) -> dict[str, int]:
+        """Tries without an answer, by outcome."""
+        return dict(self._read.execute("SELECT outcome, SUM(number) FROM tries GROUP BY outcome ORDER BY outcome"))
+
+    def failures(self, limit: int = -1) -> list[tuple[str, str, str]]:
+        """(video, unit, reason) of what could not be done."""
+        sql = "SELECT video, unit, reason FROM failures ORDER BY video, unit LIMIT ?"
+        return list(self._read.execute(sql, (limit,)))
+
+    def failure_count(self) -> int:
+        """How many units could not be done."""
+        return int(self._read.execute("SELECT COUNT(*) FROM failures").fetchone()[0])
+
+    def rows(self, step: str, run: int | None = None) -> Iterator[str]:
+        """The rows of a step's file, in order."""
+        sql = "SELECT body FROM rows WHERE step = ? AND (? IS NULL OR run = ?) ORDER BY position, part"
+        for (body,) in self._read.execute(sql, (step, run, run)):
+            yield body
+
+    def row_names(self, step: str, run: int) -> Iterator[tuple[str, str]]:
+        """(video, part) of the rows that a run made."""
+        yield from self._read.execute("SELECT video, part FROM rows WHERE step = ? AND run = ?", (step, run))
+
+    def row_counts(self) -> dict[str, int]:
+        """How many rows every step's file has."""
+        return dict(self._read.execute("SELECT step, COUNT(*) FROM rows GROUP BY step"))
+
+    def media(self, path: str, size: int, mtime_ns: int) -> tuple[str, dict[str, Any]] | None:
+        """Digest and probe of a file that has not changed since."""
+        sql = "SELECT sha256, probe FROM media WHERE path = ? AND size = ? AND mtime_ns = ?"
+        row = self._read.execute(sql, (path, size, mtime_ns)).fetchone()
+        return None if row is None else (row[0], json.loads(row[1]))
+
+    def upload(self, sha256: str, endpoint: str, now: float) -> tuple[str, str] | None:
+        """(uri, MIME type) of an upload that lives on."""
+        sql = "SELECT uri, mime FROM uploads WHERE sha256 = ? AND endpoint = ? AND expires > ?"
+        row = self._read.execute(sql, (sha256, endpoint, now)).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def meta(self, name: str) -> str | None:
+        """A named text."""
+        row = self._read.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def last_answer_at(self) -> str | None:
+        """When the newest answer came, as the log writes time."""
+        found = self._read.execute("SELECT MAX(at) FROM calls").fetchone()[0]
+        return None if found is None else str(found)
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+        except sqlite3.DatabaseError as error:
+            raise InputError(
+                f"cannot be used: {error}", where=self.path, fix="restore it or name a new folder"
+            ) from None
+        return db
+
+    def _submit(self, sql: str, values: tuple[Any, ...]) -> Future[None]:
+        done: Future[None] = Future()
+        self._queue.put((sql, values, done))
+        return done
+
+    def _write_all(self) -> None:
+        with closing(self._connect()) as db:
+            while (first := self._queue.get()) is not None:
+                group = [first]
+                last = False
+                while len(group) < _MOST_GROUPED and not self._queue.empty():
+                    following = self._queue.get()
+                    if following is None:
+                        last = True
+                        break
+                    group.append(following)
+                _commit(db, group)
+                if last:
+                    return
+
+
+def _commit(db: sqlite3.Connection, group: list[_Write]) -> None:
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        for sql, values, _ in group:
+            db.execute(sql, values)
+        db.execute("COMMIT")
+    except sqlite3.Error as error:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        failure = InputError(f"the journal cannot be written: {error}", fix="make room on the disk, then run again")
+        for _, _, done in group:
+            done.set_exception(failure)
+        return
+    for _, _, done in group:
+        done.set_result(None)

@@ -1,0 +1,34 @@
+"""The files of a results folder, and the order in which rows stand in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+STEP_FILES = {
+    "0": "step_0_filter/filter_results.jsonl",
+    "1a": "step_1a_caption/captions.jsonl",
+    "1b": "step_1b_chunks/chunk_captions.jsonl",
+    "1c": "step_1c_highlight/highlight_captions.jsonl",
+    "2": "step_2_description/descriptions.jsonl",
+    "3": "step_3_qa/qa_output.jsonl",
+}
+OUTPUT_FOLDER = "step_4_output"
+REJECTED_FILE = "rejected.jsonl"
+VERDICTS_FILE = "verdicts.jsonl"
+STATUS_FILE = "status.json"
+REVIEW_FILE = "review.html"
+
+
+def step_file(results_dir: Path, step: str) -> Path:
+    """Where a step's rows stand."""
+    return results_dir / STEP_FILES[step]
+
+
+def output_folder(results_dir: Path) -> Path:
+    """Where the task files stand."""
+    return results_dir / OUTPUT_FOLDER
+
+
+def verdicts_path(results_dir: Path) -> Path:
+    """Where an exported review is looked for."""
+    return results_dir / VERDICTS_FILE

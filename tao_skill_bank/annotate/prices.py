@@ -1,0 +1,83 @@
+"""What tokens cost: a dated table that the user can put another before."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank.errors import InputError
+
+
+@dataclass(frozen=True)
+class Price:
+    """USD per million tokens."""
+
+    input: float
+    output: float
+
+
+class Prices:
+    """Prices by model name; an earlier table first, in it an exact name, then the longest pattern that fits."""
+
+    def __init__(self, tables: list[dict[str, Price]], dated: str) -> None:
+        self.dated = dated
+        self._tables = tables
+        self._of = cache(self._find)
+
+    def of(self, model: str) -> Price | None:
+        """The price of a model, None if the table does not know it."""
+        return self._of(model)
+
+    def cost(self, model: str, input_tokens: int, output_tokens: int) -> float | None:
+        """USD, None if the price is unknown."""
+        price = self.of(model)
+        if price is None:
+            return None
+        return (input_tokens * price.input + output_tokens * price.output) / 1_000_000
+
+    def _find(self, model: str) -> Price | None:
+        name = model.removeprefix("models/")
+        for table in self._tables:
+            patterns = sorted(table, key=lambda p: ("*" not in p, len(p)), reverse=True)
+            found = next((table[p] for p in patterns if fnmatch.fnmatchcase(name, p)), None)
+            if found is not None:
+                return found
+        return None
+
+
+def load_prices(own: Path | None = None) -> Prices:
+    """The shipped table, with the user's own before it.
+
+    Raises:
+        InputError: The own table cannot be used.
+    """
+    import yaml
+
+    shipped = yaml.safe_load(resources.files(__package__).joinpath("prices.yaml").read_text(encoding="utf-8"))
+    tables = [_table(shipped, "prices.yaml")]
+    dated = str(shipped["dated"])
+    if own is not None:
+        from tao_skill_bank.actions.spec import load_yaml_mapping
+
+        values = load_yaml_mapping(own)
+        tables.insert(0, _table(values, str(own)))
+        dated = f"{values.get('dated', 'undated')} ({own.name}), else {dated}"
+    return Prices(tables, dated)
+
+
+def _table(values: dict[str, Any], where: str) -> dict[str, Price]:
+    models = values.get("models")
+    if not isinstance(models, dict):
+        raise InputError("no mapping 'models'", where=where, fix="write models: {NAME: {input: USD, output: USD}}")
+    table: dict[str, Price] = {}
+    for name, entry in models.items():
+        numbers = [entry.get(k) if isinstance(entry, dict) else None for k in ("input", "output")]
+        if not all(isinstance(n, (int, float)) and math.isfinite(n) and n >= 0 for n in numbers):
+            raise InputError(f"models.{name} needs input and output in USD per million tokens", where=where)
+        table[str(name)] = Price(float(numbers[0] or 0), float(numbers[1] or 0))
+    return table

@@ -1,0 +1,331 @@
+"""A run: every listed video through the steps, until all are done or it is halted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank.annotate.calls import Budget, Caller
+from tao_skill_bank.annotate.config import AnnotationConfig
+from tao_skill_bank.annotate.endpoints import open_endpoints
+from tao_skill_bank.annotate.files import StatusFile, write_step_files, write_task_files
+from tao_skill_bank.annotate.flow import Shop, VideoFlow
+from tao_skill_bank.annotate.gate import Gate, Policy, RunHaltedError
+from tao_skill_bank.annotate.journal import Journal
+from tao_skill_bank.annotate.layout import step_file
+from tao_skill_bank.annotate.listing import Listing, StandingRows, in_shard, list_videos
+from tao_skill_bank.annotate.media import Library
+from tao_skill_bank.annotate.output import read_verdicts
+from tao_skill_bank.annotate.prices import Prices
+from tao_skill_bank.annotate.prompts import KEYS, Prompts, load_prompts
+from tao_skill_bank.errors import BankError, InputError
+
+STOP_FILE = ".annotate-stop"
+_EXTRA_VIDEOS = 8
+"""Videos at work beyond the number of workers: while some are being decoded, others keep the slots filled."""
+_LOOK_SEC = 0.25
+_PROJECT_SEC = 20.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Hard stops over the whole results folder, and which part of the videos to take (`shard`: index from 1, count)."""
+
+    max_calls: int | None = None
+    max_cost: float | None = None
+    shard: tuple[int, int] | None = None
+
+
+@dataclass
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        videos: Listed (in this shard).
+        failed: Videos of which something could not be done; it is tried again on the next run.
+        calls: Tries of this run, answered or not.
+        known: Answers taken from the journal.
+        peak: Most calls in flight at one time.
+        cost: USD of everything in the folder's journal that has a price.
+        unpriced: Answers whose price is unknown.
+        items: Items in the task files.
+        rejected: Questions refused, in `rejected.jsonl`.
+        halted: Why the run ended early, None if it did not.
+        problems: Lines of input files that name no video, rows that could not be read.
+    """
+
+    videos: int = 0
+    failed: int = 0
+    calls: int = 0
+    known: int = 0
+    peak: int = 0
+    cost: float = 0.0
+    unpriced: int = 0
+    items: dict[str, int] = field(default_factory=dict)
+    rejected: int = 0
+    halted: str | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+Progress = Callable[[int, int, Caller], None]
+
+
+def effective_steps(config: AnnotationConfig) -> frozenset[str]:
+    """The steps that run: those asked for, with what the mode adds or drops.
+
+    Auto mode adds 0 (unless only later steps are asked for and its file is there), and 1c behind 1b; normal mode drops
+    1c.
+    """
+    steps = set(config.workflow.steps)
+    if config.workflow.mode == "auto":
+        asked_for_captions = "1a" in steps
+        needs_calls = bool(steps - {"4"})
+        if needs_calls and (asked_for_captions or not step_file(config.results_dir, "0").exists()):
+            steps.add("0")
+        if "1b" in steps:
+            steps.add("1c")
+    if config.workflow.mode == "normal":
+        steps.discard("1c")
+    return frozenset(steps)
+
+
+def check(config: AnnotationConfig) -> Prompts:
+    """Everything that can be wrong before a call is paid for.
+
+    Raises:
+        InputError: A prompts module, a folder or a file that cannot be used.
+    """
+    prompts = load_prompts(config.prompts_module, KEYS)
+    if config.results_dir.exists() and not config.results_dir.is_dir():
+        raise InputError("is not a folder", where=config.results_dir, fix="name a folder as results_dir")
+    read_verdicts(config.results_dir)
+    return prompts
+
+
+def videos_of(config: AnnotationConfig, steps: frozenset[str], standing: StandingRows, limits: Limits) -> Listing:
+    """The videos of a run: the listed ones, and those that others' rows are about.
+
+    Raises:
+        InputError: There is none.
+    """
+    from_files = ("1a", "1b", "1c", "2", "3")
+    if steps & {"0", "1a"}:
+        listing = list_videos(config.data)
+        more = standing.videos(tuple(s for s in ("0", *from_files) if s in steps), adopted=True)
+    else:
+        listing = Listing()
+        more = standing.videos(from_files[:4], adopted=False)
+    seen = {os.path.abspath(video) for video in listing.videos}
+    for video in more:
+        if os.path.abspath(video) not in seen:
+            seen.add(os.path.abspath(video))
+            listing.videos.append(video)
+    if not listing.videos:
+        what = "no videos" if steps & {"0", "1a"} else "no rows of earlier steps"
+        raise InputError(
+            f"{what} to annotate",
+            where="video_reasoning_annotation.data",
+            fix="set data.video_root or data.input_jsonl_files, and the steps that read them",
+        )
+    if limits.shard is not None:
+        listing.videos = [video for video in listing.videos if in_shard(video, *limits.shard)]
+    return listing
+
+
+def annotate(
+    config: AnnotationConfig,
+    prices: Prices,
+    limits: Limits | None = None,
+    *,
+    policy: Policy | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Run the steps; what is there already is not done again. The caller holds the folder's lock.
+
+    Raises:
+        InputError: The request cannot be met; nothing was paid for.
+        BankError: The run was halted; what is answered is kept, and the files are written from it.
+    """
+    limits = limits or Limits()
+    prompts = check(config)
+    steps = effective_steps(config)
+    standing = StandingRows(config.results_dir)
+    try:
+        calls_models = bool(steps - {"4"})
+        listing = videos_of(config, steps, standing, limits) if calls_models else Listing()
+        vlm_llm = open_endpoints(config) if calls_models else None
+        if limits.max_cost is not None:
+            _priced(config, prices)
+        with Journal(config.results_dir) as journal:
+            status = StatusFile(config.results_dir)
+            status.add("STARTED", f"annotation of {len(listing.videos)} videos, steps {', '.join(sorted(steps))}")
+            outcome = Outcome(videos=len(listing.videos), problems=listing.problems[:50])
+            if standing.torn:
+                outcome.problems.append(f"{standing.torn} torn rows of step files left aside")
+            halted: BankError | None = None
+            if vlm_llm is not None:
+                work = _Work(config, steps, prompts, prices, limits, policy or Policy(), journal, standing, progress)
+                halted = asyncio.run(work.run(listing.videos, vlm_llm[0], vlm_llm[1], outcome))
+            if "4" in steps:
+                written = write_task_files(config)
+                outcome.items, outcome.rejected = written.items, written.rejected
+            totals = journal.totals()
+            outcome.cost, outcome.unpriced = totals.cost, totals.unpriced
+            outcome.halted = None if halted is None else halted.line()
+            message = outcome.halted or f"{outcome.videos} videos, {outcome.failed} with failures"
+            status.add("FAILURE" if halted else "SUCCESS", message, asdict(outcome))
+    finally:
+        standing.close()
+    if halted is not None:
+        raise halted
+    return outcome
+
+
+@dataclass
+class _Work:
+    """The part of a run that calls models."""
+
+    config: AnnotationConfig
+    steps: frozenset[str]
+    prompts: Prompts
+    prices: Prices
+    limits: Limits
+    policy: Policy
+    journal: Journal
+    standing: StandingRows
+    progress: Progress | None
+
+    async def run(self, videos: list[str], vlm: Any, llm: Any, outcome: Outcome) -> BankError | None:
+        """Go through the videos; returns what halted the run."""
+        gate = Gate(self.config.workflow.max_workers, self.policy, random.Random())
+        totals = self.journal.totals()
+        budget = Budget(self.limits.max_calls, self.limits.max_cost, totals.tries, totals.cost)
+        caller = Caller(self.journal, gate, vlm, llm, self.prices, budget)
+        library = Library(self.journal, gate, vlm, self.config.workflow)
+        number = int(self.journal.meta("run") or 0) + 1
+        self.journal.set_meta("run", str(number))
+        self.journal.clear_failures()
+        shop = Shop(self.config, self.steps, self.prompts, caller, self.journal, library, self.standing, number)
+        reached: set[str] = set()
+        watch = asyncio.ensure_future(self._watch(gate, number, reached, caller, len(videos)))
+        try:
+            with _signals(gate):
+                await self._all_videos(shop, videos, gate, reached, outcome)
+        finally:
+            watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch
+            library.close()
+            await vlm.close()
+            await llm.close()
+        self.journal.flush()
+        complete = gate.halted is None
+        write_step_files(self.config.results_dir, self.steps, number, self.standing, None if complete else reached)
+        if complete:
+            self.journal.keep_only(number).result()
+        outcome.calls, outcome.known, outcome.peak = caller.made, caller.known, gate.peak
+        return gate.halted
+
+    async def _all_videos(self, shop: Shop, videos: list[str], gate: Gate, reached: set[str], outcome: Outcome) -> None:
+        """A window of videos at work, in the order of the list."""
+        most = self.config.workflow.max_workers + _EXTRA_VIDEOS
+        working: set[asyncio.Task[None]] = set()
+
+        async def one(position: int, video: str) -> None:
+            flow = VideoFlow(shop, position, video)
+            try:
+                await flow.go()
+            except BankError as error:
+                gate.halt(error)
+                return
+            reached.add(os.path.abspath(video))
+            outcome.failed += flow.failed
+
+        async def some_done(limit: int) -> None:
+            nonlocal working
+            while len(working) > limit:
+                done, working = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+
+        try:
+            for position, video in enumerate(videos):
+                if gate.halted is not None:
+                    break
+                working.add(asyncio.ensure_future(one(position, video)))
+                await some_done(most - 1)
+            await some_done(0)
+        finally:
+            for task in working:
+                task.cancel()
+            if working:
+                await asyncio.wait(working)
+
+    async def _watch(self, gate: Gate, number: int, reached: set[str], caller: Caller, videos: int) -> None:
+        """Look for a request to stop, tell the progress, and bring the files up to date now and then."""
+        stop_file = self.config.results_dir / STOP_FILE
+        due = time.monotonic() + _PROJECT_SEC
+        while True:
+            await asyncio.sleep(_LOOK_SEC)
+            if stop_file.exists():
+                gate.halt(RunHaltedError("stopped as asked", fix="run again to go on; nothing is paid for twice"))
+            if self.progress is not None:
+                self.progress(len(reached), videos, caller)
+            if time.monotonic() >= due:
+                began = time.monotonic()
+                self.journal.flush()
+                now = set(reached)
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(
+                    None, write_step_files, self.config.results_dir, self.steps, number, self.standing, now
+                )
+                due = time.monotonic() + max(_PROJECT_SEC, 30 * (time.monotonic() - began))
+
+
+@contextlib.contextmanager
+def _signals(gate: Gate) -> Iterator[None]:
+    """SIGINT and SIGTERM let calls in flight end and be journaled; a second one ends the process."""
+    loop = asyncio.get_running_loop()
+    added: list[signal.Signals] = []
+
+    def asked(which: signal.Signals) -> None:
+        gate.halt(RunHaltedError(f"stopped by {which.name}", fix="run again to go on; nothing is paid for twice"))
+        loop.remove_signal_handler(which)
+
+    for which in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(ValueError, NotImplementedError, RuntimeError):
+            loop.add_signal_handler(which, asked, which)
+            added.append(which)
+    try:
+        yield
+    finally:
+        for which in added:
+            loop.remove_signal_handler(which)
+
+
+def _priced(config: AnnotationConfig, prices: Prices) -> None:
+    for name, options in (("vlm", config.vlm), ("llm", config.llm)):
+        if prices.of(options.model) is None:
+            raise InputError(
+                f"the price of {options.model!r} ({name}) is unknown, so --max-cost cannot be kept",
+                where="--max-cost",
+                fix="give --prices FILE with it, or use --max-calls",
+            )
+
+
+def request_stop(results_dir: Path) -> None:
+    """Ask whoever works on the folder to stop."""
+    (results_dir / STOP_FILE).touch()
+
+
+def clear_stop(results_dir: Path) -> None:
+    """Forget an earlier request to stop."""
+    (results_dir / STOP_FILE).unlink(missing_ok=True)

@@ -1,0 +1,60 @@
+"""What the annotation tests share: a configuration that talks to the scripted endpoint, and a run of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from scripted_endpoint import ScriptedEndpoint
+
+from tao_skill_bank.actions.spec import parse_command_line
+from tao_skill_bank.annotate.config import AnnotationConfig, read_config, schema
+from tao_skill_bank.annotate.gate import Policy
+from tao_skill_bank.annotate.prices import load_prices
+from tao_skill_bank.annotate.run import Limits, Outcome, annotate
+
+CANARY = "canary-4f1d9a77c0ffee"
+QUICK = Policy(base=0.01, cap=0.05, cool=0.05, cool_cap=0.2)
+SECTION = "video_reasoning_annotation"
+
+
+def overrides(url: str, results: Path, videos: Path | None, *more: str, backend: str = "openai") -> list[str]:
+    """Arguments of a run against an endpoint."""
+    args = [f"results_dir='{results}'"]
+    if videos is not None:
+        args.append(f"{SECTION}.data.video_root='{videos}'")
+    for model in ("vlm", "llm"):
+        args += [
+            f"{SECTION}.{model}.backend={backend}",
+            f"{SECTION}.{model}.openai.base_url='{url}/v1'",
+            f"{SECTION}.{model}.openai.model_name=scripted",
+        ]
+    return args + [f"{SECTION}.{text}" for text in more]
+
+
+def config_for(
+    server: ScriptedEndpoint | str, results: Path, videos: Path | None, *more: str, backend: str = "openai"
+) -> AnnotationConfig:
+    """The configuration of such a run."""
+    url = server if isinstance(server, str) else server.url
+    return read_config(parse_command_line(overrides(url, results, videos, *more, backend=backend), schema()).config)
+
+
+def run(config: AnnotationConfig, limits: Limits | None = None, policy: Policy = QUICK) -> Outcome:
+    """Annotate, with short waits between tries."""
+    return annotate(config, load_prices(), limits, policy=policy)
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSONL file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def final_files(results: Path) -> dict[str, bytes]:
+    """Every file that a run hands on, by its name."""
+    return {
+        path.relative_to(results).as_posix(): path.read_bytes()
+        for path in sorted(results.glob("step_*/*"))
+        if path.is_file() and not path.name.startswith(".")
+    }
