@@ -2,7 +2,8 @@
 
 An append takes the log's lock, reads the tail (not the file), writes one line and syncs it: it costs the same at
 line 10 and at line 100,000. Where a `deft_state.json` lies beside the log, its records that the log lacks (a crash
-between the commit and the append) are written first.
+between the commit and the append) are written first. A log that was deleted is rebuilt from those records alone: lines
+that others had appended are lost with the file, and their `seq` are missing from the new one.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class LogLine(BaseModel):
     @field_validator("summary")
     @classmethod
     def _one_line(cls, value: str) -> str:
-        if not value.strip() or "\n" in value or "\r" in value:
+        if not _is_one_line(value):
             raise ValueError("must be one line of text")
         return value
 
@@ -110,7 +111,8 @@ def append_stage(
         summary: One line of text.
         duration_sec: Whole seconds, at least 0.
         context_tokens: Tokens of context at the stage's end; 0 until aligned.
-        repair: Move a torn or corrupt last line to `loop_log.jsonl.corrupt-<n>` instead of refusing to append.
+        repair: Move a torn or corrupt last line to `loop_log.jsonl.corrupt-<n>` instead of refusing to append. A tail
+            that a crash tore off a record of the state is moved there in any case, and the line is written anew.
 
     Raises:
         InputError: A value is invalid or the last line is corrupt; the file's bytes are then unchanged.
@@ -142,7 +144,7 @@ def check_arguments(
         raise InputError(f"unknown stage {stage!r}", where="--stage", fix=did_you_mean(stage, STAGE_NAMES))
     if status not in ("ok", "error"):
         raise InputError(f"unknown status {status!r}", where="--status", fix="use ok or error")
-    if not summary.strip() or any(c in summary for c in "\r\n\x00"):
+    if not _is_one_line(summary) or "\x00" in summary:
         raise InputError("must be one line of text", where="--summary", fix="write the outcome in one line")
     if any("\ud800" <= c <= "\udfff" for c in summary):
         raise InputError("is not valid text", where="--summary", fix="write it in UTF-8")
@@ -207,21 +209,29 @@ def rewrite_log(path: Path, change: Callable[[list[LogLine]], list[LogLine] | No
             fsio.write_text(path, "".join(line.json_line() + "\n" for line in changed))
 
 
-def last_seq(path: Path) -> int:
-    """`seq` of the log's last whole line, 0 for an empty or missing log; reads the tail only."""
-    line = _last_line(path)
+def last_seq(path: Path, before: int | None = None) -> int:
+    """`seq` of the log's last line, 0 for an empty or missing log; reads the tail only.
+
+    Args:
+        path: The log.
+        before: Look at the file's first `before` bytes alone.
+
+    Raises:
+        InputError: That line is torn or corrupt.
+    """
+    line = _last_line(path, before)
     return 0 if line is None else _parse_last(path, line).seq
 
 
 def line_of(label: str, record: StageRecord) -> LogLine:
-    """The log line of a stage record."""
+    """The log line of a stage record; a summary of several lines (a label may hold anything) becomes one."""
     return LogLine(
         seq=record.seq,
         ts=record.ts,
         iter=label,
         stage=record.stage,
         status=record.status,
-        summary=record.summary,
+        summary=" ".join(record.summary.splitlines()),
         duration_sec=record.duration_sec,
     )
 
@@ -232,12 +242,32 @@ def _sibling_state(path: Path) -> DeftState | None:
     return load_state(path.parent)
 
 
+def _is_one_line(text: str) -> bool:
+    """Whether `text` says something and has no line break of any kind, as Unicode counts them."""
+    return bool(text.strip()) and text.splitlines() == [text]
+
+
+def _is_torn_record(path: Path, state: DeftState | None) -> bool:
+    """Whether the log's end is the beginning of a line that stands whole in the state: a crash in its append.
+
+    Any other tail may be the only trace of what somebody else wrote.
+    """
+    tail = _last_line(path)
+    if state is None or tail is None or tail.endswith(b"\n"):
+        return False
+    try:
+        last = last_seq(path, before=path.stat().st_size - len(tail))
+    except InputError:
+        return False
+    lines = (line_of(label, r).json_line().encode() for label, r in state.labelled_records() if r.seq > last)
+    return any(line.startswith(tail) for line in lines)
+
+
 def _sync_locked(path: Path, state: DeftState | None, *, repair: bool) -> int:
-    recoverable = state is not None and bool(state.records())
     try:
         last = last_seq(path)
     except InputError:
-        if not (repair or recoverable):
+        if not (repair or _is_torn_record(path, state)):
             raise
         _move_corrupt_tail(path)
         last = last_seq(path)
@@ -249,14 +279,17 @@ def _sync_locked(path: Path, state: DeftState | None, *, repair: bool) -> int:
     return last
 
 
-def _last_line(path: Path) -> bytes | None:
-    """The bytes behind the last line break but one; without a final line break the line is torn and kept as it is."""
+def _last_line(path: Path, before: int | None = None) -> bytes | None:
+    """The bytes behind the last line break but one; without a final line break the line is torn and kept as it is.
+
+    Of the first `before` bytes, if given.
+    """
     try:
         handle: IO[bytes] = path.open("rb")
     except FileNotFoundError:
         return None
     with handle:
-        end = handle.seek(0, os.SEEK_END)
+        end = handle.seek(0, os.SEEK_END) if before is None else before
         if end == 0:
             return None
         tail = b""

@@ -45,7 +45,7 @@ STAGE_NAMES: tuple[str, ...] = (
 )
 RunStatus = Literal["planned", "running", "complete", "stopped", "failed"]
 IterationStatus = Literal["pending", "in_progress", "complete", "failed"]
-_LABEL = re.compile(r"^(baseline|iter[1-9][0-9]*)$")
+_LABEL = re.compile(r"baseline|iter[1-9][0-9]*")
 
 
 class _Model(BaseModel):
@@ -208,7 +208,7 @@ def iteration_label(number: int) -> str:
 
 def is_iteration_label(label: str) -> bool:
     """Whether `label` is `baseline` or `iter<N>` with N at least 1."""
-    return bool(_LABEL.match(label))
+    return _LABEL.fullmatch(label) is not None
 
 
 def state_path(results_dir: Path) -> Path:

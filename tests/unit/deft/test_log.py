@@ -71,6 +71,12 @@ def test_entries_are_numbered_from_one_and_hold_the_fields_in_order(tmp_path: Pa
         ({"stage": "trian"}, "'train'"),
         ({"status": "fine"}, "--status"),
         ({"summary": "two\nlines"}, "--summary"),
+        ({"iter_label": "iter1\n"}, "--iter-label"),
+        ({"summary": "ended\n"}, "--summary"),
+        ({"summary": "two\x0blines"}, "--summary"),
+        ({"summary": "two\x85lines"}, "--summary"),
+        ({"summary": "two\u2028lines"}, "--summary"),
+        ({"summary": "two\u2029lines"}, "--summary"),
         ({"summary": "  "}, "--summary"),
         ({"duration_sec": -1}, "--duration-sec"),
         ({"context_tokens": -1}, "--context-tokens"),
@@ -126,6 +132,57 @@ def test_a_line_torn_in_the_append_of_a_commit_is_written_anew(tmp_path: Path) -
     log.write_bytes(whole[:-20])
     sync_log(tmp_path, state)
     assert log.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "tail", [b'{"seq": 3, "ts": "2025', b"not json\n", b'{"seq": 2, "ts": "2026-01-01T00:00:00.000000Z"']
+)
+def test_a_corrupt_tail_that_is_no_record_of_the_state_is_refused_to_others_and_mended_by_the_engine(
+    tmp_path: Path, tail: bytes
+) -> None:
+    state = run_state(tmp_path, [1, 2, 3])
+    save_state(state)
+    sync_log(tmp_path, state)
+    log = tmp_path / LOG_FILE
+    whole = log.read_bytes()
+    torn = b"".join(whole.splitlines(keepends=True)[:2]) + tail
+    log.write_bytes(torn)
+    with pytest.raises(InputError, match="--repair"):
+        entry(log)
+    assert log.read_bytes() == torn and list(tmp_path.glob("*.corrupt-*")) == []
+    sync_log(tmp_path, state)
+    assert log.read_bytes() == whole
+
+
+def test_a_tail_torn_off_a_record_of_the_state_is_written_anew_by_whoever_appends_next(tmp_path: Path) -> None:
+    state = run_state(tmp_path, [1, 2, 3])
+    save_state(state)
+    sync_log(tmp_path, state)
+    log = tmp_path / LOG_FILE
+    whole = log.read_bytes()
+    log.write_bytes(whole[:-1])
+    entry(log)
+    assert log.read_bytes().startswith(whole)
+    assert [line.seq for line in read_log(log)] == [1, 2, 3, 4]
+
+
+def test_a_torn_tail_behind_a_corrupt_line_is_refused(tmp_path: Path) -> None:
+    state = run_state(tmp_path, [1, 2])
+    save_state(state)
+    sync_log(tmp_path, state)
+    log = tmp_path / LOG_FILE
+    log.write_bytes(b"not json\n" + log.read_bytes().splitlines(keepends=True)[1][:-9])
+    before = log.read_bytes()
+    with pytest.raises(InputError, match="--repair"):
+        entry(log)
+    assert log.read_bytes() == before
+
+
+def test_a_record_whose_summary_has_line_breaks_is_one_line_in_the_log(tmp_path: Path) -> None:
+    state = run_state(tmp_path, [1])
+    state.iterations["baseline"].stages[0].summary = "3 pairs of bri\u2028dge"
+    sync_log(tmp_path, state)
+    assert [line.summary for line in read_log(tmp_path / LOG_FILE)] == ["3 pairs of bri dge"]
 
 
 def _append_many(path: str, count: int) -> None:
