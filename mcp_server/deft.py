@@ -293,7 +293,7 @@ def approve_command(request: Request, digest: str) -> str:
     words = [*_program(), "deft", "run"]
     if request.results_dir is not None:
         words += ["--results-dir", str(request.results_dir)]
-    if str(request.workspace) != ".":
+    if request.workspace is not None:
         words += ["--workspace", str(request.workspace)]
     if request.kpi_target:
         words += ["--kpi-target", request.kpi_target]
@@ -301,7 +301,7 @@ def approve_command(request: Request, digest: str) -> str:
         words += ["--max-iterations", str(request.max_iterations)]
     if request.time_limit is not None:
         words += ["--time-limit", request.time_limit]
-    if request.platform != "local":
+    if request.platform is not None:
         words += ["--platform", request.platform]
     for setting in request.settings:
         words += ["--set", setting]
@@ -332,15 +332,15 @@ def _request(
     settings: list[str],
     results_dir: str | None,
 ) -> Request:
-    from tao_skill_bank.deft.plan import request_of
+    from tao_skill_bank.deft.plan import Request
 
-    return request_of(
+    return Request(
         workspace=allowed.optional(workspace, "workspace"),
         kpi_target=kpi_target,
         max_iterations=max_iterations,
         time_limit=time_limit,
         platform=platform,
-        settings=settings,
+        settings=tuple(settings),
         results_dir=allowed.optional(results_dir, "results_dir"),
     )
 

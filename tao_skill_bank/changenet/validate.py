@@ -267,6 +267,8 @@ def _amounts(rows: int, counts: Mapping[str, int], kind: Kind, batch_size: int |
         lines.append(f"all {rows} rows are PASS (training needs defects too)")
     if kind == "train" and passes == 0:
         lines.append(f"none of {rows} rows is PASS (training needs PASS rows too)")
+    if kind in ("kpi", "acceptance") and passes == 0:
+        lines.append(f"none of {rows} rows is PASS (without PASS rows there is no false-accept rate)")
     if kind in ("kpi", "acceptance") and passes == rows:
         lines.append(f"all {rows} rows are PASS (without a defect recall is undefined and no KPI can be met)")
     return lines

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from tao_skill_bank.deft.plan import Request
-    from tao_skill_bank.deft.preflight import PreFlight
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _REPORT = "DEFT_Loop_Report.html"
@@ -151,28 +150,24 @@ def _approved(request: Request, yes: bool, approve: str | None, *, quiet: bool) 
     """The run folder with an approved plan: by flag, by digest, or by a person at the terminal."""
     from tao_skill_bank.deft import api
 
-    if yes and approve is None:
-        summary = api.plan_run(request)
-        if not quiet:
-            click.echo("\n".join(summary.lines()) + "\n")
-        approve = summary.digest
-        return api.open_run(request, approve=approve, how="flag")
-    try:
-        return api.open_run(request, approve=approve, how="flag")
-    except NeedsApprovalError:
-        if quiet or approve is not None or not (sys.stdin.isatty() and sys.stdout.isatty()):
-            raise
-    shown: PreFlight = api.plan_run(request)
-    click.echo("\n".join(shown.lines()) + "\n")
-    if not click.confirm("Run this plan?", default=False):
+    if not yes or approve is not None:
+        try:
+            return api.open_run(request, approve=approve, how="flag")
+        except NeedsApprovalError:
+            if quiet or approve is not None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+                raise
+    shown = api.plan_run(request)
+    if not quiet:
+        click.echo("\n".join(shown.lines()) + "\n")
+    if not yes and not click.confirm("Run this plan?", default=False):
         raise NeedsApprovalError("not approved; nothing was changed", digest=shown.digest)
-    return api.open_run(request, approve=shown.digest, how="tty")
+    return api.open_run(request, approve=shown.digest, how="flag" if yes else "tty", checked=shown)
 
 
 def _request(**given: Any) -> Request:
-    from tao_skill_bank.deft.plan import request_of
+    from tao_skill_bank.deft.plan import Request
 
-    return request_of(**given)
+    return Request(**given)
 
 
 def _run_folder(folder: Path | None, workspace: Path | None) -> Path:

@@ -38,7 +38,7 @@ def cli(folder: Path, seed: int, kpi_target: str, max_iterations: int, workspace
     )
     summary = api.plan_run(request)
     click.echo("\n".join(summary.lines()) + "\n")
-    results = api.open_run(request, approve=summary.digest, how="flag")
+    results = api.open_run(request, approve=summary.digest, how="flag", checked=summary)
     with observer_for(results, quiet=False) as observer:
         api.run_loop(results, observer, by="demo")
     click.echo(str(results / "DEFT_Loop_Report.html"))

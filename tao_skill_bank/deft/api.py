@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
-from tao_skill_bank.clock import SystemClock, log_time
 from tao_skill_bank.deft import engine
-from tao_skill_bank.deft.config import apply_settings, run_config
 from tao_skill_bank.deft.finish import close_run
-from tao_skill_bank.deft.log import LogLine, log_path, read_log, sync_log
-from tao_skill_bank.deft.machine import next_stage
-from tao_skill_bank.deft.plan import Request, ResolvedPlan, existing_folder, inside_workspace, resolve, resolve_again
-from tao_skill_bank.deft.preflight import PreFlight, pre_flight
+from tao_skill_bank.deft.log import LogLine, log_path, read_log
+from tao_skill_bank.deft.machine import is_complete, next_stage
+from tao_skill_bank.deft.opening import (
+    Holder,
+    busy,
+    folder_lock,
+    holder,
+    init_state,
+    open_run,
+    plan_of,
+    plan_run,
+    taken_up,
+    write_holder,
+)
+from tao_skill_bank.deft.plan import Request
 from tao_skill_bank.deft.run import Observer, Run, clear_stop, request_stop
-from tao_skill_bank.deft.state import Approval, DeftState, load_state, save_state, state_path
-from tao_skill_bank.errors import BusyError, InputError, NeedsApprovalError
+from tao_skill_bank.deft.state import DeftState, iteration_number, load_own_state, load_state
 from tao_skill_bank.platforms import platform_named
-from tao_skill_bank.platforms.base import jobs_dir, read_records
-from tao_skill_bank.platforms.process import is_alive, own_identity
-from tao_skill_bank.platforms.worker import write_whole
+from tao_skill_bank.platforms.base import JobRecord, jobs_dir, read_exit, read_records
+from tao_skill_bank.platforms.process import process_identity
 
-How = Literal["flag", "elicitation", "tty"]
-_LOCK = ".deft.lock"
-_ENGINE = ".engine.json"
-
-
-class Holder(BaseModel):
-    """Who works on a run: its process, since when, and through which door."""
-
-    pid: int
-    identity: str
-    since: str
-    by: str
+_REPORT = "DEFT_Loop_Report.html"
+_workers: list[subprocess.Popen[bytes]] = []
+_STARTED: list[subprocess.Popen[bytes]] = []
 
 
 class PhaseView(BaseModel):
@@ -78,45 +72,6 @@ class StatusView(BaseModel):
     log: list[LogLine]
 
 
-def plan_run(request: Request) -> PreFlight:
-    """Resolve a request and run every pre-flight check. Writes nothing.
-
-    Raises:
-        InputErrors: Checks failed; each fault is a line.
-    """
-    return pre_flight(_plan_of(request))
-
-
-def open_run(request: Request, *, approve: str | None, how: How) -> Path:
-    """Make the run folder, or take one up, with its plan approved; returns the folder.
-
-    Args:
-        request: What is asked for. With a `results_dir` that holds a run, only what is given changes.
-        approve: The digest of the approved plan; None relies on an approval that is there and still holds.
-        how: How the approval arrived.
-
-    Raises:
-        NeedsApprovalError: No approval, or one of another plan; its `digest` is the one to approve.
-        InputError: As `plan_run`.
-    """
-    plan = _plan_of(request)
-    existing = _existing_state(request)
-    if existing is not None and existing.approval is not None and existing.approval.digest == plan.digest:
-        _accept(Path(existing.results_dir), existing, plan, existing.approval)
-        return Path(existing.results_dir)
-    checked = pre_flight(plan)
-    if approve != plan.digest:
-        given = "the plan has changed since it was approved" if approve or existing else "the plan is not approved yet"
-        raise NeedsApprovalError(given, digest=plan.digest, fix=f"read the plan, then add --approve {plan.digest}")
-    now = SystemClock().now()
-    approval = Approval(digest=checked.digest, approved_at=log_time(now), how=how)
-    results_dir = existing_results(request) or _fresh_folder(Path(plan.config.workspace), request.results_dir)
-    with _folder_lock(results_dir, "approval"):
-        state = existing or _new_state(results_dir, plan)
-        _accept(results_dir, state, plan, approval)
-    return results_dir
-
-
 def run_loop(results_dir: Path, observer: Observer | None = None, *, once: bool = False, by: str = "command") -> Run:
     """Work on a run until it ends (or for one stage).
 
@@ -124,23 +79,24 @@ def run_loop(results_dir: Path, observer: Observer | None = None, *, once: bool 
         BusyError: Another process works on it.
         GateError, StageFailedError, StopRequestedError: As the engine.
     """
-    with _folder_lock(results_dir, by):
-        state = load_state(results_dir)
+    with folder_lock(results_dir, by):
+        state = load_own_state(results_dir)
         run = Run.of(state, platform_named(state.config), observer)
-        clear_stop(results_dir)
         run.sweep_root()
-        if once:
-            if not engine.step(run):
-                close_run(run)
-        else:
+        if not once:
             engine.run_to_end(run)
+        elif not engine.step(run):
+            close_run(run)
         return run
 
 
 def approval_holds(request: Request, digest: str) -> bool:
     """Whether the run that the request takes up was approved with exactly this plan."""
-    state = _existing_state(request)
-    return state is not None and state.approval is not None and state.approval.digest == digest
+    folder = taken_up(request)
+    if folder is None:
+        return False
+    approval = load_state(folder).approval
+    return approval is not None and approval.digest == digest
 
 
 def step_detached(results_dir: Path) -> str:
@@ -150,19 +106,22 @@ def step_detached(results_dir: Path) -> str:
         NeedsApprovalError: Nobody approved the run as it is now.
         BusyError: Somebody works on it.
     """
-    request = Request(workspace=Path(), kpi_target="", results_dir=results_dir)
-    load_state(results_dir)
-    digest = _plan_of(request).digest
+    request = Request(results_dir=results_dir)
+    load_own_state(results_dir)
+    digest = plan_of(request)[0].digest
     open_run(request, approve=None, how="flag")
     start_detached(results_dir, once=True)
     return digest
 
 
 def start_detached(results_dir: Path, *, once: bool = False) -> int:
-    """Start a worker process that runs the loop (or one stage) and outlives the caller; returns its process id."""
-    busy = holder(results_dir)
-    if busy is not None:
-        raise _busy(results_dir, busy)
+    """Start a worker process that runs the loop (or one stage) and outlives the caller; returns its process id.
+
+    From here on the worker counts as working on the run: it can be stopped, and a second one is refused.
+    """
+    if holder(results_dir) is not None:
+        raise busy(results_dir)
+    clear_stop(results_dir)
     jobs_dir(results_dir).mkdir(parents=True, exist_ok=True)
     with (jobs_dir(results_dir) / "engine.log").open("ab") as log:
         worker = subprocess.Popen(
@@ -172,6 +131,11 @@ def start_detached(results_dir: Path, *, once: bool = False) -> int:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    # Workers that have ended meanwhile are reaped; those that live are kept, so that they can be.
+    _STARTED[:] = [w for w in _STARTED if w.poll() is None] + [worker]
+    write_holder(results_dir, worker.pid, process_identity(worker.pid), "worker")
+    # Kept until they have ended: a process that serves for long leaves no zombies, and nothing warns of a lost child.
+    _workers[:] = [*(w for w in _workers if w.poll() is None), worker]
     return worker.pid
 
 
@@ -189,9 +153,11 @@ def status(results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:
     following = next_stage(state)
     shown = state.status
     shown_status = "interrupted" if shown == "running" and working is None else shown
-    report = results_dir / "DEFT_Loop_Report.html"
+    if working is not None and shown in ("planned", "stopped", "failed"):
+        shown_status = "running"
+    report = results_dir / _REPORT
     records = state.records()
-    best = [(it.far_pct, label) for label, it in state.iterations.items() if it.far_pct is not None]
+    best = [(it.far_pct, -iteration_number(n), n) for n, it in state.iterations.items() if it.far_pct is not None]
     spent = sum(r.duration_sec for r in records)
     return StatusView(
         results_dir=str(results_dir),
@@ -201,7 +167,7 @@ def status(results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:
         max_iterations=state.max_iterations,
         stage=None if following is None else following.stage,
         iteration=state.current_label,
-        best_iteration=min(best)[1] if best else None,
+        best_iteration=min(best)[2] if best else None,
         best_far_pct=min(best)[0] if best else None,
         phases=[_phase(label, state) for label in state.iterations],
         working=working,
@@ -209,7 +175,7 @@ def status(results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:
         elapsed_sec=spent,
         remaining_sec=remaining_seconds(state) if following is not None else 0,
         report=str(report) if report.exists() else None,
-        next_step=_next_step(results_dir, shown_status),
+        next_step=_next_step(results_dir, shown_status, report.exists()),
         ask_again_sec=10 if shown_status == "running" else None,
         cursor=max((line.seq for line in lines), default=after),
         log=lines,
@@ -217,21 +183,18 @@ def status(results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:
 
 
 def stop(results_dir: Path, by: str = "command") -> bool:
-    """Ask whoever works on the run to stop; what runs is ended. False if nobody works on it."""
-    load_state(results_dir)
-    if holder(results_dir) is None:
+    """Ask whoever works on the run to stop; what runs is ended, also a job whose engine is gone.
+
+    False if nobody works on it and nothing runs.
+    """
+    state = load_state(results_dir)
+    orphans = [] if holder(results_dir) is not None else _living_jobs(results_dir, state)
+    if holder(results_dir) is None and not orphans:
         return False
     request_stop(results_dir, by)
+    for record in orphans:
+        platform_named(state.config).cancel(record)
     return True
-
-
-def holder(results_dir: Path) -> Holder | None:
-    """Who works on the run now, or None."""
-    try:
-        found = Holder.model_validate_json((jobs_dir(results_dir) / _ENGINE).read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
-    return found if is_alive(found.pid, found.identity) else None
 
 
 def remaining_seconds(state: DeftState) -> int | None:
@@ -248,111 +211,6 @@ def remaining_seconds(state: DeftState) -> int | None:
     return per_iteration * max(0, left)
 
 
-def _plan_of(request: Request) -> ResolvedPlan:
-    state = _existing_state(request)
-    if state is None:
-        return resolve(request)
-    workspace = str(existing_folder(request.workspace)) if str(request.workspace) != "." else state.config.workspace
-    if workspace != state.config.workspace:
-        raise InputError(
-            f"this run belongs to the workspace {state.config.workspace}",
-            where=request.results_dir,
-            fix="leave --workspace away, or name that one",
-        )
-    values = apply_settings(state.config.model_dump(mode="json"), request.settings)
-    changed = state.model_copy(
-        update={
-            "config": run_config(values, str(request.results_dir)),
-            "kpi_target": request.kpi_target or state.kpi_target,
-            "max_iterations": request.max_iterations or state.max_iterations,
-        }
-    )
-    return resolve_again(changed)
-
-
-def _existing_state(request: Request) -> DeftState | None:
-    folder = existing_results(request)
-    return None if folder is None else load_state(folder)
-
-
-def existing_results(request: Request) -> Path | None:
-    """The run folder that is taken up, if the request names one that holds a run."""
-    if request.results_dir is None or not state_path(request.results_dir.absolute()).exists():
-        return None
-    return request.results_dir.resolve()
-
-
-def _fresh_folder(workspace: Path, wanted: Path | None) -> Path:
-    if wanted is not None:
-        folder = inside_workspace(workspace, wanted.absolute(), "--results-dir")
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-    base = workspace / "results"
-    base.mkdir(exist_ok=True)
-    stamp = SystemClock().now().strftime("%Y%m%d_%H%M%S")
-    number = 1
-    while True:
-        folder = base / (f"run_{stamp}" if number == 1 else f"run_{stamp}_{number}")
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir()
-            return folder
-        number += 1
-
-
-def _new_state(results_dir: Path, plan: ResolvedPlan) -> DeftState:
-    return DeftState(
-        started_at=log_time(SystemClock().now()),
-        kpi_target=plan.kpi_target,
-        results_dir=str(results_dir),
-        max_iterations=plan.max_iterations,
-        config=plan.config,
-    )
-
-
-def _accept(results_dir: Path, state: DeftState, plan: ResolvedPlan, approval: Approval) -> None:
-    """Put an approved plan into the state. A changed plan gives up what an interrupted stage had begun."""
-    if state.approval is not None and state.approval.digest == approval.digest and not state.plan_digests:
-        return
-    if state.approval is None or state.approval.digest != approval.digest:
-        for iteration in state.iterations.values():
-            iteration.attempt = None
-    elif state.plan_digests == plan.contents:
-        return
-    state.config = plan.config
-    state.kpi_target = plan.kpi_target
-    state.max_iterations = plan.max_iterations
-    state.plan_digests = plan.contents
-    state.approval = approval
-    state.results_dir = str(results_dir)
-    save_state(state)
-    sync_log(results_dir, state)
-
-
-@contextlib.contextmanager
-def _folder_lock(results_dir: Path, by: str) -> Iterator[None]:
-    """Be the only one who works on the run. The kernel frees the lock when its holder dies, however it dies."""
-    lock = FileLock(results_dir / _LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise _busy(results_dir, holder(results_dir)) from None
-    try:
-        jobs_dir(results_dir).mkdir(parents=True, exist_ok=True)
-        pid, identity = own_identity()
-        who = {"pid": pid, "identity": identity, "since": log_time(SystemClock().now()), "by": by}
-        write_whole(jobs_dir(results_dir) / _ENGINE, who)
-        yield
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            (jobs_dir(results_dir) / _ENGINE).unlink()
-        lock.release()
-
-
-def _busy(results_dir: Path, who: Holder | None) -> BusyError:
-    detail = f"since {who.since} by {who.by} (process {who.pid})" if who else "by another process"
-    return BusyError(f"running {detail}", where=results_dir, fix="wait, watch it with deft status, or deft stop")
-
-
 def _phase(label: str, state: DeftState) -> PhaseView:
     it = state.iterations[label]
     return PhaseView(
@@ -366,37 +224,33 @@ def _phase(label: str, state: DeftState) -> PhaseView:
     )
 
 
+def _living_jobs(results_dir: Path, state: DeftState) -> list[JobRecord]:
+    platform = platform_named(state.config)
+    return [r for r in read_records(results_dir) if read_exit(r) is None and platform.status(r) == "running"]
+
+
 def _running_job(results_dir: Path) -> str | None:
-    records = read_records(results_dir)
-    return records[-1].key if records else None
+    """The newest job without an exit record; a look at the disk alone."""
+    open_jobs = [r for r in read_records(results_dir) if read_exit(r) is None]
+    return open_jobs[-1].key if open_jobs else None
 
 
-def _next_step(results_dir: Path, shown: str) -> str:
-    if shown == "running":
-        return "ask again"
-    if shown == "complete":
-        return "read the report; deploy with best_model_inference_spec.yaml if the gate is met"
-    return f"mend the cause, then: tao-skills deft run --results-dir {results_dir}"
-
-
-def init_state(plan: ResolvedPlan, results_dir: Path, *, force: bool = False) -> Path:
-    """Write a fresh `deft_state.json` for a plan that nobody has approved yet.
-
-    Raises:
-        InputError: There is one already and `force` is not given.
-    """
-    path = state_path(results_dir)
-    if path.exists() and not force:
-        raise InputError("there is a state already", where=path, fix="use --force to replace it")
-    results_dir.mkdir(parents=True, exist_ok=True)
-    save_state(_new_state(results_dir, plan))
-    return path
+def _next_step(results_dir: Path, shown: str, reported: bool) -> str:
+    again = f"tao-skills deft run --results-dir {results_dir}"
+    return {
+        "running": "ask again",
+        "complete": "read the report; deploy with best_model_inference_spec.yaml if the gate is met"
+        if reported
+        else f"finish it: {again}",
+        "planned": f"start it: {again}",
+        "interrupted": f"take it up: {again}",
+    }.get(shown, f"mend the cause, or just go on: {again}")
 
 
 def latest_run(workspace: Path) -> Path | None:
     """The newest run folder of a workspace that holds a state."""
-    runs = sorted(p.parent for p in (workspace / "results").glob("run_*/deft_state.json"))
-    return runs[-1] if runs else None
+    runs = [p.parent for p in (workspace / "results").glob("*/deft_state.json")]
+    return max(runs, key=lambda p: load_state(p).started_at) if runs else None
 
 
 __all__ = [
@@ -404,7 +258,9 @@ __all__ = [
     "PhaseView",
     "StatusView",
     "approval_holds",
+    "holder",
     "init_state",
+    "is_complete",
     "latest_run",
     "open_run",
     "plan_run",

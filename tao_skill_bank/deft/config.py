@@ -124,10 +124,12 @@ def apply_settings(values: dict[str, Any], settings: Iterable[str]) -> dict[str,
     """
     from tao_skill_bank.actions.spec import parse_override
 
-    known = settable_keys()
+    known = [key for key in settable_keys() if key not in ("workspace", "platform")]
     out: dict[str, Any] = {k: dict(v) if isinstance(v, dict) else v for k, v in values.items()}
     for text in settings:
         key, value = parse_override(text)
+        if key in ("workspace", "platform"):
+            raise InputError(f"{key} is not a setting", where=f"--set {text}", fix=f"use --{key}")
         if key not in known:
             raise InputError(f"unknown key {key!r}", where=f"--set {text}", fix=did_you_mean(key, known))
         head, _, tail = key.partition(".")

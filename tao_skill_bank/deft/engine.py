@@ -7,13 +7,15 @@ moves everything else of the uncommitted attempt aside, and goes on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.clock import folder_time, log_time
-from tao_skill_bank.deft.finish import close_run
+from tao_skill_bank.deft.finish import close_run, render
 from tao_skill_bank.deft.log import next_seq, sync_log
 from tao_skill_bank.deft.machine import STOP, Position, next_stage
+from tao_skill_bank.deft.plan import digest_now
 from tao_skill_bank.deft.run import Run, StopRequestedError
 from tao_skill_bank.deft.stages import STAGES
 from tao_skill_bank.deft.stages.base import Outcome, Stage
@@ -33,22 +35,33 @@ def run_to_end(run: Run) -> None:
     close_run(run)
 
 
+def as_bank_error(error: Exception) -> BankError:
+    """Any error as one line for state and log."""
+    if isinstance(error, BankError):
+        return error
+    if isinstance(error, OSError):
+        return system_error(error)
+    return BankError(
+        f"unexpected {type(error).__name__}: {error}", fix="this is a defect: report it with the traceback"
+    )
+
+
 def step(run: Run) -> bool:
     """Run one stage; false if there is none left.
 
     Raises:
         As `run_to_end`.
     """
-    _require_approval(run)
     sync_log(run.root, run.state)
     position = next_stage(run.state)
     if position is None:
         return False
+    _require_approval(run)
     stage = STAGES[position.stage]
-    _open_attempt(run, position, stage)
-    run.observer.stage_started(run.state, position.label, position.stage)
     began = run.clock.monotonic()
     try:
+        _open_attempt(run, position, stage)
+        run.observer.stage_started(run.state, position.label, position.stage)
         run.check_stop()
         stage.check_needs(run, position.label)
         outcome = stage.work(run, position.label)
@@ -56,18 +69,23 @@ def step(run: Run) -> bool:
     except StopRequestedError:
         _end(run, position, "stopped", "stopped on request", None)
         raise
-    except (BankError, OSError) as raised:
-        # A full disk or a folder that vanished is the user's to mend, like any other error of a stage.
-        error = system_error(raised) if isinstance(raised, OSError) else raised
+    except Exception as raised:
+        # Whatever goes wrong in a stage is logged, stops the run and is taken up at that stage; a defect of this
+        # package keeps its own type and traceback.
+        error = as_bank_error(raised)
         failed = (position.stage, error.line(), int(run.clock.monotonic() - began))
         status: RunStatus = "stopped" if isinstance(error, GateError) else "failed"
         reason = f"{error.gate}: {error.what}" if isinstance(error, GateError) else error.line()
         _end(run, position, status, reason, failed)
-        if error is raised:
-            raise
-        raise error from raised
+        if isinstance(raised, OSError):
+            raise error from raised
+        raise
     _commit(run, position, outcome, int(run.clock.monotonic() - began))
     run.observer.stage_ended(run.state, position.label, status_line(run, position))
+    if position.stage == STOP:
+        close_run(run)
+    elif position.stage == "rca":
+        _quietly(run, render)
     return True
 
 
@@ -99,10 +117,15 @@ def duration_text(seconds: float) -> str:
 
 
 def _require_approval(run: Run) -> None:
+    """The plan that is worked on, with today's contents of spec and CSVs, is the one that was approved."""
+    digest = digest_now(run.state)
     approval = run.state.approval
-    if approval is None:
+    if approval is None or approval.digest != digest:
+        what = "has not been approved" if approval is None else "has changed since it was approved"
         raise NeedsApprovalError(
-            "the plan of this run has not been approved", digest="", fix="run it with --yes or --approve DIGEST"
+            f"the plan of this run {what}",
+            digest=digest,
+            fix=f"tao-skills deft run --results-dir {run.root} --approve {digest}",
         )
 
 
@@ -173,7 +196,15 @@ def _end(run: Run, position: Position, status: RunStatus, reason: str, failed: t
             seq += 1
         iteration.stages.append(_record(run, seq, STOP, "error", f"{status}: {reason}", 0))
         run.save()
-    close_run(run)
+    _quietly(run, close_run)
+
+
+def _quietly(run: Run, work: Callable[[Run], None]) -> None:
+    """Report and hand-off must not hide what happened: what goes wrong in them is a remark."""
+    try:
+        work(run)
+    except Exception as error:
+        run.observer.note(f"not written: {as_bank_error(error).line()}")
 
 
 def _record(run: Run, seq: int, stage: str, status: str, summary: str, duration: int) -> StageRecord:

@@ -39,6 +39,11 @@ def done_stages(iteration: Iteration | None) -> set[str]:
     return set() if iteration is None else {r.stage for r in iteration.stages if r.status == "ok"}
 
 
+def is_complete(state: DeftState) -> bool:
+    """Whether the loop has stopped for good: its last stage is committed."""
+    return any(STOP in done_stages(iteration) for iteration in state.iterations.values())
+
+
 def is_pre_seeded(state: DeftState, exists: Callable[[str], bool]) -> bool:
     """Whether an earlier tool left a trained baseline: `stage_completed` is `train` and its checkpoint exists."""
     baseline = state.iterations.get(BASELINE)

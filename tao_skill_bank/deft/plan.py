@@ -2,7 +2,7 @@
 
 Planning reads and never writes. The digest is SHA-256 over the canonical JSON of the resolved configuration, the KPI
 target, the number of iterations, and the content digests of spec and CSVs; no clock, measurement or run folder is in
-it, so the same plan has the same digest anywhere and any time, and a changed parameter another.
+it, so the same plan on the same workspace has the same digest at any time, and a changed parameter another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from tao_skill_bank import fsio
 from tao_skill_bank.changenet.kpi_target import KpiTarget
 from tao_skill_bank.deft.config import RunConfig, apply_settings, run_config
-from tao_skill_bank.deft.state import DeftState, state_path
+from tao_skill_bank.deft.state import DeftState
 from tao_skill_bank.errors import InputError
 
 GPU_ITERATION_MINUTES = 33.0
@@ -27,23 +27,23 @@ _PATH_KEYS = (*CONTENT_KEYS, "images_dir", "backbone_weight_dir", "pregen_dir")
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asks for.
+    """What somebody asks for. A run that is taken up keeps whatever is left None.
 
     Attributes:
         workspace: The workspace folder.
         kpi_target: `FAR < 0.5% at recall=99%`.
         max_iterations: At least 1; or None with a time limit.
         time_limit: `6h`, `90m`: turned into iterations by the estimate.
-        platform: Where to run.
+        platform: Where to run; None for the local one.
         settings: `key=value` texts, in order.
         results_dir: The run folder to make or take up; None for a fresh one.
     """
 
-    workspace: Path
-    kpi_target: str
+    workspace: Path | None = None
+    kpi_target: str | None = None
     max_iterations: int | None = None
     time_limit: str | None = None
-    platform: str = "local"
+    platform: str | None = None
     settings: Sequence[str] = field(default_factory=tuple)
     results_dir: Path | None = None
 
@@ -64,43 +64,6 @@ class ResolvedPlan:
         return plan_digest(self.config, self.kpi_target, self.max_iterations, self.contents)
 
 
-def request_of(
-    *,
-    workspace: Path | None,
-    kpi_target: str | None,
-    max_iterations: int | None,
-    time_limit: str | None,
-    platform: str | None,
-    settings: Sequence[str],
-    results_dir: Path | None,
-) -> Request:
-    """What was asked for at a door, where a run that is taken up needs no workspace and no target.
-
-    Raises:
-        InputError: A new run without its workspace or target.
-    """
-    taken_up = results_dir is not None and state_path(results_dir).exists()
-    if not taken_up and workspace is None:
-        raise InputError(
-            "the workspace is not named", where="--workspace", fix="name it, or --results-dir of a run to take up"
-        )
-    if not taken_up and kpi_target is None:
-        raise InputError(
-            "the KPI target is not named", where="--kpi-target", fix="for example 'FAR < 0.5% at recall=99%'"
-        )
-    if platform is not None and taken_up:
-        settings = (*settings, f"platform={platform}")
-    return Request(
-        workspace=workspace or Path(),
-        kpi_target=kpi_target or "",
-        max_iterations=max_iterations,
-        time_limit=time_limit,
-        platform=platform or "local",
-        settings=tuple(settings),
-        results_dir=results_dir,
-    )
-
-
 def plan_digest(config: RunConfig, kpi_target: str, max_iterations: int, contents: dict[str, str]) -> str:
     """SHA-256 (hex) of a resolved plan."""
     value = {
@@ -112,16 +75,27 @@ def plan_digest(config: RunConfig, kpi_target: str, max_iterations: int, content
     return fsio.sha256_text(fsio.canonical_json(value))
 
 
-def resolve(request: Request) -> ResolvedPlan:
-    """Fill in everything a request leaves open, from the workspace's layout and the defaults.
+def resolve(request: Request, state: DeftState | None = None) -> ResolvedPlan:
+    """Fill in everything a request leaves open: from the run that is taken up, else from the workspace and defaults.
+
+    Args:
+        request: What is asked for.
+        state: The run that is taken up, if one is.
 
     Raises:
-        InputError: No such workspace, a missing input, an unknown key, a target that is not understood.
+        InputError: No such workspace, a missing input, an unknown key, a target that is not understood, or a change
+            that what was measured already does not allow.
     """
-    workspace = existing_folder(request.workspace)
-    target = KpiTarget.parse(request.kpi_target)
-    values = apply_settings(discover(workspace), request.settings)
-    values["platform"] = known_platform(request.platform)
+    workspace = _workspace_of(request, state)
+    if request.kpi_target is None and state is None:
+        raise InputError(
+            "the KPI target is not named", where="--kpi-target", fix="for example 'FAR < 0.5% at recall=99%'"
+        )
+    target = KpiTarget.parse(request.kpi_target or (state.kpi_target if state else ""))
+    known = discover(workspace) if state is None else state.config.model_dump(mode="json")
+    values = apply_settings(known, request.settings)
+    if request.platform is not None:
+        values["platform"] = known_platform(request.platform)
     for key in _PATH_KEYS:
         if values.get(key) is not None:
             values[key] = str(inside_workspace(workspace, Path(str(values[key])), key))
@@ -131,19 +105,57 @@ def resolve(request: Request) -> ResolvedPlan:
             raise InputError(f"{key} is missing", where=getattr(config, key), fix=f"put it there or --set {key}=PATH")
     config = config.model_copy(update={"anomalygen": _resolved_generator(config)})
     minutes = minutes_per_iteration(config)
-    iterations = _iterations(request, minutes)
-    return ResolvedPlan(config, target.text(), iterations, content_digests(config), minutes)
+    iterations = _iterations(request, minutes, None if state is None else state.max_iterations)
+    plan = ResolvedPlan(config, target.text(), iterations, content_digests(config), minutes)
+    if state is not None:
+        _refuse_what_was_measured(plan, state)
+    return plan
 
 
-def resolve_again(state: DeftState) -> ResolvedPlan:
-    """The plan of a run that is there already, with today's contents of its spec and CSVs."""
-    return ResolvedPlan(
-        state.config,
-        state.kpi_target,
-        state.max_iterations,
-        content_digests(state.config),
-        minutes_per_iteration(state.config),
-    )
+def digest_now(state: DeftState) -> str:
+    """The digest of a run's plan with today's contents of its spec and CSVs."""
+    return plan_digest(state.config, state.kpi_target, state.max_iterations, content_digests(state.config))
+
+
+def _workspace_of(request: Request, state: DeftState | None) -> Path:
+    if state is None:
+        if request.workspace is None:
+            raise InputError(
+                "the workspace is not named", where="--workspace", fix="name it, or --results-dir of a run to take up"
+            )
+        return existing_folder(request.workspace)
+    own = existing_folder(Path(state.config.workspace))
+    if request.workspace is not None and existing_folder(request.workspace) != own:
+        raise InputError(
+            f"this run belongs to the workspace {own}",
+            where=request.results_dir,
+            fix="leave --workspace away, or name that one",
+        )
+    return own
+
+
+def _refuse_what_was_measured(plan: ResolvedPlan, state: DeftState) -> None:
+    """What a run has measured stays comparable: some things may not change under it."""
+    where = state.results_dir
+    changed = plan.digest != digest_now(state)
+    if changed and any(r.stage == "loop_stop" and r.status == "ok" for r in state.records()):
+        raise InputError("this run is complete, and its plan cannot change", where=where, fix="start a new run")
+    if plan.max_iterations < state.current_iteration:
+        raise InputError(
+            f"iteration {state.current_iteration} has begun, so at most {plan.max_iterations} is too few",
+            where=where,
+            fix=f"give at least {state.current_iteration}",
+        )
+    if not any(r.stage == "evaluate" and r.status == "ok" for r in state.records()):
+        return
+    if KpiTarget.parse(plan.kpi_target).recall != KpiTarget.parse(state.kpi_target).recall:
+        raise InputError("the recall was measured at already", where=where, fix="start a new run for another recall")
+    for key in ("kpi_test_csv", "specs_file"):
+        before = state.plan_digests.get(key)
+        if getattr(plan.config, key) != getattr(state.config, key) or (
+            before is not None and plan.contents.get(key) != before
+        ):
+            raise InputError(f"{key} was measured with already", where=where, fix="restore it, or start a new run")
 
 
 def content_digests(config: RunConfig) -> dict[str, str]:
@@ -239,13 +251,17 @@ def _line_count(path: Path) -> int:
         return 0
 
 
-def _iterations(request: Request, minutes: float) -> int:
+def _iterations(request: Request, minutes: float, before: int | None) -> int:
+    if request.max_iterations is not None and request.time_limit is not None:
+        raise InputError("both iterations and a time limit are given", where="--time-limit", fix="give one of them")
     if request.max_iterations is not None:
         if request.max_iterations < 1:
             raise InputError(
                 f"max_iterations is {request.max_iterations}", where="--max-iterations", fix="give at least 1"
             )
         return request.max_iterations
+    if request.time_limit is None and before is not None:
+        return before
     if request.time_limit is None:
         raise InputError(
             "max_iterations is not set, and it has no default",

@@ -112,8 +112,9 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
     if not faults:
         checks.extend(_datasets(plan, reports, faults))
         checks.append(_leakage(reports, faults))
-        checks.append(_generator(plan))
-        checks.append(_pool(plan, reports))
+        check("synthetic", lambda: _generator(plan))
+        check("weak labels", lambda: _routable(plan, reports))
+        check("encoder", lambda: _encoder(plan))
     check("backbone", lambda: _backbone(plan))
     check("credentials", lambda: _credentials(plan))
     check("platform", lambda: _platform(plan))
@@ -227,19 +228,41 @@ def _generator(plan: ResolvedPlan) -> Check:
         )
     if mode == "local_standin":
         return Check(name="synthetic", status="ok", text="local stand-in: defects cut from the run's own NG samples")
-    return Check(name="synthetic", status="ok" if mode == "inline" else "skip", text=mode)
-
-
-def _pool(plan: ResolvedPlan, reports: dict[str, DatasetReport]) -> Check:
-    if plan.config.mining_pool_csv is None:
-        return Check(
-            name="mining pool", status="warn", text="no pool in the workspace: only synthetic rows can be added"
+    if mode == "inline":
+        raise BankError(
+            "the generator's container does not run on this platform",
+            where=f"--platform {config.platform}",
+            fix="--set anomalygen.mode=pregen_ingest or local_standin",
         )
-    kpi, pool = reports.get("KPI"), reports.get("mining pool")
-    missing = sorted(set(kpi.labels if kpi else ()) - set(pool.labels if pool else ()))
-    if missing:
-        return Check(name="pool labels", status="warn", text=f"the pool has no {', '.join(missing)}")
-    return Check(name="pool labels", status="ok", text="the pool has every label of the KPI set")
+    return Check(name="synthetic", status="skip", text="switched off")
+
+
+def _routable(plan: ResolvedPlan, reports: dict[str, DatasetReport]) -> Check:
+    """Every label of the KPI set will be weak somewhere: who can give more of it?"""
+    from tao_skill_bank.deft.routing import normal
+    from tao_skill_bank.deft.synthetic import generator_labels
+
+    pool = reports.get("mining pool")
+    kpi = reports.get("KPI")
+    taken = {normal(x) for x in (*(pool.labels if pool else ()), *generator_labels(plan.config))}
+    accepted = {normal(x) for x in plan.config.routing.accept_dropped}
+    lost = sorted({normal(x) for x in (kpi.labels if kpi else ())} - taken - accepted)
+    if lost:
+        setting = f"--set routing.accept_dropped=[{','.join(lost).lower()}]"
+        text = (
+            f"neither pool nor generator has {', '.join(lost)}: the loop will stop at routing unless you add {setting}"
+        )
+        return Check(name="weak labels", status="warn", text=text)
+    return Check(name="weak labels", status="ok", text="pool and generator cover every label of the KPI set")
+
+
+def _encoder(plan: ResolvedPlan) -> Check:
+    from tao_skill_bank.actions.mining.encoders import get_encoder
+
+    if plan.config.platform != "local":
+        return Check(name="encoder", status="skip", text=plan.config.mining.encoder)
+    encoder = get_encoder(plan.config.mining.encoder)
+    return Check(name="encoder", status="ok", text=f"{encoder.name} (version {encoder.version})")
 
 
 def _backbone(plan: ResolvedPlan) -> Check:

@@ -12,7 +12,7 @@ from typing import Protocol
 from tao_skill_bank import fsio
 from tao_skill_bank.changenet.kpi_target import KpiTarget
 from tao_skill_bank.clock import Clock, SystemClock
-from tao_skill_bank.deft.state import BASELINE, DeftState, Iteration, iteration_label, save_state
+from tao_skill_bank.deft.state import DeftState, Iteration, iteration_label, iteration_number, save_state
 from tao_skill_bank.errors import BankError, StageFailedError
 from tao_skill_bank.platforms.base import ENDED, JobRecord, Platform, new_record, read_exit, read_records
 from tao_skill_bank.platforms.worker import beside
@@ -106,10 +106,9 @@ class Run:
     def best_so_far(self, *, complete_only: bool = False) -> tuple[str, Iteration] | None:
         """The evaluated iteration with the lowest FAR (on a tie the later one, which has seen more data), or None."""
         found: tuple[str, Iteration] | None = None
-        for number in range(self.state.max_iterations + 1):
-            label = iteration_label(number)
-            iteration = self.state.iterations.get(label)
-            if iteration is None or iteration.far_pct is None or iteration.best_ckpt_path is None:
+        for label in sorted(self.state.iterations, key=iteration_number):
+            iteration = self.state.iterations[label]
+            if iteration.far_pct is None or iteration.best_ckpt_path is None:
                 continue
             if complete_only and iteration.status != "complete":
                 continue
@@ -182,9 +181,8 @@ class Run:
                 self.platform.cancel(record)
                 self._await_end(record)
                 raise StopRequestedError("stopped on request", where=record.key)
-            if waiter is not None:
-                waiter(record, pause)
-            self.clock.sleep(_POLL_FIRST_SEC if waiter is not None else pause)
+            if waiter is None or not waiter(record, pause):
+                self.clock.sleep(pause)
             pause = min(_POLL_MOST_SEC, pause * 1.5)
 
     def _await_end(self, record: JobRecord) -> None:
@@ -277,8 +275,3 @@ def request_stop(results_dir: Path, by: str) -> None:
 def clear_stop(results_dir: Path) -> None:
     """Forget an earlier request to stop."""
     (results_dir / STOP_REQUEST).unlink(missing_ok=True)
-
-
-def baseline_of(state: DeftState) -> Iteration | None:
-    """The baseline's record, if there is one."""
-    return state.iterations.get(BASELINE)

@@ -82,6 +82,8 @@ def evaluate(kind: str, checkpoint: Path, csv: Path, recall: float) -> Evaluatio
     at_full = far_at_recall(scores.score, scores.is_pass, 1.0)
     if at_target is None or at_full is None:
         raise GateError("no-no-pass-row", "the KPI set has no NO_PASS row", where=csv, fix="add defects to the KPI set")
+    if at_target.fp + at_target.tn == 0:
+        raise GateError("no-pass-row", "the KPI set has no PASS row", where=csv, fix="add PASS samples to the KPI set")
     return Evaluation(
         kind=kind,
         checkpoint=str(checkpoint),

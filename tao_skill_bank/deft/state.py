@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from tao_skill_bank import fsio
+from tao_skill_bank.clock import LOG_FORMAT
 from tao_skill_bank.deft.config import RunConfig
 from tao_skill_bank.errors import InputError
 
@@ -49,7 +51,7 @@ _LABEL = re.compile(r"baseline|iter[1-9][0-9]*")
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="allow", validate_assignment=False)
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
 
 class StageRecord(_Model):
@@ -61,6 +63,12 @@ class StageRecord(_Model):
     status: Literal["ok", "error"]
     summary: str
     duration_sec: int = Field(ge=0)
+
+    @field_validator("ts")
+    @classmethod
+    def _time(cls, value: str) -> str:
+        datetime.strptime(value, LOG_FORMAT)  # noqa: DTZ007 - only the form is checked; the Z says UTC
+        return value
 
 
 class Attempt(_Model):
@@ -180,6 +188,14 @@ class DeftState(_Model):
     acceptance: dict[str, Any] | None = None
     best_iteration: str | None = None
 
+    @field_validator("iterations")
+    @classmethod
+    def _labels(cls, value: dict[str, Iteration]) -> dict[str, Iteration]:
+        for label in value:
+            if not is_iteration_label(label):
+                raise ValueError(f"{label!r} is neither 'baseline' nor 'iter<N>'")
+        return value
+
     @property
     def current_label(self) -> str:
         """`baseline`, or `iter<N>` of the iteration being worked on."""
@@ -204,6 +220,11 @@ class DeftState(_Model):
 def iteration_label(number: int) -> str:
     """`baseline` for 0, else `iter<number>`."""
     return BASELINE if number == 0 else f"iter{number}"
+
+
+def iteration_number(label: str) -> int:
+    """0 for `baseline`, else N of `iter<N>`."""
+    return 0 if label == BASELINE else int(label.removeprefix("iter"))
 
 
 def is_iteration_label(label: str) -> bool:
@@ -239,8 +260,24 @@ def load_state(results_dir: Path) -> DeftState:
         return DeftState.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
         raise InputError(f"{key}: {first['msg']}", where=path, fix="restore the file from a backup") from None
+
+
+def load_own_state(results_dir: Path) -> DeftState:
+    """The state of a run that is to be worked on: it must still lie in the folder it was made in.
+
+    Raises:
+        InputError: As `load_state`; or the folder was copied or moved, so that its paths point elsewhere.
+    """
+    state = load_state(results_dir)
+    if Path(state.results_dir).resolve() != results_dir.resolve():
+        raise InputError(
+            f"this run was made in {state.results_dir}, and copied or moved since",
+            where=results_dir,
+            fix="work on it there; a copy can be read and reported, not continued",
+        )
+    return state
 
 
 def save_state(state: DeftState) -> None:

@@ -20,6 +20,7 @@ from tao_skill_bank import fsio
 from tao_skill_bank.changenet.images import ImageNaming
 from tao_skill_bank.changenet.pair_prepare import PAIR_COLUMNS, pair_files, pair_label, prepare_pairs
 from tao_skill_bank.changenet.tables import PASS, PairTable, read_pairs
+from tao_skill_bank.deft.config import RunConfig
 from tao_skill_bank.errors import GateError, StageFailedError
 
 NG_DIR, OK_DIR = "reconstructed_image", "original_image"
@@ -214,3 +215,15 @@ def _grown(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 def verify_pairs(source: Path) -> int:
     """How many pairs there are; refuses a folder that is missing, empty or unpaired."""
     return len(_manifest_of(source).pairs)
+
+
+def generator_labels(config: RunConfig) -> list[str]:
+    """What the generator can make: by its setting, the pairs that are there, or the run's own defects."""
+    mode = config.anomalygen.mode
+    if mode == "inline":
+        return config.anomalygen.labels
+    if mode == "pregen_ingest":
+        return [] if config.pregen_dir is None else pregen_labels(Path(config.pregen_dir))
+    if mode == "local_standin":
+        return [label for label in read_pairs(Path(config.training_csv)).label if label != PASS]
+    return []

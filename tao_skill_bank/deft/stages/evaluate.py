@@ -7,6 +7,7 @@ from pathlib import Path
 from tao_skill_bank.changenet.kpi import analyze_kpi
 from tao_skill_bank.deft import scores, specs
 from tao_skill_bank.deft.commandline import setting
+from tao_skill_bank.deft.machine import done_stages
 from tao_skill_bank.deft.run import Run
 from tao_skill_bank.deft.stages.base import Outcome, Stage
 from tao_skill_bank.deft.stages.train import checkpoints
@@ -48,7 +49,7 @@ class Evaluate(Stage):
         for evaluation in evaluations:
             csv = Path(evaluation.inference_csv)
             analyze_kpi(csv, csv.parent / "kpi", images=evaluation is best)
-        seeded = run.iteration(label).best_ckpt_kind == "pre_seeded"
+        seeded = "train" not in done_stages(run.iteration(label))
         return Outcome(
             summary=(
                 f"FAR {best.far_pct:.4g}% at recall {best.recall_pct:.4g}% "
@@ -71,7 +72,8 @@ class Evaluate(Stage):
         """Kind → checkpoint, best-by-validation first; and the validation loss of those that have one."""
         iteration = run.iteration(label)
         found = checkpoints(run.folder(label) / "train")
-        if not found:
+        if "train" not in done_stages(iteration):
+            # A baseline that an earlier tool trained: its checkpoint, whatever lies in the folder.
             if iteration.best_ckpt_path is None:
                 raise StageFailedError("there is no checkpoint", where=label, fix="run the train stage")
             return {"latest": Path(iteration.best_ckpt_path)}, {}

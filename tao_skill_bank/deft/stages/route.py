@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tao_skill_bank.changenet.tables import PASS, read_pairs
+from tao_skill_bank.changenet.tables import read_pairs
 from tao_skill_bank.deft.routing import route, write_routing
 from tao_skill_bank.deft.run import Run
 from tao_skill_bank.deft.stages.base import Outcome, Stage, timestamp
-from tao_skill_bank.deft.synthetic import pregen_labels
+from tao_skill_bank.deft.synthetic import generator_labels
 from tao_skill_bank.errors import GateError, StageFailedError
 
 
@@ -39,7 +39,7 @@ class Route(Stage):
         routing = route(
             [str(x) for x in rows.column("label").to_pylist()],
             pool,
-            self._generator_labels(run),
+            generator_labels(config),
             config.routing.accept_dropped,
         )
         write_routing(out, rows, routing)
@@ -65,15 +65,3 @@ class Route(Stage):
             },
             promised=[out / "mining_gaps.parquet", out / "anomalygen_gaps.parquet", out / "routing_summary.txt"],
         )
-
-    def _generator_labels(self, run: Run) -> list[str]:
-        """What the generator can make: by its setting, the pairs that are there, or the run's own defects."""
-        config = run.state.config
-        mode = config.anomalygen.mode
-        if mode == "inline":
-            return config.anomalygen.labels
-        if mode == "pregen_ingest":
-            return [] if config.pregen_dir is None else pregen_labels(Path(config.pregen_dir))
-        if mode == "local_standin":
-            return [x for x in read_pairs(Path(config.training_csv)).label if x != PASS]
-        return []

@@ -67,9 +67,8 @@ class LoopStop(Stage):
         else:
             measured["best"] = self._measure(run, label, "best", best[1], spec_path, folder)
         point = measured["best"]
-        met = run.target.met(point["far"]["value_pct"]) and (
-            point["recall"]["value_pct"] >= 100.0 * run.target.recall - 1e-9
-        )
+        met = bool(point["far"]["trials"] and point["recall"]["trials"]) and run.target.met(point["far"]["value_pct"])
+        met = met and (point["recall"]["value_pct"] >= 100.0 * run.target.recall - 1e-9)
         return {
             "recall_target_pct": 100.0 * run.target.recall,
             "baseline": measured["baseline"],

@@ -1,0 +1,128 @@
+"""The loop at work: reports as it goes, errors that are logged, a pre-seeded baseline, a stop on request."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from tao_skill_bank.deft import api
+from tao_skill_bank.deft.log import LOG_FILE, read_log
+from tao_skill_bank.deft.run import Run, request_stop
+from tao_skill_bank.deft.stages import STAGES
+from tao_skill_bank.deft.state import load_state, save_state
+from tao_skill_bank.platforms import local
+
+REPORT = "DEFT_Loop_Report.html"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(local, "own_argv", local.own_argv)
+    tiny.use_fake_model()
+    return tiny.make_workspace(tmp_path / "w")
+
+
+def steps(run: Path, count: int) -> None:
+    for _ in range(count):
+        api.run_loop(run, once=True)
+
+
+def test_the_report_is_there_after_the_baseline_and_the_end_leaves_the_hand_off(workspace: Path) -> None:
+    run = tiny.approved(tiny.request(workspace, iterations=1))
+    steps(run, 2)
+    assert not (run / REPORT).exists()
+    steps(run, 1)
+    assert "IN PROGRESS" in (run / REPORT).read_text()
+    while api.status(run).stage is not None:
+        steps(run, 1)
+    assert (run / "best_model.json").is_file() and (run / "iter1_summary.md").is_file()
+    assert "IN PROGRESS" not in (run / REPORT).read_text()
+    view = api.status(run)
+    assert view.status == "complete" and view.report is not None
+
+
+def test_a_pre_seeded_baseline_is_evaluated_with_its_own_checkpoint_whatever_else_lies_there(workspace: Path) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    seeded = workspace / "models" / "mine.pth"
+    seeded.parent.mkdir()
+    seeded.write_text(json.dumps({"rows": 40, "epoch": 1}))
+    left = run / "baseline" / "train"
+    left.mkdir(parents=True)
+    (left / "model_epoch_000_step_00000.pth").write_text(json.dumps({"rows": 1, "epoch": 0}))
+    state = load_state(run)
+    state.iteration("baseline").stage_completed = "train"
+    state.iteration("baseline").best_ckpt_path = str(seeded)
+    save_state(state)
+    steps(run, 1)
+    baseline = load_state(run).iterations["baseline"]
+    assert [r.stage for r in baseline.stages] == ["evaluate"]
+    assert baseline.best_ckpt_path == str(seeded) and baseline.best_ckpt_kind == "pre_seeded"
+
+
+def test_a_defect_of_ours_in_a_stage_is_logged_keeps_its_type_and_is_taken_up_there(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny.approved(tiny.request(workspace))
+
+    def broken(*_: Any) -> Any:
+        raise KeyError("surprise")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(STAGES["train"]), "work", broken)
+        with pytest.raises(KeyError):
+            api.run_loop(run)
+    assert [(line.stage, line.status) for line in read_log(run / LOG_FILE)] == [
+        ("train", "error"),
+        ("loop_stop", "error"),
+    ]
+    assert load_state(run).status == "failed"
+    steps(run, 1)
+    assert load_state(run).iterations["baseline"].stage_completed == "train"
+
+
+def test_a_full_disk_in_a_stage_is_the_users_error(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tiny.approved(tiny.request(workspace))
+
+    def full(*_: Any) -> Any:
+        raise OSError(28, "No space left on device", "/somewhere/model.pth")
+
+    monkeypatch.setattr(type(STAGES["train"]), "work", full)
+    with pytest.raises(Exception, match=r"/somewhere/model.pth: No space left on device"):
+        api.run_loop(run)
+    assert "No space left" in read_log(run / LOG_FILE)[0].summary
+
+
+def test_what_goes_wrong_in_the_report_does_not_hide_why_the_run_failed(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    monkeypatch.setattr(type(STAGES["train"]), "work", lambda *_: (_ for _ in ()).throw(ValueError("the cause")))
+    monkeypatch.setattr("tao_skill_bank.reports.deft_report.render_report", lambda _: (_ for _ in ()).throw(OSError()))
+    with pytest.raises(ValueError, match="the cause"):
+        api.run_loop(run)
+
+
+def test_a_request_to_stop_ends_the_run_between_stages_and_it_can_be_taken_up(workspace: Path) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    steps(run, 1)
+    request_stop(run, "a person")
+    with pytest.raises(Exception, match="stopped on request"):
+        api.run_loop(run)
+    state = load_state(run)
+    assert state.status == "stopped" and state.stop_reason == "stopped on request"
+    api.open_run(tiny.request(workspace, results_dir=run), approve=None, how="flag")
+    steps(run, 1)
+    assert load_state(run).iterations["baseline"].stage_completed == "evaluate"
+
+
+def test_on_a_tie_the_later_iteration_is_the_better_one_and_every_iteration_counts(workspace: Path) -> None:
+    run = Run.of(load_state(tiny.approved(tiny.request(workspace, iterations=1))), local.LocalPlatform())
+    for label in ("baseline", "iter1", "iter2", "iter10"):
+        it = run.iteration(label)
+        it.far_pct, it.best_ckpt_path, it.status = (3.0 if label == "baseline" else 2.0), "/c.pth", "complete"
+    best = run.best_so_far(complete_only=True)
+    assert best is not None and best[0] == "iter10"
