@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from tao_skill_bank.actions.spec import parse_override, split_arguments
+
 
 def _rows(dataset: dict[str, str]) -> tuple[list[str], list[dict[str, str]]]:
     with open(dataset["csv_path"], newline="") as handle:
@@ -22,9 +24,10 @@ def _rows(dataset: dict[str, str]) -> tuple[list[str], list[dict[str, str]]]:
         return list(reader.fieldnames or []), list(reader)
 
 
-def _settings(args: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    spec = yaml.safe_load(Path(args[args.index("-e") + 1]).read_text())
-    return spec, dict(a.split("=", 1) for a in args if "=" in a)
+def _settings(args: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    path, overrides, _ = split_arguments(args)
+    assert path is not None
+    return yaml.safe_load(path.read_text()), dict(parse_override(text) for text in overrides)
 
 
 def train(args: list[str]) -> None:
@@ -34,12 +37,13 @@ def train(args: list[str]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if list(out.glob("*.pth")):
         sys.exit("there are checkpoints already")
-    for epoch in range(2):
+    for epoch in range(spec["train"]["num_epochs"]):
         state = {"rows": len(rows), "epoch": epoch, "from": bool(overrides.get("train.pretrained_model_path"))}
         (out / f"model_epoch_{epoch:03d}_step_{epoch * 5:05d}.pth").write_text(json.dumps(state))
         with (out / "status.json").open("a") as log:
-            line = {"message": "Eval metrics generated.", "kpi": {"val_loss": 0.5 if epoch == 0 else 0.6}}
+            line = {"message": "Eval metrics generated.", "kpi": {"val_loss": 0.5 + epoch / 10}}
             log.write(json.dumps(line) + "\n")
+            log.write(json.dumps({"epoch": epoch, "message": "Training loop in progress", "kpi": line["kpi"]}) + "\n")
 
 
 def inference(args: list[str]) -> None:

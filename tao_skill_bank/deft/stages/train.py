@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from tao_skill_bank.changenet.spec import classify_spec, get
 from tao_skill_bank.changenet.tables import read_pairs
 from tao_skill_bank.deft import specs
 from tao_skill_bank.deft.commandline import setting
 from tao_skill_bank.deft.run import Run
+from tao_skill_bank.deft.scores import epoch_and_step
 from tao_skill_bank.deft.stages.base import Outcome, Stage
 from tao_skill_bank.deft.state import BASELINE
 from tao_skill_bank.errors import GateError, StageFailedError
 
-_CHECKPOINT = re.compile(r"^model_epoch_(\d+)_step_(\d+)\.pth$")
-
 
 def checkpoints(train_dir: Path) -> list[Path]:
     """The checkpoints of a training, by epoch and step."""
-    found = [(m.groups(), p) for p in train_dir.glob("*.pth") if (m := _CHECKPOINT.match(p.name)) and p.is_file()]
-    return [p for _, p in sorted((tuple(map(int, key)), p) for key, p in found)]
+    found = [(at, p) for p in train_dir.glob("*.pth") if (at := epoch_and_step(p)) is not None and p.is_file()]
+    return [p for _, p in sorted(found)]
+
+
+def last_promised_epoch(spec: Mapping[str, Any]) -> int | None:
+    """The epoch, counted from 0, of the last checkpoint that a training by this spec must leave.
+
+    None where the spec does not say: an interval in steps counts batches, which depend on how TAO draws its rows.
+    """
+    train = classify_spec(spec, "train spec")
+    every = train.checkpoint_interval
+    if every < 1 or get(train.raw, "train.checkpoint_interval_unit") == "step":
+        return None
+    return train.num_epochs // every * every - 1
 
 
 class Train(Stage):
@@ -60,6 +73,13 @@ class Train(Stage):
                 "training ended without a new checkpoint",
                 where=train_dir,
                 fix="see the job's log; checkpoint_interval must be at most num_epochs",
+            )
+        promised, reached = last_promised_epoch(spec), epoch_and_step(found[-1])
+        if promised is not None and reached is not None and reached[0] < promised:
+            raise StageFailedError(
+                f"training ended after epoch {reached[0]}, and its spec promises a checkpoint of epoch {promised}",
+                where=train_dir,
+                fix="see the job's log, then run again",
             )
         rows = len(read_pairs(training))
         return Outcome(

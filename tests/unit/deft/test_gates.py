@@ -16,8 +16,9 @@ import tiny
 from tao_skill_bank.deft import api
 from tao_skill_bank.deft.run import Run
 from tao_skill_bank.deft.stages import STAGES
+from tao_skill_bank.deft.stages.train import last_promised_epoch
 from tao_skill_bank.deft.state import Attempt, DeftState, load_state
-from tao_skill_bank.errors import BankError, GateError, NeedsApprovalError
+from tao_skill_bank.errors import BankError, GateError, NeedsApprovalError, StageFailedError
 from tao_skill_bank.platforms.local import LocalPlatform
 
 
@@ -145,6 +146,34 @@ def test_a_failed_training_is_an_error_with_the_last_line_it_said(workspace: Pat
     run = opened(workspace, platform=Canned("raise SystemExit('the GPU is on fire')"))
     with pytest.raises(BankError, match="the GPU is on fire"):
         work(run, "baseline", "train")
+
+
+def leaves_checkpoints(*epochs: int) -> Canned:
+    """A training that ends well with checkpoints of these epochs."""
+    return Canned(
+        "import sys, pathlib\n"
+        "from tao_skill_bank.actions.spec import parse_override\n"
+        "out = pathlib.Path(dict(parse_override(a) for a in sys.argv if '=' in a)['results_dir']) / 'train'\n"
+        f"[(out / f'model_epoch_{{e:03d}}_step_{{e + 5:05d}}.pth').write_text('x') for e in {epochs}]"
+    )
+
+
+def test_a_training_that_ends_well_before_its_last_epoch_has_failed(workspace: Path) -> None:
+    run = opened(workspace, platform=leaves_checkpoints(0))
+    with pytest.raises(StageFailedError, match="after epoch 0, and its spec promises a checkpoint of epoch 1"):
+        work(run, "baseline", "train")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "every", "unit", "promised"),
+    [(2, 1, "epoch", 1), (7, 3, "epoch", 5), (6, 3, "epoch", 5), (5, 5, "epoch", 4), (7, 3, "step", None)],
+)
+def test_the_last_checkpoint_a_spec_promises_is_that_of_the_last_whole_interval(
+    epochs: int, every: int, unit: str, promised: int | None
+) -> None:
+    intervals = {"checkpoint_interval": every, "checkpoint_interval_unit": unit}
+    spec = {**tiny.SPEC, "train": {**tiny.SPEC["train"], "num_epochs": epochs, **intervals}}
+    assert last_promised_epoch(spec) == promised
 
 
 @pytest.mark.parametrize(
