@@ -39,8 +39,8 @@ class KpiResult(BaseModel):
 
     passes: int
     no_passes: int
-    recall_100: Point | None
-    best_f1: Point | None
+    recall_100: Point | None = None
+    best_f1: Point | None = None
     files: list[str]
 
 

@@ -1,0 +1,82 @@
+"""The server in memory, called by the official client in both protocol modes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+from mcp.client import Client
+from mcp_types import ElicitResult
+
+from mcp_server.roots import BankServer
+
+MODES = ("legacy", "2026-07-28")
+TARGET = "FAR < 0.1% at recall=100%"
+
+
+@dataclass
+class Answer:
+    """A tool's answer, and the questions a person was asked meanwhile."""
+
+    error: bool
+    text: str
+    data: dict[str, Any]
+    asked: list[str]
+
+
+def call(
+    server: BankServer,
+    tool: str,
+    arguments: dict[str, Any] | None = None,
+    *,
+    mode: str = "legacy",
+    elicit: ElicitResult | None = None,
+    roots: list[str] | None = None,
+) -> Answer:
+    """One call through the real client; `elicit` is the person's answer, None a client that cannot ask."""
+    asked: list[str] = []
+
+    async def ask(_context: Any, params: Any) -> ElicitResult:
+        asked.append(params.message)
+        assert elicit is not None
+        return elicit
+
+    async def list_roots(_context: Any) -> Any:
+        from mcp_types import ListRootsResult, Root
+
+        return ListRootsResult(roots=[Root(uri=uri) for uri in roots or []])
+
+    async def run() -> Any:
+        more: dict[str, Any] = {}
+        if elicit is not None:
+            more["elicitation_callback"] = ask
+        if roots is not None:
+            more["list_roots_callback"] = list_roots
+        async with Client(server, mode=mode, **more) as client:
+            return await client.call_tool(tool, arguments or {})
+
+    result = anyio.run(run)
+    text = "\n".join(block.text for block in result.content)
+    return Answer(bool(result.is_error), text, result.structured_content or {}, asked)
+
+
+def ok(answer: Answer) -> dict[str, Any]:
+    """The data of an answer that is no error, small, and the same as text."""
+    assert not answer.error, answer.text
+    assert len(answer.text) < 2000
+    assert json.loads(answer.text) == answer.data
+    return answer.data
+
+
+def plan_arguments(workspace: Path, **more: Any) -> dict[str, Any]:
+    """The arguments of a plan on the tiny workspace."""
+    return {
+        "workspace": str(workspace),
+        "kpi_target": TARGET,
+        "max_iterations": 1,
+        "settings": ["num_epochs=1", "anomalygen.num_SDG=2"],
+        **more,
+    }

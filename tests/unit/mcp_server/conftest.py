@@ -1,0 +1,47 @@
+"""A tiny workspace, a server that may touch it, and a finished run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tiny
+from server_calls import TARGET
+
+from mcp_server.roots import BankServer
+from mcp_server.server import build_server
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny workspace; tests that write take a copy."""
+    return tiny.make_workspace(tmp_path_factory.mktemp("drawn") / "workspace")
+
+
+@pytest.fixture
+def workspace(drawn: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(drawn, tmp_path / "workspace")
+
+
+@pytest.fixture
+def server(workspace: Path) -> BankServer:
+    return build_server([workspace])
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A finished run of one iteration, with the stand-in model; tests read it, or write what belongs beside it."""
+    from tao_skill_bank.deft import api
+    from tao_skill_bank.platforms import local
+
+    root = tiny.make_workspace(tmp_path_factory.mktemp("finished") / "workspace")
+    real = local.own_argv
+    tiny.use_fake_model()
+    try:
+        run = tiny.approved(tiny.request(root, TARGET, 1))
+        api.run_loop(run)
+    finally:
+        local.own_argv = real
+    yield run

@@ -1,0 +1,182 @@
+"""No call reaches a path outside the roots: not by name, not by `..`, not by a link, not by a NUL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from server_calls import MODES, call, plan_arguments
+
+from mcp_server.roots import BankServer, Roots
+from mcp_server.server import build_server
+from tao_skill_bank.errors import InputError
+
+# Tool → its path arguments, each with what else the call needs. {p} is the path under test, {w} the workspace.
+CALLS: dict[str, dict[str, Any]] = {
+    "analyze_vcn_gaps": {"inference_results_dir": "{w}", "train_config": "{w}/t.yaml", "results_dir": "{w}/r"},
+    "write_rca_report": {"experiment": "{w}"},
+    "set_rca_verdict": {"results_dir": "{w}", "image": "a.png", "verdict": "systematic"},
+    "check_rca_report": {"results_dir": "{w}"},
+    "analyze_vlm_gaps": {"predictions_json": "{w}/p.json", "results_dir": "{w}/r"},
+    "route_samples": {"gaps_parquet": "{w}/g.parquet", "results_dir": "{w}/r"},
+    "check_training_csv": {"csv": "{w}/c.csv", "workspace": "{w}"},
+    "analyze_kpi": {"csv": "{w}/c.csv"},
+    "start_action": {"category": "visual_changenet", "action": "train", "results_dir": "{w}/r"},
+    "embed_images": {"input_parquet": "{w}/a.parquet", "output_parquet": "{w}/b.parquet"},
+    "mine_neighbors": {
+        "source_parquet": "{w}/a.parquet",
+        "target_parquet": "{w}/b.parquet",
+        "output_parquet": "{w}/c.parquet",
+    },
+    "get_job_status": {"results_dir": "{w}", "job": "j"},
+    "list_jobs": {"results_dir": "{w}"},
+    "get_job_logs": {"results_dir": "{w}", "job": "j"},
+    "cancel_job": {"results_dir": "{w}", "job": "j"},
+    "plan_deft_run": {"workspace": "{w}", "kpi_target": "FAR < 1% at recall=99%", "max_iterations": 1},
+    "start_deft_run": {"workspace": "{w}", "kpi_target": "FAR < 1% at recall=99%", "max_iterations": 1},
+    "step_deft_run": {"results_dir": "{w}"},
+    "get_deft_status": {"results_dir": "{w}"},
+    "stop_deft_run": {"results_dir": "{w}"},
+    "log_stage": {
+        "results_dir": "{w}",
+        "iter_label": "iter1",
+        "stage": "train",
+        "status": "ok",
+        "summary": "s",
+        "duration_sec": 1,
+    },
+    "align_tokens": {"results_dir": "{w}", "transcripts": ["{w}/t.jsonl"]},
+    "render_report": {"results_dir": "{w}"},
+    "write_handoff": {"results_dir": "{w}"},
+}
+OPTIONAL = {
+    "analyze_vcn_gaps": ["kpi_media_path"],
+    "write_rca_report": ["inference_results_dir", "train_config", "kpi_media_path"],
+    "analyze_vlm_gaps": ["videos_dir"],
+    "route_samples": ["pool_csv"],
+    "check_training_csv": ["validation_csv"],
+    "analyze_kpi": ["output_dir"],
+    "start_action": ["spec"],
+    "plan_deft_run": ["results_dir"],
+    "start_deft_run": ["results_dir"],
+}
+PATHS = [
+    (tool, name)
+    for tool, arguments in CALLS.items()
+    for name in [*(k for k, v in arguments.items() if "{w}" in str(v)), *OPTIONAL.get(tool, [])]
+]
+
+
+def filled(tool: str, workspace: Path, name: str, path: str) -> dict[str, Any]:
+    """The call's arguments with one path replaced."""
+    out: dict[str, Any] = {}
+    for key, value in CALLS[tool].items():
+        out[key] = (
+            [v.replace("{w}", str(workspace)) for v in value]
+            if isinstance(value, list)
+            else value.replace("{w}", str(workspace))
+            if isinstance(value, str)
+            else value
+        )
+    out[name] = [path] if isinstance(out.get(name), list) else path
+    return out
+
+
+def test_every_tool_that_names_a_path_is_tested_here() -> None:
+    tools = anyio.run(build_server().list_tools)
+    words = (
+        "dir",
+        "folder",
+        "csv",
+        "parquet",
+        "workspace",
+        "spec",
+        "config",
+        "path",
+        "json",
+        "experiment",
+        "transcripts",
+    )
+    for tool in tools:
+        named = {key for key in tool.input_schema["properties"] if key.endswith(words)}
+        assert named == {name for of, name in PATHS if of == tool.name}, tool.name
+
+
+@pytest.mark.parametrize(("tool", "name"), PATHS)
+def test_a_path_outside_the_roots_is_refused(workspace: Path, server: BankServer, tool: str, name: str) -> None:
+    outside = workspace.parent / "outside"
+    outside.mkdir()
+    (workspace / "link").symlink_to(outside)
+    for path, said in (
+        (str(outside), "outside the allowed folders"),
+        (f"{workspace}/../outside", "without '..'"),
+        (f"{workspace}/link/x", "outside the allowed folders"),
+        (f"{workspace}/a\0b", "NUL"),
+        ("relative/path", "not an absolute path"),
+    ):
+        answer = call(server, tool, filled(tool, workspace, name, path))
+        assert answer.error, (path, answer.text)
+        assert said in answer.text
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", ["/etc/passwd", "../x", "a/../../b", "~/x", "x\0y", "ok/../.."])
+def test_an_override_that_looks_like_a_path_is_confined_too(workspace: Path, server: BankServer, value: str) -> None:
+    arguments = {**filled("start_action", workspace, "results_dir", f"{workspace}/r"), "overrides": {"train.x": value}}
+    assert call(server, "start_action", arguments).error
+    assert not (workspace / "r").exists()
+
+
+def test_a_setting_may_not_lead_a_run_out_of_its_workspace(workspace: Path, server: BankServer) -> None:
+    arguments = plan_arguments(workspace, settings=["training_csv=/etc/passwd"])
+    assert "outside the workspace" in call(server, "plan_deft_run", arguments).text
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_without_own_roots_the_clients_roots_count(workspace: Path, mode: str) -> None:
+    server = build_server()
+    inside = call(server, "plan_deft_run", plan_arguments(workspace), mode=mode, roots=[workspace.as_uri()])
+    assert not inside.error, inside.text
+    other = call(
+        server, "plan_deft_run", plan_arguments(workspace), mode=mode, roots=[workspace.parent.as_uri() + "/no"]
+    )
+    assert other.error
+
+
+def test_the_servers_own_roots_win_over_the_clients(workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "narrow").mkdir()
+    answer = call(
+        build_server([tmp_path / "narrow"]), "plan_deft_run", plan_arguments(workspace), roots=[workspace.as_uri()]
+    )
+    assert answer.error
+
+
+def test_a_root_on_another_host_counts_for_nothing(workspace: Path) -> None:
+    uri = f"file://elsewhere{workspace}"
+    assert call(build_server(), "plan_deft_run", plan_arguments(workspace), roots=[uri]).error
+
+
+def test_without_any_roots_it_is_the_project_the_server_was_started_in(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLAUDE_PROJECT_DIR", str(workspace))
+    assert not call(build_server(), "plan_deft_run", plan_arguments(workspace)).error
+
+
+def test_the_root_of_the_file_system_is_no_project(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAUDE_PROJECT_DIR", "/")
+    answer = call(build_server(), "plan_deft_run", plan_arguments(workspace))
+    assert "start the server with --root FOLDER" in answer.text
+
+
+def test_a_link_inside_the_roots_leads_to_what_it_points_at(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert Roots(folders=[tmp_path]).path(str(tmp_path / "link" / "x"), "x") == tmp_path / "real" / "x"
+
+
+def test_a_sibling_that_begins_like_a_root_is_outside_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="outside"):
+        Roots(folders=[tmp_path / "work"]).path(str(tmp_path / "workspace"), "x")

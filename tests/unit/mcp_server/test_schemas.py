@@ -1,0 +1,107 @@
+"""What a client is offered: names, descriptions, schemas. TAO_UPDATE_SNAPSHOTS=1 writes the snapshots anew."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import anyio
+import pytest
+from mcp_types import Tool
+
+from mcp_server.schemas import slim, slim_output
+from mcp_server.server import build_server
+
+SNAPSHOTS = Path(__file__).with_name("snapshots")
+VERBS = {
+    "align",
+    "analyze",
+    "cancel",
+    "check",
+    "embed",
+    "get",
+    "list",
+    "log",
+    "mine",
+    "plan",
+    "render",
+    "route",
+    "set",
+    "start",
+    "step",
+    "stop",
+    "write",
+}
+TOOLS: list[Tool] = anyio.run(build_server().list_tools)
+
+
+def as_json(tool: Tool) -> str:
+    return (
+        json.dumps(tool.model_dump(mode="json", by_alias=True, exclude_none=True), indent=2, ensure_ascii=False) + "\n"
+    )
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_a_tool_is_offered_as_its_snapshot_says(tool: Tool) -> None:
+    path = SNAPSHOTS / f"{tool.name}.json"
+    if os.environ.get("TAO_UPDATE_SNAPSHOTS") == "1":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(as_json(tool))
+    assert path.read_text() == as_json(tool)
+
+
+def test_there_is_a_snapshot_for_every_tool_and_none_besides() -> None:
+    assert sorted(p.stem for p in SNAPSHOTS.glob("*.json")) == sorted(tool.name for tool in TOOLS)
+
+
+def test_the_whole_list_stays_under_24000_characters() -> None:
+    shown = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in TOOLS]
+    assert len(json.dumps(shown, separators=(",", ":"))) < 24_000
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_a_tool_is_a_verb_and_a_noun_and_says_what_it_may_change(tool: Tool) -> None:
+    assert tool.name.split("_")[0] in VERBS
+    assert "_" in tool.name
+    assert 20 <= len(tool.description or "") <= 200
+    assert tool.annotations is not None
+    assert tool.annotations.read_only_hint is not None
+    assert tool.output_schema is not None
+    reads = tool.name.startswith(("list_", "get_", "plan_", "check_training"))
+    assert tool.annotations.read_only_hint == reads
+    assert bool(tool.annotations.destructive_hint) == tool.name.startswith(("stop_", "cancel_"))
+
+
+def test_nothing_that_a_person_has_to_say_can_be_said_by_a_model() -> None:
+    start = next(tool for tool in TOOLS if tool.name == "start_deft_run")
+    assert not set(start.input_schema["properties"]) & {
+        "answer",
+        "approve",
+        "approval",
+        "plan",
+        "yes",
+        "digest",
+        "allowed",
+    }
+
+
+def test_slim_keeps_what_a_property_is_called_even_when_it_is_called_title() -> None:
+    schema = {"title": "X", "properties": {"title": {"title": "Title", "type": "string"}}, "required": ["title"]}
+    assert slim(schema) == {"properties": {"title": {"type": "string"}}, "required": ["title"]}
+
+
+def test_slim_takes_null_out_of_what_may_be_left_away() -> None:
+    schema = {
+        "anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "null"}],
+        "default": None,
+        "title": "A",
+    }
+    assert slim(schema) == {"type": "array", "items": {"type": "string"}}
+    assert slim({"anyOf": [{"type": "string"}, {"type": "integer"}]}) == {
+        "anyOf": [{"type": "string"}, {"type": "integer"}]
+    }
+
+
+def test_slim_output_says_nothing_where_there_is_no_schema() -> None:
+    assert slim_output(None) is None
