@@ -14,11 +14,12 @@ _OPEN_THINK = re.compile(r"^.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"^\s*```[a-zA-Z0-9]*\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 _SEPARATOR = re.compile(r"^[ \t]*={5,}[ \t]*$", re.MULTILINE)
 _NUMBERED = r"(?:Q?\d+\s*[.):]\s*)?"
-_BOLD = r"(?:\*\*|__|#+\s*)?"
+_BOLD = r"(?:#+\s*)?(?P<bold>\*\*|__)?"
 _HEADER = re.compile(
-    rf"^[ \t]*{_BOLD}{_NUMBERED}{_BOLD}(?P<kind>Multiple[- ]Choice Question|Open[- ]ended Question|Binary Question|"
+    rf"^[ \t]*(?:#+\s*)?{_NUMBERED}{_BOLD}{_NUMBERED}"
+    rf"(?P<kind>Multiple[- ]Choice Question|Open[- ]ended Question|Binary Question|"
     rf"Yes/No Question|Question|Options|Choices|Answer|Explanation|Reasoning)"
-    rf"(?:[ \t]*#?\d+)?[ \t]*(?:\*\*|__)?[ \t]*:[ \t]*(?:\*\*|__)?[ \t]*",
+    rf"(?:[ \t]*#?\d+)?[ \t]*(?:\*\*|__)?[ \t]*:(?(bold)[ \t]*(?:\*\*|__)?)[ \t]*",
     re.IGNORECASE | re.MULTILINE,
 )
 _CHOICE = re.compile(r"^[ \t]*(?:[-*]\s+)?(?:\*\*)?\(?([A-Z])\s*[.):]\s*(?:\*\*)?\s*(\S.*?)\s*$", re.MULTILINE)
@@ -279,4 +280,7 @@ def _unmarked(text: str) -> str:
     """Without the bold marks around a whole text."""
     text = text.strip()
     match = re.fullmatch(r"(\*\*|__)(.+?)\1", text, re.DOTALL)
-    return match[2].strip() if match else re.sub(r"^(\*\*|__)\s+", "", text)
+    if match:
+        return match[2].strip()
+    # `**Answer: text**`: the header took the opening mark along.
+    return text[:-2].strip() if text.endswith("**") and text.count("**") % 2 else text

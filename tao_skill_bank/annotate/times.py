@@ -58,6 +58,7 @@ def span(text: str) -> tuple[float, float] | None:
         text,
         re.IGNORECASE,
     )
+    pair = pair or re.search(r"\bbetween\s+(\d+(?:\.\d+)?)\s*s?\s+and\s+(\d+(?:\.\d+)?)(?![\d:])", text, re.IGNORECASE)
     if pair:
         return float(pair[1]), float(pair[2])
     found = moments(text)

@@ -1,0 +1,77 @@
+"""The journal: an answer that was recorded is there, whatever happens to the process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tao_skill_bank.annotate.journal import Journal, Recorded
+from tao_skill_bank.errors import InputError
+
+
+def recorded(key: str, text: str = "text", cost: float | None = 0.5) -> Recorded:
+    return Recorded(key, "mcq", "/v/a.mp4", "openai x", "m", text, "stop", 10, 5, cost, 0.25, "2026-01-01T00:00:00Z")
+
+
+def test_the_first_answer_to_a_key_stays(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        journal.record(recorded("k", "first")).result()
+        journal.record(recorded("k", "second")).result()
+        assert journal.answer("k") == recorded("k", "first")
+        assert journal.answer("other") is None
+
+
+def test_totals_count_answers_tries_tokens_and_what_has_no_price(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        journal.record(recorded("a"))
+        journal.record(recorded("b", cost=None))
+        journal.count_try("openai x", "throttled")
+        journal.count_try("openai x", "throttled").result()
+        totals = journal.totals()
+    assert (totals.answers, totals.tries, totals.input_tokens, totals.cost, totals.unpriced) == (2, 4, 20, 0.5, 1)
+
+
+def test_an_answer_that_was_committed_survives_a_kill(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from test_journal import recorded\n"
+        "from tao_skill_bank.annotate.journal import Journal\n"
+        "journal = Journal(Path(sys.argv[1]))\n"
+        "for i in range(10000):\n"
+        "    journal.record(recorded(str(i))).result(); print(i, flush=True)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert child.stdout is not None
+    seen = [int(child.stdout.readline()) for _ in range(25)]
+    child.send_signal(signal.SIGKILL)
+    seen += [int(line) for line in child.stdout.read().splitlines() if line.endswith(tuple("0123456789"))]
+    child.stdout.close()
+    child.wait()
+    with Journal(tmp_path, read_only=True) as journal:
+        assert all(journal.answer(str(i)) is not None for i in seen)
+
+
+def test_rows_come_back_in_order_and_only_those_of_the_run(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        journal.put_row("3", "/v/b", "anomaly_mcq", 1, 2, "b-mcq")
+        journal.put_row("3", "/v/a", "anomaly_mcq", 0, 2, "a-mcq")
+        journal.put_row("3", "/v/a", "anomaly_bcq", 0, 2, "a-bcq")
+        journal.put_row("3", "/v/old", "anomaly_bcq", 9, 1, "old").result()
+        assert list(journal.rows("3", 2)) == ["a-bcq", "a-mcq", "b-mcq"]
+        journal.keep_only(2).result()
+        assert list(journal.rows("3")) == ["a-bcq", "a-mcq", "b-mcq"]
+
+
+def test_a_folder_without_a_journal_and_a_file_that_is_none_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no annotation run here"):
+        Journal(tmp_path, read_only=True)
+    (tmp_path / "journal.sqlite3").write_bytes(b"something else entirely" * 100)
+    with pytest.raises(InputError, match="cannot be used"):
+        Journal(tmp_path)
