@@ -17,6 +17,7 @@ GROUPS = {
     "deft": ("tao_skill_bank.commands.deft", "Plan, run and watch the DEFT improvement loop."),
     "gaps": ("tao_skill_bank.commands.gaps", "Route weak samples and mine data like them."),
     "rca": ("tao_skill_bank.commands.rca", "Root-cause analysis of a ChangeNet evaluation, as a report."),
+    "annotate": ("tao_skill_bank.commands.annotate", "Annotate videos: captions, questions with reasoning, paid once."),
     "demo": ("tao_skill_bank.commands.demo", "Make the demo workspace, and run the loop on it."),
 }
 

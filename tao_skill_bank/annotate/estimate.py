@@ -1,0 +1,278 @@
+"""What a run will take before its first call: calls, tokens, cost and time, each as an interval.
+
+The lengths of answers follow from the prompts, which name them; what the journal has measured of the same model goes
+before. Lengths of videos come from a look at all of them, or at an even sample of many.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from tao_skill_bank.annotate.config import AnnotationConfig, ModelOptions, Workflow
+from tao_skill_bank.annotate.journal import FILE_NAME, Journal
+from tao_skill_bank.annotate.listing import StandingRows
+from tao_skill_bank.annotate.prices import Prices
+from tao_skill_bank.annotate.prompts import KEYS, Prompts, values_of
+from tao_skill_bank.annotate.run import Limits, check, effective_steps, videos_of
+from tao_skill_bank.annotate.video import VideoError, chunk_length, chunks, probe
+
+WIDTH = 0.40
+MEASURED_WIDTH = 0.20
+"""Half width of the interval: from the prompts alone, and where the journal has measured every kind of call."""
+_SAMPLE = 200
+_LEAST_MEASURED = 5
+_CHARS_A_TOKEN = 4.2
+_TOKENS_A_WORD = 1.45
+_REPAIRS = 1.03
+# Expected words of an answer, the middle of what each prompt asks for; JSON's own signs are in it.
+_WORDS = {
+    "video_filtering": 28,
+    "video_anomaly_classification": 40,
+    "highlight_timestamp_extraction": 32,
+    "highlight_chunk_caption": 95,
+    "global_caption": 150,
+    "dense_caption": 190,
+    "chunk_caption": 55,
+    "description": 325,
+    "mcq": 260,
+    "bcq": 230,
+    "open_qa": 240,
+    "causal_linkage": 150,
+    "temporal_localization": 115,
+    "temporal_event_desc": 150,
+    "scene_description": 200,
+    "event_summary": 205,
+}
+_MEDIA_PARTS = {"global_caption": 150, "dense_caption": 190, "dense_section": 190, "highlight_section": 110}
+# Tokens of what is looked at: a second of native video and a frame, at low resolution and otherwise.
+_SECOND = {"MEDIA_RESOLUTION_LOW": 100}
+_SECOND_OTHERWISE = 290
+_GEMINI_FRAME = {"MEDIA_RESOLUTION_LOW": 66}
+_FRAME = 258
+_SECONDS_A_CALL = {"vlm": 6.0, "llm": 4.0}
+_TOKENS_A_SECOND = 90.0
+
+
+class Range(BaseModel):
+    """An interval with its middle."""
+
+    low: float
+    mid: float
+    high: float
+
+
+class Estimate(BaseModel):
+    """What a run takes. Cost in USD, None where a model's price is unknown; time in seconds at full speed.
+
+    Attributes:
+        videos: Listed.
+        unusable: Videos (of those looked at) that cannot be annotated, or are too long.
+        answered: Answers that are in the journal already; the figures are for the whole run, they are part of it.
+        spent: USD of those.
+        notes: What the figures rest on.
+    """
+
+    videos: int
+    unusable: int
+    steps: list[str]
+    calls: Range
+    input_tokens: Range
+    output_tokens: Range
+    cost: Range | None
+    seconds: Range
+    answered: int
+    spent: float
+    prices_dated: str
+    notes: list[str]
+
+
+class _Sum:
+    """Calls, tokens, cost and seconds, added up."""
+
+    def __init__(self) -> None:
+        self.calls = self.read = self.wrote = self.seconds = 0.0
+        self.cost: float | None = 0.0
+        self.measured = 0.0
+
+
+def estimate(config: AnnotationConfig, prices: Prices, limits: Limits | None = None) -> Estimate:
+    """Estimate a run without calling anybody. Reads the videos' lengths and the journal; writes nothing.
+
+    Raises:
+        InputError: The request cannot be met.
+    """
+    prompts = check(config)
+    steps = effective_steps(config)
+    standing = StandingRows(config.results_dir)
+    try:
+        listing = videos_of(config, steps, standing, limits or Limits()) if steps - {"4"} else None
+    finally:
+        standing.close()
+    videos = listing.videos if listing else []
+    every = max(1, math.ceil(len(videos) / _SAMPLE))
+    looked_at = videos[::every]
+    lengths, unusable = _lengths(looked_at, config.workflow.max_video_length_sec)
+    total, answered, spent, share = _Sum(), 0, 0.0, 1.0
+    usage: dict[tuple[str, str], tuple[int, float, float, float]] = {}
+    if (config.results_dir / FILE_NAME).exists():
+        with Journal(config.results_dir, read_only=True) as journal:
+            usage = journal.usage_by_kind()
+            totals = journal.totals()
+        answered, spent = totals.answers, totals.cost
+        share = _anomalies(usage)
+    elif config.workflow.mode == "auto":
+        share = 0.5
+    scale = len(videos) / max(1, len(looked_at))
+    for length in lengths:
+        _add_video(total, config, prompts, steps, prices, usage, length, scale, share)
+    width = WIDTH - (WIDTH - MEASURED_WIDTH) * (total.measured / total.calls if total.calls else 0)
+    notes = [f"prices of {prices.dated}", f"lengths of {len(looked_at)} of {len(videos)} videos"]
+    if config.workflow.mode == "auto" and not usage:
+        notes.append("half of the videos taken as anomalies; the first run tells")
+    notes.append(f"{total.measured / total.calls:.0%} of the calls by measured usage" if total.calls else "no calls")
+    if total.cost is None:
+        notes.append("no price for a model: give --prices FILE")
+    return Estimate(
+        videos=len(videos),
+        unusable=unusable,
+        steps=sorted(steps),
+        calls=_range(total.calls, min(width, 0.15)),
+        input_tokens=_range(total.read, width),
+        output_tokens=_range(total.wrote, width),
+        cost=None if total.cost is None else _range(total.cost, width, digits=6),
+        seconds=_range(total.seconds / config.workflow.max_workers, width),
+        answered=answered,
+        spent=spent,
+        prices_dated=prices.dated,
+        notes=notes,
+    )
+
+
+def _lengths(videos: list[str], most: float) -> tuple[list[float], int]:
+    lengths: list[float] = []
+    unusable = 0
+    for video in videos:
+        try:
+            length = probe(Path(video)).duration
+        except VideoError:
+            unusable += 1
+            continue
+        if length > most:
+            unusable += 1
+        else:
+            lengths.append(length)
+    return lengths, unusable
+
+
+def _anomalies(usage: dict[tuple[str, str], tuple[int, float, float, float]]) -> float:
+    """The share of anomalies among the videos that were described so far."""
+    described = {
+        key: sum(v[0] for (k, _), v in usage.items() if k == f"{key}_description") for key in ("anomaly", "normal")
+    }
+    known = sum(described.values())
+    return described["anomaly"] / known if known else 0.5
+
+
+def _add_video(
+    total: _Sum,
+    config: AnnotationConfig,
+    prompts: Prompts,
+    steps: frozenset[str],
+    prices: Prices,
+    usage: dict[tuple[str, str], tuple[int, float, float, float]],
+    length: float,
+    scale: float,
+    share: float,
+) -> None:
+    """Add the calls of one video, times `scale`; in auto mode by the share of anomalies."""
+    flow = config.workflow
+    modes = {"anomaly": share, "normal": 1 - share} if flow.mode == "auto" else {flow.mode: 1.0}
+    spans = chunks(length, chunk_length(length, flow.chunk_duration_options, flow.max_chunks))
+
+    def call(which: str, key: str, times: float, media: float = 0.0) -> None:
+        options: ModelOptions = getattr(config, which)
+        kind = key.removeprefix("anomaly_").removeprefix("normal_")
+        measured = usage.get((key, options.model))
+        if measured is not None and measured[0] >= _LEAST_MEASURED:
+            _, read, wrote, seconds = measured
+            total.measured += times
+        else:
+            read = _prompt_tokens(prompts, key, len(spans)) + media
+            wrote = min(_WORDS[kind] * _TOKENS_A_WORD, float(options.max_tokens))
+            seconds = _SECONDS_A_CALL[which] + wrote / _TOKENS_A_SECOND
+        if kind in flow.qa_types:
+            times *= _REPAIRS
+        total.calls += times
+        total.read += times * read
+        total.wrote += times * wrote
+        total.seconds += times * seconds
+        price = prices.of(options.model)
+        if price is None:
+            total.cost = None
+        elif total.cost is not None:
+            total.cost += times * (read * price.input + wrote * price.output) / 1e6
+
+    whole = _whole_tokens(config.vlm, flow, length)
+    if "0" in steps:
+        call("vlm", "video_filtering", scale, whole)
+        if flow.mode == "auto":
+            call("vlm", "video_anomaly_classification", scale, whole)
+    for mode, part in modes.items():
+        times = part * scale
+        if "1a" in steps:
+            call("vlm", f"{mode}_global_caption", times, whole)
+            call("vlm", f"{mode}_dense_caption", times, whole)
+        if "1b" in steps:
+            for start, end in spans:
+                call("vlm", f"{mode}_chunk_caption", times, _span_tokens(config.vlm, flow, end - start))
+        if "1c" in steps and mode == "anomaly":
+            window = min(length, max(2.0, flow.highlight_before_sec + flow.highlight_after_sec))
+            call("llm", "highlight_timestamp_extraction", times)
+            call("vlm", "highlight_chunk_caption", times, _span_tokens(config.vlm, flow, window))
+        if "2" in steps:
+            call("llm", f"{mode}_description", times)
+        if "3" in steps:
+            for kind in flow.qa_types:
+                key = kind if kind in KEYS else f"{mode}_{kind}"
+                call("llm", key, times)
+
+
+def _prompt_tokens(prompts: Prompts, key: str, pieces: int) -> float:
+    """Tokens of a prompt with texts of the expected lengths in it."""
+    empty = prompts.text(key, **dict.fromkeys(values_of(key), ""))
+    used = [name for name in values_of(key) if len(prompts.text(key, **_filled(key, name))) > len(empty)]
+    words = sum(
+        {"chunk_captions_str": pieces * 62, "step_2_output": 325}.get(name, _MEDIA_PARTS.get(name, 1)) for name in used
+    )
+    return len(empty) / _CHARS_A_TOKEN + words * _TOKENS_A_WORD
+
+
+def _filled(key: str, name: str) -> dict[str, str]:
+    return {other: "x" if other == name else "" for other in values_of(key)}
+
+
+def _whole_tokens(vlm: ModelOptions, flow: Workflow, length: float) -> float:
+    if length > flow.long_video_threshold_sec:
+        frames = max(1, min(flow.long_video_max_frames, int(length * flow.long_video_sample_fps)))
+        return frames * _frame_tokens(vlm)
+    return _span_tokens(vlm, flow, length)
+
+
+def _span_tokens(vlm: ModelOptions, flow: Workflow, length: float) -> float:
+    if vlm.backend == "gemini":
+        return length * _SECOND.get(vlm.gemini.media_resolution or "", _SECOND_OTHERWISE)
+    frames = min(flow.long_video_max_frames, max(min(4, flow.long_video_max_frames), math.ceil(length)))
+    return frames * _frame_tokens(vlm)
+
+
+def _frame_tokens(vlm: ModelOptions) -> float:
+    """A frame with its label."""
+    own = _GEMINI_FRAME.get(vlm.gemini.media_resolution or "", _FRAME) if vlm.backend == "gemini" else _FRAME
+    return own + 9
+
+
+def _range(mid: float, width: float, digits: int = 1) -> Range:
+    return Range(low=round(mid * (1 - width), digits), mid=round(mid, digits), high=round(mid * (1 + width), digits))

@@ -1,0 +1,53 @@
+"""Beyond one machine: a shard is a run of its own in a folder of its own; merging puts their journals together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from tao_skill_bank.annotate.config import AnnotationConfig
+from tao_skill_bank.annotate.journal import FILE_NAME, Journal
+from tao_skill_bank.errors import InputError
+
+SHARDS_FOLDER = "shards"
+
+
+class Merged(BaseModel):
+    """What was brought together."""
+
+    shards: list[str]
+    answers: int
+    new: int
+
+
+def shard_folder(results_dir: Path, index: int, count: int) -> Path:
+    """Where shard `index` of `count` works."""
+    return results_dir / SHARDS_FOLDER / f"{index:04d}-of-{count:04d}"
+
+
+def shard_config(config: AnnotationConfig, index: int, count: int) -> AnnotationConfig:
+    """The configuration of one shard."""
+    return config.model_copy(update={"results_dir": shard_folder(config.results_dir, index, count)})
+
+
+def merge_journals(results_dir: Path) -> Merged:
+    """Copy what the shards below `results_dir` were answered into its own journal. The shards stay as they are.
+
+    A run without `--shard` then finds every answer there and writes the files; what a shard lacks it would pay for.
+
+    Raises:
+        InputError: There is no shard.
+    """
+    folders = sorted(p.parent for p in (results_dir / SHARDS_FOLDER).glob(f"*/{FILE_NAME}"))
+    if not folders:
+        raise InputError("no shards to merge", where=results_dir / SHARDS_FOLDER, fix="run with --shard I/N first")
+    with Journal(results_dir) as journal:
+        before = journal.totals().answers
+        for folder in folders:
+            with Journal(folder, read_only=True) as shard:
+                for answer in shard.answers():
+                    journal.record(answer)
+            journal.flush()
+        after = journal.totals().answers
+    return Merged(shards=[folder.name for folder in folders], answers=after, new=after - before)

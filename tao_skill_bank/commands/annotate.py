@@ -1,0 +1,164 @@
+"""`tao-skills annotate …`: estimate, run, status, stop, merge."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from tao_skill_bank.annotate.api import Request
+    from tao_skill_bank.annotate.calls import Caller
+    from tao_skill_bank.annotate.estimate import Range
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+_FOLDER = click.Path(path_type=Path)
+
+
+@click.group()
+def cli() -> None:
+    """Annotate videos with captions, descriptions and questions with reasoning; nothing is paid for twice."""
+
+
+def _request_options(function: Function) -> Function:
+    options = [
+        click.option("-e", "--spec", type=_FOLDER, help="The spec; `auto_label default_specs` writes one."),
+        click.option("--results-dir", type=_FOLDER, help="Where the run lives; the same folder takes it up again."),
+        click.option("--video-root", type=_FOLDER, help="Folder of videos."),
+        click.option("--prices", type=_FOLDER, help="Your own price table (YAML), before the shipped one."),
+        click.option("--shard", metavar="I/N", help="Take only this part of the videos, in a folder of its own."),
+        click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@cli.command()
+@_request_options
+def estimate(as_json: bool, **given: Any) -> None:
+    """Calls, tokens, cost and time before the first call. Calls nobody, writes nothing."""
+    from tao_skill_bank.annotate.api import estimate_run
+
+    found = estimate_run(_request(**given))
+    if as_json:
+        click.echo(found.model_dump_json(indent=2))
+        return
+    click.echo(f"{found.videos} videos, steps {', '.join(found.steps)}; {found.unusable} of those looked at unusable")
+    click.echo(f"  calls          {_shown(found.calls)}")
+    click.echo(f"  input tokens   {_shown(found.input_tokens)}")
+    click.echo(f"  output tokens  {_shown(found.output_tokens)}")
+    cost = "unknown" if found.cost is None else _shown(found.cost, "$", 2 if found.cost.mid >= 1 else 4)
+    click.echo(f"  cost           {cost}")
+    click.echo(f"  minutes        {_shown(found.seconds, scale=60, digits=1)}")
+    if found.answered:
+        click.echo(f"  of which paid  {found.answered} answers, ${found.spent:.4f}")
+    click.echo("  " + "; ".join(found.notes))
+
+
+@cli.command()
+@_request_options
+@click.option("--max-calls", type=int, help="Stop before this many calls in all, earlier runs included.")
+@click.option("--max-cost", type=float, help="Stop before this many USD in all, earlier runs included.")
+@click.option("--detach", is_flag=True, help="Start it in the background and return.")
+def run(as_json: bool, max_calls: int | None, max_cost: float | None, detach: bool, **given: Any) -> None:
+    """Annotate, or take up what was begun."""
+    from tao_skill_bank.annotate import api
+
+    request = _request(max_calls=max_calls, max_cost=max_cost, **given)
+    if detach:
+        folder, pid = api.start_detached(request)
+        if as_json:
+            click.echo(json.dumps({"results_dir": str(folder), "pid": pid}))
+        else:
+            click.echo(f"started (process {pid}); watch it: tao-skills annotate status {folder}")
+        return
+    outcome = api.run_here(request, progress=None if as_json or not sys.stderr.isatty() else _progress)
+    if as_json:
+        from dataclasses import asdict
+
+        click.echo(json.dumps(asdict(outcome), indent=2))
+        return
+    for problem in outcome.problems:
+        click.echo(f"note: {problem}", err=True)
+    click.echo(f"{outcome.videos} videos, {outcome.failed} with failures, {outcome.calls} calls, {outcome.known} known")
+    click.echo(f"items: {', '.join(f'{task} {n}' for task, n in outcome.items.items()) or 'none'}")
+    priced = f"${outcome.cost:.4f} in all" if not outcome.unpriced else f"{outcome.unpriced} answers without a price"
+    click.echo(f"refused: {outcome.rejected}; {priced}")
+
+
+@cli.command()
+@click.argument("results_dir", type=_FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def status(results_dir: Path, as_json: bool) -> None:
+    """Show where a run stands; never waits."""
+    from tao_skill_bank.annotate.api import status as look
+
+    view = look(results_dir)
+    if as_json:
+        click.echo(view.model_dump_json(indent=2))
+        return
+    click.echo(view.results_dir)
+    click.echo(f"  status    {view.status}{f' ({view.message})' if view.message else ''}")
+    if view.working:
+        click.echo(f"  working   process {view.working.pid} since {view.working.since} ({view.working.by})")
+    click.echo(f"  answers   {view.answers}; tokens {view.input_tokens} in, {view.output_tokens} out; ${view.cost:.4f}")
+    if view.failed_tries:
+        click.echo(f"  retried   {', '.join(f'{kind} {n}' for kind, n in view.failed_tries.items())}")
+    click.echo(f"  rows      {', '.join(f'{step} {n}' for step, n in view.rows.items()) or 'none'}")
+    if view.items:
+        click.echo(f"  items     {', '.join(f'{task} {n}' for task, n in view.items.items())}; refused {view.rejected}")
+    for failure in view.failures:
+        click.echo(f"  failed    {failure}")
+    if view.failure_count > len(view.failures):
+        click.echo(f"            and {view.failure_count - len(view.failures)} more")
+    click.echo(f"  next step {view.next_step}")
+
+
+@cli.command()
+@click.argument("results_dir", type=_FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def stop(results_dir: Path, as_json: bool) -> None:
+    """Ask a run to stop; calls in flight are waited for and kept."""
+    from tao_skill_bank.annotate.api import stop as ask
+
+    asked = ask(results_dir)
+    if as_json:
+        click.echo(json.dumps({"results_dir": str(results_dir), "stop_requested": asked}))
+    else:
+        click.echo(f"asked {results_dir} to stop" if asked else f"nobody works on {results_dir}: nothing to stop")
+
+
+@cli.command()
+@click.argument("results_dir", type=_FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def merge(results_dir: Path, as_json: bool) -> None:
+    """Bring the answers of all shards together; `run` without --shard then writes the files from them."""
+    from tao_skill_bank.annotate.api import merge as bring
+
+    merged = bring(results_dir)
+    if as_json:
+        click.echo(merged.model_dump_json(indent=2))
+        return
+    click.echo(f"{len(merged.shards)} shards, {merged.answers} answers, {merged.new} of them new here")
+    click.echo("next: the same run without --shard writes the files")
+
+
+def _request(overrides: tuple[str, ...], **given: Any) -> Request:
+    from tao_skill_bank.annotate.api import request_of
+
+    return request_of(overrides, **given)
+
+
+def _shown(found: Range, unit: str = "", digits: int = 0, scale: float = 1.0) -> str:
+    low, mid, high = (f"{unit}{value / scale:,.{digits}f}" for value in (found.low, found.mid, found.high))
+    return f"{mid}  ({low} to {high})"
+
+
+def _progress(done: int, videos: int, caller: Caller) -> None:
+    click.echo(f"\r{done}/{videos} videos, {caller.made} calls, {caller.known} known ", nl=False, err=True)
