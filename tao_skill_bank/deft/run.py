@@ -54,6 +54,21 @@ class Silent:
         """Nothing."""
 
 
+@dataclass(frozen=True)
+class JobPlan:
+    """A command line to run.
+
+    Attributes:
+        name: The job's name within its stage.
+        command: The TAO command line.
+        outputs: Folders, or files with a suffix, that only this job writes; folders are made before it starts.
+    """
+
+    name: str
+    command: Sequence[str]
+    outputs: Sequence[Path]
+
+
 @dataclass
 class Run:
     """What a stage is handed.
@@ -123,35 +138,62 @@ class Run:
     # -- jobs ----------------------------------------------------------------------------------------------------
 
     def job(self, label: str, stage: str, name: str, command: Sequence[str], outputs: Sequence[Path]) -> None:
-        """Run a command line to its end; one that already ended well in this attempt is not run again.
+        """Run one command line to its end; as `jobs`."""
+        self.jobs(label, stage, [JobPlan(name, command, outputs)])
+
+    def jobs(self, label: str, stage: str, plans: Sequence[JobPlan]) -> None:
+        """Run command lines to their end, side by side where the platform can; what ended well is not run again.
 
         Args:
             label: Iteration.
             stage: Stage.
-            name: The job's name within the stage.
-            command: The TAO command line.
-            outputs: Folders, or files with a suffix, that only this job writes; folders are made before it starts.
+            plans: What to run; none needs what another writes.
 
         Raises:
-            StageFailedError: The command failed, or its worker vanished without an exit record.
-            StopRequestedError: A stop was asked for while it ran.
+            StageFailedError: A command failed, or its worker vanished without an exit record; the others were
+                waited for.
+            StopRequestedError: A stop was asked for while one ran; all were ended.
         """
-        key = f"{label}.{stage}.{name}"
-        record = self._finished(key, list(command))
-        if record is None:
-            self.check_stop()
-            for path in outputs:
-                (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
-            record = self.platform.submit(
-                new_record(
-                    key=key,
-                    platform=self.platform.name,
-                    command=command,
-                    outputs=outputs,
-                    cwd=self.workspace,
-                    results_dir=self.root,
-                )
+        together = plans if getattr(self.platform, "concurrent", False) else ()
+        started = [self._started(label, stage, plan) for plan in together]
+        failures: list[StageFailedError] = []
+        for index, plan in enumerate(plans):
+            record = started[index] if started else self._started(label, stage, plan)
+            try:
+                self._finish(record, f"{label} {stage}")
+            except StageFailedError as error:
+                failures.append(error)
+            except StopRequestedError:
+                for other in started:
+                    if self.platform.status(other) not in ENDED:
+                        self.platform.cancel(other)
+                        self._await_end(other)
+                raise
+            if failures and not started:
+                break
+        if failures:
+            raise failures[0]
+
+    def _started(self, label: str, stage: str, plan: JobPlan) -> JobRecord:
+        key = f"{label}.{stage}.{plan.name}"
+        record = self._finished(key, list(plan.command))
+        if record is not None:
+            return record
+        self.check_stop()
+        for path in plan.outputs:
+            (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
+        return self.platform.submit(
+            new_record(
+                key=key,
+                platform=self.platform.name,
+                command=plan.command,
+                outputs=plan.outputs,
+                cwd=self.workspace,
+                results_dir=self.root,
             )
+        )
+
+    def _finish(self, record: JobRecord, where: str) -> None:
         state = self._wait(record)
         if state == "complete":
             return
@@ -159,8 +201,8 @@ class Run:
         said = [line for line in self.platform.logs(record, 30).splitlines() if line.strip()]
         how = f"exit status {ended.exit_code}" if state == "failed" and ended else state
         raise StageFailedError(
-            f"`{' '.join(command[:2])}` ended {how}: {said[-1] if said else 'no output'}",
-            where=f"{label} {stage}",
+            f"`{' '.join(record.command[:2])}` ended {how}: {said[-1] if said else 'no output'}",
+            where=where,
             fix=f"see {beside(record.path, 'log')}; mend the cause and run again",
         )
 

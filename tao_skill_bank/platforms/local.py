@@ -40,6 +40,7 @@ class LocalPlatform:
     """Runs a command line as a subprocess that outlives the caller."""
 
     name = "local"
+    concurrent = True
 
     def __init__(self) -> None:
         self._workers: dict[str, subprocess.Popen[bytes]] = {}

@@ -25,6 +25,7 @@ class VirtualenvPlatform(LocalPlatform):
     """
 
     name = "virtualenv"
+    concurrent = False  # TAO's own commands share one accelerator
 
     def __init__(self, folder: str | None) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from tao_skill_bank.changenet.kpi import analyze_kpi
 from tao_skill_bank.deft import scores, specs
 from tao_skill_bank.deft.commandline import setting
 from tao_skill_bank.deft.machine import done_stages
-from tao_skill_bank.deft.run import Run
+from tao_skill_bank.deft.run import JobPlan, Run
 from tao_skill_bank.deft.stages.base import Outcome, Stage
 from tao_skill_bank.deft.stages.train import checkpoints
 from tao_skill_bank.deft.state import Evaluation
@@ -39,9 +39,10 @@ class Evaluate(Stage):
         target = run.target
         evaluations: list[Evaluation] = []
         promised = [spec_path]
+        outs = {kind: run.folder(label) / "inference" / kind for kind in candidates}
+        infer_all(run, label, self.name, spec_path, candidates, outs)
         for kind, checkpoint in candidates.items():
-            out = run.folder(label) / "inference" / kind
-            infer(run, label, self.name, kind, spec_path, checkpoint, out)
+            out = outs[kind]
             csv = out / "inference.csv"
             evaluations.append(scores.evaluate(kind, checkpoint, csv, target.recall))
             promised += [csv, out / "kpi" / "threshold_metrics.csv"]
@@ -90,14 +91,29 @@ class Evaluate(Stage):
 
 def infer(run: Run, label: str, stage: str, name: str, spec: Path, checkpoint: Path, out: Path) -> None:
     """Run the model's inference line into `out`; it must leave `inference.csv` there."""
-    command = [
-        "visual_changenet",
-        "inference",
-        "-e",
-        str(spec),
-        setting("inference.checkpoint", checkpoint),
-        setting("inference.results_dir", out),
+    infer_all(run, label, stage, spec, {name: checkpoint}, {name: out})
+
+
+def infer_all(
+    run: Run, label: str, stage: str, spec: Path, checkpoints_by_name: dict[str, Path], outs: dict[str, Path]
+) -> None:
+    """Run inference with several checkpoints, each into its own folder; each must leave `inference.csv` there."""
+    plans = [
+        JobPlan(
+            name,
+            [
+                "visual_changenet",
+                "inference",
+                "-e",
+                str(spec),
+                setting("inference.checkpoint", checkpoint),
+                setting("inference.results_dir", outs[name]),
+            ],
+            [outs[name]],
+        )
+        for name, checkpoint in checkpoints_by_name.items()
     ]
-    run.job(label, stage, name, command, [out])
-    if not (out / "inference.csv").is_file():
-        raise StageFailedError("inference ended without inference.csv", where=out, fix="see the job's log")
+    run.jobs(label, stage, plans)
+    for out in outs.values():
+        if not (out / "inference.csv").is_file():
+            raise StageFailedError("inference ended without inference.csv", where=out, fix="see the job's log")

@@ -9,7 +9,7 @@ from tao_skill_bank import fsio
 from tao_skill_bank.deft import scores, specs
 from tao_skill_bank.deft.run import Run
 from tao_skill_bank.deft.stages.base import Outcome, Stage
-from tao_skill_bank.deft.stages.evaluate import infer
+from tao_skill_bank.deft.stages.evaluate import infer_all
 from tao_skill_bank.deft.state import BASELINE, Iteration
 from tao_skill_bank.errors import StageFailedError
 from tao_skill_bank.metrics import far_at_recall
@@ -61,11 +61,12 @@ class LoopStop(Stage):
         root = specs.image_root(config, csv, specs.naming_of(config))
         specs.write_spec(spec_path, specs.inference_spec(config, csv, root))
         baseline = run.iteration(BASELINE)
-        measured = {"baseline": self._measure(run, label, "baseline", baseline, spec_path, folder)}
-        if best[0] == BASELINE:
-            measured["best"] = measured["baseline"]
-        else:
-            measured["best"] = self._measure(run, label, "best", best[1], spec_path, folder)
+        models = {"baseline": baseline} if best[0] == BASELINE else {"baseline": baseline, "best": best[1]}
+        wanted = {name: Path(it.best_ckpt_path) for name, it in models.items() if it.best_ckpt_path is not None}
+        outs = {name: folder / name for name in wanted}
+        infer_all(run, label, self.name, spec_path, wanted, outs)
+        measured = {name: self._measure(run, models[name], outs[name] / "inference.csv") for name in outs}
+        measured.setdefault("best", measured["baseline"])
         point = measured["best"]
         met = bool(point["far"]["trials"] and point["recall"]["trials"]) and run.target.met(point["far"]["value_pct"])
         met = met and (point["recall"]["value_pct"] >= 100.0 * run.target.recall - 1e-9)
@@ -80,14 +81,9 @@ class LoopStop(Stage):
             "met": met,
         }
 
-    def _measure(
-        self, run: Run, label: str, name: str, iteration: Iteration, spec_path: Path, folder: Path
-    ) -> dict[str, Any]:
-        if iteration.best_ckpt_path is None or iteration.threshold is None:
-            raise StageFailedError("no checkpoint to accept", where=name, fix="see the log")
-        out = folder / name
-        infer(run, label, self.name, name, spec_path, Path(iteration.best_ckpt_path), out)
-        csv = out / "inference.csv"
+    def _measure(self, run: Run, iteration: Iteration, csv: Path) -> dict[str, Any]:
+        if iteration.threshold is None:
+            raise StageFailedError("no threshold to accept at", where=csv, fix="see the log")
         frozen = scores.at_threshold(csv, iteration.threshold)
         read = scores.read_scores(csv)
         own = far_at_recall(read.score, read.is_pass, run.target.recall)
