@@ -65,6 +65,11 @@ class Written:
     files: list[str] = field(default_factory=list)
 
 
+def media_root(video_root: str) -> Path | None:
+    """The folder that `video_id` is relative to, absolute; None without one."""
+    return Path(os.path.abspath(os.path.expanduser(video_root))) if video_root else None
+
+
 def video_identity(video: str, root: Path | None) -> str:
     """A video's path below the root; absolute where it lies elsewhere or there is no root."""
     path = os.path.abspath(video)
@@ -169,7 +174,7 @@ def write_outputs(
     """
     folder = output_folder(results_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    root = Path(os.path.abspath(os.path.expanduser(video_root))) if video_root else None
+    root = media_root(video_root)
     verdicts = read_verdicts(results_dir)
     done = Written()
     seen: set[str] = set()

@@ -165,6 +165,7 @@ def annotate(
         if limits.max_cost is not None:
             _priced(config, prices)
         with Journal(config.results_dir) as journal:
+            journal.set_meta("video_root", config.data.video_root)
             status = StatusFile(config.results_dir)
             status.add("STARTED", f"annotation of {len(listing.videos)} videos, steps {', '.join(sorted(steps))}")
             outcome = Outcome(videos=len(listing.videos), problems=listing.problems[:50])

@@ -1,4 +1,4 @@
-"""`tao-skills annotate …`: estimate, run, status, stop, merge."""
+"""`tao-skills annotate …`: estimate, run, status, review, stop, merge."""
 
 from __future__ import annotations
 
@@ -118,6 +118,18 @@ def status(results_dir: Path, as_json: bool) -> None:
     if view.failure_count > len(view.failures):
         click.echo(f"            and {view.failure_count - len(view.failures)} more")
     click.echo(f"  next step {view.next_step}")
+
+
+@cli.command()
+@click.argument("results_dir", type=_FOLDER)
+@click.option("--limit", default=20, show_default=True, help="Show this many videos.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def review(results_dir: Path, limit: int, as_json: bool) -> None:
+    """Write review.html: look at a pilot, accept or reject questions, export the verdicts for the next run."""
+    from tao_skill_bank.reports.annotation_review import render_review
+
+    path = render_review(results_dir, limit)
+    click.echo(json.dumps({"review": str(path)}) if as_json else str(path))
 
 
 @cli.command()
