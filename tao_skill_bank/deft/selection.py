@@ -1,4 +1,7 @@
-"""Which pool rows an iteration adds: by likeness to the weak samples, by the model's own weakness, or both."""
+"""Which pool rows an iteration adds: by likeness to the weak samples, by the model's own weakness, or both.
+
+Pure functions of arrays over the pool's rows. What the defaults rest on: `docs/design/local-changenet.md`.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,35 @@ import numpy as np
 import numpy.typing as npt
 
 DEFAULT_BUDGET = 200
+SUSPECT_QUANTILE = 0.25
 PASS = "PASS"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Pool rows in a fixed order, and why each was chosen (aligned)."""
+    """Pool rows in a fixed order, and why each was chosen (aligned).
+
+    Attributes:
+        rows: Positions in the pool, none twice.
+        reasons: One a row: `nearest`, `hardest`, `random`, `all`.
+        candidate_count: Rows that could have been chosen: routed, and not used before.
+        suspect_count: Candidates set aside because the model contradicts their label (`hardest` and `blend`).
+    """
 
     rows: npt.NDArray[np.int64]
     reasons: list[str]
+    candidate_count: int = 0
+    suspect_count: int = 0
+
+    @property
+    def kept_count(self) -> int:
+        """Rows chosen."""
+        return len(self.rows)
+
+    @property
+    def rejected_count(self) -> int:
+        """Candidates that were not chosen."""
+        return self.candidate_count - self.kept_count
 
 
 def needs_scores(strategy: str) -> bool:
@@ -55,20 +78,44 @@ def select(
     free = np.flatnonzero(candidate & ~used)
     most = default_budget(len(labels)) if budget is None else budget
     if strategy == "all":
-        return Selection(free, ["all"] * len(free))
+        return Selection(free, ["all"] * len(free), len(free))
     if strategy == "random":
         rng = np.random.default_rng(list(seed))
         rows = np.sort(rng.permutation(free)[:most])
-        return Selection(rows, ["random"] * len(rows))
+        return Selection(rows, ["random"] * len(rows), len(free))
     nearest = kept[~used[kept]]
     if strategy == "nearest" or scores is None or threshold is None:
         rows = nearest if budget is None and strategy == "nearest" else nearest[:most]
-        return Selection(rows, ["nearest"] * len(rows))
-    alike = nearest[: most // 2] if strategy == "blend" else nearest[:0]
-    rest = free[~np.isin(free, alike)]
-    hard = hardest(labels, scores, threshold, rest, most - len(alike))
+        return Selection(rows, ["nearest"] * len(rows), len(free))
+    suspect = suspects(labels, scores, free)
+    trusted = free[~np.isin(free, suspect)]
+    alike = nearest[~np.isin(nearest, suspect)][: most // 2] if strategy == "blend" else nearest[:0]
+    hard = hardest(labels, scores, threshold, trusted[~np.isin(trusted, alike)], most - len(alike))
     reasons = ["nearest"] * len(alike) + ["hardest"] * len(hard)
-    return Selection(np.concatenate([alike, hard]), reasons)
+    return Selection(np.concatenate([alike, hard]), reasons, len(free), len(suspect))
+
+
+def suspects(
+    labels: Sequence[str], scores: npt.NDArray[np.float64], rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Those of `rows` whose label the model contradicts outright: they are probably mislabelled.
+
+    A PASS row that scores above a quarter of the defects, a defect that scores below a quarter of the PASS rows. What
+    is hard to tell lies near the threshold; what lies deep in the other class is mostly wrongly labelled, and without
+    this the hardest rows of a pool with 3 % wrong labels are one third wrong. They stay in the pool for the next model
+    to judge. Rows without a score are no suspects; with one class alone, or a model that ranks the classes the wrong
+    way round, nobody is.
+    """
+    known = rows[~np.isnan(scores[rows])]
+    is_pass = np.array([labels[row] == PASS for row in known], dtype=np.bool_)
+    passes, defects = known[is_pass], known[~is_pass]
+    if not len(passes) or not len(defects):
+        return known[:0]
+    high = float(np.quantile(scores[defects], SUSPECT_QUANTILE))
+    low = float(np.quantile(scores[passes], 1.0 - SUSPECT_QUANTILE))
+    if low >= high:
+        return known[:0]
+    return known[np.where(is_pass, scores[known] > high, scores[known] < low)]
 
 
 def default_budget(pool_rows: int) -> int:

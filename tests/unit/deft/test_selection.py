@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tao_skill_bank.deft.selection import default_budget, needs_scores, select
+from tao_skill_bank.deft.selection import default_budget, needs_scores, select, suspects
 
 LABELS = ["PASS", "BRIDGE", "PASS", "BRIDGE", "PASS", "OPEN"]
 SCORES = [0.9, 0.2, 0.1, 0.8, 0.6, 0.4]
@@ -92,9 +92,57 @@ def test_nothing_weaker_of_its_kind_is_left_behind(
         kept=np.array([], dtype=np.int64),
         similarity=np.full(n, np.nan),
     )
-    assert len(rows) == len(set(rows)) == min(budget, int((~used).sum()))
+    aside = set(suspects(labels, scores, np.flatnonzero(~used)).tolist())
+    assert not aside & set(rows)
+    assert len(rows) == len(set(rows)) == min(budget, int((~used).sum()) - len(aside))
     weakness = np.where([x == "PASS" for x in labels], scores - threshold, threshold - scores)
     for kind in ("PASS", "BRIDGE"):
         taken = [weakness[r] for r in rows if labels[r] == kind]
-        left = [weakness[r] for r in range(n) if labels[r] == kind and r not in rows and not used[r]]
+        left = [weakness[r] for r in range(n) if labels[r] == kind and r not in rows and not used[r] and r not in aside]
         assert not taken or not left or min(taken) >= max(left)
+
+
+def suspected(labels: list[str], scores: list[float]) -> list[int]:
+    return [int(row) for row in suspects(labels, np.array(scores), np.arange(len(labels)))]
+
+
+def test_a_label_that_the_model_contradicts_outright_is_set_aside() -> None:
+    labels = ["PASS"] * 8 + ["BRIDGE"] * 8
+    scores = [0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 0.6, 0.99, 0.01, 0.5, 0.8, 0.8, 0.9, 0.9, 0.95, 0.95]
+    assert suspected(labels, scores) == [7, 8]
+    selection = select(
+        "hardest",
+        labels=labels,
+        candidate=np.ones(16, dtype=bool),
+        used=np.zeros(16, dtype=bool),
+        kept=np.array([], dtype=np.int64),
+        similarity=np.full(16, np.nan),
+        scores=np.array(scores),
+        threshold=0.5,
+        budget=4,
+        seed=(1, 1),
+    )
+    assert selection.rows.tolist() == [9, 10, 6, 4]
+    assert (selection.candidate_count, selection.kept_count, selection.rejected_count) == (16, 4, 12)
+    assert selection.suspect_count == 2
+
+
+def test_nobody_is_suspected_by_one_class_alone_or_by_a_model_that_ranks_them_the_wrong_way_round() -> None:
+    assert suspected(["PASS", "PASS"], [0.1, 0.9]) == []
+    assert suspected(["BRIDGE", "BRIDGE"], [0.1, 0.9]) == []
+    assert suspected(["PASS", "PASS", "BRIDGE", "BRIDGE"], [0.8, 0.9, 0.1, 0.2]) == []
+
+
+def test_a_row_without_a_score_is_neither_suspected_nor_hardest() -> None:
+    assert suspected(["PASS", "PASS", "BRIDGE"], [0.1, np.nan, 0.9]) == []
+    assert 0 not in chosen("hardest", scores=np.array([np.nan, *SCORES[1:]]))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=2, max_size=40))
+def test_whoever_is_suspected_lies_beyond_a_quarter_of_the_other_class(pool: list[tuple[bool, float]]) -> None:
+    labels = ["PASS" if is_pass else "BRIDGE" for is_pass, _ in pool]
+    for row in suspected(labels, [score for _, score in pool]):
+        is_pass, score = pool[row]
+        others = [other for other_is_pass, other in pool if other_is_pass != is_pass]
+        beyond = sum(other < score if is_pass else other > score for other in others)
+        assert beyond >= len(others) / 4
