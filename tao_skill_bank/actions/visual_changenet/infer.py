@@ -14,10 +14,11 @@ from tao_skill_bank.actions.mining.images import bomb_warnings_as_errors
 from tao_skill_bank.actions.visual_changenet import checkpoint
 from tao_skill_bank.actions.visual_changenet.images import PairSet, open_set, read_images
 from tao_skill_bank.actions.visual_changenet.network import logits, probabilities
-from tao_skill_bank.actions.visual_changenet.options import Options, one_blas_thread, workers
+from tao_skill_bank.actions.visual_changenet.options import Options, workers
 from tao_skill_bank.actions.visual_changenet.train import check_lights
 from tao_skill_bank.changenet.tables import write_pairs
 from tao_skill_bank.errors import InputError
+from tao_skill_bank.threads import one_blas_thread
 
 INFERENCE_CSV = "inference.csv"
 EVALUATION = "evaluate.json"

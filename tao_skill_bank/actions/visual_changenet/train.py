@@ -16,9 +16,10 @@ from tao_skill_bank.actions.spec import config_yaml
 from tao_skill_bank.actions.visual_changenet import checkpoint, fitting
 from tao_skill_bank.actions.visual_changenet.images import open_set, read_images
 from tao_skill_bank.actions.visual_changenet.network import Architecture, Network, Pairs, logits, probabilities
-from tao_skill_bank.actions.visual_changenet.options import Options, one_blas_thread, workers
+from tao_skill_bank.actions.visual_changenet.options import Options, workers
 from tao_skill_bank.actions.visual_changenet.status import STATUS_FILE, Status
 from tao_skill_bank.errors import InputError
+from tao_skill_bank.threads import one_blas_thread
 
 LATEST = "changenet_model_classify_latest.pth"
 LOG_FILE = "train.log"

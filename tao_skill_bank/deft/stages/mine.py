@@ -36,6 +36,7 @@ from tao_skill_bank.deft.stages.evaluate import infer
 from tao_skill_bank.deft.stages.merge import relative_to_workspace
 from tao_skill_bank.deft.state import iteration_label
 from tao_skill_bank.errors import GateError, InputError, StageFailedError
+from tao_skill_bank.threads import one_blas_thread
 
 
 @dataclass(frozen=True)
@@ -81,19 +82,20 @@ class DataMining(Stage):
         updates: dict[str, Any] = {}
         mined = PairTable(out / "mining_pool.csv", {name: [] for name in REQUIRED_COLUMNS})
         summary = "skipped: 0 rows routed to mining"
-        near = 0
+        chosen: list[int] = []
+        pool: Pool | None = None
         promised = [out / "mining_pool.csv", out / "sdg_rows.csv"]
         if routed.num_rows:
             pool = load_pool(run, naming)
-            chosen, encoder, count_text = self._choose(run, label, pool, routed, naming, warnings)
+            chosen, encoder, count_text = self._choose(run, label, pool, routed, naming)
             mined = relative_to_workspace(pool.table.take(chosen), pool.root, run.workspace)
             updates["mining_used"] = [pool.sample(row) for row in chosen]
             updates["mining_encoder"] = encoder
             updates["mining_mined_parquet"] = str(out / "mined.parquet")
             summary = count_text
-            near = self._near_duplicates(out, {pool.files[row][0] for row in chosen})
             promised += [out / "mined.parquet", out / "mining_summary.txt", out / "knn_summary.csv"]
-        mined, synthetic, leakage = self._without_leaks(run, mined, synthetic, naming)
+        kept_mined, kept_synthetic, leakage = self._leak_free(run, mined, synthetic, naming)
+        mined, synthetic = mined.take(kept_mined), synthetic.take(kept_synthetic)
         write_pairs(out / "mining_pool.csv", mined.columns)
         write_pairs(out / "sdg_rows.csv", synthetic.columns or {name: [] for name in PAIR_COLUMNS})
         if len(mined) + len(synthetic) == 0:
@@ -103,6 +105,10 @@ class DataMining(Stage):
                 where=out,
                 fix="add rows to the mining pool or more pairs, or lower mining_filter.min_similarity",
             )
+        if pool is not None:
+            self._warn_of_falling_yield(run, label, len(mined), warnings)
+        new_pool = [] if pool is None else [pool.files[chosen[row]][0] for row in kept_mined]
+        near = self._near_duplicates(run, label, naming, new_pool, _first_images(synthetic, run.workspace, naming))
         dropped = leakage["equal_mined"] + leakage["equal_synthetic"]
         if dropped:
             warnings.append(f"{label}: {dropped} new rows had the bytes of an evaluation image and were dropped")
@@ -121,9 +127,7 @@ class DataMining(Stage):
             warnings=warnings,
         )
 
-    def _choose(
-        self, run: Run, label: str, pool: Pool, routed: Any, naming: ImageNaming, warnings: list[str]
-    ) -> tuple[list[int], str, str]:
+    def _choose(self, run: Run, label: str, pool: Pool, routed: Any, naming: ImageNaming) -> tuple[list[int], str, str]:
         """The pool rows to add, in a fixed order; the encoder; a line that says how many."""
         config = run.state.config
         out = run.folder(label) / "mining_filter"
@@ -162,7 +166,6 @@ class DataMining(Stage):
             top_k=config.mining_filter.top_k_per_target,
             notes=[f"Strategy: {config.mining.strategy}", f"Chosen: {len(chosen)}"],
         )
-        self._warn_of_falling_yield(run, label, len(chosen), warnings)
         return chosen, encoder, _counts(config.mining.strategy, selection, kept, match)
 
     def _search(
@@ -177,21 +180,10 @@ class DataMining(Stage):
         out = run.folder(label) / "mining_filter"
         weak = [str(x) for x in routed.column("filepath").to_pylist()]
         pool_rows = [(file, light) for files in pool.files for light, file in enumerate(files)]
-        self._write_list(out / "targets.parquet", weak, [_light_of(f, naming) for f in weak])
-        self._write_list(out / "sources.parquet", [f for f, _ in pool_rows], [n for _, n in pool_rows])
-        spec = out / "emb.yaml"
-        model = config.mining.encoder
-        specs.write_spec(spec, {"model": model})
-        embedded: dict[str, Path] = {}
-        evaluation = _evaluation_images(run, naming)
-        self._write_list(out / "evaluations.parquet", evaluation, [0] * len(evaluation))
-        for name in ("target", "source", "evaluation"):
-            embedded[name] = out / f"{name}_embeddings.parquet"
-            if name != "target" and self._embedded_before(run, label, out, name):
-                continue
-            command = ["embedding", "image_embeddings", "-e", str(spec)]
-            command += [setting("input_parquet", out / f"{name}s.parquet"), setting("output_parquet", embedded[name])]
-            run.job(label, self.name, f"embed_{name}", command, [embedded[name]])
+        embedded = {
+            "target": self._embed(run, label, "target", weak, [_light_of(f, naming) for f in weak]),
+            "source": self._embed(run, label, "source", [f for f, _ in pool_rows], [n for _, n in pool_rows]),
+        }
         mine_spec = out / "mine.yaml"
         filters = config.mining_filter
         specs.write_spec(
@@ -218,6 +210,18 @@ class DataMining(Stage):
         )
         return match, "unnamed" if encoder is None else str(encoder)
 
+    def _embed(self, run: Run, label: str, name: str, files: list[str], lights: list[int]) -> Path:
+        """Embeddings of these images by the run's encoder, one job; taken from the previous iteration if unchanged."""
+        out = run.folder(label) / "mining_filter"
+        spec, listed, made = out / "emb.yaml", out / f"{name}s.parquet", out / f"{name}_embeddings.parquet"
+        specs.write_spec(spec, {"model": run.state.config.mining.encoder})
+        self._write_list(listed, files, lights)
+        if name == "target" or not self._embedded_before(run, label, out, name):
+            command = ["embedding", "image_embeddings", "-e", str(spec)]
+            command += [setting("input_parquet", listed), setting("output_parquet", made)]
+            run.job(label, self.name, f"embed_{name}", command, [made])
+        return made
+
     def _embedded_before(self, run: Run, label: str, out: Path, what: str) -> bool:
         """Take embeddings from the previous iteration where the images and the encoder are the same."""
         before = run.folder(run.previous(label)) / "mining_filter"
@@ -232,17 +236,34 @@ class DataMining(Stage):
             shutil.copyfile(before / made, temp)
         return True
 
-    def _near_duplicates(self, out: Path, files: set[str]) -> int:
-        """How many of the chosen images look nearly the same as an evaluation image; counted, not dropped."""
+    def _near_duplicates(
+        self, run: Run, label: str, naming: ImageNaming, pool_files: list[str], synthetic_files: list[str]
+    ) -> int:
+        """How many of the new images look nearly the same as an evaluation image; counted, not dropped.
+
+        Args:
+            run: The run.
+            label: Iteration.
+            naming: How images are called.
+            pool_files: First-lighting images of the new pool rows; they are embedded already.
+            synthetic_files: Those of the new synthetic rows.
+        """
         from tao_skill_bank.actions.mining.tables import ImageTable
 
-        source = ImageTable(out / "source_embeddings.parquet")
-        wanted = np.array([str(f) in files for f in source.filepaths().to_pylist()], dtype=np.bool_)
-        if not wanted.any():
-            return 0
-        new = np.concatenate(list(source.vectors()))[wanted]
-        evaluation = np.concatenate(list(ImageTable(out / "evaluation_embeddings.parquet").vectors()))
-        return len(near_duplicates(new, evaluation).new)
+        shown = _evaluation_images(run, naming)
+        evaluation = _vectors(self._embed(run, label, "evaluation", shown, [0] * len(shown)))
+        count = 0
+        if pool_files:
+            source = run.folder(label) / "mining_filter" / "source_embeddings.parquet"
+            wanted = set(pool_files)
+            taken = np.array([str(f) in wanted for f in ImageTable(source).filepaths().to_pylist()], dtype=np.bool_)
+            with one_blas_thread():
+                count += len(near_duplicates(_vectors(source)[taken], evaluation).new)
+        if synthetic_files:
+            made = _vectors(self._embed(run, label, "synthetic", synthetic_files, [0] * len(synthetic_files)))
+            with one_blas_thread():
+                count += len(near_duplicates(made, evaluation).new)
+        return count
 
     def _found(self, mined: Path, parts: dict[str, Path]) -> list[tuple[str, float, str]]:
         """(pool image, similarity, weak image) of a search; TAO's own table has the images alone."""
@@ -257,13 +278,14 @@ class DataMining(Stage):
             targets = [str(x) for x in table.column("target").to_pylist()]
         else:
             source, target = ImageTable(parts["source"]), ImageTable(parts["target"])
-            cosine, targets = similarity_to_targets(
-                files,
-                [str(x) for x in source.filepaths().to_pylist()],
-                np.concatenate(list(source.vectors("embedding"))),
-                [str(x) for x in target.filepaths().to_pylist()],
-                np.concatenate(list(target.vectors("embedding"))),
-            )
+            with one_blas_thread():
+                cosine, targets = similarity_to_targets(
+                    files,
+                    [str(x) for x in source.filepaths().to_pylist()],
+                    np.concatenate(list(source.vectors("embedding"))),
+                    [str(x) for x in target.filepaths().to_pylist()],
+                    np.concatenate(list(target.vectors("embedding"))),
+                )
             similar = [float(x) for x in cosine]
         return list(zip(files, similar, targets, strict=True))
 
@@ -322,23 +344,24 @@ class DataMining(Stage):
         number = int(label.removeprefix("iter"))
         return {s for n in range(1, number) for s in run.iteration(iteration_label(n)).mining_used or []}
 
-    def _warn_of_falling_yield(self, run: Run, label: str, chosen: int, warnings: list[str]) -> None:
+    def _warn_of_falling_yield(self, run: Run, label: str, new: int, warnings: list[str]) -> None:
+        """New rows after the leakage check against those of the iteration before, counted the same way."""
         number = int(label.removeprefix("iter"))
         before = run.iteration(iteration_label(number - 1)).mining_mined_count if number > 1 else None
-        if before and chosen < before / 2:
-            warnings.append(f"{label}: mining yields {chosen} rows after {before}: the pool is running dry")
+        if before and new < before / 2:
+            warnings.append(f"{label}: mining yields {new} rows after {before}: the pool is running dry")
 
-    def _without_leaks(
+    def _leak_free(
         self, run: Run, mined: PairTable, synthetic: PairTable, naming: ImageNaming
-    ) -> tuple[PairTable, PairTable, dict[str, Any]]:
-        """Stop on a leaked test image; drop rows whose bytes an evaluation set holds at another path."""
+    ) -> tuple[list[int], list[int], dict[str, Any]]:
+        """Stop on a leaked test image; positions of the rows whose bytes no evaluation set holds at another path."""
         config = run.state.config
-        out: list[PairTable] = []
+        out: list[list[int]] = []
         dropped: list[int] = []
         for table in (mined, synthetic):
             leaks.refuse_leaks(table, run.workspace, config, naming)
             equal = leaks.equal_rows(table, run.workspace, config, naming)
-            out.append(table.take([row for row in range(len(table)) if row not in equal]))
+            out.append([row for row in range(len(table)) if row not in equal])
             dropped.append(len(equal))
         own = read_pairs(Path(config.training_csv))
         own_root = specs.image_root(config, own.path, naming)
@@ -375,12 +398,23 @@ def load_pool(run: Run, naming: ImageNaming) -> Pool:
 def _evaluation_images(run: Run, naming: ImageNaming) -> list[str]:
     """The first-lighting images of validation, KPI and acceptance sets, each once, in order."""
     config = run.state.config
-    found: dict[str, None] = {}
-    for table in leaks.evaluation_tables(config):
-        root = specs.image_root(config, table.path, naming)
-        for folder, name in zip(table.input_path, table.object_name, strict=True):
-            found[str(naming.files(root, folder, name)[0])] = None
-    return list(found)
+    tables = leaks.evaluation_tables(config)
+    found = [f for t in tables for f in _first_images(t, specs.image_root(config, t.path, naming), naming)]
+    return list(dict.fromkeys(found))
+
+
+def _first_images(table: PairTable, root: Path, naming: ImageNaming) -> list[str]:
+    """The first-lighting image of every row."""
+    if len(table) == 0:
+        return []
+    return [str(naming.files(root, f, n)[0]) for f, n in zip(table.input_path, table.object_name, strict=True)]
+
+
+def _vectors(embeddings: Path) -> npt.NDArray[np.floating]:
+    """All vectors of a table of embeddings, [n, d]."""
+    from tao_skill_bank.actions.mining.tables import ImageTable
+
+    return np.concatenate(list(ImageTable(embeddings).vectors()))
 
 
 def _light_of(file: str, naming: ImageNaming) -> int:

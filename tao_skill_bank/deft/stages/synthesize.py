@@ -15,6 +15,7 @@ from tao_skill_bank.deft.stages.base import Outcome, Stage
 from tao_skill_bank.deft.stages.merge import relative_to_workspace
 from tao_skill_bank.deft.state import iteration_label
 from tao_skill_bank.errors import GateError, StageFailedError
+from tao_skill_bank.threads import one_blas_thread
 
 
 class Anomalygen(Stage):
@@ -91,7 +92,8 @@ class Anomalygen(Stage):
         targets = sorted({Path(w) for w in weak if w.endswith(first)}) or sorted({Path(w) for w in weak})
         folder, name = pool.rows.input_path, pool.rows.object_name
         files = [naming.files(pool.root, folder[i], name[i])[0] for i in candidates]
-        _, similarity = knn(encoder.encode(targets), encoder.encode(files), 1)
+        with one_blas_thread():
+            _, similarity = knn(encoder.encode(targets), encoder.encode(files), 1)
         order = np.lexsort((np.arange(len(candidates)), -similarity[:, 0]))[: config.anomalygen.num_SDG]
         chosen = [candidates[i] for i in order]
         rows = relative_to_workspace(pool.rows.take(chosen), pool.root, run.workspace)
