@@ -6,6 +6,7 @@ its golden) and lays it on a PASS training sample. Its rows are labelled as synt
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -18,10 +19,10 @@ from pydantic import BaseModel
 
 from tao_skill_bank import fsio
 from tao_skill_bank.changenet.images import ImageNaming
-from tao_skill_bank.changenet.pair_prepare import PAIR_COLUMNS, pair_files, pair_label, prepare_pairs
+from tao_skill_bank.changenet.pair_prepare import PAIR_COLUMNS, SUMMARY_FILE, pair_files, pair_label, prepare_pairs
 from tao_skill_bank.changenet.tables import PASS, PairTable, read_pairs
 from tao_skill_bank.deft.config import RunConfig
-from tao_skill_bank.errors import GateError, StageFailedError
+from tao_skill_bank.errors import GateError, InputError, StageFailedError
 
 NG_DIR, OK_DIR = "reconstructed_image", "original_image"
 POOL_DIR = "synth_pool"
@@ -89,6 +90,7 @@ def stage_pool(run_root: Path, source: Path, naming: ImageNaming) -> SynthPool:
             image_ext=naming.image_ext,
             output_csv=building / "rows.csv",
         )
+        _name_final(building / SUMMARY_FILE, building, pool)
         fsio.write_json(building / "manifest.json", manifest.model_dump())
         os.rename(building, pool)
         fsio.fsync_dir(run_root)
@@ -96,6 +98,14 @@ def stage_pool(run_root: Path, source: Path, naming: ImageNaming) -> SynthPool:
     if len(rows) != len(manifest.pairs):
         raise StageFailedError("the staged pairs do not match their manifest", where=pool, fix="start a new run")
     return SynthPool(pool, manifest, rows)
+
+
+def _name_final(summary: Path, building: Path, pool: Path) -> None:
+    """Let the summary of the preparation name the folder that the pool is about to have."""
+    said = json.loads(summary.read_text(encoding="utf-8"))
+    for key in ("images_dir", "output_csv"):
+        said[key] = str(pool / Path(said[key]).relative_to(building))
+    fsio.write_json(summary, said)
 
 
 def pregen_labels(source: Path) -> list[str]:
@@ -115,8 +125,10 @@ def _manifest_of(source: Path) -> Manifest:
             )
     try:
         pairs = pair_files(source / NG_DIR, source / OK_DIR)
-    except Exception as error:
-        raise GateError("pregen-unpaired", str(error), fix="complete the pairs") from error
+    except InputError as error:
+        raise GateError(
+            "pregen-unpaired", error.what, where=error.where, fix=error.fix or "complete the pairs"
+        ) from None
     return Manifest(
         source=str(source),
         pairs=[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from tao_skill_bank import fsio
@@ -43,9 +44,8 @@ class DataMerge(Stage):
         out = run.folder(label) / "dataset"
         combined_csv = out / f"train_combined_{label}.csv"
         provenance_csv = out / f"train_combined_{label}_provenance.csv"
-        merged = concatenate(combined_csv, [earlier, mined, synthetic])
-        if len(merged) != len(earlier) + len(mined) + len(synthetic):
-            raise GateError("lost-row", "the merged set has fewer rows than its parts", where=combined_csv)
+        parts = [earlier, mined, synthetic]
+        merged = concatenate(combined_csv, parts)
         missing = specs.missing_rows(merged, naming, run.workspace)
         if missing:
             raise StageFailedError(
@@ -58,6 +58,7 @@ class DataMerge(Stage):
         kind = self._kinds(run, label, earlier) + ["real"] * len(mined) + ["synthetic"] * len(synthetic)
         write_pairs(combined_csv, merged.columns)
         write_pairs(provenance_csv, {"row": [str(i + 1) for i in range(len(merged))], "source": source, "kind": kind})
+        refuse_lost_rows(combined_csv, provenance_csv, parts, [BASE if first else PREVIOUS, POOL, POOL])
         counts = {
             "earlier": len(earlier),
             "mined": len(mined),
@@ -140,6 +141,38 @@ def concatenate(path: Path, tables: list[PairTable]) -> PairTable:
     return PairTable(
         path, {n: [v for t in tables for v in (t.columns[n] if n in t.columns else [""] * len(t))] for n in names}
     )
+
+
+def refuse_lost_rows(
+    combined_csv: Path, provenance_csv: Path, parts: Sequence[PairTable], sources: Sequence[str]
+) -> None:
+    """Read back what was merged: every row of every part, in order, and its provenance in the same place.
+
+    Args:
+        combined_csv: The merged set on disk.
+        provenance_csv: Its provenance on disk.
+        parts: What it was made of, in order.
+        sources: The `source` that the rows of each part must have.
+
+    Raises:
+        GateError: Gate `lost-row`; the first row that is not where it belongs is named.
+    """
+
+    def rows(table: PairTable) -> list[tuple[str, ...]]:
+        return list(zip(*(table.column(name) for name in REQUIRED_COLUMNS), strict=True))
+
+    combined = rows(read_pairs(combined_csv))
+    provenance = read_pairs(provenance_csv, required=("row", "source", "kind"))
+    wanted = [(row, source) for part, source in zip(parts, sources, strict=True) for row in rows(part)]
+    for name, path, count in (("rows", combined_csv, len(combined)), ("provenances", provenance_csv, len(provenance))):
+        if count != len(wanted):
+            raise GateError("lost-row", f"{count} {name} of {len(wanted)} were written", where=path)
+    numbers, found = provenance.column("row"), provenance.column("source")
+    for at, (row, source) in enumerate(wanted):
+        if combined[at] != row:
+            raise GateError("lost-row", "is not the row that belongs here", where=f"{combined_csv} row {at + 1}")
+        if (numbers[at], found[at]) != (str(at + 1), source):
+            raise GateError("lost-row", f"is not from {source}", where=f"{provenance_csv} row {at + 1}")
 
 
 def _joined(prefix: str, folder: str) -> str:

@@ -42,10 +42,11 @@ class Rca(Stage):
             raise StageFailedError("there is no inference to analyse", where=label, fix="run evaluate first")
         out = run.folder(label) / "rca_results" / timestamp(run, label)
         spec_path = out / "vcn_aoi_spec.yaml"
-        pinned = iteration.threshold >= 0
+        # A negative threshold of the KPI set cannot be pinned: -1 asks for the sweep down to `min_recall`.
+        threshold = iteration.threshold if iteration.threshold >= 0 else -1.0
         specs.write_spec(
             spec_path,
-            {"min_recall": run.target.recall, "top_k_per_label": config.rca.top_k_per_label, "threshold": -1.0},
+            {"min_recall": run.target.recall, "top_k_per_label": config.rca.top_k_per_label, "threshold": threshold},
         )
         kpi_csv = Path(config.kpi_test_csv)
         root = specs.image_root(config, kpi_csv, specs.naming_of(config))
@@ -59,8 +60,8 @@ class Rca(Stage):
             setting("kpi_media_path", root),
             setting("results_dir", out),
         ]
-        if pinned:
-            command.append(f"threshold={iteration.threshold!r}")
+        if threshold >= 0:
+            command.append(f"threshold={threshold!r}")
         run.job(label, self.name, "gap_analysis", command, [out])
         parquet = out / "kpi_gaps.parquet"
         if not parquet.is_file():
@@ -72,13 +73,13 @@ class Rca(Stage):
         defects = sorted({x for x in labels if x != "PASS"})
         lights = max(1, len(specs.naming_of(config).lights))
         wrong = sum(1 for w, x in zip(weakness, labels, strict=True) if (w >= 0 if x != "PASS" else w > 0)) // lights
-        threshold = float((out / "threshold.txt").read_text(encoding="utf-8").strip())
+        used = float((out / "threshold.txt").read_text(encoding="utf-8").strip())
         return Outcome(
             summary=f"{len(labels) // lights} weakest samples of {len(set(labels))} labels, {wrong} misclassified",
             updates={
                 "rca_results_dir": str(out),
                 "rca_gaps_parquet": str(parquet),
-                "rca_threshold": threshold,
+                "rca_threshold": used,
                 "rca_target_defects": defects,
             },
             promised=[parquet, out / "threshold.txt", out / "metrics.json"],

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny
+import yaml
+from PIL import Image
 
-from tao_skill_bank.deft import api
+from tao_skill_bank.changenet.tables import REQUIRED_COLUMNS, PairTable, write_pairs
+from tao_skill_bank.deft import api, synthetic
 from tao_skill_bank.deft.run import Run
-from tao_skill_bank.deft.stages import STAGES
+from tao_skill_bank.deft.stages import STAGES, merge
+from tao_skill_bank.deft.stages.merge import refuse_lost_rows
 from tao_skill_bank.deft.stages.train import last_promised_epoch
 from tao_skill_bank.deft.state import Attempt, DeftState, load_state
 from tao_skill_bank.errors import BankError, GateError, NeedsApprovalError, StageFailedError
@@ -264,6 +270,26 @@ def test_the_local_stand_in_cuts_from_training_and_labels_its_rows_as_synthetic(
     assert len(list((run.root / "iter1" / "anomalygen" / "standin_ng").glob("*.png"))) == 3
 
 
+def test_the_staged_pool_names_the_folder_it_lies_in(workspace: Path) -> None:
+    run = opened(workspace)
+    routed(run, {}, {kpi_image(run, 0): "bridge"})
+    work(run, "iter1", "anomalygen")
+    said = json.loads((run.root / "synth_pool" / "ingest_summary.json").read_text())
+    assert said["images_dir"] == str(run.root / "synth_pool")
+    assert Path(said["output_csv"]).is_file()
+
+
+def test_a_fault_of_the_program_is_not_shown_as_unpaired_images(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_ng: Path, _ok: Path) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(synthetic, "pair_files", broken)
+    with pytest.raises(ZeroDivisionError):
+        synthetic.verify_pairs(workspace / "augmentation" / "anomalygen")
+
+
 # -- mining and merging ----------------------------------------------------------------------------------------------
 
 
@@ -306,6 +332,38 @@ def test_a_new_row_with_the_bytes_of_an_evaluation_image_is_dropped_and_counted(
     assert ",C0\n" not in Path(outcome.updates["mining_pool_csv"]).read_text()
 
 
+def test_synthetic_images_like_an_evaluation_image_are_counted_with_the_mined_ones(workspace: Path) -> None:
+    pairs = workspace / "augmentation" / "anomalygen" / "reconstructed_image"
+    almost = np.array(Image.open(workspace / "images" / "kp" / "C0_SolderLight.png"))
+    almost[0, 0] += 1
+    Image.fromarray(almost).save(pairs / "PCB+bridge_00000.png")
+    run = opened(workspace, "anomalygen.num_SDG=1")
+    routed(run, {}, {kpi_image(run, 0): "bridge"})
+    outcome = work(run, "iter1", "anomalygen")
+    assert outcome.updates["anomalygen_used"] == ["PCB+bridge_00000"]
+    run.iteration("iter1").anomalygen_rows_csv = outcome.updates["anomalygen_rows_csv"]
+    assert work(run, "iter1", "data_mining").updates["leakage"]["near_duplicates"] == 1
+
+
+def test_a_falling_yield_compares_what_is_left_after_the_leakage_check_in_both_iterations(workspace: Path) -> None:
+    for number in range(18):
+        shutil.copy(
+            workspace / "images" / "kp" / f"C{number}_SolderLight.png",
+            workspace / "images" / "po" / f"C{number}_SolderLight.png",
+        )
+    run = opened(workspace, "mining.strategy=all")
+    mined(run)
+    for name in ("routing_mining_parquet", "anomalygen_rows_csv"):
+        setattr(run.iteration("iter2"), name, getattr(run.iteration("iter1"), name))
+    run.iteration("iter1").mining_mined_count = 11
+    outcome = work(run, "iter2", "data_mining")
+    assert outcome.updates["mining_mined_count"] == 5
+    assert len(outcome.updates["mining_used"]) > 5
+    assert any("mining yields 5 rows after 11" in warning for warning in outcome.warnings)
+    run.iteration("iter1").mining_mined_count = 10
+    assert not any("yields" in warning for warning in work(run, "iter2", "data_mining").warnings)
+
+
 def test_nothing_new_from_either_source_stops_the_run(workspace: Path) -> None:
     run = opened(workspace, "mining.strategy=nearest", "mining_filter.min_similarity=1.0")
     mined(run)
@@ -339,6 +397,72 @@ def test_the_merge_keeps_every_row_with_its_provenance_and_prefixes_paths_once(w
     again = Path(second["combined_training_csv"]).read_text().splitlines()
     assert again[1 : len(rows)] == rows[1:], "iteration 2 grows the combined set, never the base"
     assert not any("images/images/" in line for line in again)
+
+
+def merged(folder: Path, combined: list[str], provenance: list[str]) -> None:
+    (folder / "c.csv").write_text("\n".join(["input_path,golden_path,label,object_name", *combined]) + "\n")
+    (folder / "p.csv").write_text("\n".join(["row,source,kind", *(f"{line},real" for line in provenance)]) + "\n")
+
+
+FIRST, SECOND, NEW = "a,g,PASS,C1", "a,g,PASS,C2", "p,g,bridge,C1"
+
+
+@pytest.mark.parametrize(
+    ("combined", "provenance", "said"),
+    [
+        ([FIRST, SECOND, NEW], ["1,base_train", "2,base_train", "3,mining_pool"], None),
+        ([FIRST, NEW], ["1,base_train", "2,base_train", "3,mining_pool"], "2 rows of 3 were written"),
+        ([SECOND, FIRST, NEW], ["1,base_train", "2,base_train", "3,mining_pool"], "c.csv row 1: is not the row"),
+        ([FIRST, SECOND, NEW], ["1,base_train", "2,base_train"], "2 provenances of 3 were written"),
+        ([FIRST, SECOND, NEW], ["1,base_train", "2,mining_pool", "3,mining_pool"], "p.csv row 2: is not from base"),
+        ([FIRST, SECOND, NEW], ["1,base_train", "3,base_train", "2,mining_pool"], "p.csv row 2: is not from base"),
+    ],
+)
+def test_a_merge_is_read_back_row_by_row_with_its_provenance(
+    tmp_path: Path, combined: list[str], provenance: list[str], said: str | None
+) -> None:
+    def part(*rows: str) -> PairTable:
+        cells = [row.split(",") for row in rows]
+        return PairTable(tmp_path / "x.csv", {n: [c[i] for c in cells] for i, n in enumerate(REQUIRED_COLUMNS)})
+
+    parts = [part(FIRST, SECOND), part(NEW)]
+    merged(tmp_path, combined, provenance)
+    check = (tmp_path / "c.csv", tmp_path / "p.csv", parts, ["base_train", "mining_pool"])
+    if said is None:
+        refuse_lost_rows(*check)
+        return
+    with pytest.raises(GateError, match=said) as caught:
+        refuse_lost_rows(*check)
+    assert caught.value.gate == "lost-row"
+
+
+def test_a_row_lost_in_writing_the_merged_set_stops_the_run(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = opened(workspace, "mining.strategy=all")
+    mined(run)
+    work(run, "iter1", "data_mining")
+    monkeypatch.setattr(
+        merge, "write_pairs", lambda path, columns: write_pairs(path, {n: v[:-1] for n, v in columns.items()})
+    )
+    assert stopped(run, "iter1", "data_merge").gate == "lost-row"
+
+
+@pytest.mark.parametrize(("threshold", "written", "used"), [(0.25, 0.25, 0.25), (-0.5, -1.0, 0.1)])
+def test_the_spec_that_gap_analysis_leaves_is_the_one_it_ran(
+    workspace: Path, threshold: float, written: float, used: float
+) -> None:
+    run = opened(workspace)
+    csv = run.root / "baseline" / "inference" / "latest" / "inference.csv"
+    kpi = (workspace / "kpi" / "testing_set.csv").read_text().splitlines()
+    scores = [f"{line},{0.1 if ',PASS,' in line else 0.9}" for line in kpi[1:]]
+    csv.parent.mkdir(parents=True)
+    csv.write_text("\n".join([f"{kpi[0]},siamese_score", *scores]) + "\n")
+    run.iteration("baseline").inference_csv = str(csv)
+    run.iteration("baseline").threshold = threshold
+    run.iteration("baseline").training_spec = str(workspace / "specs" / "baseline_spec.yaml")
+    outcome = work(run, "baseline", "rca")
+    spec = yaml.safe_load((Path(outcome.updates["rca_results_dir"]) / "vcn_aoi_spec.yaml").read_text())
+    assert spec["threshold"] == written
+    assert outcome.updates["rca_threshold"] == used
 
 
 # -- the end ---------------------------------------------------------------------------------------------------------
