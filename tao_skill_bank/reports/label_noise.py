@@ -4,7 +4,7 @@ The idea of confident learning with two witnesses. The first are the samples tha
 embedding: their vote, weighted by likeness, for the other side of PASS and NO_PASS. The second is the model: how far
 the score lies on the wrong side of the threshold, as a logistic curve. Suspicion is the product, so both have to speak
 against a label. Where goldens are at hand, what differs from the golden counts three times as much as the picture
-itself: a defect is a small difference on a large board. `docs/design/label_noise.md` has the measurements.
+itself: a defect is a small difference on a large board. `docs/design/label-noise.md` has the measurements.
 """
 
 from __future__ import annotations
