@@ -18,6 +18,7 @@ _NAME = (
     r"(?:pass(?:word|wd|phrase|code)|pwd|secret(?:[_-]?key)?|api[_-]?key|apikey|access[_-]?key(?:[_-]?id)?|private[_-]?key"
     r"|ssh[_-]?key|account[_-]?key|credentials?|auth[_-]?token|bearer|token|cookie|sas|connection[_-]?string)"
 )
+_HEADER = r"(?:(?:proxy-)?authorization|x-[a-z-]{0,40}(?:key|token|auth)[a-z-]{0,40}|(?:set-)?cookie)"
 # What a value looks like behind `=` or `:`; in quotes it may hold blanks.
 _VALUE = r"(?!\[redacted\])(?:\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|[^\s\"',;&|)}\]]+)"
 
@@ -27,14 +28,10 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]*-----|\Z)", re.DOTALL),
         f"{MARK} (private key)",
     ),
-    # Headers and what `curl -H` holds.
-    (
-        re.compile(
-            r"(?i)\b((?:proxy-)?authorization|x-[a-z-]*(?:key|token|auth)[a-z-]*|(?:set-)?cookie)(\"?'?\s*[:=]\s*+\"?'?)"
-            r"(?!\[redacted\])[^\n\"']+"
-        ),
-        rf"\1\2{MARK}",
-    ),
+    # Headers: as a quoted pair of name and value, quoted as a whole (`curl -H "…"`), or bare, then to the line's end.
+    (re.compile(rf"(?i)\b({_HEADER}[\"']\s*[:=]\s*+)([\"'])(?!\[redacted\])(?:(?!\2)[^\n])+\2"), rf"\1\2{MARK}\2"),
+    (re.compile(rf"(?i)([\"'])({_HEADER}\s*[:=]\s*+)(?!\[redacted\])(?:(?!\1)[^\n])+"), rf"\1\2{MARK}"),
+    (re.compile(rf"(?i)(?<![\"'])\b({_HEADER}\s*[:=]\s*+)(?!\[redacted\])[^\n]+"), rf"\1{MARK}"),
     (re.compile(r"(?i)\b(bearer|basic)\s+(?=[^\s]*[A-Za-z0-9])[A-Za-z0-9._~+/-]{12,}=*"), rf"\1 {MARK}"),
     # Users and passwords in addresses.
     (re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{0,20}://)[^\s/@:\"']{0,200}:[^\s/@\"']{1,400}@"), rf"\1{MARK}@"),
