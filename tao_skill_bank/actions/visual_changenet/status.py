@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from tao_skill_bank.clock import Clock, SystemClock
 
 STATUS_FILE = "status.json"
 
@@ -17,12 +18,14 @@ class Status:
         folder: Where to; it must exist.
         log_name: The log's file name.
         quiet: Do not print.
+        clock: Time; the machine's by default.
     """
 
-    def __init__(self, folder: Path, log_name: str, *, quiet: bool = False) -> None:
+    def __init__(self, folder: Path, log_name: str, *, quiet: bool = False, clock: Clock | None = None) -> None:
         self.status_path = folder / STATUS_FILE
         self.log_path = folder / log_name
         self.quiet = quiet
+        self.clock = clock or SystemClock()
 
     def say(self, text: str) -> None:
         """A line for the log and the console."""
@@ -33,7 +36,7 @@ class Status:
 
     def status(self, message: str, *, status: str = "RUNNING", kpi: dict[str, float] | None = None) -> None:
         """A line of `status.json`."""
-        now = datetime.now(UTC)
+        now = self.clock.now()
         line: dict[str, Any] = {
             "date": now.strftime("%m/%d/%Y"),
             "time": now.strftime("%H:%M:%S"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from tao_skill_bank.actions.visual_changenet.images import open_set, read_images
 from tao_skill_bank.actions.visual_changenet.network import Architecture, Network, Pairs, logits, probabilities
 from tao_skill_bank.actions.visual_changenet.options import Options, workers
 from tao_skill_bank.actions.visual_changenet.status import STATUS_FILE, Status
+from tao_skill_bank.clock import Clock, SystemClock
 from tao_skill_bank.errors import InputError
 from tao_skill_bank.threads import one_blas_thread
 
@@ -44,7 +44,7 @@ class TrainResult:
     seconds: float
 
 
-def train(options: Options, *, quiet: bool = False) -> TrainResult:
+def train(options: Options, *, quiet: bool = False, clock: Clock | None = None) -> TrainResult:
     """Train on the spec's sets and write checkpoints, `status.json`, `experiment.yaml` and `train.log`.
 
     Everything is read and checked before the first file is written. Equal inputs and seed give equal checkpoints.
@@ -52,12 +52,14 @@ def train(options: Options, *, quiet: bool = False) -> TrainResult:
     Args:
         options: The spec.
         quiet: Do not print.
+        clock: Time; the machine's by default.
 
     Raises:
         InputError: Bad rows or images; fewer rows than a batch; one class only; a folder that holds checkpoints; a
             checkpoint to go on from that does not fit.
     """
-    begun = time.monotonic()
+    clock = clock or SystemClock()
+    begun = clock.monotonic()
     spec = options.spec
     folder = options.results_dir("train")
     _refuse_used_folder(folder)
@@ -82,13 +84,13 @@ def train(options: Options, *, quiet: bool = False) -> TrainResult:
     )
     folder.mkdir(parents=True, exist_ok=True)
     fsio.write_text(folder / EXPERIMENT, config_yaml(spec.raw))
-    status = Status(folder, LOG_FILE, quiet=quiet)
+    status = Status(folder, LOG_FILE, quiet=quiet, clock=clock)
     status.status("Starting Visual ChangeNet training (local CPU stand-in).", status="STARTED")
     for line in _opening(options, settings, len(pairs), int(training.is_defect.sum()), len(validation)):
         status.say(line)
     written = _run(options, settings, pairs, training.is_defect, val_pairs, validation.is_defect, start, folder, status)
     status.status("Train finished successfully.")
-    seconds = time.monotonic() - begun
+    seconds = clock.monotonic() - begun
     status.say(f"train finished: {len(written)} checkpoints in {folder}")
     return TrainResult(folder, written, len(pairs), seconds)
 
