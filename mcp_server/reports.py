@@ -31,10 +31,9 @@ class Aligned(BaseModel):
 
 
 class Rendered(BaseModel):
-    """The report's path and summary; rates in percent. A narrative is read from `narrative_path`."""
+    """The report's path and summary; rates in percent."""
 
     path: str
-    narrative_path: str
     status: str
     why: str
     kpi_target: str
@@ -93,17 +92,22 @@ def align_tokens(
     return Aligned(matched=found.matched, unmatched=found.unmatched, stages=found.stages)
 
 
-def render_report(results_dir: RunFolder, allowed: Allowed) -> Rendered:
-    """Render a run's DEFT_Loop_Report.html from disk, narrative file included, and summarise it."""
+def render_report(
+    results_dir: RunFolder,
+    allowed: Allowed,
+    narrative: Annotated[str | None, Field(description="Plain text for the page, 300 words at most.")] = None,
+) -> Rendered:
+    """Render a run's DEFT_Loop_Report.html from disk and summarise it; a narrative becomes part of the page."""
     from tao_skill_bank.reports.deft_report import render_report as render
-    from tao_skill_bank.reports.deft_view import NARRATIVE
+    from tao_skill_bank.reports.deft_report import write_narrative
 
     folder = allowed.path(results_dir, "results_dir")
+    if narrative is not None:
+        write_narrative(folder, narrative)
     found = render(folder)
     low, high = found.best_far_low_pct, found.best_far_high_pct
     return Rendered(
         path=found.path,
-        narrative_path=str(folder / NARRATIVE),
         status=found.status,
         why=found.why,
         kpi_target=found.kpi_target,

@@ -7,13 +7,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank import fsio
-from tao_skill_bank.deft.state import is_iteration_label
+from tao_skill_bank.deft.state import is_iteration_label, load_state
 from tao_skill_bank.errors import InputError
 from tao_skill_bank.reports import deft_sections as sections
 from tao_skill_bank.reports.deft_advice import recommendations
 from tao_skill_bank.reports.deft_gallery import shown_lights, weakest
 from tao_skill_bank.reports.deft_status import rate, status_of
-from tao_skill_bank.reports.deft_view import Phase, RunView
+from tao_skill_bank.reports.deft_view import NARRATIVE, Phase, RunView
 from tao_skill_bank.reports.page import render_page
 from tao_skill_bank.reports.text import DASH, clean, duration, listed, plural, points, score, whole
 
@@ -101,6 +101,26 @@ def render_report(results_dir: Path) -> ReportSummary:
         iterations=sum(1 for p in view.measured if p.number > 0),
         missing=len(view.missing),
     )
+
+
+def write_narrative(results_dir: Path, text: str) -> Path:
+    """Put a short text beside a run, which the next rendering includes, escaped.
+
+    Args:
+        results_dir: The run folder.
+        text: Plain paragraphs, at most 300 words; it replaces an earlier one.
+
+    Raises:
+        InputError: No run there, no text, or too long a one.
+    """
+    load_state(results_dir)
+    words = len(text.split())
+    if not 0 < words <= SUMMARY_WORDS:
+        raise InputError(
+            f"the narrative has {words} words", where=results_dir / NARRATIVE, fix=f"write 1 to {SUMMARY_WORDS}"
+        )
+    fsio.write_text(results_dir / NARRATIVE, clean(text.strip()) + "\n")
+    return results_dir / NARRATIVE
 
 
 def iter_summary(results_dir: Path, label: str) -> Path:
