@@ -1,0 +1,117 @@
+"""The protocol's own tools against the server: MCP Inspector over stdio, the conformance scenarios over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from node_clients import client_folder, path_with
+
+ROOT = Path(__file__).resolve().parents[2]
+SCENARIOS = (
+    "server-initialize",
+    "ping",
+    "tools-list",
+    "resources-list",
+    "prompts-list",
+    "completion-complete",
+    "server-sse-multiple-streams",
+    "dns-rebinding-protection",
+)
+
+
+def inspect(root: Path, *words: str) -> dict[str, Any]:
+    """What the inspector prints; its exit status is 0 even on errors, so only the content counts."""
+    folder = client_folder("inspector")
+    done = subprocess.run(
+        [str(folder / "mcp-inspector"), "--cli", sys.executable, "-m", "mcp_server", "--root", str(root), *words],
+        env={**os.environ, "PATH": path_with(folder), "PYTHONPATH": str(ROOT)},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    found: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :]) if "{" in done.stdout else {}
+    assert found, done.stderr
+    return found
+
+
+def test_the_inspector_lists_every_tool(tmp_path: Path) -> None:
+    import anyio
+
+    from mcp_server.server import build_server
+
+    listed = inspect(tmp_path, "--method", "tools/list")["tools"]
+    assert [tool["name"] for tool in listed] == [tool.name for tool in anyio.run(build_server().list_tools)]
+
+
+def test_the_inspector_calls_a_tool_and_sees_an_error_as_one(tmp_path: Path) -> None:
+    call = ("--method", "tools/call", "--tool-name")
+    good = inspect(tmp_path, *call, "list_images", "--tool-arg", "key=images.tao_toolkit.pyt")
+    assert list(good["structuredContent"]["images"]) == ["images.tao_toolkit.pyt"]
+    bad = inspect(tmp_path, *call, "get_deft_status", "--tool-arg", f"results_dir={tmp_path}")
+    assert bad["isError"]
+    assert "no run here" in bad["content"][0]["text"]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The server over streamable HTTP on loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    root = tmp_path_factory.mktemp("served")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mcp_server", "--http", "--port", str(port), "--root", str(root)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until = time.monotonic() + 30
+        while not answers(port):
+            assert process.poll() is None and time.monotonic() < until
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_server_passes_a_conformance_scenario(url: str, tmp_path: Path, scenario: str) -> None:
+    folder = client_folder("conformance")
+    done = subprocess.run(
+        [str(folder / "node"), str(folder / "conformance"), "server", "--url", url, "--scenario", scenario],
+        env={**os.environ, "PATH": path_with(folder)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+        stdin=subprocess.DEVNULL,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    passed = re.search(r"Passed: (\d+)/(\d+), (\d+) failed", said)
+    assert passed is not None, said
+    assert passed[1] == passed[2] != "0", said
+    assert passed[3] == "0", said
