@@ -29,6 +29,15 @@ def analyze_gaps(experiment: str) -> str:
     )
 
 
+def annotate_videos(video_root: str, domain: str = "general") -> str:
+    """Turn videos into training data with captions, questions and reasoning."""
+    return (
+        f"Annotate the videos in {video_root} (domain: {domain}). Follow the skill "
+        "tao-generate-video-reasoning-annotations: ask what has no default, show me the estimate, start when I approve "
+        "with a limit, follow the run to its end, and report items, refusals and cost."
+    )
+
+
 async def complete(
     ref: PromptReference | ResourceTemplateReference, argument: CompletionArgument, _context: CompletionContext | None
 ) -> Completion:
@@ -50,4 +59,5 @@ def register(server: MCPServer[Any]) -> None:
     """Add the prompts and the completion of arguments."""
     server.prompt()(run_deft_loop)
     server.prompt()(analyze_gaps)
+    server.prompt()(annotate_videos)
     server.completion()(complete)  # type: ignore[no-untyped-call]

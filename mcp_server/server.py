@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcp_server import bank, data, deft, gaps, jobs, prompts, reports, resources, routing
+from mcp_server import annotate, bank, data, deft, gaps, jobs, prompts, reports, resources, routing
 from mcp_server.roots import BankServer
 from tao_skill_bank import __version__
 
@@ -14,7 +14,7 @@ INSTRUCTIONS = (
     "then get_deft_status until it has ended. All paths are absolute. Long work runs in the background and goes on "
     "when this server ends."
 )
-GROUPS = (bank, gaps, routing, data, jobs, deft, reports, resources, prompts)
+GROUPS = (bank, gaps, routing, data, jobs, deft, annotate, reports, resources, prompts)
 
 
 def build_server(roots: Sequence[Path] = ()) -> BankServer:

@@ -63,7 +63,8 @@ class VideoFlow:
         Raises:
             BankError: The whole run ends (denied, halted, journal not writable).
         """
-        self.shop.journal.drop_rows(self.video)
+        # Waited for, so that no list of videos, however long, piles up in the journal's queue.
+        await asyncio.wrap_future(self.shop.journal.drop_rows(self.video))
         try:
             await self._steps()
         except LeftOut:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import string
 from pathlib import Path
@@ -35,7 +36,7 @@ def test_chunks_cover_the_video_without_gap_or_overlap(duration: float, length: 
     spans = chunks(duration, length)
     assert spans[0][0] == 0
     assert spans[-1][1] == duration
-    assert all(a[1] == b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(spans))
     assert all(0 < end - start <= length + 0.5 for start, end in spans)
 
 
@@ -58,7 +59,7 @@ def test_frames_are_evenly_spaced_inside_their_span(start: float, length: float,
     times = spread(start, start + length, number)
     assert len(times) == number
     assert start - 0.001 <= times[0] <= times[-1] <= start + length + 0.001
-    gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(times)]
     assert all(abs(gap - length / number) < 0.0021 for gap in gaps)
 
 

@@ -11,6 +11,7 @@ from server_calls import MODES, call, plan_arguments
 
 from mcp_server.roots import BankServer, Roots
 from mcp_server.server import build_server
+from tao_skill_bank.bank.home import bank_root
 from tao_skill_bank.errors import InputError
 
 # Tool → its path arguments, each with what else the call needs. {p} is the path under test, {w} the workspace.
@@ -39,6 +40,10 @@ CALLS: dict[str, dict[str, Any]] = {
     "step_deft_run": {"results_dir": "{w}"},
     "get_deft_status": {"results_dir": "{w}"},
     "stop_deft_run": {"results_dir": "{w}"},
+    "estimate_annotation": {"results_dir": "{w}", "spec": "{w}/s.yaml"},
+    "start_annotation": {"results_dir": "{w}", "spec": "{w}/s.yaml"},
+    "get_annotation_status": {"results_dir": "{w}"},
+    "stop_annotation": {"results_dir": "{w}"},
     "log_stage": {
         "results_dir": "{w}",
         "iter_label": "iter1",
@@ -165,10 +170,17 @@ def test_without_any_roots_it_is_the_project_the_server_was_started_in(
     assert not call(build_server(), "plan_deft_run", plan_arguments(workspace)).error
 
 
-def test_the_root_of_the_file_system_is_no_project(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLAUDE_PROJECT_DIR", "/")
+@pytest.mark.parametrize("cwd", ["/", "bank"])
+def test_neither_the_whole_file_system_nor_the_bank_is_a_project(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, cwd: str
+) -> None:
+    monkeypatch.delenv("CLAUDE_PROJECT_DIR", raising=False)
+    monkeypatch.chdir(bank_root() if cwd == "bank" else cwd)
+    monkeypatch.setenv("PWD", "/")
     answer = call(build_server(), "plan_deft_run", plan_arguments(workspace))
     assert "start the server with --root FOLDER" in answer.text
+    monkeypatch.setenv("PWD", str(workspace))
+    assert not call(build_server(), "plan_deft_run", plan_arguments(workspace)).error
 
 
 def test_a_link_inside_the_roots_leads_to_what_it_points_at(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ VERBS = {
     "cancel",
     "check",
     "embed",
+    "estimate",
     "get",
     "list",
     "log",
@@ -68,7 +69,7 @@ def test_a_tool_is_a_verb_and_a_noun_and_says_what_it_may_change(tool: Tool) -> 
     assert tool.annotations is not None
     assert tool.annotations.read_only_hint is not None
     assert tool.output_schema is not None
-    reads = tool.name.startswith(("list_", "get_", "plan_", "check_training"))
+    reads = tool.name.startswith(("list_", "get_", "plan_", "estimate_", "check_training"))
     assert tool.annotations.read_only_hint == reads
     assert bool(tool.annotations.destructive_hint) == tool.name.startswith(("stop_", "cancel_"))
 

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 import yaml
-from server_calls import Answer, call, ok, plan_arguments
+from server_calls import call, ok, plan_arguments
 
 from mcp_server.roots import BankServer
 from mcp_server.server import build_server
@@ -48,6 +48,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "step_deft_run": ({"results_dir": "{w}"}, "no run here"),
     "get_deft_status": ({"results_dir": "{w}"}, "no run here"),
     "stop_deft_run": ({"results_dir": "{w}"}, "no run here"),
+    "estimate_annotation": ({"results_dir": "{w}", "spec": "{w}/no.yaml"}, "no such spec file"),
+    "start_annotation": ({"results_dir": "{w}", "spec": "{w}/no.yaml"}, "no such spec file"),
+    "get_annotation_status": ({"results_dir": "{w}"}, "no annotation run here"),
+    "stop_annotation": ({"results_dir": "/"}, "outside the allowed folders"),
     "log_stage": (
         {
             "results_dir": "{w}",
@@ -361,15 +365,13 @@ def test_tokens_are_aligned_to_the_stages_of_a_finished_run(finished: Path) -> N
     assert "none of 0 messages" in call(server, "align_tokens", arguments).text
 
 
-def test_a_report_is_rendered_with_the_narrative_beside_the_run(finished: Path) -> None:
+def test_a_report_is_rendered_with_the_narrative_it_is_given(finished: Path) -> None:
     server = build_server([finished])
-    found: Answer = call(server, "render_report", {"results_dir": str(finished)})
-    data = ok(found)
-    narrative = Path(data["narrative_path"])
-    assert narrative.parent == finished
-    narrative.write_text("The <b>loop</b> did well.\n")
-    ok(call(server, "render_report", {"results_dir": str(finished)}))
-    page = Path(data["path"]).read_text()
-    assert "The &lt;b&gt;loop&lt;/b&gt; did well." in page
+    arguments = {"results_dir": str(finished), "narrative": "The <b>loop</b> did well."}
+    data = ok(call(server, "render_report", arguments))
+    assert "The &lt;b&gt;loop&lt;/b&gt; did well." in Path(data["path"]).read_text()
     low, high = data["best_far_interval_pct"]
     assert low <= data["best_far_pct"] <= high
+    for text in ("", "word " * 301):
+        assert "write 1 to 300" in call(server, "render_report", {**arguments, "narrative": text}).text
+    assert (finished / "report_narrative.md").read_text() == "The <b>loop</b> did well.\n"

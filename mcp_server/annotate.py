@@ -1,0 +1,213 @@
+"""Tools of an annotation run: estimate, start, status, stop. Calls cost money: a person says yes to the estimate."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import anyio.to_thread
+from mcp.server.mcpserver import AcceptedElicitation, Context, DeclinedElicitation, Elicit, MCPServer, Resolve
+from mcp.server.mcpserver import ElicitationResult as Answer
+from pydantic import BaseModel
+
+from mcp_server.deft import Approve, CannotAsk
+from mcp_server.door import END, READ, WRITE, add, clip, errors_shown
+from mcp_server.roots import Allowed, Roots
+
+if TYPE_CHECKING:
+    from tao_skill_bank.annotate.api import Request
+    from tao_skill_bank.annotate.estimate import Estimate
+
+
+class EstimateResult(BaseModel):
+    """What a run takes."""
+
+    summary: str
+    notes: list[str]
+
+
+class AnnotationStart(BaseModel):
+    """Whether the run works, or what it needs first: `command` is what a person types to start it."""
+
+    status: Literal["started", "needs_approval", "declined"]
+    summary: str
+    command: str | None = None
+    next_step: str
+
+
+class AnnotationStatus(BaseModel):
+    """Where a run stands."""
+
+    status: str
+    summary: str
+    ask_again_sec: int | None = None
+    next_step: str
+
+
+class AnnotationStop(BaseModel):
+    """Whether somebody worked on the run and was asked to stop."""
+
+    stop_requested: bool
+
+
+class Priced(BaseModel):
+    """A request with its estimate."""
+
+    request: Any
+    estimate: Any
+
+
+def priced_of(
+    results_dir: str,
+    spec: str,
+    max_calls: int | None,
+    max_cost: float | None,
+    allowed: Allowed,
+) -> Priced:
+    """Check what is asked for and estimate it; reads only."""
+    from tao_skill_bank.annotate.api import estimate_run
+
+    request = _request(allowed, results_dir, spec, max_calls, max_cost)
+    return Priced(request=request, estimate=estimate_run(request))
+
+
+_guarded_priced = errors_shown(priced_of)
+
+
+async def priced(
+    results_dir: str,
+    spec: str,
+    max_calls: int | None,
+    max_cost: float | None,
+    allowed: Allowed,
+) -> Priced:
+    """The estimate of the call's arguments, errors as a client reads them."""
+    found = await _guarded_priced(results_dir, spec, max_calls, max_cost, allowed)
+    assert isinstance(found, Priced)
+    return found
+
+
+async def gate(plan: Annotated[Priced, Resolve(priced)], ctx: Context) -> Elicit[Approve] | Approve:
+    """Ask the person. A client that cannot ask is never taken for a yes."""
+    capabilities = ctx.client_capabilities
+    if capabilities is None or capabilities.elicitation is None:
+        return CannotAsk(approve=False)
+    return Elicit(f"Start this annotation run?\n\n{_summary(plan.estimate, plan.request)}", Approve)
+
+
+def estimate_annotation(allowed: Allowed, results_dir: str, spec: str) -> EstimateResult:
+    """Calls, cost and time of a video annotation run (spec: of auto_label). Calls no model."""
+    plan = priced_of(results_dir, spec, None, None, allowed)
+    return EstimateResult(summary=_summary(plan.estimate, plan.request), notes=plan.estimate.notes)
+
+
+async def start_annotation(
+    plan: Annotated[Priced, Resolve(priced)],
+    answer: Annotated[Answer[Approve], Resolve(gate)],
+    results_dir: str,
+    spec: str,
+    max_calls: int | None = None,
+    max_cost: float | None = None,
+) -> AnnotationStart:
+    """Start an annotation run in the background, or take one up, once the person approved. max_cost: USD."""
+    from tao_skill_bank.annotate.api import start_detached
+
+    summary = _summary(plan.estimate, plan.request)
+    if not (isinstance(answer, AcceptedElicitation) and answer.data.approve):
+        said_no = isinstance(answer, AcceptedElicitation) and not isinstance(answer.data, CannotAsk)
+        declined = said_no or isinstance(answer, DeclinedElicitation)
+        return AnnotationStart(
+            status="declined" if declined else "needs_approval",
+            summary=summary,
+            command=None if declined else _command(plan.request),
+            next_step="ask the person what to change" if declined else "show the person the estimate and the command",
+        )
+    await anyio.to_thread.run_sync(start_detached, plan.request)
+    return AnnotationStart(status="started", summary=summary, next_step="get_annotation_status")
+
+
+def get_annotation_status(results_dir: str, allowed: Allowed) -> AnnotationStatus:
+    """Where an annotation run stands."""
+    from tao_skill_bank.annotate.api import status
+
+    view = status(allowed.path(results_dir, "results_dir"))
+    rows = ", ".join(f"step {step} {number} rows" for step, number in view.rows.items())
+    items = ", ".join(f"{task} {number}" for task, number in view.items.items())
+    cost = f"${view.cost:.4f}" + (f" and {view.unpriced} without a price" if view.unpriced else "")
+    parts = [view.message, f"{view.answers} answers, {cost}", rows, items and f"items: {items}"]
+    parts += [f"{view.rejected} refused" if view.rejected else "", f"{view.failure_count} failures"]
+    parts += [clip(text, 160) for text in view.failures]
+    return AnnotationStatus(
+        status=view.status,
+        summary=clip("; ".join(part for part in parts if part), 1500),
+        ask_again_sec=view.ask_again_sec,
+        next_step=view.next_step,
+    )
+
+
+def stop_annotation(results_dir: str, allowed: Allowed) -> AnnotationStop:
+    """Ask an annotation run to stop; what is answered stays."""
+    from tao_skill_bank.annotate.api import stop
+
+    return AnnotationStop(stop_requested=stop(allowed.path(results_dir, "results_dir")))
+
+
+def register(server: MCPServer[Any]) -> None:
+    """Add the tools of the annotation run."""
+    add(server, estimate_annotation, READ)
+    add(server, start_annotation, WRITE)
+    add(server, get_annotation_status, READ)
+    add(server, stop_annotation, END)
+
+
+def _request(
+    allowed: Roots,
+    results_dir: str,
+    spec: str,
+    max_calls: int | None,
+    max_cost: float | None,
+) -> Request:
+    """The request, with every path that the spec names inside the allowed folders too."""
+    from tao_skill_bank.annotate.api import request_of, resolve
+
+    request = request_of(
+        [],
+        spec=allowed.path(spec, "spec"),
+        results_dir=allowed.path(results_dir, "results_dir"),
+        max_calls=max_calls,
+        max_cost=max_cost,
+    )
+    config = resolve(request)
+    named = [config.data.video_root, *config.data.input_jsonl_files]
+    for path in [*named, config.prompts_module if config.prompts_module.endswith(".py") else ""]:
+        if path:
+            allowed.path(path, "a path of the spec")
+    return request
+
+
+def _summary(found: Estimate, request: Request) -> str:
+    cost = "price unknown" if found.cost is None else f"${found.cost.low:.2f} to ${found.cost.high:.2f}"
+    limits = [f"at most {request.max_calls} calls"] if request.max_calls is not None else []
+    limits += [f"at most ${request.max_cost:g}"] if request.max_cost is not None else []
+    paid = f"; {found.answered} answers are paid already" if found.answered else ""
+    return (
+        f"{found.videos} videos, about {found.calls.mid:,.0f} calls, {cost}, about {found.seconds.mid / 60:.0f} min"
+        f"{paid}{'; ' + ', '.join(limits) if limits else '; no limit set'}"
+    )
+
+
+def _command(request: Request) -> str:
+    from mcp_server.deft import _program
+
+    words = [*_program(), "annotate", "run"]
+    arguments = list(request.arguments)
+    if arguments[:1] == ["-e"]:
+        words += ["--spec", str(Path(arguments[1]))]
+        arguments = arguments[2:]
+    words += arguments
+    if request.max_calls is not None:
+        words += ["--max-calls", str(request.max_calls)]
+    if request.max_cost is not None:
+        words += ["--max-cost", f"{request.max_cost:g}"]
+    return shlex.join([*words, "--detach"])
