@@ -79,9 +79,17 @@ def own_roots(ctx: Context) -> tuple[Path, ...]:
 
 
 def working_folder() -> list[Path]:
-    """The project a client started the server in; never the whole file system."""
-    folder = Path(os.environ.get("CLAUDE_PROJECT_DIR") or Path.cwd()).resolve()
-    return [] if folder == Path(folder.anchor) else [folder]
+    """The project a client started the server for; never the whole file system, nor the bank itself.
+
+    Some clients start a plugin's server in the plugin's folder; the project is then where they were started.
+    """
+    from tao_skill_bank.bank.home import bank_root
+
+    for given in (os.environ.get("CLAUDE_PROJECT_DIR"), os.getcwd(), os.environ.get("PWD")):
+        folder = Path(given).resolve() if given else None
+        if folder is not None and folder.is_dir() and folder not in (Path(folder.anchor), bank_root().resolve()):
+            return [folder]
+    return []
 
 
 def _folder(uri: str) -> Path | None:
