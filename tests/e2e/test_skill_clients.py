@@ -1,0 +1,75 @@
+"""The skills installer and Codex: what they make of the bank."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from node_clients import client_folder, path_with
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_skill_that_is_copied_alone_ends_with_one_line_that_says_how_to_install(tmp_path: Path) -> None:
+    folder = client_folder("skills")
+    env = {**os.environ, "HOME": str(tmp_path), "PATH": path_with(folder), "DISABLE_TELEMETRY": "1"}
+    command = [str(folder / "skills"), "add", str(ROOT), "--skill", "tao-run-deft-aoi", "--agent", "claude-code"]
+    done = subprocess.run(
+        [*command, "--yes", "--copy"],
+        env=env,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    (copied,) = [p.parent for p in tmp_path.rglob("SKILL.md") if not p.is_symlink()]
+    assert copied.name == "tao-run-deft-aoi", done.stdout
+    scripts = sorted((copied / "scripts").glob("*.py"))
+    assert len(scripts) == 8
+    for script in scripts:
+        ran = subprocess.run(
+            [sys.executable, "-I", "-S", str(script)], env=env, capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 2
+        assert len((ran.stdout + ran.stderr).splitlines()) == 1
+        assert "pip install" in ran.stderr
+
+
+def test_codex_installs_the_plugin_and_starts_its_server_in_its_own_folder(tmp_path: Path) -> None:
+    codex = client_folder("codex") / "codex"
+    home = tmp_path / "home"
+    home.mkdir()
+
+    def say(*words: str) -> str:
+        done = subprocess.run(
+            [str(codex), *words],
+            env={"PATH": os.environ["PATH"], "HOME": str(home), "CODEX_HOME": str(home)},
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    bank = tmp_path / "bank"
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False).stdout.decode()
+    if not tracked:
+        pytest.skip("not a git checkout: the bank would be copied with its environment")
+    for name in filter(None, tracked.split("\0")):
+        if (ROOT / name).is_file():
+            (bank / name).parent.mkdir(parents=True, exist_ok=True)
+            (bank / name).write_bytes((ROOT / name).read_bytes())
+    say("plugin", "marketplace", "add", str(bank))
+    say("plugin", "add", "tao-skill-bank@tao-skill-bank")
+    shown = dict(line.strip().split(": ", 1) for line in say("mcp", "get", "tao").splitlines() if ": " in line)
+    assert shown["command"] == "python3"
+    assert (Path(shown["cwd"]) / shown["args"].split()[0]).is_file()
+    assert (Path(shown["cwd"]) / "skills/tao-run-deft-aoi/SKILL.md").is_file()
