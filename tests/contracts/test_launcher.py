@@ -1,0 +1,197 @@
+"""The launcher from a bank that has no environment: it makes one once, elsewhere, and says in a line when it cannot.
+
+A stand-in for uv makes the environment here: a door to this interpreter, and a note of every call.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("plugin.json", "versions.yaml", "requirements.lock", "scripts", "mcp_server", "tao_skill_bank", "skills")
+UV = """#!/bin/sh
+echo "$1" >>"$TEST_NOTES"
+if [ "$1" = venv ]; then
+  for folder; do :; done
+  mkdir -p "$folder/bin"
+  printf '#!/bin/sh\\nexec {python} "$@"\\n' >"$folder/bin/python" && chmod +x "$folder/bin/python"
+else
+  while [ -e "$TEST_NOTES.hold" ]; do :; done
+  [ ! -e "$TEST_NOTES.fail" ] || {{ echo 'no route to the index' >&2; exit 1; }}
+fi
+"""
+ASKED = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+HELLO = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": ASKED}) + "\n"
+
+
+class Bank:
+    """A copy of the bank without an environment, an empty home, and the stand-in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "plugin cache" / "bank"
+        self.root.mkdir(parents=True)
+        for name in PARTS:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, self.root / name)
+        self.home = folder / "home"
+        self.notes = folder / "notes"
+        self.bin = folder / "bin"
+        for made in (self.home, self.bin):
+            made.mkdir()
+        uv = self.bin / "uv"
+        uv.write_text(UV.format(python=sys.executable))
+        uv.chmod(0o755)
+
+    def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
+        """The launcher, by an interpreter that does not see what is installed."""
+        env = {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": str(self.home), "TEST_NOTES": str(self.notes), **variables}
+        return subprocess.Popen(
+            [sys.executable, "-S", str(self.root / "scripts/launch.py"), *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=env,
+            cwd="/",
+        )
+
+    def session(self, **variables: str) -> tuple[int, str, str]:
+        """A client's session: hello, and good-bye."""
+        process = self.start("serve", **variables)
+        out, err = process.communicate(HELLO, timeout=120)
+        return process.returncode, out, err
+
+    @property
+    def calls(self) -> list[str]:
+        return self.notes.read_text().split() if self.notes.exists() else []
+
+    @property
+    def status(self) -> str:
+        (path,) = (self.home / ".cache/tao-skill-bank").glob("status-*")
+        return path.read_text().strip()
+
+    def files(self) -> list[str]:
+        return sorted(p.relative_to(self.root).as_posix() for p in self.root.rglob("*"))
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Bank:
+    return Bank(tmp_path)
+
+
+def connected(out: str) -> bool:
+    return bool(json.loads(out)["result"]["serverInfo"]["name"] == "tao-skill-bank")
+
+
+def test_the_first_session_makes_the_environment_and_the_second_only_uses_it(bank: Bank) -> None:
+    before = bank.files()
+    for _ in range(2):
+        status, out, err = bank.session()
+        assert (status, connected(out)) == (0, True), err
+    assert bank.calls == ["venv", "pip"]
+    assert bank.status == "ready"
+    assert bank.files() == before
+
+
+def test_two_sessions_that_start_at_once_make_it_once(bank: Bank) -> None:
+    both = [bank.start("serve") for _ in range(2)]
+    answers = [process.communicate(HELLO, timeout=120) for process in both]
+    assert all(connected(out) for out, _ in answers), answers
+    assert bank.calls == ["venv", "pip"]
+
+
+def test_without_a_network_a_session_ends_with_one_line_and_the_next_one_tries_again(bank: Bank) -> None:
+    Path(f"{bank.notes}.fail").touch()
+    status, out, err = bank.session()
+    assert (status, out) == (1, "")
+    assert len(err.splitlines()) == 1
+    assert "is the package index reachable?" in err
+    assert bank.status.startswith("failed: installing the bank's dependencies failed")
+    Path(f"{bank.notes}.fail").unlink()
+    status, out, err = bank.session()
+    assert (status, connected(out)) == (0, True), err
+    assert bank.status == "ready"
+
+
+def test_a_session_does_not_wait_past_its_limit_and_the_making_goes_on(bank: Bank) -> None:
+    hold = Path(f"{bank.notes}.hold")
+    hold.touch()
+    status, out, err = bank.session(TAO_SKILL_BANK_WAIT="0.3")
+    assert (status, out) == (1, "")
+    assert len(err.splitlines()) == 1
+    assert "the next session connects" in err
+    assert bank.status == "making"
+    hold.unlink()
+    status, out, err = bank.session()
+    assert (status, connected(out)) == (0, True), err
+    assert bank.calls == ["venv", "pip"]
+
+
+def test_what_a_killed_maker_left_is_thrown_away(bank: Bank) -> None:
+    Path(f"{bank.notes}.fail").touch()
+    bank.session()
+    (log,) = (bank.home / ".cache/tao-skill-bank").glob("env-*.log")
+    half = log.with_suffix("")
+    (half / "bin").mkdir(parents=True)
+    (half / "bin/python").write_text("not an interpreter")
+    Path(f"{bank.notes}.fail").unlink()
+    status, out, err = bank.session()
+    assert (status, connected(out)) == (0, True), err
+
+
+def test_another_lock_file_gets_another_environment(bank: Bank) -> None:
+    bank.session()
+    with (bank.root / "requirements.lock").open("a") as lock:
+        lock.write("# changed\n")
+    bank.session()
+    assert len(list((bank.home / ".cache/tao-skill-bank").glob("env-*/ready"))) == 2
+
+
+def test_a_bank_level_script_runs_itself_again_with_the_banks_environment(bank: Bank) -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", str(bank.root / "scripts/resolve_versions_key.py"), "images.tao_toolkit.pyt"],
+        env={"PATH": f"{bank.bin}:/usr/bin:/bin", "HOME": str(bank.home), "TEST_NOTES": str(bank.notes)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("nvcr.io/nvidia/tao/tao-toolkit:")
+
+
+def test_the_environment_beside_the_bank_is_taken_before_one_is_made(bank: Bank) -> None:
+    if not (ROOT / ".venv/bin/python").exists():
+        pytest.skip("no .venv beside this checkout")
+    (bank.root / ".venv").symlink_to(ROOT / ".venv")
+    out, err = bank.start("where").communicate(timeout=60)
+    assert out.strip() == str(bank.root.resolve() / ".venv/bin/python"), err
+    assert bank.calls == []
+
+
+def test_an_unknown_verb_is_refused(bank: Bank) -> None:
+    process = bank.start("fly")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert "use serve, run, script or where" in err
+
+
+def test_the_launcher_runs_on_an_old_python() -> None:
+    import ast
+
+    source = (ROOT / "scripts/launch.py").read_text()
+    tree = ast.parse(source, feature_version=(3, 8))
+    imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    imported |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in imported} <= set(sys.stdlib_module_names)
+    assert "match " not in source and os.path.exists(ROOT / "requirements.lock")
