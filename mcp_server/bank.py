@@ -11,16 +11,16 @@ from mcp_server.door import READ, add, clip
 
 
 class SkillLine(BaseModel):
-    """A skill: what it is for, and where its text is."""
+    """A skill and what it is for."""
 
     name: str
     use: str
-    path: str
 
 
 class SkillList(BaseModel):
-    """The bank's skills."""
+    """The bank's skills; the text of each is `folder`/`name`/SKILL.md."""
 
+    folder: str
     skills: list[SkillLine]
 
 
@@ -37,15 +37,14 @@ class ImageList(BaseModel):
 
 
 def list_skills() -> SkillList:
-    """The bank's skills: what each is for and the path of its SKILL.md."""
+    """The bank's skills: what each is for, and the folder they are in."""
+    from tao_skill_bank.bank.home import bank_root
     from tao_skill_bank.bank.skills import load_skill, skill_folders
 
     skills = [load_skill(folder) for folder in skill_folders()]
     return SkillList(
-        skills=[
-            SkillLine(name=s.name, use=clip(s.description.split(". ")[0], 140), path=str(s.folder / "SKILL.md"))
-            for s in skills
-        ]
+        folder=str(bank_root() / "skills"),
+        skills=[SkillLine(name=s.name, use=clip(s.description.split(". ")[0], 120)) for s in skills],
     )
 
 

@@ -224,7 +224,8 @@ def thinned_curve(
     # Each class gets half of the points, and what the smaller one has no use for goes to the other.
     room = limit - len(corners)
     distinct = [_distinct(positives), _distinct(negatives)]
-    if len(distinct[0]) + len(distinct[1]) <= room:
+    # Counted together: a value that both classes and the corners share takes one place.
+    if len(_distinct(np.sort(np.concatenate([*distinct, np.asarray(corners, dtype=np.float64)])))) <= limit:
         picks = distinct
     else:
         share = min(len(positives), max(room // 2, room - len(negatives)))

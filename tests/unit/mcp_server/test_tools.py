@@ -119,9 +119,9 @@ def test_a_defect_of_the_server_shows_nothing_of_its_inside(
 
 
 def test_the_banks_skills_platforms_and_images_are_listed(server: BankServer) -> None:
-    skills = ok(call(server, "list_skills"))["skills"]
-    assert [s["name"] for s in skills] == [folder.name for folder in skill_folders()]
-    assert all(Path(s["path"]).is_file() for s in skills)
+    listed = ok(call(server, "list_skills"))
+    assert [s["name"] for s in listed["skills"]] == [folder.name for folder in skill_folders()]
+    assert all((Path(listed["folder"]) / s["name"] / "SKILL.md").is_file() for s in listed["skills"])
     assert ok(call(server, "list_platforms"))["lines"][0] == "Supported TAO execution platforms:"
     assert ok(call(server, "list_platforms", {"platform": "k8s"}))["lines"][0].startswith("Platform: kubernetes")
     images = ok(call(server, "list_images"))["images"]
