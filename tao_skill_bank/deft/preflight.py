@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from tao_skill_bank.actions.__main__ import CATEGORIES
 from tao_skill_bank.changenet.images import FolderIndex
 from tao_skill_bank.changenet.spec import spec_faults
 from tao_skill_bank.changenet.validate import DatasetReport, Kind, check_dataset, check_leakage
@@ -18,7 +17,6 @@ from tao_skill_bank.deft import specs
 from tao_skill_bank.deft.plan import ResolvedPlan
 from tao_skill_bank.errors import BankError, InputErrors
 from tao_skill_bank.platforms import platform_named
-from tao_skill_bank.platforms.virtualenv import VirtualenvPlatform
 
 CREDENTIALS = ("NGC_KEY", "HF_TOKEN")
 _FREE_BYTES_NEEDED = 1 << 30
@@ -94,7 +92,7 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
     checks: list[Check] = []
     faults: list[str] = []
 
-    def check(name: str, made: Callable[[], Check]) -> None:
+    def check(name: str, made: Callable[[], Check | list[Check]]) -> None:
         try:
             result = made()
         except InputErrors as error:
@@ -104,7 +102,7 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
         except BankError as error:
             faults.append(error.line())
             result = Check(name=name, status="fail", text=error.line())
-        checks.append(result)
+        checks.extend(result if isinstance(result, list) else [result])
 
     reports: dict[str, DatasetReport] = {}
     check("workspace", lambda: _workspace(plan))
@@ -285,20 +283,9 @@ def _credentials(plan: ResolvedPlan) -> Check:
     return Check(name="credentials", status="warn" if absent else "ok", text=text)
 
 
-def _platform(plan: ResolvedPlan) -> Check:
-    platform = platform_named(plan.config)
-    if isinstance(platform, VirtualenvPlatform):
-        own = [name for name in CATEGORIES if not platform.has(name)]
-        if "visual_changenet" in own:
-            raise BankError(
-                "visual_changenet is not there", where=platform.folder, fix="set virtualenv.bin to TAO's commands"
-            )
-        text = f"TAO's commands in {platform.folder}" + (f"; the bank's own run: {', '.join(own)}" if own else "")
-        return Check(name="platform", status="ok", text=text)
-    if platform.name == "local":
-        text = "this machine's CPU; a rehearsal: the local network's FAR is not TAO's"
-        return Check(name="platform", status="ok", text=text)
-    return Check(name="platform", status="ok", text=platform.name)
+def _platform(plan: ResolvedPlan) -> list[Check]:
+    found = platform_named(plan.config).checks(plan.config)
+    return [Check(name=c.name, status=c.status, text=c.text) for c in found]
 
 
 def _disk(plan: ResolvedPlan) -> Check:

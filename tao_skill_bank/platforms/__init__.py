@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank.errors import InputError, did_you_mean
@@ -9,22 +10,26 @@ from tao_skill_bank.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from tao_skill_bank.platforms.base import Platform
 
-KNOWN = ("local", "virtualenv")
+# Name -> the class, imported when a run names it. Each has `of(config)` and `checks(config)`, see `base.Platform`.
+_CLASSES = {
+    "local": "local.LocalPlatform",
+    "virtualenv": "virtualenv.VirtualenvPlatform",
+}
+ALIASES = {"local-docker": "docker", "cluster": "slurm", "k8s": "kubernetes", "local-k8s": "kubernetes"}
+KNOWN = tuple(_CLASSES)
 
 
 def platform_named(config: Any) -> Platform:
     """The platform a run's configuration names.
 
     Raises:
-        InputError: It is not known; the nearest names are shown.
+        InputError: It is not known (the nearest names are shown), or its settings do not suffice.
     """
-    from tao_skill_bank.platforms.local import LocalPlatform
-    from tao_skill_bank.platforms.virtualenv import VirtualenvPlatform
-
-    if config.platform == "local":
-        return LocalPlatform()
-    if config.platform == "virtualenv":
-        return VirtualenvPlatform(config.virtualenv.bin)
-    raise InputError(
-        f"unknown platform {config.platform!r}", where="--platform", fix=did_you_mean(config.platform, KNOWN)
-    )
+    name = ALIASES.get(config.platform, config.platform)
+    if name not in _CLASSES:
+        raise InputError(
+            f"unknown platform {config.platform!r}", where="--platform", fix=did_you_mean(config.platform, KNOWN)
+        )
+    module, _, attribute = _CLASSES[name].rpartition(".")
+    found: Platform = getattr(import_module(f"tao_skill_bank.platforms.{module}"), attribute).of(config)
+    return found

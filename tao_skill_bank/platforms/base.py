@@ -13,7 +13,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -76,10 +76,33 @@ class ExitRecord(BaseModel):
     error: str | None = None
 
 
+class PlatformCheck(BaseModel):
+    """One pre-flight check of a platform: `ok`, `warn` (shown, does not stop) or `skip` (does not apply)."""
+
+    name: str
+    status: Literal["ok", "warn", "skip"]
+    text: str
+
+
 class Platform(Protocol):
     """What runs command lines."""
 
     name: str
+
+    @classmethod
+    def of(cls, config: Any) -> Self:
+        """The platform as a run's configuration (`deft.config.RunConfig`) describes it.
+
+        Raises:
+            InputError: A setting it needs is missing or wrong.
+        """
+
+    def checks(self, config: Any) -> list[PlatformCheck]:
+        """What can be checked of the platform before a run, without changing anything.
+
+        Raises:
+            BankError: Something is missing; the run must not begin.
+        """
 
     def submit(self, record: JobRecord) -> JobRecord:
         """Write the record, then start the job; returns the record as written."""

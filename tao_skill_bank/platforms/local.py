@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any, Self
 
 from tao_skill_bank.actions.__main__ import CATEGORIES
 from tao_skill_bank.errors import InputError, did_you_mean
@@ -15,6 +16,7 @@ from tao_skill_bank.platforms.base import (
     ENDED,
     JobRecord,
     JobState,
+    PlatformCheck,
     job_state,
     read_process,
     tail_of,
@@ -44,6 +46,16 @@ class LocalPlatform:
 
     def __init__(self) -> None:
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
+
+    @classmethod
+    def of(cls, config: Any) -> Self:
+        """It has no settings."""
+        return cls()
+
+    def checks(self, config: Any) -> list[PlatformCheck]:
+        """It is always there."""
+        text = "this machine's CPU; a rehearsal: the local network's FAR is not TAO's"
+        return [PlatformCheck(name="platform", status="ok", text=text)]
 
     def argv(self, command: Sequence[str]) -> list[str]:
         """What starts `command` here."""

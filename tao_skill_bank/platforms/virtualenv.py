@@ -9,8 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Self
 
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.actions.__main__ import CATEGORIES
+from tao_skill_bank.errors import BankError, InputError
+from tao_skill_bank.platforms.base import PlatformCheck
 from tao_skill_bank.platforms.local import LocalPlatform, own_argv
 
 
@@ -38,6 +41,21 @@ class VirtualenvPlatform(LocalPlatform):
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise InputError("no such folder", where=folder, fix="set virtualenv.bin to the folder with TAO's commands")
+
+    @classmethod
+    def of(cls, config: Any) -> Self:
+        """With the folder of `virtualenv.bin`."""
+        return cls(config.virtualenv.bin)
+
+    def checks(self, config: Any) -> list[PlatformCheck]:
+        """TAO's own Visual ChangeNet must be there; what else is not runs as the bank's own."""
+        own = [name for name in CATEGORIES if not self.has(name)]
+        if "visual_changenet" in own:
+            raise BankError(
+                "visual_changenet is not there", where=self.folder, fix="set virtualenv.bin to TAO's commands"
+            )
+        text = f"TAO's commands in {self.folder}" + (f"; the bank's own run: {', '.join(own)}" if own else "")
+        return [PlatformCheck(name="platform", status="ok", text=text)]
 
     def has(self, command: str) -> bool:
         """Whether the installed TAO has the command."""
