@@ -147,6 +147,9 @@ def _frontmatter(skill: Skill) -> Iterator[str]:
     tools = front.get("allowed-tools")
     if not isinstance(tools, str) or not tools.strip():
         yield "allowed-tools must be a comma-separated list"
+    metadata = front.get("metadata", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        yield "metadata must map names to plain text (tags: one, two), without lists or numbers"
 
 
 def _size(skill: Skill) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The skills installer and Codex: what they make of the bank."""
+"""The Agent Skills validator, the skills installer and Codex: what they make of the bank."""
 
 from __future__ import annotations
 
@@ -8,9 +8,26 @@ import sys
 from pathlib import Path
 
 import pytest
-from node_clients import client_folder, path_with
+from node_clients import agentskills, client_folder, path_with
 
 ROOT = Path(__file__).resolve().parents[2]
+SKILLS = sorted(p.parent.name for p in ROOT.glob("skills/*/SKILL.md"))
+
+
+@pytest.mark.parametrize("skill", SKILLS)
+def test_a_skill_is_valid_for_the_reference_validator(skill: str) -> None:
+    command = [*agentskills(), "validate", str(ROOT / "skills" / skill)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Valid skill" in done.stdout
+
+
+def test_the_reference_validator_refuses_what_the_format_does_not_know(tmp_path: Path) -> None:
+    folder = tmp_path / "tao-x"
+    folder.mkdir()
+    (folder / "SKILL.md").write_text("---\nname: tao-x\ndescription: d\ntags: a\n---\ntext\n")
+    command = [*agentskills(), "validate", str(folder)]
+    assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 1
 
 
 def test_a_skill_that_is_copied_alone_ends_with_one_line_that_says_how_to_install(tmp_path: Path) -> None:

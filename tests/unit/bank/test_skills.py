@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tao_skill_bank.errors import InputError
 DESCRIPTION = "Does a thing. Use it for that. Not for anything else."
 
 
-def make(root: Path, name: str = "tao-a-skill", *, body: str = "# Do it\n", **front: str) -> Path:
+def make(root: Path, name: str = "tao-a-skill", *, body: str = "# Do it\n", **front: Any) -> Path:
     """A skill that breaks no rule, but for what is given."""
     values = {"name": name, "description": DESCRIPTION, "allowed-tools": "Read, Bash", **front}
     folder = root / "skills" / name
@@ -43,9 +44,12 @@ def test_a_skill_that_keeps_the_rules_has_no_fault(tmp_path: Path) -> None:
         ({"description": DESCRIPTION + "x" * 1000}, "description has"),
         ({"allowed-tools": ""}, "comma-separated"),
         ({"compatibility": "x" * 501}, "compatibility"),
+        ({"metadata": {"tags": ["a", "b"]}}, "plain text"),
+        ({"metadata": {"version": 1}}, "plain text"),
+        ({"metadata": "a"}, "plain text"),
     ],
 )
-def test_frontmatter_that_breaks_the_format_is_named(tmp_path: Path, front: dict[str, str], said: str) -> None:
+def test_frontmatter_that_breaks_the_format_is_named(tmp_path: Path, front: dict[str, Any], said: str) -> None:
     assert said in faults(
         make(tmp_path, **({"name": "tao-a-skill"} | front)) if "name" not in front else _named(tmp_path)
     )
