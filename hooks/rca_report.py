@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 
-LAUNCHER = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "scripts", "launch.py")
+ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+LAUNCHER = os.path.join(ROOT, "scripts", "launch.py")
+SKILL = os.path.join(ROOT, "skills", "tao-analyze-gaps-visual-changenet", "SKILL.md")
 LIMIT_SEC = 25
 MOST = 1500
 
@@ -38,6 +40,8 @@ def main():
         remarks.append("RCA_Report.md does not pass its check:\n" + said)
     transcript = event.get("transcript_path")
     given = ["--transcript", transcript] if isinstance(transcript, str) and os.path.isfile(transcript) else []
+    if os.path.isfile(SKILL):
+        given += ["--config", SKILL]
     status, said = run("package", folder, *given)
     if status != 0:
         remarks.append("The report could not be packaged:\n" + said)

@@ -20,32 +20,46 @@ from tao_skill_bank.bank.skills import load_skill, skill_folders
 
 ROOT = Path(__file__).resolve().parents[2]
 HOOK = ROOT / "hooks/session_start.sh"
-# Skill → the files that the published documents of these skills name.
+# Skill → the files that the published documents of these skills name, and a word that each has to be about.
 NAMED = {
-    "tao-run-deft-aoi": [
-        "references/data-layout.md",
-        "references/preflight.md",
-        "references/pipeline-and-state.md",
-        "references/scripts-and-agents.md",
-        "references/SCRIPT_USAGE.md",
-        "references/visual-changenet.md",
-        "references/paidf-anomalygen.md",
-        "references/tao-analyze-gaps-visual-changenet.md",
-        "references/tao-route-visual-changenet-samples.md",
-        "references/tao-mine-aoi-images.md",
-        "scripts/align_token_usage.py",
-        "scripts/log_stage.py",
-        "scripts/prepare_inference_spec.py",
-        "agents/reporter.md",
-        "specs/baseline_spec.yaml",
-    ],
-    "tao-analyze-gaps-visual-changenet": [
-        "references/parameters-and-artifacts.md",
-        "references/recipe.md",
-        "references/rca-report-structure.md",
-        "references/troubleshooting.md",
-    ],
-    "tao-analyze-gaps-vlm-bcq": [],
+    "tao-run-deft-aoi": {
+        "references/data-layout.md": "golden_path",
+        "references/preflight.md": "max_iterations",
+        "references/pipeline-and-state.md": "deft_state.json",
+        "references/scripts-and-agents.md": "reporter",
+        "references/SCRIPT_USAGE.md": "log_stage.py",
+        "references/visual-changenet.md": "pretrained",
+        "references/paidf-anomalygen.md": "num_SDG",
+        "references/tao-analyze-gaps-visual-changenet.md": "gap_analysis vcn_aoi",
+        "references/tao-route-visual-changenet-samples.md": "routing_results",
+        "references/tao-mine-aoi-images.md": "mining_pool.csv",
+        "scripts/align_token_usage.py": "align_tokens",
+        "scripts/log_stage.py": "append_stage",
+        "scripts/prepare_inference_spec.py": "handoff",
+        "agents/reporter.md": "render_report",
+        "specs/baseline_spec.yaml": "c_radio_v2",
+    },
+    "tao-analyze-gaps-visual-changenet": {
+        "references/parameters-and-artifacts.md": "top_k_per_label",
+        "references/recipe.md": "gap_analysis vcn_aoi",
+        "references/rca-report-structure.md": "Per-Label Breakdown",
+        "references/troubleshooting.md": "--cfg=job",
+    },
+    "tao-analyze-gaps-vlm-bcq": {},
+    "tao-generate-video-reasoning-annotations": {
+        "references/configuration.md": "max_workers",
+        "references/domain_adaptation.md": "PLACEHOLDER",
+        "references/prompts_traffic.py": "PROMPT_TEMPLATES",
+        "references/prompts_warehouse.py": "PROMPT_TEMPLATES",
+    },
+    "tao-run-inference-service": {"references/service.yaml": "valid_network_arch_config_basenames"},
+}
+# What the documents call by name: the loop's own skill, and those that it and the others hand on to.
+SKILLS = {
+    *NAMED,
+    "tao-train-visual-changenet",
+    "tao-route-visual-changenet-samples",
+    "tao-mine-aoi-images",
 }
 
 
@@ -85,8 +99,16 @@ def test_validate_skills_says_so_with_status_0_and_a_broken_bank_with_status_1(t
 @pytest.mark.parametrize("skill", sorted(NAMED))
 def test_what_the_published_documents_name_is_in_the_skill_that_names_it(skill: str) -> None:
     assert (ROOT / "skills" / skill / "evals/evals.json").is_file()
-    for name in NAMED[skill]:
-        assert (ROOT / "skills" / skill / name).is_file(), name
+    for name, word in NAMED[skill].items():
+        text = (ROOT / "skills" / skill / name).read_text(encoding="utf-8")
+        assert word in text, name
+        assert len(text) > 400, name
+
+
+def test_the_skills_that_the_documents_call_by_name_are_there_and_the_page_for_agents_lists_all() -> None:
+    there = {folder.name for folder in skill_folders(ROOT)}
+    assert there >= SKILLS
+    assert set(re.findall(r"`skills/([a-z-]+)`", (ROOT / "AGENTS.md").read_text())) == there
 
 
 def test_the_bank_level_scripts_that_the_documents_name_are_there_and_executable() -> None:
@@ -278,7 +300,39 @@ def test_the_hook_leaves_every_other_file_alone(event: object) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_hook_is_off_with_rca_hooks_0(tmp_path: Path) -> None:
-    (tmp_path / "RCA_Report.md").write_text("# nothing\n")
-    event = {"tool_input": {"file_path": str(tmp_path / "RCA_Report.md")}}
+@pytest.fixture
+def rca(tmp_path: Path) -> Path:
+    """An analysis of six rows with its report, not packaged."""
+    from datetime import UTC, datetime
+
+    from tao_skill_bank.reports.rca import make_rca
+
+    (tmp_path / "inference").mkdir()
+    rows = [f"b,g,{'bridge' if n > 3 else 'PASS'},C{n},0.{n}" for n in range(1, 7)]
+    text = "\n".join(["input_path,golden_path,label,object_name,siamese_score", *rows]) + "\n"
+    (tmp_path / "inference/inference.csv").write_text(text)
+    train = {"dataset": {"classify": {"input_map": {"L": 0}, "image_ext": ".png"}}}
+    (tmp_path / "train.yaml").write_text(yaml.safe_dump(train))
+    return make_rca(tmp_path, now=datetime(2026, 1, 2, tzinfo=UTC), kpi_media_path=tmp_path).folder
+
+
+def test_a_report_that_holds_is_packaged_with_the_session_and_nothing_is_said(rca: Path, tmp_path: Path) -> None:
+    secret = "nvapi-" + "Qw7er9Ty2Ui4Op6As8Df1Gh3"
+    transcript = tmp_path / "session.jsonl"
+    transcript.write_text(json.dumps({"type": "user", "text": f"export NGC_KEY={secret}"}) + "\n")
+    written = {"tool_name": "Write", "tool_input": {"file_path": str(rca / "RCA_Report.md")}}
+    done = after_write({**written, "transcript_path": str(transcript)})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert {p.name for p in (rca / "rca_config").iterdir()} == {"vcn_aoi_spec.yaml", "train.yaml", "SKILL.md"}
+    packaged = (rca / "claude_session.jsonl").read_text()
+    assert secret not in packaged
+    assert '"type":"user"' in packaged
+
+
+def test_the_hook_is_off_with_rca_hooks_0(rca: Path) -> None:
+    (rca / "claude_session.jsonl").unlink(missing_ok=True)
+    (rca / "RCA_Report.md").write_text("# nothing\n")
+    event = {"tool_input": {"file_path": str(rca / "RCA_Report.md")}}
     assert after_write(event, RCA_HOOKS="0").stdout == ""
+    assert after_write(event).stdout != ""
+    assert not (rca / "claude_session.jsonl").exists()
