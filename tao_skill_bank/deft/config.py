@@ -29,6 +29,7 @@ class AnomalygenConfig(_Strict):
     defect_spec: str | None = None
     checkpoint_dir: str | None = None
     dataset_dir_source: str | None = None
+    base_checkpoints: str | None = None
     step: int | None = None
     num_SDG: int = Field(default=20, ge=1)
     container: str = "images.metropolis_sdg.paidf_anomalygen"
@@ -73,6 +74,86 @@ class VirtualenvConfig(_Strict):
     bin: str | None = None
 
 
+class SlurmConfig(_Strict):
+    """How `--platform slurm` submits.
+
+    Attributes:
+        host: The login node, reached over ssh; none: `sbatch` on this host (default: SLURM_HOSTNAME).
+        user: The name there (default: SLURM_USER).
+        partition: Where jobs go (default: SLURM_PARTITION, else the cluster's own default).
+        account: Who is charged.
+        gpus: GPUs of a job that trains, infers or embeds; default: `num_gpus` with containers, none without.
+        gpu_memory_gb: Memory of one of them, where its name does not tell.
+        cpus: CPUs a job.
+        memory: Memory a job, as `--mem` takes it.
+        time_limit: As `--time` takes it.
+        container: `none` runs the bank's own CPU implementation, `pyxis` and `oci` run TAO's containers.
+        image: An image or `.sqsh` file instead of those of `versions.yaml`, for `pyxis`.
+        bundle: The folder of an OCI bundle that mounts the workspace at the same path, for `oci`.
+        python: The interpreter on the nodes that has the bank, for `none`; default: this one.
+        pass_env: Names of variables whose values jobs get beside HF_TOKEN and NGC_KEY.
+        extra: More arguments of `sbatch`, such as `--constraint=a100`.
+        patience_sec: How long a controller that does not answer is waited for.
+        lost_grace_sec: How long a job that the controller does not know may still turn up.
+    """
+
+    host: str | None = None
+    user: str | None = None
+    partition: str | None = None
+    account: str | None = None
+    gpus: int | None = Field(default=None, ge=0)
+    gpu_memory_gb: int | None = Field(default=None, ge=1)
+    cpus: int | None = Field(default=None, ge=1)
+    memory: str | None = None
+    time_limit: str | None = None
+    container: Literal["none", "pyxis", "oci"] = "none"
+    image: str | None = None
+    bundle: str | None = None
+    python: str | None = None
+    pass_env: list[str] = Field(default_factory=list)
+    extra: list[str] = Field(default_factory=list)
+    patience_sec: float = Field(default=300.0, ge=0.0)
+    lost_grace_sec: float = Field(default=15.0, ge=0.0)
+
+
+class KubernetesConfig(_Strict):
+    """How `--platform kubernetes` describes a Job.
+
+    Attributes:
+        namespace: Where Jobs are made.
+        claim: The PersistentVolumeClaim that holds the workspace, mounted at the workspace's path.
+        host_path: A folder of the nodes to mount there instead; the workspace itself where neither is named.
+        sub_path: The workspace's folder within the claim.
+        image: An image instead of those of `versions.yaml`.
+        pull_secret: The secret that pulls it.
+        secret: The Kubernetes secret that holds HF_TOKEN and NGC_KEY under these names.
+        gpus: GPUs of a job that trains, infers or embeds; default: `num_gpus`.
+        gpu_memory_gb: Memory of one of them.
+        cpus: CPUs a job, as Kubernetes writes it.
+        memory: Memory a job, as Kubernetes writes it.
+        time_limit_sec: After this a Job is ended.
+        service_account: As which a Job's pod runs.
+        node_selector: `key=value` labels of the nodes that may run it.
+        context: The context of the kubeconfig; default: the current one.
+    """
+
+    namespace: str = "default"
+    claim: str | None = None
+    host_path: str | None = None
+    sub_path: str | None = None
+    image: str | None = None
+    pull_secret: str | None = None
+    secret: str | None = None
+    gpus: int | None = Field(default=None, ge=0)
+    gpu_memory_gb: int | None = Field(default=None, ge=1)
+    cpus: str = "4"
+    memory: str = "32Gi"
+    time_limit_sec: int = Field(default=86400, ge=1)
+    service_account: str | None = None
+    node_selector: list[str] = Field(default_factory=list)
+    context: str | None = None
+
+
 class RunConfig(_Strict):
     """The resolved configuration of a run. Paths are absolute; the run folder is not in it."""
 
@@ -100,6 +181,8 @@ class RunConfig(_Strict):
     routing: RoutingConfig = Field(default_factory=RoutingConfig)
     rca: RcaConfig = Field(default_factory=RcaConfig)
     virtualenv: VirtualenvConfig = Field(default_factory=VirtualenvConfig)
+    slurm: SlurmConfig = Field(default_factory=SlurmConfig)
+    kubernetes: KubernetesConfig = Field(default_factory=KubernetesConfig)
 
 
 def settable_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> list[str]:
