@@ -16,12 +16,14 @@ from typing import Any
 from tao_skill_bank import fsio
 from tao_skill_bank.changenet.kpi_target import KpiTarget
 from tao_skill_bank.deft.config import RunConfig, apply_settings, run_config
+from tao_skill_bank.deft.generator import find_assets
 from tao_skill_bank.deft.state import DeftState
 from tao_skill_bank.errors import InputError
 
 GPU_ITERATION_MINUTES = 33.0
 PLATFORM_ALIASES = {"local-docker": "docker", "cluster": "slurm", "k8s": "kubernetes", "local-k8s": "kubernetes"}
 CONTENT_KEYS = ("specs_file", "training_csv", "validation_csv", "kpi_test_csv", "acceptance_csv", "mining_pool_csv")
+_GENERATOR_PATHS = ("defect_spec", "checkpoint_dir", "dataset_dir_source", "base_checkpoints")
 _PATH_KEYS = (*CONTENT_KEYS, "images_dir", "backbone_weight_dir", "pregen_dir")
 
 
@@ -165,6 +167,9 @@ def content_digests(config: RunConfig) -> dict[str, str]:
         path = getattr(config, key)
         if path is not None and Path(path).is_file():
             out[key] = fsio.sha256_file(Path(path))
+    if config.anomalygen.mode == "inline":
+        spec = find_assets(config).defect_spec
+        out["anomalygen.defect_spec"] = fsio.sha256_file(spec)
     return out
 
 
@@ -289,8 +294,15 @@ def parse_duration_minutes(text: str) -> float:
 
 
 def _resolved_generator(config: RunConfig) -> Any:
-    """`auto` becomes pre-generated pairs where there are some, else the local stand-in."""
+    """`auto` becomes pre-generated pairs where there are some, else the local stand-in; paths become absolute."""
     if config.anomalygen.mode != "auto":
-        return config.anomalygen
+        named = {key: getattr(config.anomalygen, key) for key in _GENERATOR_PATHS}
+        workspace = Path(config.workspace)
+        paths = {
+            key: str(inside_workspace(workspace, Path(path), f"anomalygen.{key}"))
+            for key, path in named.items()
+            if path
+        }
+        return config.anomalygen.model_copy(update=paths)
     mode = "pregen_ingest" if config.pregen_dir is not None else "local_standin"
     return config.anomalygen.model_copy(update={"mode": mode})

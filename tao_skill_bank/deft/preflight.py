@@ -12,9 +12,11 @@ from pydantic import BaseModel, Field
 
 from tao_skill_bank.changenet.images import FolderIndex
 from tao_skill_bank.changenet.spec import spec_faults
+from tao_skill_bank.changenet.tables import PASS
 from tao_skill_bank.changenet.validate import DatasetReport, Kind, check_dataset, check_leakage
 from tao_skill_bank.deft import specs
 from tao_skill_bank.deft.plan import ResolvedPlan
+from tao_skill_bank.deft.routing import normal
 from tao_skill_bank.errors import BankError, InputErrors
 from tao_skill_bank.platforms import platform_named
 
@@ -227,17 +229,38 @@ def _generator(plan: ResolvedPlan) -> Check:
     if mode == "local_standin":
         return Check(name="synthetic", status="ok", text="local stand-in: defects cut from the run's own NG samples")
     if mode == "inline":
+        return _inline(plan)
+    return Check(name="synthetic", status="skip", text="switched off")
+
+
+def _inline(plan: ResolvedPlan) -> Check:
+    """The generator's own inputs, and what of them is still to be downloaded once the plan is approved."""
+    from tao_skill_bank.deft import generator
+
+    config = plan.config
+    platform = platform_named(config)
+    if not all(platform.can_run(command) for command in (generator.AMP, generator.SDG)):
         raise BankError(
             "the generator's container does not run on this platform",
             where=f"--platform {config.platform}",
             fix="--set anomalygen.mode=pregen_ingest or local_standin",
         )
-    return Check(name="synthetic", status="skip", text="switched off")
+    assets = generator.find_assets(config)
+    made = {d.label for d in assets.defects}
+    absent = sorted({normal(x) for x in config.anomalygen.labels} - made - {PASS})
+    notes = [f"{len(made)} defect types, step {assets.step}"]
+    if absent:
+        notes.append(f"the generator was not fine-tuned on {', '.join(absent)}: set anomalygen.labels")
+    if not assets.base_is_there:
+        notes.append(
+            f"base models are not in {assets.base}: after approval the first job downloads them "
+            "(about 22 GB, with HF_TOKEN from the environment)"
+        )
+    return Check(name="synthetic", status="warn" if len(notes) > 1 else "ok", text="; ".join(notes))
 
 
 def _routable(plan: ResolvedPlan, reports: dict[str, DatasetReport]) -> Check:
     """Every label of the KPI set will be weak somewhere: who can give more of it?"""
-    from tao_skill_bank.deft.routing import normal
     from tao_skill_bank.deft.synthetic import generator_labels
 
     pool = reports.get("mining pool")

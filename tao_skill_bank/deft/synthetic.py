@@ -22,6 +22,7 @@ from tao_skill_bank.changenet.images import ImageNaming
 from tao_skill_bank.changenet.pair_prepare import PAIR_COLUMNS, SUMMARY_FILE, pair_files, pair_label, prepare_pairs
 from tao_skill_bank.changenet.tables import PASS, PairTable, read_pairs
 from tao_skill_bank.deft.config import RunConfig
+from tao_skill_bank.deft.generator import find_assets
 from tao_skill_bank.errors import GateError, InputError, StageFailedError
 
 NG_DIR, OK_DIR = "reconstructed_image", "original_image"
@@ -230,10 +231,15 @@ def verify_pairs(source: Path) -> int:
 
 
 def generator_labels(config: RunConfig) -> list[str]:
-    """What the generator can make: by its setting, the pairs that are there, or the run's own defects."""
+    """What the generator can make: by its setting, the pairs that are there, or the run's own defects.
+
+    Inline, a defect that is set but that the generator was not fine-tuned on is not among them: its weak samples would
+    be routed there and come to nothing.
+    """
     mode = config.anomalygen.mode
     if mode == "inline":
-        return config.anomalygen.labels
+        made = {PASS, *(d.label for d in find_assets(config).defects)}
+        return [label for label in config.anomalygen.labels if label.strip().upper() in made]
     if mode == "pregen_ingest":
         return [] if config.pregen_dir is None else pregen_labels(Path(config.pregen_dir))
     if mode == "local_standin":

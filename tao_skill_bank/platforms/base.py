@@ -104,6 +104,9 @@ class Platform(Protocol):
             BankError: Something is missing; the run must not begin.
         """
 
+    def can_run(self, command: str) -> bool:
+        """Whether a command line that begins with `command` can run here."""
+
     def submit(self, record: JobRecord) -> JobRecord:
         """Write the record, then start the job; returns the record as written."""
 

@@ -57,6 +57,10 @@ class LocalPlatform:
         text = "this machine's CPU; a rehearsal: the local network's FAR is not TAO's"
         return [PlatformCheck(name="platform", status="ok", text=text)]
 
+    def can_run(self, command: str) -> bool:
+        """Whether the bank has it."""
+        return command in CATEGORIES
+
     def argv(self, command: Sequence[str]) -> list[str]:
         """What starts `command` here."""
         return own_argv(command)

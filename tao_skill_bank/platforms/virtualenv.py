@@ -62,6 +62,10 @@ class VirtualenvPlatform(LocalPlatform):
         path = self.folder / command
         return path.is_file() and os.access(path, os.X_OK)
 
+    def can_run(self, command: str) -> bool:
+        """Whether the folder or the bank has it."""
+        return self.has(command) or super().can_run(command)
+
     def argv(self, command: Sequence[str]) -> list[str]:
         """TAO's own command, else the bank's."""
         if self.has(command[0]):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from tao_skill_bank.changenet.pair_prepare import PAIR_COLUMNS
+from tao_skill_bank import fsio
+from tao_skill_bank.changenet.pair_prepare import PAIR_COLUMNS, prepare_pairs
 from tao_skill_bank.changenet.tables import PairTable, read_pairs, write_pairs
-from tao_skill_bank.deft import specs, synthetic
+from tao_skill_bank.deft import generator, specs, synthetic
 from tao_skill_bank.deft.run import Run
 from tao_skill_bank.deft.stages.base import Outcome, Stage
 from tao_skill_bank.deft.stages.merge import relative_to_workspace
@@ -54,11 +56,9 @@ class Anomalygen(Stage):
             rows = self._standin(run, label, labels, out)
             summary = f"local_standin (a stand-in, no generator): {len(rows)} pairs of {', '.join(labels)}"
         elif mode == "inline":
-            raise GateError(
-                "anomalygen-platform",
-                "the generator's container does not run on this platform",
-                where=f"--platform {run.platform.name}",
-                fix="use --set anomalygen.mode=pregen_ingest or local_standin",
+            rows = self._inline(run, label, labels, out)
+            summary = (
+                f"inline: {len(rows)} pairs of {', '.join(sorted({x.upper() for x in rows.label})) or 'no defect'}"
             )
         else:
             raise GateError("routing", "rows were routed to a generator that is switched off", where=label)
@@ -98,6 +98,40 @@ class Anomalygen(Stage):
         chosen = [candidates[i] for i in order]
         rows = relative_to_workspace(pool.rows.take(chosen), pool.root, run.workspace)
         return rows, [pool.manifest.pairs[i].stem for i in chosen]
+
+    def _inline(self, run: Run, label: str, labels: list[str], out: Path) -> PairTable:
+        """AMP, its allocation against the test cases, SDG, and its rows and images against both."""
+        config = run.state.config
+        assets = generator.find_assets(config)
+        wanted = [d for d in assets.defects if d.label in labels]
+        if not wanted:
+            return PairTable(out / "sdg_rows.csv", {name: [] for name in PAIR_COLUMNS})
+        spec = assets.defect_spec
+        if len(wanted) < len(assets.defects):
+            spec = out / "defect_spec.jsonl"
+            fsio.write_text(spec, "".join(json.dumps(d.model_dump()) + "\n" for d in wanted))
+        amp, sdg, cases = out / "amp", out / "sdg", out / "testcase.jsonl"
+        line = generator.amp_command(label, config.anomalygen.num_SDG, assets, spec, out)
+        run.job(label, self.name, "amp", line, [amp, cases])
+        counts = {"allotted": generator.allocated(amp), "test cases": generator.test_cases(cases)}
+        # Before anything is generated: a shortfall here is a shortfall at the end, hours later.
+        generator.require_equal(counts, cases)
+        run.job(label, self.name, "sdg", generator.sdg_command(assets, config.num_gpus, out), [sdg])
+        ng, ok = sdg / synthetic.NG_DIR, sdg / synthetic.OK_DIR
+        counts["rows"] = generator.generated(sdg / "SDG_result.csv")
+        counts["paired images"] = generator.paired(ng, ok)
+        generator.require_equal(counts, sdg)
+        naming = specs.naming_of(config)
+        made = prepare_pairs(
+            input_dir=ng,
+            golden_dir=ok,
+            images_dir=out,
+            subdir="inline",
+            lights=naming.lights,
+            image_ext=naming.image_ext,
+            output_csv=out / "prepared.csv",
+        )
+        return relative_to_workspace(made.rows, out, run.workspace)
 
     def _standin(self, run: Run, label: str, labels: list[str], out: Path) -> PairTable:
         config = run.state.config
