@@ -57,6 +57,12 @@ class UnreachableError(BankError):
     exit_code = EXIT_UNREACHABLE
 
 
+class EngineUnreachableError(BankError):
+    """A cluster or container engine does not answer: nothing is known about its jobs, so nothing is decided."""
+
+    exit_code = EXIT_UNREACHABLE
+
+
 class GateError(BankError):
     """A hard stop of the loop: the rule `gate` does not let the run go on. Never retried by itself."""
 
