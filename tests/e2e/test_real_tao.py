@@ -1,0 +1,319 @@
+"""NVIDIA's own Visual ChangeNet on this CPU: the loop on it, and what it refuses beside what pre-flight refuses.
+
+Minutes, so in `make proof` only.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import tiny
+import yaml
+from PIL import Image
+from real_tao import real_tao_bin
+
+from tao_skill_bank.changenet.spec_rules import inference_mismatch
+from tao_skill_bank.deft import api
+from tao_skill_bank.deft.state import load_state
+from tao_skill_bank.demo import make_demo_workspace
+from tao_skill_bank.errors import BankError
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def tao() -> Path:
+    return real_tao_bin()
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """40 training rows and the rest as small, at 64 pixels: of drawn boards, or of `TAO_PROOF_WORKSPACE`."""
+    given = os.environ.get("TAO_PROOF_WORKSPACE")
+    whole = Path(given) if given else make_demo_workspace(tmp_path / "whole")
+    root = tmp_path / "w"
+    root.mkdir()
+    (root / "images").symlink_to(whole / "images")
+    for name, passes, defects in (
+        ("train/base/training_set.csv", 28, 12),
+        ("train/base/validation_set.csv", 12, 6),
+        ("kpi/testing_set.csv", 24, 12),
+        ("augmentation/mining_pool/mining_pool.csv", 30, 30),
+    ):
+        cut(whole / name, root / name, passes, defects)
+    write_spec(root, yaml.safe_load((whole / "specs" / "baseline_spec.yaml").read_text()))
+    return root
+
+
+def cut(source: Path, target: Path, passes: int, defects: int) -> None:
+    with source.open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    kept = [r for r in rows if r["label"] == "PASS"][:passes] + [r for r in rows if r["label"] != "PASS"][:defects]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(kept)
+
+
+def write_spec(root: Path, drawn: dict[str, Any]) -> None:
+    classify = drawn["dataset"]["classify"]
+    spec = {
+        "task": "classify",
+        "train": {"num_epochs": 1, "classify": {"loss": "ce"}},
+        "model": {"backbone": {"type": "fan_tiny_8_p4_hybrid"}, "classify": {"difference_module": "learnable"}},
+        "dataset": {
+            "classify": {
+                **{key: classify[key] for key in ("image_ext", "input_map", "num_input", "concat_type")},
+                "image_width": SIZE,
+                "image_height": SIZE,
+                "batch_size": 8,
+                "workers": 0,
+            }
+        },
+    }
+    (root / "specs").mkdir()
+    (root / "specs" / "baseline_spec.yaml").write_text(yaml.safe_dump(spec))
+
+
+def test_a_whole_loop_runs_on_the_real_tao_and_both_gap_analyses_agree(workspace: Path, tao: Path) -> None:
+    request = tiny.request(
+        workspace,
+        target="FAR < 0.01% at recall=100%",
+        iterations=1,
+        platform="virtualenv",
+        settings=(f"virtualenv.bin={tao}", "anomalygen.mode=local_standin", "anomalygen.num_SDG=4"),
+    )
+    folder = tiny.approved(request)
+    api.run_loop(folder)
+    state = load_state(folder)
+    assert (state.status, state.iterations["iter1"].status) == ("complete", "complete")
+    for label in ("baseline", "iter1"):
+        iteration = state.iterations[label]
+        assert iteration.far_pct is not None
+        assert Path(str(iteration.best_ckpt_path)).suffix == ".pth"
+        print(f"{label}: FAR {iteration.far_pct:.2f} % at threshold {iteration.threshold}")
+        with Path(str(iteration.inference_csv)).open(newline="") as handle:
+            assert len(list(csv.DictReader(handle))) == 36
+    jobs = [json.loads(p.read_text()) for p in (folder / "jobs").glob("*.json") if p.name.count(".") == 1]
+    theirs = {j["command"][0] for j in jobs if j["argv"][0].startswith(str(tao))}
+    assert theirs == {"visual_changenet", "gap_analysis"}
+    # The same analysis by the bank's own code, on what NVIDIA's inference wrote.
+    baseline = state.iterations["baseline"]
+    used = Path(str(baseline.rca_gaps_parquet)).parent
+    spec = used / "vcn_aoi_spec.yaml" if (used / "vcn_aoi_spec.yaml").is_file() else next(used.glob("*.yaml"))
+    ours = workspace / "ours"
+    job = next(j for j in jobs if j["key"].startswith("baseline.rca"))
+    overrides = [a for a in job["command"][4:] if not a.startswith("results_dir=")]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tao_skill_bank.actions",
+            "gap_analysis",
+            "vcn_aoi",
+            "-e",
+            str(spec),
+            *overrides,
+            f"results_dir={ours}",
+        ],
+        cwd=workspace,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    mine = pq.read_table(next(ours.rglob("kpi_gaps.parquet"))).to_pylist()
+    they = pq.read_table(str(baseline.rca_gaps_parquet)).to_pylist()
+    assert mine == they
+    assert len(mine) > 0
+
+
+# -- what it refuses ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A fault, how to make it, and what the real TAO does with it: `fails`, or takes it `silently`."""
+
+    name: str
+    break_it: Callable[[dict[str, Any], Path], None]
+    words: str
+    tao: str = "fails"
+
+
+def _set(dotted: str, value: Any) -> Callable[[dict[str, Any], Path], None]:
+    def change(spec: dict[str, Any], _root: Path) -> None:
+        *parents, last = dotted.split(".")
+        for part in parents:
+            spec = spec.setdefault(part, {})
+        if value is None:
+            spec.pop(last)
+        else:
+            spec[last] = value
+
+    return change
+
+
+def _labels(change: Callable[[str], str]) -> Callable[[dict[str, Any], Path], None]:
+    def edit(_spec: dict[str, Any], root: Path) -> None:
+        path = root / "train/base/training_set.csv"
+        with path.open(newline="") as handle:
+            rows = list(csv.DictReader(handle))
+        for row in rows:
+            row["label"] = change(row["label"])
+        with path.open("w", newline="") as handle:
+            writer = csv.DictWriter(handle, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    return edit
+
+
+def _missing_validation_image(_spec: dict[str, Any], root: Path) -> None:
+    path = root / "train/base/validation_set.csv"
+    lines = path.read_text().splitlines()
+    first = lines[1].split(",")
+    path.write_text("\n".join([lines[0], ",".join([*first[:3], "NOT_THERE", *first[4:]]), *lines[2:]]) + "\n")
+
+
+def _few_rows(_spec: dict[str, Any], root: Path) -> None:
+    path = root / "train/base/training_set.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:4], *lines[-3:]]) + "\n")
+
+
+REFUSALS = [
+    Refusal("an unknown key", _set("train.automl_policy", "off"), "automl_policy"),
+    Refusal("no task", _set("task", None), "task"),
+    Refusal("no loss", _set("train.classify.loss", "contrastive"), "loss"),
+    Refusal("no image_ext", _set("dataset.classify.image_ext", None), "image_ext"),
+    Refusal("no input_map", _set("dataset.classify.input_map", None), "input_map"),
+    Refusal("num_input", _set("dataset.classify.num_input", 8), "num_input"),
+    Refusal("batches of one", _set("dataset.classify.batch_size", 1), "batch_size"),
+    Refusal("a checkpoint interval beyond the epochs", _set("train.checkpoint_interval", 3), "checkpoint_interval"),
+    Refusal("a validation interval beyond the epochs", _set("train.validation_interval", 3), "validation_interval"),
+    Refusal("three classes", _set("dataset.classify.num_classes", 3), "num_classes"),
+    Refusal("a FAN size of 72", _set("dataset.classify.image_width", 72), "image_width"),
+    Refusal("a policy of cosine", _set("train.optim.policy", "cosine"), "policy"),
+    Refusal("fewer rows than a batch", _few_rows, "batch"),
+    Refusal("a label `pass`", _labels(lambda x: "pass" if x == "PASS" else x), "write PASS", tao="silently"),
+    Refusal("a missing validation image", _missing_validation_image, "NOT_THERE"),
+    Refusal("all PASS", _labels(lambda _x: "PASS"), "PASS"),
+    Refusal("all defects", _labels(lambda _x: "bridge"), "PASS"),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda r: r.name)
+def test_what_tao_refuses_is_refused_before_a_run(workspace: Path, tao: Path, refusal: Refusal) -> None:
+    path = workspace / "specs" / "baseline_spec.yaml"
+    spec = yaml.safe_load(path.read_text())
+    refusal.break_it(spec, workspace)
+    path.write_text(yaml.safe_dump(spec))
+    request = tiny.request(workspace, iterations=1, platform="virtualenv", settings=(f"virtualenv.bin={tao}",))
+    with pytest.raises(BankError) as caught:
+        api.plan_run(request)
+    said = " ".join([caught.value.line(), *getattr(caught.value, "faults", [])])
+    assert refusal.words in said
+    assert not (workspace / "results").exists()
+    code, output, made = train(tao, workspace, spec)
+    if refusal.tao == "silently":
+        assert code == 0, output
+    else:
+        assert code != 0 or not made, output
+        print(f"{refusal.name}: {[x for x in output.splitlines() if 'Error' in x][-1:]}")
+
+
+def test_radio_without_its_strides_crashes_there_and_is_refused_here(workspace: Path, tao: Path) -> None:
+    path = workspace / "specs" / "baseline_spec.yaml"
+    spec = yaml.safe_load(path.read_text())
+    spec["model"]["backbone"]["type"] = "c_radio_v2_vit_base_patch16_224"
+    spec["dataset"]["classify"].update(image_width=224, image_height=224)
+    path.write_text(yaml.safe_dump(spec))
+    request = tiny.request(workspace, iterations=1, platform="virtualenv", settings=(f"virtualenv.bin={tao}",))
+    with pytest.raises(BankError, match="feature_strides"):
+        api.plan_run(request)
+    code, output, _ = train(tao, workspace, spec)
+    assert code != 0, output
+
+
+def test_inference_at_another_size_than_training_fails_there_and_is_a_mismatch_here(workspace: Path, tao: Path) -> None:
+    spec = yaml.safe_load((workspace / "specs" / "baseline_spec.yaml").read_text())
+    code, output, made = train(tao, workspace, spec)
+    assert (code, bool(made)) == (0, True), output
+    other = yaml.safe_load(yaml.safe_dump(spec))
+    other["dataset"]["classify"].update(image_width=96, image_height=96)
+    assert inference_mismatch(spec, other)
+    other.pop("train")
+    csv_path = workspace / "kpi/testing_set.csv"
+    other["dataset"]["classify"]["infer_dataset"] = {"csv_path": str(csv_path), "images_dir": str(workspace / "images")}
+    path = workspace / "infer.yaml"
+    path.write_text(yaml.safe_dump(other))
+    out = workspace / "out-infer"
+    checkpoint = workspace / "out" / "train" / "changenet_model_classify_latest.pth"
+    overrides = [f"results_dir={out}", f"inference.results_dir={out}", f"inference.checkpoint={checkpoint}"]
+    done = run(tao, workspace, "inference", path, overrides)
+    assert done.returncode != 0 or not list(out.rglob("inference.csv")), done.stdout
+
+
+def test_a_finished_results_dir_is_not_trained_again_by_tao_itself(workspace: Path, tao: Path) -> None:
+    """Why every attempt of the loop gets a folder of its own, and why no new checkpoint is a failure."""
+    spec = yaml.safe_load((workspace / "specs" / "baseline_spec.yaml").read_text())
+    code, output, made = train(tao, workspace, spec)
+    assert (code, bool(made)) == (0, True), output
+    before = {p: p.stat().st_mtime_ns for p in made}
+    code, output, again = train(tao, workspace, spec)
+    assert code == 0, output
+    assert {p: p.stat().st_mtime_ns for p in again} == before
+
+
+def test_a_missing_training_image_is_refused_whether_tao_would_draw_it_or_not(workspace: Path, tao: Path) -> None:
+    image = next((workspace / "images").resolve().rglob("*.png"))
+    path = workspace / "train/base/training_set.csv"
+    lines = path.read_text().splitlines()
+    first = lines[1].split(",")
+    path.write_text("\n".join([*lines, ",".join([*first[:3], "NOT_THERE", *first[4:]])]) + "\n")
+    with Image.open(image) as picture:
+        assert picture.size[0] > 0
+    request = tiny.request(workspace, iterations=1, platform="virtualenv", settings=(f"virtualenv.bin={tao}",))
+    with pytest.raises(BankError, match="NOT_THERE"):
+        api.plan_run(request)
+
+
+def train(tao: Path, workspace: Path, spec: dict[str, Any]) -> tuple[int, str, list[Path]]:
+    """Exit status, output and checkpoints of the real train line on the workspace's sets."""
+    spec = yaml.safe_load(yaml.safe_dump(spec))
+    classify = spec["dataset"]["classify"]
+    for key, name in (("train_dataset", "training_set"), ("validation_dataset", "validation_set")):
+        csv_path = workspace / "train/base" / f"{name}.csv"
+        classify[key] = {"csv_path": str(csv_path), "images_dir": str(workspace / "images")}
+    path = workspace / "train.yaml"
+    path.write_text(yaml.safe_dump(spec))
+    out = workspace / "out"
+    done = run(tao, workspace, "train", path, [f"results_dir={out}"])
+    found = [p for p in sorted((out / "train").glob("model_epoch_*.pth")) if "step_00000" not in p.name]
+    return done.returncode, done.stdout, found
+
+
+def run(tao: Path, folder: Path, action: str, spec: Path, overrides: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(tao / "visual_changenet"), action, "-e", str(spec), *overrides],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=600,
+    )
