@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _CLASSES = {
     "local": "local.LocalPlatform",
     "virtualenv": "virtualenv.VirtualenvPlatform",
+    "docker": "docker.DockerPlatform",
+    "slurm": "slurm.SlurmPlatform",
 }
 ALIASES = {"local-docker": "docker", "cluster": "slurm", "k8s": "kubernetes", "local-k8s": "kubernetes"}
 KNOWN = tuple(_CLASSES)

@@ -1,0 +1,392 @@
+"""The SLURM platform: each command line is a batch job, known by its uid and never by its number.
+
+Who knows what: the controller is the truth for "running", the job's own exit record for "finished" (without accounting
+a controller forgets finished jobs after minutes). A job that neither knows is `lost`; before that is said of a job that
+nobody began, its claim is taken, so that it cannot begin later. A controller that does not answer says nothing: the
+last known state stands until patience ends, and then an error says so.
+
+Files beside a record: `<uid>.sh` (what runs), `<uid>.slurm.json` (number, and what the controller said at the end),
+and those of every job: `claim.json`, `exit.json`, `log`, `cancel`, `alive`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from tao_skill_bank import fsio
+from tao_skill_bank.actions.__main__ import CATEGORIES
+from tao_skill_bank.clock import LOG_FORMAT
+from tao_skill_bank.errors import BankError, EngineUnreachableError, InputError
+from tao_skill_bank.platforms.base import (
+    JobRecord,
+    JobState,
+    PlatformCheck,
+    read_exit,
+    read_process,
+    tail_of,
+    write_record,
+)
+from tao_skill_bank.platforms.local import SINGLE_THREAD, own_argv
+from tao_skill_bank.platforms.slurm_client import QueuedJob, SlurmClient
+from tao_skill_bank.platforms.slurm_script import (
+    Request,
+    check_extra,
+    job_script,
+    oci_argv,
+    pyxis_argv,
+    sbatch_argv,
+    script_path,
+)
+from tao_skill_bank.platforms.worker import beside, claim, is_held, now
+
+CREDENTIALS = ("HF_TOKEN", "NGC_KEY")
+GPU_COMMANDS = ("visual_changenet", "embedding")
+_LOOK_FIRST_SEC = 0.2
+_LOOK_MOST_SEC = 10.0
+
+# What the controller says of a job that has ended, in the vocabulary of every platform. `COMPLETED` without an exit
+# record means that the record did not reach the disk: never complete.
+_ENDED: dict[str, JobState] = {
+    "COMPLETED": "lost",
+    "FAILED": "failed",
+    "TIMEOUT": "failed",
+    "DEADLINE": "failed",
+    "OUT_OF_MEMORY": "failed",
+    "CANCELLED": "canceled",
+    "NODE_FAIL": "lost",
+    "BOOT_FAIL": "lost",
+    "PREEMPTED": "lost",
+    "REVOKED": "lost",
+}
+_WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"})
+
+
+@dataclass(frozen=True)
+class SlurmSettings:
+    """What jobs are submitted with; see `deft.config.SlurmConfig` for each."""
+
+    request: Request = field(default_factory=Request)
+    gpus: int = 0
+    container: Literal["none", "pyxis", "oci"] = "none"
+    images: tuple[tuple[str, str], ...] = ()
+    bundle: str | None = None
+    python: str = sys.executable
+    mounts: tuple[str, ...] = ()
+    patience_sec: float = 300.0
+    lost_grace_sec: float = 15.0
+
+
+@dataclass
+class _Look:
+    """The last look at a job, and when the next is due."""
+
+    job: QueuedJob | None
+    at: float
+    pause: float
+
+
+class SlurmPlatform:
+    """Runs command lines as batch jobs.
+
+    Args:
+        settings: What they are submitted with.
+        client: SLURM's commands, here or on a login node.
+        monotonic: The clock that patience is measured by.
+    """
+
+    name = "slurm"
+    concurrent = True
+
+    def __init__(
+        self, settings: SlurmSettings, client: SlurmClient, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.settings = settings
+        self.client = client
+        self._monotonic = monotonic
+        self._looks: dict[str, _Look] = {}
+        self._unknown_since: dict[str, float] = {}
+        self._silent_since: float | None = None
+
+    @classmethod
+    def of(cls, config: Any) -> Self:
+        """As `config.slurm` says, else SLURM_HOSTNAME, SLURM_USER, SLURM_PARTITION and SSH_KEY_PATH.
+
+        Raises:
+            InputError: An argument that the platform sets itself, a bundle that is not named.
+        """
+        given = config.slurm
+        check_extra(given.extra)
+        if given.container == "oci" and not given.bundle:
+            raise InputError("the OCI bundle is not named", where="slurm.bundle", fix="--set slurm.bundle=FOLDER")
+        gpus = given.gpus if given.gpus is not None else (config.num_gpus if given.container != "none" else 0)
+        host = given.host or os.environ.get("SLURM_HOSTNAME") or None
+        request = Request(
+            partition=given.partition or os.environ.get("SLURM_PARTITION") or None,
+            account=given.account,
+            time_limit=given.time_limit,
+            memory=given.memory,
+            cpus=given.cpus,
+            pass_env=tuple(name for name in dict.fromkeys((*CREDENTIALS, *given.pass_env)) if os.environ.get(name)),
+            extra=tuple(given.extra),
+        )
+        settings = SlurmSettings(
+            request=request,
+            gpus=gpus,
+            container=given.container,
+            images=_images(config) if given.container == "pyxis" else (),
+            bundle=given.bundle,
+            python=given.python or sys.executable,
+            mounts=(config.workspace,),
+            patience_sec=given.patience_sec,
+            lost_grace_sec=given.lost_grace_sec,
+        )
+        user = (given.user or os.environ.get("SLURM_USER") or None) if host else None
+        return cls(settings, SlurmClient(host, user, os.environ.get("SSH_KEY_PATH") or None))
+
+    def checks(self, config: Any) -> list[PlatformCheck]:
+        """Controller, partition, the workspace as a node sees it, GPUs, container support, credentials by name."""
+        from tao_skill_bank.platforms.slurm_checks import checks
+
+        return checks(self.client, self.settings, config)
+
+    def can_run(self, command: str) -> bool:
+        """Without containers what the bank has, with them everything."""
+        return self.settings.container != "none" or command in CATEGORIES
+
+    def argv(self, command: Sequence[str], cwd: str) -> list[str]:
+        """What a job's script starts for `command`."""
+        settings = self.settings
+        if settings.container == "pyxis":
+            names = [*SINGLE_THREAD, *settings.request.pass_env]
+            return pyxis_argv(command, self.image(command) or "", settings.mounts, cwd, names)
+        if settings.container == "oci":
+            return oci_argv(command, settings.bundle or "")
+        return [settings.python, *own_argv(command)[1:]]
+
+    def image(self, command: Sequence[str]) -> str | None:
+        """The image a command runs in, None without one."""
+        images = dict(self.settings.images)
+        return images.get(command[0], images.get("*"))
+
+    def request(self, command: Sequence[str]) -> Request:
+        """What `sbatch` is asked for to run `command`."""
+        return replace(self.settings.request, gpus=self.settings.gpus if command[0] in GPU_COMMANDS else 0)
+
+    # -- the four verbs ------------------------------------------------------------------------------------------
+
+    def submit(self, record: JobRecord) -> JobRecord:
+        """Write the record and the script, then hand the job to SLURM.
+
+        Raises:
+            EngineUnreachableError: The controller does not answer, and the job did not arrive.
+            BankError: It refuses the job.
+        """
+        full = record.model_copy(
+            update={
+                "argv": self.argv(record.command, record.cwd),
+                "env": dict(SINGLE_THREAD),
+                "image": self.image(record.command),
+                "mounts": list(self.settings.mounts) if self.settings.container == "pyxis" else [],
+            }
+        )
+        write_record(full)
+        fsio.write_text(script_path(full), job_script(full))
+        request = self.request(full.command)
+        passed = {name: os.environ[name] for name in request.pass_env if name in os.environ}
+        try:
+            done = self.client.run(sbatch_argv(full, request), passed=passed)
+            failure = None if done.returncode == 0 else self.client.failure("sbatch", done.stderr)
+        except EngineUnreachableError as error:
+            failure = error
+        if failure is None:
+            self._note(full, number=done.stdout.strip().partition(";")[0])
+        elif not self._arrived(full):
+            # Whatever of it may still be on its way finds the claim taken.
+            claim(full.path, _nobody())
+            raise failure
+        return full
+
+    def status(self, record: JobRecord) -> JobState:
+        """The job's state now.
+
+        Raises:
+            EngineUnreachableError: The controller has not answered for longer than patience allows.
+        """
+        settled = self._settled(record)
+        if settled is not None:
+            return settled
+        try:
+            job = self._look(record)
+        except EngineUnreachableError:
+            since = self._silent_since = self._silent_since or self._monotonic()
+            if self._monotonic() - since >= self.settings.patience_sec:
+                raise
+            return self._last_known(record)
+        self._silent_since = None
+        if job is None:
+            return self._unknown(record)
+        self._unknown_since.pop(record.uid, None)
+        if job.state in _WAITING:
+            return "pending"
+        verdict = _ENDED.get(job.state)
+        return "running" if verdict is None else self._over(record, verdict, job)
+
+    def logs(self, record: JobRecord, tail: int = 200) -> str:
+        """The last lines of the job's output."""
+        return tail_of(beside(record.path, "log"), tail)
+
+    def cancel(self, record: JobRecord) -> None:
+        """Ask SLURM to end the job; one that nobody began cannot begin any more.
+
+        Raises:
+            EngineUnreachableError: The job runs, and the controller does not answer.
+        """
+        beside(record.path, "cancel").touch()
+        began = not claim(record.path, _nobody())
+        try:
+            self.client.ask(["scancel", "--quiet", f"--name={record.uid}"])
+        except EngineUnreachableError:
+            if began and self._settled(record) is None:
+                raise
+        self._looks.pop(record.uid, None)
+
+    # -- what is known -------------------------------------------------------------------------------------------
+
+    def _settled(self, record: JobRecord) -> JobState | None:
+        """How the job ended, by the disk alone; None while that says nothing."""
+        asked = beside(record.path, "cancel").exists()
+        ended = read_exit(record)
+        if ended is not None:
+            if ended.canceled or (ended.exit_code != 0 and asked):
+                return "canceled"
+            if ended.exit_code == 0:
+                return "complete"
+            # A signal from the cluster is its time limit or somebody's scancel: only the controller can tell.
+            return self._why_signalled(record) if ended.error else "failed"
+        claimed = read_process(beside(record.path, "claim.json"))
+        if claimed is not None and claimed[0] == 0:
+            return "canceled" if asked else "lost"
+        verdict: JobState | None = self._noted(record).get("ended")
+        if verdict is None and not record.path.exists():
+            return "lost"
+        return verdict
+
+    def _why_signalled(self, record: JobRecord) -> JobState:
+        noted: JobState | None = self._noted(record).get("ended")
+        if noted is not None:
+            return noted
+        try:
+            job = self.client.jobs_named([record.uid]).get(record.uid)
+        except BankError:
+            return "failed"
+        verdict: JobState = "canceled" if job is not None and job.state == "CANCELLED" else "failed"
+        self._note(record, ended=verdict, said=None if job is None else job.state)
+        return verdict
+
+    def _unknown(self, record: JobRecord) -> JobState:
+        """The controller answers and does not know the job."""
+        settled = self._settled(record)
+        if settled is not None:
+            return settled
+        if not beside(record.path, "claim.json").exists():
+            if "number" not in self._noted(record) and _age(record) < self.settings.lost_grace_sec:
+                return "pending"
+            if claim(record.path, _nobody()):
+                return self._settled(record) or "lost"
+        if is_held(record.path) or not self._patience_over(record):
+            return "running"
+        return self._verdict(record, "lost", "unknown to the controller")
+
+    def _over(self, record: JobRecord, verdict: JobState, job: QueuedJob) -> JobState:
+        """The controller says that the job has ended, and there is no exit record: it may still become visible."""
+        settled = self._settled(record)
+        if settled is not None:
+            return settled
+        if job.state == "CANCELLED" and claim(record.path, _nobody()):
+            return self._verdict(record, "canceled", job.state)
+        if job.state == "COMPLETED" and not self._patience_over(record):
+            return "running"
+        claim(record.path, _nobody())
+        return self._verdict(record, verdict, f"{job.state} {job.reason}".strip())
+
+    def _verdict(self, record: JobRecord, verdict: JobState, said: str) -> JobState:
+        settled = read_exit(record)
+        if settled is not None:
+            return self._settled(record) or verdict
+        if beside(record.path, "cancel").exists() and verdict != "lost":
+            verdict = "canceled"
+        self._note(record, ended=verdict, said=said)
+        return verdict
+
+    def _patience_over(self, record: JobRecord) -> bool:
+        since = self._unknown_since.setdefault(record.uid, self._monotonic())
+        return self._monotonic() - since >= self.settings.lost_grace_sec
+
+    def _look(self, record: JobRecord) -> QueuedJob | None:
+        """The job as the controller knows it; asked seldom while it runs long, and at once when it is not known."""
+        last = self._looks.get(record.uid)
+        if last is not None and last.job is not None and self._monotonic() - last.at < last.pause:
+            return last.job
+        job = self.client.jobs_named([record.uid]).get(record.uid)
+        pause = _LOOK_FIRST_SEC if last is None else min(_LOOK_MOST_SEC, last.pause * 1.5)
+        self._looks[record.uid] = _Look(job, self._monotonic(), pause)
+        return job
+
+    def _last_known(self, record: JobRecord) -> JobState:
+        return "running" if beside(record.path, "claim.json").exists() else "pending"
+
+    def _arrived(self, record: JobRecord) -> bool:
+        """Whether a job whose submission failed is known to the controller all the same."""
+        try:
+            job = self.client.jobs_named([record.uid]).get(record.uid)
+        except BankError:
+            return False
+        if job is not None:
+            self._note(record, number=job.number)
+        return job is not None
+
+    def _noted(self, record: JobRecord) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads(_note_path(record).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return found
+
+    def _note(self, record: JobRecord, **more: str | None) -> None:
+        if record.path.exists():
+            fsio.write_json(_note_path(record), {**self._noted(record), **more})
+
+
+def _note_path(record: JobRecord) -> Path:
+    return beside(record.path, "slurm.json")
+
+
+def _nobody() -> dict[str, Any]:
+    """A claim that only keeps everybody else from it."""
+    return {"pid": 0, "identity": None, "claimed_at": now()}
+
+
+def _age(record: JobRecord) -> float:
+    """Seconds since the record was made."""
+    made = datetime.strptime(record.submitted_at, LOG_FORMAT).replace(tzinfo=UTC)
+    return (datetime.now(UTC) - made).total_seconds()
+
+
+def _images(config: Any) -> tuple[tuple[str, str], ...]:
+    """Command → image; `*` is every other command's."""
+    if config.slurm.image:
+        return (("*", config.slurm.image),)
+    from tao_skill_bank.bank.versions import resolve_image
+
+    return (
+        ("visual_changenet", resolve_image(config.train_container)),
+        ("*", resolve_image(config.data_services_container)),
+    )
