@@ -74,6 +74,26 @@ class VirtualenvConfig(_Strict):
     bin: str | None = None
 
 
+class DockerConfig(_Strict):
+    """How `--platform docker` runs command lines.
+
+    Attributes:
+        image: One image for every TAO line instead of those of `versions.yaml`, such as the bank's own CPU image.
+        host: The engine's address, such as `ssh://user@host`; default: DOCKER_HOST, else this machine's.
+        network: The containers' network; default: the engine's own. Always `none` with `offline`.
+        mounts: Further folders, read-only: `/folder`, or `/folder:/inside`.
+        gpus: `auto` (all for TAO's images, none for `image`), `none`, `all`, or numbers: `'0,1'`.
+        secrets: Names of variables whose values containers get, where they are set.
+    """
+
+    image: str | None = None
+    host: str | None = None
+    network: str | None = None
+    mounts: list[str] = Field(default_factory=list)
+    gpus: str = "auto"
+    secrets: list[str] = Field(default_factory=lambda: ["HF_TOKEN"])
+
+
 class SlurmConfig(_Strict):
     """How `--platform slurm` submits.
 
@@ -175,12 +195,14 @@ class RunConfig(_Strict):
     num_epochs: int | None = Field(default=None, ge=1)
     seed: int = Field(default=1234, ge=0)
     automl_policy: Literal["off"] = "off"
+    offline: bool = False
     anomalygen: AnomalygenConfig = Field(default_factory=AnomalygenConfig)
     mining_filter: MiningFilterConfig = Field(default_factory=MiningFilterConfig)
     mining: MiningConfig = Field(default_factory=MiningConfig)
     routing: RoutingConfig = Field(default_factory=RoutingConfig)
     rca: RcaConfig = Field(default_factory=RcaConfig)
     virtualenv: VirtualenvConfig = Field(default_factory=VirtualenvConfig)
+    docker: DockerConfig = Field(default_factory=DockerConfig)
     slurm: SlurmConfig = Field(default_factory=SlurmConfig)
     kubernetes: KubernetesConfig = Field(default_factory=KubernetesConfig)
 

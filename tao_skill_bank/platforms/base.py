@@ -42,6 +42,7 @@ class JobRecord(BaseModel):
         results_dir: The run folder.
         image: The container image, where there is one.
         mounts: Host folders it sees, at the same path inside.
+        secrets: Names of environment variables whose values it was handed.
         submitted_at: UTC.
     """
 
@@ -58,6 +59,7 @@ class JobRecord(BaseModel):
     results_dir: str
     image: str | None = None
     mounts: list[str] = Field(default_factory=list)
+    secrets: list[str] = Field(default_factory=list)
     submitted_at: str
 
     @property
@@ -184,7 +186,7 @@ def job_state(record: JobRecord) -> JobState:
 
     `pending` while no worker has claimed it; whether one ever will is for the platform that runs it to settle.
     """
-    ended = _ended(record)
+    ended = ended_state(record)
     if ended is not None:
         return ended
     claimed = read_process(beside(record.path, "claim.json"))
@@ -200,10 +202,11 @@ def job_state(record: JobRecord) -> JobState:
     if any(who is not None and is_alive(*who) for who in (claimed, child)):
         return "running"
     # The exit record may have been written between the first look and now.
-    return _ended(record) or "lost"
+    return ended_state(record) or "lost"
 
 
-def _ended(record: JobRecord) -> JobState | None:
+def ended_state(record: JobRecord) -> JobState | None:
+    """The state that the job's exit record tells, None while there is none."""
     ended = read_exit(record)
     if ended is None:
         return None

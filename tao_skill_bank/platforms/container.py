@@ -1,0 +1,328 @@
+"""What runs in a container, planned without any engine: image, mounts, user, devices, and the `docker run` line.
+
+- The workspace is mounted at its own path, so every path means the same inside; a path outside it and outside the
+  configured mounts is refused.
+- The job runs as the host's user and group, so that what it writes belongs to who started it.
+- A credential is never part of a plan: only its name is.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank.bank.versions import resolve_image
+from tao_skill_bank.errors import InputError, did_you_mean
+from tao_skill_bank.platforms.base import JobRecord, jobs_dir
+from tao_skill_bank.platforms.local import SINGLE_THREAD
+
+WRAPPER = Path(__file__).with_name("in_container.sh")
+JOB_LABEL = "org.tao-skill-bank.job"
+RUN_LABEL = "org.tao-skill-bank.run"
+SHM_SIZE = "16g"
+TRAIN = frozenset({"visual_changenet"})
+DATA_SERVICES = frozenset({"gap_analysis", "embedding", "tmm", "auto_label"})
+GENERATOR = frozenset({"prep_testcase.sh", "run_sdg.sh"})
+GENERATOR_HOME = "/workspace/paidf-anomalygen"
+# Hydra in the data-services image looks for this folder in the working directory.
+_HYDRA_FOLDER = "experiment_specs"
+_HUB_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+_IMAGE_KEY = "images."
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Bind:
+    """A host path seen inside."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+    def option(self) -> str:
+        """As `--mount` takes it."""
+        return f"type=bind,source={self.source},target={self.target}" + (",readonly" if self.read_only else "")
+
+
+@dataclass(frozen=True)
+class ContainerSettings:
+    """What a run's configuration says about containers.
+
+    Attributes:
+        workspace: Mounted read-write at its own path.
+        train_image, data_image, generator_image: References, resolved from `versions.yaml` where it was a key.
+        own_image: One image for every TAO line; it runs on the CPU unless `gpus` says otherwise.
+        host: The engine's address; None for the environment's.
+        network: The containers' network; None for the engine's default.
+        mounts: Further folders, read-only.
+        base_checkpoints: The generator's base models.
+        gpus: `auto` (every GPU for TAO's images, none for an own image), `none`, `all`, or device numbers `0,1`.
+        secrets: Names of environment variables that are passed on where they are set.
+        offline: Containers get no network.
+    """
+
+    workspace: Path
+    train_image: str
+    data_image: str
+    generator_image: str
+    own_image: str | None = None
+    host: str | None = None
+    network: str | None = None
+    mounts: tuple[Bind, ...] = ()
+    base_checkpoints: Path | None = None
+    gpus: str = "auto"
+    secrets: tuple[str, ...] = ("HF_TOKEN",)
+    offline: bool = False
+
+    def image_for(self, command: str) -> str:
+        """The image that runs a TAO command.
+
+        Raises:
+            InputError: No image is known to have it.
+        """
+        if command in GENERATOR:
+            return self.generator_image
+        if command not in TRAIN | DATA_SERVICES:
+            known = TRAIN | DATA_SERVICES | GENERATOR
+            raise InputError(f"no image has {command!r}", where="docker", fix=did_you_mean(command, known))
+        return self.own_image or (self.train_image if command in TRAIN else self.data_image)
+
+    def images(self, *, generator: bool) -> list[str]:
+        """Every image a run needs, each once."""
+        needed = [self.image_for("visual_changenet"), self.image_for("gap_analysis")]
+        return list(dict.fromkeys([*needed, *([self.generator_image] if generator else [])]))
+
+    def gpus_for(self, command: str) -> str | None:
+        """`all`, device numbers, or None for no GPU."""
+        if self.gpus == "none":
+            return None
+        if self.gpus == "auto":
+            return None if self.own_image is not None and command not in GENERATOR else "all"
+        return self.gpus
+
+
+@dataclass(frozen=True)
+class ContainerPlan:
+    """One job's container.
+
+    Attributes:
+        name: The job's uid.
+        image: What runs.
+        program: What the wrapper starts: the image's own entrypoint and the TAO command line.
+        job: The job record's path without its suffix.
+        wrapper: The script that runs it.
+        gpus: As `ContainerSettings.gpus_for`.
+        secrets: Names; the values arrive on standard input.
+    """
+
+    name: str
+    image: str
+    program: tuple[str, ...]
+    job: str
+    wrapper: str
+    binds: tuple[Bind, ...]
+    workdir: str
+    user: str
+    env: Mapping[str, str]
+    labels: Mapping[str, str]
+    gpus: str | None = None
+    network: str | None = None
+    secrets: tuple[str, ...] = field(default=())
+
+    @property
+    def arguments(self) -> list[str]:
+        """What follows the image: the wrapper's arguments."""
+        return [self.wrapper, self.job, str(len(self.secrets)), *self.program]
+
+    def argv(self) -> list[str]:
+        """The `docker run` line that does the same; without credentials it can be run by hand."""
+        out = ["docker", "run", "--detach", "--name", self.name]
+        for key, value in self.labels.items():
+            out += ["--label", f"{key}={value}"]
+        out += ["--user", self.user]
+        for key, value in self.env.items():
+            out += ["--env", f"{key}={value}"]
+        for bind in self.binds:
+            out += ["--mount", bind.option()]
+        out += ["--workdir", self.workdir]
+        if self.gpus is not None:
+            out += ["--gpus", "all" if self.gpus == "all" else f'"device={self.gpus}"']
+            out += ["--shm-size", SHM_SIZE, "--ipc", "host"]
+        if self.network is not None:
+            out += ["--network", self.network]
+        if self.secrets:
+            out.append("--interactive")
+        return [*out, "--entrypoint", "/bin/sh", self.image, *self.arguments]
+
+
+def settings_of(config: Any) -> ContainerSettings:
+    """The container settings of a run's configuration (`deft.config.RunConfig`, or its JSON as attributes).
+
+    Raises:
+        InputError: An unknown image key, a mount that is not absolute or not there, a bad GPU list or variable name.
+    """
+    given = getattr(config, "docker", None)
+
+    def setting(name: str, default: Any = None) -> Any:
+        return getattr(given, name, default)
+
+    gpus = str(setting("gpus", "auto"))
+    if not re.fullmatch(r"auto|none|all|\d+(,\d+)*", gpus):
+        raise InputError(f"not GPUs: {gpus!r}", where="docker.gpus", fix="write auto, none, all, or numbers: '0,1'")
+    secrets = tuple(setting("secrets", ("HF_TOKEN",)))
+    wrong = [name for name in secrets if not _VARIABLE.fullmatch(name)]
+    if wrong:
+        raise InputError(f"{wrong[0]!r} is no variable's name", where="docker.secrets", fix="give names, never values")
+    generator = getattr(config, "anomalygen", None)
+    workspace = Path(getattr(config, "workspace", "/"))
+    base = getattr(generator, "base_checkpoints", None)
+    return ContainerSettings(
+        workspace=workspace,
+        train_image=_reference(getattr(config, "train_container", "images.tao_toolkit.pyt")),
+        data_image=_reference(getattr(config, "data_services_container", "images.tao_toolkit.data_services")),
+        generator_image=_reference(getattr(generator, "container", "images.metropolis_sdg.paidf_anomalygen")),
+        own_image=None if (own := setting("image")) is None else _reference(own),
+        host=setting("host"),
+        network=setting("network"),
+        mounts=tuple(_mount(text) for text in setting("mounts", ())),
+        base_checkpoints=Path(base) if base else workspace / "augmentation" / "anomalygen" / "base_checkpoints",
+        gpus=gpus,
+        secrets=secrets,
+        offline=bool(getattr(config, "offline", False)),
+    )
+
+
+def plan_container(
+    settings: ContainerSettings,
+    record: JobRecord,
+    *,
+    entrypoint: Sequence[str] = (),
+    user: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> ContainerPlan:
+    """The container of a job. Touches nothing.
+
+    Args:
+        settings: The run's container settings.
+        record: The job.
+        entrypoint: The image's own entrypoint; it goes before the command line, as `docker run IMAGE …` would.
+        user: `uid:gid` inside; default: this process's.
+        environment: Where credentials are looked for by name; default: this process's.
+
+    Raises:
+        InputError: A path of the job lies outside the workspace and the mounts.
+    """
+    environment = os.environ if environment is None else environment
+    command = record.command[0]
+    gpus = settings.gpus_for(command)
+    binds = [Bind(str(settings.workspace), str(settings.workspace)), *settings.mounts]
+    env = {"HOME": "/tmp", "USER": user_name()}
+    secrets = [name for name in settings.secrets if environment.get(name)]
+    if gpus is None:
+        env |= SINGLE_THREAD
+    program = [*entrypoint, *record.command]
+    workdir = record.cwd
+    if command in GENERATOR:
+        env["HF_HUB_DISABLE_XET"] = "1"
+        program = [*entrypoint, "/bin/sh", "-c", 'exec "${ANOMALYGEN_SCRIPTS}/$0" "$@"', *record.command]
+        workdir = GENERATOR_HOME
+        if (base := settings.base_checkpoints) is not None:
+            # Filled by the container on first use; from then on nothing may change it.
+            filled = base.is_dir() and any(base.iterdir())
+            binds.append(Bind(str(base), f"{GENERATOR_HOME}/checkpoints", read_only=filled))
+    elif command in DATA_SERVICES:
+        workdir = str(data_services_folder(record))
+    if settings.offline:
+        env |= _HUB_OFFLINE
+    _refuse_outside(record, workdir, binds)
+    jobs = jobs_dir(Path(record.results_dir))
+    return ContainerPlan(
+        name=record.uid,
+        image=settings.image_for(command),
+        program=tuple(program),
+        job=str(jobs / record.uid),
+        wrapper=str(jobs / WRAPPER.name),
+        binds=tuple(binds),
+        workdir=workdir,
+        user=user or f"{os.getuid()}:{os.getgid()}",
+        env=env,
+        labels={JOB_LABEL: record.uid, RUN_LABEL: record.results_dir},
+        gpus=gpus,
+        network="none" if settings.offline else settings.network,
+        secrets=tuple(secrets),
+    )
+
+
+def data_services_folder(record: JobRecord) -> Path:
+    """The working folder of data-services lines: one of the run's own, not the user's workspace."""
+    return jobs_dir(Path(record.results_dir)) / "cwd"
+
+
+def folders_of(record: JobRecord) -> list[Path]:
+    """Folders that must be there before the container is made: an engine would make a missing one as root."""
+    outputs = [Path(p) for p in record.outputs]
+    found = [jobs_dir(Path(record.results_dir)), *(p.parent if p.suffix else p for p in outputs)]
+    if record.command[0] in DATA_SERVICES:
+        found.append(data_services_folder(record) / _HYDRA_FOLDER)
+    return found
+
+
+def user_name() -> str:
+    """The host's user name; a made-up one where the id has none (PyTorch asks for it)."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return "user"
+
+
+def paths_in(command: Sequence[str]) -> list[str]:
+    """The absolute paths a command line names: as an argument, or as the value of `key=…`."""
+    found = []
+    for token in command:
+        head, equals, tail = token.partition("=")
+        value = tail if equals and not head.startswith("/") else token
+        value = value.strip("'\"")
+        if value.startswith("/"):
+            found.append(value)
+    return found
+
+
+def _refuse_outside(record: JobRecord, workdir: str, binds: Sequence[Bind]) -> None:
+    """Every path of a job must mean the same inside: below a mount that keeps its path, also behind links."""
+    same = [Path(b.source) for b in binds if b.source == b.target]
+    writable = [Path(b.source) for b in binds if b.source == b.target and not b.read_only]
+    own = [] if workdir == GENERATOR_HOME else [workdir]
+    for text in [*paths_in(record.command), *record.outputs, record.results_dir, *own]:
+        path = Path(os.path.normpath(text))
+        roots = writable if text in record.outputs or text == record.results_dir else same
+        for place in (path, Path(os.path.realpath(path))):
+            if not any(root == place or root in place.parents for root in roots):
+                behind = "" if place == path else f" (a link to {place})"
+                raise InputError(
+                    f"lies outside the workspace and the container's mounts{behind}",
+                    where=text,
+                    fix="move it into the workspace, or --set docker.mounts=[FOLDER]",
+                )
+
+
+def _reference(text: str) -> str:
+    """An image reference; a key of `versions.yaml` is looked up."""
+    return resolve_image(text) if text.startswith(_IMAGE_KEY) else text
+
+
+def _mount(text: str) -> Bind:
+    """`/folder` or `/folder:/inside`, read-only."""
+    source, _, target = text.partition(":")
+    bind = Bind(os.path.normpath(source), os.path.normpath(target or source), read_only=True)
+    if not (source.startswith("/") and bind.target.startswith("/")) or "," in text:
+        raise InputError(
+            "not an absolute folder", where=f"docker.mounts {text}", fix="write /folder or /folder:/inside"
+        )
+    if not Path(bind.source).exists():
+        raise InputError("is not there", where=f"docker.mounts {text}", fix="name a folder that exists")
+    return bind
