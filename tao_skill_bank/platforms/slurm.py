@@ -287,6 +287,9 @@ class SlurmPlatform:
             job = self.client.jobs_named([record.uid]).get(record.uid)
         except BankError:
             return "failed"
+        if job is not None and job.state not in _ENDED:
+            # It is still being cleaned up; what ended it is said afterwards.
+            return "running"
         verdict: JobState = "canceled" if job is not None and job.state == "CANCELLED" else "failed"
         self._note(record, ended=verdict, said=None if job is None else job.state)
         return verdict

@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 CONF = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -46,9 +48,9 @@ SchedulerParameters=sched_interval=1,sched_min_interval=0,bf_interval=1,batch_sc
 SchedulerType=sched/backfill
 SlurmdParameters=config_overrides
 KillWait=2
-SlurmdTimeout=10
+SlurmdTimeout=6
 SlurmctldTimeout=5
-MessageTimeout=5
+MessageTimeout=2
 TCPTimeout=1
 InactiveLimit=0
 MinJobAge={min_job_age}
@@ -103,7 +105,7 @@ class SlurmCluster:
         self._start_munged()
         self.start_controller()
         self.start_node()
-        self.until(lambda: "idle" in self.ask("sinfo", "-h", "-p", "main", "-o", "%T"), "the node does not come up")
+        self.until(self.is_up, "the node does not come up")
 
     def start_controller(self) -> None:
         """Start slurmctld, also after it was killed; what it saved is taken up."""
@@ -112,6 +114,34 @@ class SlurmCluster:
     def start_node(self) -> None:
         """Start slurmd."""
         self.node = self._daemon(["slurmd", "-D", "-f", str(self.conf), "-N", self.host])
+
+    def mend(self) -> None:
+        """Start again what a test has killed."""
+        if self.ctld is None or self.ctld.poll() is not None:
+            self.start_controller()
+        if self.node is None or self.node.poll() is not None:
+            self.start_node()
+        self.until(lambda: self.ask("sinfo", "-h"), "the controller does not come up")
+        # A controller that was killed while it started a job finds it twice afterwards, and drains the node.
+        if "drain" in self.ask("sinfo", "-h", "-p", "main", "-o", "%T"):
+            self.ask("scontrol", "update", f"nodename={self.host}", "state=resume")
+        self.until(self.is_up, "the cluster does not come up")
+
+    def is_up(self) -> bool:
+        """Whether the node can take jobs."""
+        return self.ask("sinfo", "-h", "-p", "main", "-o", "%T").strip() in ("idle", "mixed", "allocated")
+
+    def forget_everything(self) -> None:
+        """As a controller that lost its disk: it starts from nothing and gives the same numbers again."""
+        self.kill_controller()
+        _end(self.node, hard=True)
+        for pid in self._steps():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+        for name in ("state", "spool"):
+            shutil.rmtree(self.folder / name)
+            (self.folder / name).mkdir(mode=0o755)
+        self.mend()
 
     def kill_controller(self) -> None:
         """`kill -9`."""
@@ -135,7 +165,11 @@ class SlurmCluster:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, 9)
 
-    def ask(self, *argv: str) -> str:
+    def number_of(self, name: str) -> str:
+        """The number of the job of that name."""
+        return self.ask("squeue", "--noheader", "--states=all", "--format=%i", f"--name={name}").strip()
+
+    def ask(self, *argv: str | Path) -> str:
         """What a SLURM command prints."""
         done = subprocess.run(
             argv, env={**os.environ, **self.environment}, capture_output=True, text=True, check=False, timeout=60
@@ -251,3 +285,24 @@ def _end(process: subprocess.Popen[bytes] | None, *, hard: bool) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster() -> Iterator[SlurmCluster]:
+    """One cluster for the whole session; the tests are skipped, with the reason, where it cannot be started."""
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def slurm(slurm_cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]:
+    """The session's cluster, up, and found by SLURM's commands of this process."""
+    for name in [n for n in os.environ if n.startswith("SLURM_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SLURM_CONF", str(slurm_cluster.conf))
+    slurm_cluster.mend()
+    yield slurm_cluster
+    slurm_cluster.ask("scancel", "--user=root")
