@@ -22,13 +22,14 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RatePoint:
-    """A rate with its interval, in percent, under a short axis label."""
+    """A rate with its interval, in percent, under a short axis label; `held` was measured on another set."""
 
     name: str
     value: float
     low: float | None = None
     high: float | None = None
     marked: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,101 +53,114 @@ def nice_ticks(top: float, most: int = 5) -> list[float]:
     return [step * i for i in range(count + 1)]
 
 
+# Beyond this ratio of the largest rate to the target a linear axis would flatten what matters.
+MOST_LINEAR = 8.0
+
+
 def far_chart(points: Sequence[RatePoint], target_pct: float | None, op: str = "<") -> Markup:
-    """FAR of each phase with its interval, against the target."""
+    """FAR of each phase with its interval, against the target; on a square-root axis where the target is far below."""
     if not points:
         return Markup("")
-    tops = [p.high if p.high is not None else p.value for p in points]
-    ticks = nice_ticks(max([*tops, (target_pct or 0.0) * 1.15, 1e-3]))
+    highest = max([*(p.high if p.high is not None else p.value for p in points), (target_pct or 0.0) * 1.15, 1e-3])
+    bent = target_pct is not None and highest > MOST_LINEAR * target_pct
+    ticks = _root_ticks(highest) if bent else nice_ticks(highest)
     top = ticks[-1]
+
+    def y(value: float) -> float:
+        """Percent from the top of the plot."""
+        part = min(max(value, 0.0), top) / top
+        return 100.0 - 100.0 * (math.sqrt(part) if bent else part)
+
     n = len(points)
     xs = [100.0 * (i + 0.5) / n for i in range(n)]
-    shapes = [_grid(ticks, top)]
+    shapes = [f'<line class="grid" x1="0" x2="100%" y1="{y(t):.3f}%" y2="{y(t):.3f}%"/>' for t in ticks]
     if target_pct is not None:
-        y = _y(target_pct, top)
-        shapes.append(f'<rect class="goal" x="0" y="{y:.3f}%" width="100%" height="{100 - y:.3f}%"/>')
-        shapes.append(f'<line class="goal-line" x1="0" x2="100%" y1="{y:.3f}%" y2="{y:.3f}%"/>')
-    if n > 1:
-        shapes.append(_curve(np.array(xs) / 100, 1 - np.array([_y(p.value, top) for p in points]) / 100, "run"))
+        at = y(target_pct)
+        shapes.append(f'<rect class="goal" x="0" y="{at:.3f}%" width="100%" height="{100 - at:.3f}%"/>')
+        shapes.append(f'<line class="goal-line" x1="0" x2="100%" y1="{at:.3f}%" y2="{at:.3f}%"/>')
+    run = [(x, p) for x, p in zip(xs, points, strict=True) if not p.held]
+    if len(run) > 1:
+        shapes.append(
+            _curve(np.array([x for x, _ in run]) / 100, 1 - np.array([y(p.value) for _, p in run]) / 100, "run")
+        )
     for x, p in zip(xs, points, strict=True):
         if p.low is not None and p.high is not None:
-            low, high = _y(p.low, top), _y(p.high, top)
-            shapes.append(f'<line class="whisker" x1="{x:.3f}%" x2="{x:.3f}%" y1="{low:.3f}%" y2="{high:.3f}%"/>')
+            shapes.append(
+                f'<line class="whisker" x1="{x:.3f}%" x2="{x:.3f}%" y1="{y(p.low):.3f}%" y2="{y(p.high):.3f}%"/>'
+            )
     for x, p in zip(xs, points, strict=True):
-        kind = "dot marked" if p.marked else "dot"
-        shapes.append(f'<circle class="{kind}" cx="{x:.3f}%" cy="{_y(p.value, top):.3f}%" r="5"/>')
+        kind = "dot" + " held" * p.held + " marked" * p.marked
+        shapes.append(f'<circle class="{kind}" cx="{x:.3f}%" cy="{y(p.value):.3f}%" r="5"/>')
     every = max(1, math.ceil(n / 12))
-    shown = [i for i in range(n) if i % every == 0 or points[i].marked or i == n - 1]
-    labels = "".join(_span(xs[i], escape(points[i].name)) for i in range(n) if i in shown)
+    shown = [i for i in range(n) if i % every == 0 or points[i].marked or points[i].held or i == n - 1]
+    if n > 12:  # a label next to one that must be there gives way, the more so next to a long one
+        reach = [(j, math.ceil(n * 0.16) if points[j].held else 1) for j in range(n) if _must(points, j)]
+        shown = [i for i in shown if _must(points, i) or all(abs(i - j) > wide for j, wide in reach)]
+    labels = "".join(_span(xs[i], escape(points[i].name)) for i in shown)
     values = "".join(
         f'<span class="val{" marked" if points[i].marked else ""}{" flip" if xs[i] > 72 else ""}" '
-        f'style="left:{xs[i]:.3f}%;bottom:{100 - _y(points[i].value, top):.3f}%">'
+        f'style="left:{xs[i]:.3f}%;bottom:{100 - y(points[i].value):.3f}%">'
         f"{escape(percent(points[i].value))}</span>"
         for i in range(n)
-        if n <= 8 or points[i].marked or i in (0, n - 1)
+        if n <= 6 or points[i].marked or points[i].held or i == 0
     )
     goal = ""
     if target_pct is not None:
-        at = 100 - _y(target_pct, top)
         goal = (
-            f'<span class="goal-name" style="bottom:{at:.3f}%">target {escape(op)} {escape(limit(target_pct))}</span>'
+            f'<span class="goal-name" style="bottom:{100 - y(target_pct):.3f}%">'
+            f"target {escape(op)} {escape(limit(target_pct))}</span>"
         )
     said = "; ".join(f"{p.name} {percent(p.value)}" for p in points)
     about = f"FAR by phase: {said}." + (f" Target {op} {limit(target_pct)}." if target_pct is not None else "")
-    return _plot(about, ticks, top, "".join(shapes), labels, over=goal + values, height="tall")
+    axis = "".join(f'<span style="bottom:{100 - y(t):.3f}%">{escape(f"{t:g}")}</span>' for t in ticks)
+    return _framed(about, axis, "".join(shapes), labels, goal + values, "tall")
 
 
-def forest(rows: Sequence[RatePoint], target_pct: float | None) -> Markup:
-    """Rates one under the other with their intervals, and the target as a line through all of them."""
-    if not rows:
-        return Markup("")
-    tops = [r.high if r.high is not None else r.value for r in rows]
-    ticks = nice_ticks(max([*tops, (target_pct or 0) * 1.25, 1e-3]), most=4)
-    top = ticks[-1]
-    body = []
-    for row in rows:
-        x = 100 * row.value / top
-        parts = []
-        if target_pct is not None:
-            parts.append(f'<rect class="goal" x="0" y="0" width="{100 * target_pct / top:.3f}%" height="100%"/>')
-            at = 100 * target_pct / top
-            parts.append(f'<line class="goal-line" x1="{at:.3f}%" x2="{at:.3f}%" y1="0" y2="100%"/>')
-        if row.low is not None and row.high is not None:
-            low, high = 100 * row.low / top, 100 * row.high / top
-            parts.append(f'<line class="whisker" x1="{low:.3f}%" x2="{high:.3f}%" y1="50%" y2="50%"/>')
-        kind = "dot marked" if row.marked else "dot"
-        parts.append(f'<circle class="{kind}" cx="{x:.3f}%" cy="50%" r="5"/>')
-        body.append(
-            f'<div class="forest-name">{escape(row.name)}</div>'
-            f'<div class="forest-bar"><svg aria-hidden="true" width="100%" height="100%">{"".join(parts)}</svg></div>'
-        )
-    axis = "".join(_span(100 * t / top, escape(f"{t:g} %" if t else "0")) for t in ticks)
-    said = "; ".join(
-        f"{r.name} {percent(r.value)}"
-        + (f", interval {percent(r.low)} to {percent(r.high)}" if r.low is not None else "")
-        for r in rows
-    )
-    tail = f" Target {limit(target_pct)}." if target_pct is not None else ""
-    return Markup(
-        f'<div class="forest" role="img" aria-label="{escape(clean(said + "." + tail))}">{"".join(body)}'
-        f'<div></div><div class="x-axis" aria-hidden="true">{axis}</div></div>'
-    )
+def _must(points: Sequence[RatePoint], i: int) -> bool:
+    """Whether a point's label may not be left out."""
+    return points[i].marked or points[i].held or i in (0, len(points) - 1)
 
 
-def distribution(passes: FloatArray, defects: FloatArray, threshold: float | None, bins: int = 48) -> Markup:
-    """How scores lie: PASS above the line, defects below it, the threshold through both. Heights are square roots."""
+def _root_ticks(highest: float) -> list[float]:
+    """Round numbers for a square-root axis, far enough apart to be read, 0 and the top among them."""
+    power = 10.0 ** math.floor(math.log10(highest))
+    top = next(power * m for m in (1, 2, 3, 4, 5, 6, 8, 10) if power * m >= highest * (1 - 1e-9))
+    found = [top]
+    for value in sorted((m * 10.0**e for e in range(-6, 4) for m in (1, 2, 5)), reverse=True):
+        place = math.sqrt(value / top)
+        if value < top and place >= 0.085 and math.sqrt(found[-1] / top) - place >= 0.085:
+            found.append(value)
+    return [0.0, *reversed(found)]
+
+
+def score_axis(low: float, high: float) -> FloatArray:
+    """Ticks of an axis that holds scores from `low` to `high`: from 0 where none is negative."""
+    if low >= 0 and high > 0:
+        return np.array(nice_ticks(high, most=4))
+    low, high = (low, high) if high - low > 1e-9 else (low - 0.5, high + 0.5)
+    return np.linspace(low, high, 5)
+
+
+def distribution(
+    passes: FloatArray, defects: FloatArray, threshold: float | None, ticks: FloatArray | None = None, bins: int = 48
+) -> Markup:
+    """How scores lie: PASS above the line, defects below it, the threshold through both. Heights are square roots.
+
+    Args:
+        passes: Scores of PASS samples, [n].
+        defects: Scores of the others, [m].
+        threshold: Where the line is drawn; None draws none.
+        ticks: The axis, so that several can be compared; by default it fits these scores.
+        bins: Bars over the axis.
+    """
     everything = np.concatenate([passes, defects])
     if not len(everything):
         return Markup("")
-    low, high = float(everything.min()), float(everything.max())
-    if threshold is not None and math.isfinite(threshold):
-        low, high = min(low, threshold), max(high, threshold)
-    if low >= 0 and high > 0:  # probabilities, as a rule: a round axis from 0
-        ticks = np.array(nice_ticks(high, most=4))
-        low, high = 0.0, float(ticks[-1])
-    else:
-        low, high = (low, high) if high - low > 1e-9 else (low - 0.5, high + 0.5)
-        ticks = np.linspace(low, high, 5)
+    held = threshold is not None and math.isfinite(threshold)
+    if ticks is None:
+        known = [*everything, threshold] if held else everything
+        ticks = score_axis(float(np.min(known)), float(np.max(known)))
+    low, high = float(ticks[0]), float(ticks[-1])
     edges = np.linspace(low, high, bins + 1)
     counts = [np.histogram(x, edges)[0] for x in (passes, defects)]
     most = [max(int(c.max()), 1) for c in counts]
@@ -157,13 +171,14 @@ def distribution(passes: FloatArray, defects: FloatArray, threshold: float | Non
             size = max(46 * math.sqrt(int(count[i]) / tallest), 1.2)
             y = 50 - size if kind == "pass" else 50.0
             shapes.append(
-                f'<rect class="bar {kind}" x="{i * width + width * 0.08:.3f}%" y="{y:.3f}%" '
-                f'width="{width * 0.84:.3f}%" height="{size:.3f}%"/>'
+                f'<rect class="bar {kind}" x="{i * width + width * 0.08:.2f}%" y="{y:.2f}%" '
+                f'width="{width * 0.84:.2f}%" height="{size:.2f}%"/>'
             )
     over = ""
-    if threshold is not None and math.isfinite(threshold):
-        x = 100 * (threshold - low) / (high - low)
+    if threshold is not None and held:
+        x = min(max(100 * (threshold - low) / (high - low), 0.0), 100.0)
         shapes.append(f'<line class="cut" x1="{x:.3f}%" x2="{x:.3f}%" y1="0" y2="100%"/>')
+        shapes.append('<line class="cut try" visibility="hidden" x1="0" x2="0" y1="0" y2="100%"/>')
         side = "right" if x > 60 else "left"
         place = f"right:{100 - x:.3f}%" if x > 60 else f"left:{x:.3f}%"
         over = f'<span class="cut-name {side}" style="{place}">threshold {escape(score(threshold))}</span>'
@@ -181,26 +196,72 @@ def distribution(passes: FloatArray, defects: FloatArray, threshold: float | Non
     )
 
 
-def recall_far(lines: Sequence[Line], target_pct: float | None, recall_pct: float | None) -> Markup:
-    """Recall over FAR, a curve a phase; the corner that meets the target is shaded."""
+@dataclass(frozen=True)
+class CurveAxes:
+    """Axes in percent: FAR from 0 to `right` (`bent`: by its square root), recall from `floor` to 100."""
+
+    right: float
+    floor: float
+    bent: bool
+
+    @property
+    def x_ticks(self) -> list[float]:
+        """Round numbers from 0 to `right`."""
+        return _root_ticks(self.right) if self.bent else nice_ticks(self.right)
+
+    def across(self, far: FloatArray) -> FloatArray:
+        """Where FAR values lie, 0..1 from the left."""
+        part = np.clip(far, 0.0, self.right) / self.right
+        return np.sqrt(part) if self.bent else part
+
+    def place(self, far: float, recall: float) -> tuple[float, float]:
+        """Where a point lies, in percent from the left and from the top."""
+        x = 100 * float(self.across(np.array([far]))[0])
+        return x, 100 - 100 * (min(max(recall, self.floor), 100.0) - self.floor) / (100 - self.floor)
+
+
+def curve_axes(lines: Sequence[Line], target_pct: float | None) -> CurveAxes:
+    """Axes that hold all of `lines` up to where each reaches its highest recall."""
+    lines = [line for line in lines if len(line.x)]
+    reach = max((float(line.x[np.argmax(line.y >= line.y.max() - 1e-9)]) for line in lines), default=1.0)
+    reach = max(reach * 1.05, (target_pct or 0) * 1.5, 1.0)
+    bent = target_pct is not None and reach > MOST_LINEAR * target_pct
+    ticks = _root_ticks(min(reach, 100.0)) if bent else nice_ticks(reach)
+    floor = min((float(np.interp(0.0, line.x, line.y)) for line in lines), default=0.0)
+    return CurveAxes(ticks[-1], max(f for f in (0.0, 50.0, 75.0, 90.0) if f <= max(floor, 0.0)), bent)
+
+
+def recall_far(
+    lines: Sequence[Line],
+    target_pct: float | None,
+    recall_pct: float | None,
+    axes: CurveAxes | None = None,
+    point: tuple[float, float] | None = None,
+) -> Markup:
+    """Recall over FAR, a curve a phase; the corner that meets the target is shaded.
+
+    Args:
+        lines: FAR and recall in percent.
+        target_pct: The FAR limit.
+        recall_pct: The recall that the target asks for.
+        axes: Shared axes; by default they fit `lines`.
+        point: (FAR, recall) of the operating point, in percent; a second mark is there for a script to move.
+    """
     lines = [line for line in lines if len(line.x)]
     if not lines:
         return Markup("")
-    reach = max(float(line.x[np.argmax(line.y >= line.y.max() - 1e-9)]) for line in lines)
-    ticks = nice_ticks(max(reach * 1.05, (target_pct or 0) * 1.5, 1.0))
-    right = ticks[-1]
-    floor = min(float(np.interp(0.0, line.x, line.y)) for line in lines)
-    floor = max(f for f in (0.0, 50.0, 75.0, 90.0) if f <= max(floor, 0.0))
+    axes = axes or curve_axes(lines, target_pct)
+    right, floor = axes.right, axes.floor
     y_ticks = [floor + (100 - floor) * i / 5 for i in range(6)]
     shapes = []
     for tick in y_ticks:
-        y = 100 - 100 * (tick - floor) / (100 - floor)
+        y = axes.place(0, tick)[1]
         shapes.append(f'<line class="grid" x1="0" x2="100%" y1="{y:.3f}%" y2="{y:.3f}%"/>')
     if target_pct is not None and recall_pct is not None:
-        y = 100 - 100 * (max(recall_pct, floor) - floor) / (100 - floor)
+        y = axes.place(0, recall_pct)[1]
         # A corner without height is still a goal: it is given enough to be seen.
         shapes.append(
-            f'<rect class="goal" x="0" y="{min(y, 0.0):.3f}%" width="{100 * target_pct / right:.3f}%" '
+            f'<rect class="goal" x="0" y="{min(y, 0.0):.3f}%" width="{axes.place(target_pct, 0)[0]:.3f}%" '
             f'height="{max(y, 2.5):.3f}%"/>'
         )
     for line in lines:
@@ -209,10 +270,16 @@ def recall_far(lines: Sequence[Line], target_pct: float | None, recall_pct: floa
         if len(x):
             # Only the points themselves can be had, so the line between them is a stair.
             x, y_values = np.repeat(x, 2)[1:], np.repeat(y_values, 2)[:-1]
-            shapes.append(_curve(x / right, (y_values - floor) / (100 - floor), line.style))
-    labels = "".join(_span(100 * t / right, escape(f"{t:g} %" if t else "0")) for t in ticks)
-    named = {line.style: line.name for line in lines if line.style != "quiet"}
-    legend = "".join(f'<span class="key {style}">{escape(clean(name))}</span>' for style, name in named.items())
+            shapes.append(_curve(axes.across(x), (y_values - floor) / (100 - floor), line.style))
+    if point is not None:
+        px, py = axes.place(*point)
+        shapes.append(f'<circle class="here" cx="{px:.3f}%" cy="{py:.3f}%" r="5"/>')
+        shapes.append('<circle class="here try" visibility="hidden" cx="0" cy="0" r="5"/>')
+    labels = "".join(_span(axes.place(t, 0)[0], escape(f"{t:g} %" if t else "0")) for t in axes.x_ticks)
+    legend = "".join(
+        f'<span class="key {style}">{escape(clean(name))}</span>'
+        for style, name in {line.style: line.name for line in lines if line.style != "quiet"}.items()
+    )
     if any(line.style == "quiet" for line in lines):
         legend += '<span class="key quiet">other iterations</span>'
     about = "Recall over FAR. " + " ".join(
@@ -221,16 +288,9 @@ def recall_far(lines: Sequence[Line], target_pct: float | None, recall_pct: floa
         for line in lines
         if line.style != "quiet"
     )
-    return Markup(f'<div class="legend" aria-hidden="true">{legend}</div>') + _plot(
-        about,
-        y_ticks,
-        100.0,
-        "".join(shapes),
-        labels,
-        over="",
-        height="tall",
-        floor=floor,
-    )
+    axis = "".join(f'<span style="bottom:{100 - axes.place(0, t)[1]:.3f}%">{escape(f"{t:g}")}</span>' for t in y_ticks)
+    drawn = _framed(about, axis, "".join(shapes), labels, "", "curve-plot" if point else "tall")
+    return Markup(f'<div class="legend" aria-hidden="true">{legend}</div>') + drawn
 
 
 def spread(rows: Sequence[tuple[str, float]], total: float) -> Markup:
@@ -257,37 +317,13 @@ def cost_bar(before: float | None, after: float | None, top: float) -> Markup:
     return Markup(f'<svg class="spread" aria-hidden="true" width="100%" height="100%">{"".join(parts)}</svg>')
 
 
-def _plot(
-    about: str,
-    ticks: Sequence[float],
-    top: float,
-    shapes: str,
-    labels: str,
-    *,
-    over: str,
-    height: str,
-    floor: float = 0.0,
-) -> Markup:
-    axis = "".join(
-        f'<span style="bottom:{100 * (t - floor) / (top - floor):.3f}%">{escape(f"{t:g}")}</span>' for t in ticks
-    )
+def _framed(about: str, axis: str, shapes: str, labels: str, over: str, kind: str) -> Markup:
     return Markup(
-        f'<div class="plot {height}" role="img" aria-label="{escape(clean(about))}">'
+        f'<div class="plot {kind}" role="img" aria-label="{escape(clean(about))}">'
         f'<div class="y-axis" aria-hidden="true">{axis}</div>'
         f'<div class="field"><svg aria-hidden="true" width="100%" height="100%">{shapes}</svg>{over}</div>'
         f'<div class="x-axis" aria-hidden="true">{labels}</div></div>'
     )
-
-
-def _grid(ticks: Sequence[float], top: float) -> str:
-    return "".join(
-        f'<line class="grid" x1="0" x2="100%" y1="{_y(t, top):.3f}%" y2="{_y(t, top):.3f}%"/>' for t in ticks
-    )
-
-
-def _y(value: float, top: float) -> float:
-    """Position of a value in percent from the top of the plot."""
-    return 100.0 - 100.0 * min(max(value, 0.0), top) / top
 
 
 def _curve(x: FloatArray, y: FloatArray, style: str) -> str:

@@ -25,6 +25,12 @@ class Advice:
     title: str
     why: str
 
+    @property
+    def reason(self) -> str:
+        """The first sentence of `why`."""
+        first, stop, _ = self.why.partition(". ")
+        return first + "." * bool(stop)
+
 
 def recommendations(view: RunView, status: Status) -> list[Advice]:
     """What to do next, most urgent first."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tao_skill_bank.reports.deft_view import Phase, RunView
-from tao_skill_bank.reports.pictures import data_uri, find_picture
+from tao_skill_bank.reports.pictures import EDGE, data_uri, find_picture
 
 PER_SIDE = 6
-MOST_LIGHTS_IN_GALLERY = 2
+MOST_LIGHTS = 12
+# Together with figures and curves a page stays below 3 MB; `data:` addresses are a third longer than their bytes.
+MOST_BYTES = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,42 @@ class Sample:
         return any(v.golden or v.test for v in self.views)
 
 
-def weakest(view: RunView, phase: Phase, *, defects: bool, most: int = PER_SIDE) -> list[Sample]:
+class Album:
+    """The pictures of one page, within its budget of bytes: many are made smaller, and what is beyond is left out.
+
+    Attributes:
+        lights_shown: The lightings of the gallery, in the order of the spec.
+        left_out: Pictures that are on disk and had no room.
+    """
+
+    def __init__(self, view: RunView) -> None:
+        self.view = view
+        lights = view.lights[0]
+        self.lights_shown: tuple[str, ...] = tuple(lights[:MOST_LIGHTS]) or ("",)
+        count = 2 * 2 * PER_SIDE * len(self.lights_shown)
+        self._edge = EDGE if count <= 60 else 112 if count <= 130 else 80
+        self._left = MOST_BYTES
+        self._kept: dict[Path, str | None] = {}
+        self.left_out = 0
+        config = view.state.config
+        self._roots = [Path(config.images_dir), Path(config.workspace), Path(config.kpi_test_csv).parent]
+
+    def picture(self, folder: str, name: str) -> str | None:
+        """A picture as a `data:` address; None where there is none, or no room."""
+        path = find_picture(self._roots, folder, name) if folder and name else None
+        if path is None:
+            return None
+        if path not in self._kept:
+            self._kept[path] = data_uri(path, self._edge)
+        uri = self._kept[path]
+        if uri is not None and len(uri) > self._left:
+            self.left_out += 1
+            return None
+        self._left -= len(uri or "")
+        return uri
+
+
+def weakest(album: Album, phase: Phase, *, defects: bool, most: int = PER_SIDE) -> list[Sample]:
     """The defects with the lowest scores, or the PASS rows with the highest, weakest first.
 
     At most two of one label are taken among the defects while others are left, so that one bad label does not hide
@@ -62,10 +98,10 @@ def weakest(view: RunView, phase: Phase, *, defects: bool, most: int = PER_SIDE)
         if not defects or sum(labels[t].strip().upper() == labels[row].strip().upper() for t in taken) < 2:
             taken.append(row)
     taken += [row for row in order if row not in taken][: most - len(taken)]
-    return [_sample(view, phase, row, threshold) for row in taken]
+    return [_sample(album, phase, row, threshold) for row in taken]
 
 
-def _sample(view: RunView, phase: Phase, row: int, threshold: float) -> Sample:
+def _sample(album: Album, phase: Phase, row: int, threshold: float) -> Sample:
     scored = phase.scored
     assert scored is not None
     table, value = scored.table, float(scored.scores[row])
@@ -82,22 +118,16 @@ def _sample(view: RunView, phase: Phase, row: int, threshold: float) -> Sample:
         score=value,
         weakness=value - threshold if good else threshold - value,
         wrong=value > threshold if good else value <= threshold,
-        views=_views(view, folder, cell("golden_path"), name),
+        views=_views(album, folder, cell("golden_path"), name),
     )
 
 
-def _views(view: RunView, folder: str, golden: str, name: str) -> tuple[Lit, ...]:
-    lights, ext = view.lights
-    config = view.state.config
-    roots = [Path(config.images_dir), Path(config.workspace), Path(config.kpi_test_csv).parent]
+def _views(album: Album, folder: str, golden: str, name: str) -> tuple[Lit, ...]:
+    ext = album.view.lights[1]
     found = []
-    for light in lights or ("",):
+    for light in album.lights_shown:
         file = f"{name}_{light}{ext}" if light else f"{name}{ext}"
-        pair = [data_uri(find_picture(roots, side, file)) if name and side else None for side in (golden, folder)]
-        found.append(Lit(light, pair[0], pair[1]))
+        found.append(
+            Lit(light, album.picture(golden, file) if name else None, album.picture(folder, file) if name else None)
+        )
     return tuple(found)
-
-
-def shown_lights(samples: Sequence[Sample]) -> int:
-    """How many lightings of each sample the gallery shows; the one large pair shows all."""
-    return min(MOST_LIGHTS_IN_GALLERY, max((len(s.views) for s in samples), default=0))

@@ -10,11 +10,14 @@ from tao_skill_bank import fsio
 from tao_skill_bank.deft.state import is_iteration_label, load_state
 from tao_skill_bank.errors import InputError
 from tao_skill_bank.reports import deft_sections as sections
+from tao_skill_bank.reports.deft_added import additions
 from tao_skill_bank.reports.deft_advice import recommendations
-from tao_skill_bank.reports.deft_gallery import shown_lights, weakest
-from tao_skill_bank.reports.deft_status import rate, status_of
+from tao_skill_bank.reports.deft_checks import gates, ship_checks, ship_word
+from tao_skill_bank.reports.deft_explorer import explorer
+from tao_skill_bank.reports.deft_gallery import Album, weakest
+from tao_skill_bank.reports.deft_status import Status, rate, status_of
 from tao_skill_bank.reports.deft_view import NARRATIVE, Phase, RunView
-from tao_skill_bank.reports.page import render_page
+from tao_skill_bank.reports.page import render_page, script
 from tao_skill_bank.reports.text import DASH, clean, duration, listed, plural, points, score, whole
 
 REPORT_FILE = "DEFT_Loop_Report.html"
@@ -52,40 +55,9 @@ def render_report(results_dir: Path) -> ReportSummary:
     """
     view = RunView(results_dir)
     status = status_of(view)
-    best = view.best
-    passes = weakest(view, best, defects=False) if best else []
-    defects = weakest(view, best, defects=True) if best else []
-    html = render_page(
-        "deft_report.html.j2",
-        view=view,
-        state=view.state,
-        status=status,
-        target=view.target,
-        baseline=view.baseline,
-        best=best,
-        base_accepted=view.accepted("baseline"),
-        accepted=view.accepted("best"),
-        advice=recommendations(view, status),
-        passes=passes,
-        defects=defects,
-        lights_shown=shown_lights([*passes, *defects]),
-        pair=next((s for s in defects if s.seen), None),
-        approach=sections.approach(view),
-        start=sections.baseline_text(view),
-        far_figure=sections.far_figure(view),
-        verdict_figure=sections.verdict_figure(view),
-        curve_figure=sections.curve_figure(view),
-        distribution=sections.distribution_figure,
-        defect_rows=sections.defect_rows(view),
-        pool_rows=sections.pool_rows(view),
-        lanes=sections.lanes(view),
-        stages_seen=sections.stages_seen(view),
-        elapsed_sec=sections.elapsed_sec(view),
-        cards=sections.cards(view),
-    )
     path = results_dir / REPORT_FILE
-    fsio.write_text(path, html)
-    accepted = view.accepted("best")
+    fsio.write_text(path, report_html(view, status))
+    best, accepted = view.best, view.accepted("best")
     return ReportSummary(
         path=str(path),
         status=status.wording,
@@ -100,6 +72,53 @@ def render_report(results_dir: Path) -> ReportSummary:
         acceptance_recall_pct=accepted.recall.value_pct if accepted else None,
         iterations=sum(1 for p in view.measured if p.number > 0),
         missing=len(view.missing),
+    )
+
+
+def report_html(view: RunView, status: Status, *, refresh_sec: int | None = None) -> str:
+    """The page of a run as one HTML document.
+
+    Args:
+        view: The run.
+        status: Its verdict.
+        refresh_sec: Ask the browser to load the page again after so many seconds, for a run that goes on.
+    """
+    best = view.best
+    album = Album(view)
+    passes = weakest(album, best, defects=False) if best else []
+    defects = weakest(album, best, defects=True) if best else []
+    return render_page(
+        "deft_report.html.j2",
+        view=view,
+        state=view.state,
+        status=status,
+        ship=ship_word(view, status),
+        checks=ship_checks(view),
+        target=view.target,
+        baseline=view.baseline,
+        best=best,
+        base_accepted=view.accepted("baseline"),
+        accepted=view.accepted("best"),
+        advice=recommendations(view, status),
+        gates=gates(view),
+        passes=passes,
+        defects=defects,
+        lights_shown=album.lights_shown,
+        pictures_left_out=album.left_out,
+        pair=next((s for s in defects if s.seen), None),
+        approach=sections.approach(view),
+        start=sections.baseline_text(view),
+        far_figure=sections.far_figure(view),
+        explorer=explorer(view),
+        additions=additions(view),
+        defect_rows=sections.defect_rows(view),
+        pool_rows=sections.pool_rows(view),
+        lanes=sections.lanes(view),
+        stages_seen=sections.stages_seen(view),
+        elapsed_sec=sections.elapsed_sec(view),
+        cards=sections.cards(view),
+        script=script("report.js"),
+        refresh_sec=refresh_sec,
     )
 
 

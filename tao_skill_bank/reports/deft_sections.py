@@ -11,12 +11,10 @@ from markupsafe import Markup
 
 from tao_skill_bank.clock import LOG_FORMAT
 from tao_skill_bank.deft.state import Interval
-from tao_skill_bank.metrics import thinned_curve
 from tao_skill_bank.reports import charts
 from tao_skill_bank.reports.deft_status import rate
 from tao_skill_bank.reports.deft_view import LabelFigures, Phase, RunView, StageLine, is_pass, share
 
-CURVE_POINTS = 400
 STAGE_ORDER = (
     "routing",
     "anomalygen_finetune",
@@ -31,11 +29,11 @@ STAGE_ORDER = (
 
 
 def far_figure(view: RunView) -> Markup:
-    """FAR by phase against the target."""
-    best = view.best
+    """FAR by phase on the KPI set against the target; behind them, what the acceptance set says of the best."""
+    best, many = view.best, len(view.measured) > 6
     points = [
         charts.RatePoint(
-            name="base" if p.number == 0 else f"iter {p.number}" if len(view.measured) <= 8 else str(p.number),
+            name="base" if p.number == 0 else str(p.number) if many else f"iter {p.number}",
             value=p.record.far_pct or 0.0,
             low=p.far.low_pct if p.far else None,
             high=p.far.high_pct if p.far else None,
@@ -43,57 +41,20 @@ def far_figure(view: RunView) -> Markup:
         )
         for p in view.measured
     ]
+    accepted = view.accepted("best")
+    if points and accepted is not None:
+        far = accepted.far
+        points.append(charts.RatePoint("acceptance", far.value_pct, far.low_pct, far.high_pct, marked=True, held=True))
     target = view.target
     return charts.far_chart(points, target.far_pct if target else None, target.op if target else "<")
 
 
-def verdict_figure(view: RunView) -> Markup:
-    """Baseline, best and acceptance FAR with their intervals, under one target line."""
-    rows: list[charts.RatePoint] = []
-    base, best = view.baseline, view.best
-
-    def add(name: str, value: float, interval: Any, *, marked: bool) -> None:
-        low, high = (interval.low_pct, interval.high_pct) if interval else (None, None)
-        rows.append(charts.RatePoint(name, value, low, high, marked))
-
-    if base is not None and base.record.far_pct is not None:
-        add("Baseline, KPI", base.record.far_pct, base.far, marked=base is best)
-    if best is not None and best is not base and best.record.far_pct is not None:
-        add(f"{best.title}, KPI", best.record.far_pct, best.far, marked=True)
-    accepted = view.accepted("best")
-    if accepted is not None:
-        add("Acceptance", accepted.far.value_pct, accepted.far, marked=True)
-    return charts.forest(rows, view.target.far_pct if view.target else None)
-
-
-def distribution_figure(phase: Phase) -> Markup:
-    """The score distribution of one phase."""
-    scored = phase.scored
-    if scored is None:
-        return Markup("")
-    return charts.distribution(scored.scores[scored.is_pass], scored.scores[~scored.is_pass], phase.record.threshold)
-
-
-def curve_figure(view: RunView) -> Markup:
-    """Recall over FAR of every phase."""
-    lines: list[charts.Line] = []
-    for phase in view.measured:
-        scored = phase.scored
-        if scored is None or scored.is_pass.all() or not scored.is_pass.any():
-            continue
-        curve = thinned_curve(scored.scores, scored.is_pass, limit=CURVE_POINTS)
-        order = np.lexsort((curve.recall, curve.far))
-        style = "best" if phase is view.best else "base" if phase is view.baseline else "quiet"
-        lines.append(charts.Line(phase.title, 100 * curve.far[order], 100 * curve.recall[order], style))
-    # The quiet ones lie below the two that matter.
-    lines.sort(key=lambda line: ("quiet", "base", "best").index(line.style))
-    target = view.target
-    return charts.recall_far(lines, target.far_pct if target else None, 100 * target.recall if target else None)
-
-
 @dataclass(frozen=True)
 class DefectRow:
-    """One label of the KPI set over the run."""
+    """One label of the KPI set over the run.
+
+    `figures` are those of the best model, `before` those of the baseline (None where they are the same).
+    """
 
     label: str
     key: str
@@ -111,6 +72,13 @@ class DefectRow:
     def is_pass(self) -> bool:
         """Whether this is the PASS row."""
         return is_pass(self.label)
+
+    @property
+    def effect_pp(self) -> float | None:
+        """What the run did to the cost of catching all of it, in percentage points; negative is better."""
+        before = self.before.cost_pct if self.before else None
+        after = self.figures.cost_pct
+        return None if before is None or after is None else after - before
 
 
 def defect_rows(view: RunView) -> list[DefectRow]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 import json
+from dataclasses import dataclass
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank.reports import text
@@ -31,6 +35,7 @@ def environment() -> Environment:
         interval=text.interval,
         points=text.points,
         score=text.score,
+        signed=text.signed,
         whole=text.whole,
         tokens=text.tokens,
         duration=text.duration,
@@ -51,3 +56,18 @@ def exact(value: Any) -> str:
 def render_page(template: str, **context: Any) -> str:
     """A template with its context, as HTML."""
     return environment().get_template(template).render(**context)
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script to inline, and the hash by which the page's policy admits it and no other."""
+
+    text: str
+    sha256: str
+
+
+@functools.lru_cache(maxsize=4)
+def script(name: str) -> Script:
+    """A script of the templates folder."""
+    text = resources.files("tao_skill_bank.reports").joinpath(f"templates/{name}").read_text("utf-8")
+    return Script(text, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())

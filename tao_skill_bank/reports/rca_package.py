@@ -31,9 +31,8 @@ def package_rca(folder: Path, *, configs: Sequence[Path] = (), transcript: Path 
         InputError: A file to package cannot be read.
     """
     require_sound(folder)
-    sources = [p for p in (folder / SPEC, _train_config(folder)) if p is not None and p.is_file()]
     texts = {}
-    for source in [*sources, *configs]:
+    for source in [*package_sources(folder), *configs]:
         name = source.name
         while name in texts:
             name = f"{Path(name).stem}_{Path(name).suffix}"
@@ -51,6 +50,11 @@ def package_rca(folder: Path, *, configs: Sequence[Path] = (), transcript: Path 
             handle.writelines(redact_json_lines(lines))
         written.append(folder / TRANSCRIPT)
     return written
+
+
+def package_sources(folder: Path) -> list[Path]:
+    """The files beside the transcript that packaging takes: the spec that was run, and the train YAML it names."""
+    return [p for p in (folder / SPEC, _train_config(folder)) if p is not None and p.is_file()]
 
 
 def find_transcript(cwd: Path, home: Path | None = None) -> Path | None:

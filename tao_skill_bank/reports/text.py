@@ -80,6 +80,13 @@ def score(value: Any) -> str:
     return f"{float(value):.6g}" if is_number(value) else DASH
 
 
+def signed(value: Any) -> str:
+    """A difference of scores at three significant digits, signed: `+0.0412`."""
+    if not is_number(value):
+        return DASH
+    return f"{'−' if value < 0 else '+'}{abs(float(value)):.3g}"
+
+
 def whole(value: Any) -> str:
     """A count with thin spaces between thousands."""
     return f"{round(value):,}".replace(",", "\u202f") if is_number(value) else DASH

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import base64
 import colorsys
+import hashlib
 import json
 import re
 import shutil
@@ -18,8 +20,8 @@ from tao_skill_bank.reports.deft_report import REPORT_FILE, iter_summary, render
 MakeRun = Callable[..., Path]
 HOSTILE = "</script><b onload=x>\"'&\u202etxt\x07 {{7*7}} <!-- | 😀 \u05d0"
 SECTIONS = [
-    *("verdict", "problem", "dataset", "approach", "far", "pool", "causes", "defects", "pair"),
-    *("iterations", "timeline", "recommendations", "handoff", "final"),
+    *("verdict", "far", "causes", "defects", "weakest", "pair", "pool", "gates", "recommendations", "handoff"),
+    *("iterations", "timeline", "problem", "dataset", "approach", "final"),
 ]
 
 
@@ -47,7 +49,7 @@ class Page(HTMLParser):
             self.fields[str(found["data-field"])] = found
 
     def handle_data(self, data: str) -> None:
-        if self.within != "style":
+        if self.within not in ("style", "script"):
             self.text.append(data)
 
     def value(self, field: str) -> object:
@@ -95,15 +97,19 @@ def test_every_kind_of_run_gets_every_section_and_no_figure_without_a_value(make
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_page_names_no_address_and_runs_nothing(make_run: MakeRun, kind: str) -> None:
+def test_the_page_names_no_address_and_runs_only_its_own_script(make_run: MakeRun, kind: str) -> None:
     run = make_run(**KINDS[kind])
     page = page_of(run)
-    assert not {"script", "iframe", "link", "object", "embed", "form", "base"} & set(page.tags)
+    assert not {"iframe", "link", "object", "embed", "form", "base"} & set(page.tags)
     assert not [a for a in page.attributes if a[1].startswith("on")]
     for _, name, value in page.attributes:
         if name in ("src", "href", "action", "srcset"):
             assert str(value).startswith(("data:image/", "#"))
     html = (run / REPORT_FILE).read_text(encoding="utf-8")
+    scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    assert page.tags.count("script") == 2  # the data and the one script whose hash the policy names
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in html
     assert not re.search(r"https?:|url\(|@import|\bfile:", html)
 
 
@@ -268,7 +274,8 @@ def test_hostile_text_stays_text(make_run: MakeRun) -> None:
     (run / "report_narrative.md").write_text(f"First {HOSTILE}\n\nSecond", encoding="utf-8")
     render_report(run)
     html = (run / REPORT_FILE).read_text(encoding="utf-8")
-    assert html.count("<b onload") == html.count("</script") == html.count("<!--") == 0
+    assert html.count("<b onload") == html.count("<!--") == 0
+    assert html.count("</script") == 2
     assert "\u202e" not in html
     assert "\x07" not in html
     assert "{{7*7}}" in html

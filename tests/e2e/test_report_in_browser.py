@@ -1,0 +1,404 @@
+"""The pages as a person meets them: in Chromium, from disk, with no network, read by the accessibility checker too."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_runs import RunBuilder
+
+from tao_skill_bank.deft.state import load_state
+from tao_skill_bank.metrics import clopper_pearson, confusion_at
+from tao_skill_bank.reports.deft_report import REPORT_FILE, render_report
+from tao_skill_bank.reports.deft_view import RunView
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+HOSTILE = "</script><img src=x onerror=alert(1)>\"' \u202e\u05d0 {{7*7}} 😀" + "long_" * 40
+SECTIONS = [
+    *("verdict", "far", "causes", "defects", "weakest", "pair", "pool", "gates", "recommendations", "handoff"),
+    *("iterations", "timeline", "problem", "dataset", "approach", "final"),
+]
+PLACES = (".verdict-words", ".verdict-figure", ".figures", ".checks", ".next-list", ".contents", "#far")
+SCORES, CURVE = (f"#causes .frame:not([hidden]) {plot}" for plot in (".plot.bare", ".curve-plot"))
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium at /usr/bin/chromium"),
+]
+# The runs of the whole file are made once; pages are opened, never changed on disk.
+KINDS: dict[str, dict[str, Any]] = {
+    "finished": {"iterations": 3, "skill": 0.6},
+    "one iteration without an acceptance set": {"iterations": 1, "acceptance": False},
+    "running with only a baseline": {"iterations": 0, "status": "running", "in_progress": "routing"},
+    "planned": {"iterations": 0, "status": "planned", "with_baseline": False},
+    "stopped at a gate": {"iterations": 1, "status": "stopped", "stop_reason": "silent-drop: nobody takes scratch"},
+    "met": {"iterations": 2, "skill": 1.4},
+    "20 iterations of 40 labels under 12 lightings": {
+        "iterations": 20,
+        "labels": [f"kind_{i}" for i in range(40)],
+        "lights": [f"Light{i}" for i in range(12)],
+        "passes": 20,
+        "per_label": 2,
+    },
+    "no images": {"pictures": False},
+    "hostile text": {"labels": [HOSTILE, "scratch"], "summary": HOSTILE, "pictures": False, "skill": 0.5},
+    "all scores alike": {"alike": True, "pictures": False},
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The run folder of a kind, rendered, made at the first call."""
+    made: dict[str, Path] = {}
+
+    def find(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = RunBuilder(tmp_path_factory.mktemp("run"), **KINDS[kind]).build()
+            render_report(made[kind])
+        return made[kind]
+
+    return find
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The source of the axe accessibility checker."""
+    package = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
+    return (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+class Visit:
+    """A page in a fresh context; what it said and asked for is kept."""
+
+    def __init__(
+        self, browser: Any, file: Path, *, width: int = 1280, scheme: str = "light", script: bool = True
+    ) -> None:
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=script
+        )
+        self.page = self.context.new_page()
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(file.as_uri())
+
+    def __enter__(self) -> Visit:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.context.close()
+
+    def quiet(self) -> bool:
+        """Nothing on the console, and no request but the file itself and its inlined pictures."""
+        own = [url for url in self.asked if not url.startswith("data:")]
+        return self.said == [] and len(own) == 1 and own[0].startswith("file:")
+
+    def wider_than_the_window(self) -> list[str]:
+        """What sticks out of the page to the right, scrolling tables aside."""
+        found: list[str] = self.page.evaluate(
+            """() => [...document.querySelectorAll('body *')]
+                .filter(e => !e.closest('.scroll') && e.getBoundingClientRect().right > innerWidth + 0.5)
+                .map(e => e.outerHTML.slice(0, 120))"""
+        )
+        return found
+
+    def faults(self, axe: str) -> list[str]:
+        """Serious and critical findings of axe, by rule and place."""
+        self.page.evaluate(axe)
+        found: list[str] = self.page.evaluate(
+            """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
+                .filter(v => ['serious', 'critical'].includes(v.impact))
+                .flatMap(v => v.nodes.map(n => v.id + ': ' + n.html.slice(0, 140)))"""
+        )
+        return found
+
+    def fields(self) -> dict[str, dict[str, str]]:
+        """Every figure of the page by its name."""
+        found: dict[str, dict[str, str]] = self.page.evaluate(
+            "() => Object.fromEntries([...document.querySelectorAll('[data-field]')].map(e => "
+            "[e.dataset.field, {...e.dataset, shown: e.textContent}]))"
+        )
+        return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_run_is_complete_quiet_accessible_and_fits_a_phone_in_light_and_dark(
+    browser: Any, run_of: Callable[[str], Path], axe: str, kind: str
+) -> None:
+    file = run_of(kind) / REPORT_FILE
+    assert file.stat().st_size < 3_000_000
+    for scheme, width in (("light", 1280), ("dark", 390)):
+        with Visit(browser, file, width=width, scheme=scheme) as visit:
+            assert visit.quiet(), (visit.said, visit.asked)
+            ids = visit.page.evaluate("[...document.querySelectorAll('main section[id]')].map(e => e.id)")
+            assert [x for x in ids if x in SECTIONS] == SECTIONS
+            assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+            assert visit.wider_than_the_window() == []
+            # Colours do not depend on the kind of run, so one of them is read in both schemes.
+            assert (scheme == "light" and kind != "finished") or visit.faults(axe) == []
+            assert not re.search(r"\b(NaN|undefined|Infinity)\b", visit.page.inner_text("body"))
+            bad = visit.page.evaluate(
+                "() => [...document.querySelectorAll('svg *')].filter(e => [...e.attributes].some("
+                "a => /NaN|Infinity|undefined|^-[0-9.]+%$/.test(a.value) && a.name !== 'y')).map(e => e.outerHTML)"
+            )
+            assert bad == []
+            dark = visit.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(16, 18, 20)"
+            assert dark == (scheme == "dark")
+
+
+def test_figures_in_the_browser_are_those_on_disk(browser: Any, run_of: Callable[[str], Path]) -> None:
+    run = run_of("finished")
+    state = load_state(run)
+    accepted = json.loads((run / "acceptance/acceptance.json").read_text(encoding="utf-8"))
+    log = [json.loads(line) for line in (run / "loop_log.jsonl").read_text(encoding="utf-8").splitlines()]
+    expected: dict[str, Any] = {"best.iteration": state.best_iteration}
+    for label, it in state.iterations.items():
+        e = it.evaluations[0]
+        expected |= {
+            f"{label}.far_pct": it.far_pct,
+            f"{label}.recall_pct": e.recall.value_pct,
+            f"{label}.threshold": it.threshold,
+            f"{label}.training_rows": it.training_rows,
+            f"frame.{label}.far_pct": it.far_pct,
+            f"frame.{label}.threshold": it.threshold,
+            **{f"frame.{label}.{key}": getattr(e, key) for key in ("tp", "fp", "tn", "fn")},
+            f"frame.{label}.precision_pct": 100 * e.tp / (e.tp + e.fp),
+        }
+        if label != "baseline":
+            expected |= {
+                f"added.{label}.real": it.mining_mined_count,
+                f"added.{label}.synthetic": it.anomalygen_count,
+                f"added.{label}.total": it.training_rows,
+            }
+    for name in ("baseline", "best"):
+        expected[f"acceptance.{name}.far_pct"] = accepted[name]["far"]["value_pct"]
+        expected[f"acceptance.{name}.recall_pct"] = accepted[name]["recall"]["value_pct"]
+        expected[f"acceptance.{name}.fn"] = accepted[name]["fn"]
+    for line in log:
+        expected[f"stage.{line['seq']}.duration_sec"] = line["duration_sec"]
+        expected[f"stage.{line['seq']}.context_tokens"] = line["context_tokens"]
+    with Visit(browser, run / REPORT_FILE) as visit:
+        fields = visit.fields()
+    assert len(expected) > 80
+    for name, value in expected.items():
+        assert fields[name]["value"] == (value if isinstance(value, str) else json.dumps(value)), name
+    intervals = [(e.far, f"{label}.far_pct") for label, it in state.iterations.items() for e in it.evaluations]
+    for interval, name in intervals:
+        assert fields[f"{name}.interval"]["low"] == repr(interval.low_pct)
+        assert fields[f"{name}.interval"]["high"] == repr(interval.high_pct)
+
+
+def test_scrubbing_shows_one_iteration_after_the_other(browser: Any, run_of: Callable[[str], Path]) -> None:
+    with Visit(browser, run_of("finished") / REPORT_FILE) as visit:
+        page = visit.page
+        slider = page.locator("#scrub")
+        shown = "() => [...document.querySelectorAll('.frame:not([hidden])')].map(f => f.dataset.phase)"
+        assert page.evaluate(shown) == [load_state(run_of("finished")).best_iteration]
+        slider.focus()
+        page.keyboard.press("Home")
+        seen = [page.evaluate(shown)]
+        for _ in range(3):
+            page.keyboard.press("ArrowRight")
+            seen.append(page.evaluate(shown))
+        assert seen == [["baseline"], ["iter1"], ["iter2"], ["iter3"]]
+        assert slider.get_attribute("aria-valuetext") == "Iteration 3"
+        assert page.inner_text("#scrub-name") == "Iteration 3"
+
+
+def test_a_threshold_that_is_tried_has_the_errors_and_intervals_of_the_inference(
+    browser: Any, run_of: Callable[[str], Path]
+) -> None:
+    run = run_of("finished")
+    view = RunView(run)
+    phase = view.best
+    assert phase is not None
+    assert phase.scored is not None
+    with Visit(browser, run / REPORT_FILE) as visit:
+        page = visit.page
+        data = json.loads(page.inner_text("#explorer-data", timeout=2000) or page.text_content("#explorer-data"))
+        at = [p.label for p in view.measured].index(phase.label)
+        for place in (0, len(data[at]["t"]) // 3, len(data[at]["t"]) - 1):
+            point = confusion_at(phase.scored.scores, phase.scored.is_pass, data[at]["t"][place])
+            box = page.locator(f"#try-{phase.label}")
+            box.evaluate("(e, v) => { e.value = v; e.dispatchEvent(new Event('input')); }", str(place))
+            said = page.locator(f".frame[data-phase={phase.label}] .try-row output").inner_text()
+            assert f"{point.fp} of {point.fp + point.tn} PASS flagged" in said
+            assert f"{point.fn} of {point.fn + point.tp} defects missed" in said
+            found = [float(x) for x in re.search(r"FAR [\d.e-]+ % \(([\d.e-]+)–([\d.e-]+) %\)", said).groups()]  # type: ignore[union-attr]
+            low, high = clopper_pearson(point.fp, point.fp + point.tn)
+            assert found == pytest.approx([100 * low, 100 * high], rel=0.006, abs=1e-9)
+
+
+def test_lightings_are_shown_one_at_a_time_and_all_without_a_script(
+    browser: Any, run_of: Callable[[str], Path]
+) -> None:
+    shown = "() => [...document.querySelectorAll('.gallery .shots')].filter(e => e.offsetHeight > 0).length"
+    with Visit(browser, run_of("finished") / REPORT_FILE) as visit:
+        assert visit.page.evaluate(shown) == 12
+        visit.page.locator(".lights button", has_text="WhiteLight").click()
+        assert visit.page.evaluate(shown) == 12
+        assert visit.page.locator(".gallery .shots[data-light=WhiteLight]").first.is_visible()
+        visit.page.locator(".lights button", has_text="all").click()
+        assert visit.page.evaluate(shown) == 24
+    with Visit(browser, run_of("finished") / REPORT_FILE, script=False) as visit:
+        assert visit.page.locator(".gallery .shots:visible").count() == 24
+        assert visit.page.locator(".frame:visible").count() == 4
+        assert visit.page.locator("#scrub:visible, #theme:visible, .try-row:visible").count() == 0
+
+
+def test_light_and_dark_can_be_switched_by_hand_and_are_kept(browser: Any, run_of: Callable[[str], Path]) -> None:
+    with Visit(browser, run_of("finished") / REPORT_FILE) as visit:
+        ground = "getComputedStyle(document.body).backgroundColor"
+        before = visit.page.evaluate(ground)
+        visit.page.keyboard.press("Tab")
+        visit.page.locator("#theme").press("Enter")
+        assert visit.page.evaluate(ground) == "rgb(16, 18, 20)" != before
+        visit.page.reload()
+        assert visit.page.evaluate(ground) == "rgb(16, 18, 20)"
+
+
+def test_every_shape_lies_inside_its_plot(browser: Any, run_of: Callable[[str], Path]) -> None:
+    for kind in ("finished", "20 iterations of 40 labels under 12 lightings", "all scores alike"):
+        with Visit(browser, run_of(kind) / REPORT_FILE) as visit:
+            outside = visit.page.evaluate(
+                """() => [...document.querySelectorAll('.field > svg')].flatMap(svg => {
+                    const box = svg.getBoundingClientRect();
+                    return [...svg.querySelectorAll('rect, line, circle, polyline')].filter(e => {
+                        const r = e.getBoundingClientRect();
+                        return r.width + r.height > 0 && (r.left < box.left - 8 || r.right > box.right + 8
+                            || r.top < box.top - 8 || r.bottom > box.bottom + 8); }).map(e => e.outerHTML); })"""
+            )
+            assert visit.page.locator(".field svg rect, .field svg circle").count() > 10
+            assert outside == []
+
+
+def test_labels_of_an_axis_do_not_touch_each_other(browser: Any, run_of: Callable[[str], Path]) -> None:
+    for kind, width in (("20 iterations of 40 labels under 12 lightings", 1280), ("finished", 390), ("finished", 1280)):
+        with Visit(browser, run_of(kind) / REPORT_FILE, width=width) as visit:
+            touching = visit.page.evaluate(
+                """() => [...document.querySelectorAll('.x-axis, .y-axis')].flatMap(axis => {
+                    const boxes = [...axis.children].map(e => [e.textContent, e.getBoundingClientRect()]);
+                    const out = [];
+                    for (const [i, [name, a]] of boxes.entries()) for (const [other, b] of boxes.slice(i + 1))
+                        if (a.width && a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3
+                            && b.top < a.bottom - 3) out.push(name + ' and ' + other);
+                    return out; })"""
+            )
+            assert touching == []
+
+
+def test_pictures_are_shown_and_named(browser: Any, run_of: Callable[[str], Path]) -> None:
+    with Visit(browser, run_of("finished") / REPORT_FILE) as visit:
+        pictures = visit.page.evaluate("[...document.images].map(i => [i.naturalWidth, i.alt])")
+        assert len(pictures) == 12 * 4 + 4
+        assert {width for width, _ in pictures} == {24}
+        assert all(alt for _, alt in pictures)
+        sample = visit.page.locator(".gallery .sample").first.inner_text()
+        assert "score" in sample
+        assert "weakness" in sample
+
+
+def test_the_accessibility_checker_finds_what_it_should(browser: Any, axe: str, tmp_path: Path) -> None:
+    page = tmp_path / "bad.html"
+    page.write_text(
+        '<html lang="en"><title>x</title><img src="data:,"><p style="color:#bbb;background:#fff">pale</p>',
+        encoding="utf-8",
+    )
+    with Visit(browser, page) as visit:
+        rules = {fault.split(":")[0] for fault in visit.faults(axe)}
+    assert {"image-alt", "color-contrast"} <= rules
+
+
+def test_headings_go_down_one_step_at_a_time_and_charts_say_what_they_show(
+    browser: Any, run_of: Callable[[str], Path]
+) -> None:
+    with Visit(browser, run_of("finished") / REPORT_FILE) as visit:
+        levels = visit.page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.tagName[1])")
+        assert levels[0] == 1
+        assert levels.count(1) == 1
+        assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+        charts = visit.page.evaluate(
+            "[...document.querySelectorAll('[role=img]')].map(e => e.getAttribute('aria-label'))"
+        )
+        assert len(charts) >= 4
+        assert all(len(about) > 20 for about in charts)
+        tables = visit.page.evaluate("[...document.querySelectorAll('table')].map(t => !!t.caption)")
+        assert len(tables) > 6
+        assert all(tables)
+
+
+def test_the_verdict_is_on_the_first_screen_with_why_and_what_next(browser: Any, run_of: Callable[[str], Path]) -> None:
+    with Visit(browser, run_of("finished") / REPORT_FILE) as visit:
+        for selector in ("#status", ".lede", ".ship", ".figures", ".next-list li >> nth=0"):
+            box = visit.page.locator(selector).bounding_box()
+            assert box is not None
+            assert box["y"] + box["height"] <= 900, selector
+
+
+def test_a_report_prints_baseline_and_best_without_what_only_a_screen_can_use(
+    browser: Any, run_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    run = run_of("finished")
+    with Visit(browser, run / REPORT_FILE, scheme="dark") as visit:
+        pdf = visit.page.pdf(path=str(tmp_path / "report.pdf"), format="A4")
+        assert pdf.startswith(b"%PDF-")
+        visit.page.emulate_media(media="print")
+        assert not visit.page.locator(".contents").is_visible()
+        assert visit.page.locator("#scrub:visible, #theme:visible").count() == 0
+        shown = visit.page.evaluate(
+            "[...document.querySelectorAll('.frame')].filter(f => f.offsetHeight).map(f => f.dataset.phase)"
+        )
+        assert shown == ["baseline", load_state(run).best_iteration]
+        assert visit.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert visit.page.locator("#final").is_visible()
+
+
+def test_the_layout_of_a_page_stays_as_it_was_agreed(browser: Any, run_of: Callable[[str], Path]) -> None:
+    """Compared by structure, which fonts and versions of a browser do not move: order, columns, shares of the width."""
+    with Visit(browser, run_of("finished") / REPORT_FILE) as visit:
+        boxes = visit.page.evaluate(
+            """names => Object.fromEntries(names.map(s => { const r = document.querySelector(s).getBoundingClientRect();
+                return [s, [r.left, r.top, r.width, r.height]]; }))""",
+            [*PLACES, SCORES, CURVE],
+        )
+
+    def left(name: str) -> float:
+        return float(boxes[name][0])
+
+    def top(name: str) -> float:
+        return float(boxes[name][1])
+
+    def width(name: str) -> float:
+        return float(boxes[name][2])
+
+    assert left(".verdict-words") < left(".verdict-figure")
+    assert left(".checks") < left(".next-list")
+    assert top(".verdict-words") < top(".figures") < top(".checks") < top("#far")
+    assert left(".contents") < left("#far")
+    assert abs(width(".verdict-words") - width(".verdict-figure")) < 40
+    assert 1.2 < width(SCORES) / width(CURVE) < 1.5
+    assert all(b[2] > 100 and b[3] > 40 for b in boxes.values())
