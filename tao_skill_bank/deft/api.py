@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -32,8 +33,8 @@ from tao_skill_bank.platforms.base import JobRecord, jobs_dir, read_exit, read_r
 from tao_skill_bank.platforms.process import process_identity
 
 _REPORT = "DEFT_Loop_Report.html"
+_START_LOCK = ".start.lock"
 _workers: list[subprocess.Popen[bytes]] = []
-_STARTED: list[subprocess.Popen[bytes]] = []
 
 
 class PhaseView(BaseModel):
@@ -83,6 +84,7 @@ def run_loop(results_dir: Path, observer: Observer | None = None, *, once: bool 
         state = load_own_state(results_dir)
         run = Run.of(state, platform_named(state.config), observer)
         run.sweep_root()
+        run.sweep_jobs()
         if not once:
             engine.run_to_end(run)
         elif not engine.step(run):
@@ -119,21 +121,30 @@ def start_detached(results_dir: Path, *, once: bool = False) -> int:
 
     From here on the worker counts as working on the run: it can be stopped, and a second one is refused.
     """
-    if holder(results_dir) is not None:
-        raise busy(results_dir)
-    clear_stop(results_dir)
+    from filelock import FileLock
+
     jobs_dir(results_dir).mkdir(parents=True, exist_ok=True)
-    with (jobs_dir(results_dir) / "engine.log").open("ab") as log:
-        worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tao_skill_bank.deft.worker", str(results_dir), *(["--once"] if once else [])],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    # Workers that have ended meanwhile are reaped; those that live are kept, so that they can be.
-    _STARTED[:] = [w for w in _STARTED if w.poll() is None] + [worker]
-    write_holder(results_dir, worker.pid, process_identity(worker.pid), "worker")
+    # Looking who works and saying that somebody does is one step: of calls at once, one starts a worker.
+    with FileLock(jobs_dir(results_dir) / _START_LOCK):
+        if holder(results_dir) is not None:
+            raise busy(results_dir)
+        clear_stop(results_dir)
+        with (jobs_dir(results_dir) / "engine.log").open("ab") as log:
+            worker = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "tao_skill_bank.deft.worker",
+                    str(results_dir),
+                    *(["--once"] if once else []),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        write_holder(results_dir, worker.pid, process_identity(worker.pid), "worker")
     # Kept until they have ended: a process that serves for long leaves no zombies, and nothing warns of a lost child.
     _workers[:] = [*(w for w in _workers if w.poll() is None), worker]
     return worker.pid
@@ -176,7 +187,7 @@ def status(results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:
         remaining_sec=remaining_seconds(state) if following is not None else 0,
         report=str(report) if report.exists() else None,
         next_step=_next_step(results_dir, shown_status, report.exists()),
-        ask_again_sec=10 if shown_status == "running" else None,
+        ask_again_sec=ask_again_seconds([r.duration_sec for r in records]) if shown_status == "running" else None,
         cursor=max((line.seq for line in lines), default=after),
         log=lines,
     )
@@ -209,6 +220,11 @@ def remaining_seconds(state: DeftState) -> int | None:
     per_iteration += took.get("train", 0) + took["evaluate"]
     left = state.max_iterations - state.current_iteration
     return per_iteration * max(0, left)
+
+
+def ask_again_seconds(stages: Sequence[int]) -> int:
+    """When a look is worth its price: after a tenth of the longest stage so far, 10 s at least, 5 min at most."""
+    return min(300, max(10, max(stages, default=0) // 10))
 
 
 def _phase(label: str, state: DeftState) -> PhaseView:

@@ -261,6 +261,14 @@ class Run:
             if path.is_file() and fsio.is_temporary(path.name) and not path.name.startswith(".loop_log"):
                 path.unlink(missing_ok=True)
 
+    def sweep_jobs(self) -> None:
+        """Remove half-written files of jobs that have ended; those of a job that may still run are its own."""
+        for record in read_records(self.root):
+            if read_exit(record) is not None:
+                for path in record.path.parent.glob(f".{record.uid}.*"):
+                    if fsio.is_temporary(path.name):
+                        path.unlink(missing_ok=True)
+
     # -- leftovers -----------------------------------------------------------------------------------------------
 
     def abandon(self, label: str, stage: str, folders: Sequence[Path], *, keep_jobs: bool) -> None:
@@ -272,6 +280,10 @@ class Run:
             folders: The files and folders the stage writes.
             keep_jobs: Leave jobs that ended well, and their outputs, where they are, to be taken over.
         """
+        for path in self.folder(label).glob(".*"):
+            # Beside the stage's own folders; no process that could be writing one is left.
+            if path.is_file() and fsio.is_temporary(path.name):
+                path.unlink(missing_ok=True)
         records = self.stage_records(label, stage)
         kept = [r for r in records if keep_jobs and self.platform.status(r) == "complete"]
         keep = {Path(p) for r in kept for p in r.outputs}

@@ -110,11 +110,7 @@ def snapshot(run: Path) -> dict[str, str]:
     out: dict[str, str] = {}
 
     def plain(text: str) -> str:
-        text = text.replace(str(run), "RUN").replace(run.name, "RUNNAME")
-        text = re.sub(r"\d{4}-\d\d-\d\d_\d{6}", "STAMP", text)
-        text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)", "TIME", text)
-        text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "TIME", text)
-        return re.sub(r'"duration_sec": \d+', '"duration_sec": N', text)
+        return plain_text(text, run)
 
     for path in sorted(run.rglob("*")):
         name = path.relative_to(run).as_posix()
@@ -129,6 +125,15 @@ def snapshot(run: Path) -> dict[str, str]:
             content = _parquet(path, plain) if path.suffix == ".parquet" else hashlib.sha256(data).hexdigest()
         out[plain(name)] = content
     return out
+
+
+def plain_text(text: str, run: Path) -> str:
+    """Text without what two runs of one plan may differ in."""
+    text = text.replace(str(run), "RUN").replace(run.name, "RUNNAME")
+    text = re.sub(r"\d{4}-\d\d-\d\d_\d{6}", "STAMP", text)
+    text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)", "TIME", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "TIME", text)
+    return re.sub(r'"duration_sec": \d+', '"duration_sec": N', text)
 
 
 def _parquet(path: Path, plain: Any) -> str:

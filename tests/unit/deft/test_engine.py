@@ -15,6 +15,7 @@ from tao_skill_bank.deft.run import Run, request_stop
 from tao_skill_bank.deft.stages import STAGES
 from tao_skill_bank.deft.state import load_state, save_state
 from tao_skill_bank.platforms import local
+from tao_skill_bank.platforms.base import read_records
 
 REPORT = "DEFT_Loop_Report.html"
 
@@ -126,3 +127,18 @@ def test_on_a_tie_the_later_iteration_is_the_better_one_and_every_iteration_coun
         it.far_pct, it.best_ckpt_path, it.status = (3.0 if label == "baseline" else 2.0), "/c.pth", "complete"
     best = run.best_so_far(complete_only=True)
     assert best is not None and best[0] == "iter10"
+
+
+def test_half_written_files_of_a_killed_process_are_gone_when_the_run_is_taken_up(workspace: Path) -> None:
+    folder = tiny.approved(tiny.request(workspace, iterations=1))
+    api.run_loop(folder, once=True)
+    record = read_records(folder)[0]
+    left = [
+        folder / ".deft_state.abc.tmp.json",
+        folder / "baseline" / ".train_spec.abc.tmp.yaml",
+        folder / "jobs" / f".{record.uid}.exit.json.abc.tmp",
+    ]
+    for path in left:
+        path.write_text("{")
+    api.run_loop(folder, once=True)
+    assert [p for p in left if p.exists()] == []

@@ -24,7 +24,8 @@ DRIVER = Path(tiny.__file__).with_name("drive.py")
 
 
 def drive(run: Path) -> subprocess.Popen[str]:
-    env = {**os.environ, "PYTHONPATH": str(DRIVER.parent)}
+    path = os.pathsep.join(filter(None, (str(DRIVER.parent), os.environ.get("PYTHONPATH"))))
+    env = {**os.environ, "PYTHONPATH": path}
     worker = subprocess.Popen([sys.executable, str(DRIVER), str(run)], stdout=subprocess.PIPE, text=True, env=env)
     assert worker.stdout is not None
     assert worker.stdout.readline() == "ready\n"

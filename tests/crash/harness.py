@@ -1,0 +1,249 @@
+"""Faults at every call by which a run changes files or starts processes, found by tracing one clean run.
+
+    python tests/crash/harness.py [--faults kill,ENOSPC,…] [--sample N] [--seed N]
+
+The loop is traced stage by stage. A trial starts from what the disk held before a stage, lets one call of the engine,
+of a job's worker or of a job's command fail (or kills that process in its place), takes the run up until the stage is
+done, and compares everything on disk with the clean run, but for times, ids and what was logged as an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SUPPORT = HERE.parent / "support"
+sys.path.insert(0, str(SUPPORT))
+
+import tiny  # noqa: E402
+
+from tao_skill_bank.deft.log import LOG_FILE, read_log  # noqa: E402
+from tao_skill_bank.deft.machine import next_stage  # noqa: E402
+from tao_skill_bank.deft.state import load_state  # noqa: E402
+from tao_skill_bank.platforms.base import read_exit, read_process, read_records  # noqa: E402
+from tao_skill_bank.platforms.process import is_alive  # noqa: E402
+from tao_skill_bank.platforms.worker import beside  # noqa: E402
+
+SETTINGS = ("mining.budget=8", "anomalygen.num_SDG=2")
+ROLES = "engine=drive_step.py;worker:@=platforms.worker;action:@=tao_skill_bank.actions;model:@=fake_tao.py"
+# Fault -> what the library is told, and the calls at which it can happen (None: at every one).
+FAULTS: dict[str, tuple[str, frozenset[str] | None]] = {
+    "kill": ("kill", None),
+    "ENOSPC": (str(errno.ENOSPC), frozenset({"open", "write", "pwrite", "writev", "mkdir", "rename", "link", "fsync"})),
+    "EIO": (str(errno.EIO), frozenset({"write", "pwrite", "writev", "fsync", "fdatasync", "rename", "ftruncate"})),
+    "EMFILE": (str(errno.EMFILE), frozenset({"open", "spawn"})),
+    "EROFS": (str(errno.EROFS), frozenset({"open", "mkdir", "rename", "link", "unlink", "rmdir", "symlink"})),
+    "clock set back": ("back", None),
+}
+_TAKE_UPS = 4
+_LIMIT_SEC = 60
+
+
+@dataclass(frozen=True)
+class Point:
+    """One call: the stage it is in, the process it is made by, its number there, what it does."""
+
+    stage: int
+    role: str
+    number: int
+    call: str
+    path: str
+
+
+@dataclass
+class Stage:
+    """What the disk held before a stage and after it."""
+
+    name: str
+    before: Path
+    after: dict[str, str]
+
+
+class Harness:
+    """A clean run, kept stage by stage, and trials on it.
+
+    Args:
+        folder: A folder of its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.library = compile_library(folder)
+        self.workspace = tiny.make_workspace(folder / "w")
+        wanted = tiny.request(self.workspace, target="FAR < 0.001% at recall=100%", iterations=1, settings=SETTINGS)
+        self.run = tiny.approved(wanted)
+        self.stages: list[Stage] = []
+        self.points: list[Point] = []
+        self._trace()
+
+    def _trace(self) -> None:
+        while (position := next_stage(load_state(self.run))) is not None:
+            number = len(self.stages)
+            before = self.folder / f"before-{number}"
+            shutil.copytree(self.run, before, symlinks=True)
+            trace = self.folder / f"trace-{number}"
+            done = self._step({"FAULT_TRACE": str(trace)})
+            assert done.returncode == 0, done.stderr
+            self.stages.append(Stage(f"{position.label} {position.stage}", before, snapshot(self.run)))
+            for line in trace.read_text(encoding="utf-8").splitlines():
+                role, count, call, path = line.split("\t")
+                self.points.append(Point(number, role, int(count), call, path))
+
+    def _step(self, fault: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        path = os.pathsep.join(filter(None, (str(SUPPORT), os.environ.get("PYTHONPATH"))))
+        env = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+        if fault:
+            env |= {"LD_PRELOAD": str(self.library), "FAULT_ROOT": str(self.run), "FAULT_ROLES": ROLES, **fault}
+        return subprocess.run(
+            [sys.executable, str(SUPPORT / "drive_step.py"), str(self.run)],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_LIMIT_SEC,
+        )
+
+    def trial(self, point: Point, fault: str) -> str | None:
+        """Why the run did not end as the clean one did; None where it did, or where the fault was never met."""
+        stage = self.stages[point.stage]
+        self._settle()
+        shutil.rmtree(self.run)
+        shutil.copytree(stage.before, self.run, symlinks=True)
+        happened = self.folder / "happened"
+        happened.unlink(missing_ok=True)
+        told = {"FAULT_AT": f"{point.role}:{point.number}", "FAULT_DO": FAULTS[fault][0], "FAULT_DONE": str(happened)}
+        said = [self._step(told).stderr]
+        wanted = _committed(stage.before) + 1
+        for _ in range(_TAKE_UPS):
+            if _committed(self.run) >= wanted:
+                break
+            said.append(self._step({}).stderr)
+        self._settle()
+        if not happened.exists():
+            return "the call was not made again: the run is not deterministic"
+        if any("Traceback" in text for text in said[1:]):
+            return f"a traceback while taking it up: {said[-1].strip().splitlines()[-1]}"
+        if _committed(self.run) != wanted:
+            return f"not taken up: {said[-1].strip()[-300:]}"
+        return _difference(stage.after, snapshot(self.run)) or _log_fault(self.run)
+
+    def _settle(self) -> None:
+        """No process of this run is left: what outlived its engine ends by itself."""
+        for record in read_records(self.run):
+            if read_exit(record) is not None:
+                continue
+            for kind in ("claim.json", "child.json"):
+                who = read_process(beside(record.path, kind))
+                while who is not None and who[0] and is_alive(*who):
+                    os.sched_yield()
+
+
+def compile_library(folder: Path) -> Path:
+    """The library that counts and fails calls."""
+    target = folder / "faults.so"
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        raise FileNotFoundError("a C compiler")
+    command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(target), str(HERE / "faults.c"), "-ldl"]
+    subprocess.run(command, check=True, capture_output=True)
+    return target
+
+
+def snapshot(run: Path) -> dict[str, str]:
+    """Everything on disk that a clean and a troubled run must share."""
+    found = tiny.snapshot(run)
+    for name in ("deft_state.json", LOG_FILE):
+        found.pop(name, None)
+    state = json.loads((run / "deft_state.json").read_text(encoding="utf-8"))
+    for iteration in state["iterations"].values():
+        iteration["stages"] = [s["stage"] for s in iteration["stages"] if s["status"] == "ok"]
+    for key in ("status", "stop_reason"):
+        # A fault after the commit leaves the note of the trouble; the stage is done all the same.
+        state.pop(key, None)
+    plain = json.dumps(state, sort_keys=True)
+    found["deft_state.json"] = tiny.plain_text(plain, run)
+    return found
+
+
+def _committed(run: Path) -> int:
+    """How many stages have ended well."""
+    return sum(1 for record in load_state(run).records() if record.status == "ok")
+
+
+def _difference(expected: dict[str, str], found: dict[str, str]) -> str | None:
+    # A stage that fails leaves the hand-off of what there is; the clean run has it at its end only.
+    for name in ("best_model.json", "best_model_inference_spec.yaml"):
+        if name not in expected:
+            found.pop(name, None)
+    names = sorted(set(expected) ^ set(found))
+    if names:
+        return f"files differ: {names[:3]}"
+    wrong = [name for name in sorted(expected) if expected[name] != found[name]]
+    return f"content differs: {wrong[:3]}" if wrong else None
+
+
+def _log_fault(run: Path) -> str | None:
+    lines = read_log(run / LOG_FILE)
+    if [line.seq for line in lines] != list(range(1, len(lines) + 1)):
+        return "the log's numbers have gaps"
+    ended = [(line.iter, line.stage) for line in lines if line.status == "ok"]
+    return "a stage ended well twice" if len(ended) != len(set(ended)) else None
+
+
+def chosen(points: Sequence[Point], fault: str, sample: int | None, seed: int) -> list[Point]:
+    """The points at which the fault can happen; at most `sample` of them, spread by chance over the whole run."""
+    calls = FAULTS[fault][1]
+    able = [p for p in points if calls is None or p.call in calls]
+    if sample is None or sample >= len(able):
+        return able
+    return sorted(random.Random(f"{seed} {fault}").sample(able, sample), key=able.index)
+
+
+def trials(
+    harness: Harness, faults: Sequence[str], sample: int | None, seed: int
+) -> Iterator[tuple[Point, str, str | None]]:
+    """Try the chosen points of every fault; yields (point, fault, what went wrong or None)."""
+    for fault in faults:
+        for point in chosen(harness.points, fault, sample, seed):
+            yield point, fault, harness.trial(point, fault)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faults", default=",".join(FAULTS))
+    parser.add_argument("--sample", type=int, help="points tried a fault; all if left away")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="crash-") as name:
+        harness = Harness(Path(name))
+        print(f"points found: {len(harness.points)}, in {len(harness.stages)} stages", flush=True)
+        tried: Counter[str] = Counter()
+        failed: Counter[str] = Counter()
+        for point, fault, wrong in trials(harness, given.faults.split(","), given.sample, given.seed):
+            tried[fault] += 1
+            if wrong is not None:
+                failed[fault] += 1
+                where = harness.stages[point.stage].name
+                print(
+                    f"{fault} at {where} · {point.role} · {point.number} {point.call} {point.path}: {wrong}", flush=True
+                )
+        for fault in tried:
+            print(f"{fault}: {tried[fault]} points tried, {failed[fault]} failures")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,15 @@
+"""Run one stage of a run in a process of its own, with the stand-in model: `drive_step.py RUN`."""
+
+import sys
+from pathlib import Path
+
+import tiny
+
+from tao_skill_bank.deft import api
+from tao_skill_bank.errors import BankError
+
+tiny.use_fake_model()
+try:
+    api.run_loop(Path(sys.argv[1]), once=True)
+except BankError as error:
+    sys.exit(error.line())
