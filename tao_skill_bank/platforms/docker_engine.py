@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from tao_skill_bank.errors import BankError, EngineUnreachableError
-from tao_skill_bank.platforms.container import JOB_LABEL, RUN_LABEL, ContainerPlan
+from tao_skill_bank.platforms.container import JOB_LABEL, RUN_LABEL, Bind, ContainerPlan
 
 TIMEOUT_SEC = 60
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -223,6 +223,29 @@ class Engine:
             except APIError as error:
                 if error.status_code != 409:
                     raise
+
+    def try_out(
+        self, name: str, image: str, arguments: Sequence[str], binds: Sequence[Bind], user: str
+    ) -> tuple[int, str]:
+        """Run `/bin/sh -c ARGUMENTS…` in a container without network, and remove it; (exit status, output)."""
+        from docker.types import Mount
+
+        mounts = [Mount(b.target, b.source, type="bind", read_only=b.read_only) for b in binds]
+        with self.errors(name):
+            self.api.create_container(
+                image=image,
+                name=name,
+                command=["-c", *arguments],
+                entrypoint=["/bin/sh"],
+                user=user,
+                host_config=self.api.create_host_config(mounts=mounts, network_mode="none"),
+            )
+            try:
+                self.api.start(name)
+                code = int(self.api.wait(name, timeout=TIMEOUT_SEC)["StatusCode"])
+                return code, self.api.logs(name).decode("utf-8", "replace").strip()
+            finally:
+                self.remove(name)
 
     def of_run(self, results_dir: str) -> list[tuple[str, str]]:
         """(uid, state) of every container of a run."""

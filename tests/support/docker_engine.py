@@ -15,7 +15,9 @@ import sys
 import sysconfig
 import tarfile
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,22 +39,15 @@ _PACKAGES = [
     "zstandard",
     "PIL",
     "pillow.libs",
-    "scipy",
-    "scipy.libs",
-    "pandas",
-    "pytz",
-    "dateutil",
-    "six.py",
-    "tzdata",
     "threadpoolctl.py",
     "omegaconf",
     "antlr4",
     "hydra",
     "packaging",
     "filelock",
-    "click",
 ]
-_STDLIB_OUT = ("test", "idlelib", "tkinter", "ensurepip", "lib2to3", "site-packages", "turtledemo", "__pycache__")
+_STDLIB_OUT = ("test", "idlelib", "tkinter", "ensurepip", "lib2to3", "site-packages", "turtledemo", "config-*")
+_PACKAGES_OUT = ("tests", "include", "*.pyi", "libarrow_flight*", "*gandiva*", "_flight*")
 _TOOLS = ("sh", "mv", "date", "sync", "cat", "sleep", "id", "env", "dd", "touch")
 
 
@@ -126,70 +121,72 @@ class DockerEngine:
 
         return APIClient(base_url=self.host, version="auto", timeout=60)
 
-    def load(self, name: str, root: Path, changes: tuple[str, ...] = ()) -> None:
-        """Make an image of a folder."""
+    def load(self, name: str, pack: Callable[[tarfile.TarFile], None], changes: Sequence[str] = ()) -> None:
+        """Make an image of what `pack` puts into an archive."""
         from docker import APIClient
 
         client = APIClient(base_url=self.host, version="auto", timeout=300)
         packed = self.folder / "image.tar"
         with tarfile.open(packed, "w") as tar:
-            tar.add(root, arcname=".")
+            pack(tar)
         repository, _, tag = name.partition(":")
         client.import_image_from_file(str(packed), repository=repository, tag=tag, changes=list(changes))
         packed.unlink()
 
 
-def tools_root(root: Path) -> Path:
-    """The root file system of a 2 MB image: a shell and its tools (busybox), nothing of ours and no Python."""
-    (root / "bin").mkdir(parents=True)
-    (root / "tmp").mkdir(mode=0o1777)
+def pack_tools(tar: tarfile.TarFile) -> None:
+    """A 2 MB image: a shell and its tools (busybox), nothing of ours and no Python."""
     busybox = shutil.which("busybox")
     assert busybox is not None
-    shutil.copy2(busybox, root / "bin" / "busybox")
-    for name in ("sh", "mv", "date", "sync", "cat", "sleep", "id", "env", "dd", "touch", "test", "kill", "ps", "true"):
-        (root / "bin" / name).symlink_to("busybox")
-    return root
+    tar.add(busybox, "bin/busybox")
+    for name in (*_TOOLS, "test", "kill", "ps", "true", "false", "mkdir", "seq"):
+        _link(tar, f"bin/{name}", "busybox")
+    _folder(tar, "tmp", 0o1777)
 
 
-def bank_root(root: Path) -> Path:
-    """The root file system of the bank's CPU image, made of what is installed here."""
-    base = Path(sysconfig.get_path("stdlib"))
-    python = root / "opt" / "python"
+def pack_bank(tar: tarfile.TarFile) -> None:
+    """The bank's CPU image, made of what is installed here: what its Dockerfile installs, but for SciPy and pandas."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    skip = shutil.ignore_patterns(*_STDLIB_OUT, "config-*")
-    shutil.copytree(base, python / "lib" / version, ignore=skip, symlinks=True)
-    (python / "bin").mkdir()
     interpreter = Path(os.path.realpath(sys.executable))
-    shutil.copy2(interpreter, python / "bin" / "python3")
-    packages = root / "opt" / "packages"
-    packages.mkdir()
-    site = Path(sysconfig.get_path("purelib"))
-    skip = shutil.ignore_patterns(
-        "__pycache__", "tests", "include", "*.pyi", "libarrow_flight*", "*gandiva*", "_flight*"
-    )
+    stdlib, site = Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("purelib"))
+    tar.add(interpreter, "opt/python/bin/python3")
+    tar.add(stdlib, f"opt/python/lib/{version}", filter=_without(_STDLIB_OUT))
     for name in _PACKAGES:
-        if (found := site / name).is_dir():
-            shutil.copytree(found, packages / name, ignore=skip, symlinks=True)
-        elif found.exists():
-            shutil.copy2(found, packages / name)
-    app = root / "opt" / "app"
-    shutil.copytree(ROOT / "tao_skill_bank", app / "tao_skill_bank", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy2(ROOT / "versions.yaml", app)
-    (root / "bin").mkdir()
+        if (site / name).exists():
+            tar.add(site / name, f"opt/packages/{name}", filter=_without(_PACKAGES_OUT))
+    tar.add(ROOT / "tao_skill_bank", "opt/app/tao_skill_bank")
+    tar.add(ROOT / "versions.yaml", "opt/app/versions.yaml")
     tools = [Path(os.path.realpath(found)) for tool in _TOOLS if (found := shutil.which(tool)) is not None]
     for tool, path in zip(_TOOLS, tools, strict=True):
-        shutil.copy2(path, root / "bin" / tool)
-    for needed in _libraries_of([*tools, interpreter, *python.rglob("*.so"), *packages.rglob("*.so*")]):
-        if packages not in needed.parents:
-            target = root / needed.relative_to("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(needed, target)
-            # The interpreter's own library may lie in a folder that only its owner may enter.
-            if needed.name.startswith("libpython"):
-                shutil.move(target, python / "lib" / needed.name)
-    (root / "tmp").mkdir()
-    (root / "tmp").chmod(0o1777)
-    return root
+        tar.add(path, f"bin/{tool}")
+    objects = [p for name in _PACKAGES for p in (site / name).rglob("*.so*")]
+    for needed in _libraries_of([*tools, interpreter, *(stdlib / "lib-dynload").glob("*.so"), *objects]):
+        if site in needed.parents:
+            continue
+        # The interpreter's own library may lie in a folder that only its owner may enter.
+        own = needed.name.startswith("libpython")
+        tar.add(os.path.realpath(needed), f"opt/python/lib/{needed.name}" if own else str(needed).lstrip("/"))
+    _folder(tar, "tmp", 0o1777)
+
+
+def _without(names: Sequence[str]) -> Callable[[tarfile.TarInfo], tarfile.TarInfo | None]:
+    def keep(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        name = info.name.rpartition("/")[2]
+        return None if any(fnmatch(name, pattern) for pattern in names) else info
+
+    return keep
+
+
+def _folder(tar: tarfile.TarFile, name: str, mode: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode = tarfile.DIRTYPE, mode
+    tar.addfile(info)
+
+
+def _link(tar: tarfile.TarFile, name: str, target: str) -> None:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = tarfile.SYMTYPE, target
+    tar.addfile(info)
 
 
 def _libraries_of(files: list[Path]) -> list[Path]:
