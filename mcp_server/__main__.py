@@ -25,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     for root in roots:
         if not root.is_dir():
             parser.error(f"--root {root}: no such folder")
+    if args.http and not roots:
+        parser.error("--http needs --root FOLDER: whoever connects could name any folder as its own root")
     if args.http and not is_loopback(args.host) and not args.allow_remote:
         parser.error(f"--host {args.host} is not loopback: add --allow-remote if that is meant")
 

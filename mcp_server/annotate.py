@@ -191,8 +191,9 @@ def _summary(found: Estimate, request: Request) -> str:
     limits = [f"at most {request.max_calls} calls"] if request.max_calls is not None else []
     limits += [f"at most ${request.max_cost:g}"] if request.max_cost is not None else []
     paid = f"; {found.answered} answers are paid already" if found.answered else ""
+    time = f"about {found.seconds.mid / 60:.0f} min" if found.seconds else "in batches, up to a day for a round"
     return (
-        f"{found.videos} videos, about {found.calls.mid:,.0f} calls, {cost}, about {found.seconds.mid / 60:.0f} min"
+        f"{found.videos} videos, about {found.calls.mid:,.0f} calls, {cost}, {time}"
         f"{paid}{'; ' + ', '.join(limits) if limits else '; no limit set'}"
     )
 

@@ -128,6 +128,7 @@ def plan_of(
         allowed, workspace, kpi_target, max_iterations, time_limit, platform, settings or [], results_dir
     )
     plan = plan_run(request)
+    _confine(plan, allowed)
     return Planned(request=request, plan=plan, held=approval_holds(request, plan.digest))
 
 
@@ -142,7 +143,7 @@ async def gate(plan: Annotated[Planned, Resolve(planned)], ctx: Context) -> Elic
     if capabilities is None or capabilities.elicitation is None:
         return CannotAsk(approve=False)
     shown: PreFlight = plan.plan
-    return Elicit("\n".join(["Start this DEFT run?", "", *shown.lines()]), Approve)
+    return Elicit("\n".join(["Start this DEFT run?", "", *shown.lines(), *_settings(plan.request)]), Approve)
 
 
 def plan_deft_run(
@@ -162,9 +163,10 @@ def plan_deft_run(
         allowed, workspace, kpi_target, max_iterations, time_limit, platform, settings or [], results_dir
     )
     plan = plan_run(request)
+    _confine(plan, allowed)
     return PlanResult(
         digest=plan.digest,
-        summary=_summary(plan),
+        summary=[*_summary(plan), *_settings(request)],
         warnings=[clip(text, 200) for text in plan.warnings[:6]],
         estimate_minutes=plan.estimate_minutes,
     )
@@ -218,8 +220,10 @@ async def start_deft_run(
 def step_deft_run(results_dir: RunFolder, allowed: Allowed) -> StartResult:
     """Run the next stage of an approved run in the background; returns at once. Follow it with get_deft_status."""
     from tao_skill_bank.deft.api import step_detached
+    from tao_skill_bank.deft.state import load_own_state
 
     folder = allowed.path(results_dir, "results_dir")
+    allowed.path(load_own_state(folder).config.workspace, "the run's workspace")
     digest = step_detached(folder)
     return StartResult(
         status="started", digest=digest, results_dir=str(folder), next_step="get_deft_status with wait_sec 25"
@@ -231,7 +235,7 @@ async def get_deft_status(
     allowed: Allowed,
     ctx: Context,
     after: Annotated[int, Field(description="The cursor of the last answer.")] = 0,
-    wait_sec: Annotated[int, Field(ge=0, le=MOST_WAIT_SEC, description="Wait so long for news.")] = 0,
+    wait_sec: Annotated[int, Field(ge=0, le=MOST_WAIT_SEC, description="Answer at its end, or after so long.")] = 0,
 ) -> StatusResult:
     """Where a DEFT run stands, and its log behind the cursor. Ask again with its cursor while it is running."""
     from tao_skill_bank.deft import api
@@ -343,6 +347,16 @@ def _request(
         settings=tuple(settings),
         results_dir=allowed.optional(results_dir, "results_dir"),
     )
+
+
+def _confine(plan: PreFlight, allowed: Roots) -> None:
+    """A run's state names its workspace: a state that was written by others leads nowhere else."""
+    allowed.path(str(plan.config["workspace"]), "the run's workspace")
+
+
+def _settings(request: Request) -> list[str]:
+    """What was asked for beside the plan's own lines, so that a person sees everything that is approved."""
+    return [f"settings: {clip(', '.join(request.settings), 600)}"] if request.settings else []
 
 
 def _summary(plan: PreFlight) -> list[str]:

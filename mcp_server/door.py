@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import anyio.to_thread
@@ -77,6 +77,19 @@ def error_text(error: BankError | OSError) -> str:
             lines.append(f"and {len(error.faults) - MOST_FAULTS} more")
     text = "\n".join(lines)
     return text if len(text) <= MOST_ERROR else text[: MOST_ERROR - 1] + "…"
+
+
+def fitting(values: Mapping[str, str], most: int) -> dict[str, str]:
+    """As many of the first entries as fit into `most` characters, long names cut; what is left out is counted."""
+    kept: dict[str, str] = {}
+    for name, value in values.items():
+        shown = clip(name, 60)
+        most -= len(shown) + len(value) + 6
+        if most < 0:
+            kept["…"] = f"{len(values) - len(kept)} more"
+            break
+        kept[shown] = value
+    return kept
 
 
 def clip(text: str, most: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from mcp.server.mcpserver import Context, MCPServer
 from pydantic import BaseModel, Field
 
-from mcp_server.door import REWRITE, add, clip
+from mcp_server.door import REWRITE, add, clip, fitting
 from mcp_server.roots import Allowed
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tao_skill_bank.reports.rca import Rca
 
 WEAKEST = 5
+MOST_LABELS = 700
+"""Characters; all labels are in metrics.json."""
 MediaPath = Annotated[str | None, Field(description="Image root put before input_path.")]
 Threshold = Annotated[float, Field(description="0 or more pins it.")]
 TopK = Annotated[int | None, Field(description="null: every misclassified row.")]
@@ -188,10 +190,12 @@ def set_rca_verdict(
 def check_rca_report(results_dir: RcaFolder, allowed: Allowed) -> RcaCheck:
     """Hold an RCA report against its data; one that passes is packaged with its configuration."""
     from tao_skill_bank.reports.rca_check import check_rca
-    from tao_skill_bank.reports.rca_package import package_rca
+    from tao_skill_bank.reports.rca_package import package_rca, package_sources
 
     folder = allowed.path(results_dir, "results_dir")
     faults = check_rca(folder)
+    for source in [] if faults else package_sources(folder):
+        allowed.path(str(source.absolute()), "a file to package")
     packaged = [] if faults else package_rca(folder)
     return RcaCheck(
         ok=not faults, faults=[clip(f, 200) for f in faults[:8]], packaged=[path.name for path in packaged[:10]]
@@ -265,11 +269,17 @@ def _gaps(found: VcnAoiResult) -> VcnGaps:
         recall_interval=list(metrics.recall_interval),
         far=metrics.far,
         far_interval=list(metrics.far_interval),
-        per_label={
-            label: f"{c.misclassified}/{c.count}, {c.kept} kept" for label, c in list(metrics.per_label.items())[:20]
-        },
+        per_label=fitting(
+            {label: f"{c.misclassified}/{c.count}, {c.kept} kept" for label, c in metrics.per_label.items()},
+            MOST_LABELS,
+        ),
         weakest=[
-            WeakSample(sample=Path(row.filepath).name, label=row.label, score=row.score, weakness=row.weakness)
+            WeakSample(
+                sample=clip(Path(row.filepath).name, 60),
+                label=clip(row.label, 40),
+                score=row.score,
+                weakness=row.weakness,
+            )
             for row in sorted(rows, key=lambda row: -row.weakness)[:WEAKEST]
         ],
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import anyio
 import anyio.to_thread
@@ -13,10 +14,15 @@ from pydantic import BaseModel, Field
 
 from mcp_server.door import END, READ, WRITE, add, clip
 from mcp_server.roots import Allowed, Roots
+from tao_skill_bank.errors import InputError
+
+if TYPE_CHECKING:
+    from tao_skill_bank.platforms.base import JobRecord
 
 SHORT_WAIT_SEC = 15.0
 """A command that ends within this is answered with its outcome, not only with its job."""
 _POLL_SEC = 0.2
+_KEY = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")
 Folder = Annotated[str, Field(description="The folder that has the job (run or results folder).")]
 JobName = Annotated[str, Field(description="The job's id.")]
 
@@ -64,7 +70,7 @@ async def start_action(
     command = [category, action]
     if spec is not None:
         command += ["-e", str(allowed.path(spec, "spec"))]
-    command += [f"{key}={_confined(value, key, allowed)}" for key, value in (overrides or {}).items()]
+    command += [f"{key}={_confined(value, key, allowed, out)}" for key, value in (overrides or {}).items()]
     return await _run(f"manual.{category}.{action}", [*command, f"results_dir={out}"], out, out, wait=0.0)
 
 
@@ -101,10 +107,9 @@ async def mine_neighbors(
 
 def get_job_status(results_dir: Folder, job: JobName, allowed: Allowed) -> JobResult:
     """A job's state: pending, running, complete, failed, canceled or lost."""
-    from tao_skill_bank.platforms.jobs import job_state, read_job
+    from tao_skill_bank.platforms.jobs import job_state
 
-    folder = allowed.path(results_dir, "results_dir")
-    record = read_job(folder, job)
+    record = _job(results_dir, job, allowed)
     return _result(record, job_state(record))
 
 
@@ -113,7 +118,8 @@ def list_jobs(results_dir: Folder, allowed: Allowed) -> JobList:
     from tao_skill_bank.platforms.base import read_records
     from tao_skill_bank.platforms.jobs import job_state
 
-    records = read_records(allowed.path(results_dir, "results_dir"))[-10:]
+    folder = allowed.path(results_dir, "results_dir")
+    records = [record for record in read_records(folder) if _is_of(folder, record)][-10:]
     return JobList(jobs={r.uid: f"{job_state(r)}: {' '.join(r.command[:2])}" for r in reversed(records)})
 
 
@@ -124,17 +130,17 @@ def get_job_logs(
     tail: Annotated[int, Field(ge=1, le=50)] = 20,
 ) -> JobLog:
     """The last lines of a job's output."""
-    from tao_skill_bank.platforms.jobs import job_logs, read_job
+    from tao_skill_bank.platforms.jobs import job_logs
 
-    lines = job_logs(read_job(allowed.path(results_dir, "results_dir"), job), tail).splitlines()
+    lines = job_logs(_job(results_dir, job, allowed), tail).splitlines()
     return JobLog(job=job, lines=_last(lines, 1700))
 
 
 def cancel_job(results_dir: Folder, job: JobName, allowed: Allowed) -> Canceled:
     """End a job; one that has ended stays as it is. To end a whole run use stop_deft_run."""
-    from tao_skill_bank.platforms.jobs import cancel, read_job
+    from tao_skill_bank.platforms.jobs import cancel
 
-    return Canceled(job=job, state=cancel(read_job(allowed.path(results_dir, "results_dir"), job)))
+    return Canceled(job=job, state=cancel(_job(results_dir, job, allowed)))
 
 
 def register(server: MCPServer[Any]) -> None:
@@ -144,6 +150,24 @@ def register(server: MCPServer[Any]) -> None:
     for look in (get_job_status, list_jobs, get_job_logs):
         add(server, look, READ)
     add(server, cancel_job, END)
+
+
+def _job(results_dir: str, job: str, allowed: Roots) -> JobRecord:
+    """A job's record; one that leads out of its own folder (a copied run, a changed file, a link) is refused."""
+    from tao_skill_bank.platforms.jobs import read_job
+    from tao_skill_bank.platforms.worker import beside
+
+    folder = allowed.path(results_dir, "results_dir")
+    record = read_job(folder, job)
+    if record.uid != job or not _is_of(folder, record):
+        raise InputError("the job's record is that of another folder", where=record.path, fix="name its own folder")
+    for kind in ("log", "exit.json"):
+        allowed.path(str(beside(record.path, kind)), f"{job}.{kind}")
+    return record
+
+
+def _is_of(folder: Path, record: JobRecord) -> bool:
+    return Path(record.results_dir).resolve() == folder
 
 
 async def _run(key: str, command: list[str], output: Path, folder: Path, *, wait: float) -> JobResult:
@@ -179,10 +203,18 @@ def _last(lines: list[str], most: int) -> list[str]:
     return kept[::-1]
 
 
-def _confined(value: str | int | float | bool, key: str, allowed: Roots) -> str:
-    """An override's value; one that looks like a path has to lie inside the roots."""
+def _confined(value: str | int | float | bool, key: str, allowed: Roots, folder: Path) -> str:
+    """An override's value; one that looks like a path, or is a link's name, has to lie inside the roots."""
+    if not _KEY.fullmatch(key):
+        raise InputError(f"not a key: {clip(repr(key), 80)}", where="overrides", fix="write it as train.num_epochs")
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str) and ("/" in value or "\0" in value or ".." in value or value.startswith("~")):
+    if not isinstance(value, str):
+        return str(value)
+    if "$" in value:
+        raise InputError("values are taken as they stand: no ${…}", where=key, fix="write the value itself")
+    if "/" in value or "\0" in value or ".." in value or value.startswith("~"):
         return str(allowed.path(value, key))
-    return str(value)
+    if (folder / value).is_symlink():
+        allowed.path(str(folder / value), key)
+    return value

@@ -4,21 +4,39 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
 from mcp.server.mcpserver import Context, ListRoots, MCPServer, Resolve
-from mcp_types import ListRootsResult, Tool
-from pydantic import BaseModel
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp_types import CallToolResult, InputRequiredResult, ListRootsResult, Tool
+from pydantic import BaseModel, ValidationError
 
+from mcp_server.door import clip
 from mcp_server.schemas import slim, slim_output
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.errors import InputError, did_you_mean
+
+MOST_SHOWN = 300
 
 
 class BankServer(MCPServer[None]):
     """The server with the roots it was started with; without any, the client's count, else the working folder."""
 
     roots: tuple[Path, ...] = ()
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Call a tool; an argument that it does not have is refused, one of the wrong kind is named in one line."""
+        known = {tool.name: tool.input_schema["properties"] for tool in await self.list_tools()}
+        if name in known and (extra := sorted(set(arguments) - set(known[name]))):
+            raise ToolError(f"no argument {clip(extra[0], 60)!r} in {name} ({did_you_mean(extra[0], known[name])})")
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            if isinstance(error.__cause__, ValidationError):
+                raise ToolError(f"{name}: {_wrong_arguments(error.__cause__)}") from error.__cause__
+            raise
 
     async def list_tools(self) -> list[Tool]:
         """All tools, their schemas without repetition."""
@@ -46,16 +64,31 @@ class Roots(BaseModel):
             raise InputError(f"{name} holds a NUL character", where=name, fix="give a plain path")
         given = Path(text)
         if not given.is_absolute() or ".." in given.parts:
-            raise InputError(f"{name} is not an absolute path without '..': {text!r}", fix="give the absolute path")
-        resolved = given.resolve()
+            shown = clip(repr(text), MOST_SHOWN)
+            raise InputError(f"{name} is not an absolute path without '..': {shown}", fix="give the absolute path")
+        try:
+            resolved = given.resolve()
+        except (OSError, RuntimeError, UnicodeEncodeError):
+            # A link that leads to itself, a name that is too long, half a surrogate pair.
+            shown = clip(repr(text), MOST_SHOWN)
+            raise InputError(f"{name} leads nowhere: {shown}", fix="give the path of a file or folder") from None
         if not any(resolved == root or root in resolved.parents for root in self.folders):
             shown = ", ".join(str(root) for root in self.folders) or "none; start the server with --root FOLDER"
-            raise InputError(f"{name} lies outside the allowed folders ({shown})", where=text, fix="use a path inside")
+            raise InputError(
+                f"{name} lies outside the allowed folders ({shown})",
+                where=clip(text, MOST_SHOWN),
+                fix="use a path inside",
+            )
         return resolved
 
     def optional(self, text: str | None, name: str) -> Path | None:
         """The same, where nothing may be given."""
         return None if text is None else self.path(text, name)
+
+
+def _wrong_arguments(error: ValidationError) -> str:
+    faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
+    return clip("; ".join(faults), 600)
 
 
 def client_roots(ctx: Context) -> ListRoots | ListRootsResult:

@@ -7,8 +7,11 @@ from typing import Annotated, Any
 from mcp.server.mcpserver import MCPServer
 from pydantic import BaseModel, Field
 
-from mcp_server.door import REWRITE, add
+from mcp_server.door import REWRITE, add, fitting
 from mcp_server.roots import Allowed
+
+MOST_VERDICTS, MOST_DROPPED = 900, 500
+"""Characters; the whole table is in Routing_Report.md."""
 
 
 class RoutingResult(BaseModel):
@@ -42,8 +45,8 @@ def route_samples(
     return RoutingResult(
         mining_rows=len(found.mining),
         anomalygen_rows=len(found.anomalygen),
-        verdicts=dict(list(found.verdicts.items())[:30]),
-        dropped=found.dropped[:30],
+        verdicts=fitting(found.verdicts, MOST_VERDICTS),
+        dropped=list(fitting(dict.fromkeys(found.dropped, ""), MOST_DROPPED)),
         results_dir=results_dir,
     )
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -133,12 +136,65 @@ def test_what_goes_wrong_is_logged_to_stderr_and_never_to_stdout(tmp_path: Path)
         assert server.ask("ping", {})["result"] == {}
 
 
+def answers(number: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", number)) == 0
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The server over streamable HTTP."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number: int = free.getsockname()[1]
+    command = [*SERVER, "--http", "--port", str(number), "--root", str(tmp_path_factory.mktemp("served"))]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 30
+        while not answers(number):
+            assert process.poll() is None
+            assert time.monotonic() < until
+        yield number
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": "http://127.0.0.1:{port}"}, 200),
+        ({"Host": "evil.example"}, 421),
+        ({"Host": "evil.example:{port}"}, 421),
+        ({"Host": "127.0.0.1.evil.example:{port}"}, 421),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_over_http_a_request_with_another_host_or_origin_is_refused(
+    port: int, headers: dict[str, str], status: int
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    client = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}
+    sent = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    given = {name: value.format(port=port) for name, value in headers.items()}
+    connection.request("POST", "/mcp", json.dumps(message), {**sent, **given})
+    answer = connection.getresponse()
+    body = answer.read().decode()
+    connection.close()
+    assert answer.status == status, body
+    assert ("tao-skill-bank" in body) == (status == 200)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--root", "/no/such/folder"], "no such folder"),
-        (["--http", "--host", "0.0.0.0"], "is not loopback: add --allow-remote"),
-        (["--http", "--host", "example.com"], "is not loopback"),
+        (["--http", "--root", ".", "--host", "0.0.0.0"], "is not loopback: add --allow-remote"),
+        (["--http", "--root", ".", "--host", "example.com"], "is not loopback"),
+        (["--http"], "--http needs --root FOLDER"),
     ],
 )
 def test_arguments_that_are_not_meant_are_refused_with_status_2(arguments: list[str], said: str) -> None:

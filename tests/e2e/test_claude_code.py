@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 import tiny
 from node_clients import client_folder
+from plugin_copy import copy_plugin
 from scripted_model import Call, Say, ScriptedModel, Seen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,8 +33,7 @@ def claude() -> Path:
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The plugin as it is installed: the tracked files, and an environment that the launcher finds."""
-    folder = tmp_path_factory.mktemp("plugin") / "tao skill bank"
-    copy_tracked(folder)
+    folder = copy_plugin(tmp_path_factory.mktemp("plugin") / "tao skill bank")
     (folder / ".venv").symlink_to(ROOT / ".venv" if (ROOT / ".venv").exists() else Path(sys.prefix))
     return folder
 
@@ -51,16 +50,6 @@ class Session:
     def main(self) -> Seen:
         """The last request of the main conversation."""
         return [s for s in self.seen if not is_reporter(s)][-1]
-
-
-def copy_tracked(folder: Path) -> None:
-    """Copy what git tracks, or everything but environments where there is no git."""
-    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
-    names = [n for n in done.stdout.decode().split("\0") if n] if done.returncode == 0 else []
-    for name in names or [p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*") if p.is_file()]:
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -215,8 +204,7 @@ def test_the_client_validates_both_manifests_strictly(
 
 
 def test_it_installs_from_a_local_marketplace_and_shows_its_parts(claude: Path, tmp_path: Path) -> None:
-    plugin = tmp_path / "the bank"
-    copy_tracked(plugin)
+    plugin = copy_plugin(tmp_path / "the bank")
 
     def say(*words: str) -> str:
         done = subprocess.run(
@@ -275,6 +263,7 @@ def test_a_three_iteration_run_from_the_first_words_to_the_report_within_its_tok
     tokens = sum(len(text) for parts in texts.values() for text in parts) // 4
     record_property("tokens", tokens)
     shown = {kind: sum(map(len, parts)) // 4 for kind, parts in texts.items()}
+    assert all(shown.values()), shown
     print(f"tokens of this project in a three-iteration run: {tokens} {shown}")
     assert tokens < MOST_TOKENS, shown
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from node_clients import agentskills, client_folder, path_with
+from plugin_copy import copy_plugin
 
 ROOT = Path(__file__).resolve().parents[2]
 SKILLS = sorted(p.parent.name for p in ROOT.glob("skills/*/SKILL.md"))
@@ -76,14 +77,7 @@ def test_codex_installs_the_plugin_and_starts_its_server_in_its_own_folder(tmp_p
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    bank = tmp_path / "bank"
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False).stdout.decode()
-    if not tracked:
-        pytest.skip("not a git checkout: the bank would be copied with its environment")
-    for name in filter(None, tracked.split("\0")):
-        if (ROOT / name).is_file():
-            (bank / name).parent.mkdir(parents=True, exist_ok=True)
-            (bank / name).write_bytes((ROOT / name).read_bytes())
+    bank = copy_plugin(tmp_path / "bank")
     say("plugin", "marketplace", "add", str(bank))
     say("plugin", "add", "tao-skill-bank@tao-skill-bank")
     shown = dict(line.strip().split(": ", 1) for line in say("mcp", "get", "tao").splitlines() if ": " in line)

@@ -26,6 +26,7 @@ CLIENTS = {
     "codex": ("@openai/codex@0.169.0",),
 }
 AGENTSKILLS = "skills-ref==0.1.1"
+UV = "uv==0.13.8"
 
 
 def client_folder(name: str) -> Path:
@@ -44,14 +45,23 @@ def client_folder(name: str) -> Path:
 
 def agentskills() -> list[str]:
     """The command line of the Agent Skills reference validator; skips where it cannot be installed."""
-    folder = CACHE / AGENTSKILLS.replace("==", "-")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
-    if uv is not None:
-        pip = [uv, "pip", "install", "--quiet", "--python", sys.executable]
-    _installed(folder, [*pip, "--target", str(folder / "packages"), AGENTSKILLS])
+    packages = _python_packages(AGENTSKILLS)
     code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from skills_ref.cli import main; sys.exit(main())"
-    return [sys.executable, "-P", "-c", code, str(folder / "packages")]
+    return [sys.executable, "-P", "-c", code, str(packages)]
+
+
+def uv_command() -> Path:
+    """The uv program: the one at hand, else one from the registry; skips where it cannot be installed."""
+    found = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
+    return Path(found) if found is not None else _python_packages(UV) / "bin" / "uv"
+
+
+def _python_packages(requirement: str) -> Path:
+    """The folder of a package from the Python registry and what it needs, beside the cache's others."""
+    folder = CACHE / requirement.replace("==", "-")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _installed(folder, [*command, "--target", str(folder / "packages"), requirement])
+    return folder / "packages"
 
 
 def path_with(*folders: Path) -> str:

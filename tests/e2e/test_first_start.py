@@ -1,0 +1,106 @@
+"""From an empty home to a connected server: the real client, the real package index, a bank nobody may write to."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from node_clients import client_folder, uv_command
+from plugin_copy import copy_plugin
+from scripted_model import Call, Say, ScriptedModel, Seen
+
+NAME = "tao-skill-bank"
+TOOL = f"mcp__plugin_{NAME}_tao__list_images"
+# How the machine reaches its package index is the machine's business, not the home's.
+INDEX_VARIABLES = ("PIP_", "UV_", "SSL_", "REQUESTS_", "HTTP_", "HTTPS_")
+
+
+def interpreter_folder(folder: Path, *, uv: bool) -> Path:
+    """A PATH entry with `python3` (and uv, where asked for) and nothing else of this environment."""
+    folder.mkdir()
+    base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    (folder / "python3").symlink_to(base)
+    if uv:
+        (folder / "uv").symlink_to(uv_command())
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with what it holds: modes alone do not stop a super-user from writing."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def decide(seen: Seen) -> Call | Say:
+    if TOOL not in seen.tools and "ToolSearch" in seen.tools and not seen.results:
+        return Call("ToolSearch", {"query": f"select:{TOOL}"})
+    if TOOL in seen.tools and not any("images.tao_toolkit" in text for text in seen.results):
+        return Call(TOOL, {"key": "images.tao_toolkit.pyt"})
+    return Say("connected" if any("images.tao_toolkit" in text for text in seen.results) else "not connected")
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "uv", [pytest.param(False, id="python3 alone", marks=pytest.mark.slow), pytest.param(True, id="uv")]
+)
+def test_the_server_is_connected_at_the_latest_in_the_second_session(
+    request: pytest.FixtureRequest, tmp_path: Path, uv: bool
+) -> None:
+    source = copy_plugin(tmp_path / "market")
+    claude = client_folder("claude") / "claude"
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    path = f"{interpreter_folder(tmp_path / 'bin', uv=uv)}:/usr/bin:/bin"
+    index = {k: v for k, v in os.environ.items() if k.startswith(INDEX_VARIABLES)}
+    with ScriptedModel(decide) as model:
+        env = {
+            **index,
+            "PATH": path,
+            "HOME": str(home),
+            "ANTHROPIC_BASE_URL": model.url,
+            "ANTHROPIC_API_KEY": "sk-dummy",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "DISABLE_AUTOUPDATER": "1",
+        }
+
+        def say(*words: str) -> str:
+            done = subprocess.run(
+                [str(claude), *words],
+                env=env,
+                cwd=work,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=280,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stdout
+
+        say("plugin", "marketplace", "add", str(source))
+        say("plugin", "install", f"{NAME}@{NAME}")
+        (cached,) = (home / ".claude/plugins/cache").glob(f"*/{NAME}/*")
+        before = contents(cached)
+        subprocess.run(["chmod", "-R", "a-w", str(cached)], check=True)
+        request.addfinalizer(lambda: subprocess.run(["chmod", "-R", "u+w", str(cached)], check=True))
+        ask = ("-p", "hello", "--output-format", "json", "--allowedTools", TOOL.rpartition("__")[0])
+        begun = time.monotonic()
+        first = json.loads(say(*ask))["result"]
+        took = time.monotonic() - begun
+        assert "being prepared for its first start" in model.seen[0].text
+        # The maker goes on by itself; the launcher waits for it.
+        launcher = [f"{tmp_path}/bin/python3", str(cached / "scripts/launch.py"), "where"]
+        found = subprocess.run(launcher, env=env, cwd="/", capture_output=True, text=True, check=False, timeout=600)
+        assert found.stdout.startswith(str(home)), found.stderr
+        made_after = time.monotonic() - begun
+        asked = len(model.seen)
+        second = json.loads(say(*ask))["result"]
+        print(f"first session: {first} after {took:.0f} s; environment ready after {made_after:.0f} s")
+        assert second == "connected"
+        assert 'MCP tools: ready (server "tao")' in model.seen[asked].text
+        assert contents(cached) == before
