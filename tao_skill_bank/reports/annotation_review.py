@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from tao_skill_bank.annotate.output import Question, media_root, questions_of, r
 from tao_skill_bank.annotate.video import VideoError, frames_at, probe, spread
 from tao_skill_bank.errors import InputError
 from tao_skill_bank.fsio import write_text
-from tao_skill_bank.reports.page import render_page
+from tao_skill_bank.reports.page import render_page, script
 
 MOST_VIDEOS = 20
 _THUMBNAILS = 6
@@ -62,14 +61,15 @@ def render_review(results_dir: Path, limit: int = MOST_VIDEOS) -> Path:
     for view in views.values():
         view.pictures = _pictures(str(view.facts.get("video") or ""))
     verdicts = {digest: {"verdict": v, "note": note} for digest, (v, note) in read_verdicts(results_dir).items()}
-    script = resources.files("tao_skill_bank.reports").joinpath("templates/annotation_review.js").read_text("utf-8")
+    own = script("annotation_review.js")
     html = render_page(
         "annotation_review.html.j2",
         name=results_dir.name,
         videos=list(views.values()),
         verdicts=json.dumps(verdicts).replace("<", "\\u003c"),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script=own.text,
+        script_hash=own.sha256,
+        page_script=script("report.js"),
         run_id=hashlib.sha256(os.path.abspath(results_dir).encode()).hexdigest()[:12],
     )
     path = results_dir / REVIEW_FILE

@@ -68,7 +68,7 @@ def explorer(view: RunView) -> Explorer:
             # Each frame has axes of its own, so that the corner which matters is never too small to read.
             axes = charts.curve_axes([own], far_pct)
             drawn = charts.recall_far([_styled(own)], far_pct, recall_pct, axes, _place(counts))
-            data.append(_data(phase, curve, ticks, axes))
+            data.append(tryout(phase.title, curve, ticks, axes))
         else:
             data.append({"title": phase.title, "t": []})
         scored = phase.scored
@@ -93,8 +93,13 @@ def explorer(view: RunView) -> Explorer:
             )
         )
     start = next((i for i, p in enumerate(phases) if p is view.best), len(phases) - 1)
-    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    return Explorer(tuple(frames), overlay, Markup(text), start)
+    return Explorer(tuple(frames), overlay, embedded(data), start)
+
+
+def embedded(data: Any) -> Markup:
+    """A value as JSON that can stand in a page's script element."""
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))
 
 
 def _ticks(phases: list[Phase]) -> Any:
@@ -146,10 +151,10 @@ def _place(counts: tuple[int, int, int, int] | None) -> tuple[float, float] | No
     return 100 * fp / max(fp + tn, 1), 100 * tp / max(tp + fn, 1)
 
 
-def _data(phase: Phase, curve: Curve, ticks: Any, axes: charts.CurveAxes) -> dict[str, Any]:
-    """What the script needs of one phase: candidate thresholds, ascending, with their errors."""
+def tryout(title: str, curve: Curve, ticks: Any, axes: charts.CurveAxes) -> dict[str, Any]:
+    """What the page's script needs of one set of scores: candidate thresholds, ascending, with their errors."""
     return {
-        "title": phase.title,
+        "title": title,
         "t": [float(t) for t in curve.thresholds],
         "fp": [int(x) for x in curve.fp],
         "fn": [int(x) for x in curve.fn],

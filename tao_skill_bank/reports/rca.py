@@ -160,6 +160,8 @@ def set_verdict(folder: Path, image: str, verdict: str, note: str = "") -> Spot:
     Raises:
         InputError: No such image or verdict, or a report without its headings.
     """
+    from tao_skill_bank.reports.rca_html import write_page
+
     data = load_rca(folder)
     spot = find_spot(data.spots, image)
     value = verdict_named(verdict)
@@ -172,6 +174,7 @@ def set_verdict(folder: Path, image: str, verdict: str, note: str = "") -> Spot:
     spots = [changed if s is spot else s for s in data.spots]
     write_spots(folder, spots)
     write_text(report, text[:start] + spot_section(spots, data) + "\n" + text[end:])
+    write_page(load_rca(folder))
     return changed
 
 
@@ -220,7 +223,11 @@ def _write_context(folder: Path, context: Context) -> None:
 
 
 def _write_report(folder: Path) -> Path:
-    write_text(folder / REPORT, render_report(load_rca(folder)))
+    from tao_skill_bank.reports.rca_html import write_page
+
+    data = load_rca(folder)
+    write_text(folder / REPORT, render_report(data))
+    write_page(data)
     return folder / REPORT
 
 

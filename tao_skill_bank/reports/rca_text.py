@@ -93,7 +93,7 @@ def _verdict(data: RcaData) -> Iterator[str]:
         f"{tables.rate(c.tp, defects)}. The ranges in brackets are exact 95 % binomial intervals: they say how far the "
         f"same model could come out on another set of this size. {_certainty(defects, c.fn)}"
     )
-    yield _main_cause(data)
+    yield main_cause(data)
 
 
 def headline(data: RcaData) -> str:
@@ -122,7 +122,7 @@ def _certainty(defects: int, missed: int) -> str:
     )
 
 
-def _main_cause(data: RcaData) -> str:
+def main_cause(data: RcaData) -> str:
     """Where the errors are concentrated."""
     ranked = [(n, x) for n, x in tables.ranked_labels(data) if x.misclassified]
     if not ranked:
@@ -320,10 +320,11 @@ def _labels(data: RcaData) -> Iterator[str]:
 
 def _actions(data: RcaData) -> Iterator[str]:
     yield heading(7)
-    yield "\n".join(f"{i}. {text}" for i, text in enumerate(_advice(data), start=1))
+    yield "\n".join(f"{i}. {text}" for i, text in enumerate(advice(data), start=1))
 
 
-def _advice(data: RcaData) -> Iterator[str]:
+def advice(data: RcaData) -> Iterator[str]:
+    """What to do next, one Markdown paragraph each: `**what** Reason: why`."""
     assert data.metrics is not None
     c = data.metrics.confusion_matrix
     doubtful = [s for s in data.suspects if float(s["suspicion"]) >= SUSPECT]
