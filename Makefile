@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test check unit proof lock bench clean help
+.PHONY: demo test check unit proof lock bench sbom audit clean help
 
 help: ## Show the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -51,6 +51,14 @@ lock: ## Resolve the dependencies anew (needs uv; names, versions and hashes onl
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --python-version 3.11 pyproject.toml --group dev -o requirements-dev.lock
+
+sbom: $(VENV)/.run-ready ## Print a CycloneDX bill of materials of the locked dependencies.
+	@$(BIN)/python scripts/supply_chain.py sbom
+
+audit: $(VENV)/.dev-ready ## Licences of the dependencies, and known vulnerabilities where the advisories can be had.
+	$(BIN)/python scripts/supply_chain.py licenses >/dev/null
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/python scripts/supply_chain.py audit
 
 clean: ## Remove what was generated.
 	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

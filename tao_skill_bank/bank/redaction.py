@@ -22,6 +22,14 @@ _HEADER = r"(?:(?:proxy-)?authorization|x-[a-z-]{0,40}(?:key|token|auth)[a-z-]{0
 # What a value looks like behind `=` or `:`; in quotes it may hold blanks.
 _VALUE = r"(?!\[redacted\])(?:\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|[^\s\"',;&|)}\]]+)"
 
+# Tokens that tell by their form what they are.
+TOKEN = re.compile(
+    r"\b(?:sk-[A-Za-z0-9_-]{16,}|nvapi-[A-Za-z0-9_-]{16,}|hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{16,}"
+    r"|github_pat_[A-Za-z0-9_]{16,}|glpat-[A-Za-z0-9_-]{16,}|(?:AKIA|ASIA)[0-9A-Z]{16}|AIza[A-Za-z0-9_-]{30,}"
+    r"|xox[abeprs]-[A-Za-z0-9-]{10,}|npm_[A-Za-z0-9]{20,}|pypi-[A-Za-z0-9_-]{20,}|ya29\.[A-Za-z0-9._-]{16,}"
+    r"|dop_v1_[a-f0-9]{32,}|eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)?)"
+)
+
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     # Keys in PEM; one that is cut off runs to the end.
     (
@@ -35,16 +43,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)\b(bearer|basic)\s+(?=[^\s]*[A-Za-z0-9])[A-Za-z0-9._~+/-]{12,}=*"), rf"\1 {MARK}"),
     # Users and passwords in addresses.
     (re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{0,20}://)[^\s/@:\"']{0,200}:[^\s/@\"']{1,400}@"), rf"\1{MARK}@"),
-    # Tokens that tell by their form what they are.
-    (
-        re.compile(
-            r"\b(?:sk-[A-Za-z0-9_-]{16,}|nvapi-[A-Za-z0-9_-]{16,}|hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{16,}"
-            r"|github_pat_[A-Za-z0-9_]{16,}|glpat-[A-Za-z0-9_-]{16,}|(?:AKIA|ASIA)[0-9A-Z]{16}|AIza[A-Za-z0-9_-]{30,}"
-            r"|xox[abeprs]-[A-Za-z0-9-]{10,}|npm_[A-Za-z0-9]{20,}|pypi-[A-Za-z0-9_-]{20,}|ya29\.[A-Za-z0-9._-]{16,}"
-            r"|dop_v1_[a-f0-9]{32,}|eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)?)"
-        ),
-        MARK,
-    ),
+    (TOKEN, MARK),
     # `--password x`, `--token=x`.
     (re.compile(rf"(?i)(--[a-z0-9-]{{0,40}}{_NAME}(?!s\b)[ =]++)(?!-){_VALUE}"), rf"\1{MARK}"),
     # Assignments: shell, YAML, JSON, Python. `tokens` counts something; `token` is one.
