@@ -25,16 +25,18 @@ from tao_skill_bank import fsio
 from tao_skill_bank.actions.__main__ import CATEGORIES
 from tao_skill_bank.clock import LOG_FORMAT
 from tao_skill_bank.errors import BankError, EngineUnreachableError, InputError
+from tao_skill_bank.platforms import local
 from tao_skill_bank.platforms.base import (
     JobRecord,
     JobState,
     PlatformCheck,
+    ended_state,
     read_exit,
     read_process,
     tail_of,
     write_record,
 )
-from tao_skill_bank.platforms.local import SINGLE_THREAD, own_argv
+from tao_skill_bank.platforms.container import ContainerSettings, folders_of, plan_container, settings_of
 from tao_skill_bank.platforms.slurm_client import QueuedJob, SlurmClient
 from tao_skill_bank.platforms.slurm_script import (
     Request,
@@ -48,7 +50,7 @@ from tao_skill_bank.platforms.slurm_script import (
 from tao_skill_bank.platforms.worker import beside, claim, is_held, now
 
 CREDENTIALS = ("HF_TOKEN", "NGC_KEY")
-GPU_COMMANDS = ("visual_changenet", "embedding")
+GPU_COMMANDS = ("visual_changenet", "embedding", "run_sdg.sh")
 _LOOK_FIRST_SEC = 0.2
 _LOOK_MOST_SEC = 10.0
 
@@ -76,10 +78,9 @@ class SlurmSettings:
     request: Request = field(default_factory=Request)
     gpus: int = 0
     container: Literal["none", "pyxis", "oci"] = "none"
-    images: tuple[tuple[str, str], ...] = ()
+    containers: ContainerSettings | None = None
     bundle: str | None = None
     python: str = sys.executable
-    mounts: tuple[str, ...] = ()
     patience_sec: float = 300.0
     lost_grace_sec: float = 15.0
 
@@ -141,10 +142,9 @@ class SlurmPlatform:
             request=request,
             gpus=gpus,
             container=given.container,
-            images=_images(config) if given.container == "pyxis" else (),
+            containers=_containers(config) if given.container == "pyxis" else None,
             bundle=given.bundle,
             python=given.python or sys.executable,
-            mounts=(config.workspace,),
             patience_sec=given.patience_sec,
             lost_grace_sec=given.lost_grace_sec,
         )
@@ -161,20 +161,33 @@ class SlurmPlatform:
         """Without containers what the bank has, with them everything."""
         return self.settings.container != "none" or command in CATEGORIES
 
-    def argv(self, command: Sequence[str], cwd: str) -> list[str]:
-        """What a job's script starts for `command`."""
-        settings = self.settings
-        if settings.container == "pyxis":
-            names = [*SINGLE_THREAD, *settings.request.pass_env]
-            return pyxis_argv(command, self.image(command) or "", settings.mounts, cwd, names)
-        if settings.container == "oci":
-            return oci_argv(command, settings.bundle or "")
-        return [settings.python, *own_argv(command)[1:]]
+    def planned(self, record: JobRecord) -> JobRecord:
+        """The record with all that its script needs.
 
-    def image(self, command: Sequence[str]) -> str | None:
-        """The image a command runs in, None without one."""
-        images = dict(self.settings.images)
-        return images.get(command[0], images.get("*"))
+        Raises:
+            InputError: A path that the container would not see.
+        """
+        settings = self.settings
+        names = list(settings.request.pass_env)
+        env = dict(local.SINGLE_THREAD) if not self.request(record.command).gpus else {}
+        update: dict[str, Any] = {"secrets": names, "env": env}
+        if settings.container == "pyxis" and settings.containers is not None:
+            container = replace(settings.containers, secrets=tuple(names))
+            plan = plan_container(container, record)
+            # Enroot keeps the user's own name and home.
+            update["env"] = {k: v for k, v in plan.env.items() if k not in ("HOME", "USER")}
+            update["image"] = plan.image
+            update["mounts"] = [bind.source for bind in plan.binds]
+            update["argv"] = pyxis_argv(plan, names)
+        elif settings.container == "oci":
+            update["argv"] = oci_argv(record.command, settings.bundle or "")
+        else:
+            update["argv"] = self.argv(record.command)
+        return record.model_copy(update=update)
+
+    def argv(self, command: Sequence[str]) -> list[str]:
+        """What runs `command` without a container: the bank's own, by the interpreter that the nodes have."""
+        return [self.settings.python, *local.own_argv(command)[1:]]
 
     def request(self, command: Sequence[str]) -> Request:
         """What `sbatch` is asked for to run `command`."""
@@ -189,14 +202,10 @@ class SlurmPlatform:
             EngineUnreachableError: The controller does not answer, and the job did not arrive.
             BankError: It refuses the job.
         """
-        full = record.model_copy(
-            update={
-                "argv": self.argv(record.command, record.cwd),
-                "env": dict(SINGLE_THREAD),
-                "image": self.image(record.command),
-                "mounts": list(self.settings.mounts) if self.settings.container == "pyxis" else [],
-            }
-        )
+        full = self.planned(record)
+        if full.image is not None:
+            for folder in folders_of(full):
+                folder.mkdir(parents=True, exist_ok=True)
         write_record(full)
         fsio.write_text(script_path(full), job_script(full))
         request = self.request(full.command)
@@ -265,12 +274,9 @@ class SlurmPlatform:
         asked = beside(record.path, "cancel").exists()
         ended = read_exit(record)
         if ended is not None:
-            if ended.canceled or (ended.exit_code != 0 and asked):
-                return "canceled"
-            if ended.exit_code == 0:
-                return "complete"
+            state = ended_state(record)
             # A signal from the cluster is its time limit or somebody's scancel: only the controller can tell.
-            return self._why_signalled(record) if ended.error else "failed"
+            return self._why_signalled(record) if state == "failed" and ended.error else state
         claimed = read_process(beside(record.path, "claim.json"))
         if claimed is not None and claimed[0] == 0:
             return "canceled" if asked else "lost"
@@ -383,13 +389,7 @@ def _age(record: JobRecord) -> float:
     return (datetime.now(UTC) - made).total_seconds()
 
 
-def _images(config: Any) -> tuple[tuple[str, str], ...]:
-    """Command → image; `*` is every other command's."""
-    if config.slurm.image:
-        return (("*", config.slurm.image),)
-    from tao_skill_bank.bank.versions import resolve_image
-
-    return (
-        ("visual_changenet", resolve_image(config.train_container)),
-        ("*", resolve_image(config.data_services_container)),
-    )
+def _containers(config: Any) -> ContainerSettings:
+    """What every container platform shares, with SLURM's own image and GPUs."""
+    shared = replace(settings_of(config), gpus="all" if config.slurm.gpus != 0 else "none")
+    return replace(shared, own_image=config.slurm.image) if config.slurm.image else shared

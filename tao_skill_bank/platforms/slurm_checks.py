@@ -159,7 +159,7 @@ def _container(client: SlurmClient, settings: SlurmSettings) -> PlatformCheck:
                 where=client.where,
                 fix="--set slurm.container=oci with a bundle, or ask the administrators for Pyxis and Enroot",
             )
-        images = sorted({image for _, image in settings.images})
+        images = settings.containers.images(generator=False) if settings.containers else []
         return _ok("container", f"Pyxis: {', '.join(images)}")
     bundle = f"{settings.bundle}/config.json"
     if client.run(["test", "-f", bundle]).returncode != 0:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tao_skill_bank.errors import InputError
 from tao_skill_bank.platforms.base import JobRecord
+from tao_skill_bank.platforms.container import ContainerPlan
 
 # What decides where a job writes, what it is called and that it runs once belongs to the platform.
 _OWN_LONG = frozenset(
@@ -57,6 +58,7 @@ stem="$jobs/$uid"
 """
 
 _BODY = """\
+[ -e "$stem.json" ] || { echo "$uid was moved aside; not run" >&2; exit 0; }
 now() { date -u +%Y-%m-%dT%H:%M:%S.000000Z; }
 durable() { sync "$@" 2>/dev/null || sync; }
 draft() {
@@ -103,9 +105,12 @@ if [ -n "$child" ]; then
 fi
 canceled=false
 error=null
-if [ -n "$ended" ]; then
-    [ "$code" -eq 0 ] && code=143
-    error='"ended by a signal from the cluster"'
+if [ -n "$ended" ] && [ "$code" -eq 0 ]; then
+    code=143
+fi
+# The command may have been signalled before this shell was.
+if [ -n "$ended" ] || [ "$code" -gt 128 ]; then
+    error='"ended by a signal"'
     [ -e "$stem.cancel" ] && canceled=true
 fi
 durable "$stem.log"
@@ -190,20 +195,15 @@ def check_extra(extra: Sequence[str]) -> None:
             )
 
 
-def pyxis_argv(command: Sequence[str], image: str, mounts: Sequence[str], cwd: str, names: Sequence[str]) -> list[str]:
-    """A command line in a container of Pyxis and Enroot.
-
-    Args:
-        command: The TAO command line.
-        image: A registry's image, or a `.sqsh` file.
-        mounts: Folders that are there at the same path inside.
-        cwd: The working folder inside.
-        names: Variables of the job that win over the image's own.
-    """
-    pairs = ",".join(f"{path}:{path}" for path in mounts)
-    argv = ["srun", "--nodes=1", "--ntasks=1", "--kill-on-bad-exit=1", f"--container-image={enroot_image(image)}"]
-    argv += [f"--container-mounts={pairs}", f"--container-workdir={cwd}", "--no-container-mount-home"]
-    return [*argv, *([f"--container-env={','.join(names)}"] if names else []), *command]
+def pyxis_argv(plan: ContainerPlan, names: Sequence[str]) -> list[str]:
+    """The command line of a container's plan under Pyxis and Enroot; `names` are variables that go along."""
+    mounts = ",".join(f"{b.source}:{b.target}{':ro' if b.read_only else ''}" for b in plan.binds)
+    argv = ["srun", "--nodes=1", "--ntasks=1", "--kill-on-bad-exit=1", "--export=ALL"]
+    argv += [f"--container-image={enroot_image(plan.image)}", f"--container-mounts={mounts}"]
+    argv += [f"--container-workdir={plan.workdir}", "--no-container-mount-home"]
+    # Without this an image's own variables would win over the job's.
+    kept = [*(name for name in plan.env if name not in ("HOME", "USER")), *names]
+    return [*argv, *([f"--container-env={','.join(kept)}"] if kept else []), *plan.program]
 
 
 def enroot_image(image: str) -> str:

@@ -26,7 +26,7 @@ from tao_skill_bank.platforms.worker import beside
 class Scripted(SlurmPlatform):
     """The SLURM platform, but a shell command is what runs."""
 
-    def argv(self, command: Sequence[str], cwd: str) -> list[str]:
+    def argv(self, command: Sequence[str]) -> list[str]:
         return ["sh", "-c", *command]
 
 
@@ -128,11 +128,12 @@ def test_a_secret_reaches_the_job_by_its_name_and_stands_nowhere(
 def test_a_job_outlives_the_process_that_submitted_it_and_another_takes_it_up(
     slurm: SlurmCluster, tmp_path: Path
 ) -> None:
+    command = "touch begun; while [ ! -e gate ]; do sleep 0.05; done; echo run >> runs"
     code = f"""
 import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from test_slurm_jobs import fresh, platform
-platform().submit(fresh(Path({str(tmp_path)!r}), "touch begun; while [ ! -e gate ]; do sleep 0.05; done; echo run >> runs"))
+platform().submit(fresh(Path({str(tmp_path)!r}), {command!r}))
 print("submitted", flush=True); sys.stdin.read()
 """
     submitter = subprocess.Popen(

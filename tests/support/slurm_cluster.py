@@ -160,7 +160,7 @@ class SlurmCluster:
         with contextlib.suppress(subprocess.SubprocessError):
             self.ask("scancel", "--full", "--user=root")
         for daemon in (self.node, self.ctld, self._munged):
-            _end(daemon, hard=False)
+            _end(daemon, hard=True)
         for pid in self._steps():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, 9)
