@@ -66,6 +66,10 @@ def main() -> None:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
         code = 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        # A group without a command is asked what it has.
+        print(error.format_message())
+        code = 0
     except click.UsageError as error:
         print(f"tao-skills: {error.format_message()}", file=sys.stderr)
         code = 2

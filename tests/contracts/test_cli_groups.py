@@ -1,0 +1,33 @@
+"""`tao-skills` and its groups, called with nothing more, with a mistyped name, and asked for help."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tao_skill_bank.cli import GROUPS
+
+SHOWING = sorted(set(GROUPS) - {"demo"})  # `demo` needs nothing more: it runs
+
+
+def tao_skills(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tao_skill_bank.cli", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("words", [(), *((name,) for name in SHOWING)], ids=lambda words: " ".join(words) or "alone")
+def test_a_group_alone_says_what_it_has_as_if_asked_for_help(words: tuple[str, ...]) -> None:
+    alone, asked = tao_skills(*words), tao_skills(*words, "--help")
+    assert (alone.returncode, alone.stderr) == (0, "")
+    assert "Commands:" in alone.stdout
+    assert alone.stdout == asked.stdout
+
+
+@pytest.mark.parametrize(("words", "said"), [(("dfet",), "deft"), (("gaps", "rout"), "route"), (("deft", "--x"), "--x")])
+def test_a_mistyped_word_is_one_line_and_status_2(words: tuple[str, ...], said: str) -> None:
+    done = tao_skills(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert said in done.stderr
