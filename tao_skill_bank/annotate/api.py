@@ -38,6 +38,7 @@ class Request(BaseModel):
     max_calls: int | None = None
     max_cost: float | None = None
     shard: tuple[int, int] | None = None
+    batch: bool = False
 
 
 class StatusView(BaseModel):
@@ -47,6 +48,7 @@ class StatusView(BaseModel):
         status: working, interrupted, complete, halted, or never run.
         message: How the last run ended.
         rows: Rows of each step's file in the journal.
+        open_batches: Batches at a vendor as its name and the number of their calls.
         items: Items of each task file.
         failures: The first few of what could not be done.
     """
@@ -64,6 +66,7 @@ class StatusView(BaseModel):
     rows: dict[str, int]
     items: dict[str, int]
     rejected: int
+    open_batches: dict[str, int]
     failure_count: int
     failures: list[str]
     ask_again_sec: int | None
@@ -83,7 +86,7 @@ def resolve(request: Request) -> AnnotationConfig:
 
 def estimate_run(request: Request) -> Estimate:
     """What the request will take. Calls nobody, writes nothing."""
-    return estimate(resolve(request), load_prices(_own_prices(request)), _limits(request))
+    return estimate(resolve(request), load_prices(_own_prices(request)), _limits(request), batch=request.batch)
 
 
 def run_here(request: Request, *, by: str = "annotate run", progress: Progress | None = None) -> Outcome:
@@ -97,7 +100,7 @@ def run_here(request: Request, *, by: str = "annotate run", progress: Progress |
     config = resolve(request)
     prices = load_prices(_own_prices(request))
     with folder_lock(config.results_dir, by):
-        return annotate(config, prices, _limits(request), progress=progress)
+        return annotate(config, prices, _limits(request), batch=request.batch, progress=progress)
 
 
 def start_detached(request: Request) -> tuple[Path, int]:
@@ -141,6 +144,7 @@ def status(results_dir: Path) -> StatusView:
         totals = journal.totals()
         failures = [f"{Path(video).name} {unit}: {reason}" for video, unit, reason in journal.failures(5)]
         rows, tries, count = journal.row_counts(), journal.tries(), journal.failure_count()
+        batches = {batch.id or batch.ticket: len(batch.calls) for batch in journal.open_batches()}
     ended = {"SUCCESS": "complete", "FAILURE": "halted"}
     shown = "working" if working else ended.get(last.get("status", ""), "interrupted")
     data = last.get("data") or {}
@@ -158,9 +162,10 @@ def status(results_dir: Path) -> StatusView:
         rows=rows,
         items=data.get("items") or {},
         rejected=data.get("rejected") or 0,
+        open_batches=batches,
         failure_count=count,
         failures=failures,
-        ask_again_sec=10 if working else None,
+        ask_again_sec=(300 if batches else 10) if working else None,
         next_step=_next_step(shown, results_dir, count),
     )
 
@@ -241,6 +246,7 @@ def request_of(
     max_calls: int | None = None,
     max_cost: float | None = None,
     shard: str | None = None,
+    batch: bool = False,
 ) -> Request:
     """A request out of a door's options.
 
@@ -260,6 +266,7 @@ def request_of(
         max_calls=max_calls,
         max_cost=max_cost,
         shard=None if shard is None else parse_shard(shard),
+        batch=batch,
     )
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tao_skill_bank.annotate.endpoints.base import PASSING, Ask, Clip, Endpoint, FaultError, Frame, Reply
-from tao_skill_bank.annotate.gate import Gate, Lane, Priority, RunHaltedError
+from tao_skill_bank.annotate.gate import BudgetReachedError, Gate, Lane, Priority, RunHaltedError
 from tao_skill_bank.annotate.journal import Journal, Recorded
 from tao_skill_bank.annotate.media import Video, View
 from tao_skill_bank.annotate.prices import Prices
 from tao_skill_bank.clock import SystemClock, log_time
 from tao_skill_bank.errors import BankError
 from tao_skill_bank.fsio import canonical_json, sha256_text
+
+if TYPE_CHECKING:
+    from tao_skill_bank.annotate.batch import Desk
 
 KEY_VERSION = 1
 _MEDIA_TOKENS_A_FRAME = 300
@@ -71,18 +74,22 @@ class Budget:
         """Set a call's worst cost aside.
 
         Raises:
-            RunHaltedError: It might go over a limit.
+            BudgetReachedError: It might go over a limit.
         """
         if self.max_calls is not None and self.calls + self.held_calls >= self.max_calls:
-            raise RunHaltedError(
+            raise BudgetReachedError(
                 f"stopped at {self.calls + self.held_calls} calls: --max-calls {self.max_calls}",
                 fix="raise the limit and run again; nothing is paid for twice",
             )
         if self.max_cost is not None and self.cost + self.held_cost + cost > self.max_cost:
-            raise RunHaltedError(
+            raise BudgetReachedError(
                 f"stopped at ${self.cost:.4f}: the next call might go over --max-cost {self.max_cost:g}",
                 fix="raise the limit and run again; nothing is paid for twice",
             )
+        self.take_over(cost)
+
+    def take_over(self, cost: float) -> None:
+        """Set the worst cost of a call aside that an earlier run has sent already."""
         self.held_calls += 1
         self.held_cost += cost
 
@@ -107,6 +114,7 @@ class Caller:
         self.budget = budget
         self.made = 0
         self.known = 0
+        self.desk: Desk | None = None
         self._running: dict[str, asyncio.Future[Recorded]] = {}
         answered = journal.answered_endpoints()
         for endpoint in (vlm, llm):
@@ -143,7 +151,7 @@ class Caller:
         else:
             running = self._running.get(key)
             if running is None:
-                running = asyncio.ensure_future(self._paid(call, key))
+                running = asyncio.ensure_future(self._bought(call, key))
                 self._running[key] = running
                 running.add_done_callback(lambda _: self._running.pop(key, None))
             recorded = await asyncio.shield(running)
@@ -152,6 +160,34 @@ class Caller:
                 f"{call.kind}: the endpoint declines to answer (content filter)", where=call.video, fix="take it out"
             )
         return recorded
+
+    async def _bought(self, call: Call, key: str) -> Recorded:
+        """Through a batch where batches are made, or where one of an earlier run has the call; else directly."""
+        from tao_skill_bank.annotate.batch import NotInBatchError
+
+        if self.desk is not None and self.desk.holds(key):
+            endpoint = self.endpoints[call.which]
+            try:
+                return await self.desk.answer(
+                    call, key, endpoint, lambda: self._question(call), self._worst_cost(call, endpoint)
+                )
+            except NotInBatchError:
+                pass
+        return await self._paid(call, key)
+
+    async def _question(self, call: Call) -> Ask:
+        """A call with what it shows; uploads that fail are tried again."""
+        fault: FaultError | None = None
+        for attempt in range(self.gate.policy.tries):
+            if fault is not None:
+                await asyncio.sleep(self.gate.policy.backoff(attempt - 1, fault.retry_after, self.gate.rng))
+            try:
+                frames, clip = await self._shown(call)
+            except FaultError as error:
+                fault = error
+                continue
+            return Ask(call.prompt, frames, clip, call.schema)
+        raise self._unanswered(call, fault)
 
     async def _paid(self, call: Call, key: str) -> Recorded:
         endpoint = self.endpoints[call.which]
@@ -169,8 +205,11 @@ class Caller:
                 continue
             self.gate.succeeded(lane)
             return await self._journaled(call, key, endpoint, reply, seconds)
+        raise self._unanswered(call, fault)
+
+    def _unanswered(self, call: Call, fault: FaultError | None) -> CallFailedError:
         assert fault is not None
-        raise CallFailedError(
+        return CallFailedError(
             f"{call.kind}: no answer in {self.gate.policy.tries} tries, last: {fault.message}",
             where=call.video,
             fix="run again",
@@ -233,14 +272,11 @@ class Caller:
             if self.gate.halted is not None:
                 raise self.gate.halted
             return
-        status = f"{fault.status} " if fault.status else ""
         if fault.kind == "denied" or not lane.proved:
-            where = f"{endpoint.name}, model {endpoint.model}"
-            fix = "check the key" if fault.kind == "denied" else "check the model's name, the address and the settings"
-            denied = DeniedError(f"the endpoint answers {status}{fault.message}", where=where, fix=fix)
+            denied = denial(endpoint, fault)
             self.gate.halt(denied)
             raise denied
-        raise CallFailedError(f"{call.kind}: the endpoint answers {status}{fault.message}", where=call.video)
+        raise CallFailedError(f"{call.kind}: {_said(fault)}", where=call.video)
 
     async def _journaled(self, call: Call, key: str, endpoint: Endpoint, reply: Reply, seconds: float) -> Recorded:
         recorded = Recorded(
@@ -271,3 +307,13 @@ class Caller:
         read = len(call.prompt) / _LEAST_CHARS_A_TOKEN + media
         most = int(endpoint.parameters.get("max_tokens", 4096))
         return self.prices.cost(endpoint.model, int(read), most) or 0.0
+
+
+def denial(endpoint: Endpoint, fault: FaultError, *, where: str | None = None) -> DeniedError:
+    """The one line that a refusal for good ends a run with."""
+    fix = "check the key" if fault.kind == "denied" else "check the model's name, the address and the settings"
+    return DeniedError(_said(fault), where=where or f"{endpoint.name}, model {endpoint.model}", fix=fix)
+
+
+def _said(fault: FaultError) -> str:
+    return f"the endpoint answers {f'{fault.status} ' if fault.status else ''}{fault.message}"

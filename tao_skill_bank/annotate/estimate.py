@@ -65,7 +65,9 @@ class Range(BaseModel):
 
 
 class Estimate(BaseModel):
-    """What a run takes. Cost in USD, None where a model's price is unknown; time in seconds at full speed.
+    """What a run takes. Cost in USD, None where a model's price is unknown.
+
+    Time in seconds at full speed; None for batches, whose time is the vendor's.
 
     Attributes:
         videos: Listed.
@@ -82,7 +84,7 @@ class Estimate(BaseModel):
     input_tokens: Range
     output_tokens: Range
     cost: Range | None
-    seconds: Range
+    seconds: Range | None
     answered: int
     spent: float
     prices_dated: str
@@ -98,7 +100,9 @@ class _Sum:
         self.measured = 0.0
 
 
-def estimate(config: AnnotationConfig, prices: Prices, limits: Limits | None = None) -> Estimate:
+def estimate(
+    config: AnnotationConfig, prices: Prices, limits: Limits | None = None, *, batch: bool = False
+) -> Estimate:
     """Estimate a run without calling anybody. Reads the videos' lengths and the journal; writes nothing.
 
     Raises:
@@ -133,6 +137,10 @@ def estimate(config: AnnotationConfig, prices: Prices, limits: Limits | None = N
     if config.workflow.mode == "auto" and not usage:
         notes.append("half of the videos taken as anomalies; the first run tells")
     notes.append(f"{total.measured / total.calls:.0%} of the calls by measured usage" if total.calls else "no calls")
+    if batch:
+        total.cost = None if total.cost is None else total.cost * prices.batch
+        notes.append(f"in batches at {prices.batch:.0%} of the price; a vendor takes up to 24 hours for each round of")
+        notes[-1] += f" them, {_rounds(config, steps)} rounds at most"
     if total.cost is None:
         notes.append("no price for a model: give --prices FILE")
     return Estimate(
@@ -143,12 +151,18 @@ def estimate(config: AnnotationConfig, prices: Prices, limits: Limits | None = N
         input_tokens=_range(total.read, width),
         output_tokens=_range(total.wrote, width),
         cost=None if total.cost is None else _range(total.cost, width, digits=6),
-        seconds=_range(total.seconds / config.workflow.max_workers, width),
+        seconds=None if batch else _range(total.seconds / config.workflow.max_workers, width),
         answered=answered,
         spent=spent,
         prices_dated=prices.dated,
         notes=notes,
     )
+
+
+def _rounds(config: AnnotationConfig, steps: frozenset[str]) -> int:
+    """How many batches a video goes through one after the other, a repair of its questions included."""
+    number = {"0": 2 if config.workflow.mode == "auto" else 1, "1c": 2, "3": 2}
+    return sum(number.get(step, 1) for step in steps - {"4"})
 
 
 def _lengths(videos: list[str], most: float) -> tuple[list[float], int]:
@@ -198,6 +212,7 @@ def _add_video(
         measured = usage.get((key, options.model))
         if measured is not None and measured[0] >= _LEAST_MEASURED:
             _, read, wrote, seconds = measured
+            seconds = seconds or _SECONDS_A_CALL[which] + wrote / _TOKENS_A_SECOND
             total.measured += times
         else:
             read = _prompt_tokens(prompts, key, len(spans)) + media

@@ -27,6 +27,10 @@ class RunHaltedError(BankError):
     exit_code = 1
 
 
+class BudgetReachedError(RunHaltedError):
+    """A limit is reached. Batches that were within it are still sent and waited for."""
+
+
 class EndpointDownError(BankError):
     """An endpoint fails whatever is sent. What is answered is kept; the run can be taken up again."""
 
@@ -117,8 +121,9 @@ class Gate:
             self._pump()
 
     def halt(self, reason: BankError) -> None:
-        """Let nobody in any more; calls in flight end by themselves. The first reason stays."""
-        if self.halted is None:
+        """Let nobody in any more; calls in flight end by themselves. The first reason stays, unless it is a limit."""
+        outranked = isinstance(self.halted, BudgetReachedError) and not isinstance(reason, BudgetReachedError)
+        if self.halted is None or outranked:
             self.halted = reason
         for lane in self._lanes.values():
             for _, _, ticket in lane.waiting:

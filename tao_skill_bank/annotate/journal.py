@@ -40,6 +40,10 @@ CREATE TABLE IF NOT EXISTS media (path TEXT PRIMARY KEY, size INTEGER, mtime_ns 
   probe TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS uploads (sha256 TEXT, endpoint TEXT, uri TEXT NOT NULL, mime TEXT NOT NULL,
   expires REAL NOT NULL, PRIMARY KEY (sha256, endpoint)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batches (ticket TEXT PRIMARY KEY, endpoint TEXT NOT NULL, model TEXT NOT NULL, id TEXT,
+  at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batch_calls (ticket TEXT, number INTEGER, key TEXT NOT NULL, kind TEXT NOT NULL,
+  video TEXT NOT NULL, worst REAL NOT NULL, PRIMARY KEY (ticket, number)) WITHOUT ROWID;
 """
 
 
@@ -59,6 +63,35 @@ class Recorded:
     cost: float | None
     seconds: float
     at: str
+
+
+@dataclass(frozen=True)
+class BatchedCall:
+    """A call that stands in a batch; `worst` is what it may cost at most, in USD."""
+
+    key: str
+    kind: str
+    video: str
+    worst: float
+
+
+@dataclass(frozen=True)
+class OpenBatch:
+    """A batch whose answers are not in the journal yet.
+
+    Attributes:
+        ticket: Our name of it, which the vendor's batch carries.
+        id: The vendor's name; None where it is not known whether the vendor ever took it on.
+        at: When it was to be sent, POSIX seconds.
+        calls: In the order of its lines.
+    """
+
+    ticket: str
+    endpoint: str
+    model: str
+    id: str | None
+    at: float
+    calls: tuple[BatchedCall, ...]
 
 
 @dataclass(frozen=True)
@@ -89,6 +122,7 @@ class Journal:
             with closing(self._connect()) as db:
                 db.executescript(_TABLES)
                 db.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
+                db.execute("DELETE FROM batch_calls WHERE ticket NOT IN (SELECT ticket FROM batches)")
         self._read = self._connect()
         found = self.meta("version")
         if found != str(VERSION):
@@ -165,6 +199,23 @@ class Journal:
         """Forget an upload that the endpoint no longer knows."""
         return self._submit("DELETE FROM uploads WHERE sha256 = ? AND endpoint = ?", (sha256, endpoint))
 
+    def plan_batch(self, batch: OpenBatch) -> Future[None]:
+        """Note a batch before it is sent. Its own row comes last: without it, those of its calls mean nothing."""
+        sql = "INSERT OR REPLACE INTO batch_calls VALUES (?,?,?,?,?,?)"
+        for number, call in enumerate(batch.calls):
+            self._submit(sql, (batch.ticket, number, call.key, call.kind, call.video, call.worst))
+        values = (batch.ticket, batch.endpoint, batch.model, batch.id, batch.at)
+        return self._submit("INSERT OR REPLACE INTO batches VALUES (?,?,?,?,?)", values)
+
+    def name_batch(self, ticket: str, batch: str) -> Future[None]:
+        """Note the vendor's name of a batch."""
+        return self._submit("UPDATE batches SET id = ? WHERE ticket = ?", (batch, ticket))
+
+    def close_batch(self, ticket: str) -> Future[None]:
+        """Forget a batch: its answers are here, or it never was."""
+        self._submit("DELETE FROM batches WHERE ticket = ?", (ticket,))
+        return self._submit("DELETE FROM batch_calls WHERE ticket = ?", (ticket,))
+
     def set_meta(self, name: str, value: str) -> Future[None]:
         """Set a named text."""
         return self._submit("INSERT OR REPLACE INTO meta VALUES (?,?)", (name, value))
@@ -200,9 +251,11 @@ class Journal:
         return Totals(answers, answers + failed, into, out, cost, unpriced, seconds)
 
     def usage_by_kind(self) -> dict[tuple[str, str], tuple[int, float, float, float]]:
-        """(kind, model) → answers and the means of input tokens, output tokens and seconds."""
+        """(kind, model) → answers and the means of input tokens, output tokens and seconds (0: none is known)."""
+        # Answers out of batches carry no time of their own: 0.
         sql = (
-            "SELECT kind, model, COUNT(*), AVG(input_tokens), AVG(output_tokens), AVG(seconds) FROM calls GROUP BY 1, 2"
+            "SELECT kind, model, COUNT(*), AVG(input_tokens), AVG(output_tokens), "
+            "COALESCE(AVG(NULLIF(seconds, 0)), 0) FROM calls GROUP BY 1, 2"
         )
         return {(kind, model): (n, i, o, s) for kind, model, n, i, o, s in self._read.execute(sql)}
 
@@ -244,6 +297,18 @@ class Journal:
         sql = "SELECT uri, mime FROM uploads WHERE sha256 = ? AND endpoint = ? AND expires > ?"
         row = self._read.execute(sql, (sha256, endpoint, now)).fetchone()
         return None if row is None else (row[0], row[1])
+
+    def open_batches(self) -> list[OpenBatch]:
+        """Batches whose answers are not here yet, the oldest first."""
+        if self._read.execute("SELECT 1 FROM sqlite_master WHERE name = 'batches'").fetchone() is None:
+            return []
+        found = self._read.execute("SELECT ticket, endpoint, model, id, at FROM batches ORDER BY at, ticket").fetchall()
+        sql = "SELECT key, kind, video, worst FROM batch_calls WHERE ticket = ? ORDER BY number"
+        batches = []
+        for ticket, endpoint, model, name, at in found:
+            calls = tuple(BatchedCall(*call) for call in self._read.execute(sql, (ticket,)))
+            batches.append(OpenBatch(ticket, endpoint, model, name, at, calls))
+        return batches
 
     def meta(self, name: str) -> str | None:
         """A named text."""

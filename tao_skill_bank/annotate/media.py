@@ -51,6 +51,12 @@ class Library:
         self.workflow = workflow
         self._threads = ThreadPoolExecutor(_DECODERS, thread_name_prefix="video")
         self._uploads: dict[str, asyncio.Future[Upload]] = {}
+        self._in_threads = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a file is being worked on."""
+        return self._in_threads > 0
 
     async def open(self, path: str) -> Video:
         """Probe and digest a video; both are remembered as long as the file does not change.
@@ -75,7 +81,11 @@ class Library:
 
     async def in_thread(self, function: Any, *args: Any) -> Any:
         """Run a blocking function beside the calls."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+        self._in_threads += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+        finally:
+            self._in_threads -= 1
 
     async def uploaded(self, file: Path, sha256: str, priority: Priority) -> Upload:
         """A video as the endpoint holds it; uploaded once for all calls and all runs, as long as it lives there."""
@@ -137,13 +147,15 @@ class Video:
     async def shown(self, view: View, priority: Priority) -> tuple[tuple[Frame, ...], Clip | None]:
         """A view as a call takes it: frames with their times, or a clip of the upload."""
         if view.times:
+            self._planned.update(view.times)
             return tuple([Frame(t, await self._frame(t)) for t in view.times]), None
         upload = await self.library.uploaded(self.file, self.sha256, priority)
         return (), Clip(upload.uri, upload.mime, view.start, view.end)
 
     def release(self) -> None:
-        """Drop the decoded frames."""
+        """Drop the decoded frames; a view that is shown later decodes its own."""
         self._frames.clear()
+        self._planned.clear()
 
     def _span_frames(self, start: float, end: float) -> View:
         most = self.library.workflow.long_video_max_frames

@@ -22,10 +22,16 @@ class Price:
 
 
 class Prices:
-    """Prices by model name; an earlier table first, in it an exact name, then the longest pattern that fits."""
+    """Prices by model name; an earlier table first, in it an exact name, then the longest pattern that fits.
 
-    def __init__(self, tables: list[dict[str, Price]], dated: str) -> None:
+    Attributes:
+        dated: Of when the tables are.
+        batch: What part of the price is asked for answers out of batches.
+    """
+
+    def __init__(self, tables: list[dict[str, Price]], dated: str, batch: float = 0.5) -> None:
         self.dated = dated
+        self.batch = batch
         self._tables = tables
         self._of = cache(self._find)
 
@@ -33,12 +39,13 @@ class Prices:
         """The price of a model, None if the table does not know it."""
         return self._of(model)
 
-    def cost(self, model: str, input_tokens: int, output_tokens: int) -> float | None:
+    def cost(self, model: str, input_tokens: int, output_tokens: int, *, batch: bool = False) -> float | None:
         """USD, None if the price is unknown."""
         price = self.of(model)
         if price is None:
             return None
-        return (input_tokens * price.input + output_tokens * price.output) / 1_000_000
+        part = self.batch if batch else 1.0
+        return part * (input_tokens * price.input + output_tokens * price.output) / 1_000_000
 
     def _find(self, model: str) -> Price | None:
         name = model.removeprefix("models/")
@@ -60,14 +67,17 @@ def load_prices(own: Path | None = None) -> Prices:
 
     shipped = yaml.safe_load(resources.files(__package__).joinpath("prices.yaml").read_text(encoding="utf-8"))
     tables = [_table(shipped, "prices.yaml")]
-    dated = str(shipped["dated"])
+    dated, batch = str(shipped["dated"]), float(shipped["batch"])
     if own is not None:
         from tao_skill_bank.actions.spec import load_yaml_mapping
 
         values = load_yaml_mapping(own)
         tables.insert(0, _table(values, str(own)))
         dated = f"{values.get('dated', 'undated')} ({own.name}), else {dated}"
-    return Prices(tables, dated)
+        batch = values.get("batch", batch)
+        if not isinstance(batch, (int, float)) or not 0 <= batch <= 1:
+            raise InputError("batch must be a part of the price", where=own, fix="write batch: 0.5, or leave it out")
+    return Prices(tables, dated, float(batch))
 
 
 def _table(values: dict[str, Any], where: str) -> dict[str, Price]:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tao_skill_bank.annotate.batch import BatchPolicy, Desk
 from tao_skill_bank.annotate.calls import Budget, Caller
 from tao_skill_bank.annotate.config import AnnotationConfig
 from tao_skill_bank.annotate.endpoints import open_endpoints
@@ -31,6 +32,8 @@ from tao_skill_bank.errors import BankError, InputError
 STOP_FILE = ".annotate-stop"
 _EXTRA_VIDEOS = 8
 """Videos at work beyond the number of workers: while some are being decoded, others keep the slots filled."""
+_BATCH_VIDEOS = 4000
+"""Videos at work while calls go in batches: each waits for its answers most of the time, and costs some kilobytes."""
 _LOOK_SEC = 0.25
 _PROJECT_SEC = 20.0
 
@@ -145,10 +148,21 @@ def annotate(
     prices: Prices,
     limits: Limits | None = None,
     *,
+    batch: bool = False,
     policy: Policy | None = None,
+    batch_policy: BatchPolicy | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
     """Run the steps; what is there already is not done again. The caller holds the folder's lock.
+
+    Args:
+        config: What is asked for.
+        prices: What tokens cost.
+        limits: Hard stops, and which part of the videos.
+        batch: Send the calls in the vendors' batches: half the price, answers within a day instead of seconds.
+        policy: How failures are met.
+        batch_policy: How batches are made.
+        progress: Told now and then how far the run is.
 
     Raises:
         InputError: The request cannot be met; nothing was paid for.
@@ -173,7 +187,9 @@ def annotate(
                 outcome.problems.append(f"{standing.torn} torn rows of step files left aside")
             halted: BankError | None = None
             if vlm_llm is not None:
-                work = _Work(config, steps, prompts, prices, limits, policy or Policy(), journal, standing, progress)
+                batches = batch_policy or BatchPolicy()
+                rules = (prices, limits, policy or Policy(), batch, batches)
+                work = _Work(config, steps, prompts, *rules, journal, standing, progress)
                 halted = asyncio.run(work.run(listing.videos, vlm_llm[0], vlm_llm[1], outcome))
             if "4" in steps:
                 written = write_task_files(config)
@@ -200,6 +216,8 @@ class _Work:
     prices: Prices
     limits: Limits
     policy: Policy
+    batch: bool
+    batch_policy: BatchPolicy
     journal: Journal
     standing: StandingRows
     progress: Progress | None
@@ -211,19 +229,34 @@ class _Work:
         budget = Budget(self.limits.max_calls, self.limits.max_cost, totals.tries, totals.cost)
         caller = Caller(self.journal, gate, vlm, llm, self.prices, budget)
         library = Library(self.journal, gate, vlm, self.config.workflow)
+        desk = caller.desk = Desk(
+            *(self.journal, gate, self.prices, budget, (vlm, llm), self.config.results_dir),
+            collecting=self.batch,
+            policy=self.batch_policy,
+            busy=lambda: library.busy,
+        )
         number = int(self.journal.meta("run") or 0) + 1
         self.journal.set_meta("run", str(number))
         self.journal.clear_failures()
         shop = Shop(self.config, self.steps, self.prompts, caller, self.journal, library, self.standing, number)
         reached: set[str] = set()
         watch = asyncio.ensure_future(self._watch(gate, number, reached, caller, len(videos)))
+        at_desk: asyncio.Future[None] | None = None
         try:
             with _signals(gate):
-                await self._all_videos(shop, videos, gate, reached, outcome)
+                try:
+                    await desk.start()
+                    at_desk = asyncio.ensure_future(desk.work())
+                    await self._all_videos(shop, videos, gate, reached, outcome)
+                except BankError as error:
+                    gate.halt(error)
         finally:
-            watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watch
+            for task in (watch, at_desk):
+                if task is not None:
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
+            desk.close()
             library.close()
             await vlm.close()
             await llm.close()
@@ -232,12 +265,13 @@ class _Work:
         write_step_files(self.config.results_dir, self.steps, number, self.standing, None if complete else reached)
         if complete:
             self.journal.keep_only(number).result()
-        outcome.calls, outcome.known, outcome.peak = caller.made, caller.known, gate.peak
+        outcome.calls, outcome.known, outcome.peak = caller.made + desk.made, caller.known, gate.peak
+        outcome.problems += desk.problems()
         return gate.halted
 
     async def _all_videos(self, shop: Shop, videos: list[str], gate: Gate, reached: set[str], outcome: Outcome) -> None:
         """A window of videos at work, in the order of the list."""
-        most = self.config.workflow.max_workers + _EXTRA_VIDEOS
+        most = _BATCH_VIDEOS if self.batch else self.config.workflow.max_workers + _EXTRA_VIDEOS
         working: set[asyncio.Task[None]] = set()
 
         async def one(position: int, video: str) -> None:

@@ -37,7 +37,7 @@ def merge_journals(results_dir: Path) -> Merged:
     A run without `--shard` then finds every answer there and writes the files; what a shard lacks it would pay for.
 
     Raises:
-        InputError: There is no shard.
+        InputError: There is no shard, or one of them has a batch at a vendor, which would be paid for again.
     """
     folders = sorted(p.parent for p in (results_dir / SHARDS_FOLDER).glob(f"*/{FILE_NAME}"))
     if not folders:
@@ -46,6 +46,10 @@ def merge_journals(results_dir: Path) -> Merged:
         before = journal.totals().answers
         for folder in folders:
             with Journal(folder, read_only=True) as shard:
+                if batches := shard.open_batches():
+                    raise InputError(
+                        f"{len(batches)} batches are still open at the vendor", where=folder, fix="run this shard again"
+                    )
                 for answer in shard.answers():
                     journal.record(answer)
             journal.flush()

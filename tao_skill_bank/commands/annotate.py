@@ -31,6 +31,9 @@ def _request_options(function: Function) -> Function:
         click.option("--video-root", type=_FOLDER, help="Folder of videos."),
         click.option("--prices", type=_FOLDER, help="Your own price table (YAML), before the shipped one."),
         click.option("--shard", metavar="I/N", help="Take only this part of the videos, in a folder of its own."),
+        click.option(
+            "--batch", is_flag=True, help="Use the vendors' batches: half the price, up to a day for a round."
+        ),
         click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs."),
     ]
@@ -55,7 +58,9 @@ def estimate(as_json: bool, **given: Any) -> None:
     click.echo(f"  output tokens  {_shown(found.output_tokens)}")
     cost = "unknown" if found.cost is None else _shown(found.cost, "$", 2 if found.cost.mid >= 1 else 4)
     click.echo(f"  cost           {cost}")
-    click.echo(f"  minutes        {_shown(found.seconds, scale=60, digits=1)}")
+    click.echo(
+        f"  minutes        {_shown(found.seconds, scale=60, digits=1) if found.seconds else 'the vendor decides'}"
+    )
     if found.answered:
         click.echo(f"  of which paid  {found.answered} answers, ${found.spent:.4f}")
     click.echo("  " + "; ".join(found.notes))
@@ -108,6 +113,8 @@ def status(results_dir: Path, as_json: bool) -> None:
     if view.working:
         click.echo(f"  working   process {view.working.pid} since {view.working.since} ({view.working.by})")
     click.echo(f"  answers   {view.answers}; tokens {view.input_tokens} in, {view.output_tokens} out; ${view.cost:.4f}")
+    for name, number in view.open_batches.items():
+        click.echo(f"  batch     {name}: {number} calls wait at the vendor")
     if view.failed_tries:
         click.echo(f"  retried   {', '.join(f'{kind} {n}' for kind, n in view.failed_tries.items())}")
     click.echo(f"  rows      {', '.join(f'{step} {n}' for step, n in view.rows.items()) or 'none'}")

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,7 +76,7 @@ def test_gemini_gets_each_video_once_and_its_pieces_by_offset(
     run(config_for(server, tmp_path / "out", three, backend="gemini"))
     assert len(server.uploads) == 3
     highlight = next(r for r in server.requests if r.kind == "highlight_chunk_caption")
-    assert highlight.clips[0]["videoMetadata"] == {"start_offset": "0.000s", "end_offset": "2.000s"}
+    assert highlight.clips[0]["videoMetadata"] == {"startOffset": "0.000s", "endOffset": "2.000s"}
     assert all(r.images == 0 for r in server.requests)
 
 
@@ -380,7 +381,14 @@ def test_nothing_is_paid_twice_over_ten_kills_and_the_files_are_those_of_a_quiet
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support")}
     chance = random.Random(5)
     kills = 10
-    with ScriptedEndpoint(latency=lambda request: 0.02) as server:
+    target, reached = 10**9, threading.Event()
+
+    def latency(request: Request) -> float:
+        if request.number >= target:
+            reached.set()
+        return 0.02
+
+    with ScriptedEndpoint(latency=latency) as server:
         quiet = config_for(server, tmp_path / "quiet", tmp_path / "v")
         run(quiet)
         server.reset()
@@ -394,8 +402,9 @@ def test_nothing_is_paid_twice_over_ten_kills_and_the_files_are_those_of_a_quiet
             if number == kills:
                 assert child.wait(120) == 0, child.stderr.read().decode() if child.stderr else ""
             else:
+                reached.clear()
                 target = server.calls + chance.randint(1, 20)
-                while server.calls < target and child.poll() is None:
+                while not reached.wait(0.05) and child.poll() is None:
                     pass
                 child.send_signal(signal.SIGKILL)
                 child.wait()

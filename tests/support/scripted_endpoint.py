@@ -1,7 +1,7 @@
 """An OpenAI- and Gemini-compatible server on loopback, with scripted answers, latencies and faults.
 
 It counts what reaches it and the most calls that were in flight at one time. `answers` chooses the text of an answer;
-`faults` may return what goes wrong with a request instead.
+`faults` may return what goes wrong with a request instead. Batches of both vendors are in `scripted_batches`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from scripted_batches import ScriptedBatches
 
 Usage = tuple[int, int]
 
@@ -142,6 +144,7 @@ class ScriptedEndpoint:
         self.in_flight = 0
         self.peak = 0
         self.keep = True
+        self.batches = ScriptedBatches(self)
         self._tries: Counter[str] = Counter()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
@@ -173,6 +176,7 @@ class ScriptedEndpoint:
         self.requests, self.served, self.uploads, self._calls, self.peak = [], [], [], 0, 0
         self.answered.clear()
         self._tries.clear()
+        self.batches.reset()
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -199,6 +203,13 @@ class ScriptedEndpoint:
         method, path, _ = lines[0].split(" ", 2)
         headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:]) if k}
         body = await _body(reader, headers)
+        answered = await self.batches.answer(method, path, headers, body)
+        if answered is not None:
+            if answered[0] == 0:
+                writer.transport.abort()
+                return False
+            await _send(writer, *answered)
+            return True
         if "/upload" in path or "/files" in path:
             await self._upload(method, path, headers, body, writer)
             return True
@@ -206,13 +217,8 @@ class ScriptedEndpoint:
 
     async def _call(self, path: str, headers: dict[str, str], body: dict[str, Any], writer: Any) -> bool:
         gemini = "generateContent" in path
-        request = _gemini_request(path, body, headers) if gemini else _openai_request(body, headers)
-        self._calls += 1
-        same = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-        self._tries[same] += 1
-        request.number, request.tries = self._calls, self._tries[same]
-        if self.keep:
-            self.requests.append(request)
+        request = gemini_request(path, body, headers) if gemini else openai_request(body, headers)
+        same = self.number(request)
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         try:
@@ -230,11 +236,21 @@ class ScriptedEndpoint:
             return True
         text = self.answers(request)
         self.answered[same] += 1
-        answer = _answer(text, self.usage(request, text), gemini)
+        answer = answer_of(text, self.usage(request, text), gemini)
         if self.keep:
             self.served.append((request, delay))
         await _send(writer, 200, json.dumps(answer).encode(), {})
         return True
+
+    def number(self, request: Request) -> str:
+        """Count a request, direct or out of a batch; returns the digest of its body."""
+        self._calls += 1
+        same = hashlib.sha256(json.dumps(request.body, sort_keys=True).encode()).hexdigest()
+        self._tries[same] += 1
+        request.number, request.tries = self._calls, self._tries[same]
+        if self.keep:
+            self.requests.append(request)
+        return same
 
     async def _upload(self, method: str, path: str, headers: dict[str, str], body: bytes, writer: Any) -> None:
         if headers.get("x-goog-upload-command") == "start":
@@ -265,7 +281,7 @@ async def _send(writer: asyncio.StreamWriter, status: int, body: bytes, headers:
     await writer.drain()
 
 
-def _openai_request(body: dict[str, Any], headers: dict[str, str]) -> Request:
+def openai_request(body: dict[str, Any], headers: dict[str, str]) -> Request:
     content = body["messages"][0]["content"]
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
     texts = [p["text"] for p in parts if p["type"] == "text"]
@@ -274,7 +290,18 @@ def _openai_request(body: dict[str, Any], headers: dict[str, str]) -> Request:
     return Request(kind_of(texts[-1]), texts[-1], body["model"], images, [], shape, body, headers)
 
 
-def _gemini_request(path: str, body: dict[str, Any], headers: dict[str, str]) -> Request:
+def _as_read(value: Any, key: str = "") -> Any:
+    """Gemini's JSON as the vendor reads it: both spellings of a name are the same, and both alphabets of base64."""
+    if isinstance(value, dict):
+        plain = {re.sub(r"_([a-z])", lambda m: m[1].upper(), k): v for k, v in value.items()}
+        return {k: v if k == "responseJsonSchema" else _as_read(v, k) for k, v in plain.items()}
+    if isinstance(value, list):
+        return [_as_read(v) for v in value]
+    return value.replace("-", "+").replace("_", "/") if key == "data" else value
+
+
+def gemini_request(path: str, body: dict[str, Any], headers: dict[str, str]) -> Request:
+    body = _as_read(body)
     parts = [part for content in body["contents"] for part in content["parts"]]
     text = [p["text"] for p in parts if "text" in p][-1]
     config = body.get("generationConfig", {})
@@ -285,7 +312,7 @@ def _gemini_request(path: str, body: dict[str, Any], headers: dict[str, str]) ->
     return Request(kind_of(text), text, model[1] if model else "", images, clips, schema, body, headers)
 
 
-def _answer(text: str, usage: Usage, gemini: bool) -> dict[str, Any]:
+def answer_of(text: str, usage: Usage, gemini: bool) -> dict[str, Any]:
     read, wrote = usage
     if gemini:
         return {

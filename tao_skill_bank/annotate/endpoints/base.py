@@ -57,7 +57,9 @@ class Upload:
     expires: float
 
 
-Kind = Literal["throttled", "server", "network", "timeout", "malformed", "refused", "denied", "upload_gone"]
+Kind = Literal[
+    "throttled", "server", "network", "timeout", "malformed", "refused", "denied", "upload_gone", "cancelled", "gone"
+]
 PASSING = frozenset({"throttled", "server", "network", "timeout", "malformed"})
 
 
@@ -72,6 +74,45 @@ class FaultError(Exception):
         self.retry_after = retry_after
         self.message = " ".join(message.split())[:300]
         super().__init__(self.message)
+
+
+@dataclass(frozen=True)
+class BatchLook:
+    """How a batch stands.
+
+    Attributes:
+        state: working; ended (its results can be fetched, those it has); failed (none will ever be there).
+        fault: What became of the calls that have no result, once it ended or failed.
+    """
+
+    state: Literal["working", "ended", "failed"]
+    fault: FaultError | None = None
+
+
+class Batches(Protocol):
+    """The vendor's way to answer a file of calls within a day for half the price. Every method may raise FaultError."""
+
+    @property
+    def form(self) -> str:
+        """What shapes the lines beside their calls; it changes when the endpoint turns out to know less."""
+
+    def line(self, name: str, ask: Ask) -> bytes:
+        """A call as a line of a batch's file."""
+
+    def adapted(self, message: str, ask: Ask) -> bool:
+        """Whether a refusal was met by another form of the lines."""
+
+    async def submit(self, path: Path, ticket: str) -> str:
+        """Hand a file of lines over; returns the vendor's name of the batch, which carries `ticket`."""
+
+    async def find(self, ticket: str, since: float) -> str | None:
+        """The batch that carries `ticket`, if the vendor has taken it on after `since` (POSIX seconds)."""
+
+    async def look(self, batch: str) -> BatchLook:
+        """How it stands."""
+
+    async def results(self, batch: str) -> list[tuple[str, Reply | FaultError]]:
+        """(name of the line, what came of it). A name is empty where the vendor left it out: the order tells then."""
 
 
 class Endpoint(Protocol):
@@ -96,6 +137,10 @@ class Endpoint(Protocol):
     @property
     def parameters(self) -> dict[str, Any]:
         """What shapes its answers; part of a call's key."""
+
+    @property
+    def batches(self) -> Batches:
+        """Its way to take many calls at once."""
 
     async def ask(self, ask: Ask) -> Reply:
         """Ask once.

@@ -24,6 +24,8 @@ from tao_skill_bank.clock import SystemClock
 if TYPE_CHECKING:
     from google.genai import Client
 
+    from tao_skill_bank.annotate.endpoints.gemini_batch import GeminiBatches
+
 _LIFETIME = 47 * 3600.0
 """The vendor keeps a file for 48 hours."""
 _POLL = 1.0
@@ -39,7 +41,7 @@ class GeminiEndpoint:
     def __init__(self, options: GeminiOptions, secret: str, redact: Redactor) -> None:
         self._options = options
         self._secret = secret
-        self._redact = redact
+        self.redact = redact
         self._client: Client | None = None
         self.name = "gemini"
         self.model = options.model
@@ -49,6 +51,13 @@ class GeminiEndpoint:
             "max_tokens": options.max_output_tokens,
             "media_resolution": options.media_resolution,
         }
+
+    @property
+    def batches(self) -> GeminiBatches:
+        """Its Batch interface."""
+        from tao_skill_bank.annotate.endpoints.gemini_batch import GeminiBatches
+
+        return GeminiBatches(self, self._options)
 
     async def ask(self, ask: Ask) -> Reply:
         """One `generate_content`."""
@@ -65,26 +74,26 @@ class GeminiEndpoint:
             response_json_schema=ask.schema,
         )
         try:
-            response = await self._connected().aio.models.generate_content(
+            response = await self.connected().aio.models.generate_content(
                 model=self.model, contents=[types.Content(role="user", parts=_parts(ask))], config=config
             )
         except Exception as error:
-            raise self._fault(error) from None
-        return _reply(response)
+            raise self.fault(error) from None
+        return reply_of(response.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     async def upload(self, path: Path) -> Upload:
         """Upload a video and wait until the vendor has read it."""
         from google.genai import types
 
         mime = _TYPES.get(path.suffix.lower()) or mimetypes.guess_type(path.name)[0] or "video/mp4"
-        files = self._connected().aio.files
+        files = self.connected().aio.files
         try:
             found = await files.upload(file=path, config=types.UploadFileConfig(mime_type=mime))
             while found.state == types.FileState.PROCESSING and found.name:
                 await asyncio.sleep(_POLL)
                 found = await files.get(name=found.name)
         except Exception as error:
-            raise self._fault(error) from None
+            raise self.fault(error) from None
         if found.state == types.FileState.FAILED or not found.uri:
             raise FaultError("refused", f"the endpoint could not read {path.name}")
         now = SystemClock().now().timestamp()
@@ -97,7 +106,8 @@ class GeminiEndpoint:
             await self._client.aio.aclose()
             self._client.close()
 
-    def _connected(self) -> Client:
+    def connected(self) -> Client:
+        """The SDK's client, made when it is first needed."""
         if self._client is None:
             from google.genai import Client, types
 
@@ -107,25 +117,29 @@ class GeminiEndpoint:
             )
         return self._client
 
-    def _fault(self, error: Exception) -> FaultError:
+    @staticmethod
+    def file_gone(fault: FaultError) -> bool:
+        """Whether an upload is meant that the vendor no longer keeps."""
+        return fault.status in (403, 404) and bool(re.search(r"\bfiles?\b", fault.message, re.IGNORECASE))
+
+    def fault(self, error: Exception) -> FaultError:
         """The SDK's error, or that of its HTTP library, as ours. What nobody foresaw stays what it is."""
         from google.genai import errors
 
         if isinstance(error, errors.APIError):
-            message = self._redact(str(error.message or error))
+            message = self.redact(str(error.message or error))
             kind = kind_of_status(error.code, f"{message} {error.details}")
-            if error.code in (403, 404) and re.search(r"\bfiles?\b", message, re.IGNORECASE):
-                kind = "upload_gone"
             headers = getattr(error.response, "headers", None) or {}
             after = retry_after_seconds(headers.get("retry-after")) or _retry_info(error.details)
-            return FaultError(kind, message, status=error.code, retry_after=after)
+            fault = FaultError(kind, message, status=error.code, retry_after=after)
+            return FaultError("upload_gone", message, status=error.code) if self.file_gone(fault) else fault
         names = {cls.__name__ for cls in type(error).__mro__}
         if "TimeoutException" in names or isinstance(error, TimeoutError):
             return FaultError("timeout", f"no answer within {self.timeout:g} s")
         if names & {"TransportError", "ClientConnectionError"} or isinstance(error, OSError):
-            return FaultError("network", self._redact(f"{type(error).__name__}: {error}"))
+            return FaultError("network", self.redact(f"{type(error).__name__}: {error}"))
         if isinstance(error, (ValueError, KeyError, errors.UnknownApiResponseError)):
-            return FaultError("malformed", self._redact(f"unreadable answer: {error}"))
+            return FaultError("malformed", self.redact(f"unreadable answer: {error}"))
         raise error
 
 
@@ -147,20 +161,20 @@ def _parts(ask: Ask) -> list[Any]:
     return parts
 
 
-def _reply(response: Any) -> Reply:
-    feedback = getattr(response, "prompt_feedback", None)
-    usage = response.usage_metadata
-    read = (usage.prompt_token_count or 0) if usage else 0
+def reply_of(response: dict[str, Any]) -> Reply:
+    """A response in the vendor's own JSON as a reply; one that holds no answer is a fault."""
+    usage = response.get("usageMetadata") or {}
+    read = usage.get("promptTokenCount") or 0
     # Thinking is billed as output.
-    wrote = ((usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)) if usage else 0
-    if not response.candidates:
-        if feedback is not None and feedback.block_reason is not None:
+    wrote = (usage.get("candidatesTokenCount") or 0) + (usage.get("thoughtsTokenCount") or 0)
+    candidates = response.get("candidates")
+    if not candidates:
+        if (response.get("promptFeedback") or {}).get("blockReason"):
             return Reply("", "blocked", read, wrote)
         raise FaultError("malformed", "the answer holds no candidate")
-    candidate = response.candidates[0]
-    reason = candidate.finish_reason.value if candidate.finish_reason is not None else ""
-    parts = (candidate.content.parts or []) if candidate.content is not None else []
-    text = "".join(part.text for part in parts if part.text and not part.thought)
+    reason = str(candidates[0].get("finishReason") or "")
+    parts = (candidates[0].get("content") or {}).get("parts") or []
+    text = "".join(part.get("text") or "" for part in parts if not part.get("thought"))
     if reason not in _FINE:
         return Reply("", "blocked", read, wrote)
     if not text.strip():

@@ -21,6 +21,8 @@ from tao_skill_bank.annotate.secrets import Redactor
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
+    from tao_skill_bank.annotate.endpoints.openai_batch import OpenAIBatches
+
 _VENDOR = "https://api.openai.com/v1"
 _NO_KEY = "none"
 
@@ -33,7 +35,7 @@ class OpenAIEndpoint:
     def __init__(self, options: OpenAIOptions, secret: str, redact: Redactor) -> None:
         self._options = options
         self._secret = secret
-        self._redact = redact
+        self.redact = redact
         self._client: AsyncOpenAI | None = None
         self._structured = True
         self._limit_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -49,7 +51,7 @@ class OpenAIEndpoint:
             try:
                 return await self._once(ask)
             except FaultError as fault:
-                if fault.kind != "refused" or not self._adapted(fault.message, ask):
+                if fault.kind != "refused" or not self.adapted(fault.message, ask):
                     raise
 
     async def upload(self, path: Path) -> Upload:
@@ -61,7 +63,19 @@ class OpenAIEndpoint:
         if self._client is not None:
             await self._client.close()
 
-    def _adapted(self, message: str, ask: Ask) -> bool:
+    @property
+    def batches(self) -> OpenAIBatches:
+        """Its Batch interface; servers of one's own mostly have none."""
+        from tao_skill_bank.annotate.endpoints.openai_batch import OpenAIBatches
+
+        return OpenAIBatches(self)
+
+    @property
+    def form(self) -> str:
+        """How it is asked now."""
+        return f"{self._structured} {self._limit_name} {self._tempered}"
+
+    def adapted(self, message: str, ask: Ask) -> bool:
         """Whether the server refused something that can be left out or called otherwise."""
         lower = message.lower()
         if (
@@ -78,33 +92,43 @@ class OpenAIEndpoint:
             return False
         return True
 
-    async def _once(self, ask: Ask) -> Reply:
-        import openai
-
-        options: dict[str, Any] = {self._limit_name: self._options.max_tokens}
+    def body(self, ask: Ask) -> dict[str, Any]:
+        """A chat completion as the vendor takes it."""
+        body: dict[str, Any] = {"model": self.model, "messages": [{"role": "user", "content": _content(ask)}]}
+        body[self._limit_name] = self._options.max_tokens
         if self._tempered:
-            options["temperature"] = self._options.temperature
+            body["temperature"] = self._options.temperature
         if ask.schema is not None and self._structured:
             shape = {"name": "answer", "schema": ask.schema, "strict": True}
-            options["response_format"] = {"type": "json_schema", "json_schema": shape}
-        try:
-            response = await self._connected().chat.completions.create(
-                model=self.model, messages=[{"role": "user", "content": _content(ask)}], **options
-            )
-        except openai.APITimeoutError:
-            raise FaultError("timeout", f"no answer within {self.timeout:g} s") from None
-        except openai.APIStatusError as error:
-            message = self._redact(str(error.message))
+            body["response_format"] = {"type": "json_schema", "json_schema": shape}
+        return body
+
+    def fault(self, error: Exception) -> FaultError:
+        """The SDK's error as ours. What nobody foresaw stays what it is."""
+        import openai
+
+        if isinstance(error, openai.APITimeoutError):
+            return FaultError("timeout", f"no answer within {self.timeout:g} s")
+        if isinstance(error, openai.APIStatusError):
+            message = self.redact(str(error.message))
             after = retry_after_seconds(error.response.headers.get("retry-after"))
             kind = kind_of_status(error.status_code, f"{message} {error.code or ''}")
-            raise FaultError(kind, message, status=error.status_code, retry_after=after) from None
-        except openai.APIConnectionError as error:
-            raise FaultError("network", self._redact(f"{error} {error.__cause__ or ''}")) from None
-        except (openai.OpenAIError, ValueError) as error:
-            raise FaultError("malformed", self._redact(f"unreadable answer: {error}")) from None
-        return _reply(response)
+            return FaultError(kind, message, status=error.status_code, retry_after=after)
+        if isinstance(error, openai.APIConnectionError):
+            return FaultError("network", self.redact(f"{error} {error.__cause__ or ''}"))
+        if isinstance(error, (openai.OpenAIError, ValueError)):
+            return FaultError("malformed", self.redact(f"unreadable answer: {error}"))
+        raise error
 
-    def _connected(self) -> AsyncOpenAI:
+    async def _once(self, ask: Ask) -> Reply:
+        try:
+            response = await self.connected().chat.completions.create(**self.body(ask))
+        except Exception as error:
+            raise self.fault(error) from None
+        return reply_of(response)
+
+    def connected(self) -> AsyncOpenAI:
+        """The SDK's client, made when it is first needed."""
         if self._client is None:
             from openai import AsyncOpenAI
 
@@ -129,7 +153,7 @@ def _content(ask: Ask) -> Any:
     return parts
 
 
-def _reply(response: Any) -> Reply:
+def reply_of(response: Any) -> Reply:
     """A response as a reply; a 200 that holds no answer is a fault."""
     choices = getattr(response, "choices", None)
     if not choices or getattr(choices[0], "message", None) is None:
