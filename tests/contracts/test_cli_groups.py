@@ -25,7 +25,9 @@ def test_a_group_alone_says_what_it_has_as_if_asked_for_help(words: tuple[str, .
     assert alone.stdout == asked.stdout
 
 
-@pytest.mark.parametrize(("words", "said"), [(("dfet",), "deft"), (("gaps", "rout"), "route"), (("deft", "--x"), "--x")])
+@pytest.mark.parametrize(
+    ("words", "said"), [(("dfet",), "deft"), (("gaps", "rout"), "route"), (("deft", "--x"), "--x")]
+)
 def test_a_mistyped_word_is_one_line_and_status_2(words: tuple[str, ...], said: str) -> None:
     done = tao_skills(*words)
     assert (done.returncode, done.stdout) == (2, "")
