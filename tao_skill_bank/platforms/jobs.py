@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from tao_skill_bank.errors import InputError
-from tao_skill_bank.platforms.base import ENDED, JobRecord, JobState, job_state, jobs_dir, new_record
+from tao_skill_bank.platforms import base, platform_named
+from tao_skill_bank.platforms.base import ENDED, JobRecord, JobState, Platform, jobs_dir, new_record
 from tao_skill_bank.platforms.local import LocalPlatform
 
-__all__ = ["cancel", "job_logs", "job_state", "read_job", "submit"]
+__all__ = ["cancel", "job_logs", "job_state", "platform_of", "read_job", "submit"]
 
 _UID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_WORKERS = ("local", "virtualenv")
+"""Platforms whose jobs run in a detached worker of this machine: the disk alone tells their state."""
+_STATE = "deft_state.json"
 
 
 def submit(key: str, command: Sequence[str], output: Path, folder: Path) -> JobRecord:
@@ -56,17 +63,61 @@ def read_job(folder: Path, uid: str) -> JobRecord:
         raise InputError(f"not a job record: {error.errors()[0]['msg']}", where=path, fix="move it aside") from None
 
 
+def job_state(record: JobRecord) -> JobState:
+    """The state of a job, looked at without deciding anything, on whatever platform it runs.
+
+    Raises:
+        EngineUnreachableError: The platform has to be asked and does not answer.
+    """
+    if record.platform in _WORKERS:
+        return base.job_state(record)
+    ended = base.ended_state(record)
+    if ended is not None:
+        return ended
+    platform = platform_of(record)
+    look = getattr(platform, "peek", platform.status)
+    state: JobState = look(record)
+    return state
+
+
 def job_logs(record: JobRecord, tail: int) -> str:
     """The last `tail` lines of the job's output."""
-    return _local().logs(record, tail)
+    return (_local() if record.platform in _WORKERS else platform_of(record)).logs(record, tail)
 
 
 def cancel(record: JobRecord) -> JobState:
     """Ask a job to end; one that has ended is left as it is. Returns its state now."""
     state = job_state(record)
     if state not in ENDED:
-        _local().cancel(record)
+        (_local() if record.platform in _WORKERS else platform_of(record)).cancel(record)
     return job_state(record)
+
+
+def platform_of(record: JobRecord) -> Platform:
+    """The platform that runs a job, with the settings of its run where its folder holds one.
+
+    Raises:
+        InputError: The platform is not known, or its settings cannot be read.
+    """
+    return _platform(record.platform, record.results_dir)
+
+
+@cache
+def _platform(name: str, results_dir: str) -> Platform:
+    path = Path(results_dir) / _STATE
+    config: Any = SimpleNamespace()
+    try:
+        read = json.loads(path.read_bytes(), object_hook=lambda pairs: SimpleNamespace(**pairs))
+        config = getattr(read, "config", config)
+    except FileNotFoundError:
+        pass
+    except (ValueError, AttributeError):
+        raise InputError("the run's state cannot be read", where=path, fix="restore it") from None
+    config.platform = name
+    try:
+        return platform_named(config)
+    except AttributeError:
+        raise InputError(f"the settings of {name} are not there", where=path, fix="name the run's own folder") from None
 
 
 @cache

@@ -1,0 +1,161 @@
+"""Containers planned without any engine: what is mounted, as whom it runs, what is refused, what never shows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tao_skill_bank.deft.config import RunConfig, run_config
+from tao_skill_bank.errors import InputError
+from tao_skill_bank.platforms.base import JobRecord, new_record
+from tao_skill_bank.platforms.container import paths_in, plan_container, settings_of
+from tao_skill_bank.platforms.docker_checks import sold_as
+
+CANARY = "canary-3f1c"
+
+
+def config(workspace: Path, **more: Any) -> RunConfig:
+    names = ("specs_file", "training_csv", "validation_csv", "kpi_test_csv", "images_dir")
+    values = {name: str(workspace / name) for name in names}
+    return run_config({"workspace": str(workspace), "platform": "docker", **values, **more}, "test")
+
+
+def job(workspace: Path, command: list[str]) -> JobRecord:
+    run = workspace / "results" / "run"
+    return new_record(
+        key="iter1.train.train",
+        platform="docker",
+        command=command,
+        outputs=[run / "iter1" / "train"],
+        cwd=workspace,
+        results_dir=run,
+    )
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    return folder
+
+
+TRAIN = ["visual_changenet", "train"]
+
+
+def test_the_workspace_is_seen_at_its_own_path_and_written_as_the_caller(workspace: Path) -> None:
+    plan = plan_container(settings_of(config(workspace)), job(workspace, TRAIN))
+    assert [b.option() for b in plan.binds] == [f"type=bind,source={workspace},target={workspace}"]
+    assert plan.user == f"{os.getuid()}:{os.getgid()}"
+    assert set(plan.env) >= {"HOME", "USER"}
+
+
+def test_a_path_outside_the_workspace_is_refused_by_name(workspace: Path) -> None:
+    command = [*TRAIN, "-e", "/etc/spec.yaml"]
+    with pytest.raises(InputError, match=r"/etc/spec\.yaml: lies outside the workspace"):
+        plan_container(settings_of(config(workspace)), job(workspace, command))
+
+
+def test_a_path_that_only_a_link_leads_out_of_the_workspace_is_refused(workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (workspace / "images").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=f"a link to {tmp_path}/elsewhere"):
+        plan_container(settings_of(config(workspace)), job(workspace, [*TRAIN, f"a={workspace}/images"]))
+
+
+def test_dots_do_not_lead_out_of_the_workspace(workspace: Path) -> None:
+    with pytest.raises(InputError, match="lies outside"):
+        plan_container(settings_of(config(workspace)), job(workspace, [*TRAIN, f"a={workspace}/../x"]))
+
+
+def test_an_output_below_a_read_only_mount_is_refused(workspace: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    settings = settings_of(config(workspace, docker={"mounts": [str(weights)]}))
+    plan_container(settings, job(workspace, [*TRAIN, f"b={weights}/fan.pth"]))
+    record = job(workspace, TRAIN).model_copy(update={"outputs": [str(weights / "out")]})
+    with pytest.raises(InputError, match="lies outside"):
+        plan_container(settings, record)
+
+
+def test_a_mount_that_is_not_there_is_refused_rather_than_made_by_the_engine(workspace: Path) -> None:
+    with pytest.raises(InputError, match="is not there"):
+        settings_of(config(workspace, docker={"mounts": [str(workspace / "gone")]}))
+
+
+@pytest.mark.parametrize("mount", ["weights", "/tmp:inside", "/tmp,readonly"])
+def test_a_mount_that_the_engine_would_read_otherwise_is_refused(workspace: Path, mount: str) -> None:
+    with pytest.raises(InputError, match="not an absolute folder"):
+        settings_of(config(workspace, docker={"mounts": [mount]}))
+
+
+def test_taos_images_get_every_gpu_and_an_own_image_none(workspace: Path) -> None:
+    line = plan_container(settings_of(config(workspace)), job(workspace, TRAIN)).argv()
+    assert " ".join(line).count("--gpus all --shm-size 16g --ipc host") == 1
+    own = plan_container(settings_of(config(workspace, docker={"image": "bank:1"})), job(workspace, TRAIN))
+    assert own.gpus is None and "--gpus" not in own.argv() and own.env["OMP_NUM_THREADS"] == "1"
+
+
+def test_gpus_are_named_by_number(workspace: Path) -> None:
+    plan = plan_container(settings_of(config(workspace, docker={"gpus": "0,2"})), job(workspace, TRAIN))
+    assert plan.argv()[plan.argv().index("--gpus") + 1] == '"device=0,2"'
+
+
+@pytest.mark.parametrize("gpus", ["some", "-1", "0;1", ""])
+def test_what_names_no_gpu_is_refused(workspace: Path, gpus: str) -> None:
+    with pytest.raises(InputError, match="not GPUs"):
+        settings_of(config(workspace, docker={"gpus": gpus}))
+
+
+def test_each_line_runs_in_the_image_that_has_it(workspace: Path) -> None:
+    settings = settings_of(config(workspace))
+    assert settings.image_for("visual_changenet").endswith("-pyt")
+    assert {settings.image_for(c).rpartition("-")[2] for c in ("gap_analysis", "embedding", "tmm")} == {"services"}
+    with pytest.raises(InputError, match="did you mean 'embedding'"):
+        settings.image_for("embeding")
+
+
+def test_the_generator_keeps_its_own_image_beside_an_image_for_all_lines(workspace: Path) -> None:
+    settings = settings_of(config(workspace, docker={"image": "bank:1"}))
+    assert settings.image_for("tmm") == "bank:1"
+    assert "anomalygen" in settings.image_for("run_sdg.sh")
+
+
+def test_offline_takes_the_network_away_whatever_else_is_set(workspace: Path) -> None:
+    settings = settings_of(config(workspace, offline=True, docker={"network": "host"}))
+    plan = plan_container(settings, job(workspace, TRAIN))
+    assert plan.network == "none" and plan.env["HF_HUB_OFFLINE"] == "1"
+    assert plan_container(settings_of(config(workspace)), job(workspace, TRAIN)).network is None
+
+
+def test_a_credential_is_only_a_name_in_the_plan(workspace: Path) -> None:
+    plan = plan_container(settings_of(config(workspace)), job(workspace, TRAIN), environment={"HF_TOKEN": CANARY})
+    assert plan.secrets == ("HF_TOKEN",)
+    assert CANARY not in repr(plan) and CANARY not in " ".join(plan.argv())
+
+
+def test_a_value_in_place_of_a_credentials_name_is_refused(workspace: Path) -> None:
+    with pytest.raises(InputError, match="give names, never values"):
+        settings_of(config(workspace, docker={"secrets": ["HF_TOKEN=abc"]}))
+
+
+def test_a_job_of_a_folder_without_a_run_needs_no_configuration(workspace: Path) -> None:
+    assert settings_of(SimpleNamespace(workspace=str(workspace))).gpus == "auto"
+
+
+def test_data_services_work_in_a_folder_of_the_run_and_not_in_the_users(workspace: Path) -> None:
+    plan = plan_container(settings_of(config(workspace)), job(workspace, ["tmm", "nearest_neighbors"]))
+    assert plan.workdir == str(workspace / "results" / "run" / "jobs" / "cwd")
+
+
+def test_paths_are_found_as_arguments_and_as_values() -> None:
+    line = ["a", "-e", "/x/spec.yaml", "k=/y", "q='/z z'", "n=1", "/p=q", "rel/x"]
+    assert paths_in(line) == ["/x/spec.yaml", "/y", "/z z", "/p=q"]
+
+
+@pytest.mark.parametrize(("mebibytes", "gigabytes"), [(46068, 48), (49140, 48), (23028, 24), (24564, 24), (81559, 80)])
+def test_a_gpus_memory_is_read_as_it_is_sold(mebibytes: int, gigabytes: int) -> None:
+    assert sold_as(mebibytes) == gigabytes
