@@ -68,12 +68,28 @@ def route(
     show_default=True,
     help="Look within the label of each weak image, or drop others afterwards; POOL then needs a label column.",
 )
+@click.option("--shards", type=int, help="Cut the pool into this many parts, for one too large for one machine.")
+@click.option(
+    "--platform", type=click.Choice(["local", "slurm"]), default="local", show_default=True, help="Where shards run."
+)
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A slurm.* setting, as for `deft run`.")
 def mine(
-    gaps: Path, pool: Path, output: Path, top_k: int, min_similarity: float, encoder: str, same_label: str
+    gaps: Path,
+    pool: Path,
+    output: Path,
+    top_k: int,
+    min_similarity: float,
+    encoder: str,
+    same_label: str,
+    shards: int | None,
+    platform: str,
+    settings: tuple[str, ...],
 ) -> None:
     """Find the images of POOL (a parquet file with `filepath`) that look most like those of GAPS.
 
-    Both are embedded with the same encoder. The last line is mined.parquet.
+    Both are embedded with the same encoder. The last line is mined.parquet. With --shards the result is the same, bit
+    for bit; a row whose image cannot be read is then listed in mining_errors.csv, and the others are mined; the same
+    command again does only the shards that have no valid output.
     """
     from tao_skill_bank.actions.mining.embedding import embed_parquet
     from tao_skill_bank.actions.mining.encoders import get_encoder
@@ -84,6 +100,11 @@ def mine(
         raise InputError(f"--min-similarity {min_similarity} lies outside 0..1", fix="give for example 0.9")
     if _read_gaps(gaps).num_rows == 0:
         raise InputError("holds no weak sample", where=gaps, fix="there is nothing to mine for")
+    if shards is None and platform != "local":
+        raise InputError(f"{platform} runs shards", where="--platform", fix="add --shards N")
+    if shards is not None:
+        _mine_sharded(gaps, pool, output, top_k, min_similarity, encoder, same_label, shards, platform, settings)
+        return
     made = get_encoder(encoder)
     targets = embed_parquet(gaps, output / "target_embeddings.parquet", made)
     sources = embed_parquet(pool, output / "source_embeddings.parquet", made)
@@ -100,6 +121,57 @@ def mine(
         click.echo(f"note: {note}", err=True)
     click.echo("\n".join(mined.summary))
     click.echo(str(output / "mined.parquet"))
+
+
+def _mine_sharded(
+    gaps: Path,
+    pool: Path,
+    output: Path,
+    top_k: int,
+    min_similarity: float,
+    encoder: str,
+    same_label: str,
+    shards: int,
+    platform: str,
+    settings: tuple[str, ...],
+) -> None:
+    from tao_skill_bank.actions.mining.shards import ERRORS_FILE, make_plan
+    from tao_skill_bank.platforms.sharded import mine_sharded
+
+    cluster = slurm_of(settings) if platform == "slurm" else None
+    plan = make_plan(
+        gaps,
+        pool,
+        shards=shards,
+        encoder=encoder,
+        topn=top_k,
+        filter_by_label=same_label,
+        min_similarity=min_similarity,
+    )
+    mined, errors = mine_sharded(output, plan, cluster)
+    for note in mined.notes:
+        click.echo(f"note: {note}", err=True)
+    if errors:
+        click.echo(f"note: {len(errors)} rows take no part: {output / ERRORS_FILE}", err=True)
+    click.echo("\n".join(mined.summary))
+    click.echo(f"{len(plan.shards)} shards, plan {plan.digest[:12]}")
+    click.echo(str(output / "mined.parquet"))
+
+
+def slurm_of(settings: tuple[str, ...]) -> Any:
+    """The SLURM platform that `--set slurm.…` describes."""
+    from types import SimpleNamespace
+
+    from tao_skill_bank.deft.config import SlurmConfig, apply_settings, checked_group
+    from tao_skill_bank.errors import InputError
+    from tao_skill_bank.platforms.slurm import SlurmPlatform
+
+    wrong = [text for text in settings if not text.startswith("slurm.")]
+    if wrong:
+        raise InputError("not a slurm setting", where=f"--set {wrong[0]}", fix="for example slurm.partition=main")
+    values = apply_settings({}, settings).get("slurm", {})
+    given = checked_group(SlurmConfig, values, "slurm")
+    return SlurmPlatform.of(SimpleNamespace(slurm=given, num_gpus=0, workspace=str(Path.cwd())))
 
 
 def _read_gaps(path: Path) -> Any:

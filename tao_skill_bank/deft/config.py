@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tao_skill_bank.errors import InputError, did_you_mean
 
+_Group = TypeVar("_Group", bound=BaseModel)
 DEFAULT_INLINE_LABELS = ["PASS", "EXCESS_SOLDER", "MISSING", "BRIDGE"]
 
 
@@ -252,11 +253,20 @@ def run_config(values: dict[str, Any], where: str) -> RunConfig:
     Raises:
         InputError: A value is out of range or of the wrong type; the key is named.
     """
+    return _checked(RunConfig, values, "", where)
+
+
+def checked_group(model: type[_Group], values: dict[str, Any], name: str) -> _Group:
+    """Check the values of one group, such as `slurm`; as `run_config`."""
+    return _checked(model, values, f"{name}.", "--set")
+
+
+def _checked(model: type[_Group], values: dict[str, Any], prefix: str, where: str) -> _Group:
     try:
-        return RunConfig.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = prefix + ".".join(str(part) for part in first["loc"])
         given = first.get("input")
         raise InputError(
             f"{key}: {first['msg']} (got {given!r})", where=where, fix=f"set it with --set {key}=VALUE"

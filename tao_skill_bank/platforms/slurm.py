@@ -208,20 +208,33 @@ class SlurmPlatform:
                 folder.mkdir(parents=True, exist_ok=True)
         write_record(full)
         fsio.write_text(script_path(full), job_script(full))
-        request = self.request(full.command)
-        passed = {name: os.environ[name] for name in request.pass_env if name in os.environ}
+        self.hand_over(full, sbatch_argv(full, self.request(full.command)))
+        return full
+
+    def hand_over(self, record: JobRecord, argv: Sequence[str]) -> None:
+        """Run `sbatch` for a job whose record and script are on disk.
+
+        Raises:
+            EngineUnreachableError: The controller does not answer, and the job did not arrive.
+            BankError: It refuses the job.
+        """
+        passed = {name: os.environ[name] for name in self.settings.request.pass_env if name in os.environ}
         try:
-            done = self.client.run(sbatch_argv(full, request), passed=passed)
+            done = self.client.run(argv, passed=passed)
             failure = None if done.returncode == 0 else self.client.failure("sbatch", done.stderr)
         except EngineUnreachableError as error:
             failure = error
         if failure is None:
-            self._note(full, number=done.stdout.strip().partition(";")[0])
-        elif not self._arrived(full):
+            self._note(record, number=done.stdout.strip().partition(";")[0])
+        elif not self._arrived(record):
             # Whatever of it may still be on its way finds the claim taken.
-            claim(full.path, _nobody())
+            claim(record.path, _nobody())
             raise failure
-        return full
+
+    @staticmethod
+    def is_over(job: QueuedJob) -> bool:
+        """Whether the controller says that a job has ended."""
+        return job.state in _ENDED
 
     def status(self, record: JobRecord) -> JobState:
         """The job's state now.

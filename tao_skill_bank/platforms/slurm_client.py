@@ -36,6 +36,22 @@ _DOWN = (
 )
 
 
+ENDED_STATES = frozenset(
+    {
+        "COMPLETED",
+        "FAILED",
+        "TIMEOUT",
+        "DEADLINE",
+        "OUT_OF_MEMORY",
+        "CANCELLED",
+        "NODE_FAIL",
+        "BOOT_FAIL",
+        "PREEMPTED",
+        "REVOKED",
+    }
+)
+
+
 @dataclass(frozen=True)
 class QueuedJob:
     """A job as `squeue` knows it: its number, its state in SLURM's words, and the reason it gives."""
@@ -159,7 +175,9 @@ class SlurmClient:
         found: dict[str, QueuedJob] = {}
         for line in text.splitlines():
             number, state, reason, name, comment = [*line.strip().split("|", 4), "", "", "", ""][:5]
-            if name in names and comment.strip() == name:
+            # An array is many lines: it has ended when every one has.
+            ended = name in found and state in ENDED_STATES
+            if name in names and comment.strip() == name and not ended:
                 found[name] = QueuedJob(number, state, reason)
         return found
 

@@ -74,6 +74,7 @@ def nearest_neighbors(
     filter_by_label: str = "false",
     distance_threshold: float = -1.0,
     group_by: Sequence[str] = (),
+    found: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None,
 ) -> Mined:
     """Find, for every target image, the `topn` nearest source images; exact, the source read in row groups.
 
@@ -92,6 +93,7 @@ def nearest_neighbors(
         distance_threshold: Drop pairs farther apart than this (cosine: distance = 1 - cosine), give or take
             `TOLERANCE`; negative: keep all.
         group_by: Columns (such as `lighting`) that must be equal for a pair to be looked at.
+        found: Source rows and scores [targets, topn] as `knn` gives them, where the search was made elsewhere.
 
     Raises:
         InputError: Unreadable or empty tables, different encoders or vector lengths, NaN, a bad argument.
@@ -112,23 +114,22 @@ def nearest_neighbors(
         notes.append(f"no label column in {', '.join(lacking)}: labels are not compared")
         how = "false"
     within = [*group_by, *([LABEL] if how == "within" else [])]
-    indices, scores = _search(
-        source, target, topn, knn_metric, (source_embed_column_name, target_embed_column_name), within
-    )
-    found = indices >= 0
-    keep = found.copy()
+    columns = (source_embed_column_name, target_embed_column_name)
+    indices, scores = found if found is not None else _search(source, target, topn, knn_metric, columns, within)
+    paired = indices >= 0
+    keep = paired.copy()
     if how == "after":
-        keep[found] &= source.groups([LABEL])[indices[found]] == target.groups([LABEL])[np.nonzero(found)[0]]
-    label_dropped = int(found.sum() - keep.sum())
+        keep[paired] &= source.groups([LABEL])[indices[paired]] == target.groups([LABEL])[np.nonzero(paired)[0]]
+    label_dropped = int(paired.sum() - keep.sum())
     distance = 1.0 - scores.astype(np.float64) if knn_metric == "cosine" else -scores.astype(np.float64)
     if distance_threshold >= 0:
         keep &= distance <= distance_threshold + TOLERANCE * max(1.0, distance_threshold)
     mined = _unique(source, target, indices, scores if knn_metric == "cosine" else -scores, keep, knn_metric)
     result = Mined(
         *mined,
-        pairs=int(found.sum()),
+        pairs=int(paired.sum()),
         label_dropped=label_dropped,
-        distance_dropped=int(found.sum() - keep.sum()) - label_dropped,
+        distance_dropped=int(paired.sum() - keep.sum()) - label_dropped,
         queries=len(target),
         encoder=encoder,
         notes=tuple(notes),
