@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -80,6 +82,20 @@ class Engine:
         return self.host is None or self.host.startswith(("unix://", "npipe://"))
 
     @cached_property
+    def address(self) -> str:
+        """Where it is asked: as named, else the current context's, else the usual place."""
+        from docker.constants import DEFAULT_UNIX_SOCKET
+        from docker.context import ContextAPI
+
+        found = self.host
+        if found is None:
+            with contextlib.suppress(Exception):
+                # A broken context file is no reason to miss the engine at its usual place.
+                context = ContextAPI.get_current_context()
+                found = None if context is None else context.Host
+        return (found or DEFAULT_UNIX_SOCKET).replace("http+unix://", "unix://")
+
+    @cached_property
     def api(self) -> Any:
         """The SDK's client, connected.
 
@@ -87,21 +103,19 @@ class Engine:
             EngineUnreachableError: Nobody answers.
         """
         from docker import APIClient
-        from docker.context import ContextAPI
         from docker.errors import DockerException
 
-        host = self.host
-        if host is None:
-            with contextlib.suppress(Exception):
-                # A broken context file is no reason to miss the engine at its usual place.
-                context = ContextAPI.get_current_context()
-                host = None if context is None else context.Host
-        remote = bool(host and host.startswith("ssh://"))
+        host = self.address
+        remote = host.startswith("ssh://")
         try:
-            tls = self._tls()
-            return APIClient(base_url=host, version="auto", timeout=TIMEOUT_SEC, use_ssh_client=remote, tls=tls)
+            self._knock()
+            client = APIClient(
+                base_url=host, version="auto", timeout=TIMEOUT_SEC, use_ssh_client=remote, tls=self._tls()
+            )
         except (DockerException, OSError) as error:
             raise self._unreachable(error) from None
+        weakref.finalize(self, client.close)
+        return client
 
     @cached_property
     def facts(self) -> EngineFacts:
@@ -201,7 +215,7 @@ class Engine:
                     _send(stream, "".join(f"{line}\n" for line in lines).encode())
             finally:
                 if stream is not None:
-                    stream.close()
+                    _hang_up(stream)
 
     def stop(self, container: str, grace_sec: int) -> None:
         """Ask a container to end; after `grace_sec` it is killed."""
@@ -260,11 +274,20 @@ class Engine:
         from requests.exceptions import RequestException
 
         try:
+            self._knock()
             yield
         except APIError:
             raise
         except (DockerException, RequestException, OSError) as error:
             raise self._unreachable(error) from None
+
+    def _knock(self) -> None:
+        """Meet a socket that is not there, or nobody listens on, before the SDK does: it says so in one word."""
+        path = self.address.removeprefix("unix://")
+        if path != self.address:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+                knock.settimeout(TIMEOUT_SEC)
+                knock.connect(path)
 
     def _unreachable(self, error: Exception) -> EngineUnreachableError:
         reason = str(error)
@@ -298,3 +321,11 @@ def _send(stream: Any, data: bytes) -> None:
     """Write to an attached container: a socket, or what the SDK wraps one in."""
     sender = getattr(stream, "sendall", None) or stream._sock.sendall
     sender(data)
+
+
+def _hang_up(stream: Any) -> None:
+    """Close an attached container's stream, so that what reads it sees its end."""
+    response = getattr(stream, "_response", None)
+    with contextlib.suppress(OSError):
+        getattr(stream, "_sock", stream).shutdown(socket.SHUT_WR)
+    (response or stream).close()

@@ -10,15 +10,18 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
 import tarfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 BANK_IMAGE = "tao-skill-bank:test"
@@ -100,48 +103,69 @@ class DockerEngine:
             self.process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
         limit = time.monotonic() + 60
         while True:
-            with contextlib.suppress(Exception):
-                self.client().ping()
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as knock:
+                knock.connect(f"{at}/docker.sock")
                 break
             assert self.process.poll() is None, (at / "dockerd.log").read_text()[-2000:]
             assert time.monotonic() < limit, "the engine does not answer"
             time.sleep(0.05)
-        (at / "docker.sock").chmod(0o666)
+        with self.client() as client:
+            client.ping()
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End the daemon (only the one started here)."""
-        if self.process is not None:
-            self.process.send_signal(how)
-            self.process.wait(60)
-            self.process = None
+        if self.process is None:
+            return
+        self.process.send_signal(how)
+        self.process.wait(60)
+        self.process = None
+        if how == signal.SIGKILL:
+            # As systemd does: what the daemon started goes with it, but for the jobs' own keepers.
+            containerd = int((self.folder / "exec" / "containerd" / "containerd.pid").read_text())
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(containerd, signal.SIGKILL)
+            while Path(f"/proc/{containerd}").exists():
+                time.sleep(0.02)
 
-    def client(self) -> object:
+    @contextlib.contextmanager
+    def client(self, timeout: int = 60) -> Iterator[Any]:
         """The SDK's low-level client."""
         from docker import APIClient
 
-        return APIClient(base_url=self.host, version="auto", timeout=60)
+        client = APIClient(base_url=self.host, version="auto", timeout=timeout)
+        try:
+            yield client
+        finally:
+            client.close()
 
     def load(self, name: str, pack: Callable[[tarfile.TarFile], None], changes: Sequence[str] = ()) -> None:
         """Make an image of what `pack` puts into an archive."""
-        from docker import APIClient
-
-        client = APIClient(base_url=self.host, version="auto", timeout=300)
         packed = self.folder / "image.tar"
         with tarfile.open(packed, "w") as tar:
             pack(tar)
         repository, _, tag = name.partition(":")
-        client.import_image_from_file(str(packed), repository=repository, tag=tag, changes=list(changes))
+        with self.client(300) as client:
+            client.import_image_from_file(str(packed), repository=repository, tag=tag, changes=list(changes))
         packed.unlink()
 
 
 def pack_tools(tar: tarfile.TarFile) -> None:
-    """A 2 MB image: a shell and its tools (busybox), nothing of ours and no Python."""
+    """A 2 MB image: a shell and its tools (busybox), no Python; its `visual_changenet ACTION SCRIPT` runs a script."""
     busybox = shutil.which("busybox")
     assert busybox is not None
     tar.add(busybox, "bin/busybox")
     for name in (*_TOOLS, "test", "kill", "ps", "true", "false", "mkdir", "seq"):
         _link(tar, f"bin/{name}", "busybox")
+    script = tarfile.TarInfo("bin/visual_changenet")
+    script.mode, script.size = 0o755, len(_STAND_IN)
+    tar.addfile(script, BytesIO(_STAND_IN))
     _folder(tar, "tmp", 0o1777)
+
+
+_STAND_IN = b"""#!/bin/sh
+# In place of TAO's command: runs its second argument.
+eval "$2"
+"""
 
 
 def pack_bank(tar: tarfile.TarFile) -> None:
