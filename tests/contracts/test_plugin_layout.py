@@ -168,7 +168,7 @@ def test_tools_that_skills_name_are_tools_of_the_server() -> None:
         for page in folder.rglob("*.md"):
             text = page.read_text().replace("mcp__tao__", "").replace("mcp__plugin_tao-skill-bank_tao__", "")
             named = set(re.findall(rf"`((?:{verbs})_[a-z_]+)`", text))
-            keys = {"mining_gaps", "start_time", "stop_reason"}
+            keys = {"mining_gaps", "start_time", "stop_reason", "check_labels"}
             assert named - known - keys == set(), page
 
 
