@@ -123,6 +123,15 @@ def test_without_a_network_a_session_ends_with_one_line_and_the_next_one_tries_a
     assert bank.status == "ready"
 
 
+def test_with_python_alone_a_missing_network_is_one_line_too(bank: Bank) -> None:
+    status, out, err = bank.session(PATH="/usr/bin:/bin", PIP_NO_INDEX="1", TAO_SKILL_BANK_WAIT="200")
+    assert (status, out) == (1, "")
+    assert len(err.splitlines()) == 1
+    assert "is the package index reachable?" in err
+    assert bank.calls == []
+    assert not list((bank.home / ".cache/tao-skill-bank").glob("env-*/ready"))
+
+
 def test_a_session_does_not_wait_past_its_limit_and_the_making_goes_on(bank: Bank) -> None:
     hold = Path(f"{bank.notes}.hold")
     hold.touch()
