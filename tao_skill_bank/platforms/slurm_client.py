@@ -24,9 +24,11 @@ _DOWN = (
     "unable to contact slurm controller",
     "unable to establish controller",
     "connection refused",
+    "connection reset",
     "connect failure",
-    "connection timed out",
-    "socket timed out",
+    "communication",
+    "timed out",
+    "no route to host",
     "slurm controller not responding",
     "zero bytes were transmitted",
     "slurm backup controller",
@@ -171,9 +173,12 @@ class SlurmClient:
             EngineUnreachableError: The controller does not answer; nothing is known about the jobs then.
         """
         form = "%i|%T|%r|%j|%k"
-        text = self.ask(["squeue", "--noheader", "--states=all", f"--name={','.join(names)}", f"--format={form}"])
+        done = self.run(["squeue", "--noheader", "--states=all", f"--name={','.join(names)}", f"--format={form}"])
+        if done.returncode != 0:
+            # The question is sound, so whatever failed, nothing was said about the jobs.
+            raise self._away(done.stderr)
         found: dict[str, QueuedJob] = {}
-        for line in text.splitlines():
+        for line in done.stdout.splitlines():
             number, state, reason, name, comment = [*line.strip().split("|", 4), "", "", "", ""][:5]
             # An array is many lines: it has ended when every one has.
             ended = name in found and state in ENDED_STATES
@@ -185,12 +190,15 @@ class SlurmClient:
         """What a command's error output means: a controller that is away, or a request that is refused."""
         line = _last_line(said) or "no reason given"
         if any(mark in said.lower() for mark in _DOWN):
-            return EngineUnreachableError(
-                f"the controller does not answer: {line}",
-                where=self.where,
-                fix="jobs go on running; run again when `scontrol ping` says UP",
-            )
+            return self._away(said)
         return BankError(f"{command}: {line}", where=self.where, fix="mend what it names (sinfo shows the partitions)")
+
+    def _away(self, said: str) -> EngineUnreachableError:
+        return EngineUnreachableError(
+            f"the controller does not answer: {_last_line(said) or 'no reason given'}",
+            where=self.where,
+            fix="jobs go on running; run again when `scontrol ping` says UP",
+        )
 
 
 def control_folder() -> Path:
