@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from tao_skill_bank.deft import engine
 from tao_skill_bank.deft.finish import close_run
-from tao_skill_bank.deft.log import LogLine, log_path, read_log
+from tao_skill_bank.deft.log import LogLine, log_path, read_tail
 from tao_skill_bank.deft.machine import is_complete, next_stage
 from tao_skill_bank.deft.opening import (
     Holder,
@@ -160,7 +160,7 @@ def status(results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:
     """
     state = load_state(results_dir)
     working = holder(results_dir)
-    lines = [line for line in read_log(log_path(results_dir)) if line.seq > after][-limit:]
+    lines = read_tail(log_path(results_dir), after, limit)
     following = next_stage(state)
     shown = state.status
     shown_status = "interrupted" if shown == "running" and working is None else shown

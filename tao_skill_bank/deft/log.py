@@ -199,6 +199,36 @@ def read_log(path: Path) -> list[LogLine]:
     return out
 
 
+def read_tail(path: Path, after: int = 0, limit: int = 20) -> list[LogLine]:
+    """The last `limit` whole lines with a `seq` greater than `after`, in order; reads no more than those.
+
+    Raises:
+        InputError: One of them, before the last, cannot be read.
+    """
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return []
+    out: list[LogLine] = []
+    end = size
+    while end > 0 and len(out) < limit:
+        raw = _last_line(path, end)
+        if raw is None:
+            break
+        try:
+            line = _parse_last(path, raw)
+        except InputError:
+            if end != size:
+                raise
+            end -= len(raw)
+            continue
+        if line.seq <= after:
+            break
+        out.append(line)
+        end -= len(raw)
+    return out[::-1]
+
+
 def rewrite_log(path: Path, change: Callable[[list[LogLine]], list[LogLine] | None]) -> None:
     """Replace the log's lines while nobody can append: `change` gets them and returns the new ones, or None to keep."""
     with log_lock(path):

@@ -241,8 +241,7 @@ class Run:
 
     def stage_records(self, label: str, stage: str) -> list[JobRecord]:
         """The job records of one stage, oldest first."""
-        prefix = f"{label}.{stage}."
-        return [r for r in read_records(self.root) if r.key.startswith(prefix)]
+        return read_records(self.root, prefix=f"{label}.{stage}.")
 
     # -- stopping ------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -127,7 +128,7 @@ def new_record(
 ) -> JobRecord:
     """A record with a fresh uid, not yet on disk."""
     return JobRecord(
-        uid=f"{key.replace('.', '-')}-{uuid.uuid4().hex[:12]}",
+        uid=f"{_uid_start(key)}-{uuid.uuid4().hex[:12]}",
         key=key,
         platform=platform,
         command=list(command),
@@ -136,6 +137,11 @@ def new_record(
         results_dir=str(results_dir),
         submitted_at=log_time(SystemClock().now()),
     )
+
+
+def _uid_start(key: str) -> str:
+    """How the uids of a key, and so the names of its files, begin."""
+    return key.replace(".", "-")
 
 
 def jobs_dir(results_dir: Path) -> Path:
@@ -148,18 +154,24 @@ def write_record(record: JobRecord) -> None:
     fsio.write_json(record.path, record.model_dump())
 
 
-def read_records(results_dir: Path, key: str | None = None) -> list[JobRecord]:
-    """The job records of a run, oldest first; those of one `key` if given.
+def read_records(results_dir: Path, key: str | None = None, prefix: str = "") -> list[JobRecord]:
+    """The job records of a run, oldest first; those of one `key`, or of keys with a `prefix`, if given.
 
-    A record that is moved away while they are read is left out.
+    A record that is moved away while they are read is left out. Files of other keys are not opened: their names tell.
 
     Raises:
         InputError: A record cannot be read.
     """
     found: list[JobRecord] = []
-    for path in sorted(jobs_dir(results_dir).glob("*.json")):
-        if path.name.startswith(".") or path.name.count(".") > 1:
+    start = _uid_start(f"{key}." if key is not None else prefix)
+    try:
+        names = sorted(os.listdir(jobs_dir(results_dir)))
+    except FileNotFoundError:
+        names = []
+    for name in names:
+        if not name.endswith(".json") or not name.startswith(start) or name[0] == "." or name.count(".") > 1:
             continue
+        path = jobs_dir(results_dir) / name
         try:
             record = JobRecord.model_validate_json(path.read_bytes())
         except FileNotFoundError:
@@ -168,7 +180,7 @@ def read_records(results_dir: Path, key: str | None = None) -> list[JobRecord]:
             raise InputError(
                 f"job record cannot be read: {error.errors()[0]['msg']}", where=path, fix="move the file aside"
             ) from None
-        if key is None or record.key == key:
+        if record.key.startswith(prefix) and key in (None, record.key):
             found.append(record)
     return sorted(found, key=lambda r: (r.submitted_at, r.uid))
 

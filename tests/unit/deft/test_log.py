@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tao_skill_bank.deft.log import LOG_FILE, append_stage, last_seq, read_log, sync_log
+from tao_skill_bank.deft.log import LOG_FILE, append_stage, last_seq, read_log, read_tail, sync_log
 from tao_skill_bank.deft.state import DeftState, Iteration, StageRecord, save_state
 from tao_skill_bank.errors import InputError
 
@@ -219,3 +219,29 @@ def test_an_append_behind_100_000_lines_costs_what_it_costs_behind_ten(tmp_path:
 
     short, long = median_cost(10), median_cost(100_000)
     assert long <= 2 * short, f"{long / short:.2f} times"
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"seq": 41, "ts'])
+def test_the_tail_holds_the_newest_lines_behind_a_cursor_and_nothing_torn(tmp_path: Path, torn: bytes) -> None:
+    path = tmp_path / "loop_log.jsonl"
+    for _ in range(40):
+        append_stage(path, iter_label="iter1", stage="train", status="ok", summary="x", duration_sec=1)
+    with path.open("ab") as handle:
+        handle.write(torn)
+    assert [line.seq for line in read_tail(path, limit=3)] == [38, 39, 40]
+    assert [line.seq for line in read_tail(path, after=38)] == [39, 40]
+    assert [line.seq for line in read_tail(path, after=5, limit=100)] == list(range(6, 41))
+    assert read_tail(path, after=40) == []
+    assert read_tail(tmp_path / "none.jsonl") == []
+    assert read_tail(path, limit=100) == read_log(path)
+
+
+def test_a_line_in_the_tail_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "loop_log.jsonl"
+    for _ in range(3):
+        append_stage(path, iter_label="iter1", stage="train", status="ok", summary="x", duration_sec=1)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b"{}\n" + lines[2])
+    assert [line.seq for line in read_tail(path, limit=1)] == [3]
+    with pytest.raises(InputError, match="corrupt"):
+        read_tail(path, limit=3)
