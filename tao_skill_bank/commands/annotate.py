@@ -71,11 +71,29 @@ def estimate(as_json: bool, **given: Any) -> None:
 @click.option("--max-calls", type=int, help="Stop before this many calls in all, earlier runs included.")
 @click.option("--max-cost", type=float, help="Stop before this many USD in all, earlier runs included.")
 @click.option("--detach", is_flag=True, help="Start it in the background and return.")
-def run(as_json: bool, max_calls: int | None, max_cost: float | None, detach: bool, **given: Any) -> None:
+@click.option("--shards", type=int, help="Do all of this many parts, then bring them together.")
+@click.option(
+    "--platform", type=click.Choice(["local", "slurm"]), default="local", show_default=True, help="Where shards run."
+)
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A slurm.* setting, as for `deft run`.")
+def run(
+    as_json: bool,
+    max_calls: int | None,
+    max_cost: float | None,
+    detach: bool,
+    shards: int | None,
+    platform: str,
+    settings: tuple[str, ...],
+    **given: Any,
+) -> None:
     """Annotate, or take up what was begun."""
     from tao_skill_bank.annotate import api
 
     request = _request(max_calls=max_calls, max_cost=max_cost, **given)
+    if detach and shards is not None:
+        raise click.UsageError("--shards waits for its parts; leave --detach away")
+    if shards is None and platform != "local":
+        raise click.UsageError(f"{platform} runs shards: add --shards N")
     if detach:
         folder, pid = api.start_detached(request)
         if as_json:
@@ -83,7 +101,13 @@ def run(as_json: bool, max_calls: int | None, max_cost: float | None, detach: bo
         else:
             click.echo(f"started (process {pid}); watch it: tao-skills annotate status {folder}")
         return
-    outcome = api.run_here(request, progress=None if as_json or not sys.stderr.isatty() else _progress)
+    if shards is not None:
+        from tao_skill_bank.commands.cluster import slurm_of
+        from tao_skill_bank.platforms.sharded import annotate_sharded
+
+        outcome = annotate_sharded(request, shards, slurm_of(settings) if platform == "slurm" else None)
+    else:
+        outcome = api.run_here(request, progress=None if as_json or not sys.stderr.isatty() else _progress)
     if as_json:
         from dataclasses import asdict
 

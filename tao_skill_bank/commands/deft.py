@@ -1,4 +1,4 @@
-"""`tao-skills deft …`: plan, run, step, status, stop."""
+"""`tao-skills deft …`: plan, run, step, status, stop, watch, compare."""
 
 from __future__ import annotations
 
@@ -113,6 +113,43 @@ def stop(run_dir: Path | None, results_dir: Path | None, workspace: Path | None,
         click.echo(f"asked {folder} to stop" if asked else f"nobody works on {folder}: nothing to stop")
 
 
+@cli.command()
+@click.argument("run_dir", required=False, type=click.Path(path_type=Path))
+@click.option("--workspace", "-w", type=click.Path(path_type=Path), help="Watch its newest run.")
+@click.option("--serve", type=int, is_flag=False, flag_value=0, metavar="[PORT]", help="A page that follows the run.")
+@click.option("--once", is_flag=True, help="Show it once and return.")
+def watch(run_dir: Path | None, workspace: Path | None, serve: int | None, once: bool) -> None:
+    """Watch a run until it ends; q or Ctrl-C leave it running."""
+    from tao_skill_bank.commands.watch import watch as show
+
+    folder = _run_folder(run_dir, workspace)
+    if serve is None:
+        show(folder, once=once)
+        return
+    from tao_skill_bank.reports.live import LiveServer
+
+    with LiveServer(folder, serve) as server:
+        click.echo(server.address)
+        show(folder, address=server.address)
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page to this file instead.")
+def compare(runs: tuple[Path, ...], as_json: bool, html: Path | None) -> None:
+    """Runs side by side: what differs in their plans, FAR per iteration, cost."""
+    from tao_skill_bank.reports.compare import compare_runs, lines, write_page
+
+    found = _guarded(as_json, lambda: compare_runs(runs))
+    if html is not None:
+        _guarded(as_json, lambda: write_page(found, html))
+    if as_json:
+        _print_json(found)
+        return
+    click.echo(str(html) if html is not None else "\n".join(lines(found)))
+
+
 def _work(as_json: bool, yes: bool, approve: str | None, *, once: bool, detach: bool, given: dict[str, Any]) -> None:
     from tao_skill_bank.deft import api
     from tao_skill_bank.deft.run import StopRequestedError
@@ -124,7 +161,7 @@ def _work(as_json: bool, yes: bool, approve: str | None, *, once: bool, detach: 
         if as_json:
             click.echo(json.dumps({"results_dir": str(folder), "pid": pid}))
         else:
-            click.echo(f"started (process {pid}); watch it: tao-skills deft status {folder}")
+            click.echo(f"started (process {pid}); watch it: tao-skills deft watch {folder}")
         return
     if not as_json:
         click.echo(f"run folder: {folder}")

@@ -136,6 +136,7 @@ def _mine_sharded(
     settings: tuple[str, ...],
 ) -> None:
     from tao_skill_bank.actions.mining.shards import ERRORS_FILE, make_plan
+    from tao_skill_bank.commands.cluster import slurm_of
     from tao_skill_bank.platforms.sharded import mine_sharded
 
     cluster = slurm_of(settings) if platform == "slurm" else None
@@ -156,22 +157,6 @@ def _mine_sharded(
     click.echo("\n".join(mined.summary))
     click.echo(f"{len(plan.shards)} shards, plan {plan.digest[:12]}")
     click.echo(str(output / "mined.parquet"))
-
-
-def slurm_of(settings: tuple[str, ...]) -> Any:
-    """The SLURM platform that `--set slurm.…` describes."""
-    from types import SimpleNamespace
-
-    from tao_skill_bank.deft.config import SlurmConfig, apply_settings, checked_group
-    from tao_skill_bank.errors import InputError
-    from tao_skill_bank.platforms.slurm import SlurmPlatform
-
-    wrong = [text for text in settings if not text.startswith("slurm.")]
-    if wrong:
-        raise InputError("not a slurm setting", where=f"--set {wrong[0]}", fix="for example slurm.partition=main")
-    values = apply_settings({}, settings).get("slurm", {})
-    given = checked_group(SlurmConfig, values, "slurm")
-    return SlurmPlatform.of(SimpleNamespace(slurm=given, num_gpus=0, workspace=str(Path.cwd())))
 
 
 def _read_gaps(path: Path) -> Any:

@@ -116,6 +116,45 @@ def far_chart(points: Sequence[RatePoint], target_pct: float | None, op: str = "
     return _framed(about, axis, "".join(shapes), labels, goal + values, "tall")
 
 
+def far_lines(
+    runs: Sequence[tuple[str, Sequence[float | None]]], names: Sequence[str], target_pct: float | None
+) -> Markup:
+    """FAR over iterations, a line a run; `names` label the positions that the runs share."""
+    known = [value for _, values in runs for value in values if value is not None]
+    if not known:
+        return Markup("")
+    highest = max([*known, (target_pct or 0.0) * 1.15, 1e-3])
+    bent = target_pct is not None and highest > MOST_LINEAR * target_pct
+    ticks = _root_ticks(highest) if bent else nice_ticks(highest)
+    top, n = ticks[-1], len(names)
+
+    def y(value: float) -> float:
+        part = min(max(value, 0.0), top) / top
+        return 100.0 - 100.0 * (math.sqrt(part) if bent else part)
+
+    shapes = [f'<line class="grid" x1="0" x2="100%" y1="{y(t):.3f}%" y2="{y(t):.3f}%"/>' for t in ticks]
+    if target_pct is not None:
+        at = y(target_pct)
+        shapes.append(f'<rect class="goal" x="0" y="{at:.3f}%" width="100%" height="{100 - at:.3f}%"/>')
+        shapes.append(f'<line class="goal-line" x1="0" x2="100%" y1="{at:.3f}%" y2="{at:.3f}%"/>')
+    for i, (_, values) in enumerate(runs):
+        places = [((j + 0.5) / n, y(v)) for j, v in enumerate(values) if v is not None]
+        if len(places) > 1:
+            shapes.append(
+                _curve(np.array([x for x, _ in places]), 1 - np.array([v for _, v in places]) / 100, f"r{i % 6}")
+            )
+        shapes += [f'<circle class="dot r{i % 6}" cx="{100 * x:.3f}%" cy="{v:.3f}%" r="4"/>' for x, v in places]
+    every = max(1, math.ceil(n / 14))
+    labels = "".join(_span(100 * (j + 0.5) / n, escape(clean(names[j]))) for j in range(0, n, every))
+    axis = "".join(f'<span style="bottom:{100 - y(t):.3f}%">{escape(f"{t:g}")}</span>' for t in ticks)
+    legend = "".join(
+        f'<span class="key line r{i % 6}">{escape(clean(name))}</span>' for i, (name, _) in enumerate(runs)
+    )
+    said = "; ".join(f"{name} " + ", ".join(percent(v) for v in values if v is not None) for name, values in runs)
+    drawn = _framed(f"FAR by iteration: {said}.", axis, "".join(shapes), labels, "", "tall")
+    return Markup(f'<div class="legend" aria-hidden="true">{legend}</div>') + drawn
+
+
 def _must(points: Sequence[RatePoint], i: int) -> bool:
     """Whether a point's label may not be left out."""
     return points[i].marked or points[i].held or i in (0, len(points) - 1)

@@ -75,13 +75,14 @@ def render_report(results_dir: Path) -> ReportSummary:
     )
 
 
-def report_html(view: RunView, status: Status, *, refresh_sec: int | None = None) -> str:
+def report_html(view: RunView, status: Status, *, live: str = "") -> str:
     """The page of a run as one HTML document.
 
     Args:
         view: The run.
         status: Its verdict.
-        refresh_sec: Ask the browser to load the page again after so many seconds, for a run that goes on.
+        live: For a page that is served: the mark of what it shows. Its script asks for the mark and loads the page
+            again when that has changed; without a script the browser does every few seconds.
     """
     best = view.best
     album = Album(view)
@@ -118,7 +119,7 @@ def report_html(view: RunView, status: Status, *, refresh_sec: int | None = None
         elapsed_sec=sections.elapsed_sec(view),
         cards=sections.cards(view),
         script=script("report.js"),
-        refresh_sec=refresh_sec,
+        live=live,
     )
 
 

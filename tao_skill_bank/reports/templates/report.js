@@ -45,6 +45,17 @@
     if (first) show(first.dataset.light);
   }
 
+  // A served page follows its run; where the reader was, the browser keeps.
+  if (root.dataset.live) {
+    setInterval(async () => {
+      if (document.hidden) return;
+      try {
+        const answer = await fetch("mark", { cache: "no-store" });
+        if (answer.ok && await answer.text() !== root.dataset.live) location.reload();
+      } catch (error) { /* the server has ended; what is shown stays */ }
+    }, 2000);
+  }
+
   // Every detail is printed.
   let closed = [];
   addEventListener("beforeprint", () => { closed = all("details:not([open])"); for (const d of closed) d.open = true; });

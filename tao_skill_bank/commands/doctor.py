@@ -1,0 +1,21 @@
+"""`tao-skills doctor`: what is installed, what is lacking, and what mends it."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.option("--platform", "platforms", multiple=True, help="Look at this platform only; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def cli(platforms: tuple[str, ...], as_json: bool) -> None:
+    """Show what is installed, what each platform lacks, and the command that mends it. Changes nothing.
+
+    Ends with 0 unless the bank itself is broken (1): a platform that nobody uses may lack what it likes.
+    """
+    from tao_skill_bank.bank.doctor import Looks, diagnose, lines
+
+    found = diagnose(Looks(platforms=platforms or None))
+    click.echo(found.model_dump_json(indent=2) if as_json else "\n".join(lines(found)))
+    if not found.sound:
+        raise SystemExit(1)

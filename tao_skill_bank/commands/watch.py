@@ -1,0 +1,312 @@
+"""`tao-skills deft watch`: a run as it goes on, drawn at a terminal, as lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+
+    from tao_skill_bank.deft.api import StatusView
+    from tao_skill_bank.deft.state import DeftState, Interval
+
+TICK_SEC = 0.25
+_STAGES = ("routing", "anomalygen", "data_mining", "data_merge", "train", "evaluate", "rca")
+_TONES = {"met": "green", "near": "yellow", "running": "blue", "stopped": "magenta"}
+
+
+def watch(folder: Path, *, once: bool = False, address: str = "") -> None:
+    """Show a run until it has ended or the reader has had enough (`q`, Ctrl-C).
+
+    Args:
+        folder: The run folder.
+        once: Draw it once and return.
+        address: Where its page is served; shown, and the run is followed beyond its end.
+
+    Raises:
+        InputError: There is no run.
+    """
+    if not sys.stdout.isatty() or once:
+        _lines(folder, once=once, forever=bool(address))
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console()
+    screen = Screen(folder, address)
+    with _keys() as pressed, Live(screen, console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            screen.read()
+            live.update(screen, refresh=True)
+            if pressed() in ("q", "Q", "\x03", "\x1b") or (screen.ended and not address):
+                break
+    console.print(screen.summary())
+
+
+class Screen:
+    """What the terminal shows; it takes whatever size the terminal has when it is drawn."""
+
+    def __init__(self, folder: Path, address: str = "") -> None:
+        self.folder = folder
+        self.address = address
+        self.ended = False
+        self._mark: object = None
+        self._view: StatusView | None = None
+        self._state: DeftState | None = None
+        self._tone, self._wording, self._why = "running", "IN PROGRESS", ""
+
+    def read(self) -> None:
+        """Look at the disk again."""
+        from tao_skill_bank.deft import api
+        from tao_skill_bank.deft.state import load_state
+        from tao_skill_bank.reports.live import LiveReport
+
+        self._view = api.status(self.folder, limit=200)
+        self.ended = self._view.status not in ("running", "planned")
+        mark = (LiveReport(self.folder).mark(), self._view.status)
+        if mark != self._mark:
+            self._mark = mark
+            self._state = load_state(self.folder)
+            self._judge()
+
+    def _judge(self) -> None:
+        from tao_skill_bank.reports.deft_status import status_of
+        from tao_skill_bank.reports.deft_view import RunView
+
+        found = status_of(RunView(self.folder))
+        self._tone, self._wording, self._why = found.tone, found.wording, found.why
+        if self._view is not None and self._view.status == "interrupted":
+            self._why = f"Nobody works on it. {self._view.next_step[:1].upper()}{self._view.next_step[1:]}"
+
+    def summary(self) -> RenderableType:
+        """What stays on the terminal afterwards."""
+        from rich.text import Text
+
+        assert self._view is not None
+        text = Text()
+        text.append(f"{self._wording}", style=f"bold {_TONES[self._tone]}")
+        text.append(f"  {self._why}\n")
+        text.append(str(self._view.report or self.folder), style="dim")
+        return text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.console import Group
+
+        if self._view is None or self._state is None:
+            return
+        width, height = options.max_width, options.height or console.height
+        parts: list[RenderableType] = [self._head(width), self._phases(width, height), self._work(width)]
+        used = sum(len(console.render_lines(p, options.update(height=None))) for p in parts)
+        room = height - used - 3
+        if room > 1:
+            parts.append(self._log(room))
+        parts.append(self._foot())
+        yield Group(*parts)
+
+    def _head(self, width: int) -> RenderableType:
+        from rich.table import Table
+        from rich.text import Text
+
+        assert self._view is not None
+        grid = Table.grid(expand=True)
+        grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        grid.add_column(justify="right", no_wrap=True)
+        grid.add_row(Text(self._wording, style=f"bold {_TONES[self._tone]}"), Text(self.folder.name, style="dim"))
+        grid.add_row(Text(f"target {self._view.kpi_target}", style="dim"), Text(""))
+        if self._why and width >= 60:
+            grid.add_row(Text(self._why), Text(""))
+        grid.add_row("", "")
+        return grid
+
+    def _phases(self, width: int, height: int) -> RenderableType:
+        from rich.table import Table
+        from rich.text import Text
+
+        from tao_skill_bank.deft.engine import duration_text
+
+        assert self._view is not None
+        assert self._state is not None
+        table = Table(box=None, expand=True, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+        table.add_column("phase", no_wrap=True)
+        table.add_column("FAR", justify="right", no_wrap=True)
+        wide = width >= 84
+        if wide:
+            table.add_column("95 % interval", justify="right", no_wrap=True, style="dim")
+        table.add_column("", ratio=1, no_wrap=True)
+        if wide:
+            for name in ("rows", "real", "synthetic"):
+                table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("time", justify="right", no_wrap=True, style="dim")
+        most = max((p.far_pct or 0.0 for p in self._view.phases), default=0.0)
+        room = max(height - 14, 3)
+        phases = self._view.phases
+        shown = phases if len(phases) <= room else [phases[0], *phases[-(room - 1) :]]
+        for phase in shown:
+            it = self._state.iterations[phase.phase]
+            best = phase.phase == self._view.best_iteration
+            far = "" if phase.far_pct is None else f"{phase.far_pct:.2f}%"
+            row: list[RenderableType] = [
+                Text(phase.phase, style="bold" if best else ""),
+                Text(far, style="bold" if best else ""),
+            ]
+            if wide:
+                row.append(_interval(next((e.far for e in it.evaluations if e.far_pct == it.far_pct), None)))
+            row.append(Bar(phase.far_pct, most, self._limit()))
+            if wide:
+                row += [str(phase.training_rows or ""), _plus(phase.mined), _plus(phase.synthetic)]
+            row.append(duration_text(sum(r.duration_sec for r in it.stages)))
+            table.add_row(*row)
+        return table
+
+    def _limit(self) -> float | None:
+        from tao_skill_bank.changenet.kpi_target import KpiTarget
+        from tao_skill_bank.errors import BankError
+
+        assert self._view is not None
+        try:
+            return KpiTarget.parse(self._view.kpi_target).far_pct
+        except BankError:
+            return None
+
+    def _work(self, width: int) -> RenderableType:
+        """The stages of the iteration at work."""
+        from rich.text import Text
+
+        assert self._view is not None
+        assert self._state is not None
+        text = Text("\n", no_wrap=True, overflow="ellipsis")
+        if self.ended:
+            return text
+        label = self._state.current_label
+        it = self._state.iterations.get(label)
+        done = {r.stage for r in it.stages if r.status == "ok"} if it else set()
+        stages = _STAGES[4:] if label == "baseline" else _STAGES
+        text.append(f"{label}  ", style="bold")
+        for stage in stages:
+            if stage in done:
+                text.append(f"✓ {stage}  ", style="green")
+            elif stage == self._view.stage:
+                text.append(f"● {stage}  ", style="bold cyan")
+            else:
+                text.append(f"· {stage}  ", style="dim")
+        if it is not None and it.attempt is not None:
+            text.append(f"\n{it.attempt.stage} since {it.attempt.started_at[11:19]} UTC", style="dim")
+        if self._view.job and width >= 60:
+            text.append(f", job {self._view.job}", style="dim")
+        return text
+
+    def _log(self, room: int) -> RenderableType:
+        from rich.text import Text
+
+        assert self._view is not None
+        text = Text("\n", no_wrap=True, overflow="ellipsis")
+        for line in self._view.log[-(room - 1) :]:
+            style = "magenta" if line.status == "error" else "dim"
+            text.append(f"{line.seq:>4} {line.iter} {line.stage}: {' '.join(line.summary.split())}\n", style=style)
+        return text
+
+    def _foot(self) -> RenderableType:
+        from rich.text import Text
+
+        from tao_skill_bank.deft.engine import duration_text
+
+        assert self._view is not None
+        parts = [f"{duration_text(self._view.elapsed_sec)} in stages"]
+        if self._view.remaining_sec:
+            parts.append(f"about {duration_text(self._view.remaining_sec)} left")
+        if self.address:
+            parts.append(self.address)
+        parts.append("q quits; the run goes on")
+        return Text(" · ".join(parts), style="dim", no_wrap=True, overflow="ellipsis")
+
+
+class Bar:
+    """FAR as a bar as wide as there is room, with the target as a mark."""
+
+    def __init__(self, value: float | None, most: float, limit: float | None) -> None:
+        self.value, self.most, self.limit = value, most, limit
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
+        width = max(options.max_width, 1)
+        text = Text(no_wrap=True)
+        if self.value is not None and self.most > 0:
+            full = round(width * self.value / self.most)
+            mark = None if self.limit is None else min(int(width * self.limit / self.most), width - 1)
+            met = self.limit is not None and self.value <= self.limit
+            for i in range(width):
+                inside = i < max(full, 1)
+                if i == mark:
+                    text.append("│", style="green")
+                else:
+                    text.append("━" if inside else " ", style=("green" if met else "cyan") if inside else "")
+        yield text
+
+
+def _interval(found: Interval | None) -> str:
+    return "" if found is None else f"{found.low_pct:.2f}–{found.high_pct:.2f}%"
+
+
+def _plus(count: int | None) -> str:
+    return f"+{count}" if count else ""
+
+
+def _lines(folder: Path, *, once: bool, forever: bool) -> None:
+    """A line a stage, as they end; the verdict last."""
+    from tao_skill_bank.deft import api
+
+    cursor = 0
+    screen = Screen(folder)
+    while True:
+        view = api.status(folder, cursor, limit=1_000_000)
+        for line in view.log:
+            word = "" if line.status == "ok" else f" {line.status}"
+            click.echo(
+                f"{line.seq:>4} {line.ts[:19]}Z {line.iter} {line.stage}{word}: {' '.join(line.summary.split())}"
+            )
+        cursor = view.cursor
+        screen.read()
+        if once or (screen.ended and not forever):
+            break
+        time.sleep(TICK_SEC * 2)
+    click.echo(f"{screen._wording}: {screen._why}" if screen._why else screen._wording)
+    if view.report:
+        click.echo(view.report)
+
+
+@contextlib.contextmanager
+def _keys() -> Iterator[Callable[[], str]]:
+    """A function that waits a moment for a key and returns it, or nothing; the terminal is set back at the end."""
+    if not sys.stdin.isatty():
+
+        def waited() -> str:
+            time.sleep(TICK_SEC)
+            return ""
+
+        yield waited
+        return
+    import os
+    import select
+    import termios
+    import tty
+
+    handle = sys.stdin.fileno()
+    before = termios.tcgetattr(handle)
+    tty.setcbreak(handle)
+
+    def pressed() -> str:
+        ready, _, _ = select.select([handle], [], [], TICK_SEC)
+        return os.read(handle, 1).decode("latin-1") if ready else ""
+
+    try:
+        yield pressed
+    finally:
+        termios.tcsetattr(handle, termios.TCSADRAIN, before)

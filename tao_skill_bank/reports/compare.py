@@ -1,0 +1,275 @@
+"""Runs side by side: what differs in their plans, how FAR went, what each cost, where each ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+from pydantic import BaseModel, ConfigDict
+
+from tao_skill_bank.deft.state import Interval
+from tao_skill_bank.errors import InputError
+from tao_skill_bank.fsio import write_text
+from tao_skill_bank.reports import charts
+from tao_skill_bank.reports.deft_status import rate, status_of
+from tao_skill_bank.reports.deft_view import RunView
+from tao_skill_bank.reports.page import render_page, script
+from tao_skill_bank.reports.text import clean, duration, percent, points, score, tokens, whole
+
+MOST_RUNS = 12
+# What differs between any two runs and says nothing about their plans.
+_NOISE = {"workspace"}
+_DIGESTS = {
+    "specs_file": "contents of the spec",
+    "training_csv": "contents of the training CSV",
+    "validation_csv": "contents of the validation CSV",
+    "kpi_test_csv": "contents of the KPI CSV",
+    "acceptance_csv": "contents of the acceptance CSV",
+    "mining_pool_csv": "contents of the mining pool CSV",
+}
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PhaseFigures(_Model):
+    """One phase of one run; rates in percent."""
+
+    phase: str
+    far_pct: float | None
+    far: Interval | None
+    threshold: float | None
+    training_rows: int | None
+    real_added: int | None
+    synthetic_added: int | None
+
+
+class RunFigures(_Model):
+    """One run. `tokens` is None where none were aligned; `seconds` is time in stages."""
+
+    name: str
+    results_dir: str
+    status: str
+    why: str
+    kpi_target: str
+    best_iteration: str | None
+    best_far_pct: float | None
+    best_far: Interval | None
+    threshold: float | None
+    acceptance_far: Interval | None
+    acceptance_recall: Interval | None
+    phases: list[PhaseFigures]
+    seconds: int
+    tokens: int | None
+    rows_added: int
+
+
+class Difference(_Model):
+    """One setting of the plans that is not the same in all runs; a value a run, as text."""
+
+    key: str
+    values: list[str]
+
+
+class Comparison(_Model):
+    """Runs in the order they were named; `cautions` say what makes them hard to compare."""
+
+    runs: list[RunFigures]
+    differences: list[Difference]
+    cautions: list[str]
+
+
+def compare_runs(folders: Sequence[Path]) -> Comparison:
+    """Read runs and set them side by side.
+
+    Raises:
+        InputError: Fewer than two or more than `MOST_RUNS` folders, one twice, or one without a readable state.
+    """
+    if not 2 <= len(folders) <= MOST_RUNS:
+        raise InputError(f"{len(folders)} runs", where="deft compare", fix=f"name 2 to {MOST_RUNS} run folders")
+    resolved = [folder.resolve() for folder in folders]
+    if len(set(resolved)) < len(resolved):
+        twice = next(folder for folder in resolved if resolved.count(folder) > 1)
+        raise InputError("named twice", where=twice, fix="name each run once")
+    views = [RunView(folder) for folder in resolved]
+    names = _names(resolved)
+    runs = [_figures(name, view) for name, view in zip(names, views, strict=True)]
+    return Comparison(runs=runs, differences=_differences(views), cautions=_cautions(views))
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Folder names, with the parents' where two are the same."""
+    for depth in range(1, 8):
+        names = ["/".join(folder.parts[-depth:]) for folder in folders]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _figures(name: str, view: RunView) -> RunFigures:
+    status, best, accepted = status_of(view), view.best, view.accepted("best")
+    spent = sum(line.token_total for line in view.lines)
+    phases = [
+        PhaseFigures(
+            phase=p.label,
+            far_pct=p.record.far_pct,
+            far=p.far,
+            threshold=p.record.threshold,
+            training_rows=p.rows,
+            real_added=p.record.mining_mined_count,
+            synthetic_added=p.record.anomalygen_count,
+        )
+        for p in view.phases
+    ]
+    return RunFigures(
+        name=name,
+        results_dir=str(view.root),
+        status=status.wording,
+        why=status.why,
+        kpi_target=view.state.kpi_target,
+        best_iteration=best.label if best else None,
+        best_far_pct=best.record.far_pct if best else None,
+        best_far=best.far if best else None,
+        threshold=best.record.threshold if best else None,
+        acceptance_far=accepted.far if accepted else None,
+        acceptance_recall=accepted.recall if accepted else None,
+        phases=phases,
+        seconds=sum(line.duration_sec for line in view.lines),
+        tokens=spent or None,
+        rows_added=sum((p.real_added or 0) + (p.synthetic_added or 0) for p in phases),
+    )
+
+
+def _differences(views: Sequence[RunView]) -> list[Difference]:
+    flat = [_flat(view) for view in views]
+    keys = list(dict.fromkeys(key for plan in flat for key in plan))
+    found = []
+    for key in keys:
+        values = [plan.get(key, "–") for plan in flat]
+        if len(set(values)) > 1:
+            found.append(Difference(key=key, values=values))
+    return found
+
+
+def _flat(view: RunView) -> dict[str, str]:
+    """The plan as `mining.strategy` → `hardest`; paths inside the workspace are relative to it."""
+    state = view.state
+    plan: dict[str, str] = {"kpi_target": state.kpi_target, "max_iterations": str(state.max_iterations)}
+    home = state.config.workspace.rstrip("/") + "/"
+
+    def walk(value: Any, name: str) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(inner, f"{name}.{key}" if name else str(key))
+        elif name not in _NOISE:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            plan[name] = clean(text.removeprefix(home))
+
+    walk(state.config.model_dump(mode="json"), "")
+    for key, digest in state.plan_digests.items():
+        plan[_DIGESTS.get(key, f"contents of {key}")] = digest[:12]
+    return plan
+
+
+def _cautions(views: Sequence[RunView]) -> list[str]:
+    """What stands against reading one FAR against another."""
+    found = []
+    if len({view.state.plan_digests.get("kpi_test_csv") for view in views}) > 1:
+        found.append("The KPI sets differ, so their FARs are not measured on the same samples.")
+    if len({view.target.recall if view.target else None for view in views}) > 1:
+        found.append("The targets ask for different recalls, and FAR is read at the recall.")
+    if len({view.state.config.platform == "local" for view in views}) > 1:
+        found.append("Some ran on the local rehearsal network and some on TAO's: their FARs are of different models.")
+    best = [view.best.far for view in views if view.best is not None and view.best.far is not None]
+    if len(best) == len(views) and max(f.low_pct for f in best) <= min(f.high_pct for f in best):
+        found.append("The 95 % intervals of the best FARs overlap: the difference may be chance.")
+    return found
+
+
+def lines(found: Comparison) -> list[str]:
+    """The comparison as text for a terminal."""
+    width = max(12, *(len(run.name) for run in found.runs))
+    width = min(width, 36)
+    label = max(14, *(len(d.key) for d in found.differences), 0) if found.differences else 14
+
+    def row(name: str, cells: Sequence[str]) -> str:
+        return f"{name:<{label}}  " + "  ".join(f"{_short(cell, width):>{width}}" for cell in cells).rstrip()
+
+    runs = found.runs
+    out = [row("", [run.name for run in runs]), row("status", [run.status for run in runs])]
+    out.append(row("best FAR", [rate(run.best_far, run.best_far_pct) for run in runs]))
+    out.append(row("in", [run.best_iteration or "–" for run in runs]))
+    if any(run.acceptance_far for run in runs):
+        out.append(row("acceptance FAR", [rate(run.acceptance_far) for run in runs]))
+        out.append(row("  recall", [rate(run.acceptance_recall) for run in runs]))
+    out += ["", "FAR per iteration"]
+    for phase in _phases(found):
+        cells = [next((percent(p.far_pct) for p in run.phases if p.phase == phase), "") for run in runs]
+        out.append(row(f"  {phase}", cells))
+    out += ["", "cost", row("  time", [duration(run.seconds) for run in runs])]
+    out.append(row("  tokens", [tokens(run.tokens) for run in runs]))
+    out.append(row("  rows added", [whole(run.rows_added) for run in runs]))
+    out += ["", "what differs in the plan" if found.differences else "the plans are the same"]
+    out += [row(d.key, d.values) for d in found.differences]
+    if found.cautions:
+        out += ["", *[f"note: {text}" for text in found.cautions]]
+    return out
+
+
+def _phases(found: Comparison) -> list[str]:
+    every = {p.phase for run in found.runs for p in run.phases}
+    return sorted(every, key=lambda label: 0 if label == "baseline" else int(label.removeprefix("iter")))
+
+
+def _short(text: str, width: int) -> str:
+    """Both ends of a text that is too long: paths differ at either."""
+    if len(text) <= width:
+        return text
+    head = (width - 1) // 2
+    return f"{text[:head]}…{text[-(width - 1 - head) :]}"
+
+
+def write_page(found: Comparison, path: Path) -> Path:
+    """Write the comparison as one offline page; returns `path`."""
+    write_text(path, page_html(found))
+    return path
+
+
+def page_html(found: Comparison) -> str:
+    """The comparison as one HTML document."""
+    phases = _phases(found)
+    base = {run.name: next((p.far_pct for p in run.phases if p.phase == "baseline"), None) for run in found.runs}
+    return render_page(
+        "compare.html.j2",
+        found=found,
+        phases=phases,
+        figure=_figure(found, phases),
+        cell={(run.name, p.phase): p for run in found.runs for p in run.phases},
+        base=base,
+        lowest=min((run.best_far_pct for run in found.runs if run.best_far_pct is not None), default=None),
+        moved=lambda run: points(None if base[run.name] is None else (run.best_far_pct or 0) - (base[run.name] or 0)),
+        score_text=score,
+        script=script("report.js"),
+    )
+
+
+def _figure(found: Comparison, phases: Sequence[str]) -> Markup:
+    """FAR over the iterations, a line a run."""
+    lines_ = []
+    for run in found.runs:
+        values = {p.phase: p.far_pct for p in run.phases}
+        lines_.append((run.name, [values.get(phase) for phase in phases]))
+    targets = {run.kpi_target for run in found.runs}
+    target = None
+    if len(targets) == 1:
+        from tao_skill_bank.changenet.kpi_target import KpiTarget
+
+        try:
+            target = KpiTarget.parse(targets.pop()).far_pct
+        except InputError:
+            target = None
+    return charts.far_lines(lines_, ["base", *[p.removeprefix("iter") for p in phases[1:]]], target)
