@@ -108,6 +108,31 @@ def start_detached(request: Request) -> tuple[Path, int]:
 
     The request is kept without keys in the results folder; keys go to the worker in its environment.
     """
+    config, path, keys = keep_request(request)
+    with (config.results_dir / LOG_FILE).open("ab") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tao_skill_bank.annotate.worker", str(path)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=environment_with(keys),
+        )
+    # Workers that have ended meanwhile are reaped; those that live are kept, so that they can be.
+    _STARTED[:] = [started for started in _STARTED if started.poll() is None] + [worker]
+    return config.results_dir, worker.pid
+
+
+def keep_request(request: Request) -> tuple[AnnotationConfig, Path, dict[str, str]]:
+    """Check a request and put it, without keys, into its results folder, for a worker to read.
+
+    Returns:
+        Its configuration, the file, and the keys by the variables in which the worker expects them.
+
+    Raises:
+        InputError: The request cannot be met.
+        BusyError: Somebody works on the folder.
+    """
     config = resolve(request)
     check(config)
     found = holder(config.results_dir)
@@ -118,18 +143,7 @@ def start_detached(request: Request) -> tuple[Path, int]:
     path = config.results_dir / REQUEST_FILE
     kept = request.model_copy(update={"arguments": _absolute_arguments(request, config)})
     write_text(path, kept.model_dump_json(indent=2) + "\n")
-    with (config.results_dir / LOG_FILE).open("ab") as log:
-        worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tao_skill_bank.annotate.worker", str(path)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=environment_with({name: value for name, value in keys.items() if value}),
-        )
-    # Workers that have ended meanwhile are reaped; those that live are kept, so that they can be.
-    _STARTED[:] = [started for started in _STARTED if started.poll() is None] + [worker]
-    return config.results_dir, worker.pid
+    return config, path, {name: value for name, value in keys.items() if value}
 
 
 def status(results_dir: Path) -> StatusView:

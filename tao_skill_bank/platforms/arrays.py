@@ -13,7 +13,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,9 +42,11 @@ class Piece:
     argv: tuple[str, ...]
 
 
-def run_here(pieces: Sequence[Piece], log: Path, *, workers: int | None = None) -> int:
+def run_here(
+    pieces: Sequence[Piece], log: Path, *, workers: int | None = None, secrets: Mapping[str, str] | None = None
+) -> int:
     """Run pieces as processes of this machine; returns how many failed. Their output goes to `log`."""
-    env = {**os.environ, **local.SINGLE_THREAD}
+    env = {**os.environ, **local.SINGLE_THREAD, **(secrets or {})}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out, ThreadPoolExecutor(max_workers=workers or os.cpu_count() or 1) as pool:
 
@@ -78,7 +80,13 @@ def earlier_array(platform: SlurmPlatform, folder: Path, key: str) -> JobRecord 
 
 
 def submit_array(
-    platform: SlurmPlatform, pieces: Sequence[Piece], *, folder: Path, key: str, at_once: int | None = None
+    platform: SlurmPlatform,
+    pieces: Sequence[Piece],
+    *,
+    folder: Path,
+    key: str,
+    at_once: int | None = None,
+    secrets: Mapping[str, str] | None = None,
 ) -> JobRecord:
     """Submit pieces as one array; its record lies in `folder/jobs`, a task's output in `<uid>.<task>.log`.
 
@@ -88,6 +96,7 @@ def submit_array(
         folder: The results folder, which nodes share.
         key: What the array is; see `earlier_array`.
         at_once: The most tasks that may run at one time.
+        secrets: Variables of the tasks beside those that the platform passes: named in the record, with no value.
 
     Raises:
         InputError: The platform runs containers: pieces are the bank's own.
@@ -100,13 +109,13 @@ def submit_array(
     tasks = tasks_of(pieces, max_tasks(platform))
     command = [piece.name for piece in pieces[:1]] + [f"{len(pieces)} pieces"]
     record = new_record(key=key, platform="slurm", command=command, outputs=[], cwd=folder, results_dir=folder)
-    names = list(platform.settings.request.pass_env)
+    names = [*platform.settings.request.pass_env, *(secrets or {})]
     record = record.model_copy(
         update={"argv": list(pieces[0].argv), "env": dict(local.SINGLE_THREAD), "secrets": names}
     )
     write_record(record)
     fsio.write_text(beside(record.path, "sh"), array_script(record, tasks))
-    platform.hand_over(record, array_argv(platform, record, len(tasks), at_once))
+    platform.hand_over(record, array_argv(platform, record, len(tasks), at_once), secrets)
     return record
 
 
@@ -177,7 +186,7 @@ def array_argv(platform: SlurmPlatform, record: JobRecord, tasks: int, at_once: 
     limit = f"%{at_once}" if at_once else ""
     argv = ["sbatch", "--parsable", f"--job-name={record.uid}", f"--comment={record.uid}", "--no-requeue"]
     argv += [f"--array=0-{tasks - 1}{limit}", f"--output={log}", "--open-mode=append", "--input=/dev/null"]
-    argv += [f"--chdir={record.path.parent}", f"--export={','.join(request.pass_env) or 'NIL'}"]
+    argv += [f"--chdir={record.path.parent}", f"--export={','.join(record.secrets) or 'NIL'}"]
     argv += ["--nodes=1", "--ntasks=1", *resource_argv(request), *request.extra]
     return [*argv, str(beside(record.path, "sh"))]
 

@@ -15,7 +15,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -211,8 +211,8 @@ class SlurmPlatform:
         self.hand_over(full, sbatch_argv(full, self.request(full.command)))
         return full
 
-    def hand_over(self, record: JobRecord, argv: Sequence[str]) -> None:
-        """Run `sbatch` for a job whose record and script are on disk.
+    def hand_over(self, record: JobRecord, argv: Sequence[str], secrets: Mapping[str, str] | None = None) -> None:
+        """Run `sbatch` for a job whose record and script are on disk; `secrets` are variables it passes on.
 
         Raises:
             EngineUnreachableError: The controller does not answer, and the job did not arrive.
@@ -220,7 +220,7 @@ class SlurmPlatform:
         """
         passed = {name: os.environ[name] for name in self.settings.request.pass_env if name in os.environ}
         try:
-            done = self.client.run(argv, passed=passed)
+            done = self.client.run(argv, passed={**passed, **(secrets or {})})
             failure = None if done.returncode == 0 else self.client.failure("sbatch", done.stderr)
         except EngineUnreachableError as error:
             failure = error

@@ -22,6 +22,7 @@ from tao_skill_bank.annotate.estimate import estimate
 from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.run import annotate
 from tao_skill_bank.errors import BusyError, InputError
+from tao_skill_bank.platforms.sharded import annotate_sharded
 
 WORDS = ("cart", "moves", "slowly", "towards", "worker", "beside", "the", "yellow", "rack", "and", "stops", "there")
 
@@ -215,6 +216,24 @@ def test_shards_do_each_video_once_and_merging_them_costs_nothing(server: Script
     outcome = api.run_here(api.request_of(arguments, max_calls=0))
     assert (outcome.calls, server.calls) == (0, 7 * 16)
     assert final_files(tmp_path / "out") == expected
+
+
+def test_all_shards_in_one_command_do_what_one_machine_does_and_nothing_twice(
+    server: ScriptedEndpoint, tmp_path: Path
+) -> None:
+    make_videos(tmp_path / "v", 3)
+    arguments = annotation.overrides(server.url, tmp_path / "out", tmp_path / "v")
+    run(config_for(server, tmp_path / "whole", tmp_path / "v"))
+    expected = final_files(tmp_path / "whole")
+    server.reset()
+    request = api.request_of(arguments)
+    assert annotate_sharded(request, 2).failed == 0
+    assert server.calls == 3 * 16 and final_files(tmp_path / "out") == expected
+    launched = (tmp_path / "out" / "shards.log").stat().st_size
+    assert annotate_sharded(request, 2).calls == 0
+    assert server.calls == 3 * 16 and (tmp_path / "out" / "shards.log").stat().st_size == launched
+    for path in (tmp_path / "out").rglob("*"):
+        assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
 
 
 def test_merging_without_shards_says_how_to_make_them(tmp_path: Path) -> None:

@@ -114,3 +114,28 @@ def test_more_shards_than_an_array_may_have_tasks_are_several_a_task(
     logs = sorted(p.name.rsplit(".", 2)[1] for p in (tmp_path / "jobs").glob("*.log"))
     assert logs == ["0", "1", "2"]
     assert json.loads((tmp_path / "jobs" / f"{record.uid}.slurm.json").read_text())["number"].isdigit()
+
+
+def test_annotation_shards_are_one_array_and_its_key_stands_nowhere(
+    slurm: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import annotation
+    from scripted_endpoint import ScriptedEndpoint
+    from videos import make_videos
+
+    monkeypatch.setenv("OPENAI_API_KEY", annotation.CANARY)
+    make_videos(tmp_path / "v", 3)
+    with ScriptedEndpoint() as server:
+        words = annotation.overrides(server.url, tmp_path / "out", tmp_path / "v")
+        argv = [TAO_SKILLS, "annotate", "run", "--shards", "2", "--platform", "slurm", *words, "--json"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["failed"] == 0 and server.calls == 3 * 16
+        assert subprocess.run(argv, capture_output=True, check=False, cwd=tmp_path).returncode == 0
+        assert server.calls == 3 * 16, "nothing is paid for twice"
+    (record,) = read_records(tmp_path / "out")
+    assert "TAO_ANNOTATE_VLM_KEY" in record.secrets
+    shown = slurm.ask("scontrol", "--details", "show", "job")
+    assert record.uid in shown and annotation.CANARY not in shown
+    for path in (tmp_path / "out").rglob("*"):
+        assert not path.is_file() or annotation.CANARY.encode() not in path.read_bytes(), path

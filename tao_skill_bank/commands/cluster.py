@@ -1,0 +1,25 @@
+"""The cluster that sharded commands name by `--set slurm.…`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tao_skill_bank.platforms.slurm import SlurmPlatform
+
+
+def slurm_of(settings: tuple[str, ...]) -> SlurmPlatform:
+    """The SLURM platform that `--set slurm.…` describes."""
+    from types import SimpleNamespace
+
+    from tao_skill_bank.deft.config import SlurmConfig, apply_settings, checked_group
+    from tao_skill_bank.errors import InputError
+    from tao_skill_bank.platforms.slurm import SlurmPlatform
+
+    wrong = [text for text in settings if not text.startswith("slurm.")]
+    if wrong:
+        raise InputError("not a slurm setting", where=f"--set {wrong[0]}", fix="for example slurm.partition=main")
+    values = apply_settings({}, settings).get("slurm", {})
+    given = checked_group(SlurmConfig, values, "slurm")
+    return SlurmPlatform.of(SimpleNamespace(slurm=given, num_gpus=0, workspace=str(Path.cwd())))
