@@ -57,6 +57,14 @@ class StartResult(BaseModel):
     next_step: str
 
 
+class StepResult(BaseModel):
+    """The stage works."""
+
+    status: Literal["started"] = "started"
+    digest: str
+    next_step: str = "get_deft_status with wait_sec 25"
+
+
 class PhaseResult(BaseModel):
     """The baseline or an iteration: FAR in percent, training rows, rows it added."""
 
@@ -217,17 +225,14 @@ async def start_deft_run(
     )
 
 
-def step_deft_run(results_dir: RunFolder, allowed: Allowed) -> StartResult:
+def step_deft_run(results_dir: RunFolder, allowed: Allowed) -> StepResult:
     """Run the next stage of an approved run in the background; returns at once. Follow it with get_deft_status."""
     from tao_skill_bank.deft.api import step_detached
     from tao_skill_bank.deft.state import load_own_state
 
     folder = allowed.path(results_dir, "results_dir")
     allowed.path(load_own_state(folder).config.workspace, "the run's workspace")
-    digest = step_detached(folder)
-    return StartResult(
-        status="started", digest=digest, results_dir=str(folder), next_step="get_deft_status with wait_sec 25"
-    )
+    return StepResult(digest=step_detached(folder))
 
 
 async def get_deft_status(

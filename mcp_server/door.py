@@ -18,9 +18,10 @@ from tao_skill_bank.errors import BankError, InputErrors
 MOST_FAULTS = 10
 MOST_ERROR = 1500
 READ = ToolAnnotations(read_only_hint=True, open_world_hint=False)
-WRITE = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=False)
-REWRITE = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
-END = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
+# A tool that does not say it only reads is one that writes.
+WRITE = ToolAnnotations(destructive_hint=False, open_world_hint=False)
+REWRITE = ToolAnnotations(destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+END = ToolAnnotations(destructive_hint=True, idempotent_hint=True, open_world_hint=False)
 
 
 def add(server: MCPServer[Any], function: Callable[..., Any], annotations: ToolAnnotations) -> None:

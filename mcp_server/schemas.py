@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 
@@ -27,7 +28,26 @@ def slim_output(schema: Any) -> Any:
         for model in (out, *out.get("$defs", {}).values()):
             model.pop("description", None)
             model.pop("required", None)
+        out = _inlined(out)
     return out
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """Models that are used once stand where they are used."""
+    models: dict[str, Any] = schema.get("$defs", {})
+    once = {f"#/$defs/{name}": name for name in models if json.dumps(schema).count(f'"#/$defs/{name}"') == 1}
+
+    def put(value: Any) -> Any:
+        if isinstance(value, list):
+            return [put(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        name = once.get(value.get("$ref", ""))
+        return put(models[name]) if name is not None else {key: put(inner) for key, inner in value.items()}
+
+    out = {key: put(value) for key, value in schema.items() if key != "$defs"}
+    kept = {name: put(model) for name, model in models.items() if name not in once.values()}
+    return {"$defs": kept, **out} if kept else out
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
