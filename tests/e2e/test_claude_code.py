@@ -18,6 +18,8 @@ from node_clients import client_folder
 from plugin_copy import copy_plugin
 from scripted_model import Call, Say, ScriptedModel, Seen
 
+from tao_skill_bank.bank.skills import load_skill, skill_folders
+
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "tao-skill-bank"
 PREFIX = f"mcp__plugin_{PLUGIN}_tao__"
@@ -66,18 +68,18 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 def run_session(
-    claude: Path, cwd: Path, home: Path, decide: Callable[[Seen], Call | Say], *plugins: Path, **more: str
+    claude: Path, cwd: Path, home: Path, decide: Callable[[Seen], Call | Say], *plugins: Path, allow: str = ""
 ) -> Session:
-    """A headless session from its first prompt to its end."""
+    """A headless session from its first prompt to its end; `allow`: tools beside the plugin's own."""
     home.mkdir(exist_ok=True)
     with ScriptedModel(decide) as model:
         command = [str(claude), "-p", "run the DEFT loop", "--output-format", "stream-json", "--verbose"]
-        command += ["--max-turns", "60", "--allowedTools", f"{PREFIX[:-2]},Skill,Task,Agent"]
+        command += ["--max-turns", "60", "--allowedTools", f"{PREFIX[:-2]},Skill,Task,Agent{allow}"]
         for folder in plugins:
             command += ["--plugin-dir", str(folder)]
         done = subprocess.run(
             command,
-            env=environment(home, ANTHROPIC_BASE_URL=model.url, **more),
+            env=environment(home, ANTHROPIC_BASE_URL=model.url),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -239,6 +241,22 @@ def test_in_headless_mode_the_gate_needs_a_person_and_nothing_runs(claude: Path,
     assert not (workspace / "results").exists()
     hooks = [e for e in session.events if e.get("subtype") == "hook_response"]
     assert any("TAO Skill Bank" in e.get("output", "") for e in hooks)
+    assert "TAO Skill Bank" in session.main.text
+    for skill in (load_skill(folder) for folder in skill_folders(ROOT)):
+        assert f"- {PLUGIN}:{skill.name}: {skill.description}" in session.main.text
+
+
+def test_the_model_hears_of_a_report_it_wrote_that_does_not_hold(claude: Path, plugin: Path, tmp_path: Path) -> None:
+    path = tmp_path / "work/RCA_Report.md"
+    path.parent.mkdir()
+
+    def decide(seen: Seen) -> Call | Say:
+        written = Call("Write", {"file_path": str(path), "content": "# Verdict\n\nAll is well.\n"})
+        return Say("done") if seen.results else written
+
+    session = run_session(claude, path.parent, tmp_path / "home", decide, plugin, allow=",Write")
+    assert path.read_text() == "# Verdict\n\nAll is well.\n"
+    assert "RCA_Report.md does not pass its check" in session.main.text
 
 
 def test_a_three_iteration_run_from_the_first_words_to_the_report_within_its_tokens(
