@@ -47,7 +47,7 @@ def watch(folder: Path, *, once: bool = False, address: str = "") -> None:
             live.update(screen, refresh=True)
             if pressed() in ("q", "Q", "\x03", "\x1b") or (screen.ended and not address):
                 break
-    console.print(screen.summary())
+    console.print(screen.summary(), soft_wrap=True)  # a path that is broken cannot be opened
 
 
 class Screen:
@@ -218,12 +218,11 @@ class Screen:
         from tao_skill_bank.deft.engine import duration_text
 
         assert self._view is not None
-        parts = [f"{duration_text(self._view.elapsed_sec)} in stages"]
+        parts = ["q quits", f"{duration_text(self._view.elapsed_sec)} in stages"]
         if self._view.remaining_sec:
             parts.append(f"about {duration_text(self._view.remaining_sec)} left")
         if self.address:
             parts.append(self.address)
-        parts.append("q quits; the run goes on")
         return Text(" · ".join(parts), style="dim", no_wrap=True, overflow="ellipsis")
 
 

@@ -1,0 +1,157 @@
+"""`tao-skills deft watch` at a terminal, without one, and as a page; a terminal is a real pseudo-terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from report_runs import RunBuilder
+
+from tao_skill_bank.deft.opening import folder_lock
+
+WATCH = [sys.executable, "-m", "tao_skill_bank.cli", "deft", "watch"]
+ALTERNATE, MAIN = "\x1b[?1049h", "\x1b[?1049l"
+
+
+@pytest.fixture
+def going(tmp_path: Path) -> Iterator[Path]:
+    """A run that this process works on."""
+    run = RunBuilder(tmp_path / "run", iterations=1, status="running", in_progress="routing", pictures=False).build()
+    with folder_lock(run, "command"):
+        yield run
+
+
+@pytest.fixture
+def done(tmp_path: Path) -> Path:
+    return RunBuilder(tmp_path / "run", iterations=1, pictures=False).build()
+
+
+class Terminal:
+    """A command at a pseudo-terminal of a size."""
+
+    def __init__(self, command: list[str], columns: int = 100, rows: int = 30) -> None:
+        self.master, self.slave = pty.openpty()
+        self.size(columns, rows)
+        self.before = termios.tcgetattr(self.slave)
+        env = {**os.environ, "TERM": "xterm-256color"}
+        for name in ("COLUMNS", "LINES"):
+            env.pop(name, None)
+        self.child = subprocess.Popen(
+            command, stdin=self.slave, stdout=self.slave, stderr=self.slave, env=env, start_new_session=True
+        )
+        self.text = ""
+
+    def size(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def until(self, holds: Callable[[str], bool], patience: float = 30.0) -> str:
+        """Read until what was said holds; what was said since the last call."""
+        end, said = time.monotonic() + patience, ""
+        while time.monotonic() < end:
+            if select.select([self.master], [], [], 0.1)[0]:
+                try:
+                    said += os.read(self.master, 65536).decode("utf-8", "replace")
+                except OSError:
+                    break
+            if holds(said):
+                return said
+            if self.child.poll() is not None and not select.select([self.master], [], [], 0.1)[0]:
+                break
+        assert holds(said), said[-2000:]
+        return said
+
+    def type(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def end(self) -> int:
+        """The exit status, once everything was read."""
+        code = self.child.wait(30)
+        os.close(self.master)
+        os.close(self.slave)
+        return code
+
+
+def test_a_run_that_goes_on_is_drawn_redrawn_at_another_size_and_left_with_q(going: Path) -> None:
+    terminal = Terminal([*WATCH, str(going)])
+    drawn = terminal.until(lambda text: "routing" in text and "q quits" in text)
+    assert ALTERNATE in drawn
+    assert "IN PROGRESS" in drawn
+    assert "95 % interval" in drawn
+    terminal.size(50, 14)
+    narrow = terminal.until(lambda text: text.count("q quits") >= 3)
+    last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", narrow.split("IN PROGRESS")[-2])
+    assert all(len(line.rstrip()) <= 50 for line in last.splitlines())
+    assert "95 % interval" not in last
+    terminal.type("q")
+    rest = terminal.until(lambda text: MAIN in text and str(going.name) in text.split(MAIN)[-1])
+    assert "IN PROGRESS" in rest.split(MAIN)[-1]
+    assert termios.tcgetattr(terminal.slave) == terminal.before
+    assert terminal.end() == 0
+
+
+def test_ctrl_c_gives_the_terminal_back(going: Path) -> None:
+    terminal = Terminal([*WATCH, str(going)])
+    terminal.until(lambda text: "q quits" in text)
+    os.killpg(terminal.child.pid, signal.SIGINT)
+    terminal.until(lambda text: MAIN in text)
+    terminal.child.wait(30)
+    assert termios.tcgetattr(terminal.slave) == terminal.before
+    assert terminal.end() in (0, 130)
+
+
+def test_a_run_that_has_ended_is_summed_up_and_left_at_once(done: Path) -> None:
+    terminal = Terminal([*WATCH, str(done)])
+    said = terminal.until(lambda text: MAIN in text and "run_20260901_081500" in text.split(MAIN)[-1])
+    assert re.search(r"MET|from target", said.split(MAIN)[-1])
+    assert terminal.end() == 0
+
+
+def test_without_a_terminal_it_is_a_line_a_stage_and_the_verdict_last(done: Path) -> None:
+    shown = subprocess.run([*WATCH, str(done)], capture_output=True, text=True, check=True)
+    stages = [line for line in shown.stdout.splitlines() if re.match(r" +\d+ 2026-", line)]
+    assert len(stages) == len((done / "loop_log.jsonl").read_text(encoding="utf-8").splitlines())
+    assert re.match(r"MET|[\d.]+pp from target", shown.stdout.splitlines()[len(stages)])
+    assert "\x1b" not in shown.stdout
+    assert shown.stderr == ""
+
+
+def test_once_shows_a_run_that_goes_on_and_returns(going: Path) -> None:
+    shown = subprocess.run([*WATCH, str(going), "--once"], capture_output=True, text=True, check=True, timeout=60)
+    assert "IN PROGRESS" in shown.stdout
+
+
+def test_serve_says_where_the_page_is_and_serves_it_until_it_is_told_to_stop(going: Path) -> None:
+    with subprocess.Popen([*WATCH, str(going), "--serve"], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        address = child.stdout.readline().strip()
+        host = re.fullmatch(r"http://(127\.0\.0\.1:\d+)/", address)
+        assert host is not None
+        connection = http.client.HTTPConnection(host[1], timeout=30)
+        connection.request("GET", "/")
+        page = connection.getresponse().read().decode()
+        connection.close()
+        child.send_signal(signal.SIGINT)
+        assert child.wait(30) == 130
+    assert "IN PROGRESS" in page
+    assert "data-live=" in page
+
+
+def test_a_folder_without_a_run_is_one_line_and_status_2(tmp_path: Path) -> None:
+    for more in ([], ["--serve"]):
+        refused = subprocess.run([*WATCH, str(tmp_path), *more], capture_output=True, text=True, check=False)
+        assert refused.returncode == 2
+        assert refused.stderr.count("\n") == 1
+        assert "no run here" in refused.stderr
