@@ -16,6 +16,8 @@ _CLASSES = {
     "virtualenv": "virtualenv.VirtualenvPlatform",
     "docker": "docker.DockerPlatform",
     "slurm": "slurm.SlurmPlatform",
+    "kubernetes": "kubernetes.KubernetesPlatform",
+    "brev": "brev.BrevPlatform",
 }
 ALIASES = {"local-docker": "docker", "cluster": "slurm", "k8s": "kubernetes", "local-k8s": "kubernetes"}
 KNOWN = tuple(_CLASSES)
