@@ -32,6 +32,8 @@ GENERATOR_HOME = "/workspace/paidf-anomalygen"
 # Hydra in the data-services image looks for this folder in the working directory.
 _HYDRA_FOLDER = "experiment_specs"
 _HUB_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+# Which kernels the arithmetic uses: another choice inside gives other last digits than outside.
+_KERNELS = ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES", "MKL_CBWR")
 _IMAGE_KEY = "images."
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -224,7 +226,7 @@ def plan_container(
     env = {"HOME": "/tmp", "USER": user_name()}
     secrets = [name for name in settings.secrets if environment.get(name)]
     if gpus is None:
-        env |= SINGLE_THREAD
+        env |= SINGLE_THREAD | {name: environment[name] for name in _KERNELS if environment.get(name)}
     program = [*entrypoint, *record.command]
     workdir = record.cwd
     if command in GENERATOR:

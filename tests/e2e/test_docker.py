@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,8 +16,10 @@ from typing import Any
 
 import docker_engine
 import pytest
+import tiny
 from docker_engine import BANK_CONFIG, BANK_IMAGE, TOOLS_IMAGE, DockerEngine, pack_bank, pack_tools
 
+from tao_skill_bank.deft import api
 from tao_skill_bank.errors import EngineUnreachableError, InputError
 from tao_skill_bank.platforms import docker as docker_platform
 from tao_skill_bank.platforms import docker_engine as docker_engine_module
@@ -384,3 +387,41 @@ def test_the_same_job_handed_over_again_runs_once(engine: DockerEngine, workspac
     platform_on(engine, workspace).submit(record)
     assert platform.status(record) == "complete"
     assert (workspace / "run" / "times").read_text() == "ran\n"
+
+
+# -- the loop ----------------------------------------------------------------------------------------------------
+
+RUN = """
+import sys
+from pathlib import Path
+from tao_skill_bank.deft import api
+api.run_loop(Path(sys.argv[1]))
+"""
+
+
+def without_clock(text: str) -> str:
+    """TAO's status file writes date and time in fields of their own."""
+    return re.sub(r'"(date|time)": "[^"]*"', "", text)
+
+
+def test_a_run_killed_in_mid_stage_is_taken_up_and_leaves_what_the_same_run_here_leaves(
+    engine: DockerEngine, bank_image: str, tmp_path: Path
+) -> None:
+    workspace = tiny.make_workspace(tmp_path / "workspace")
+    settings = [f"docker.host={engine.host}", f"docker.image='{bank_image}'", "docker.network=none"]
+    wanted = tiny.request(workspace, iterations=1, platform="docker", settings=settings)
+    run = tiny.approved(wanted)
+    worker = subprocess.Popen([sys.executable, "-c", RUN, str(run)])
+    until(lambda: any(r.uid in names(engine) for r in read_records(run)))
+    worker.kill()
+    worker.wait()
+    api.run_loop(run)
+    here = tiny.approved(tiny.request(workspace, iterations=1))
+    api.run_loop(here)
+    found, expected = tiny.snapshot(run), tiny.snapshot(here)
+    assert sorted(found) == sorted(expected)
+    different = {name for name in found if without_clock(found[name]) != without_clock(expected[name])}
+    assert different == {"deft_state.json", "best_model.json"}, "these name the platform"
+    assert [line.status for line in api.status(run, limit=100).log] == ["ok"] * 11
+    assert len({r.key for r in read_records(run)}) == len(read_records(run))
+    assert not [n for n in names(engine) if any(n == r.uid for r in read_records(run))]
