@@ -24,10 +24,15 @@ REWRITE = ToolAnnotations(destructive_hint=False, idempotent_hint=True, open_wor
 END = ToolAnnotations(destructive_hint=True, idempotent_hint=True, open_world_hint=False)
 
 
-def add(server: MCPServer[Any], function: Callable[..., Any], annotations: ToolAnnotations) -> None:
+def add(
+    server: MCPServer[Any],
+    function: Callable[..., Any],
+    annotations: ToolAnnotations,
+    meta: dict[str, Any] | None = None,
+) -> None:
     """Register a function as a tool: its name, its docstring, its arguments, its result model."""
     text = inspect.cleandoc(function.__doc__ or "")
-    server.add_tool(guarded(function), description=" ".join(text.split()), annotations=annotations)
+    server.add_tool(guarded(function), description=" ".join(text.split()), annotations=annotations, meta=meta)
 
 
 def guarded(function: Callable[..., Any]) -> Callable[..., Any]:

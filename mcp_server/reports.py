@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from mcp.server.mcpserver import MCPServer
 from pydantic import BaseModel, Field
 
+from mcp_server.app import TOOL_META
 from mcp_server.door import REWRITE, WRITE, add
 from mcp_server.roots import Allowed
 
@@ -132,5 +133,5 @@ def register(server: MCPServer[Any]) -> None:
     """Add the tools around a run."""
     add(server, log_stage, WRITE)
     add(server, align_tokens, REWRITE)
-    add(server, render_report, REWRITE)
+    add(server, render_report, REWRITE, TOOL_META)
     add(server, write_handoff, REWRITE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcp_server import annotate, bank, data, deft, gaps, jobs, prompts, reports, resources, routing
+from mcp_server import annotate, app, bank, data, deft, gaps, jobs, prompts, reports, resources, routing
 from mcp_server.roots import BankServer
 from tao_skill_bank import __version__
 
@@ -29,6 +29,7 @@ def build_server(roots: Sequence[Path] = ()) -> BankServer:
         instructions=INSTRUCTIONS,
         version=__version__,
         log_level="WARNING",
+        extensions=[app.apps()],
     )
     server.roots = tuple(root.resolve() for root in roots)
     for group in GROUPS:

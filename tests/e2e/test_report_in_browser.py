@@ -6,16 +6,23 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from report_runs import RunBuilder
 
-from tao_skill_bank.deft.state import load_state
+from tao_skill_bank.deft.state import load_state, save_state
 from tao_skill_bank.metrics import clopper_pearson, confusion_at
+from tao_skill_bank.reports.app import app_html
+from tao_skill_bank.reports.compare import compare_runs, write_page
 from tao_skill_bank.reports.deft_report import REPORT_FILE, render_report
+from tao_skill_bank.reports.deft_status import status_of
 from tao_skill_bank.reports.deft_view import RunView
+from tao_skill_bank.reports.live import LiveServer
+from tao_skill_bank.reports.rca import make_rca, set_verdict
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -151,23 +158,25 @@ def test_every_kind_of_run_is_complete_quiet_accessible_and_fits_a_phone_in_ligh
 ) -> None:
     file = run_of(kind) / REPORT_FILE
     assert file.stat().st_size < 3_000_000
-    for scheme, width in (("light", 1280), ("dark", 390)):
-        with Visit(browser, file, width=width, scheme=scheme) as visit:
-            assert visit.quiet(), (visit.said, visit.asked)
-            ids = visit.page.evaluate("[...document.querySelectorAll('main section[id]')].map(e => e.id)")
-            assert [x for x in ids if x in SECTIONS] == SECTIONS
+    with Visit(browser, file) as visit:
+        assert visit.quiet(), (visit.said, visit.asked)
+        ids = visit.page.evaluate("[...document.querySelectorAll('main section[id]')].map(e => e.id)")
+        assert [x for x in ids if x in SECTIONS] == SECTIONS
+        assert not re.search(r"\b(NaN|undefined|Infinity)\b", visit.page.inner_text("body"))
+        bad = visit.page.evaluate(
+            "() => [...document.querySelectorAll('svg *')].filter(e => [...e.attributes].some("
+            "a => /NaN|Infinity|undefined|^-[0-9.]+%$/.test(a.value) && a.name !== 'y')).map(e => e.outerHTML)"
+        )
+        assert bad == []
+        for scheme, width, ground in (("light", 1280, "rgb(247, 247, 245)"), ("dark", 390, "rgb(16, 18, 20)")):
+            visit.page.set_viewport_size({"width": width, "height": 900})
+            visit.page.emulate_media(color_scheme=scheme)
+            assert visit.page.evaluate("getComputedStyle(document.body).backgroundColor") == ground
             assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
             assert visit.wider_than_the_window() == []
             # Colours do not depend on the kind of run, so one of them is read in both schemes.
             assert (scheme == "light" and kind != "finished") or visit.faults(axe) == []
-            assert not re.search(r"\b(NaN|undefined|Infinity)\b", visit.page.inner_text("body"))
-            bad = visit.page.evaluate(
-                "() => [...document.querySelectorAll('svg *')].filter(e => [...e.attributes].some("
-                "a => /NaN|Infinity|undefined|^-[0-9.]+%$/.test(a.value) && a.name !== 'y')).map(e => e.outerHTML)"
-            )
-            assert bad == []
-            dark = visit.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(16, 18, 20)"
-            assert dark == (scheme == "dark")
+        assert visit.said == []
 
 
 def test_figures_in_the_browser_are_those_on_disk(browser: Any, run_of: Callable[[str], Path]) -> None:
@@ -375,6 +384,102 @@ def test_a_report_prints_baseline_and_best_without_what_only_a_screen_can_use(
         assert shown == ["baseline", load_state(run).best_iteration]
         assert visit.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         assert visit.page.locator("#final").is_visible()
+
+
+def test_a_chat_host_shows_the_report_of_the_run_that_was_rendered(
+    browser: Any, run_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """The host's side of the protocol, played by a page: handshake, the tool's result, a resource that is read."""
+    run = run_of("finished")
+    told = {"path": str(run / REPORT_FILE), "status": "3.1pp from target", "why": "because"}
+    report = (run / REPORT_FILE).read_text(encoding="utf-8")
+    host = tmp_path / "host.html"
+    host.write_text(
+        f"""<title>host</title><iframe id="app" sandbox="allow-scripts" style="width:1000px;height:800px"></iframe>
+        <script>const report = {json.dumps(report).replace("<", chr(92) + "u003c")}, asked = [];
+        const app = document.getElementById("app");
+        const say = m => app.contentWindow.postMessage({{jsonrpc: "2.0", ...m}}, "*");
+        addEventListener("message", e => {{
+          const {{id, method, params}} = e.data; asked.push(method + " " + ((params || {{}}).uri || ""));
+          if (method === "ui/initialize") say({{id, result: {{protocolVersion: params.protocolVersion,
+            hostInfo: {{name: "h", version: "1"}}, hostCapabilities: {{}}, hostContext: {{theme: "dark"}}}}}});
+          if (method === "ui/notifications/initialized") say({{method: "ui/notifications/tool-result",
+            params: {{content: [], structuredContent: {json.dumps(told)}}}}});
+          if (method === "resources/read") say({{id, result: {{contents: [{{uri: params.uri, text: report}}]}}}});
+        }});
+        app.srcdoc = {json.dumps(app_html()).replace("<", chr(92) + "u003c")};</script>""",
+        encoding="utf-8",
+    )
+    with Visit(browser, host) as visit:
+        inside = visit.page.frame_locator("#app")
+        assert inside.locator("#status").inner_text(timeout=10_000) == load_status(run)
+        assert inside.locator(".frame:visible").count() == 1  # the score explorer is alive
+        assert inside.locator("html").get_attribute("data-theme") == "dark"
+        asked = visit.page.evaluate("asked")
+        assert f"resources/read deft-run://{quote(str(run), safe='')}/report" in asked
+        assert any(a.startswith("ui/notifications/size-changed") for a in asked)
+        assert visit.said == []
+
+
+def test_the_rca_page_is_complete_quiet_accessible_and_fits_a_phone(
+    browser: Any, run_of: Callable[[str], Path], axe: str, tmp_path: Path
+) -> None:
+    run = run_of("finished")
+    state = load_state(run)
+    record = state.iterations["baseline"]
+    spec = tmp_path / "train.yaml"
+    spec.write_text(Path(state.config.specs_file).read_text(encoding="utf-8"), encoding="utf-8")
+    found = make_rca(
+        tmp_path,
+        now=datetime(2026, 9, 1, tzinfo=UTC),
+        inference_dir=Path(record.inference_csv or "").parent,
+        train_config=spec,
+        kpi_media_path=Path(state.config.images_dir),
+        check_labels=False,
+    )
+    image = json.loads((found.folder / "spot_check.json").read_text(encoding="utf-8"))[0]["image"]
+    set_verdict(found.folder, image, "edge-case", HOSTILE)
+    metrics = json.loads((found.folder / "metrics.json").read_text(encoding="utf-8"))
+    for scheme, width in (("light", 1280), ("dark", 390)):
+        with Visit(browser, found.folder / "RCA_Report.html", width=width, scheme=scheme) as visit:
+            assert visit.quiet(), (visit.said, visit.asked)
+            assert visit.wider_than_the_window() == []
+            assert visit.faults(axe) == []
+            fields = visit.fields()
+            for key in ("tp", "fp", "tn", "fn"):
+                assert int(fields[key]["value"]) == metrics["confusion_matrix"][key]
+            assert float(fields["threshold"]["value"]) == metrics["threshold"]
+            assert float(fields["far_pct"]["value"]) == pytest.approx(100 * metrics["far"])
+            assert "edge case" in visit.page.inner_text("#spot")
+            assert not re.search(r"\b(NaN|undefined|Infinity)\b", visit.page.inner_text("body"))
+
+
+def test_a_comparison_is_quiet_accessible_and_fits_a_phone(
+    browser: Any, run_of: Callable[[str], Path], axe: str, tmp_path: Path
+) -> None:
+    page = write_page(compare_runs([run_of("finished"), run_of("met"), run_of("hostile text")]), tmp_path / "c.html")
+    with Visit(browser, page, width=390, scheme="dark") as visit:
+        assert visit.quiet(), (visit.said, visit.asked)
+        assert visit.wider_than_the_window() == []
+        assert visit.faults(axe) == []
+
+
+def test_a_served_page_loads_itself_again_when_its_run_has_moved_on(browser: Any, tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "live", iterations=1, status="running", pictures=False).build()
+    with LiveServer(run) as server:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(server.address)
+        assert page.inner_text("#status") == "IN PROGRESS"
+        state = load_state(run)
+        state.status, state.stop_reason = "stopped", "silent-drop: nobody takes scratch"
+        save_state(state)
+        page.locator("#status", has_text="silent-drop").wait_for(timeout=15_000)
+        context.close()
+
+
+def load_status(run: Path) -> str:
+    return status_of(RunView(run)).wording
 
 
 def test_the_layout_of_a_page_stays_as_it_was_agreed(browser: Any, run_of: Callable[[str], Path]) -> None:
