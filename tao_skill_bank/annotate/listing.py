@@ -37,6 +37,10 @@ def list_videos(data: Data) -> Listing:
     listing = Listing()
     seen: set[str] = set()
     for path in _named(data, listing.problems):
+        if not _writable(path):
+            shown = path.encode("utf-8", "backslashreplace").decode()
+            listing.problems.append(f"{shown}: its name is not UTF-8; left out")
+            continue
         plain = os.path.abspath(path)
         if plain not in seen:
             seen.add(plain)
@@ -141,11 +145,20 @@ def _row(line: str) -> dict[str, Any] | None:
     while start >= 0:
         try:
             value = json.loads(line[start:])
-        except ValueError:
+        except (ValueError, RecursionError):
             start = line.find('{"', start + 1)
             continue
         return value if isinstance(value, dict) and video_of(value) else None
     return None
+
+
+def _writable(name: str) -> bool:
+    """Whether a name can stand in a file of UTF-8; the bytes of a name on disk need not be any text."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _named(data: Data, problems: list[str]) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +30,8 @@ _LETTER_NAMED = re.compile(
     r"\b(?:answer|option|choice)\b(?:\s+(?:is|would\s+be|:))?[\s:]*(?:the\s+)?(?:option|choice|letter)?[\s:*(\"']*([A-Z])\b(?![a-z'’])",
 )
 _LETTER_VERDICT = re.compile(r"(?<![\w'’])\(?([A-Z])\)?\s+is\s+(?:the\s+)?(?:correct|right)\b")
+_MOST_STARTS = 200
+"""Places at which JSON is looked for inside a text: a model that writes nothing but brackets must not cost minutes."""
 _WORD_EDGES = " \t\r\n*_`\"'“”‘’.()[]"
 
 
@@ -51,7 +55,9 @@ class Parsed:
 
 def without_thinking(text: str) -> str:
     """The text without `<think>…</think>`; an opening that was swallowed by the server counts from the beginning."""
-    text = _THINK.sub("", text)
+    if re.search(r"</think", text, re.IGNORECASE):
+        # Without a close there is nothing to take out, and the search for one from each opening would be quadratic.
+        text = _THINK.sub("", text)
     if re.search(r"</think(?:ing)?>", text, re.IGNORECASE):
         text = _OPEN_THINK.sub("", text, count=1)
     return text.strip()
@@ -70,10 +76,12 @@ def json_value(text: str) -> Any:
         if isinstance(value, (dict, list)):
             return value
     decoder = json.JSONDecoder()
-    for match in re.finditer(r"[\[{]", text):
+    for match in itertools.islice(re.finditer(r"[\[{]", text), _MOST_STARTS):
         try:
             value, _ = decoder.raw_decode(text, match.start())
-        except (ValueError, RecursionError):
+        except RecursionError:
+            return None
+        except ValueError:
             continue
         if isinstance(value, (dict, list)) and value:
             return value
@@ -121,7 +129,8 @@ def parse_moment(text: str) -> tuple[bool, float | None]:
         if given is None:
             return True, None
         if isinstance(given, (int, float)) and not isinstance(given, bool):
-            return True, float(given)
+            seconds = _finite(given)
+            return seconds is not None, seconds
         text = str(given)
     plain = without_thinking(text)
     found = moment(plain)
@@ -132,7 +141,9 @@ def parse_moment(text: str) -> tuple[bool, float | None]:
 
 def yes_no(text: str) -> bool | None:
     """`**Yes**`, `No, because …`, `The answer is yes.` as a truth value; None where it is neither or both."""
-    first = re.match(r"[\s\W_]*(?:(?:final\s+)?answer\s*[:=]?\s*)?[\s\W_]*(yes|no)\b(?!\s+one\b)", text, re.IGNORECASE)
+    # Two runs of marks one behind the other would be tried in every division: thousands of brackets cost minutes.
+    head = re.sub(r"^[\W_]+", "", text)
+    first = re.match(r"(?:(?:final\s+)?answer[\W_]{0,20})?(yes|no)\b(?!\s+one\b)", head, re.IGNORECASE)
     if first:
         return first[1].lower() == "yes"
     named = re.findall(r"\banswer\s*(?:is|:|=|would be)\s*[\W_]*(yes|no)\b", text, re.IGNORECASE)
@@ -188,9 +199,9 @@ def _entry(entry: dict[str, Any]) -> Parsed:
     choices = _choices(entry.get("choices") or entry.get("options")) or inside
     answer = entry.get("answer", entry.get("correct_answer", ""))
     span: tuple[float, float] | None = None
-    ends = (entry.get("start_sec"), entry.get("end_sec"))
-    if all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in ends):
-        span = (float(ends[0] or 0), float(ends[1] or 0))
+    start, end = _finite(entry.get("start_sec")), _finite(entry.get("end_sec"))
+    if start is not None and end is not None:
+        span = (start, end)
     elif entry.get("start_sec") is not None or isinstance(answer, dict):
         source = answer if isinstance(answer, dict) else entry
         answer = (
@@ -219,6 +230,17 @@ def _choices(value: Any) -> dict[str, str]:
     if all(match and match[1] == letter for match, letter in zip(lettered, expected, strict=True)):
         texts = [match[2] for match in lettered if match]
     return dict(zip(expected, texts, strict=True))
+
+
+def _finite(value: Any) -> float | None:
+    """A number that can be reckoned with; None for anything else, `NaN` and what is larger than a float among it."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _string(value: Any) -> str:

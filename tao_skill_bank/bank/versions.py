@@ -55,6 +55,8 @@ def load_versions(root: Path | None = None) -> Versions:
         raise InputError(f"cannot be read: {reason}", where=path, fix="name the bank's folder") from None
     except yaml.YAMLError as error:
         raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=path, fix="mend the file") from None
+    except RecursionError:
+        raise InputError("is nested too deeply", where=path, fix="mend the file") from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"

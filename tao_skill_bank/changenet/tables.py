@@ -190,6 +190,11 @@ def _parse(path: Path, data: bytes) -> pa.Table:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError("is not UTF-8 text", where=f"{path} line {line}", fix="save the CSV as UTF-8") from None
     header = next(csv.reader([_first_line(data)]), [])
     convert = arrow_csv.ConvertOptions(
         column_types={name: pa.string() for name in header}, strings_can_be_null=False, quoted_strings_can_be_null=False
@@ -213,8 +218,6 @@ def _parse(path: Path, data: bytes) -> pa.Table:
         return parse(threads=True)
     except pa.ArrowInvalid as error:
         reason = str(error)
-    if "UTF8" in reason or "UTF-8" in reason:
-        raise InputError("is not UTF-8 text", where=path, fix="save the CSV as UTF-8")
     try:
         parse(threads=False, invalid_row_handler=keep)
     except pa.ArrowInvalid as error:

@@ -201,7 +201,7 @@ def allocated(amp: Path) -> Counter[str]:
     path = amp / "allocation.json"
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise GateError("allocation", f"the allocation cannot be read: {error}", where=path) from None
     found = _numbers(value)
     if found is None:
@@ -307,7 +307,7 @@ def _json_lines(path: Path, fix: str) -> list[tuple[int, dict[str, Any]]]:
             continue
         try:
             value = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"is no JSON: {error}", where=f"{path} line {number}", fix=fix) from None
         if not isinstance(value, dict):
             raise InputError("is no JSON object", where=f"{path} line {number}", fix=fix)

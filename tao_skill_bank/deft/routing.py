@@ -106,8 +106,9 @@ def route_gaps(
         labels = [str(x) for x in rows.column("label").to_pylist()]
     except FileNotFoundError:
         raise InputError("no such file", where=gaps_parquet, fix="name the kpi_gaps.parquet of an analysis") from None
-    except (pa.ArrowInvalid, KeyError) as error:
-        reason = str(error).splitlines()[0]
+    except (pa.ArrowException, OSError, KeyError, ValueError, UnicodeError) as error:
+        # Damaged bytes come back as nearly any of Arrow's errors.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"is no table of weak samples: {reason}", where=gaps_parquet, fix="analyse again") from None
     routing = route(labels, pool, generator_labels, accept_dropped)
     write_routing(folder, rows, routing)
