@@ -116,6 +116,7 @@ def test_more_shards_than_an_array_may_have_tasks_are_several_a_task(
     assert json.loads((tmp_path / "jobs" / f"{record.uid}.slurm.json").read_text())["number"].isdigit()
 
 
+@pytest.mark.slow
 def test_annotation_shards_are_one_array_and_its_key_stands_nowhere(
     slurm: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
