@@ -19,6 +19,9 @@ GROUPS = {
     "rca": ("tao_skill_bank.commands.rca", "Root-cause analysis of a ChangeNet evaluation, as a report."),
     "annotate": ("tao_skill_bank.commands.annotate", "Annotate videos: captions, questions with reasoning, paid once."),
     "serve-vlm": ("tao_skill_bank.commands.serve_vlm", "Serve a vision-language model on this machine's GPU."),
+    "jobs": ("tao_skill_bank.commands.jobs", "The jobs of a run folder: list, status, logs, cancel."),
+    "platforms": ("tao_skill_bank.commands.platforms", "What a run can be sent to, and what is reachable here."),
+    "images": ("tao_skill_bank.commands.images", "Container images: resolve, check, pull on request."),
     "doctor": ("tao_skill_bank.commands.doctor", "What is installed, what each platform lacks, what mends it."),
     "demo": ("tao_skill_bank.commands.demo", "Make the demo workspace, and run the loop on it."),
 }

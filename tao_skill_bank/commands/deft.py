@@ -34,6 +34,7 @@ def _request_options(function: Function) -> Function:
         click.option("--max-iterations", "-n", type=int, help="Iterations at most; required for a new run."),
         click.option("--time-limit", help="Instead of --max-iterations: 6h, 90m. Turned into iterations."),
         click.option("--platform", default=None, help="Where to run; default: local (this machine's CPU)."),
+        click.option("--offline", is_flag=True, help="Download nothing; check first that all is there."),
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any parameter; may be repeated."),
         click.option("--results-dir", type=click.Path(path_type=Path), help="The run folder, to take up a run."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs."),
@@ -204,6 +205,8 @@ def _approved(request: Request, yes: bool, approve: str | None, *, quiet: bool) 
 def _request(**given: Any) -> Request:
     from tao_skill_bank.deft.plan import Request
 
+    if given.pop("offline", False):
+        given["settings"] = (*given["settings"], "offline=true")
     return Request(**given)
 
 

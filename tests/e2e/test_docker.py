@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,15 @@ import tiny
 from docker_engine import BANK_CONFIG, BANK_IMAGE, TOOLS_IMAGE, DockerEngine, pack_bank, pack_tools
 
 from tao_skill_bank.deft import api
-from tao_skill_bank.errors import EngineUnreachableError, InputError
+from tao_skill_bank.errors import EngineUnreachableError, InputError, InputErrors
 from tao_skill_bank.platforms import docker as docker_platform
 from tao_skill_bank.platforms import docker_engine as docker_engine_module
 from tao_skill_bank.platforms.base import ENDED, JobRecord, new_record, read_exit, read_records
 from tao_skill_bank.platforms.container import ContainerSettings
 from tao_skill_bank.platforms.docker import DockerPlatform
+from tao_skill_bank.platforms.docker_checks import Gpu
+from tao_skill_bank.platforms.docker_engine import Engine, EngineFacts
+from tao_skill_bank.platforms.images import pull_image
 from tao_skill_bank.platforms.worker import beside
 
 REASON = docker_engine.unavailable()
@@ -422,6 +427,103 @@ def test_a_run_killed_in_mid_stage_is_taken_up_and_leaves_what_the_same_run_here
     assert sorted(found) == sorted(expected)
     different = {name for name in found if without_clock(found[name]) != without_clock(expected[name])}
     assert different == {"deft_state.json", "best_model.json"}, "these name the platform"
-    assert [line.status for line in api.status(run, limit=100).log] == ["ok"] * 11
+    logs = [[(line.iter, line.stage, line.status) for line in api.status(r, limit=100).log] for r in (run, here)]
+    assert logs[0] == logs[1] and {status for _, _, status in logs[0]} == {"ok"}
     assert len({r.key for r in read_records(run)}) == len(read_records(run))
     assert not [n for n in names(engine) if any(n == r.uid for r in read_records(run))]
+
+
+# -- before a run, and beside one --------------------------------------------------------------------------------
+
+
+def faults(tmp_path: Path, *settings: str) -> list[str]:
+    workspace = tiny.make_workspace(tmp_path / "workspace")
+    with pytest.raises(InputErrors) as caught:
+        api.plan_run(tiny.request(workspace, iterations=1, platform="docker", settings=settings))
+    return caught.value.faults
+
+
+def test_a_plan_names_every_image_that_is_missing_and_the_gpu_that_is_not_there(
+    engine: DockerEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    found = faults(tmp_path, f"docker.host={engine.host}")
+    assert sum("the image is not on this engine (pull it" in line for line in found) == 2
+    assert sum("no NVIDIA GPU is here" in line for line in found) == 1
+
+
+def test_a_plan_on_an_engine_that_is_away_says_only_that(tmp_path: Path) -> None:
+    found = faults(tmp_path, f"docker.host=unix://{tmp_path}/none.sock")
+    assert len(found) == 1 and "the engine does not answer" in found[0]
+
+
+def test_a_plan_refuses_an_image_of_another_architecture(engine: DockerEngine, tmp_path: Path) -> None:
+    layer = BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        pack_tools(tar)
+    layers = [f"sha256:{hashlib.sha256(layer.getvalue()).hexdigest()}"]
+    config = {"architecture": "arm64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": layers}}
+    manifest = [{"Config": "config.json", "RepoTags": ["arm:test"], "Layers": ["layer.tar"]}]
+    parts = {"config.json": json.dumps(config).encode(), "manifest.json": json.dumps(manifest).encode()}
+    saved = BytesIO()
+    with tarfile.open(fileobj=saved, mode="w") as tar:
+        for name, data in {**parts, "layer.tar": layer.getvalue()}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, BytesIO(data))
+    with engine.client() as client:
+        list(client.load_image(saved.getvalue()))
+    found = faults(tmp_path, f"docker.host={engine.host}", "docker.image='arm:test'")
+    assert any("the image is for arm64, and the engine's machine is amd64" in line for line in found)
+
+
+def test_a_plan_refuses_inputs_that_a_link_leads_out_of_the_workspace(engine: DockerEngine, tmp_path: Path) -> None:
+    workspace = tiny.make_workspace(tmp_path / "workspace")
+    (workspace / "images").rename(tmp_path / "elsewhere")
+    (workspace / "images").symlink_to(tmp_path / "elsewhere")
+    settings = [f"docker.host={engine.host}", f"docker.image='{TOOLS_IMAGE}'"]
+    with pytest.raises(InputErrors) as caught:
+        api.plan_run(tiny.request(workspace, iterations=1, platform="docker", settings=settings))
+    assert any(f"{tmp_path}/elsewhere lies outside" in line for line in caught.value.faults)
+    mounted = [*settings, f"docker.mounts=['{tmp_path}/elsewhere']"]
+    shown = api.plan_run(tiny.request(workspace, iterations=1, platform="docker", settings=mounted))
+    assert any(c.name == "workspace inside" and c.status == "ok" for c in shown.checks)
+
+
+def test_a_batch_that_the_gpu_cannot_hold_is_refused(
+    engine: DockerEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tao_skill_bank.platforms.docker_checks.gpus_here", lambda: [Gpu("NVIDIA A10", 24)])
+    settings = [f"docker.host={engine.host}", f"docker.image='{TOOLS_IMAGE}'", "docker.gpus=all"]
+    found = faults(tmp_path, *settings, "batch_size=16")
+    assert any("batch size 16 does not fit a GPU of 24 GB: at most 8" in line for line in found)
+
+
+def test_the_commands_of_jobs_and_images_answer_for_docker(engine: DockerEngine, workspace: Path) -> None:
+    platform = platform_on(engine, workspace)
+    record = platform.submit(job(workspace, "echo up; while :; do sleep 0.05; done"))
+    until(lambda: "up" in platform.logs(record))
+    run = str(workspace / "run")
+
+    def said(*words: str) -> str:
+        argv = [sys.executable, "-m", "tao_skill_bank.cli", *words]
+        environment = {**os.environ, "DOCKER_HOST": engine.host}
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env=environment)
+        return done.stdout + done.stderr
+
+    assert said("jobs", "list", run).split()[:3] == ["running", "docker", record.uid]
+    assert said("jobs", "logs", run, record.uid) == "up\n"
+    assert said("jobs", "cancel", run, record.uid) == f"{record.uid}: canceled\n"
+    assert said("jobs", "status", run, record.uid).startswith("canceled: visual_changenet train")
+    assert "no job 'other'" in said("jobs", "status", run, "other")
+    assert "answers, unix://" in said("platforms", "docker")
+    assert "[fail] images.tao_toolkit.pyt" in said("images", "check", "images.tao_toolkit.pyt")
+    assert said("images", "resolve", "images.tao_toolkit.pyt") == "nvcr.io/nvidia/tao/tao-toolkit:7.1.0-pyt\n"
+    assert "nothing is pulled offline" in said("images", "pull", "images.tao_toolkit.pyt", "--offline")
+
+
+def test_an_image_for_amd64_only_is_refused_elsewhere_before_anything_is_downloaded(engine: DockerEngine) -> None:
+    elsewhere = Engine(engine.host)
+    elsewhere.__dict__["facts"] = EngineFacts("28", "arm64", rootless=False, gpus=False)
+    with pytest.raises(InputError, match="this image is for amd64 only, and the engine's machine is arm64"):
+        pull_image(elsewhere, "images.metropolis_sdg.paidf_anomalygen")

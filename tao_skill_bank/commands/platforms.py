@@ -1,0 +1,28 @@
+"""`tao-skills platforms [NAME]`: what a run can be sent to, and what of it can be reached from here."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def cli(name: str | None, as_json: bool) -> None:
+    """List the platforms; with a NAME, what it needs. Says what can be reached from here."""
+    from tao_skill_bank.bank.platforms_catalog import load_catalog
+    from tao_skill_bank.platforms.reach import reach
+
+    catalog = load_catalog()
+    shown = [catalog.named(name)] if name else catalog.platforms
+    here = {platform.name: reach(platform.name) for platform in shown}
+    if as_json:
+        value = [{**p.model_dump(mode="json", exclude_none=True), "here": here[p.name]} for p in shown]
+        click.echo(json.dumps(value, indent=2))
+        return
+    click.echo("\n".join((shown[0] if name else catalog).lines()))
+    click.echo("\nHere:")
+    for platform, text in here.items():
+        click.echo(f"- {platform}: {text}")
