@@ -111,6 +111,7 @@ class Screen:
         yield Group(*parts)
 
     def _head(self, width: int) -> RenderableType:
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
@@ -120,10 +121,10 @@ class Screen:
         grid.add_column(justify="right", no_wrap=True)
         grid.add_row(Text(self._wording, style=f"bold {_TONES[self._tone]}"), Text(self.folder.name, style="dim"))
         grid.add_row(Text(f"target {self._view.kpi_target}", style="dim"), Text(""))
+        lines: list[RenderableType] = [grid]
         if self._why and width >= 60:
-            grid.add_row(Text(self._why), Text(""))
-        grid.add_row("", "")
-        return grid
+            lines.append(Text(self._why))
+        return Group(*lines, Text(""))
 
     def _phases(self, width: int, height: int) -> RenderableType:
         from rich.table import Table

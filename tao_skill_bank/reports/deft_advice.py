@@ -145,9 +145,8 @@ def _kept_promise(view: RunView, status: Status) -> Iterator[Advice]:
             "acceptance-recall",
             "Add defects to the KPI set, so that its threshold holds elsewhere",
             f"At the frozen threshold {whole(missed)} of {plural(accepted.recall.trials, 'acceptance defect')} "
-            f"{'goes' if missed == 1 else 'go'} unseen (recall {rate(accepted.recall)}), "
-            "though the KPI set loses none beyond "
-            "the target. The threshold hangs on a handful of KPI defects.",
+            f"{'goes' if missed == 1 else 'go'} unseen: recall {rate(accepted.recall)}. The KPI set loses none beyond "
+            "the target, but its threshold hangs on a handful of KPI defects.",
         )
     if best.far is not None and accepted.far.value_pct > best.far.high_pct:
         yield Advice(
