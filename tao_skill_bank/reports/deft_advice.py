@@ -76,7 +76,7 @@ def _deploy(view: RunView, status: Status) -> Iterator[Advice]:
     yield Advice(
         "deploy",
         f"Deploy {best.title.lower()} at threshold {score(best.record.threshold)}",
-        "The target is met; checkpoint, threshold and inference spec are named under Hand-off.",
+        "The target is met; checkpoint, threshold and inference spec are named under Deploy.",
     )
 
 
