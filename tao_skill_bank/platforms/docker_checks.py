@@ -74,6 +74,10 @@ def check_docker(platform: DockerPlatform, config: Any) -> list[PlatformCheck]:
     check(lambda: _gpus(engine, settings, config))
     check(lambda: _paths(settings, config))
     check(lambda: _credentials(settings))
+    base = settings.base_checkpoints
+    if inline and settings.offline and base is not None and not (base.is_dir() and any(base.iterdir())):
+        what = "the generator would download its base models, and the run is offline"
+        faults.append(InputError(what, where=base, fix="put them there, or leave --offline away").line())
     if not faults:
         check(lambda: _inside(platform, config, needed[0]))
     if faults:
