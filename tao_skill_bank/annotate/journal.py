@@ -365,5 +365,12 @@ def _commit(db: sqlite3.Connection, group: list[_Write]) -> None:
         for _, _, done in group:
             done.set_exception(failure)
         return
+    except Exception as error:
+        # Nobody may wait for ever for a thread that has died of a value that cannot be stored.
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        for _, _, done in group:
+            done.set_exception(error)
+        return
     for _, _, done in group:
         done.set_result(None)

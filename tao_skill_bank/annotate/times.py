@@ -11,11 +11,14 @@ _WORDS = re.compile(
     re.IGNORECASE,
 )
 _MINUTES = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s*min(?:ute)?s?\b", re.IGNORECASE)
+_NO_TIME = re.compile(r"\d{10,}")
+"""So many digits are no time, and may be more than a number holds."""
 _NUMBER = re.compile(r"(?<![\w.:])(\d+(?:\.\d+)?)(?![\w:]|\.\d)")
 
 
 def moments(text: str) -> list[float]:
     """Every moment in `text` in seconds, in the order written. Bare numbers count where nothing clearer stands."""
+    text = _NO_TIME.sub("#", text)
     found: list[tuple[int, float]] = []
     taken: list[tuple[int, int]] = []
 
@@ -46,6 +49,7 @@ def moment(text: str) -> float | None:
 
 def span(text: str) -> tuple[float, float] | None:
     """The start and end that `text` names: after those words where they stand, else the first two moments."""
+    text = _NO_TIME.sub("#", text)
     start = re.search(r"\bstart(?:[_ ]?time|[_ ]sec)?\b[\"']?\s*[:=]?\s*[\"']?([^,;\n]+)", text, re.IGNORECASE)
     end = re.search(r"\bend(?:[_ ]?time|[_ ]sec)?\b[\"']?\s*[:=]?\s*[\"']?([^,;\n]+)", text, re.IGNORECASE)
     if start and end:

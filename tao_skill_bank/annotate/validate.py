@@ -124,9 +124,8 @@ def _bcq(question: str, parsed: Parsed) -> Item:
     if said is None:
         raise Rejected(f"the answer {_short(parsed.answer)!r} is neither yes nor no" if parsed.answer else "no answer")
     word = "Yes" if said else "No"
-    rest = re.sub(
-        r"^[\s\W_]*(?:(?:final\s+)?answer\s*[:=]?\s*)?[\s\W_]*(?:yes|no)\b[\s\W_]*", "", parsed.answer, flags=re.I
-    )
+    head = re.sub(r"^[\W_]+", "", parsed.answer)
+    rest = re.sub(r"^(?:(?:final\s+)?answer[\W_]{0,20})?(?:yes|no)\b[\W_]*", "", head, flags=re.I)
     explanation = parsed.explanation.strip() or (rest.strip() if yes_no(parsed.answer[:40]) is not None else "")
     full = f"{word}. {explanation[:1].upper()}{explanation[1:]}" if explanation else f"{word}."
     return Item(question, word, full, parsed.reasoning.strip())

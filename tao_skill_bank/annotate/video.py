@@ -48,7 +48,10 @@ def probe(path: Path) -> Probe:
     """
     if not path.exists():
         raise VideoError("no such video", where=path, fix="check the path")
-    if path.is_file() and path.stat().st_size == 0:
+    if not path.is_file():
+        # Opening a pipe would wait for ever for somebody who writes.
+        raise VideoError("is no regular file", where=path, fix="take it out")
+    if path.stat().st_size == 0:
         raise VideoError("the file is empty", where=path, fix="replace it or take it out")
     with _opened(path) as (container, stream):
         first = next(_pictures(container, stream), None)

@@ -47,6 +47,10 @@ class Reply:
     input_tokens: int
     output_tokens: int
 
+    def __post_init__(self) -> None:
+        # Half of a surrogate pair, as JSON may carry it, can be written to no file.
+        object.__setattr__(self, "text", self.text.encode("utf-8", "replace").decode())
+
 
 @dataclass(frozen=True)
 class Upload:
@@ -72,7 +76,7 @@ class FaultError(Exception):
         self.kind = kind
         self.status = status
         self.retry_after = retry_after
-        self.message = " ".join(message.split())[:300]
+        self.message = " ".join(message.encode("utf-8", "replace").decode().split())[:300]
         super().__init__(self.message)
 
 

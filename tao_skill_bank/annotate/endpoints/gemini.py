@@ -111,10 +111,12 @@ class GeminiEndpoint:
         if self._client is None:
             from google.genai import Client, types
 
-            milliseconds = int(self.timeout * 1000)
-            self._client = Client(
-                vertexai=False, api_key=self._secret, http_options=types.HttpOptions(timeout=milliseconds)
-            )
+            options: dict[str, Any] = {"timeout": int(self.timeout * 1000)}
+            if "retry_options" in types.HttpOptions.model_fields:
+                # Else the SDK asks a second time by itself after a cut connection where aiohttp is installed: a call
+                # that no budget counts.
+                options["retry_options"] = types.HttpRetryOptions(attempts=1)
+            self._client = Client(vertexai=False, api_key=self._secret, http_options=types.HttpOptions(**options))
         return self._client
 
     @staticmethod

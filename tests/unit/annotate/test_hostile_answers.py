@@ -1,0 +1,137 @@
+"""Answers that no model should give: they are read or refused, quickly, and never end a run."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from annotation import config_for, rows, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scripted_endpoint import Request, ScriptedEndpoint, plain_answer
+from videos import make_videos
+
+from tao_skill_bank.annotate import parse
+from tao_skill_bank.annotate.config import QA_TYPES
+from tao_skill_bank.annotate.estimate import estimate
+from tao_skill_bank.annotate.output import questions_of
+from tao_skill_bank.annotate.prices import load_prices
+
+NAMES = st.sampled_from(
+    [
+        "items",
+        "question",
+        "answer",
+        "choices",
+        "start_sec",
+        "end_sec",
+        "reasoning",
+        "suitable",
+        "label",
+        "timestamp_sec",
+    ]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers(-(10**400), 10**400) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=12,
+)
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "unused-unused")
+
+
+def read(text: str) -> None:
+    """Everything that is ever read out of an answer."""
+    parse.parse_suitable(text)
+    parse.parse_label(text)
+    _, moment = parse.parse_moment(text)
+    assert moment is None or math.isfinite(moment)
+    for kind in QA_TYPES:
+        row = {"video": "/v/a.mp4", "prompt_key": kind, "qa_output": text, "video_length": 10.0}
+        for question in questions_of(row, Path("/v")):
+            assert (question.item is None) is bool(question.reason)
+            assert question.item is None or question.item.span is None or 0 <= question.item.span[0] < 10.0
+
+
+@settings(max_examples=150, deadline=None)
+@given(VALUES)
+def test_any_json_is_read_or_refused(value: object) -> None:
+    read(json.dumps(value))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(st.sampled_from("ABYesno:=.*\n {}[]\"',0123456789<think>/"), max_size=200))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    read(text)
+
+
+@pytest.mark.parametrize("text", ["[" * 60_000, "{" * 60_000, '{"a":' * 20_000, "* " * 30_000, "yes no " * 8_000])
+def test_an_answer_of_nothing_but_marks_costs_no_minutes(text: str) -> None:
+    began = time.process_time()
+    read(text)
+    assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize(("number", "readable"), [("NaN", False), ("1e999", False), ("9" * 400, False), ("-3", True)])
+def test_a_moment_that_is_no_finite_number_is_unreadable(number: str, readable: bool) -> None:
+    assert parse.parse_moment(f'{{"timestamp_sec": {number}}}')[0] is readable
+
+
+def test_half_a_surrogate_pair_in_an_answer_is_replaced_and_the_run_ends_well(tmp_path: Path) -> None:
+    def answer(request: Request) -> str:
+        return "A cart \ud800 moves." if request.kind == "global_caption" else plain_answer(request)
+
+    make_videos(tmp_path / "v", 1)
+    with ScriptedEndpoint(answers=answer) as server:
+        outcome = run(config_for(server, tmp_path / "out", tmp_path / "v"))
+    assert outcome.failed == 0
+    assert rows(tmp_path / "out/step_1a_caption/captions.jsonl")[0]["global_caption"] == "A cart ? moves."
+
+
+def strange(folder: Path, rename: Callable[[bytes], bytes]) -> None:
+    first = os.fsencode(next(folder.glob("*.mp4")))
+    os.rename(first, rename(first))
+
+
+def test_a_name_that_is_no_text_is_left_out_with_a_note(tmp_path: Path) -> None:
+    make_videos(tmp_path / "v", 2)
+    try:
+        strange(tmp_path / "v", lambda name: name.replace(b"v0", b"\xff0"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with ScriptedEndpoint() as server:
+        outcome = run(config_for(server, tmp_path / "out", tmp_path / "v"))
+    assert (outcome.videos, outcome.failed) == (1, 0)
+    assert [line.split(": ")[-1] for line in outcome.problems] == ["its name is not UTF-8; left out"]
+
+
+@pytest.mark.parametrize("name", ["über 倉庫 'q' \"d\" =[x], {y}.mp4", "a\nb.mp4", " .mp4", "%s{0}.mp4"])
+def test_a_name_of_strange_letters_is_a_name(name: str, tmp_path: Path) -> None:
+    make_videos(tmp_path / "v", 1)
+    strange(tmp_path / "v", lambda old: os.fsencode(str(Path(os.fsdecode(old)).with_name(name))))
+    more = ("workflow.mode=normal", "workflow.qa_types=['bcq']")
+    with ScriptedEndpoint() as server:
+        outcome = run(config_for(server, tmp_path / "out", tmp_path / "v", *more))
+    assert outcome.failed == 0
+    items = json.loads((tmp_path / "out/step_4_output/bcq.json").read_text(encoding="utf-8"))["items"]
+    assert [item["video_id"] for item in items] == [name]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_with_the_name_of_a_video_is_one_failure_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    make_videos(tmp_path / "v", 1)
+    os.mkfifo(tmp_path / "v" / "a_pipe.mp4")
+    (tmp_path / "v" / "a_folder.mp4").mkdir()
+    with ScriptedEndpoint() as server:
+        config = config_for(server, tmp_path / "out", tmp_path / "v", "workflow.mode=normal")
+        assert estimate(config, load_prices()).unusable == 1
+        outcome = run(config)
+    assert (outcome.videos, outcome.failed) == (2, 1)
