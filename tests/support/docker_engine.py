@@ -101,16 +101,19 @@ class DockerEngine:
         argv += [f"--exec-root={at}/exec", f"--pidfile={at}/pid", "-H", self.host]
         with (at / "dockerd.log").open("ab") as log:
             self.process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
+        from docker.errors import DockerException
+
         limit = time.monotonic() + 60
         while True:
-            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as knock:
+            # A socket that takes connections is not yet an engine that answers.
+            with contextlib.suppress(OSError, DockerException), socket.socket(socket.AF_UNIX) as knock:
                 knock.connect(f"{at}/docker.sock")
-                break
+                with self.client() as client:
+                    client.ping()
+                return
             assert self.process.poll() is None, (at / "dockerd.log").read_text()[-2000:]
             assert time.monotonic() < limit, "the engine does not answer"
             time.sleep(0.05)
-        with self.client() as client:
-            client.ping()
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End the daemon (only the one started here)."""
