@@ -271,6 +271,7 @@ def test_canceling_what_has_ended_changes_nothing(engine: DockerEngine, workspac
     assert platform.status(record) == "complete" and not beside(record.path, "cancel").exists()
 
 
+@pytest.mark.slow  # containerd does not always come back within its own ten seconds on a busy machine
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_an_engine_restarted_in_mid_job_leaves_the_job_failed_and_the_next_one_runs(
     tmp_path: Path, workspace: Path, how: signal.Signals
