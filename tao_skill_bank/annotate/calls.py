@@ -47,6 +47,7 @@ class Call:
         view: What it looks at.
         source: The video behind `view`.
         priority: Lower goes first.
+        attempt: Above 0 the same question is asked again, because the answers so far could not be read.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Call:
     schema: dict[str, Any] | None = None
     view: View | None = None
     source: Video | None = None
+    attempt: int = 0
 
 
 @dataclass
@@ -134,8 +136,13 @@ class Caller:
                     "media": None if call.view is None else call.view.descriptor,
                     "schema": call.schema,
                 }
+                | ({"attempt": call.attempt} if call.attempt else {})
             )
         )
+
+    def knows(self, call: Call) -> bool:
+        """Whether the answer is in the journal."""
+        return self.journal.answer(self.key(call)) is not None
 
     async def answer(self, call: Call) -> Recorded:
         """The answer to a call: the journal's, or a new one that is journaled first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ Row = dict[str, Any]
 T = TypeVar("T")
 STEP_ORDER = {"0": 0, "1a": 1, "1b": 2, "1c": 3, "2": 4, "3": 5}
 _MODE_FREE = ("scene_description", "event_summary")
+_TRIES_TO_READ = 2
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,9 @@ class VideoFlow:
 
     async def _filtered(self) -> Row:
         video = await self._video()
-        answer = await self._ask("video_filtering", "vlm", video.whole())
-        suitable = parse.parse_suitable(answer.text)
-        if suitable is None:
-            raise CallFailedError("video_filtering: the answer is neither yes nor no", where=self.video)
+        answer, suitable = await self._read(
+            "video_filtering", "vlm", parse.parse_suitable, "the answer is neither yes nor no", video.whole()
+        )
         row: Row = {
             "video_path": self.video,
             "video": self.video,
@@ -141,10 +142,9 @@ class VideoFlow:
         }
         keys = [answer.key]
         if suitable and self.shop.config.workflow.mode == "auto":
-            second = await self._ask("video_anomaly_classification", "vlm", video.whole())
-            label = parse.parse_label(second.text)
-            if label is None:
-                raise CallFailedError("video_anomaly_classification: neither anomaly nor normal", where=self.video)
+            second, label = await self._read(
+                "video_anomaly_classification", "vlm", parse.parse_label, "neither anomaly nor normal", video.whole()
+            )
             row["mode"] = label
             keys.append(second.key)
         return row | {"digest": _digest(keys)}
@@ -186,10 +186,15 @@ class VideoFlow:
 
     async def _highlight(self, row: Row) -> Row:
         flow = self.shop.config.workflow
-        answer = await self._ask("highlight_timestamp_extraction", "llm", None, **self._captions_as_data(row))
-        readable, moment = parse.parse_moment(answer.text)
-        if not readable:
-            raise CallFailedError("highlight_timestamp_extraction: no time in the answer", where=self.video)
+
+        def moment_in(text: str) -> tuple[float | None] | None:
+            readable, found = parse.parse_moment(text)
+            return (found,) if readable else None
+
+        answer, (moment,) = await self._read(
+            *("highlight_timestamp_extraction", "llm", moment_in, "no time in the answer"),
+            **self._captions_as_data(row),
+        )
         digest = [row.get("digest"), answer.key]
         if moment is None:
             return row | {"highlight_chunk": None, "digest": _digest(digest)}
@@ -308,6 +313,40 @@ class VideoFlow:
         prompt = self.shop.prompts.text(prompt_key, **values)
         schema = schema_of(prompt_key) if prompt_key in self.shop.prompts.structured else None
         return await self._call(prompt_key, which, prompt, schema, view)
+
+    async def _read(
+        self,
+        prompt_key: str,
+        which: Any,
+        read: Callable[[str], T | None],
+        fault: str,
+        view: View | None = None,
+        /,
+        **values: object,
+    ) -> tuple[Recorded, T]:
+        """An answer that the next step hangs on, and what it says; asked twice a run where it cannot be read.
+
+        A later run asks on from there: what is journaled and unreadable is not read for ever again.
+
+        Raises:
+            CallFailedError: No answer could be read.
+        """
+        prompt = self.shop.prompts.text(prompt_key, **values)
+        schema = schema_of(prompt_key) if prompt_key in self.shop.prompts.structured else None
+        source = self._opened if view is not None else None
+        priority = (self.position, STEP_ORDER[self._step])
+        asked = 0
+        for attempt in itertools.count():
+            call = Call(prompt_key, self.video, which, prompt, priority, schema, view, source, attempt)
+            known = self.shop.caller.knows(call)
+            if not known and asked == _TRIES_TO_READ:
+                break
+            answer = await self.shop.caller.answer(call)
+            asked += not known
+            value = read(answer.text)
+            if value is not None:
+                return answer, value
+        raise CallFailedError(f"{prompt_key}: {fault}", where=self.video, fix="run again")
 
     async def _call(
         self, kind: str, which: Any, prompt: str, schema: dict[str, Any] | None, view: View | None = None

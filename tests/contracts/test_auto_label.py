@@ -369,6 +369,26 @@ def test_a_faulty_answer_is_repaired_once_and_what_stays_faulty_is_refused_with_
     assert [r["reason"] for r in refused] == ["no question can be recognised in the answer"] * 3
 
 
+def test_an_answer_that_the_next_step_cannot_read_is_asked_for_again_and_by_a_later_run_too(
+    server: ScriptedEndpoint, tmp_path: Path
+) -> None:
+    make_videos(tmp_path / "v", 1)
+    good_from = 4
+
+    def answer(request: Request) -> str:
+        if request.kind == "video_anomaly_classification" and server.kinds()[request.kind] < good_from:
+            return "Hard to say."
+        return plain_answer(request)
+
+    server.answers = answer
+    config = config_for(server, tmp_path / "out", tmp_path / "v")
+    first = run(config)
+    assert (first.failed, first.calls) == (1, 1 + 2)
+    second = run(config)
+    assert (second.failed, server.kinds()["video_anomaly_classification"]) == (0, 4)
+    assert run(config).calls == 0
+
+
 def test_text_on_the_screen_that_gives_orders_makes_no_question(
     server: ScriptedEndpoint, three: Path, tmp_path: Path
 ) -> None:
