@@ -52,8 +52,12 @@ def kill(worker: subprocess.Popen[str], run: Path, *, jobs_too: bool) -> None:
                     continue
 
 
-def survive(workspace: Path, kills: int, seed: int) -> int:
-    """A reference run and one that is killed; returns how many kills hit a run at work."""
+def survive(workspace: Path, kills: int, seed: int) -> None:
+    """A reference run, and as many stormy ones as it takes until so many kills have hit a run at work.
+
+    How fast a run gets on changes with what else the machine does, so moments are drawn afresh from the time a run
+    takes, and a run that outran its kills is judged and followed by another.
+    """
     request = tiny.request(workspace, target="FAR < 0.001% at recall=100%", iterations=2, settings=SMALL)
     calm = tiny.approved(request)
     began = time.monotonic()
@@ -62,19 +66,26 @@ def survive(workspace: Path, kills: int, seed: int) -> int:
     expected = tiny.snapshot(calm)
     shutil.move(calm, workspace.parent / "calm")
 
-    stormy = tiny.approved(request)
     rng = random.Random(seed)
-    hit = 0
-    for number in range(kills):
-        worker = drive(stormy)
-        try:
-            worker.wait(timeout=rng.uniform(0.0, 1.8 * longest / kills))
-        except subprocess.TimeoutExpired:
-            hit += 1
-        kill(worker, stormy, jobs_too=number % 2 == 1)
-        if load_state(stormy).status == "complete":
-            break
-    assert finished(stormy) == 0
+    hit = storms = 0
+    while hit < kills:
+        storms += 1
+        assert storms <= kills, f"{hit} of {kills} kills hit a run at work"
+        stormy = tiny.approved(request)
+        while hit < kills and load_state(stormy).status != "complete":
+            worker = drive(stormy)
+            try:
+                worker.wait(timeout=rng.uniform(0.0, 1.8 * longest / kills))
+            except subprocess.TimeoutExpired:
+                hit += 1
+            kill(worker, stormy, jobs_too=hit % 2 == 1)
+        assert finished(stormy) == 0
+        judge(stormy, expected)
+        shutil.move(stormy, workspace.parent / f"stormy-{storms}")
+
+
+def judge(stormy: Path, expected: dict[str, str]) -> None:
+    """Ended once, every stage once, with the artifacts of the calm run."""
     lines = read_log(stormy / LOG_FILE)
     assert [line.seq for line in lines] == list(range(1, len(lines) + 1))
     ended = [(line.iter, line.stage) for line in lines if line.status == "ok"]
@@ -82,14 +93,13 @@ def survive(workspace: Path, kills: int, seed: int) -> int:
     found = tiny.snapshot(stormy)
     assert sorted(found) == sorted(expected)
     assert [name for name in found if found[name] != expected[name]] == []
-    return hit
 
 
 def test_a_run_killed_at_ten_random_moments_ends_with_the_same_artifacts(tmp_path: Path) -> None:
-    assert survive(tiny.make_workspace(tmp_path / "w"), kills=10, seed=20) >= 8
+    survive(tiny.make_workspace(tmp_path / "w"), kills=10, seed=20)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_run_killed_at_fifty_random_moments_ends_with_the_same_artifacts(tmp_path: Path) -> None:
-    assert survive(tiny.make_workspace(tmp_path / "w"), kills=50, seed=50) >= 40
+    survive(tiny.make_workspace(tmp_path / "w"), kills=50, seed=50)
