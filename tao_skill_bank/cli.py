@@ -15,6 +15,7 @@ from tao_skill_bank.errors import BankError, system_error
 # Group → (module, one line for --help).
 GROUPS = {
     "deft": ("tao_skill_bank.commands.deft", "Plan, run and watch the DEFT improvement loop."),
+    "workspace": ("tao_skill_bank.commands.workspace", "Lay out a workspace from folders of pictures."),
     "gaps": ("tao_skill_bank.commands.gaps", "Route weak samples and mine data like them."),
     "rca": ("tao_skill_bank.commands.rca", "Root-cause analysis of a ChangeNet evaluation, as a report."),
     "annotate": ("tao_skill_bank.commands.annotate", "Annotate videos: captions, questions with reasoning, paid once."),

@@ -1,0 +1,192 @@
+"""A workspace out of folders of pictures: labels, goldens, boards, names, and what is refused."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from tao_skill_bank.changenet.lay_out import SETS, SHARES, Sample, draw_sets, lay_out
+from tao_skill_bank.changenet.layout import Workspace
+from tao_skill_bank.changenet.spec import classify_spec, load_spec, spec_faults
+from tao_skill_bank.changenet.tables import read_pairs
+from tao_skill_bank.changenet.validate import check_dataset, check_leakage
+from tao_skill_bank.errors import InputError, InputErrors
+
+
+def picture(path: Path, size: int = 20, mode: str = "RGB") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, (size, size), len(str(path)) % 200).save(path)
+    return path
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """Twelve boards of one good and one bad part, each with a golden of its own name."""
+    for board in range(12):
+        name = f"cam 1, {board:04d}.png"
+        picture(tmp_path / f"export/Good/P{board}/{name}")
+        picture(tmp_path / f"export/{'Pin Hole' if board % 2 else 'open'}/P{board}/x{name}")
+        picture(tmp_path / f"goldens/P{board}/{name}")
+        picture(tmp_path / f"goldens/P{board}/x{name}")
+    return tmp_path
+
+
+def test_folders_of_a_stranger_become_a_workspace_that_passes_every_check(export: Path) -> None:
+    made = lay_out(export / "export", export / "goldens", export / "w")
+    layout = Workspace(export / "w")
+    spec = classify_spec(load_spec(layout.spec), layout.spec)
+    assert spec_faults(load_spec(layout.spec)) == []
+    assert (spec.lights, spec.image_ext, spec.width) == ((), ".png", 64)
+    reports = {}
+    for path, kind in ((layout.training_csv, "train"), (layout.kpi_csv, "kpi"), (layout.acceptance_csv, "acceptance")):
+        reports[kind] = check_dataset(path, spec.naming, kind=kind, images_dir=layout.images_dir)  # type: ignore[arg-type]
+        assert reports[kind].ok, reports[kind].faults
+    assert check_leakage([reports["train"]], [reports["kpi"], reports["acceptance"]]) == []
+    assert set(made.sets) == set(SETS)
+    assert sum(sum(labels.values()) for labels in made.sets.values()) == 24
+    assert {label for labels in made.sets.values() for label in labels} == {"PASS", "pin_hole", "open"}
+    assert made.boards == 12
+    assert not [name for name in os.listdir(export) if name.startswith(".")]
+
+
+def test_the_same_folders_give_the_same_workspace(export: Path) -> None:
+    for name in ("one", "two"):
+        lay_out(export / "export", export / "goldens", export / name)
+    files = [sorted(p.relative_to(export / n) for p in (export / n).rglob("*.*")) for n in ("one", "two")]
+    assert files[0] == files[1]
+    assert all((export / "one" / f).read_bytes() == (export / "two" / f).read_bytes() for f in files[0])
+
+
+def test_a_part_under_several_lightings_is_one_row(tmp_path: Path) -> None:
+    for board in range(8):
+        for label in ("ok", "bridge"):
+            for light in ("Solder", "White"):
+                picture(tmp_path / f"p/{label}/B{board}/U_3_{light}.jpg")
+    for light in ("Solder", "White"):
+        picture(tmp_path / f"g/U_3_{light}.jpg")
+    lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w", lightings=("Solder", "White"), shares=(4, 2, 4, 0, 0))
+    layout = Workspace(tmp_path / "w")
+    spec = classify_spec(load_spec(layout.spec), layout.spec)
+    assert (spec.lights, spec.image_ext) == (("Solder", "White"), ".jpg")
+    assert spec_faults(load_spec(layout.spec)) == []
+    table = read_pairs(layout.kpi_csv)
+    assert set(table.object_name) == {"U_3"}
+    for row in range(len(table)):
+        for folder in (table.input_path[row], table.golden_path[row]):
+            for file in spec.naming.files(tmp_path / "w/images", folder, "U_3"):
+                assert file.is_file()
+    assert not layout.acceptance_csv.exists()
+    assert not layout.pool_csv.exists()
+
+
+@pytest.mark.parametrize("golden", ["P{0}/c.png", "ok/P{0}/c.png", "c.png", "P{0}.png", "anything.png"])
+def test_a_golden_is_found_under_the_name_of_its_picture_or_its_folder_or_alone(tmp_path: Path, golden: str) -> None:
+    for board in range(6):
+        picture(tmp_path / f"p/ok/P{board}/c.png")
+        picture(tmp_path / f"p/open/P{board}/c.png")
+        picture(tmp_path / "g" / golden.format(board))
+        if golden.startswith("ok/"):
+            picture(tmp_path / "g" / golden.format(board).replace("ok/", "open/"))
+    made = lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w", shares=(1, 1, 1, 0, 0))
+    assert sum(sum(labels.values()) for labels in made.sets.values()) == 12
+
+
+def test_pictures_of_several_formats_are_made_png_and_the_originals_stay(export: Path) -> None:
+    old = picture(export / "export/open/P0/scan.bmp")
+    picture(export / "goldens/P0/scan.tif", mode="CMYK")
+    before = old.read_bytes()
+    lay_out(export / "export", export / "goldens", export / "w")
+    for side in ("captures", "golden"):
+        with Image.open(export / f"w/images/{side}/open/P0/scan.png") as image:
+            assert (image.format, image.size) == ("PNG", (20, 20))
+    assert old.read_bytes() == before
+
+
+def test_the_board_can_be_read_from_the_file_name(tmp_path: Path) -> None:
+    for n in range(20):
+        picture(tmp_path / f"p/{'ok' if n % 2 else 'open'}/B{n // 4}_{n}.png")
+    picture(tmp_path / "g/golden.png")
+    made = lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w", board=r"(B\d+)_", shares=(1, 1, 1, 0, 0))
+    assert made.boards == 5
+    seen: dict[str, set[str]] = defaultdict(set)
+    layout = Workspace(tmp_path / "w")
+    for path in (layout.training_csv, layout.validation_csv, layout.kpi_csv):
+        for name in read_pairs(path).object_name:
+            seen[name.split("_")[0]].add(path.name)
+    assert all(len(sets) == 1 for sets in seen.values())
+
+
+def test_what_cannot_be_laid_out_is_one_line_and_leaves_nothing(export: Path) -> None:
+    pictures, goldens, to = export / "export", export / "goldens", export / "w"
+
+    def refused(**more: object) -> str:
+        given = {"pictures": pictures, "goldens": goldens, "workspace": to, **more}
+        with pytest.raises(InputError) as raised:
+            lay_out(**given)  # type: ignore[arg-type]
+        assert "\n" not in raised.value.line()
+        assert not to.exists()
+        return raised.value.line()
+
+    assert "no such folder" in refused(pictures=export / "nowhere")
+    assert "no pictures in folders of labels" in refused(pictures=goldens / "P0")
+    assert "no good parts: the folders are p0, p1" in refused(pictures=goldens)
+    assert "no defects" in refused(pictures=picture(export / "only/ok/a.png").parent.parent)
+    assert "without a lighting" in refused(lightings=("White",))
+    assert "not a regular expression" in refused(board="(")
+    assert "no board in" in refused(board="never")
+    assert "too few boards" in refused(board="Good|open|Pin")
+    assert "not 5 shares" in refused(shares=(1, 1, 1))
+    (goldens / "P3/cam 1, 0003.png").unlink()
+    assert "1 without a golden, first: Good/P3/cam 1, 0003" in refused()
+    picture(pictures / "Good/P3/cam 1, 0003.jpg")
+    assert "another format" in refused()
+    to.mkdir()
+    kept = picture(to / "mine.png")
+    with pytest.raises(InputError, match="not an empty folder"):
+        lay_out(pictures, goldens, to)
+    assert os.listdir(to) == [kept.name]
+
+
+def test_a_damaged_picture_is_named_and_leaves_nothing(export: Path) -> None:
+    (export / "export/Good/P0/cam 1, 0000.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match="cannot be read as a picture"):
+        lay_out(export / "export", export / "goldens", export / "w")
+    assert sorted(os.listdir(export)) == ["export", "goldens"]
+
+
+def test_every_picture_without_a_golden_is_listed(export: Path) -> None:
+    for file in (export / "goldens").rglob("x*.png"):
+        file.unlink()
+    with pytest.raises(InputErrors) as raised:
+        lay_out(export / "export", export / "goldens", export / "w")
+    assert len(raised.value.faults) == 12
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 25), st.sampled_from(["PASS", "a", "b"])), min_size=1, max_size=120),
+    st.tuples(*[st.floats(0.05, 1.0)] * 3, *[st.sampled_from([0.0, 0.2])] * 2),
+)
+def test_every_sample_is_in_one_set_and_no_board_in_two(rows: list[tuple[int, str]], shares: tuple[float, ...]) -> None:
+    samples = [Sample(label, label, str(i), f"b{board}", (), ()) for i, (board, label) in enumerate(rows)]
+    sets = draw_sets(samples, shares)
+    assert sorted(s.name for drawn in sets.values() for s in drawn) == sorted(s.name for s in samples)
+    where = defaultdict(set)
+    for name, drawn in sets.items():
+        for sample in drawn:
+            where[sample.board].add(name)
+    assert all(len(names) == 1 for names in where.values())
+    assert set(sets) == {name for name, share in zip(SETS, shares, strict=True) if share > 0}
+
+
+def test_single_boards_are_spread_by_the_shares_label_by_label() -> None:
+    samples = [Sample(label, label, str(i), f"{label}{i}", (), ()) for label in ("PASS", "rare") for i in range(40)]
+    sets = draw_sets(samples, SHARES)
+    for name, share in zip(SETS, SHARES, strict=True):
+        for label in ("PASS", "rare"):
+            assert abs(sum(s.label == label for s in sets[name]) - 40 * share) <= 1
