@@ -16,6 +16,7 @@ from mcp_server.door import END, READ, WRITE, add, clip, errors_shown
 from mcp_server.roots import Allowed, Roots
 
 if TYPE_CHECKING:
+    from tao_skill_bank.annotate.allow import Source
     from tao_skill_bank.annotate.api import Request
     from tao_skill_bank.annotate.estimate import Estimate
 
@@ -52,10 +53,11 @@ class AnnotationStop(BaseModel):
 
 
 class Priced(BaseModel):
-    """A request with its estimate."""
+    """A request with its estimate. `module`: Python that it would run and nobody has allowed yet, else None."""
 
     request: Any
     estimate: Any
+    module: Any = None
 
 
 def priced_of(
@@ -66,10 +68,11 @@ def priced_of(
     allowed: Allowed,
 ) -> Priced:
     """Check what is asked for and estimate it; reads only."""
-    from tao_skill_bank.annotate.api import estimate_run
+    from tao_skill_bank.annotate.api import estimate_run, not_allowed
 
     request = _request(allowed, results_dir, spec, max_calls, max_cost)
-    return Priced(request=request, estimate=estimate_run(request))
+    module = not_allowed(request)
+    return Priced(request=request, estimate=estimate_run(request, general_prompts=module is not None), module=module)
 
 
 _guarded_priced = errors_shown(priced_of)
@@ -93,13 +96,16 @@ async def gate(plan: Annotated[Priced, Resolve(priced)], ctx: Context) -> Elicit
     capabilities = ctx.client_capabilities
     if capabilities is None or capabilities.elicitation is None:
         return CannotAsk(approve=False)
-    return Elicit(f"Start this annotation run?\n\n{_summary(plan.estimate, plan.request)}", Approve)
+    # The digest stands in the question: where the file changes meanwhile, the answer does not count.
+    module = f"\n\n{_unread(plan.module)}\nYes allows it and starts the run." if plan.module else ""
+    return Elicit(f"Start this annotation run?\n\n{_summary(plan.estimate, plan.request)}{module}", Approve)
 
 
 def estimate_annotation(allowed: Allowed, results_dir: str, spec: str) -> EstimateResult:
     """Calls, cost and time of a video annotation run (spec: of auto_label). Calls no model."""
     plan = priced_of(results_dir, spec, None, None, allowed)
-    return EstimateResult(summary=_summary(plan.estimate, plan.request), notes=plan.estimate.notes)
+    unread = [_unread(plan.module), f"to allow it, a person types: {plan.module.command}"] if plan.module else []
+    return EstimateResult(summary=_summary(plan.estimate, plan.request), notes=[*unread, *plan.estimate.notes])
 
 
 async def start_annotation(
@@ -111,6 +117,7 @@ async def start_annotation(
     max_cost: float | None = None,
 ) -> AnnotationStart:
     """Start an annotation run in the background, or take one up, once the person approved. max_cost: USD."""
+    from tao_skill_bank.annotate.allow import allow
     from tao_skill_bank.annotate.api import start_detached
 
     summary = _summary(plan.estimate, plan.request)
@@ -120,10 +127,17 @@ async def start_annotation(
         return AnnotationStart(
             status="declined" if declined else "needs_approval",
             summary=summary,
-            command=None if declined else _command(plan.request),
+            command=None if declined else _command(plan.request, plan.module),
             next_step="ask the person what to change" if declined else "show the person the estimate and the command",
         )
-    await anyio.to_thread.run_sync(start_detached, plan.request)
+
+    def begin() -> None:
+        if plan.module is not None:
+            # Those bytes that the person was asked about, and no others: the start reads the file again.
+            allow(plan.module, how="elicitation")
+        start_detached(plan.request)
+
+    await anyio.to_thread.run_sync(begin)
     return AnnotationStart(status="started", summary=summary, next_step="get_annotation_status")
 
 
@@ -198,9 +212,19 @@ def _summary(found: Estimate, request: Request) -> str:
     )
 
 
-def _command(request: Request) -> str:
+def _unread(module: Source) -> str:
+    """What a person must know of a module before it runs; its path is somebody's text."""
+    path = clip("".join(c if c.isprintable() else "?" for c in str(module.path)), 300)
+    return (
+        f"The spec runs Python that nobody has allowed yet: {path} "
+        f"({module.lines} lines, sha256 {module.sha256[:16]}). Read it first; the estimate is of the general prompts."
+    )
+
+
+def _command(request: Request, module: Source | None) -> str:
     from mcp_server.deft import _program
 
+    first = f"{shlex.join([*_program(), 'annotate', 'allow', str(module.path)])} && " if module else ""
     words = [*_program(), "annotate", "run"]
     arguments = list(request.arguments)
     if arguments[:1] == ["-e"]:
@@ -211,4 +235,4 @@ def _command(request: Request) -> str:
         words += ["--max-calls", str(request.max_calls)]
     if request.max_cost is not None:
         words += ["--max-cost", f"{request.max_cost:g}"]
-    return shlex.join([*words, "--detach"])
+    return first + shlex.join([*words, "--detach"])

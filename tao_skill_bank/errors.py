@@ -74,13 +74,13 @@ class GateError(BankError):
 
 
 class NeedsApprovalError(BankError):
-    """The run may not start before its plan, known by `digest`, is approved."""
+    """The run may not start before what is known by `digest` (its plan, a module that it runs) is approved."""
 
     exit_code = 5
 
-    def __init__(self, what: str, *, digest: str, fix: str | None = None) -> None:
+    def __init__(self, what: str, *, digest: str, where: str | Path | None = None, fix: str | None = None) -> None:
         self.digest = digest
-        super().__init__(what, fix=fix)
+        super().__init__(what, where=where, fix=fix)
 
 
 class StageFailedError(BankError):

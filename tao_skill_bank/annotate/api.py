@@ -13,17 +13,20 @@ from typing import Any
 from pydantic import BaseModel
 
 from tao_skill_bank.actions.spec import parse_command_line
+from tao_skill_bank.annotate.allow import VARIABLE, Source, allowed, find
 from tao_skill_bank.annotate.config import SECTION, AnnotationConfig, read_config, schema
 from tao_skill_bank.annotate.estimate import Estimate, estimate
-from tao_skill_bank.annotate.holder import Holder, busy, folder_lock, holder
+from tao_skill_bank.annotate.holder import WORKER, Holder, busy, folder_lock, holder, start_lock, write_holder
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.layout import REVIEW_FILE, STATUS_FILE
 from tao_skill_bank.annotate.prices import load_prices
-from tao_skill_bank.annotate.run import Limits, Outcome, Progress, annotate, check, request_stop
+from tao_skill_bank.annotate.prompts import is_own
+from tao_skill_bank.annotate.run import Limits, Outcome, Progress, annotate, check, clear_stop, request_stop
 from tao_skill_bank.annotate.secrets import PRIVATE_VARIABLES, environment_with
 from tao_skill_bank.annotate.shards import Merged, merge_journals, shard_config
 from tao_skill_bank.errors import InputError
 from tao_skill_bank.fsio import write_text
+from tao_skill_bank.platforms.process import process_identity
 
 REQUEST_FILE = "annotation_request.json"
 LOG_FILE = "annotation.log"
@@ -84,9 +87,28 @@ def resolve(request: Request) -> AnnotationConfig:
     return shard_config(config, *request.shard) if request.shard else config
 
 
-def estimate_run(request: Request) -> Estimate:
-    """What the request will take. Calls nobody, writes nothing."""
-    return estimate(resolve(request), load_prices(_own_prices(request)), _limits(request), batch=request.batch)
+def estimate_run(request: Request, *, general_prompts: bool = False) -> Estimate:
+    """What the request will take. Calls nobody, writes nothing.
+
+    Args:
+        request: What is asked for.
+        general_prompts: Reckon with the general prompts instead of the request's own, which are not run then.
+    """
+    config = resolve(request)
+    if general_prompts:
+        config = config.model_copy(update={"prompts_module": ""})
+    return estimate(config, load_prices(_own_prices(request)), _limits(request), batch=request.batch)
+
+
+def not_allowed(request: Request) -> Source | None:
+    """The prompts module of a request that nobody has allowed to run yet; None where there is none. Runs nothing.
+
+    Raises:
+        InputError: The module is not there.
+    """
+    name = resolve(request).prompts_module
+    source = None if is_own(name) else find(name)
+    return None if source is None or allowed(source) else source
 
 
 def run_here(request: Request, *, by: str = "annotate run", progress: Progress | None = None) -> Outcome:
@@ -108,16 +130,24 @@ def start_detached(request: Request) -> tuple[Path, int]:
 
     The request is kept without keys in the results folder; keys go to the worker in its environment.
     """
-    config, path, keys = keep_request(request)
-    with (config.results_dir / LOG_FILE).open("ab") as log:
-        worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tao_skill_bank.annotate.worker", str(path)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=environment_with(keys),
-        )
+    asked = resolve(request)
+    check(asked)
+    folder = asked.results_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    # Looking who works, writing the request and saying that somebody works is one step: of starts at once, one starts.
+    with start_lock(folder):
+        config, path, keys = keep_request(request)
+        clear_stop(folder)
+        with (config.results_dir / LOG_FILE).open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-P", "-m", "tao_skill_bank.annotate.worker", str(path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=environment_with(keys),
+            )
+        write_holder(folder, worker.pid, process_identity(worker.pid), WORKER)
     # Workers that have ended meanwhile are reaped; those that live are kept, so that they can be.
     _STARTED[:] = [started for started in _STARTED if started.poll() is None] + [worker]
     return config.results_dir, worker.pid
@@ -127,7 +157,8 @@ def keep_request(request: Request) -> tuple[AnnotationConfig, Path, dict[str, st
     """Check a request and put it, without keys, into its results folder, for a worker to read.
 
     Returns:
-        Its configuration, the file, and the keys by the variables in which the worker expects them.
+        Its configuration, the file, and the keys by the variables in which the worker expects them; the digest of an
+        allowed prompts module goes with them.
 
     Raises:
         InputError: The request cannot be met.
@@ -140,6 +171,8 @@ def keep_request(request: Request) -> tuple[AnnotationConfig, Path, dict[str, st
         raise busy(config.results_dir, found)
     config.results_dir.mkdir(parents=True, exist_ok=True)
     keys = {variable: getattr(config, name).secret(variable) for name, variable in PRIVATE_VARIABLES.items()}
+    if not is_own(config.prompts_module):
+        keys[VARIABLE] = find(config.prompts_module).sha256
     path = config.results_dir / REQUEST_FILE
     kept = request.model_copy(update={"arguments": _absolute_arguments(request, config)})
     write_text(path, kept.model_dump_json(indent=2) + "\n")
@@ -238,9 +271,8 @@ def _absolute_arguments(request: Request, config: AnnotationConfig) -> list[str]
         values["data"]["video_root"] = os.path.abspath(os.path.expanduser(values["data"]["video_root"]))
     files = values["data"]["input_jsonl_files"]
     values["data"]["input_jsonl_files"] = [os.path.abspath(os.path.expanduser(name)) for name in files]
-    module = values["prompts_module"]
-    if module.endswith(".py"):
-        values["prompts_module"] = os.path.abspath(os.path.expanduser(module))
+    if not is_own(config.prompts_module):
+        values["prompts_module"] = str(find(config.prompts_module).path)
     spec = config.results_dir / "annotation_spec.yaml"
     import yaml
 

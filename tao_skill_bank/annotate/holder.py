@@ -15,7 +15,9 @@ from tao_skill_bank.errors import BusyError
 from tao_skill_bank.fsio import write_text
 from tao_skill_bank.platforms.process import is_alive, own_identity
 
+WORKER = "worker"
 _LOCK = ".annotate.lock"
+_START_LOCK = ".annotate-start.lock"
 _HOLDER = ".annotate-worker.json"
 
 
@@ -37,28 +39,45 @@ def holder(results_dir: Path) -> Holder | None:
     return found if is_alive(found.pid, found.identity) else None
 
 
+def write_holder(results_dir: Path, pid: int, identity: str | None, by: str) -> None:
+    """Say who works, or is about to work, on the folder."""
+    who = Holder(pid=pid, identity=identity or "gone", since=log_time(SystemClock().now()), by=by)
+    write_text(results_dir / _HOLDER, who.model_dump_json() + "\n")
+
+
+def start_lock(results_dir: Path) -> FileLock:
+    """Held while a worker is started: the second of two starts at once waits, and then sees the first one's worker."""
+    return FileLock(results_dir / _START_LOCK)
+
+
 @contextlib.contextmanager
 def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
     """Be the only one who works on the folder. The kernel frees the lock when its holder dies, however it dies.
 
     Raises:
-        BusyError: Somebody else is.
+        BusyError: Somebody else is, or a worker for the folder has just been started.
     """
     results_dir.mkdir(parents=True, exist_ok=True)
+    pid, identity = own_identity()
     lock = FileLock(results_dir / _LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:
         raise busy(results_dir, holder(results_dir)) from None
     try:
-        clear_stop(results_dir)
-        pid, identity = own_identity()
-        me = Holder(pid=pid, identity=identity, since=log_time(SystemClock().now()), by=by)
-        write_text(results_dir / _HOLDER, me.model_dump_json() + "\n")
-        yield
+        announced = holder(results_dir)
+        if announced is not None and announced.pid != pid:
+            raise busy(results_dir, announced)
+        if announced is None:
+            # Whoever started this process has cleared it; what was asked for since then counts.
+            clear_stop(results_dir)
+        write_holder(results_dir, pid, identity, by)
+        try:
+            yield
+        finally:
+            (results_dir / _HOLDER).unlink(missing_ok=True)
+            clear_stop(results_dir)
     finally:
-        (results_dir / _HOLDER).unlink(missing_ok=True)
-        clear_stop(results_dir)
         lock.release()
 
 

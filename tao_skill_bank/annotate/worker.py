@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 
 from tao_skill_bank.annotate.api import Request, run_here
+from tao_skill_bank.annotate.holder import WORKER
 from tao_skill_bank.errors import BankError
 
 
 def main(path: str) -> int:
     """Run the request; what went wrong is in `status.json` and, as a line, in the log."""
     try:
-        run_here(Request.model_validate_json(Path(path).read_bytes()), by="worker")
+        run_here(Request.model_validate_json(Path(path).read_bytes()), by=WORKER)
     except BankError as error:
         print(error.line(), file=sys.stderr)
         return error.exit_code

@@ -1,4 +1,4 @@
-"""`tao-skills annotate …`: estimate, run, status, review, stop, merge."""
+"""`tao-skills annotate …`: estimate, run, status, review, stop, merge, allow."""
 
 from __future__ import annotations
 
@@ -190,6 +190,29 @@ def merge(results_dir: Path, as_json: bool) -> None:
         return
     click.echo(f"{len(merged.shards)} shards, {merged.answers} answers, {merged.new} of them new here")
     click.echo("next: the same run without --shard writes the files")
+
+
+@cli.command()
+@click.argument("module")
+@click.option("--revoke", is_flag=True, help="Take it back.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def allow(module: str, revoke: bool, as_json: bool) -> None:
+    """Allow a prompts module (a .py file or a dotted name) to run, as it is now. Read it first: it is a program."""
+    from tao_skill_bank.annotate import allow as allowing
+
+    source = allowing.find(module)
+    if revoke:
+        allowing.revoke(source)
+    else:
+        allowing.allow(source, how="command")
+    if as_json:
+        facts = {"path": str(source.path), "sha256": source.sha256, "lines": source.lines, "allowed": not revoke}
+        click.echo(json.dumps(facts))
+        return
+    word = "no longer allowed" if revoke else "allowed to run"
+    click.echo(f"{word}: {source.path} ({source.lines} lines, sha256 {source.sha256[:16]})")
+    if not revoke:
+        click.echo("It is asked for again when the file changes. `--revoke` takes it back.")
 
 
 def _request(overrides: tuple[str, ...], **given: Any) -> Request:

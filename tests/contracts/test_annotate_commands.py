@@ -7,8 +7,10 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import annotation
@@ -200,6 +202,46 @@ def test_a_detached_run_is_watched_stopped_and_taken_up(server: ScriptedEndpoint
     assert (server.calls, outcome.failed) == (96 - kept, 0)
     for path in folder.rglob("*"):
         assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
+
+
+def test_of_many_starts_at_once_one_starts_a_worker_and_the_others_are_told_who_works(
+    server: ScriptedEndpoint, tmp_path: Path
+) -> None:
+    make_videos(tmp_path / "v", 2)
+    request = api.request_of(annotation.overrides(server.url, tmp_path / "out", tmp_path / "v"))
+    before = len(api._STARTED)
+    together = threading.Barrier(6)
+
+    def start(_: int) -> str:
+        together.wait()
+        try:
+            api.start_detached(request)
+        except BusyError as error:
+            return error.line()
+        return "started"
+
+    with ThreadPoolExecutor(6) as threads:
+        said = sorted(threads.map(start, range(6)))
+    assert said.count("started") == 1
+    assert all("by worker (process" in line for line in said if line != "started")
+    assert len(api._STARTED) - before <= 1
+    for worker in api._STARTED:
+        worker.wait(60)
+    assert api.status(tmp_path / "out").status == "complete"
+    assert server.calls == 2 * 16
+    assert not (tmp_path / "out" / api.LOG_FILE).read_text(encoding="utf-8")
+
+
+def test_a_stop_that_is_asked_for_before_the_worker_works_is_heard(server: ScriptedEndpoint, tmp_path: Path) -> None:
+    make_videos(tmp_path / "v", 4)
+    server.latency = lambda request: 0.2
+    request = api.request_of(annotation.overrides(server.url, tmp_path / "out", tmp_path / "v"))
+    folder, _ = api.start_detached(request)
+    assert api.stop(folder)
+    for worker in api._STARTED:
+        worker.wait(60)
+    assert "stopped as asked" in (api.status(folder).message or "")
+    assert server.calls < 64
 
 
 def test_shards_do_each_video_once_and_merging_them_costs_nothing(server: ScriptedEndpoint, tmp_path: Path) -> None:

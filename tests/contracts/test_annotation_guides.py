@@ -28,7 +28,7 @@ def typed(guide: str, server: ScriptedEndpoint, folder: Path) -> str:
             continue
         for line in block.splitlines():
             command = line.replace("tao-skills", PROGRAM, 1)
-            environment = {**os.environ, "OPENAI_API_KEY": CANARY}
+            environment = {**os.environ, "OPENAI_API_KEY": CANARY, "XDG_CONFIG_HOME": str(folder / "config")}
             done = subprocess.run(
                 command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False
             )

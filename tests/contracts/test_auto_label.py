@@ -21,12 +21,13 @@ from annotation import CANARY, config_for, final_files, rows, run
 from scripted_endpoint import Fault, Request, ScriptedEndpoint, plain_answer
 from videos import make_video, make_videos
 
+from tao_skill_bank.annotate import allow
 from tao_skill_bank.annotate.calls import DeniedError
 from tao_skill_bank.annotate.gate import EndpointDownError, RunHaltedError
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.run import Limits, annotate
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.errors import BankError, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 CALLS_A_VIDEO = 16
@@ -217,8 +218,9 @@ def test_an_endpoint_that_stays_down_ends_the_run_and_what_was_answered_is_kept(
 
 
 def test_a_changed_prompt_redoes_its_step_and_what_depends_on_it_and_nothing_else(
-    server: ScriptedEndpoint, three: Path, tmp_path: Path
+    server: ScriptedEndpoint, three: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     config = config_for(server, tmp_path / "out", three)
     run(config)
     module = tmp_path / "changed.py"
@@ -229,6 +231,7 @@ def test_a_changed_prompt_redoes_its_step_and_what_depends_on_it_and_nothing_els
         "def get_prompt(key, **kw):\n    return PROMPT_TEMPLATES[key].format(**kw)\n",
         encoding="utf-8",
     )
+    allow.allow(allow.find(str(module)), how="test")
     server.reset()
     run(config_for(server, tmp_path / "out", three, f"prompts_module='{module}'"))
     seen = server.kinds()
@@ -523,7 +526,7 @@ def test_default_specs_writes_a_commented_spec_that_generate_takes(
 def test_a_bad_value_stops_the_run_before_any_call_and_names_the_key(
     override: str, named: str, server: ScriptedEndpoint, three: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(BankError) as caught:
         run(config_for(server, tmp_path / "out", three, override))
     assert named in caught.value.line()
     assert server.calls == 0

@@ -97,7 +97,7 @@ keys (below video_reasoning_annotation; `auto_label default_specs` writes them a
   workflow.max_workers         the most calls in flight in all [4]
   workflow.qa_types            which kinds of questions
   data.video_root              folder of videos; data.input_jsonl_files names more
-  prompts_module               general, traffic, warehouse, a dotted name or a .py file [general]
+  prompts_module               general, traffic, warehouse; your own .py needs `tao-skills annotate allow FILE`
 
 Keys of the endpoints are taken from GOOGLE_API_KEY and OPENAI_API_KEY. Every answer is journaled in R; the same
 command takes up an interrupted run and pays for nothing twice. `tao-skills annotate` estimates, limits and reviews.""",

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tao_skill_bank.annotate import allow
 from tao_skill_bank.errors import InputError, did_you_mean
 
 _BOTH = (
@@ -61,6 +59,7 @@ def load_prompts(module_name: str, keys: Iterable[str] = KEYS) -> Prompts:
     """The prompts of a module (dotted name, `.py` file, or empty for the general set), tried out with every key.
 
     Raises:
+        NotAllowedError: It is not the bank's own, and nobody has allowed it to run.
         InputError: It cannot be imported, lacks `PROMPT_TEMPLATES` or `get_prompt`, has none of the known keys or an
             unknown one, asks for a placeholder that does not exist, or still holds template marks.
     """
@@ -109,30 +108,16 @@ def _seconds(value: Any) -> str:
     return f"{value:.1f}" if isinstance(value, (int, float)) else "?"
 
 
+def is_own(module_name: str) -> bool:
+    """Whether a name means one of the bank's own modules, which anybody may run."""
+    resolved = ALIASES.get(module_name) or SHORT_NAMES.get(module_name) or module_name
+    return not module_name or resolved in SHORT_NAMES.values()
+
+
 def _module(name: str) -> ModuleType:
-    resolved = ALIASES.get(name) or SHORT_NAMES.get(name) or name
-    try:
-        if resolved.endswith(".py"):
-            return _from_file(Path(resolved).expanduser())
-        if "" not in sys.path and str(Path.cwd()) not in sys.path:
-            sys.path.append(str(Path.cwd()))
-        return importlib.import_module(resolved)
-    except InputError:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise InputError(
-            f"{name!r} cannot be imported: {reason}", where=_WHERE, fix="name an importable module or a .py file"
-        ) from None
-
-
-def _from_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"prompts_{path.stem}", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise InputError(f"no such file: {path}", where=_WHERE, fix="name an importable module or a .py file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    if is_own(name):
+        return importlib.import_module(ALIASES.get(name) or SHORT_NAMES.get(name) or name)
+    return allow.run(allow.find(name))
 
 
 SAMPLE_VALUES: dict[str, object] = {

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tao_skill_bank.annotate import allow
 from tao_skill_bank.annotate.config import Data
 from tao_skill_bank.annotate.listing import StandingRows, in_shard, list_videos, parse_shard
 from tao_skill_bank.annotate.parse import parse_label, parse_moment, parse_suitable
@@ -183,13 +184,17 @@ def test_the_names_of_the_published_container_mean_the_own_modules() -> None:
             assert load_prompts(alias).structured == frozenset(KEYS)
 
 
-def test_a_prompts_module_may_have_a_part_of_the_keys_and_gets_no_schema_for_text_prompts(tmp_path: Path) -> None:
+def test_a_prompts_module_may_have_a_part_of_the_keys_and_gets_no_schema_for_text_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     module = tmp_path / "mine.py"
     module.write_text(
         "PROMPT_TEMPLATES = {'scene_description': 'Scene of {video_length}: {step_2_output}'}\n"
         "def get_prompt(key, **kw):\n    return PROMPT_TEMPLATES[key].format(**kw)\n",
         encoding="utf-8",
     )
+    allow.allow(allow.find(str(module)), how="test")
     prompts = load_prompts(str(module))
     assert prompts.text("scene_description", video_length=3, step_2_output="x", other=1) == "Scene of 3: x"
     assert "scene_description" not in prompts.structured
@@ -207,8 +212,12 @@ def test_a_prompts_module_may_have_a_part_of_the_keys_and_gets_no_schema_for_tex
         ("PROMPT_TEMPLATES = {'event_summary': ''}\ndef get_prompt(k, **kw): return ''", "is empty"),
     ],
 )  # fmt: skip
-def test_a_prompts_module_that_cannot_be_used_is_named_with_its_fault(body: str, words: str, tmp_path: Path) -> None:
+def test_a_prompts_module_that_cannot_be_used_is_named_with_its_fault(
+    body: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     (tmp_path / "bad.py").write_text(body, encoding="utf-8")
+    allow.allow(allow.find(str(tmp_path / "bad.py")), how="test")
     with pytest.raises(InputError, match=words):
         load_prompts(str(tmp_path / "bad.py"))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +88,108 @@ def test_a_spec_that_names_a_folder_outside_the_roots_is_refused(
     )
     assert answer.error
     assert "outside the allowed folders" in answer.text
+
+
+@pytest.fixture
+def unread(
+    paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[dict[str, Any], Path, Path]:
+    """The arguments of a run whose spec names a module of its own, the module, and the mark that it leaves."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    module, mark = tmp_path / "packing.py", tmp_path / "it-ran"
+    module.write_text(
+        f"open({str(mark)!r}, 'w').close()\n"
+        "PROMPT_TEMPLATES = {'scene_description': 'Say what stands still.'}\n"
+        "def get_prompt(key, **values):\n    return PROMPT_TEMPLATES[key]\n",
+        encoding="utf-8",
+    )
+    spec = Path(paid[1]["spec"])
+    values = yaml.safe_load(spec.read_text(encoding="utf-8"))
+    values["video_reasoning_annotation"]["prompts_module"] = str(module)
+    spec.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return paid[1], module, mark
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_agent_alone_gets_no_python_of_a_spec_to_run(
+    unread: tuple[dict[str, Any], Path, Path], tmp_path: Path, mode: str
+) -> None:
+    arguments, module, mark = unread
+    server = build_server([tmp_path])
+    notes = ok(call(server, "estimate_annotation", arguments, mode=mode))["notes"]
+    assert f"{module} (4 lines, sha256 " in notes[0]
+    assert notes[1].endswith(f"tao-skills annotate allow {module}")
+    asked = ok(call(server, "start_annotation", arguments, mode=mode))
+    assert asked["status"] == "needs_approval"
+    assert f"annotate allow {module} && " in asked["command"]
+    no = ElicitResult(action="accept", content={"approve": False})
+    assert ok(call(server, "start_annotation", arguments, mode=mode, elicit=no))["status"] == "declined"
+    assert not mark.exists()
+    assert not (tmp_path / "config").exists()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_persons_yes_allows_the_module_it_was_asked_about_and_a_changed_one_is_asked_about_again(
+    unread: tuple[dict[str, Any], Path, Path], tmp_path: Path, mode: str
+) -> None:
+    arguments, module, mark = unread
+    server = build_server([tmp_path])
+    yes = ElicitResult(action="accept", content={"approve": True})
+    started = call(server, "start_annotation", arguments, mode=mode, elicit=yes)
+    assert ok(started)["status"] == "started"
+    assert f"runs Python that nobody has allowed yet: {module}" in started.asked[0]
+    for worker in api._STARTED:
+        worker.wait(60)
+    assert mark.exists()
+    again = call(server, "start_annotation", arguments, mode=mode, elicit=yes)
+    assert "Python" not in again.asked[0]
+    for worker in api._STARTED:
+        worker.wait(60)
+    mark.unlink()
+    module.write_text(module.read_text(encoding="utf-8") + "# more\n", encoding="utf-8")
+    assert ok(call(server, "start_annotation", arguments, mode=mode))["status"] == "needs_approval"
+    assert not mark.exists()
+
+
+def test_a_module_that_changes_while_the_person_reads_is_not_allowed_by_the_answer(
+    unread: tuple[dict[str, Any], Path, Path], tmp_path: Path
+) -> None:
+    arguments, module, mark = unread
+
+    class Slow(ElicitResult):
+        """An answer during which somebody rewrites the module."""
+
+        def model_dump(self, **given: Any) -> dict[str, Any]:
+            module.write_text("import os\n" + module.read_text(encoding="utf-8"), encoding="utf-8")
+            return super().model_dump(**given)
+
+    answer = call(
+        build_server([tmp_path]),
+        "start_annotation",
+        arguments,
+        elicit=Slow(action="accept", content={"approve": True}),
+    )
+    assert answer.error
+    assert "nobody has allowed to run" in answer.text
+    assert not mark.exists()
+
+
+def test_of_two_starts_at_once_by_two_agents_one_starts_and_the_run_is_made_once(
+    paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path
+) -> None:
+    server = build_server([tmp_path])
+    yes = ElicitResult(action="accept", content={"approve": True})
+    together = threading.Barrier(3)
+
+    def start(_: int) -> str:
+        together.wait()
+        answer = call(server, "start_annotation", paid[1], elicit=yes)
+        return answer.text if answer.error else str(answer.data["status"])
+
+    with ThreadPoolExecutor(3) as threads:
+        said = list(threads.map(start, range(3)))
+    assert said.count("started") == 1
+    assert sum("by worker (process" in text for text in said) == 2
+    for worker in api._STARTED:
+        worker.wait(60)
+    assert paid[0].calls == 32
