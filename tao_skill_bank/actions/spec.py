@@ -146,40 +146,14 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 def load_yaml_mapping(path: Path) -> dict[str, Any]:
     """A YAML file whose top level is a mapping; anything else is refused with the place of the fault."""
-    import yaml
+    from tao_skill_bank.yamlio import read_yaml
 
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError("no such spec file", where=path, fix="check the path behind -e") from None
-    except IsADirectoryError:
-        raise InputError("is a folder, not a spec file", where=path, fix="name the YAML file") from None
-    except UnicodeDecodeError:
-        raise InputError("is not UTF-8 text", where=path, fix="save the spec as UTF-8 YAML") from None
-    try:
-        value = yaml.load(text, Loader=_loader())  # noqa: TID251 - a SafeLoader
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise InputError(f"not valid YAML: {problem}", where=f"{path}{line}", fix="mend the file") from None
+    value = read_yaml(path, what="spec file")
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise InputError("must be a mapping of keys to values", where=path, fix="write key: value lines")
     return {str(k): v for k, v in value.items()}
-
-
-def _loader() -> type[Any]:
-    """PyYAML's SafeLoader with YAML 1.2 floats: `lr: 1e-5` is a number, as it is for TAO's own reader."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    number = re.compile(r"^[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)[eE][-+]?[0-9]+$")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789."))
-    return Loader
 
 
 def split_arguments(args: Sequence[str]) -> tuple[Path | None, list[str], bool]:

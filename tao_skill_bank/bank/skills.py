@@ -75,7 +75,7 @@ def load_skill(folder: Path) -> Skill:
     Raises:
         InputError: No `SKILL.md`, or its frontmatter cannot be read.
     """
-    import yaml
+    from tao_skill_bank.yamlio import parse_yaml
 
     path = folder / "SKILL.md"
     try:
@@ -86,10 +86,7 @@ def load_skill(folder: Path) -> Skill:
     match = re.match(r"---\n(.*?)\n---\n(.*)", text, re.DOTALL)
     if match is None:
         raise InputError("no frontmatter", where=path, fix="begin the file with --- and name, description")
-    try:
-        frontmatter = yaml.safe_load(match[1])
-    except yaml.YAMLError as error:
-        raise InputError(f"frontmatter: {str(error).splitlines()[0]}", where=path, fix="write YAML") from None
+    frontmatter = parse_yaml(match[1], f"{path} frontmatter")
     if not isinstance(frontmatter, dict):
         raise InputError("frontmatter is not a mapping", where=path, fix="write name: and description:")
     return Skill(folder=folder, frontmatter=frontmatter, body=match[2], text=text)

@@ -45,18 +45,11 @@ def load_versions(root: Path | None = None) -> Versions:
     Raises:
         InputError: It is missing, not YAML, or has another shape.
     """
-    import yaml
+    from tao_skill_bank.yamlio import read_yaml
 
     path = (root or bank_root()) / VERSIONS_FILE
     try:
-        return Versions.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise InputError(f"cannot be read: {reason}", where=path, fix="name the bank's folder") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=path, fix="mend the file") from None
-    except RecursionError:
-        raise InputError("is nested too deeply", where=path, fix="mend the file") from None
+        return Versions.model_validate(read_yaml(path))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tao_skill_bank.bank.versions import load_versions
 from tao_skill_bank.errors import BankError, EngineUnreachableError, InputError, InputErrors
 from tao_skill_bank.platforms.base import PlatformCheck
-from tao_skill_bank.platforms.container import Bind, ContainerSettings
+from tao_skill_bank.platforms.container import GENERATOR, Bind, ContainerSettings
 from tao_skill_bank.platforms.docker_engine import Engine, ImageFacts, refusal
 from tao_skill_bank.platforms.gpu_rules import check_batch, spec_batch_size
 
@@ -68,8 +68,9 @@ def check_docker(platform: DockerPlatform, config: Any) -> list[PlatformCheck]:
         except BankError as error:
             faults.append(error.line())
 
-    inline = getattr(getattr(config, "anomalygen", None), "mode", None) == "inline"
-    needed = settings.images(generator=inline)
+    only = getattr(config, "only_command", None)
+    inline = only in GENERATOR or getattr(getattr(config, "anomalygen", None), "mode", None) == "inline"
+    needed = settings.images(generator=inline) if only is None else [settings.image_for(only)]
     check(lambda: _images(engine, settings, needed))
     check(lambda: _gpus(engine, settings, config))
     check(lambda: _paths(settings, config))
@@ -200,7 +201,7 @@ def _inside(platform: DockerPlatform, config: Any, reference: str) -> PlatformCh
     engine, settings = platform.engine, platform.settings
     workspace = str(settings.workspace)
     binds = [Bind(workspace, workspace), *settings.mounts]
-    script = [_PROBE, "probe", str(config.specs_file), workspace, *(b.target for b in settings.mounts)]
+    script = [_PROBE, "probe", str(config.specs_file) or workspace, workspace, *(b.target for b in settings.mounts)]
     user = "0:0" if engine.facts.rootless else f"{os.getuid()}:{os.getgid()}"
     try:
         code, said = engine.try_out(f"tao-probe-{uuid.uuid4().hex[:12]}", reference, script, binds, user)
@@ -221,7 +222,7 @@ def _inside(platform: DockerPlatform, config: Any, reference: str) -> PlatformCh
 
 def _spec_paths(specs_file: str) -> list[tuple[str, str]]:
     """(key, path) of every absolute path in the spec."""
-    import yaml
+    from tao_skill_bank.yamlio import read_yaml
 
     def walk(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
@@ -231,8 +232,8 @@ def _spec_paths(specs_file: str) -> list[tuple[str, str]]:
             yield prefix, value
 
     try:
-        return list(walk("", yaml.safe_load(Path(specs_file).read_text(encoding="utf-8"))))
-    except (OSError, ValueError, yaml.YAMLError):
+        return list(walk("", read_yaml(Path(specs_file))))
+    except InputError:
         return []
 
 

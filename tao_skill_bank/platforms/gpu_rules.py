@@ -70,11 +70,11 @@ def spec_batch_size(specs_file: str) -> int | None:
     """`dataset.classify.batch_size` of a training spec, None where it says nothing."""
     from pathlib import Path
 
-    import yaml
+    from tao_skill_bank.yamlio import read_yaml
 
     try:
-        spec = yaml.safe_load(Path(specs_file).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        spec = read_yaml(Path(specs_file))
+    except InputError:
         return None
     node = spec
     for key in ("dataset", "classify", "batch_size"):
