@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from tao_skill_bank.deft.state import DeftState, Interval
 
 TICK_SEC = 0.25
-_STAGES = ("routing", "anomalygen", "data_mining", "data_merge", "train", "evaluate", "rca")
 _TONES = {"met": "green", "near": "yellow", "running": "blue", "stopped": "magenta"}
 
 
@@ -69,7 +68,8 @@ class Screen:
         from tao_skill_bank.reports.live import LiveReport
 
         self._view = api.status(self.folder, limit=200)
-        self.ended = self._view.status not in ("running", "planned")
+        # Who works on it after its last stage writes the report: it has ended when that is there.
+        self.ended = self._view.status not in ("running", "planned") and self._view.working is None
         mark = (LiveReport(self.folder).mark(), self._view.status)
         if mark != self._mark:
             self._mark = mark
@@ -180,6 +180,8 @@ class Screen:
         """The stages of the iteration at work."""
         from rich.text import Text
 
+        from tao_skill_bank.deft.machine import BASELINE_STAGES, ITERATION_STAGES
+
         assert self._view is not None
         assert self._state is not None
         text = Text("\n", no_wrap=True, overflow="ellipsis")
@@ -188,7 +190,7 @@ class Screen:
         label = self._state.current_label
         it = self._state.iterations.get(label)
         done = {r.stage for r in it.stages if r.status == "ok"} if it else set()
-        stages = _STAGES[4:] if label == "baseline" else _STAGES
+        stages = BASELINE_STAGES if label == "baseline" else ITERATION_STAGES
         text.append(f"{label}  ", style="bold")
         for stage in stages:
             if stage in done:
@@ -266,6 +268,7 @@ def _lines(folder: Path, *, once: bool, forever: bool) -> None:
     cursor = 0
     screen = Screen(folder)
     while True:
+        screen.read()
         view = api.status(folder, cursor, limit=1_000_000)
         for line in view.log:
             word = "" if line.status == "ok" else f" {line.status}"
@@ -273,7 +276,6 @@ def _lines(folder: Path, *, once: bool, forever: bool) -> None:
                 f"{line.seq:>4} {line.ts[:19]}Z {line.iter} {line.stage}{word}: {' '.join(line.summary.split())}"
             )
         cursor = view.cursor
-        screen.read()
         if once or (screen.ended and not forever):
             break
         time.sleep(TICK_SEC * 2)

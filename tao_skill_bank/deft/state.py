@@ -10,7 +10,7 @@ import json
 import re
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -34,17 +34,7 @@ StageName = Literal[
     "train",
     "loop_stop",
 ]
-STAGE_NAMES: tuple[str, ...] = (
-    "evaluate",
-    "rca",
-    "routing",
-    "anomalygen_finetune",
-    "anomalygen",
-    "data_mining",
-    "data_merge",
-    "train",
-    "loop_stop",
-)
+STAGE_NAMES: tuple[str, ...] = get_args(StageName)
 RunStatus = Literal["planned", "running", "complete", "stopped", "failed"]
 IterationStatus = Literal["pending", "in_progress", "complete", "failed"]
 _LABEL = re.compile(r"baseline|iter[1-9][0-9]*")

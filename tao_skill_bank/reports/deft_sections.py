@@ -202,8 +202,9 @@ def lanes(view: RunView) -> list[Lane]:
 
 def stages_seen(view: RunView) -> list[str]:
     """The stages that ran, in the loop's order: the legend of the bars."""
-    seen = {line.stage for line in view.lines}
-    return [stage for stage in STAGE_ORDER if stage in seen]
+    seen = list(dict.fromkeys(line.stage for line in view.lines))
+    known = [stage for stage in STAGE_ORDER if stage in seen]
+    return known + [stage for stage in seen if stage not in STAGE_ORDER]
 
 
 def elapsed_sec(view: RunView) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import http.client
 import os
@@ -21,6 +22,7 @@ import pytest
 from report_runs import RunBuilder
 
 from tao_skill_bank.deft.opening import folder_lock
+from tao_skill_bank.reports.deft_report import render_report
 
 WATCH = [sys.executable, "-m", "tao_skill_bank.cli", "deft", "watch"]
 ALTERNATE, MAIN = "\x1b[?1049h", "\x1b[?1049l"
@@ -126,6 +128,22 @@ def test_without_a_terminal_it_is_a_line_a_stage_and_the_verdict_last(done: Path
     assert re.match(r"MET|[\d.]+pp from target", shown.stdout.splitlines()[len(stages)])
     assert "\x1b" not in shown.stdout
     assert shown.stderr == ""
+
+
+def test_it_waits_for_the_report_of_a_run_whose_last_stage_has_ended(done: Path) -> None:
+    released = contextlib.ExitStack()
+    released.enter_context(folder_lock(done, "command"))
+    with released, subprocess.Popen([*WATCH, str(done)], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        stages = len((done / "loop_log.jsonl").read_text(encoding="utf-8").splitlines())
+        said = [child.stdout.readline() for _ in range(stages)]
+        assert "loop_stop" in said[-1]
+        assert child.poll() is None
+        report = render_report(done).path
+        released.close()
+        rest = child.stdout.read().splitlines()
+    assert re.match(r"MET|[\d.]+pp from target", rest[0])
+    assert rest[1:] == [report]
 
 
 def test_once_shows_a_run_that_goes_on_and_returns(going: Path) -> None:

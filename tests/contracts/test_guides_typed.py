@@ -1,0 +1,104 @@
+"""Guides typed as they are written: a stranger's pictures become a report, and a new stage runs in the loop."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tiny import make_workspace
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDES = ROOT / "docs/guides"
+PROGRAM = f"{sys.executable} -m tao_skill_bank.cli"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def run(command: str, folder: Path, **more: str) -> str:
+    """A line of a guide at a shell; what it prints."""
+    done = subprocess.run(
+        command, shell=True, cwd=folder, env={**os.environ, **more}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
+    return done.stdout
+
+
+def section(guide: str, title: str) -> str:
+    """The text below a heading of a guide, up to the next one of its rank."""
+    return (GUIDES / guide).read_text(encoding="utf-8").split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def export(folder: Path) -> None:
+    """Pictures as the guide shows them: a folder a label, a folder a board below it, goldens of the same names."""
+    rng = np.random.default_rng(5)
+    for board in range(40):
+        for number, label in enumerate(("good", "good", "bridge" if board % 2 else "Pin Hole")):
+            golden = np.full((48, 48, 3), 90, dtype=np.uint8)
+            golden[12:36, 18:30] = 150 + board % 7 * 5
+            capture = np.clip(golden + rng.normal(0, 4, golden.shape), 0, 255).astype(np.uint8)
+            if label != "good":
+                capture[4:14, 20:40] = 240
+            for side, picture in (("goldens", golden), (f"export/{label}", capture)):
+                path = folder / side / f"board{board}" / f"U{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(picture).save(path)
+
+
+def test_the_guide_leads_from_folders_of_pictures_to_a_report(tmp_path: Path) -> None:
+    export(tmp_path)
+    said, digest = "", ""
+    for title in ("2. Lay out a workspace", "3. Let it be checked", "4. Run it"):
+        for kind, block in BLOCK.findall(section("your-own-data.md", title)):
+            assert kind == "console"
+            for line in block.splitlines():
+                said = run(line.replace("tao-skills", PROGRAM, 1).replace("DIGEST", digest), tmp_path)
+                digest = next(iter(re.findall(r"plan digest +(\w+)", said)), digest)
+    report = Path(said.splitlines()[-1])
+    assert re.match(r"MET|[\d.]+pp from target", said.splitlines()[-2])
+    assert report.is_relative_to(tmp_path / "W/results")
+    assert "pin_hole" in report.read_text(encoding="utf-8")
+    counted = json.loads((report.parent / "deft_state.json").read_text(encoding="utf-8"))
+    assert counted["status"] == "complete"
+
+
+def test_the_stage_of_the_guide_runs_in_the_loop_and_stands_in_the_report(tmp_path: Path) -> None:
+    for name in ("tao_skill_bank", "scripts", "versions.yaml"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
+        copy(ROOT / name, tmp_path / name)
+    guide = (GUIDES / "add-a-stage.md").read_text(encoding="utf-8")
+    saved = re.findall(r"Save as `([\w./]+)`", guide)
+    python = [block for kind, block in BLOCK.findall(guide) if kind == "python"]
+    assert len(saved) == len(python) == 1
+    (tmp_path / saved[0]).write_text(python[0], encoding="utf-8")
+    edits = re.findall(r"^\| `([\w./]+\.py)` \| `(.+?)` \| (.+) \|$", guide, re.MULTILINE)
+    assert len(edits) == 4
+    for name, there, becomes in edits:
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert text.count(there) == 1, there
+        (tmp_path / name).write_text(text.replace(there, "\n".join(re.findall("`(.+?)`", becomes))), encoding="utf-8")
+    paths = os.pathsep.join([str(tmp_path), str(ROOT / "tests/support")])
+    for line in BLOCK.findall(section("add-a-stage.md", "2. Name it"))[0][1].splitlines():
+        run(line.replace(".venv/bin/python", sys.executable), tmp_path, PYTHONPATH=paths)
+    assert "count_labels" in (tmp_path / "tao_skill_bank/schemas/deft_state.schema.json").read_text(encoding="utf-8")
+    workspace = make_workspace(tmp_path / "w")
+    loop = (
+        "from pathlib import Path; from tiny import *; import tao_skill_bank; use_fake_model();"
+        f"assert Path(tao_skill_bank.__file__).is_relative_to({str(tmp_path)!r});"
+        f"results = approved(request(Path({str(workspace)!r}), iterations=1)); api.run_loop(results); print(results)"
+    )
+    results = Path(run(f"{sys.executable} -c {json.dumps(loop)}", tmp_path, PYTHONPATH=paths).splitlines()[-1])
+    counts = json.loads((results / "iter1/label_counts/counts.json").read_text(encoding="utf-8"))
+    combined = (results / "iter1/dataset/train_combined_iter1.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert counts == dict(Counter(row.split(",")[2] for row in combined))
+    stages = [
+        r["stage"] for r in json.loads((results / "deft_state.json").read_text())["iterations"]["iter1"]["stages"]
+    ]
+    assert stages[stages.index("data_merge") : stages.index("train") + 1] == ["data_merge", "count_labels", "train"]
+    assert '<span class="key part count_labels">' in (results / "DEFT_Loop_Report.html").read_text(encoding="utf-8")
