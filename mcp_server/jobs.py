@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import anyio
 import anyio.to_thread
-from mcp.server.mcpserver import MCPServer
-from pydantic import BaseModel, Field
+from mcp.server.mcpserver import AcceptedElicitation, Context, DeclinedElicitation, Elicit, MCPServer, Resolve
+from mcp.server.mcpserver import ElicitationResult as Answer
+from pydantic import BaseModel, ConfigDict, Field
 
-from mcp_server.door import END, READ, WRITE, add, clip
+from mcp_server.deft import Approve, CannotAsk, Settings, _program
+from mcp_server.door import END, READ, WRITE, add, clip, errors_shown
 from mcp_server.roots import Allowed, Roots
 from tao_skill_bank.errors import InputError
 
@@ -30,7 +33,7 @@ JobName = Annotated[str, Field(description="The job's id.")]
 class JobResult(BaseModel):
     """A job: its state, and the last lines it printed once it has ended."""
 
-    job: str
+    job: str | None = None
     results_dir: str
     state: str
     output: list[str] | None = None
@@ -57,21 +60,80 @@ class Canceled(BaseModel):
     state: str
 
 
+class PlannedAction(BaseModel):
+    """An action with its plan; no plan where it runs on this machine's CPU, which needs nobody's approval."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    request: Any
+    plan: Any = None
+
+
+def action_of(
+    category: Literal["visual_changenet", "gap_analysis", "embedding", "tmm", "anomalygen"],
+    action: str,
+    results_dir: str,
+    allowed: Allowed,
+    spec: str | None = None,
+    overrides: dict[str, str | int | float | bool] | None = None,
+    platform: str = "local",
+    settings: list[str] | None = None,
+) -> PlannedAction:
+    """Resolve and check what is asked for; reads only."""
+    from tao_skill_bank.deft.action import ActionRequest, command_line, plan_action
+
+    out = allowed.path(results_dir, "results_dir")
+    given = allowed.optional(spec, "spec")
+    values = {key: _confined(value, key, allowed, out) for key, value in (overrides or {}).items()}
+    command = command_line(category, action, given, values, out)
+    root = next(root for root in allowed.folders if root == out or root in out.parents)
+    request = ActionRequest(command, out, root, platform, tuple(settings or ()), given)
+    here = platform == "local" and not settings
+    return PlannedAction(request=request, plan=None if here else plan_action(request))
+
+
+planned_action = errors_shown(action_of)
+
+
+async def action_gate(
+    plan: Annotated[PlannedAction, Resolve(planned_action)], ctx: Context
+) -> Elicit[Approve] | Approve:
+    """Ask the person, except for this machine's CPU. A client that cannot ask is never taken for a yes."""
+    if plan.plan is None:
+        return Approve(approve=True)
+    capabilities = ctx.client_capabilities
+    if capabilities is None or capabilities.elicitation is None:
+        return CannotAsk(approve=False)
+    return Elicit("\n".join(["Start this job?", "", *plan.plan.lines()]), Approve)
+
+
 async def start_action(
-    category: Literal["visual_changenet", "gap_analysis", "embedding", "tmm"],
+    plan: Annotated[PlannedAction, Resolve(planned_action)],
+    answer: Annotated[Answer[Approve], Resolve(action_gate)],
+    category: Literal["visual_changenet", "gap_analysis", "embedding", "tmm", "anomalygen"],
     action: Annotated[str, Field(description="For example: train, inference, evaluate.")],
     results_dir: Annotated[str, Field(description="A fresh folder for the outputs.")],
-    allowed: Allowed,
     spec: Annotated[str | None, Field(description="The -e file.")] = None,
     overrides: Annotated[dict[str, str | int | float | bool] | None, Field(description="key: value")] = None,
+    platform: Annotated[str, Field(description="Elsewhere than local a person approves.")] = "local",
+    settings: Settings = None,
 ) -> JobResult:
-    """Run a TAO command line on this machine's CPU in the background; returns its job at once."""
-    out = allowed.path(results_dir, "results_dir")
-    command = [category, action]
-    if spec is not None:
-        command += ["-e", str(allowed.path(spec, "spec"))]
-    command += [f"{key}={_confined(value, key, allowed, out)}" for key, value in (overrides or {}).items()]
-    return await _run(f"manual.{category}.{action}", [*command, f"results_dir={out}"], out, out, wait=0.0)
+    """Run a TAO command line in the background; returns its job at once."""
+    from tao_skill_bank.deft import action as actions
+
+    request = plan.request
+    if plan.plan is None:
+        key = f"manual.{category}.{action}"
+        return await _run(key, list(request.command), request.folder, request.folder, wait=0.0)
+    yes = isinstance(answer, AcceptedElicitation) and answer.data.approve
+    if not yes:
+        said_no = isinstance(answer, AcceptedElicitation) and not isinstance(answer.data, CannotAsk)
+        declined = said_no or isinstance(answer, DeclinedElicitation)
+        lines = [] if declined else [*(clip(x.strip(), 300) for x in plan.plan.lines()), _typed(plan)]
+        state = "declined" if declined else "needs_approval"
+        return JobResult(results_dir=str(request.folder), state=state, output=lines)
+    record = await anyio.to_thread.run_sync(actions.start_action, request, plan.plan.digest)
+    return JobResult(job=record.uid, results_dir=record.results_dir, state="pending", ask_again_sec=5)
 
 
 async def embed_images(
@@ -190,6 +252,25 @@ def _result(record: Any, state: str) -> JobResult:
     return JobResult(
         job=record.uid, results_dir=record.results_dir, state=state, output=output, ask_again_sec=5 if busy else None
     )
+
+
+def _typed(plan: PlannedAction) -> str:
+    """What a person types to approve exactly this job and start it."""
+    request = plan.request
+    generator = request.command[0].endswith(".sh")
+    category = "anomalygen" if generator else request.command[0]
+    action = request.command[0].removesuffix(".sh") if generator else request.command[1]
+    words = [*_program(), "jobs", "start", category, action, "--results-dir", str(request.folder)]
+    words += ["--root", str(request.root), "--platform", request.platform]
+    words += ["-e", str(request.spec)] if request.spec is not None else []
+    for setting in request.settings:
+        words += ["--set", setting]
+    given = request.command[1:] if generator else ()
+    pairs = [f"{k.removeprefix('--')}={v}" for k, v in zip(given[::2], given[1::2], strict=True)]
+    if not generator:
+        start = 4 if request.spec is not None else 2
+        pairs = list(request.command[start:-1])
+    return shlex.join([*words, "--approve", plan.plan.digest, "--", *pairs])
 
 
 def _last(lines: list[str], most: int) -> list[str]:

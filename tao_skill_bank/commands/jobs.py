@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -81,6 +82,42 @@ def cancel(folder: Path, job: str) -> None:
     from tao_skill_bank.platforms.jobs import read_job
 
     click.echo(f"{job}: {end(read_job(folder.absolute(), job))}")
+
+
+@cli.command()
+@click.argument("category")
+@click.argument("action")
+@click.argument("overrides", nargs=-1)
+@click.option("--results-dir", type=click.Path(path_type=Path), required=True, help="A fresh folder for the outputs.")
+@click.option("-e", "--spec", type=click.Path(path_type=Path), help="The TAO spec file.")
+@click.option("--root", type=click.Path(path_type=Path), help="What jobs may see at most; default: here.")
+@click.option("--platform", default="local", show_default=True, help="Where it runs.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting, as of a run.")
+@click.option("--approve", metavar="DIGEST", help="The plan that was shown, approved.")
+def start(
+    category: str,
+    action: str,
+    overrides: tuple[str, ...],
+    results_dir: Path,
+    spec: Path | None,
+    root: Path | None,
+    platform: str,
+    settings: tuple[str, ...],
+    approve: str | None,
+) -> None:
+    """Run one TAO command line as a job, on any platform; without --approve its plan is shown."""
+    from tao_skill_bank.deft.action import ActionRequest, command_line, plan_action, start_action, values_of
+
+    folder, top = results_dir.absolute().resolve(), (root or Path(os.getcwd())).absolute().resolve()
+    spec = None if spec is None else spec.absolute().resolve()
+    command = command_line(category, action, spec, values_of(overrides), folder)
+    request = ActionRequest(command, folder, top, platform, settings, spec)
+    if approve is None:
+        plan = plan_action(request)
+        click.echo("\n".join([*plan.lines(), "", f"start it with --approve {plan.digest}"]))
+        return
+    record = start_action(request, approve)
+    click.echo(f"{record.uid}: submitted; tao-skills jobs status {folder} {record.uid}")
 
 
 def _because(error: str | None) -> str:

@@ -174,20 +174,22 @@ def read_defect_spec(path: Path) -> list[DefectLine]:
 
 def amp_command(name: str, count: int, assets: Assets, defect_spec: Path, out: Path) -> list[str]:
     """The line that shares `count` pairs out and prepares their test cases, into `out/amp` and `out/testcase.jsonl`."""
+    amp, cases, _ = layout(out)
     return [
         AMP,
         *("--name", name, "--num-sdg", str(count)),
         *("--dataset-dir", str(assets.dataset), "--clean-dir", str(assets.dataset), "--defect-spec", str(defect_spec)),
-        *("--amp-output-dir", str(out / "amp"), "--output-jsonl", str(out / "testcase.jsonl")),
+        *("--amp-output-dir", str(amp), "--output-jsonl", str(cases)),
     ]
 
 
 def sdg_command(assets: Assets, gpus: int, out: Path) -> list[str]:
     """The line that makes the images of `out/testcase.jsonl`, into `out/sdg`."""
+    _, cases, sdg = layout(out)
     return [
         SDG,
         *("--checkpoint_dir", str(assets.checkpoint), "--step", str(assets.step)),
-        *("--input_jsonl", str(out / "testcase.jsonl"), "--output_dir", str(out / "sdg")),
+        *("--input_jsonl", str(cases), "--output_dir", str(sdg)),
         *("--model_size", MODEL_SIZE, "--num_gpus", str(max(1, gpus))),
     ]
 
@@ -247,6 +249,31 @@ def paired(input_dir: Path, golden_dir: Path) -> Counter[str]:
         return Counter(pair_label(ng).upper() for ng, _ in pair_files(input_dir, golden_dir))
     except InputError as error:
         raise GateError("allocation", error.what, where=error.where, fix="see the generator's log") from None
+
+
+def compare(out: Path) -> dict[str, Counter[str]]:
+    """Step → label → number of a generation that is done, the numbers of every step being the same.
+
+    Args:
+        out: The folder with `amp/allocation.json`, `testcase.jsonl` and `sdg/`, as the two command lines leave it.
+
+    Raises:
+        GateError: Gate `allocation`: something cannot be read, or a step made other than what was allotted.
+    """
+    from tao_skill_bank.deft.synthetic import NG_DIR, OK_DIR
+
+    amp, cases, sdg = layout(out)
+    counts = {"allotted": allocated(amp), "test cases": test_cases(cases)}
+    require_equal(counts, cases)
+    counts["rows"] = generated(sdg / "SDG_result.csv")
+    counts["paired images"] = paired(sdg / NG_DIR, sdg / OK_DIR)
+    require_equal(counts, sdg)
+    return counts
+
+
+def layout(out: Path) -> tuple[Path, Path, Path]:
+    """Where below `out` the two command lines write: AMP's folder, the test cases, the generator's folder."""
+    return out / "amp", out / "testcase.jsonl", out / "sdg"
 
 
 def require_equal(counts: Mapping[str, Mapping[str, int]], where: Path) -> None:

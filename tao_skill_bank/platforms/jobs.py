@@ -21,6 +21,8 @@ _UID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _WORKERS = ("local", "virtualenv")
 """Platforms whose jobs run in a detached worker of this machine: the disk alone tells their state."""
 _STATE = "deft_state.json"
+ACTION = "action.json"
+"""Beside the job of a single action: its `config`, for whoever looks at the job later."""
 
 
 def submit(key: str, command: Sequence[str], output: Path, folder: Path) -> JobRecord:
@@ -105,6 +107,8 @@ def platform_of(record: JobRecord) -> Platform:
 @cache
 def _platform(name: str, results_dir: str) -> Platform:
     path = Path(results_dir) / _STATE
+    if not path.exists():
+        path = Path(results_dir) / ACTION
     config: Any = SimpleNamespace()
     try:
         read = json.loads(path.read_bytes(), object_hook=lambda pairs: SimpleNamespace(**pairs))

@@ -52,6 +52,7 @@ NAMED = {
         "references/prompts_traffic.py": "PROMPT_TEMPLATES",
         "references/prompts_warehouse.py": "PROMPT_TEMPLATES",
     },
+    "paidf-anomalygen": {"references/commands.md": "prep_testcase", "scripts/check_generated.py": "compare"},
     "tao-run-inference-service": {"references/service.yaml": "valid_network_arch_config_basenames"},
 }
 # What the documents call by name: the loop's own skill, and those that it and the others hand on to.

@@ -110,21 +110,18 @@ class Anomalygen(Stage):
         if len(wanted) < len(assets.defects):
             spec = out / "defect_spec.jsonl"
             fsio.write_text(spec, "".join(json.dumps(d.model_dump()) + "\n" for d in wanted))
-        amp, sdg, cases = out / "amp", out / "sdg", out / "testcase.jsonl"
+        amp, cases, sdg = generator.layout(out)
         line = generator.amp_command(label, config.anomalygen.num_SDG, assets, spec, out)
         run.job(label, self.name, "amp", line, [amp, cases])
         counts = {"allotted": generator.allocated(amp), "test cases": generator.test_cases(cases)}
         # Before anything is generated: a shortfall here is a shortfall at the end, hours later.
         generator.require_equal(counts, cases)
         run.job(label, self.name, "sdg", generator.sdg_command(assets, config.num_gpus, out), [sdg])
-        ng, ok = sdg / synthetic.NG_DIR, sdg / synthetic.OK_DIR
-        counts["rows"] = generator.generated(sdg / "SDG_result.csv")
-        counts["paired images"] = generator.paired(ng, ok)
-        generator.require_equal(counts, sdg)
+        generator.compare(out)
         naming = specs.naming_of(config)
         made = prepare_pairs(
-            input_dir=ng,
-            golden_dir=ok,
+            input_dir=sdg / synthetic.NG_DIR,
+            golden_dir=sdg / synthetic.OK_DIR,
             images_dir=out,
             subdir="inline",
             lights=naming.lights,

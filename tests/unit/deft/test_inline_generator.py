@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import fake_generator
@@ -173,3 +175,30 @@ def test_the_command_lines_are_the_containers_own(tmp_path: Path) -> None:
         f"run_sdg.sh --checkpoint_dir {tuned} --step 14000 --input_jsonl {out}/testcase.jsonl --output_dir {out}/sdg "
         "--model_size 2b --num_gpus 1"
     )
+
+
+SCRIPT = Path(__file__).parents[3] / "skills" / "paidf-anomalygen" / "scripts" / "check_generated.py"
+
+
+def test_a_generation_of_ones_own_is_compared_by_the_skills_script(tmp_path: Path) -> None:
+    def checked(folder: Path) -> tuple[int, str]:
+        argv = [sys.executable, str(SCRIPT), "--output-dir", str(folder)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    home = fake_generator.add_assets(tmp_path)
+    data, tuned = home / "datasets" / "PCB", home / "checkpoints" / "PCB"
+    assets = generator.Assets(data, [], data / "defect_spec.jsonl", tuned, 14000, home / "base_checkpoints")
+    for behaviour in ("good", "unpaired"):
+        tools, out = fake_generator.install(tmp_path / f"bin-{behaviour}", behaviour), tmp_path / behaviour
+        for line in (
+            generator.amp_command("x", 5, assets, assets.defect_spec, out),
+            generator.sdg_command(assets, 1, out),
+        ):
+            subprocess.run([tools / line[0], *line[1:]], check=True)
+    made = "BRIDGE: 3 allotted, 3 made and paired\nMISSING: 2 allotted, 2 made and paired\n"
+    assert checked(tmp_path / "good") == (0, made)
+    code, said = checked(tmp_path / "unpaired")
+    assert code == 4 and "has no partner" in said and said.count("\n") == 1
+    code, said = checked(tmp_path / "nowhere")
+    assert code == 4 and "the allocation cannot be read" in said
