@@ -46,3 +46,12 @@ def log_time(moment: datetime) -> str:
 def folder_time(moment: datetime) -> str:
     """A moment as folder names carry it: `2026-01-31_080000`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d_%H%M%S")
+
+
+def log_moment(text: str) -> datetime:
+    """The moment that `log_time` wrote.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return datetime.strptime(text, LOG_FORMAT).replace(tzinfo=UTC)

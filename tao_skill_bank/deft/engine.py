@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.clock import folder_time, log_time
+from tao_skill_bank.clock import folder_time, log_moment, log_time
 from tao_skill_bank.deft.finish import close_run, render
 from tao_skill_bank.deft.log import next_seq, sync_log
 from tao_skill_bank.deft.machine import STOP, Position, next_stage
@@ -21,6 +21,7 @@ from tao_skill_bank.deft.stages import STAGES
 from tao_skill_bank.deft.stages.base import Outcome, Stage
 from tao_skill_bank.deft.state import Attempt, Iteration, RunStatus, StageRecord, iteration_label
 from tao_skill_bank.errors import BankError, GateError, NeedsApprovalError, system_error
+from tao_skill_bank.platforms.base import ENDED
 
 
 def run_to_end(run: Run) -> None:
@@ -67,20 +68,20 @@ def step(run: Run) -> bool:
         outcome = stage.work(run, position.label)
         stage.check_promises(position.label, outcome)
     except StopRequestedError:
-        _end(run, position, "stopped", "stopped on request", None)
+        _end(run, position, "stopped", "stopped on request", None, _seconds(run, position, began))
         raise
     except Exception as raised:
         # Whatever goes wrong in a stage is logged, stops the run and is taken up at that stage; a defect of this
         # package keeps its own type and traceback.
         error = as_bank_error(raised)
-        failed = (position.stage, error.line(), int(run.clock.monotonic() - began))
+        failed = (position.stage, error.line(), _seconds(run, position, began))
         status: RunStatus = "stopped" if isinstance(error, GateError) else "failed"
         reason = f"{error.gate}: {error.what}" if isinstance(error, GateError) else error.line()
         _end(run, position, status, reason, failed)
         if isinstance(raised, OSError):
             raise error from raised
         raise
-    _commit(run, position, outcome, int(run.clock.monotonic() - began))
+    _commit(run, position, outcome, _seconds(run, position, began))
     run.observer.stage_ended(run.state, position.label, status_line(run, position))
     if position.stage == STOP:
         close_run(run)
@@ -133,6 +134,10 @@ def _open_attempt(run: Run, position: Position, stage: Stage) -> None:
     """Fix the attempt in the state before anything else happens; clean up what an earlier one left."""
     iteration = run.state.iteration(position.label)
     resumed = iteration.attempt is not None and iteration.attempt.stage == position.stage
+    taken_up_at = run.clock.now()
+    if iteration.attempt is not None and resumed:
+        worked = iteration.attempt.worked_sec + _worked(run, position, stage, iteration.attempt)
+        iteration.attempt.worked_sec, iteration.attempt.taken_up_at = round(worked, 3), log_time(taken_up_at)
     run.wait_for_orphans(position.label, position.stage)
     run.abandon(position.label, position.stage, stage.folders(run, position.label), keep_jobs=resumed)
     if not resumed:
@@ -151,6 +156,26 @@ def _open_attempt(run: Run, position: Position, stage: Stage) -> None:
     run.state.stop_reason = None
     run.state.current_iteration = position.number
     run.save()
+
+
+def _worked(run: Run, position: Position, stage: Stage, attempt: Attempt) -> float:
+    """Seconds that the process which had this attempt before worked on it: until its last trace on disk.
+
+    A job that outlived it and still runs has worked until now.
+    """
+    began = log_moment(attempt.taken_up_at or attempt.started_at).timestamp()
+    now = run.clock.now().timestamp()
+    last = run.last_change(position.label, position.stage, stage.folders(run, position.label))
+    if any(run.platform.status(r) not in ENDED for r in run.stage_records(position.label, position.stage)):
+        last = now
+    return max(0.0, min(now, last) - began)
+
+
+def _seconds(run: Run, position: Position, began: float) -> int:
+    """Whole seconds of the stage: of the process that works on it, and of those that were killed before it."""
+    attempt = run.state.iteration(position.label).attempt
+    before = attempt.worked_sec if attempt is not None and attempt.stage == position.stage else 0.0
+    return int(before + run.clock.monotonic() - began)
 
 
 def _commit(run: Run, position: Position, outcome: Outcome, duration: int) -> None:
@@ -173,7 +198,14 @@ def _commit(run: Run, position: Position, outcome: Outcome, duration: int) -> No
         run.observer.note(warning)
 
 
-def _end(run: Run, position: Position, status: RunStatus, reason: str, failed: tuple[str, str, int] | None) -> None:
+def _end(
+    run: Run,
+    position: Position,
+    status: RunStatus,
+    reason: str,
+    failed: tuple[str, str, int] | None,
+    given_up: int = 0,
+) -> None:
     """The loop ends before its time: say so in state and log at once, then leave report and hand-off of what is there.
 
     Args:
@@ -182,6 +214,7 @@ def _end(run: Run, position: Position, status: RunStatus, reason: str, failed: t
         status: `stopped` by a rule or a person, or `failed`.
         reason: For the report.
         failed: (stage, summary, seconds) of the stage that ended in an error, if one did.
+        given_up: Seconds of the stage that was stopped; it begins anew, so they stand in the line of the stop.
     """
     state = run.state
     iteration = state.iteration(position.label)
@@ -194,7 +227,7 @@ def _end(run: Run, position: Position, status: RunStatus, reason: str, failed: t
         if failed is not None:
             iteration.stages.append(_record(run, seq, failed[0], "error", failed[1], failed[2]))
             seq += 1
-        iteration.stages.append(_record(run, seq, STOP, "error", f"{status}: {reason}", 0))
+        iteration.stages.append(_record(run, seq, STOP, "error", f"{status}: {reason}", given_up))
         run.save()
     _quietly(run, close_run)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,6 +244,23 @@ class Run:
     def stage_records(self, label: str, stage: str) -> list[JobRecord]:
         """The job records of one stage, oldest first."""
         return read_records(self.root, prefix=f"{label}.{stage}.")
+
+    def last_change(self, label: str, stage: str, folders: Sequence[Path]) -> float:
+        """When a stage's files, or those of its jobs, were last written: POSIX seconds, 0 if there are none.
+
+        Args:
+            label: Iteration.
+            stage: Stage.
+            folders: The files and folders the stage writes.
+        """
+        files = [p for folder in folders for p in (folder, *folder.rglob("*"))]
+        files += [p for r in self.stage_records(label, stage) for p in r.path.parent.glob(f"{r.uid}.*")]
+        newest = 0.0
+        for path in files:
+            with contextlib.suppress(FileNotFoundError):
+                found = path.lstat()
+                newest = max(newest, found.st_mtime if stat.S_ISREG(found.st_mode) else 0.0)
+        return newest
 
     # -- stopping ------------------------------------------------------------------------------------------------
 

@@ -64,13 +64,16 @@ class StageRecord(_Model):
 class Attempt(_Model):
     """The stage that is being worked on, fixed before its first side effect.
 
-    `timestamp` names folders (`routing_results/<TS>`); a taken-up attempt uses it again.
+    `timestamp` names folders (`routing_results/<TS>`); a taken-up attempt uses it again. `worked_sec` is what processes
+    that were killed spent on it, `taken_up_at` when the one that works on it now began.
     """
 
     stage: StageName
     n: int = Field(ge=1)
     timestamp: str
     started_at: str
+    taken_up_at: str | None = None
+    worked_sec: float = Field(default=0.0, ge=0.0)
 
 
 class Interval(_Model):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
 
-from tao_skill_bank.deft import api
+from tao_skill_bank.deft import api, engine
 from tao_skill_bank.deft.log import LOG_FILE, read_log
-from tao_skill_bank.deft.run import Run, request_stop
+from tao_skill_bank.deft.run import Run, Silent, StopRequestedError, request_stop
 from tao_skill_bank.deft.stages import STAGES
+from tao_skill_bank.deft.stages.base import Outcome
 from tao_skill_bank.deft.state import load_state, save_state
 from tao_skill_bank.platforms import local
 from tao_skill_bank.platforms.base import read_records
+from tao_skill_bank.reports.deft_view import RunView
 
 REPORT = "DEFT_Loop_Report.html"
 
@@ -105,6 +109,91 @@ def test_what_goes_wrong_in_the_report_does_not_hide_why_the_run_failed(
     monkeypatch.setattr("tao_skill_bank.reports.deft_report.render_report", lambda _: (_ for _ in ()).throw(OSError()))
     with pytest.raises(ValueError, match="the cause"):
         api.run_loop(run)
+
+
+class StoppedClock:
+    """A clock that moves only when told."""
+
+    def __init__(self, now: datetime) -> None:
+        self.at = now
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at.timestamp()
+
+    def sleep(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+
+class Killed(BaseException):
+    """What no stage can catch: the process is gone."""
+
+
+class WorkThenKill:
+    """A training that writes for some seconds, and then its process is killed, as often as there are seconds given."""
+
+    def __init__(self, clock: StoppedClock, *seconds: float) -> None:
+        self.clock, self.seconds = clock, list(seconds)
+
+    def __call__(self, run: Run, label: str) -> Outcome:
+        self.clock.sleep(self.seconds.pop(0))
+        file = run.folder(label) / "train" / f"{len(self.seconds)}.pth"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("{}")
+        os.utime(file, (self.clock.monotonic(), self.clock.monotonic()))
+        if self.seconds:
+            raise Killed
+        return Outcome(summary="trained", promised=[file])
+
+
+def test_a_stage_that_was_killed_twice_took_the_time_of_all_its_processes_and_none_of_the_pauses(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny.approved(tiny.request(workspace))
+    clock = StoppedClock(datetime(2026, 1, 31, 8, tzinfo=UTC))
+    monkeypatch.setattr(STAGES["train"], "work", WorkThenKill(clock, 100.0, 20.0, 7.0))
+    for _ in range(2):
+        with pytest.raises(Killed):
+            engine.step(Run(load_state(folder), local.LocalPlatform(), Silent(), clock))
+        clock.sleep(3600.0)
+    engine.step(Run(load_state(folder), local.LocalPlatform(), Silent(), clock))
+    (record,) = load_state(folder).records()
+    (line,) = read_log(folder / LOG_FILE)
+    assert (record.duration_sec, line.duration_sec, api.status(folder).elapsed_sec) == (127, 127, 127)
+    assert RunView(folder).lines[0].duration_sec == 127
+
+
+def test_a_clock_that_was_set_back_between_kill_and_take_up_makes_no_time_negative(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny.approved(tiny.request(workspace))
+    clock = StoppedClock(datetime(2026, 1, 31, 8, tzinfo=UTC))
+    monkeypatch.setattr(STAGES["train"], "work", WorkThenKill(clock, 100.0, 5.0))
+    with pytest.raises(Killed):
+        engine.step(Run(load_state(folder), local.LocalPlatform(), Silent(), clock))
+    clock.sleep(-86400.0)
+    engine.step(Run(load_state(folder), local.LocalPlatform(), Silent(), clock))
+    assert load_state(folder).records()[0].duration_sec == 5
+
+
+def test_the_time_of_a_stage_that_was_stopped_stands_in_the_line_of_the_stop(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny.approved(tiny.request(workspace))
+    clock = StoppedClock(datetime(2026, 1, 31, 8, tzinfo=UTC))
+
+    def stopped(run: Run, label: str) -> Outcome:
+        clock.sleep(42.0)
+        request_stop(folder, "a person")
+        run.check_stop()
+        raise AssertionError("nobody stopped it")
+
+    monkeypatch.setattr(STAGES["train"], "work", stopped)
+    with pytest.raises(StopRequestedError):
+        engine.step(Run(load_state(folder), local.LocalPlatform(), Silent(), clock))
+    assert [(line.stage, line.duration_sec) for line in read_log(folder / LOG_FILE)] == [("loop_stop", 42)]
 
 
 def test_a_request_to_stop_ends_the_run_between_stages_and_it_can_be_taken_up(workspace: Path) -> None:
