@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ from tao_skill_bank.reports.annotation_review import render_review
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-HOSTILE = "</script><img src=x onerror=alert(1)> {{7*7}} \u202e"
+HOSTILE = "</script><img src=x onerror=alert(1)>\"' {{7*7}} \u202e\u05d0" + "long_" * 40
+in_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium at /usr/bin/chromium")
 
 
 def answers(request: Request) -> str:
@@ -51,6 +54,52 @@ def test_the_page_shows_pictures_texts_questions_and_why_some_were_refused(
     assert "v0000.mp4" in html
 
 
+def bcq_refusals(config: AnnotationConfig) -> Path:
+    return config.results_dir / "step_4_output" / "rejected.jsonl"
+
+
+@pytest.fixture
+def spoiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The page of a run whose models, rows and file names are all hostile."""
+    monkeypatch.setenv("OPENAI_API_KEY", "unused-unused")
+
+    def hostile(request: Request) -> str:
+        try:
+            value = json.loads(plain_answer(request))
+        except ValueError:
+            return f"{plain_answer(request)} {HOSTILE}"
+        for item in value.get("items", ()):
+            item |= {k: f"{v} {HOSTILE}" for k, v in item.items() if isinstance(v, str) and k != "answer"}
+        return json.dumps(value)
+
+    make_videos(tmp_path / "v", 3)
+    (tmp_path / "v" / "v0002.mp4").rename(tmp_path / "v" / "<img src=x onerror=alert(2)>.mp4")
+    with ScriptedEndpoint(answers=hostile) as server:
+        config = config_for(server, tmp_path / "<b>out", tmp_path / "v")
+        run(config)
+    changes: dict[str, list[dict[str, Any]]] = {
+        "step_1b_chunks/chunk_captions.jsonl": [
+            {"chunk_captions": [HOSTILE, {"timestamp_start": "x"}, {"timestamp_start": 0, "timestamp_end": 1}]},
+            {"video_length": HOSTILE, "chunk_captions": {HOSTILE: HOSTILE}},
+        ],
+        "step_1c_highlight/highlight_captions.jsonl": [
+            {"highlight_chunk": {"timestamp_start": 0, "timestamp_end": 1, "caption": HOSTILE}},
+            {"highlight_chunk": HOSTILE, "mode": HOSTILE},
+            {"highlight_chunk": {"anomaly_timestamp_sec": 1e30}},
+        ],
+        "step_2_description/descriptions.jsonl": [
+            {"detailed_description": {"x": HOSTILE}, "truncated": [HOSTILE, 5], "chunk_captions": None},
+            {"original_captions": HOSTILE, "truncated": 7, "mode": 5},
+            {"truncated": HOSTILE, "video_length": -3},
+        ],
+    }  # fmt: skip
+    for name, rows_changed in changes.items():
+        path = config.results_dir / name
+        found = [row | change for row, change in zip_longest(rows(path), rows_changed, fillvalue={})]
+        path.write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8")
+    return render_review(config.results_dir)
+
+
 def test_a_run_without_questions_has_nothing_to_review(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no annotation run here"):
         render_review(tmp_path)
@@ -81,41 +130,110 @@ def test_a_file_of_verdicts_that_is_none_stops_the_run_with_its_line(
         run(config)
 
 
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser; while it is open no run can be made in this thread, both need its event loop."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
 @pytest.mark.browser
-@pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium at /usr/bin/chromium")
+@in_chromium
 def test_a_person_judges_in_chromium_offline_and_the_export_is_honoured(
     finished: tuple[AnnotationConfig, ScriptedEndpoint],
 ) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    config, _ = finished
+    config, server = finished
+    verdicts = config.results_dir / "verdicts.jsonl"
+    elsewhere = {"video_id": "v9.mp4", "task": "mcq", "digest": "0" * 16, "verdict": "reject", "note": "seen before"}
+    verdicts.write_text(json.dumps(elsewhere) + "\n", encoding="utf-8")
     path = render_review(config.results_dir)
     said: list[str] = []
     asked: list[str] = []
-    with playwright.sync_playwright() as running:
-        browser: Any = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 390, "height": 800})
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(path.as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         card = page.locator(".card[data-task=bcq]").first
         card.get_by_role("button", name="Reject").click()
         card.get_by_label("Note").fill("not seen <b>")
         page.locator(".card[data-task=mcq]").first.focus()
         page.keyboard.press("a")
+        page.keyboard.press("j")
+        page.keyboard.press("r")
+        page.keyboard.press("r")
         assert [page.inner_text(f"#{name}") for name in ("accepted", "rejected", "open")] == ["1", "1", "12"]
+        assert page.inner_text("#headline") == "12 questions to judge"
+        page.locator("button[data-show=reject]").click()
+        assert page.locator(".card:visible").count() == 1
         page.reload()
         assert page.inner_text("#rejected") == "1"
         with page.expect_download() as download:
             page.click("#export")
-        download.value.save_as(config.results_dir / "verdicts.jsonl")
-        browser.close()
+        download.value.save_as(verdicts)
     assert said == []
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
-    exported = rows(config.results_dir / "verdicts.jsonl")
-    judged = [(v["task"], v["verdict"], v["note"]) for v in exported]
+    exported = rows(verdicts)
+    judged = [(v["task"], v["verdict"], v["note"]) for v in exported[:-1]]
     assert judged == [("bcq", "reject", "not seen <b>"), ("mcq", "accept", "")]
+    assert exported[-1] == elsewhere
     run(config)
+    assert server.calls == 0
     bcq = json.loads((config.results_dir / "step_4_output/bcq.json").read_text(encoding="utf-8"))
     assert len(bcq["items"]) == 1
+    assert "rejected in review: not seen <b>" in [r["reason"] for r in rows(bcq_refusals(config))]
+
+
+@pytest.mark.browser
+@in_chromium
+def test_hostile_text_in_every_field_is_shown_as_text_fits_a_phone_and_is_accessible_in_light_and_dark(
+    spoiled: Path,
+) -> None:
+    package = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
+    axe = (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+    said: list[str] = []
+    with chromium() as browser:
+        for scheme, width in (("light", 1280), ("dark", 390)):
+            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            page.on("console", lambda message: said.append(message.text))
+            page.on("pageerror", lambda error: said.append(str(error)))
+            page.on("dialog", lambda dialog: said.append(dialog.message))
+            page.goto(spoiled.as_uri())
+            assert page.locator(".card").count() > 8
+            assert page.locator("img[onerror]").count() == 0
+            page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+            page.locator(".card[data-digest]").first.get_by_role("button", name="Accept").click()
+            wider = (
+                "() => [...document.querySelectorAll('body *')]"
+                ".filter(e => e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 120))"
+            )
+            assert page.evaluate(wider) == []
+            page.evaluate(axe)
+            faults = page.evaluate(
+                "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
+                ".flatMap(v => v.nodes.map(n => v.id + ': ' + n.html.slice(0, 140)))"
+            )
+            assert faults == []
+            page.close()
+    assert said == []
+
+
+@pytest.mark.browser
+@in_chromium
+def test_in_print_there_is_every_word_and_no_button(spoiled: Path) -> None:
+    with chromium() as browser:
+        page = browser.new_page()
+        page.goto(spoiled.as_uri())
+        card = page.locator(".card[data-digest]").first
+        card.get_by_role("button", name="Reject").click()
+        card.get_by_label("Note").fill("two are right")
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        page.emulate_media(media="print")
+        assert page.locator("button:visible, input:visible").count() == 0
+        assert page.locator("details:not([open])").count() == 0
+        assert card.locator(".noted").inner_text() == "Note: two are right"
+        assert page.locator(".card .said").first.inner_text() == "rejected"
