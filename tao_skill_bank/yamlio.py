@@ -86,7 +86,7 @@ def _loader() -> type[Any]:
         def compose_node(self, parent: Any, index: Any) -> Any:
             self.depth += 1
             if self.depth > MOST_DEPTH:
-                mark = self.peek_event().start_mark
+                mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
                 raise yaml.composer.ComposerError(None, None, f"nested deeper than {MOST_DEPTH} levels", mark)
             try:
                 return super().compose_node(parent, index)

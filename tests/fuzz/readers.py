@@ -26,7 +26,9 @@ from pathlib import Path
 from types import FrameType
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "support"))
+sys.path[:0] = [str(HERE.parent / "support"), str(HERE)]
+
+import tool_arguments  # noqa: E402
 
 from tao_skill_bank.errors import BankError  # noqa: E402
 
@@ -171,7 +173,7 @@ def _tried(reader: Reader, path: Path) -> str | None:
     except TooSlowError:
         return f"took longer than {LIMIT_SEC} s"
     except BaseException as error:
-        return f"{type(error).__name__}: {str(error)[:160]}"
+        return f"{type(error).__name__}: {str(error)[:400]}"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     took = time.monotonic() - began
@@ -306,6 +308,7 @@ def readers() -> list[Reader]:
         Reader("image", "i.png", image, _images()),
         Reader("video", "v.mp4", probe, _videos()),
         Reader("checkpoint", "model.pth", load, _checkpoints()),
+        Reader("tool arguments", "call", tool_arguments.call_with, tool_arguments.SEEDS),
     ]
 
 
@@ -417,7 +420,7 @@ def main() -> int:
         print(
             f"{reader.name}: {given.inputs} inputs, {len(faults)} faults, {time.monotonic() - began:.0f} s", flush=True
         )
-        for fault in faults[:5]:
+        for fault in faults[:12]:
             print(f"  input {fault.number}: {fault.what}: {fault.data[:100]!r}", flush=True)
     return 1 if failed else 0
 
