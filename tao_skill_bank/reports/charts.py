@@ -22,7 +22,10 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RatePoint:
-    """A rate with its interval, in percent, under a short axis label; `held` was measured on another set."""
+    """A rate with its interval, in percent, under a short axis label.
+
+    `held` was measured on another set; `note` says why it does not hold although its rate does.
+    """
 
     name: str
     value: float
@@ -30,6 +33,7 @@ class RatePoint:
     high: float | None = None
     marked: bool = False
     held: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def far_chart(points: Sequence[RatePoint], target_pct: float | None, op: str = "
                 f'<line class="whisker" x1="{x:.3f}%" x2="{x:.3f}%" y1="{y(p.low):.3f}%" y2="{y(p.high):.3f}%"/>'
             )
     for x, p in zip(xs, points, strict=True):
-        kind = "dot" + " held" * p.held + " marked" * p.marked
+        kind = "dot" + " held" * p.held + " marked" * p.marked + " short" * bool(p.note)
         shapes.append(f'<circle class="{kind}" cx="{x:.3f}%" cy="{y(p.value):.3f}%" r="5"/>')
     every = max(1, math.ceil(n / 12))
     shown = [i for i in range(n) if i % every == 0 or points[i].marked or points[i].held or i == n - 1]
@@ -100,7 +104,7 @@ def far_chart(points: Sequence[RatePoint], target_pct: float | None, op: str = "
     values = "".join(
         f'<span class="val{" marked" if points[i].marked else ""}{" flip" if xs[i] > 72 else ""}" '
         f'style="left:{xs[i]:.3f}%;bottom:{100 - y(points[i].value):.3f}%">'
-        f"{escape(percent(points[i].value))}</span>"
+        f"{escape(percent(points[i].value))}{_note(points[i].note)}</span>"
         for i in range(n)
         if n <= 6 or points[i].marked or points[i].held or i == 0
     )
@@ -110,7 +114,7 @@ def far_chart(points: Sequence[RatePoint], target_pct: float | None, op: str = "
             f'<span class="goal-name" style="bottom:{100 - y(target_pct):.3f}%">'
             f"target {escape(op)} {escape(limit(target_pct))}</span>"
         )
-    said = "; ".join(f"{p.name} {percent(p.value)}" for p in points)
+    said = "; ".join(f"{p.name} {percent(p.value)}" + f", {p.note}" * bool(p.note) for p in points)
     about = f"FAR by phase: {said}." + (f" Target {op} {limit(target_pct)}." if target_pct is not None else "")
     axis = "".join(f'<span style="bottom:{100 - y(t):.3f}%">{escape(f"{t:g}")}</span>' for t in ticks)
     return _framed(about, axis, "".join(shapes), labels, goal + values, "tall")
@@ -153,6 +157,10 @@ def far_lines(
     said = "; ".join(f"{name} " + ", ".join(percent(v) for v in values if v is not None) for name, values in runs)
     drawn = _framed(f"FAR by iteration: {said}.", axis, "".join(shapes), labels, "", "tall")
     return Markup(f'<div class="legend" aria-hidden="true">{legend}</div>') + drawn
+
+
+def _note(text: str) -> Markup:
+    return Markup(f"<small>{escape(clean(text))}</small>") if text else Markup("")
 
 
 def _must(points: Sequence[RatePoint], i: int) -> bool:
@@ -328,7 +336,8 @@ def recall_far(
         if line.style != "quiet"
     )
     axis = "".join(f'<span style="bottom:{100 - axes.place(0, t)[1]:.3f}%">{escape(f"{t:g}")}</span>' for t in y_ticks)
-    drawn = _framed(about, axis, "".join(shapes), labels, "", "curve-plot" if point else "tall")
+    names = '<span class="axis-name up">recall, %</span><span class="axis-name along">FAR</span>'
+    drawn = _framed(about, axis, "".join(shapes), labels, names, "curve-plot" if point else "tall named")
     return Markup(f'<div class="legend" aria-hidden="true">{legend}</div>') + drawn
 
 

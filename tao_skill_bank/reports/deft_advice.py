@@ -297,7 +297,7 @@ def _mostly_synthetic(view: RunView, status: Status) -> Iterator[Advice]:
 
 
 def _rehearsal(view: RunView, status: Status) -> Iterator[Advice]:
-    if view.state.config.platform == "local":
+    if view.state.config.platform == "local" and view.measured:
         yield Advice(
             "rehearsal",
             "Run the same plan on a GPU platform before deciding about production",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tao_skill_bank.deft.state import Interval
 from tao_skill_bank.metrics import samples_needed
@@ -84,7 +85,10 @@ def _enough(view: RunView, recall: float) -> Check:
         low = best.recall.low_pct if best and best.recall else None
         text = "no number of samples shows 100 %"
         return Check(
-            "Defect samples show the recall", "unknown" if low is None else "open", f"≥ {percent(low)}", "", text
+            "Defect samples show the recall",
+            "unknown" if low is None else "open",
+            percent(low) if low is None else f"≥ {percent(low)}",
+            detail=text,
         )
     need, have = samples_needed(recall), best.recall.trials if best and best.recall else None
     outcome: Outcome = "unknown" if have is None else "holds" if have >= need else "open"
@@ -109,6 +113,16 @@ class Gate:
     text: str
 
 
+def leakage_text(found: Mapping[str, Any]) -> str:
+    """What the leakage check of an iteration found, in words."""
+    number = {key: value for key, value in found.items() if isinstance(value, int)}
+    dropped = sum(number.get(key, 0) for key in ("equal_mined", "equal_synthetic", "equal_dropped"))
+    return (
+        f"{plural(number.get('leaked', 0), 'row')} leaked, {plural(dropped, 'new row')} dropped for equal bytes, "
+        f"{plural(number.get('near_duplicates', 0), 'near-duplicate')} of test images counted"
+    )
+
+
 def gates(view: RunView) -> list[Gate]:
     """Stops first, then warnings, then the gates that held, each in the order of the run."""
     stops = [
@@ -127,15 +141,7 @@ def gates(view: RunView) -> list[Gate]:
         found = phase.record.leakage
         if found is None:
             continue
-        number = {key: value for key, value in found.items() if isinstance(value, int)}
-        leaked = number.get("leaked", 0)
-        dropped = sum(number.get(key, 0) for key in ("equal_mined", "equal_synthetic", "equal_dropped"))
-        near = number.get("near_duplicates", 0)
-        text = (
-            f"Leakage check: {plural(leaked, 'row')} leaked, {plural(dropped, 'new row')} dropped for equal bytes, "
-            f"{plural(near, 'near-duplicate')} of test images counted."
-        )
-        held.append(Gate("held", phase.label, text))
+        held.append(Gate("held", phase.label, f"Leakage check: {leakage_text(found)}."))
     for phase in view.phases:
         dropped_labels = [
             label for label, verdict in (phase.record.routing_verdicts or {}).items() if verdict.startswith("dropped")

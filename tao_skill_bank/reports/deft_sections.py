@@ -12,8 +12,10 @@ from markupsafe import Markup
 from tao_skill_bank.clock import LOG_FORMAT
 from tao_skill_bank.deft.state import Interval
 from tao_skill_bank.reports import charts
+from tao_skill_bank.reports.deft_checks import leakage_text
 from tao_skill_bank.reports.deft_status import rate
 from tao_skill_bank.reports.deft_view import LabelFigures, Phase, RunView, StageLine, is_pass, share
+from tao_skill_bank.reports.text import percent, plural
 
 STAGE_ORDER = (
     "routing",
@@ -30,7 +32,7 @@ STAGE_ORDER = (
 
 def far_figure(view: RunView) -> Markup:
     """FAR by phase on the KPI set against the target; behind them, what the acceptance set says of the best."""
-    best, many = view.best, len(view.measured) > 6
+    best, many, target = view.best, len(view.measured) > 6, view.target
     points = [
         charts.RatePoint(
             name="base" if p.number == 0 else str(p.number) if many else f"iter {p.number}",
@@ -44,8 +46,9 @@ def far_figure(view: RunView) -> Markup:
     accepted = view.accepted("best")
     if points and accepted is not None:
         far = accepted.far
-        points.append(charts.RatePoint("acceptance", far.value_pct, far.low_pct, far.high_pct, marked=True, held=True))
-    target = view.target
+        asked = 100 * target.recall if target else 0.0
+        note = "" if accepted.recall.value_pct >= asked - 1e-9 else f"recall {percent(accepted.recall.value_pct)}"
+        points.append(charts.RatePoint("acceptance", far.value_pct, far.low_pct, far.high_pct, True, True, note))
     return charts.far_chart(points, target.far_pct if target else None, target.op if target else "<")
 
 
@@ -242,7 +245,7 @@ def cards(view: RunView) -> list[Card]:
         if record.mining_encoder:
             facts.append(("Encoder", record.mining_encoder + _similarity(view, phase)))
         if record.leakage:
-            facts.append(("Leakage check", ", ".join(f"{key} {value}" for key, value in record.leakage.items())))
+            facts.append(("Leakage check", leakage_text(record.leakage)))
         weak = _weak(view, phase)
         if weak:
             facts.append(("Weak samples found", weak))
@@ -272,13 +275,14 @@ def approach(view: RunView) -> list[tuple[str, str]]:
     batch = config.batch_size or classify.get("batch_size")
     lights = ", ".join(view.lights[0]) if spec else ""
     mining, limits = config.mining, config.mining_filter
-    budget = "no limit" if mining.budget is None else f"at most {mining.budget} rows an iteration"
+    budget = "no row limit" if mining.budget is None else f"at most {mining.budget} rows an iteration"
+    near = plural(limits.top_k_per_target, "neighbour")
     rows = [
         ("Platform", "local (the bank's own CPU classifier)" if config.platform == "local" else config.platform),
         ("Model", " · ".join(str(x) for x in (backbone, module) if x)),
         ("Training", f"{epochs} epochs, batch {batch}, seed {config.seed}" if epochs and batch else ""),
         ("Images", _images(classify, lights)),
-        ("Mining", f"{mining.strategy}, {budget}, cosine ≥ {limits.min_similarity:g}, {limits.top_k_per_target} near"),
+        ("Mining", f"{mining.strategy}, {budget}, {near} a weak sample, cosine ≥ {limits.min_similarity:g}"),
         ("Synthetic defects", f"{config.anomalygen.mode}, at most {config.anomalygen.num_SDG} an iteration"),
         ("Iterations", f"at most {view.state.max_iterations}"),
     ]

@@ -30,6 +30,7 @@ def environment() -> Environment:
     )
     env.filters.update(
         clean=text.clean,
+        unbroken=text.unbroken,
         percent=text.percent,
         limit=text.limit,
         interval=text.interval,

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from typing import Any, TypeGuard
 
 DASH = "–"
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+_UNIT = re.compile(r"(?<=\d) (?=%|pp\b)")
+
+
+def unbroken(value: Any) -> str:
+    """`clean`, with no line broken between a number and its unit."""
+    return _UNIT.sub("\u00a0", clean(value))
 
 
 def clean(value: Any) -> str:
@@ -76,8 +85,10 @@ def points(value: Any) -> str:
 
 
 def score(value: Any) -> str:
-    """A score or threshold at six significant digits."""
-    return f"{float(value):.6g}" if is_number(value) else DASH
+    """A score or threshold at six digits: behind the point where it is around 1, so that a column lines up."""
+    if not is_number(value):
+        return DASH
+    return f"{float(value):.6f}" if 1e-3 <= abs(value) < 10 else f"{float(value):.6g}"
 
 
 def signed(value: Any) -> str:

@@ -56,7 +56,7 @@ def test_the_one_sample_that_holds_far_up_is_named_for_a_look(make_run: MakeRun)
     rescore(run, {"PASS": PASSES, "bridge": [0.105, 0.9, 0.95], "shift": [0.8, 0.9]})
     found = advice_of(run)["doubtful-labels"]
     assert found.title == "Check the label of this sample by eye"
-    assert "C50 in b/ (bridge, 0.105)" in found.why
+    assert "C50 in b/ (bridge, 0.105000)" in found.why
     assert "FAR would be 0 % (0–7.11 %) instead of 78.0 % (64.0–88.5 %)" in found.why
 
 
