@@ -19,7 +19,7 @@ from typing import Any
 import docker_engine
 import pytest
 import tiny
-from docker_engine import BANK_CONFIG, BANK_IMAGE, TOOLS_IMAGE, DockerEngine, pack_bank, pack_tools
+from docker_engine import TOOLS_IMAGE, DockerEngine, pack_tools
 
 from tao_skill_bank.deft import api
 from tao_skill_bank.errors import EngineUnreachableError, InputError, InputErrors
@@ -41,22 +41,9 @@ pytestmark = [
 CANARY = "canary-7d41e0b2"
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerEngine]:
-    """An engine with the small image; whoever needs the bank's loads it."""
-    found = DockerEngine(tmp_path_factory.mktemp("dk"))
-    found.start()
-    try:
-        found.load(TOOLS_IMAGE, pack_tools)
-        yield found
-    finally:
-        found.end()
-
-
-@pytest.fixture(scope="module")
-def bank_image(engine: DockerEngine) -> str:
-    engine.load(BANK_IMAGE, pack_bank, BANK_CONFIG)
-    return BANK_IMAGE
+@pytest.fixture
+def engine(docker_daemon: DockerEngine) -> DockerEngine:
+    return docker_daemon
 
 
 @pytest.fixture
