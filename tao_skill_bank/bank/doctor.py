@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform as machine
+import shlex
 import shutil
 import sys
 import tempfile
@@ -24,9 +25,10 @@ from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank import __version__
 from tao_skill_bank.bank.home import bank_root
+from tao_skill_bank.bank.remedies import Machine, remedy
 from tao_skill_bank.errors import BankError, EngineUnreachableError, InputErrors
 
-Outcome = Literal["ok", "lacks", "broken"]
+Outcome = Literal["ok", "note", "lacks", "broken"]
 PATIENCE_SEC = 20.0
 """How long a platform may take to say what it lacks; an engine that hangs must not hang the doctor."""
 LITTLE_DISK_GB = 5
@@ -47,7 +49,10 @@ _FILES = ("train/base/training_set.csv", "train/base/validation_set.csv", "kpi/t
 
 
 class Finding(BaseModel):
-    """One thing that was looked at. `fix` is a command or an instruction; empty where nothing is to be done."""
+    """One thing that was looked at: `ok`, `note` (nothing is wrong, but know it), `lacks` or `broken`.
+
+    `fix` is the one command that mends it, or an instruction where no command does; empty where nothing is to be done.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -77,6 +82,7 @@ class Looks:
     platforms: tuple[str, ...] | None = None
     patience_sec: float = PATIENCE_SEC
     environ: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    here: Machine = field(default_factory=Machine)
 
 
 def diagnose(looks: Looks | None = None) -> Diagnosis:
@@ -88,7 +94,7 @@ def diagnose(looks: Looks | None = None) -> Diagnosis:
 
 def lines(found: Diagnosis) -> list[str]:
     """The diagnosis as text for a terminal, what to do behind an arrow."""
-    marks = {"ok": "ok   ", "lacks": "lacks", "broken": "BROKEN"}
+    marks = {"ok": "ok   ", "note": "note ", "lacks": "lacks", "broken": "BROKEN"}
     out, group = [f"tao-skill-bank {found.version}"], ""
     for f in found.findings:
         if f.group != group:
@@ -99,11 +105,12 @@ def lines(found: Diagnosis) -> list[str]:
             out.append(f"        → {f.fix}")
     lacking = sum(f.outcome == "lacks" for f in found.findings)
     verdict = "The bank works." if found.sound else "The bank itself is broken; mend what is marked."
-    return [*out, "", verdict + (f" {lacking} optional thing{'s' * (lacking != 1)} lacking." if lacking else "")]
+    behind = f" {lacking} optional thing{'s' * (lacking != 1)} lacking; → mends it." if lacking else ""
+    return [*out, "", verdict + behind]
 
 
 def _bank(where: Looks) -> Iterator[Finding]:
-    install = f"pip install {_source(where.root)}"
+    install = where.here.pip(shlex.quote(_source(where.root)))
     running = machine.python_version()
     good = sys.version_info >= (3, 11)
     yield Finding(
@@ -178,7 +185,7 @@ def _extras(where: Looks) -> Iterator[Finding]:
             name=extra,
             outcome="lacks" if missing else "ok",
             text=f"{use} (missing: {', '.join(missing)})" if missing else f"{', '.join(map(_version, modules))}",
-            fix=f"pip install '{_source(where.root)}[{extra}]'" if missing else "",
+            fix=where.here.pip(shlex.quote(f"{_source(where.root)}[{extra}]")) if missing else "",
         )
 
 
@@ -208,7 +215,8 @@ def _platforms(where: Looks) -> Iterator[Finding]:
                 yield Finding(
                     group="platforms", name=name, outcome="lacks", text=text, fix=f"see that {name} answers, then again"
                 )
-            yield from (answer[0] if answer else [])
+            for found in answer[0] if answer else []:
+                yield _mended(found, where)
 
 
 def _asked(call: Callable[[], list[Finding]]) -> tuple[threading.Thread, list[list[Finding]]]:
@@ -238,7 +246,7 @@ def _checked(name: str, workspace: Path) -> list[Finding]:
     except InputErrors as error:
         return [_lacking(name, fault, "") for fault in error.faults]
     except EngineUnreachableError as error:
-        return [_lacking(name, error.what, (_start_docker() if name == "docker" else "") or error.fix or "")]
+        return [_lacking(name, error.what, error.fix or "")]
     except BankError as error:
         return [_lacking(name, f"{error.where}: {error.what}" if error.where else error.what, error.fix or "")]
     except Exception as error:  # what a broken engine or client raises is not the bank's to fail on
@@ -247,8 +255,8 @@ def _checked(name: str, workspace: Path) -> list[Finding]:
         Finding(
             group="platforms",
             name=name,
-            outcome="lacks" if c.status == "warn" else "ok",
-            text=c.text if c.name == "platform" else f"{c.name}: {c.text}",
+            outcome="note" if c.status == "warn" else "ok",
+            text=(c.text if c.name == "platform" else f"{c.name}: {c.text}").replace(str(workspace), "WORKSPACE"),
         )
         for c in checks
         if c.status != "skip"
@@ -256,15 +264,32 @@ def _checked(name: str, workspace: Path) -> list[Finding]:
     return said or [Finding(group="platforms", name=name, outcome="ok", text="ready")]
 
 
-def _start_docker() -> str:
-    """The command that makes an engine answer here; nothing where the engine is elsewhere."""
-    if os.environ.get("DOCKER_HOST"):
-        return ""
-    if machine.system() == "Darwin":
-        return "open -a Docker"
-    if shutil.which("dockerd"):
-        return "sudo systemctl start docker"
-    return "sudo apt-get install docker.io" if shutil.which("apt-get") else ""
+def _mended(found: Finding, where: Looks) -> Finding:
+    """With the command that is right on this machine, and without what only the scratch workspace put there."""
+    if found.outcome not in ("lacks", "note"):
+        return found
+    command = remedy(found.name, found.text, where.here, _source(where.root))
+    if found.name == "virtualenv" and found.outcome == "lacks":
+        return _own_tao(found, where)
+    if found.name == "brev":
+        text = "this version does not submit to it; rent a machine by hand and use --platform docker there"
+        return found.model_copy(update={"outcome": "note", "text": text, "fix": command})
+    text = found.text
+    if found.name == "docker" and "No such file" in text and command:
+        text = "no engine answers here: there is no socket"
+    return found.model_copy(update={"text": text, "fix": command or found.fix})
+
+
+def _own_tao(found: Finding, where: Looks) -> Finding:
+    """TAO's own commands on this machine are an option, and seldom there: no lack where nobody installed them."""
+    other = where.here.which("visual_changenet")
+    if other is None or Path(other).resolve().parent == Path(where.here.python).parent.resolve():
+        text = "for TAO that is installed by pip on this machine; none is in the PATH"
+        return found.model_copy(update={"outcome": "note", "text": text})
+    text = f"TAO's commands are in {Path(other).parent}"
+    return found.model_copy(
+        update={"outcome": "note", "text": text, "fix": f"add --set virtualenv.bin={Path(other).parent}"}
+    )
 
 
 def _lacking(name: str, text: str, fix: str) -> Finding:

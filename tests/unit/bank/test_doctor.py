@@ -93,7 +93,7 @@ def test_warnings_of_a_platform_are_shown_and_what_does_not_apply_is_not(platfor
     platform([PlatformCheck(name=n, status=s, text=t) for n, s, t in made])
     assert [(f.outcome, f.text) for f in of(diagnose(Looks(platforms=("docker",))), "platforms")] == [
         ("ok", "answers"),
-        ("lacks", "gpu: none is free"),
+        ("note", "gpu: none is free"),
     ]
 
 
@@ -124,7 +124,7 @@ def test_a_missing_package_breaks_the_bank_and_names_the_folder_to_install_from(
     found = diagnose(Looks(platforms=("local",)))
     broken = [f for f in found.findings if f.outcome == "broken"]
     assert [(f.name, f.text) for f in broken] == [("packages", "missing: no_such_package")]
-    assert broken[0].fix.startswith("pip install /")
+    assert "pip install /" in broken[0].fix
 
 
 def test_the_command_ends_with_0_and_prints_text_or_json() -> None:
