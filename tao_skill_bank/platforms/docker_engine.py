@@ -141,7 +141,7 @@ class Engine:
         if reference in self._images:
             return self._images[reference]
         try:
-            with self.errors(reference):
+            with self.errors(reference, looking=True):
                 found = self.api.inspect_image(reference)
         except NotFound:
             return None
@@ -165,7 +165,7 @@ class Engine:
         from docker.errors import NotFound
 
         try:
-            with self.errors(uid):
+            with self.errors(uid, looking=True):
                 found: dict[str, Any] = self.api.inspect_container(uid)
         except NotFound:
             return None
@@ -263,20 +263,25 @@ class Engine:
 
     def of_run(self, results_dir: str) -> list[tuple[str, str]]:
         """(uid, state) of every container of a run."""
-        with self.errors(results_dir):
+        with self.errors(results_dir, looking=True):
             found = self.api.containers(all=True, filters={"label": f"{RUN_LABEL}={results_dir}"})
         return [(c["Labels"].get(JOB_LABEL, ""), c["State"]) for c in found]
 
     @contextlib.contextmanager
-    def errors(self, what: str) -> Iterator[None]:
-        """The SDK's errors as ours; `NotFound` and refusals of a request (`APIError`) keep their type."""
+    def errors(self, what: str, *, looking: bool = False) -> Iterator[None]:
+        """The SDK's errors as ours; `NotFound` and refusals of a request (`APIError`) keep their type.
+
+        An engine that is about to end answers a look (`looking`) with an error of its own: it has said nothing.
+        """
         from docker.errors import APIError, DockerException
         from requests.exceptions import RequestException
 
         try:
             self._knock()
             yield
-        except APIError:
+        except APIError as error:
+            if looking and error.is_server_error():
+                raise self._unreachable(error) from None
             raise
         except (DockerException, RequestException, OSError) as error:
             raise self._unreachable(error) from None

@@ -281,6 +281,30 @@ def test_an_engine_restarted_in_mid_job_leaves_the_job_failed_and_the_next_one_r
         own.end()
 
 
+def test_an_engine_that_answers_with_an_error_of_its_own_has_said_nothing_of_a_job(
+    engine: DockerEngine, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from docker.errors import APIError
+    from requests import Response
+
+    platform = platform_on(engine, workspace)
+    record = platform.submit(job(workspace, "echo up; while [ ! -e go ]; do sleep 0.05; done"))
+    until(lambda: "up" in platform.logs(record))
+    response = Response()
+    response.status_code = 500
+
+    def ending(_uid: str) -> Any:
+        raise APIError("grpc: the client connection is closing", response=response)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(platform.engine.api, "inspect_container", ending)
+        assert platform.status(record) == "running"
+        with pytest.raises(EngineUnreachableError, match="the engine does not answer: 500 Server Error"):
+            platform.peek(record)
+    (workspace / "go").touch()
+    assert ended(platform, record) == "complete"
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A workspace on a disk of 256 KiB."""

@@ -240,6 +240,17 @@ def test_a_job_whose_disk_is_full_is_never_complete(slurm: SlurmCluster, tmp_pat
         subprocess.run(["umount", "-l", small], check=True)
 
 
+@pytest.mark.slow  # SLURM's least time limit is a minute
+def test_a_job_that_meets_its_time_limit_is_failed_and_says_so(slurm: SlurmCluster, tmp_path: Path) -> None:
+    on = platform(time_limit="1")
+    record = on.submit(fresh(tmp_path, "touch begun; sleep 600 && touch went_on"))
+    begun(tmp_path)
+    until(lambda: on.status(record) in ENDED, "the time limit does not come", seconds=150)
+    assert on.status(record) == "failed"
+    assert json.loads(beside(record.path, "slurm.json").read_text())["said"] == "TIMEOUT"
+    assert platform().status(record) == "failed" and not (tmp_path / "went_on").exists()
+
+
 @pytest.mark.slow
 def test_a_node_that_dies_loses_its_job_and_the_next_one_runs_when_it_is_back(
     slurm: SlurmCluster, tmp_path: Path
