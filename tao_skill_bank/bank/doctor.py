@@ -110,7 +110,7 @@ def lines(found: Diagnosis) -> list[str]:
 
 
 def _bank(where: Looks) -> Iterator[Finding]:
-    install = where.here.pip(shlex.quote(_source(where.root)))
+    install = where.here.pip(_wanted(where))
     running = machine.python_version()
     good = sys.version_info >= (3, 11)
     yield Finding(
@@ -185,7 +185,7 @@ def _extras(where: Looks) -> Iterator[Finding]:
             name=extra,
             outcome="lacks" if missing else "ok",
             text=f"{use} (missing: {', '.join(missing)})" if missing else f"{', '.join(map(_version, modules))}",
-            fix=where.here.pip(shlex.quote(f"{_source(where.root)}[{extra}]")) if missing else "",
+            fix=where.here.pip(_wanted(where, extra)) if missing else "",
         )
 
 
@@ -264,11 +264,17 @@ def _checked(name: str, workspace: Path) -> list[Finding]:
     return said or [Finding(group="platforms", name=name, outcome="ok", text="ready")]
 
 
+def _wanted(where: Looks, extra: str = "") -> str:
+    """What pip installs for an extra; a bank that runs from its repository goes on doing so."""
+    source = shlex.quote(_source(where.root) + f"[{extra}]" * bool(extra))
+    return f"-e {source}" if where.package.parent == where.root else source
+
+
 def _mended(found: Finding, where: Looks) -> Finding:
     """With the command that is right on this machine, and without what only the scratch workspace put there."""
     if found.outcome not in ("lacks", "note"):
         return found
-    command = remedy(found.name, found.text, where.here, _source(where.root))
+    command = remedy(found.name, found.text, where.here, _wanted(where, found.name))
     if found.name == "virtualenv" and found.outcome == "lacks":
         return _own_tao(found, where)
     if found.name == "brev":

@@ -61,14 +61,14 @@ def remedy(name: str, text: str, machine: Machine, source: str) -> str:
         name: The platform.
         text: Its complaint.
         machine: Where it is to be mended.
-        source: What pip installs the bank from.
+        source: What pip installs for the extra of this platform.
     """
     if name == "docker":
         return _docker(text, machine)
     if name == "slurm":
         return _slurm(text)
     if name == "kubernetes" and "client" in text:
-        return machine.pip(shlex.quote(f"{source}[kubernetes]"))
+        return machine.pip(source)
     return RENTED if name == "brev" else ""
 
 

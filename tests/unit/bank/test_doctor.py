@@ -124,7 +124,7 @@ def test_a_missing_package_breaks_the_bank_and_names_the_folder_to_install_from(
     found = diagnose(Looks(platforms=("local",)))
     broken = [f for f in found.findings if f.outcome == "broken"]
     assert [(f.name, f.text) for f in broken] == [("packages", "missing: no_such_package")]
-    assert "pip install /" in broken[0].fix
+    assert "pip install -e /" in broken[0].fix
 
 
 def test_the_command_ends_with_0_and_prints_text_or_json() -> None:
