@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from tao_skill_bank.deft import engine
+from tao_skill_bank.deft.approval import stands
 from tao_skill_bank.deft.finish import close_run
 from tao_skill_bank.deft.log import LogLine, log_path, read_tail
 from tao_skill_bank.deft.machine import is_complete, next_stage
@@ -97,8 +98,7 @@ def approval_holds(request: Request, digest: str) -> bool:
     folder = taken_up(request)
     if folder is None:
         return False
-    approval = load_state(folder).approval
-    return approval is not None and approval.digest == digest
+    return stands(load_state(folder), digest)
 
 
 def step_detached(results_dir: Path) -> str:

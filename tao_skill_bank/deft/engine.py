@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.clock import folder_time, log_moment, log_time
+from tao_skill_bank.deft.approval import stands, unapproved
 from tao_skill_bank.deft.finish import close_run, render
 from tao_skill_bank.deft.log import next_seq, sync_log
 from tao_skill_bank.deft.machine import STOP, Position, next_stage
@@ -120,11 +121,9 @@ def duration_text(seconds: float) -> str:
 def _require_approval(run: Run) -> None:
     """The plan that is worked on, with today's contents of spec and CSVs, is the one that was approved."""
     digest = digest_now(run.state)
-    approval = run.state.approval
-    if approval is None or approval.digest != digest:
-        what = "has not been approved" if approval is None else "has changed since it was approved"
+    if not stands(run.state, digest):
         raise NeedsApprovalError(
-            f"the plan of this run {what}",
+            unapproved(run.state, digest),
             digest=digest,
             fix=f"tao-skills deft run --results-dir {run.root} --approve {digest}",
         )

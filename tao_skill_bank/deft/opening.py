@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from tao_skill_bank.clock import SystemClock, log_time
+from tao_skill_bank.deft.approval import sealed, stands, unapproved
 from tao_skill_bank.deft.log import sync_log
 from tao_skill_bank.deft.machine import is_complete
 from tao_skill_bank.deft.plan import Request, ResolvedPlan, digest_now, inside_workspace, resolve
@@ -67,7 +68,7 @@ def open_run(request: Request, *, approve: str | None, how: How, checked: PreFli
         )
     if existing is not None:
         folder = Path(existing.results_dir)
-        unchanged = existing.approval is not None and existing.approval.digest == plan.digest
+        unchanged = stands(existing, plan.digest)
         if unchanged or (is_complete(existing) and plan.digest == digest_now(existing)):
             if holder(folder) is None:
                 clear_stop(folder)
@@ -76,7 +77,9 @@ def open_run(request: Request, *, approve: str | None, how: How, checked: PreFli
         pre_flight(plan)
     if approve is None:
         changed = existing is not None and existing.approval is not None
-        given = "the plan has changed since it was approved" if changed else "the plan is not approved yet"
+        given = (
+            unapproved(existing, plan.digest) if existing is not None and changed else "the plan is not approved yet"
+        )
         raise NeedsApprovalError(given, digest=plan.digest, fix=_approve_text(plan))
     approval = Approval(digest=plan.digest, approved_at=log_time(SystemClock().now()), how=how)
     results_dir = (
@@ -88,7 +91,7 @@ def open_run(request: Request, *, approve: str | None, how: How, checked: PreFli
         state = existing or _new_state(results_dir, plan)
         if existing is not None and load_own_state(results_dir) != existing:
             raise BusyError("the run changed while its plan was approved", where=results_dir, fix="plan it again")
-        _accept(state, plan, approval)
+        _accept(state, plan, sealed(approval, results_dir))
         clear_stop(results_dir)
     return results_dir
 

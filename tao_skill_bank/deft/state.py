@@ -156,11 +156,12 @@ class Iteration(_Model):
 
 
 class Approval(_Model):
-    """The one gate: which plan was approved, when, and how the approval arrived."""
+    """The one gate: which plan was approved, when, how the approval arrived, and the seal that shows who wrote it."""
 
     digest: str
     approved_at: str
     how: Literal["flag", "elicitation", "tty"]
+    seal: str = ""
 
 
 class DeftState(_Model):
