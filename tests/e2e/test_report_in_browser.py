@@ -396,11 +396,12 @@ def test_a_chat_host_shows_the_report_of_the_run_that_was_rendered(
     host = tmp_path / "host.html"
     host.write_text(
         f"""<title>host</title><iframe id="app" sandbox="allow-scripts" style="width:1000px;height:800px"></iframe>
-        <script>const report = {json.dumps(report).replace("<", chr(92) + "u003c")}, asked = [];
+        <script>const report = {json.dumps(report).replace("<", chr(92) + "u003c")}, asked = [], answered = [];
         const app = document.getElementById("app");
         const say = m => app.contentWindow.postMessage({{jsonrpc: "2.0", ...m}}, "*");
         addEventListener("message", e => {{
           const {{id, method, params}} = e.data; asked.push(method + " " + ((params || {{}}).uri || ""));
+          if (method === undefined) answered.push(e.data);
           if (method === "ui/initialize") say({{id, result: {{protocolVersion: params.protocolVersion,
             hostInfo: {{name: "h", version: "1"}}, hostCapabilities: {{}}, hostContext: {{theme: "dark"}}}}}});
           if (method === "ui/notifications/initialized") say({{method: "ui/notifications/tool-result",
@@ -418,6 +419,47 @@ def test_a_chat_host_shows_the_report_of_the_run_that_was_rendered(
         asked = visit.page.evaluate("asked")
         assert f"resources/read deft-run://{quote(str(run), safe='')}/report" in asked
         assert any(a.startswith("ui/notifications/size-changed") for a in asked)
+        visit.page.evaluate("say({id: 'a', method: 'ui/resource-teardown'}); say({id: 'b', method: 'no/such'})")
+        visit.page.wait_for_function("answered.length === 2")
+        assert visit.page.evaluate("answered.map(m => [m.id, m.error ? m.error.code : m.result])") == [
+            ["a", {}],
+            ["b", -32601],
+        ]
+        assert visit.said == []
+
+
+@pytest.mark.parametrize(
+    ("last", "shown"),
+    [
+        ('{method: "ui/notifications/tool-cancelled", params: {reason: "user"}}', "The tool was cancelled"),
+        ('{method: "ui/notifications/tool-result", params: {content: [], isError: true}}', "gave no report"),
+        (
+            '{method: "ui/notifications/tool-result", params: {content: [], structuredContent: '
+            '{path: "/w/run/DEFT_Loop_Report.html", status: "MET", why: "It holds."}}}',
+            "MET. It holds. /w/run/DEFT_Loop_Report.html",
+        ),
+    ],
+    ids=["cancelled", "failed", "a host that reads no resources"],
+)
+def test_a_chat_host_without_a_report_shows_one_sentence(browser: Any, tmp_path: Path, last: str, shown: str) -> None:
+    host = tmp_path / "host.html"
+    host.write_text(
+        f"""<title>host</title><iframe id="app" sandbox="allow-scripts"></iframe><script>
+        const app = document.getElementById("app"); let modes;
+        const say = m => app.contentWindow.postMessage({{jsonrpc: "2.0", ...m}}, "*");
+        addEventListener("message", e => {{
+          const {{id, method, params}} = e.data;
+          if (method === "ui/initialize") {{
+            modes = params.appCapabilities.availableDisplayModes; say({{id, result: {{}}}}); }}
+          if (method === "ui/notifications/initialized") say({last});
+          if (method === "resources/read") say({{id, error: {{code: -32601, message: "no"}}}});
+        }});
+        app.srcdoc = {json.dumps(app_html()).replace("<", chr(92) + "u003c")};</script>""",
+        encoding="utf-8",
+    )
+    with Visit(browser, host) as visit:
+        visit.page.frame_locator("#app").locator("#state", has_text=shown).wait_for(timeout=10_000)
+        assert visit.page.evaluate("modes") == ["inline", "fullscreen"]
         assert visit.said == []
 
 

@@ -10,7 +10,7 @@
     waiting.set(number, { resolve, reject });
     send({ id: number, method, params });
   });
-  const say = (text) => { document.getElementById("state").textContent = text; };
+  const say = (text) => { const state = document.getElementById("state"); if (state) state.textContent = text; };
   const dress = (context) => {
     if (context && (context.theme === "light" || context.theme === "dark")) root.dataset.theme = context.theme;
   };
@@ -49,12 +49,14 @@
       error ? reject(new Error(error.message)) : resolve(result);
     } else if (method === "ui/notifications/tool-result") show(params);
     else if (method === "ui/notifications/host-context-changed") dress(params);
+    else if (method === "ui/notifications/tool-cancelled") say("The tool was cancelled; there is no report of it.");
     else if (id !== undefined && (method === "ping" || method === "ui/resource-teardown")) send({ id, result: {} });
+    else if (id !== undefined) send({ id, error: { code: -32601, message: `no method ${method}` } });
   });
 
   request("ui/initialize", {
     appInfo: { name: "tao-skill-bank-report", title: "DEFT loop report", version: root.dataset.version },
-    appCapabilities: {},
+    appCapabilities: { availableDisplayModes: ["inline", "fullscreen"] },
     protocolVersion: "2026-01-26",
   }).then((answer) => {
     dress(answer && answer.hostContext);
