@@ -149,7 +149,9 @@ def get_annotation_status(results_dir: str, allowed: Allowed) -> AnnotationStatu
     rows = ", ".join(f"step {step} {number} rows" for step, number in view.rows.items())
     items = ", ".join(f"{task} {number}" for task, number in view.items.items())
     cost = f"${view.cost:.4f}" + (f" and {view.unpriced} without a price" if view.unpriced else "")
-    parts = [view.message, f"{view.answers} answers, {cost}", rows, items and f"items: {items}"]
+    far = "" if view.videos is None else f"{view.done} of {view.videos} videos gone through"
+    left = "" if view.left_sec is None else f"about {max(1, round(view.left_sec / 60))} min left"
+    parts = [view.message, far, left, f"{view.answers} answers, {cost}", rows, items and f"items: {items}"]
     parts += [f"{view.rejected} refused" if view.rejected else "", f"{view.failure_count} failures"]
     parts += [clip(text, 160) for text in view.failures]
     return AnnotationStatus(

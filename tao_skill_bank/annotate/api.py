@@ -21,7 +21,17 @@ from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.layout import REVIEW_FILE, STATUS_FILE
 from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.prompts import is_own
-from tao_skill_bank.annotate.run import Limits, Outcome, Progress, annotate, check, clear_stop, request_stop
+from tao_skill_bank.annotate.run import (
+    ADVANCE,
+    Advance,
+    Limits,
+    Outcome,
+    Progress,
+    annotate,
+    check,
+    clear_stop,
+    request_stop,
+)
 from tao_skill_bank.annotate.secrets import PRIVATE_VARIABLES, environment_with
 from tao_skill_bank.annotate.shards import Merged, merge_journals, shard_config
 from tao_skill_bank.errors import InputError
@@ -50,6 +60,8 @@ class StatusView(BaseModel):
     Attributes:
         status: working, interrupted, complete, halted, or never run.
         message: How the last run ended.
+        videos, done: Listed, and gone through by the last run; None where none has begun.
+        left_sec: Seconds to go at the present pace, while somebody works.
         rows: Rows of each step's file in the journal.
         open_batches: Batches at a vendor as its name and the number of their calls.
         items: Items of each task file.
@@ -60,6 +72,9 @@ class StatusView(BaseModel):
     status: str
     message: str | None
     working: Holder | None
+    videos: int | None
+    done: int | None
+    left_sec: int | None
     answers: int
     failed_tries: dict[str, int]
     input_tokens: int
@@ -191,6 +206,7 @@ def status(results_dir: Path) -> StatusView:
         totals = journal.totals()
         failures = [f"{Path(video).name} {unit}: {reason}" for video, unit, reason in journal.failures(5)]
         rows, tries, count = journal.row_counts(), journal.tries(), journal.failure_count()
+        advance = _advance(journal)
         batches = {batch.id or batch.ticket: len(batch.calls) for batch in journal.open_batches()}
     ended = {"SUCCESS": "complete", "FAILURE": "halted"}
     shown = "working" if working else ended.get(last.get("status", ""), "interrupted")
@@ -200,6 +216,9 @@ def status(results_dir: Path) -> StatusView:
         status=shown,
         message=last.get("message") if shown in ("complete", "halted") else None,
         working=working,
+        videos=advance and advance.videos,
+        done=advance and advance.done,
+        left_sec=advance.left_sec if advance and working and not batches else None,
         answers=totals.answers,
         failed_tries=tries,
         input_tokens=totals.input_tokens,
@@ -231,9 +250,16 @@ def merge(results_dir: Path) -> Merged:
         return merge_journals(results_dir)
 
 
+def _advance(journal: Journal) -> Advance | None:
+    try:
+        return Advance.model_validate_json(journal.meta(ADVANCE) or "")
+    except ValueError:
+        return None
+
+
 def _next_step(shown: str, results_dir: Path, failures: int) -> str:
     if shown == "working":
-        return "ask again"
+        return f"wait; tao-skills annotate stop {results_dir} lets it end early, and nothing is lost"
     if shown == "complete" and failures:
         return "run the same command again to retry what failed; then annotate review"
     if shown == "complete":

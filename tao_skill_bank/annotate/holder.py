@@ -75,8 +75,10 @@ def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
         try:
             yield
         finally:
-            (results_dir / _HOLDER).unlink(missing_ok=True)
-            clear_stop(results_dir)
+            # Where somebody put another folder in its place meanwhile, its worker stays named.
+            if (found := holder(results_dir)) is None or found.pid == pid:
+                (results_dir / _HOLDER).unlink(missing_ok=True)
+                clear_stop(results_dir)
     finally:
         lock.release()
 

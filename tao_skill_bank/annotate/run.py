@@ -8,10 +8,13 @@ import os
 import random
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from tao_skill_bank.annotate.batch import BatchPolicy, Desk
 from tao_skill_bank.annotate.calls import Budget, Caller
@@ -36,6 +39,10 @@ _BATCH_VIDEOS = 4000
 """Videos at work while calls go in batches: each waits for its answers most of the time, and costs some kilobytes."""
 _LOOK_SEC = 0.25
 _PROJECT_SEC = 20.0
+_TELL_SEC = 1.0
+_PACE_SEC = 120.0
+"""How far back the pace is taken from: what the journal answers at the beginning of a run goes much faster."""
+_LEAST_WENT = 3
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,29 @@ class Outcome:
     rejected: int = 0
     halted: str | None = None
     problems: list[str] = field(default_factory=list)
+
+
+ADVANCE = "advance"
+
+
+class Advance(BaseModel):
+    """How far a run is, as its journal has it.
+
+    Attributes:
+        videos: Listed.
+        done: Gone through, with or without failures.
+        seconds, went: The pace: so many videos in the last so many seconds.
+    """
+
+    videos: int
+    done: int
+    seconds: float
+    went: int
+
+    @property
+    def left_sec(self) -> int | None:
+        """Seconds to go at this pace; None before a few videos have shown it."""
+        return round((self.videos - self.done) * self.seconds / self.went) if self.went >= _LEAST_WENT else None
 
 
 Progress = Callable[[int, int, Caller], None]
@@ -256,6 +286,7 @@ class _Work:
                     task.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await task
+            self._tell(len(videos), len(reached))
             desk.close()
             library.close()
             await vlm.close()
@@ -304,11 +335,23 @@ class _Work:
             if working:
                 await asyncio.wait(working)
 
+    def _tell(self, videos: int, done: int, seconds: float = 0.0, went: int = 0) -> None:
+        """Note in the journal how far the run is; `went` videos took the last `seconds`."""
+        told = Advance(videos=videos, done=done, seconds=round(seconds, 1), went=went)
+        self.journal.set_meta(ADVANCE, told.model_dump_json())
+
     async def _watch(self, gate: Gate, number: int, reached: set[str], caller: Caller, videos: int) -> None:
         """Look for a request to stop, tell the progress, and bring the files up to date now and then."""
         stop_file = self.config.results_dir / STOP_FILE
         due = time.monotonic() + _PROJECT_SEC
+        pace: deque[tuple[float, int]] = deque()
         while True:
+            now_at = time.monotonic()
+            if not pace or now_at >= pace[-1][0] + _TELL_SEC:
+                pace.append((now_at, len(reached)))
+                while pace[0][0] < now_at - _PACE_SEC:
+                    pace.popleft()
+                self._tell(videos, len(reached), *_pace(pace))
             await asyncio.sleep(_LOOK_SEC)
             if stop_file.exists():
                 gate.halt(RunHaltedError("stopped as asked", fix="run again to go on; nothing is paid for twice"))
@@ -323,6 +366,11 @@ class _Work:
                     None, write_step_files, self.config.results_dir, self.steps, number, self.standing, now
                 )
                 due = time.monotonic() + max(_PROJECT_SEC, 30 * (time.monotonic() - began))
+
+
+def _pace(samples: deque[tuple[float, int]]) -> tuple[float, int]:
+    """(seconds, videos) between the oldest sample and the newest."""
+    return samples[-1][0] - samples[0][0], samples[-1][1] - samples[0][1]
 
 
 @contextlib.contextmanager

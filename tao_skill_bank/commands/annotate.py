@@ -45,7 +45,7 @@ def _request_options(function: Function) -> Function:
 @cli.command()
 @_request_options
 def estimate(as_json: bool, **given: Any) -> None:
-    """Calls, tokens, cost and time before the first call. Calls nobody, writes nothing."""
+    """Show calls, tokens, cost and time before the first call. Calls nobody, writes nothing."""
     from tao_skill_bank.annotate.api import estimate_run
 
     found = estimate_run(_request(**given))
@@ -86,7 +86,7 @@ def run(
     settings: tuple[str, ...],
     **given: Any,
 ) -> None:
-    """Annotate, or take up what was begun."""
+    """Annotate, or take up what was begun. Stop it with Ctrl-C whenever you like: the same command goes on."""
     from tao_skill_bank.annotate import api
 
     request = _request(max_calls=max_calls, max_cost=max_cost, **given)
@@ -107,7 +107,12 @@ def run(
 
         outcome = annotate_sharded(request, shards, slurm_of(settings) if platform == "slurm" else None)
     else:
-        outcome = api.run_here(request, progress=None if as_json or not sys.stderr.isatty() else _progress)
+        shows = not as_json and sys.stderr.isatty()
+        try:
+            outcome = api.run_here(request, progress=_progress if shows else None)
+        finally:
+            if shows:
+                click.echo("\r\033[K", nl=False, err=True)
     if as_json:
         from dataclasses import asdict
 
@@ -123,32 +128,20 @@ def run(
 
 @cli.command()
 @click.argument("results_dir", type=_FOLDER)
+@click.option("--watch", is_flag=True, help="Show it anew every other second until nobody works any more.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def status(results_dir: Path, as_json: bool) -> None:
-    """Show where a run stands; never waits."""
+def status(results_dir: Path, watch: bool, as_json: bool) -> None:
+    """Show where a run stands: videos, time left, what was paid, what failed. Without --watch it never waits."""
     from tao_skill_bank.annotate.api import status as look
+    from tao_skill_bank.commands.annotate_status import shown, watched
 
-    view = look(results_dir)
-    if as_json:
-        click.echo(view.model_dump_json(indent=2))
+    if watch and as_json:
+        raise click.UsageError("--watch is for people; leave --json away")
+    if watch and sys.stdout.isatty():
+        watched(results_dir)
         return
-    click.echo(view.results_dir)
-    click.echo(f"  status    {view.status}{f' ({view.message})' if view.message else ''}")
-    if view.working:
-        click.echo(f"  working   process {view.working.pid} since {view.working.since} ({view.working.by})")
-    click.echo(f"  answers   {view.answers}; tokens {view.input_tokens} in, {view.output_tokens} out; ${view.cost:.4f}")
-    for name, number in view.open_batches.items():
-        click.echo(f"  batch     {name}: {number} calls wait at the vendor")
-    if view.failed_tries:
-        click.echo(f"  retried   {', '.join(f'{kind} {n}' for kind, n in view.failed_tries.items())}")
-    click.echo(f"  rows      {', '.join(f'{step} {n}' for step, n in view.rows.items()) or 'none'}")
-    if view.items:
-        click.echo(f"  items     {', '.join(f'{task} {n}' for task, n in view.items.items())}; refused {view.rejected}")
-    for failure in view.failures:
-        click.echo(f"  failed    {failure}")
-    if view.failure_count > len(view.failures):
-        click.echo(f"            and {view.failure_count - len(view.failures)} more")
-    click.echo(f"  next step {view.next_step}")
+    view = look(results_dir)
+    click.echo(view.model_dump_json(indent=2) if as_json else shown(view))
 
 
 @cli.command()
@@ -156,7 +149,7 @@ def status(results_dir: Path, as_json: bool) -> None:
 @click.option("--limit", default=20, show_default=True, help="Show this many videos.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def review(results_dir: Path, limit: int, as_json: bool) -> None:
-    """Write review.html: look at a pilot, accept or reject questions, export the verdicts for the next run."""
+    """Write review.html, in which a person accepts or rejects the questions of a pilot; the next run honours it."""
     from tao_skill_bank.reports.annotation_review import render_review
 
     path = render_review(results_dir, limit)
@@ -181,7 +174,7 @@ def stop(results_dir: Path, as_json: bool) -> None:
 @click.argument("results_dir", type=_FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def merge(results_dir: Path, as_json: bool) -> None:
-    """Bring the answers of all shards together; `run` without --shard then writes the files from them."""
+    """Bring the answers of all shards together. Then `run` without --shard writes the files from them."""
     from tao_skill_bank.annotate.api import merge as bring
 
     merged = bring(results_dir)
@@ -193,11 +186,11 @@ def merge(results_dir: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("module")
+@click.argument("module", metavar="FILE.py")
 @click.option("--revoke", is_flag=True, help="Take it back.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def allow(module: str, revoke: bool, as_json: bool) -> None:
-    """Allow a prompts module (a .py file or a dotted name) to run, as it is now. Read it first: it is a program."""
+    """Allow a prompts module to run, as it is now. Read it first: it is a program."""
     from tao_skill_bank.annotate import allow as allowing
 
     source = allowing.find(module)
@@ -227,4 +220,5 @@ def _shown(found: Range, unit: str = "", digits: int = 0, scale: float = 1.0) ->
 
 
 def _progress(done: int, videos: int, caller: Caller) -> None:
-    click.echo(f"\r{done}/{videos} videos, {caller.made} calls, {caller.known} known ", nl=False, err=True)
+    text = f"{done:,} of {videos:,} videos, {caller.made:,} calls, {caller.known:,} known"
+    click.echo(f"\r\033[K{text}", nl=False, err=True)

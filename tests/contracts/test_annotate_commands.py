@@ -22,7 +22,8 @@ from videos import make_video, make_videos
 from tao_skill_bank.annotate import api
 from tao_skill_bank.annotate.estimate import estimate
 from tao_skill_bank.annotate.prices import load_prices
-from tao_skill_bank.annotate.run import annotate
+from tao_skill_bank.annotate.run import Advance, annotate
+from tao_skill_bank.commands.annotate_status import shown
 from tao_skill_bank.errors import BusyError, InputError
 from tao_skill_bank.platforms.sharded import annotate_sharded
 
@@ -125,13 +126,14 @@ def inside(seed: int, folder: Path) -> bool:
         prices = load_prices(prices_file(folder))
         before = estimate(config, prices)
         assert before.cost is not None
-        for found in (before.cost, before.input_tokens, before.output_tokens):
+        for found in (before.cost, before.calls, before.input_tokens, before.output_tokens):
             assert found.high <= found.mid * 1.401
             assert found.low >= found.mid * 0.599
         outcome = annotate(config, prices, policy=annotation.QUICK)
         view = api.status(folder / "out")
         return (
             before.cost.low <= outcome.cost <= before.cost.high
+            and before.calls.low <= outcome.calls <= before.calls.high
             and before.input_tokens.low <= view.input_tokens <= before.input_tokens.high
             and before.output_tokens.low <= view.output_tokens <= before.output_tokens.high
         )
@@ -185,6 +187,11 @@ def test_a_detached_run_is_watched_stopped_and_taken_up(server: ScriptedEndpoint
     view = api.status(folder)
     assert view.status == "working"
     assert view.ask_again_sec
+    assert view.videos == 6
+    text = shown(view)
+    assert view.working is not None
+    assert f"process {view.working.pid} since 20" in text
+    assert "of 6 (" in text
     with pytest.raises(BusyError, match="by worker"):
         api.run_here(request)
     assert api.stop(folder)
@@ -200,6 +207,10 @@ def test_a_detached_run_is_watched_stopped_and_taken_up(server: ScriptedEndpoint
     server.reset()
     outcome = api.run_here(request)
     assert (server.calls, outcome.failed) == (96 - kept, 0)
+    complete = api.status(folder)
+    assert (complete.videos, complete.done, complete.left_sec) == (6, 6, None)
+    assert "████ 6 of 6 (100 %)\n" in shown(complete)
+    assert "6 described, 48 answers with questions" in shown(complete)
     for path in folder.rglob("*"):
         assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
 
@@ -242,6 +253,44 @@ def test_a_stop_that_is_asked_for_before_the_worker_works_is_heard(server: Scrip
         worker.wait(60)
     assert "stopped as asked" in (api.status(folder).message or "")
     assert server.calls < 64
+
+
+@pytest.mark.parametrize(
+    ("advance", "left"),
+    [
+        ({"videos": 100, "done": 40, "seconds": 120.0, "went": 20}, 360),
+        ({"videos": 100, "done": 2, "seconds": 9.0, "went": 2}, None),
+        ({"videos": 100, "done": 100, "seconds": 120.0, "went": 20}, 0),
+    ],
+)
+def test_the_time_left_follows_the_pace_of_the_last_minutes(advance: dict[str, float], left: int | None) -> None:
+    assert Advance.model_validate(advance).left_sec == left
+
+
+def test_status_watches_a_run_to_its_end_in_a_terminal(server: ScriptedEndpoint, tmp_path: Path) -> None:
+    import pty
+
+    make_videos(tmp_path / "v", 3)
+    server.latency = lambda request: 0.1
+    folder, _ = api.start_detached(api.request_of(annotation.overrides(server.url, tmp_path / "out", tmp_path / "v")))
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "tao_skill_bank.cli", "annotate", "status", str(folder), "--watch"]
+    watching = subprocess.Popen(command, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    said = b""
+    try:
+        while part := os.read(ours, 4096):
+            said += part
+    except OSError:
+        pass  # Linux: nobody holds the other end any more.
+    os.close(ours)
+    assert watching.wait(60) == 0
+    for worker in api._STARTED:
+        worker.wait(60)
+    text = said.decode()
+    assert "working" in text
+    assert "complete: 3 videos, 0 with failures" in text
+    assert "3 of 3 (100 %)" in text
 
 
 def test_shards_do_each_video_once_and_merging_them_costs_nothing(server: ScriptedEndpoint, tmp_path: Path) -> None:

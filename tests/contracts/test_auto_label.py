@@ -508,6 +508,25 @@ def test_default_specs_writes_a_commented_spec_that_generate_takes(
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        "generate bogus=1",
+        "generate",
+        "generate -e /nowhere.yaml",
+        "generate results_dir={out} video_reasoning_annotation.workflow.max_workers=x",
+        "default_specs results_dir={out} module_name=gap_analysis",
+        "default_specs",
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_line_and_ends_as_tao_ends(words: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tao_skill_bank.actions", "auto_label", *words.format(out=tmp_path / "o").split()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "Execution status: FAIL\n")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
     ("override", "named"),
     [
         ("workflow.steps=['7']", "workflow.steps"),

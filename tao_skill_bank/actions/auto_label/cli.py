@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 from tao_skill_bank.actions.console import Action, report, run_category
 from tao_skill_bank.errors import BankError, InputError
@@ -22,28 +23,39 @@ def main() -> None:
     sys.exit(run_category(CATEGORY, ACTIONS))
 
 
-def _generate(args: list[str]) -> int:
+def _ending(action: Callable[[list[str]], bool | None]) -> Callable[[list[str]], int]:
+    """An action with TAO's last line: whatever a user can cause ends with FAIL and status 1. None: only shown."""
+
+    def run(args: list[str]) -> int:
+        try:
+            passed = action(args)
+        except BankError as error:
+            report(CATEGORY, error)
+            passed = False
+        if passed is not None:
+            print(f"Execution status: {'PASS' if passed else 'FAIL'}")
+        return 1 if passed is False else 0
+
+    return run
+
+
+def _generate(args: list[str]) -> bool | None:
     from tao_skill_bank.actions.spec import config_yaml, parse_command_line
     from tao_skill_bank.annotate.config import read_config, schema
 
     line = parse_command_line(args, schema())
     if line.show_config:
         print(config_yaml(_without_keys(line.config)), end="")
-        return 0
+        return None
     for warning in line.warnings:
         print(warning, file=sys.stderr)
-    try:
-        config = read_config(line.config, line.spec_path or "command line")
-        from tao_skill_bank.annotate.holder import folder_lock
-        from tao_skill_bank.annotate.prices import load_prices
-        from tao_skill_bank.annotate.run import annotate
+    config = read_config(line.config, line.spec_path or "command line")
+    from tao_skill_bank.annotate.holder import folder_lock
+    from tao_skill_bank.annotate.prices import load_prices
+    from tao_skill_bank.annotate.run import annotate
 
-        with folder_lock(config.results_dir, "auto_label generate"):
-            outcome = annotate(config, load_prices())
-    except BankError as error:
-        report(CATEGORY, error)
-        print("Execution status: FAIL")
-        return 1
+    with folder_lock(config.results_dir, "auto_label generate"):
+        outcome = annotate(config, load_prices())
     for problem in outcome.problems:
         print(f"note: {problem}", file=sys.stderr)
     items = ", ".join(f"{task} {number}" for task, number in outcome.items.items()) or "none"
@@ -51,12 +63,10 @@ def _generate(args: list[str]) -> int:
         f"{outcome.videos} videos, {outcome.failed} with failures; {outcome.calls} calls, {outcome.known} known before"
     )
     print(f"items: {items}; refused: {outcome.rejected}")
-    failed = outcome.videos > 0 and outcome.failed == outcome.videos
-    print(f"Execution status: {'FAIL' if failed else 'PASS'}")
-    return 1 if failed else 0
+    return not (outcome.videos > 0 and outcome.failed == outcome.videos)
 
 
-def _default_specs(args: list[str]) -> int:
+def _default_specs(args: list[str]) -> bool:
     from pathlib import Path
 
     from tao_skill_bank.actions.spec import REQUIRED, Schema, parse_command_line
@@ -70,8 +80,7 @@ def _default_specs(args: list[str]) -> int:
     path = folder / "experiment.yaml"
     write_text(path, default_text())
     print(f"written: {path}")
-    print("Execution status: PASS")
-    return 0
+    return True
 
 
 def _without_keys(config: dict[str, object]) -> dict[str, object]:
@@ -101,11 +110,11 @@ keys (below video_reasoning_annotation; `auto_label default_specs` writes them a
 
 Keys of the endpoints are taken from GOOGLE_API_KEY and OPENAI_API_KEY. Every answer is journaled in R; the same
 command takes up an interrupted run and pays for nothing twice. `tao-skills annotate` estimates, limits and reviews.""",
-        _generate,
+        _ending(_generate),
     ),
     "default_specs": Action(
         "Write a commented spec: R/experiment.yaml.",
         """results_dir=R module_name=auto_label""",
-        _default_specs,
+        _ending(_default_specs),
     ),
 }
