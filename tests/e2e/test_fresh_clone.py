@@ -27,7 +27,8 @@ pytestmark = [
 def block(text: str, beginning: str) -> list[str]:
     """The lines of the console block that begins with a command."""
     blocks = re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return next(found for found in blocks if found.startswith(beginning)).splitlines()
+    found: str = next(found for found in blocks if found.startswith(beginning))
+    return found.splitlines()
 
 
 def looked_at(report: Path, tmp_path: Path) -> dict[str, Any]:
