@@ -305,6 +305,20 @@ def test_one_bad_video_is_one_recorded_failure(server: ScriptedEndpoint, tmp_pat
     assert server.calls == 2 * CALLS_A_VIDEO
 
 
+def test_a_video_over_the_longest_length_is_left_out_before_a_call_and_says_why(
+    server: ScriptedEndpoint, tmp_path: Path
+) -> None:
+    make_video(tmp_path / "v" / "hours.mp4", seconds=40, fps=1)
+    make_video(tmp_path / "v" / "short.mp4", seconds=2, fps=4)
+    out = tmp_path / "out"
+    outcome = run(config_for(server, out, tmp_path / "v", "workflow.max_video_length_sec=30"))
+    assert (server.calls, outcome.failed) == (CALLS_A_VIDEO, 0)
+    with Journal(out, read_only=True) as journal:
+        [(video, unit, reason)] = journal.failures()
+    assert (Path(video).name, unit) == ("hours.mp4", "left out")
+    assert reason == "40 s long, more than max_video_length_sec 30"
+
+
 def test_the_same_video_listed_twice_is_paid_for_once(server: ScriptedEndpoint, three: Path, tmp_path: Path) -> None:
     listed = tmp_path / "videos.jsonl"
     paths = [str(p) for p in sorted(three.glob("*.mp4"))]

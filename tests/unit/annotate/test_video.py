@@ -57,6 +57,31 @@ def test_pictures_of_a_variable_rate_keep_their_own_times(tmp_path: Path) -> Non
     assert [round(corner(found[t]), -1) for t in (2.9, 3.05, 3.2)] == [80, 120, 200]
 
 
+# How a telephone says by which turn its pictures stand upright: the matrix of the track (16.16, the last column 2.30).
+TURNS = {
+    90: (0, 1, 0, -1, 0, 0, 48, 0),
+    180: (-1, 0, 0, 0, -1, 0, 64, 48),
+    270: (0, -1, 0, 1, 0, 0, 0, 64),
+}
+
+
+@pytest.mark.parametrize("clockwise", TURNS)
+def test_a_turned_recording_is_shown_upright(clockwise: int, tmp_path: Path) -> None:
+    path = make_video(tmp_path / "v.mp4", seconds=1.0, seed=1)
+    data = bytearray(path.read_bytes())
+    # In a track header of version 0 the matrix stands 40 bytes behind the box's name and flags.
+    place = data.index(b"tkhd") + 4 + 40
+    matrix = b"".join((value * 65536).to_bytes(4, "big", signed=True) for value in TURNS[clockwise])
+    data[place : place + 36] = matrix + (1 << 30).to_bytes(4, "big")
+    path.write_bytes(data)
+    found = probe(path)
+    upright = Image.open(io.BytesIO(frames_at(path, [0.9])[0.9])).convert("L")
+    assert upright.size == (found.width, found.height) == ((48, 64) if clockwise != 180 else (64, 48))
+    straight = Image.open(io.BytesIO(frames_at(make_video(tmp_path / "w.mp4", seconds=1.0, seed=1), [0.9])[0.9]))
+    back = np.asarray(upright.rotate(clockwise, expand=True), float)
+    assert np.abs(back - np.asarray(straight.convert("L"), float)).mean() < 2
+
+
 def test_a_video_without_pictures_is_named_as_such(tmp_path: Path) -> None:
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as container:
