@@ -206,12 +206,10 @@ class Caller:
                 await asyncio.sleep(wait)
             try:
                 frames, clip = await self._shown(call)
-                reply, seconds = await self._once(call, endpoint, lane, frames, clip)
+                return await self._once(call, key, endpoint, lane, frames, clip)
             except FaultError as error:
                 fault = error
                 continue
-            self.gate.succeeded(lane)
-            return await self._journaled(call, key, endpoint, reply, seconds)
         raise self._unanswered(call, fault)
 
     def _unanswered(self, call: Call, fault: FaultError | None) -> CallFailedError:
@@ -237,8 +235,9 @@ class Caller:
             raise
 
     async def _once(
-        self, call: Call, endpoint: Endpoint, lane: Lane, frames: tuple[Frame, ...], clip: Clip | None
-    ) -> tuple[Reply, float]:
+        self, call: Call, key: str, endpoint: Endpoint, lane: Lane, frames: tuple[Frame, ...], clip: Clip | None
+    ) -> Recorded:
+        """Ask once. The slot is held until the answer is on disk: a kill costs no more calls than there are workers."""
         ask = Ask(call.prompt, frames, clip, call.schema)
         worst = self._worst_cost(call, endpoint)
         async with self.gate.slot(lane, call.priority):
@@ -265,7 +264,9 @@ class Caller:
                 raise
             finally:
                 self.budget.settle(worst, spent)
-            return reply, loop.time() - began
+            seconds = loop.time() - began
+            self.gate.succeeded(lane)
+            return await self._journaled(call, key, endpoint, reply, seconds)
 
     def _judge(self, call: Call, endpoint: Endpoint, lane: Lane, fault: FaultError) -> None:
         """Count a failed try; return if another one may help."""
