@@ -15,10 +15,12 @@ from tao_skill_bank.deft.finish import close_run
 from tao_skill_bank.deft.log import LogLine, log_path, read_tail
 from tao_skill_bank.deft.machine import is_complete, next_stage
 from tao_skill_bank.deft.opening import (
+    WORKER,
     Holder,
     busy,
     folder_lock,
     holder,
+    idle,
     init_state,
     open_run,
     plan_of,
@@ -125,7 +127,7 @@ def start_detached(results_dir: Path, *, once: bool = False) -> int:
 
     jobs_dir(results_dir).mkdir(parents=True, exist_ok=True)
     # Looking who works and saying that somebody does is one step: of calls at once, one starts a worker.
-    with FileLock(jobs_dir(results_dir) / _START_LOCK):
+    with FileLock(jobs_dir(results_dir) / _START_LOCK), idle(results_dir):
         if holder(results_dir) is not None:
             raise busy(results_dir)
         clear_stop(results_dir)
@@ -144,7 +146,7 @@ def start_detached(results_dir: Path, *, once: bool = False) -> int:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        write_holder(results_dir, worker.pid, process_identity(worker.pid), "worker")
+        write_holder(results_dir, worker.pid, process_identity(worker.pid), WORKER)
     # Kept until they have ended: a process that serves for long leaves no zombies, and nothing warns of a lost child.
     _workers[:] = [*(w for w in _workers if w.poll() is None), worker]
     return worker.pid

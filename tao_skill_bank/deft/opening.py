@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,9 @@ from tao_skill_bank.platforms.worker import write_whole
 How = Literal["flag", "elicitation", "tty"]
 _LOCK = ".deft.lock"
 _ENGINE = ".engine.json"
+WORKER = "worker"
+_NAME_SEC = 1.0
+_HANDOVER_SEC = 10.0
 
 
 class Holder(BaseModel):
@@ -141,21 +145,43 @@ def taken_up(request: Request) -> Path | None:
 
 
 @contextlib.contextmanager
-def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
-    """Be the only one who works on the run. The kernel frees the lock when its holder dies, however it dies."""
-    lock = FileLock(results_dir / _LOCK, timeout=0)
+def idle(results_dir: Path, patience: float = 0.0) -> Iterator[None]:
+    """Keep everybody else from beginning to work on the run. The kernel frees the lock when its holder dies.
+
+    Raises:
+        BusyError: Somebody works on it, and still does after `patience` seconds.
+    """
+    lock = FileLock(results_dir / _LOCK, timeout=patience)
     try:
         lock.acquire()
     except Timeout:
         raise busy(results_dir) from None
     try:
-        pid, identity = own_identity()
-        write_holder(results_dir, pid, identity, by)
         yield
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            (jobs_dir(results_dir) / _ENGINE).unlink()
         lock.release()
+
+
+@contextlib.contextmanager
+def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
+    """Be the only one who works on the run.
+
+    Raises:
+        BusyError: Somebody else is, or a worker for the run has just been started.
+    """
+    # Whoever started a worker holds the lock until it has announced it.
+    with idle(results_dir, _HANDOVER_SEC if by == WORKER else 0.0):
+        pid, identity = own_identity()
+        announced = holder(results_dir)
+        if announced is not None and announced.pid != pid:
+            # A worker that has not come to its lock yet: whoever started it was told that it works.
+            raise busy(results_dir)
+        try:
+            write_holder(results_dir, pid, identity, by)
+            yield
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                (jobs_dir(results_dir) / _ENGINE).unlink()
 
 
 def write_holder(results_dir: Path, pid: int, identity: str | None, by: str) -> None:
@@ -175,8 +201,10 @@ def holder(results_dir: Path) -> Holder | None:
 
 
 def busy(results_dir: Path) -> BusyError:
-    """The error of a second worker."""
-    who = holder(results_dir)
+    """The error of a second worker. Whoever has just taken the lock is about to say who it is: that is waited for."""
+    limit = time.monotonic() + _NAME_SEC
+    while (who := holder(results_dir)) is None and time.monotonic() < limit:
+        time.sleep(0.01)
     detail = f"since {who.since} by {who.by} (process {who.pid})" if who else "by another process"
     return BusyError(f"running {detail}", where=results_dir, fix="wait, watch it with deft status, or deft stop")
 

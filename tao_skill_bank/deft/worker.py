@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tao_skill_bank.deft.api import run_loop
+from tao_skill_bank.deft.opening import WORKER
 from tao_skill_bank.deft.run import StopRequestedError
 from tao_skill_bank.errors import BankError
 
@@ -16,7 +17,7 @@ from tao_skill_bank.errors import BankError
 def main(results_dir: str, *, once: bool = False) -> int:
     """Run the loop (or its next stage); what went wrong is in the state and, as a line, in the worker's log."""
     try:
-        run_loop(Path(results_dir), by="worker", once=once)
+        run_loop(Path(results_dir), by=WORKER, once=once)
     except StopRequestedError:
         return 0
     except BankError as error:

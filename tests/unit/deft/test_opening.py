@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,11 @@ import tiny
 
 from tao_skill_bank.deft import api
 from tao_skill_bank.deft.log import LOG_FILE, append_stage, read_log
-from tao_skill_bank.deft.opening import folder_lock
+from tao_skill_bank.deft.opening import folder_lock, write_holder
 from tao_skill_bank.deft.plan import Request
 from tao_skill_bank.deft.state import STATE_FILE, StageRecord, load_state, save_state
 from tao_skill_bank.errors import BankError, BusyError, InputError, NeedsApprovalError
+from tao_skill_bank.platforms.process import process_identity
 
 
 @pytest.fixture
@@ -204,6 +207,20 @@ def test_a_worker_counts_from_the_moment_it_was_started(workspace: Path) -> None
     while api.holder(run) is not None:
         assert api.status(run).status in ("running", "stopped", "failed")
     assert load_state(run).status in ("stopped", "planned", "failed")
+
+
+def test_a_worker_that_was_just_started_keeps_its_run_from_whoever_takes_the_lock_before_it(workspace: Path) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as worker:
+        write_holder(run, worker.pid, process_identity(worker.pid), "worker")
+        with pytest.raises(BusyError, match=rf"running since .* by worker \(process {worker.pid}\)"):
+            api.run_loop(run, once=True)
+        held = api.holder(run)
+        assert held is not None and held.pid == worker.pid, "the refused one leaves the worker's name"
+        assert worker.stdin is not None
+        worker.stdin.close()
+    with folder_lock(run, "somebody"):
+        assert api.status(run).status == "running"
 
 
 def test_nobody_at_work_is_nothing_to_stop(workspace: Path) -> None:
