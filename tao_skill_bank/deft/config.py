@@ -50,11 +50,14 @@ class MiningConfig(_Strict):
 
     `nearest` takes look-alikes of the weak samples; `hardest` the rows the current model is weakest on; `blend`
     both; `random` and `all` are for measuring only. `budget` is the most rows an iteration adds from the pool.
+    `encoder` is `auto`, `local`, `SigLIP` or `CLIP`; TAO's own embedding knows the last two, `auto` is SigLIP there.
+    `encoder_path` is the folder of its weights; default: the usual ones of the Hugging Face hub.
     """
 
     strategy: Literal["nearest", "hardest", "blend", "random", "all"] = "hardest"
     budget: int | None = Field(default=None, ge=1)
     encoder: str = "auto"
+    encoder_path: str | None = None
 
 
 class RoutingConfig(_Strict):

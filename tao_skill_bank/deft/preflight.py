@@ -19,6 +19,7 @@ from tao_skill_bank.deft.plan import ResolvedPlan
 from tao_skill_bank.deft.routing import normal
 from tao_skill_bank.errors import BankError, InputErrors
 from tao_skill_bank.platforms import platform_named
+from tao_skill_bank.reports.text import clean
 
 CREDENTIALS = ("NGC_KEY", "HF_TOKEN")
 _FREE_BYTES_NEEDED = 1 << 30
@@ -82,7 +83,7 @@ class PreFlight(BaseModel):
         out += ["", "  checks"]
         out += [f"  [{check.status:>4}] {check.name}: {check.text}" for check in self.checks]
         out += ["", f"  plan digest     {self.digest}"]
-        return out
+        return [clean(line) for line in out]
 
 
 def pre_flight(plan: ResolvedPlan) -> PreFlight:
@@ -280,9 +281,27 @@ def _routable(plan: ResolvedPlan, reports: dict[str, DatasetReport]) -> Check:
 def _encoder(plan: ResolvedPlan) -> Check:
     from tao_skill_bank.actions.mining.encoders import get_encoder
 
-    if plan.config.platform != "local":
-        return Check(name="encoder", status="skip", text=plan.config.mining.encoder)
-    encoder = get_encoder(plan.config.mining.encoder)
+    config = plan.config
+    path = config.mining.encoder_path
+    if path is not None and not Path(path).is_dir():
+        raise BankError("the encoder's weights are not there", where=path, fix="name their folder: mining.encoder_path")
+    try:
+        tao = platform_named(config).tao_own("embedding")
+    except BankError:
+        tao = False  # the check of the platform says why
+    spec = specs.encoder_spec(config, tao=tao)
+    if tao and config.offline and path is None:
+        raise BankError(
+            f"TAO's embedding would download {spec['model_path']}, and the run is offline",
+            where="mining.encoder",
+            fix="put its weights into the workspace and --set mining.encoder_path=FOLDER",
+        )
+    if tao:
+        fetched = "" if path else ", fetched from the Hugging Face hub where its image has it not"
+        return Check(name="encoder", status="ok", text=f"TAO's {spec['model']} {spec['model_path']}{fetched}")
+    if config.platform != "local":
+        return Check(name="encoder", status="skip", text=config.mining.encoder)
+    encoder = get_encoder(spec["model"], model_path=path or "")
     return Check(name="encoder", status="ok", text=f"{encoder.name} (version {encoder.version})")
 
 

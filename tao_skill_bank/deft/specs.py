@@ -19,6 +19,7 @@ from tao_skill_bank.changenet.images import (
 from tao_skill_bank.changenet.spec import ClassifySpec, classify_spec, load_spec
 from tao_skill_bank.changenet.tables import PairTable, read_pairs
 from tao_skill_bank.deft.config import RunConfig
+from tao_skill_bank.errors import InputError, did_you_mean
 
 
 def user_spec(config: RunConfig) -> dict[str, Any]:
@@ -97,3 +98,28 @@ def missing_rows(table: PairTable, naming: ImageNaming, root: Path) -> list[str]
     """A line for every image or golden of `table` that is not under `root`."""
     index = FolderIndex()
     return missing_files(table, naming, root, [look_up(table, naming, root, side, index) for side in SIDES])
+
+
+def encoder_spec(config: RunConfig, *, tao: bool) -> dict[str, str]:
+    """The spec of the embedding lines: `model`, and where its weights are.
+
+    Args:
+        config: The run's configuration.
+        tao: Whether TAO's own embedding runs them: it knows `SigLIP` and `CLIP` only, and wants `model_path`.
+
+    Raises:
+        InputError: An encoder that TAO does not have, or nobody has.
+    """
+    from tao_skill_bank.actions.mining.encoders import AUTO, DEFAULT_PATHS, LOCAL, MODELS
+
+    wanted = config.mining.encoder
+    model = {m.lower(): m for m in MODELS}.get(wanted.strip().lower())
+    if model is None or (tao and model == LOCAL):
+        known = [m for m in MODELS if not (tao and m == LOCAL)]
+        what = "TAO's embedding has no encoder" if tao else "no encoder"
+        raise InputError(f"{what} {wanted!r}", where="mining.encoder", fix=did_you_mean(wanted, known))
+    if tao and model == AUTO:
+        model = "SigLIP"
+    path = config.mining.encoder_path
+    path = path or (DEFAULT_PATHS[model] if tao else None)
+    return {"model": model} if path is None or model == LOCAL else {"model": model, "model_path": path}

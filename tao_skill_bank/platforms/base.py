@@ -110,6 +110,9 @@ class Platform(Protocol):
     def can_run(self, command: str) -> bool:
         """Whether a command line that begins with `command` can run here."""
 
+    def tao_own(self, command: str) -> bool:
+        """Whether NVIDIA's own implementation runs `command`, and not the bank's."""
+
     def submit(self, record: JobRecord) -> JobRecord:
         """Write the record, then start the job; returns the record as written."""
 

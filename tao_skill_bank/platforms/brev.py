@@ -1,19 +1,20 @@
-"""The Brev platform: listed, with its credential. It runs only through NVIDIA's optional SDK, and never ran here."""
+"""The Brev platform: listed, with its credential, and always refused: nothing here drives NVIDIA's SDK for it.
+
+A submission that no test could ever run would be a guess; a rented machine is an ordinary Docker engine over ssh.
+"""
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from typing import Any, NoReturn, Self
 
-from tao_skill_bank.errors import BankError, InputError
+from tao_skill_bank.errors import InputError
 from tao_skill_bank.platforms.base import JobRecord, JobState, PlatformCheck
 
 CREDENTIAL = "BREV_API_TOKEN"
 
 
 class BrevPlatform:
-    """Says in one line what is lacking. Through this version of the bank nothing is submitted to Brev."""
+    """Says in one line that nothing is submitted to Brev, and what to do instead."""
 
     name = "brev"
     concurrent = True
@@ -23,7 +24,7 @@ class BrevPlatform:
         """It has no settings.
 
         Raises:
-            InputError: The SDK or the credential is not there, or it is and nothing here drives it.
+            InputError: Always.
         """
         _refuse()
 
@@ -33,6 +34,10 @@ class BrevPlatform:
 
     def can_run(self, command: str) -> bool:
         """Nothing."""
+        return False
+
+    def tao_own(self, command: str) -> bool:
+        """Nothing runs."""
         return False
 
     def submit(self, record: JobRecord) -> JobRecord:
@@ -53,17 +58,8 @@ class BrevPlatform:
 
 
 def _refuse() -> NoReturn:
-    where = "--platform brev"
-    if importlib.util.find_spec("tao_sdk") is None:
-        raise InputError(
-            "needs the optional package nvidia-tao-sdk, which is not installed",
-            where=where,
-            fix="pip install nvidia-tao-sdk, or rent a machine by hand and use --platform docker or slurm.host there",
-        )
-    if not os.environ.get(CREDENTIAL):
-        raise InputError(f"{CREDENTIAL} is not set", where=where, fix="create a token in the Brev console")
-    raise BankError(
-        "this version lists Brev and does not submit to it",
-        where=where,
-        fix="submit with nvidia-tao-sdk itself, or use --platform docker with docker.host=ssh://USER@MACHINE",
+    raise InputError(
+        "Brev is listed and never submitted to: nothing here drives NVIDIA's SDK",
+        where="--platform brev",
+        fix=f"--platform docker with docker.host=ssh://USER@MACHINE, or nvidia-tao-sdk itself with {CREDENTIAL}",
     )

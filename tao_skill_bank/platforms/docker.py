@@ -82,6 +82,10 @@ class DockerPlatform:
         """Whether an image is known to have it."""
         return command in TRAIN | DATA_SERVICES | GENERATOR
 
+    def tao_own(self, command: str) -> bool:
+        """Unless an image of one's own runs every line."""
+        return self.settings.own_image is None or command in GENERATOR
+
     def plan(self, record: JobRecord) -> ContainerPlan:
         """The job's container; the engine is asked for the image's entrypoint and nothing is changed.
 

@@ -173,6 +173,7 @@ def _paths(settings: ContainerSettings, config: Any) -> PlatformCheck:
     """Inputs must mean the same inside, also those that the spec names and those behind links."""
     roots = [settings.workspace, *(Path(b.source) for b in settings.mounts if b.source == b.target)]
     named = [(key, getattr(config, key, None)) for key in _INPUTS]
+    named.append(("mining.encoder_path", getattr(getattr(config, "mining", None), "encoder_path", None)))
     faults = []
     for key, text in [*named, *_spec_paths(config.specs_file)]:
         if text is None or not os.path.exists(text):

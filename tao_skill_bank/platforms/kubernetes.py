@@ -136,6 +136,10 @@ class KubernetesPlatform:
         """Whether an image is known to have it."""
         return command in TRAIN | DATA_SERVICES | GENERATOR
 
+    def tao_own(self, command: str) -> bool:
+        """Unless an image of one's own runs every line."""
+        return self.settings.own_image is None or command in GENERATOR
+
     def manifest(self, record: JobRecord) -> dict[str, Any]:
         """The Job of a record.
 

@@ -61,6 +61,10 @@ class LocalPlatform:
         """Whether the bank has it."""
         return command in CATEGORIES
 
+    def tao_own(self, command: str) -> bool:
+        """Never."""
+        return False
+
     def argv(self, command: Sequence[str]) -> list[str]:
         """What starts `command` here."""
         return own_argv(command)

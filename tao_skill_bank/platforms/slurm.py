@@ -36,7 +36,7 @@ from tao_skill_bank.platforms.base import (
     tail_of,
     write_record,
 )
-from tao_skill_bank.platforms.container import ContainerSettings, folders_of, plan_container, settings_of
+from tao_skill_bank.platforms.container import GENERATOR, ContainerSettings, folders_of, plan_container, settings_of
 from tao_skill_bank.platforms.slurm_client import QueuedJob, SlurmClient
 from tao_skill_bank.platforms.slurm_script import (
     Request,
@@ -160,6 +160,11 @@ class SlurmPlatform:
     def can_run(self, command: str) -> bool:
         """Without containers what the bank has, with them everything."""
         return self.settings.container != "none" or command in CATEGORIES
+
+    def tao_own(self, command: str) -> bool:
+        """In TAO's images; what an OCI bundle holds is not known here."""
+        containers = self.settings.containers
+        return containers is not None and (containers.own_image is None or command in GENERATOR)
 
     def planned(self, record: JobRecord) -> JobRecord:
         """The record with all that its script needs.

@@ -66,6 +66,10 @@ class VirtualenvPlatform(LocalPlatform):
         """Whether the folder or the bank has it."""
         return self.has(command) or super().can_run(command)
 
+    def tao_own(self, command: str) -> bool:
+        """Where the folder has it."""
+        return self.has(command)
+
     def argv(self, command: Sequence[str]) -> list[str]:
         """TAO's own command, else the bank's."""
         if self.has(command[0]):

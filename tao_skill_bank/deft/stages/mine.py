@@ -214,7 +214,7 @@ class DataMining(Stage):
         """Embeddings of these images by the run's encoder, one job; taken from the previous iteration if unchanged."""
         out = run.folder(label) / "mining_filter"
         spec, listed, made = out / "emb.yaml", out / f"{name}s.parquet", out / f"{name}_embeddings.parquet"
-        specs.write_spec(spec, {"model": run.state.config.mining.encoder})
+        specs.write_spec(spec, specs.encoder_spec(run.state.config, tao=run.platform.tao_own("embedding")))
         self._write_list(listed, files, lights)
         if name == "target" or not self._embedded_before(run, label, out, name):
             command = ["embedding", "image_embeddings", "-e", str(spec)]

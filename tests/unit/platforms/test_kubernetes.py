@@ -162,11 +162,14 @@ def test_both_a_claim_and_a_host_path_are_refused(tmp_path: Path) -> None:
         KubernetesPlatform.of(config(tmp_path, claim="a", host_path="/b"))
 
 
-def test_brev_says_in_one_line_what_is_lacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("BREV_API_TOKEN", raising=False)
-    with pytest.raises(BankError) as raised:
-        platform_named(config(tmp_path).model_copy(update={"platform": "brev"}))
-    assert "nvidia-tao-sdk" in raised.value.line() and "\n" not in raised.value.line()
+def test_brev_is_refused_in_one_line_that_names_the_other_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for token in ("", "canary-brev-token"):
+        monkeypatch.setenv("BREV_API_TOKEN", token)
+        with pytest.raises(BankError) as raised:
+            platform_named(config(tmp_path).model_copy(update={"platform": "brev"}))
+        said = raised.value.line()
+        assert "never submitted to" in said and "ssh://USER@MACHINE" in said and "\n" not in said
+        assert "canary" not in said
 
 
 def test_the_registry_knows_its_aliases(tmp_path: Path) -> None:
