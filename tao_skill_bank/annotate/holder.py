@@ -54,9 +54,12 @@ def start_lock(results_dir: Path) -> FileLock:
 def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
     """Be the only one who works on the folder. The kernel frees the lock when its holder dies, however it dies.
 
+    A folder that is made for it and in which nothing is written goes again.
+
     Raises:
         BusyError: Somebody else is, or a worker for the folder has just been started.
     """
+    made = not results_dir.exists()
     results_dir.mkdir(parents=True, exist_ok=True)
     pid, identity = own_identity()
     lock = FileLock(results_dir / _LOCK, timeout=0)
@@ -81,6 +84,11 @@ def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
                 clear_stop(results_dir)
     finally:
         lock.release()
+        if made and {path.name for path in results_dir.iterdir()} <= {_LOCK}:
+            # The request could not be met: nothing is left of it.
+            (results_dir / _LOCK).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                results_dir.rmdir()
 
 
 def busy(results_dir: Path, who: Holder | None) -> BusyError:

@@ -531,6 +531,8 @@ def test_default_specs_writes_a_commented_spec_that_generate_takes(
         "generate",
         "generate -e /nowhere.yaml",
         "generate results_dir={out} video_reasoning_annotation.workflow.max_workers=x",
+        "generate results_dir={out} video_reasoning_annotation.prompts_module=json",
+        "generate results_dir={out} video_reasoning_annotation.data.video_root=/nowhere",
         "default_specs results_dir={out} module_name=gap_analysis",
         "default_specs",
     ],
