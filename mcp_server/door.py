@@ -100,5 +100,7 @@ def fitting(values: Mapping[str, str], most: int) -> dict[str, str]:
 
 def clip(text: str, most: int) -> str:
     """One line of at most `most` characters."""
-    flat = " ".join(text.split())
+    from tao_skill_bank.reports.text import clean
+
+    flat = " ".join(clean(text).split())
     return flat if len(flat) <= most else flat[: most - 1] + "…"

@@ -135,7 +135,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     except ImportError:
         raise InputError("videos need PyAV", fix="pip install 'av>=14', or the extra [video]") from None
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.video:
                 raise VideoError("holds no video stream", where=path, fix="take it out")
             stream = container.streams.video[0]

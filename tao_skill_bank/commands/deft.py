@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tao_skill_bank.commands.out import echo
 from tao_skill_bank.commands.progress import observer_for
 from tao_skill_bank.errors import BankError, InputErrors, NeedsApprovalError
 
@@ -54,8 +55,8 @@ def plan(as_json: bool, **given: Any) -> None:
     if as_json:
         _print_json(summary)
         return
-    click.echo("\n".join(summary.lines()))
-    click.echo(f"\nTo run it: the same command with `run` and --approve {summary.digest} (or --yes)")
+    echo("\n".join(summary.lines()))
+    echo(f"\nTo run it: the same command with `run` and --approve {summary.digest} (or --yes)")
 
 
 @cli.command()
@@ -111,7 +112,7 @@ def stop(run_dir: Path | None, results_dir: Path | None, workspace: Path | None,
     if as_json:
         click.echo(json.dumps({"results_dir": str(folder), "stop_requested": asked}))
     else:
-        click.echo(f"asked {folder} to stop" if asked else f"nobody works on {folder}: nothing to stop")
+        echo(f"asked {folder} to stop" if asked else f"nobody works on {folder}: nothing to stop")
 
 
 @cli.command()
@@ -130,7 +131,7 @@ def watch(run_dir: Path | None, workspace: Path | None, serve: int | None, once:
     from tao_skill_bank.reports.live import LiveServer
 
     with LiveServer(folder, serve) as server:
-        click.echo(server.address)
+        echo(server.address)
         show(folder, address=server.address)
 
 
@@ -148,7 +149,7 @@ def compare(runs: tuple[Path, ...], as_json: bool, html: Path | None) -> None:
     if as_json:
         _print_json(found)
         return
-    click.echo(str(html) if html is not None else "\n".join(lines(found)))
+    echo(str(html) if html is not None else "\n".join(lines(found)))
 
 
 def _work(as_json: bool, yes: bool, approve: str | None, *, once: bool, detach: bool, given: dict[str, Any]) -> None:
@@ -162,10 +163,10 @@ def _work(as_json: bool, yes: bool, approve: str | None, *, once: bool, detach: 
         if as_json:
             click.echo(json.dumps({"results_dir": str(folder), "pid": pid}))
         else:
-            click.echo(f"started (process {pid}); watch it: tao-skills deft watch {folder}")
+            echo(f"started (process {pid}); watch it: tao-skills deft watch {folder}")
         return
     if not as_json:
-        click.echo(f"run folder: {folder}")
+        echo(f"run folder: {folder}")
     try:
         with observer_for(folder, quiet=as_json) as observer:
             api.run_loop(folder, observer, once=once)
@@ -176,12 +177,12 @@ def _work(as_json: bool, yes: bool, approve: str | None, *, once: bool, detach: 
             _print_json_error(error, folder)
             raise SystemExit(error.exit_code) from None
         if (folder / _REPORT).exists():
-            click.echo(f"report: {folder / _REPORT}")
+            echo(f"report: {folder / _REPORT}")
         raise
     if as_json:
         _print_json(api.status(folder))
         return
-    click.echo(str(folder / _REPORT) if (folder / _REPORT).exists() else str(folder))
+    echo(str(folder / _REPORT) if (folder / _REPORT).exists() else str(folder))
 
 
 def _approved(request: Request, yes: bool, approve: str | None, *, quiet: bool) -> Path:
@@ -196,7 +197,7 @@ def _approved(request: Request, yes: bool, approve: str | None, *, quiet: bool) 
                 raise
     shown = api.plan_run(request)
     if not quiet:
-        click.echo("\n".join(shown.lines()) + "\n")
+        echo("\n".join(shown.lines()) + "\n")
     if not yes and not click.confirm("Run this plan?", default=False):
         raise NeedsApprovalError("not approved; nothing was changed", digest=shown.digest)
     return api.open_run(request, approve=shown.digest, how="flag" if yes else "tty", checked=shown)

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from tao_skill_bank.commands.out import echo
+
 PATH = click.Path(path_type=Path)
 
 
@@ -43,8 +45,8 @@ def route(
     known = {*pool_labels, *(read_pairs(pool).label if pool is not None else [])}
     routing = route_labels([str(x) for x in rows.column("label").to_pylist()], known, generator_labels, accept_dropped)
     write_routing(output, rows, routing)
-    click.echo(summary_text(routing), nl=False)
-    click.echo(str(output))
+    echo(summary_text(routing), nl=False)
+    echo(str(output))
     if routing.dropped:
         names = ", ".join(routing.dropped)
         raise InputError(
@@ -118,9 +120,9 @@ def mine(
         distance_threshold=1.0 - min_similarity,
     )
     for note in mined.notes:
-        click.echo(f"note: {note}", err=True)
-    click.echo("\n".join(mined.summary))
-    click.echo(str(output / "mined.parquet"))
+        echo(f"note: {note}", err=True)
+    echo("\n".join(mined.summary))
+    echo(str(output / "mined.parquet"))
 
 
 def _mine_sharded(
@@ -151,12 +153,12 @@ def _mine_sharded(
     )
     mined, errors = mine_sharded(output, plan, cluster)
     for note in mined.notes:
-        click.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
     if errors:
-        click.echo(f"note: {len(errors)} rows take no part: {output / ERRORS_FILE}", err=True)
-    click.echo("\n".join(mined.summary))
-    click.echo(f"{len(plan.shards)} shards, plan {plan.digest[:12]}")
-    click.echo(str(output / "mined.parquet"))
+        echo(f"note: {len(errors)} rows take no part: {output / ERRORS_FILE}", err=True)
+    echo("\n".join(mined.summary))
+    echo(f"{len(plan.shards)} shards, plan {plan.digest[:12]}")
+    echo(str(output / "mined.parquet"))
 
 
 def _read_gaps(path: Path) -> Any:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from tao_skill_bank.commands.out import echo
+
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 _JOB = click.argument("job")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -36,7 +38,7 @@ def list_jobs(folder: Path, as_json: bool) -> None:
         click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
         return
     for uid, state, platform, command, _ in rows:
-        click.echo(f"{state:<9} {platform:<10} {uid}  {command}")
+        echo(f"{state:<9} {platform:<10} {uid}  {command}")
 
 
 @cli.command()
@@ -55,11 +57,11 @@ def status(folder: Path, job: str, as_json: bool) -> None:
         value = {"state": state, "exit": None if ended is None else ended.model_dump(), "record": record.model_dump()}
         click.echo(json.dumps(value, indent=2))
         return
-    click.echo(f"{state}: {' '.join(record.command)}")
-    click.echo(f"  platform   {record.platform}" + (f", image {record.image}" if record.image else ""))
-    click.echo(f"  submitted  {record.submitted_at}")
+    echo(f"{state}: {' '.join(record.command)}")
+    echo(f"  platform   {record.platform}" + (f", image {record.image}" if record.image else ""))
+    echo(f"  submitted  {record.submitted_at}")
     if ended is not None:
-        click.echo(f"  ended      {ended.ended_at}, exit status {ended.exit_code}" + _because(ended.error))
+        echo(f"  ended      {ended.ended_at}, exit status {ended.exit_code}" + _because(ended.error))
 
 
 @cli.command()
@@ -70,7 +72,7 @@ def logs(folder: Path, job: str, tail: int) -> None:
     """The end of a job's output."""
     from tao_skill_bank.platforms.jobs import job_logs, read_job
 
-    click.echo(job_logs(read_job(folder.absolute(), job), tail))
+    echo(job_logs(read_job(folder.absolute(), job), tail))
 
 
 @cli.command()
@@ -81,7 +83,7 @@ def cancel(folder: Path, job: str) -> None:
     from tao_skill_bank.platforms.jobs import cancel as end
     from tao_skill_bank.platforms.jobs import read_job
 
-    click.echo(f"{job}: {end(read_job(folder.absolute(), job))}")
+    echo(f"{job}: {end(read_job(folder.absolute(), job))}")
 
 
 @cli.command()
@@ -114,10 +116,10 @@ def start(
     request = ActionRequest(command, folder, top, platform, settings, spec)
     if approve is None:
         plan = plan_action(request)
-        click.echo("\n".join([*plan.lines(), "", f"start it with --approve {plan.digest}"]))
+        echo("\n".join([*plan.lines(), "", f"start it with --approve {plan.digest}"]))
         return
     record = start_action(request, approve)
-    click.echo(f"{record.uid}: submitted; tao-skills jobs status {folder} {record.uid}")
+    echo(f"{record.uid}: submitted; tao-skills jobs status {folder} {record.uid}")
 
 
 def _because(error: str | None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+from tao_skill_bank.commands.out import echo
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,11 +27,11 @@ class Plain:
 
     def stage_ended(self, state: DeftState, label: str, line: str) -> None:
         """The status line."""
-        click.echo(line)
+        echo(line)
 
     def note(self, text: str) -> None:
         """Remarks go to stderr."""
-        click.echo(f"note: {text}", err=True)
+        echo(f"note: {text}", err=True)
 
 
 class Live:
@@ -103,7 +103,7 @@ def observer_for(results_dir: Path, *, quiet: bool) -> Iterator[Observer]:
         with RichLive(view, console=Console(), refresh_per_second=4, transient=True):
             yield view
         for line in view.lines:
-            click.echo(line)
+            echo(line)
     else:
         yield Plain()
 
@@ -113,20 +113,20 @@ def print_status(view: StatusView) -> None:
     from tao_skill_bank.deft.engine import duration_text
 
     best = "not measured yet" if view.best_far_pct is None else f"{view.best_far_pct:.2f}% ({view.best_iteration})"
-    click.echo(f"{view.results_dir}")
-    click.echo(f"  status     {view.status}{f' ({view.stop_reason})' if view.stop_reason else ''}")
-    click.echo(f"  target     {view.kpi_target}")
-    click.echo(f"  best FAR   {best}")
+    echo(f"{view.results_dir}")
+    echo(f"  status     {view.status}{f' ({view.stop_reason})' if view.stop_reason else ''}")
+    echo(f"  target     {view.kpi_target}")
+    echo(f"  best FAR   {best}")
     if view.stage is not None:
-        click.echo(f"  next stage {view.iteration} · {view.stage}")
+        echo(f"  next stage {view.iteration} · {view.stage}")
     if view.working is not None:
-        click.echo(f"  working    process {view.working.pid} since {view.working.since} ({view.working.by})")
-    click.echo(f"  time       {duration_text(view.elapsed_sec)} in stages")
+        echo(f"  working    process {view.working.pid} since {view.working.since} ({view.working.by})")
+    echo(f"  time       {duration_text(view.elapsed_sec)} in stages")
     for phase in view.phases:
         far = "" if phase.far_pct is None else f"FAR {phase.far_pct:.2f}%"
-        click.echo(f"  {phase.phase:<10} {phase.status:<12} {far}")
+        echo(f"  {phase.phase:<10} {phase.status:<12} {far}")
     for line in view.log:
-        click.echo(f"  {line.seq:>4} {line.iter} {line.stage} {line.status}: {line.summary}")
+        echo(f"  {line.seq:>4} {line.iter} {line.stage} {line.status}: {line.summary}")
     if view.report:
-        click.echo(f"  report     {view.report}")
-    click.echo(f"  next step  {view.next_step}")
+        echo(f"  report     {view.report}")
+    echo(f"  next step  {view.next_step}")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from tao_skill_bank.commands.out import echo
+
 PATH = click.Path(path_type=Path)
 
 
@@ -62,15 +64,15 @@ def vcn(
         check_labels=check_labels,
     )
     if rca.analysis is not None:
-        click.echo("\n".join(rca.analysis.summary))
-        click.echo(f"labels to check first: {sum(s.suspicion >= SUSPECT for s in rca.suspects)}")
+        echo("\n".join(rca.analysis.summary))
+        echo(f"labels to check first: {sum(s.suspicion >= SUSPECT for s in rca.suspects)}")
     else:
-        click.echo("the recall target cannot be reached; see unreachable_kpi.txt")
+        echo("the recall target cannot be reached; see unreachable_kpi.txt")
     for note in rca.notes:
-        click.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
     found = None if no_transcript else transcript or find_transcript(Path.cwd())
     package_rca(rca.folder, transcript=found)
-    click.echo(str(rca.report))
+    echo(str(rca.report))
     if rca.analysis is None:
         raise SystemExit(3)
 
@@ -85,7 +87,7 @@ def verdict(image: str, verdict: str, note: str, folder: Path) -> None:
     from tao_skill_bank.reports.rca import latest_rca, set_verdict
 
     spot = set_verdict(latest_rca(folder), image, verdict, note)
-    click.echo(f"{spot.image}: {spot.verdict}")
+    echo(f"{spot.image}: {spot.verdict}")
 
 
 @cli.command()
@@ -97,7 +99,7 @@ def check(folder: Path) -> None:
 
     where = latest_rca(folder)
     require_sound(where)
-    click.echo(f"ok: {where}")
+    echo(f"ok: {where}")
 
 
 @cli.command()
@@ -112,7 +114,7 @@ def package(folder: Path, configs: tuple[Path, ...], transcript: Path | None, no
 
     found = None if no_transcript else transcript or find_transcript(Path.cwd())
     for path in package_rca(latest_rca(folder), configs=configs, transcript=found):
-        click.echo(str(path))
+        echo(str(path))
 
 
 def _count(text: str) -> int | None:

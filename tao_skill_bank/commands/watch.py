@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+from tao_skill_bank.commands.out import echo
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -208,11 +208,15 @@ class Screen:
     def _log(self, room: int) -> RenderableType:
         from rich.text import Text
 
+        from tao_skill_bank.reports.text import clean
+
         assert self._view is not None
         text = Text("\n", no_wrap=True, overflow="ellipsis")
         for line in self._view.log[-(room - 1) :]:
             style = "magenta" if line.status == "error" else "dim"
-            text.append(f"{line.seq:>4} {line.iter} {line.stage}: {' '.join(line.summary.split())}\n", style=style)
+            text.append(
+                f"{line.seq:>4} {line.iter} {line.stage}: {' '.join(clean(line.summary).split())}\n", style=style
+            )
         return text
 
     def _foot(self) -> RenderableType:
@@ -272,16 +276,14 @@ def _lines(folder: Path, *, once: bool, forever: bool) -> None:
         view = api.status(folder, cursor, limit=1_000_000)
         for line in view.log:
             word = "" if line.status == "ok" else f" {line.status}"
-            click.echo(
-                f"{line.seq:>4} {line.ts[:19]}Z {line.iter} {line.stage}{word}: {' '.join(line.summary.split())}"
-            )
+            echo(f"{line.seq:>4} {line.ts[:19]}Z {line.iter} {line.stage}{word}: {' '.join(line.summary.split())}")
         cursor = view.cursor
         if once or (screen.ended and not forever):
             break
         time.sleep(TICK_SEC * 2)
-    click.echo(f"{screen._wording}: {screen._why}" if screen._why else screen._wording)
+    echo(f"{screen._wording}: {screen._why}" if screen._why else screen._wording)
     if view.report:
-        click.echo(view.report)
+        echo(view.report)
 
 
 @contextlib.contextmanager

@@ -322,17 +322,19 @@ def _last_line(path: Path, before: int | None = None) -> bytes | None:
         end = handle.seek(0, os.SEEK_END) if before is None else before
         if end == 0:
             return None
-        tail = b""
+        blocks: list[bytes] = []
         position = end
         while position > 0:
             step = min(_TAIL_BLOCK, position)
             position -= step
             handle.seek(position)
-            tail = handle.read(step) + tail
-            cut = tail.rfind(b"\n", 0, len(tail) - 1)
+            block = handle.read(step)
+            # The line's own end is not the one before it; each block is looked at once, however long the line.
+            cut = block.rfind(b"\n", 0, len(block) if blocks else len(block) - 1)
+            blocks.append(block[cut + 1 :])
             if cut >= 0:
-                return tail[cut + 1 :]
-        return tail
+                break
+        return b"".join(reversed(blocks))
 
 
 def _parse_last(path: Path, line: bytes) -> LogLine:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank import fsio
 from tao_skill_bank.errors import InputError
+from tao_skill_bank.reports.text import clean
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -149,7 +150,7 @@ def report_text(routing: Routing) -> str:
     """The routing as Markdown."""
 
     def cell(value: Any) -> str:
-        return str(value).replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+        return clean(value).replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
 
     lines = [
         "# Routing Report",

@@ -25,6 +25,8 @@ COLUMNS = ("input_path", "object_name", "label", "siamese_score")
 PASS = "PASS"
 # Beyond this the distance of two scores overflows; a siamese score is a probability or a distance, far below it.
 LARGEST_SCORE = 1e300
+# Nobody has so many columns; a file that is no CSV may be one line.
+LONGEST_HEADER = 1 << 16
 _NUMBER = re.compile(r"\s*-?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", re.ASCII)
 
 
@@ -171,6 +173,11 @@ def _csv_of(folder: Path) -> Path:
 def _header(path: Path) -> list[str]:
     # Bytes that are not UTF-8 further down are none of the header's business: they are found with their row.
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as handle:
+        first = handle.readline(LONGEST_HEADER + 1)
+        if len(first) > LONGEST_HEADER:
+            what = f"the first line is longer than {LONGEST_HEADER >> 10} KiB"
+            raise InputError(what, where=path, fix="export it again: a header and a row a line")
+        handle.seek(0)
         try:
             header = next(csv.reader(handle), [])
         except csv.Error as error:

@@ -24,6 +24,7 @@ from tao_skill_bank.errors import InputError
 BLOCK = 1 << 20
 # One item may not be larger: whoever forgets a closing quote gets an answer instead of a full memory.
 LARGEST_ITEM = 64 << 20
+DEEPEST_ITEM = 1000
 FIELDS = ("gt", "response", "video_id")
 
 _SPACE = b" \t\n\r"
@@ -280,7 +281,7 @@ def _carve(source: _Source, data: bytes, first: int) -> tuple[list[Prediction], 
             if number:
                 raise InputError("a comma stands before the closing ]", where=_item(source, number), fix="remove it")
             return items, data[at + 1 :], True
-        end = _value_end(data, at)
+        end = _value_end(data, at, source.path)
         if end is None or _skip_space(data, end) == len(data):
             # Cut off, or cut off right behind a value: the comma or bracket that must follow is not here yet.
             if items:
@@ -305,7 +306,7 @@ def _carve(source: _Source, data: bytes, first: int) -> tuple[list[Prediction], 
         at += 1
 
 
-def _value_end(data: bytes, at: int) -> int | None:
+def _value_end(data: bytes, at: int, where: Path) -> int | None:
     """Where the JSON value that begins at `at` ends; None where `data` does not hold all of it."""
     kind = data[at : at + 1]
     if kind in (b"{", b"["):
@@ -316,6 +317,8 @@ def _value_end(data: bytes, at: int) -> int | None:
                 return None
             if text in (b"{", b"["):
                 depth += 1
+                if depth > DEEPEST_ITEM:
+                    raise InputError("is nested too deeply", where=where, fix="keep items flat")
             elif text in (b"}", b"]"):
                 depth -= 1
                 if depth == 0:

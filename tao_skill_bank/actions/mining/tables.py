@@ -118,6 +118,7 @@ class ImageTable:
         parts = []
         for name in columns:
             values = self.column(name).dictionary_encode(null_encoding="encode")
+            _check_text(values.dictionary, self.path)
             names = np.array([_plain(value) for value in values.dictionary.to_pylist()], dtype=np.str_)
             parts.append(names[to_numpy(values.indices)])
         joined: NDArray[np.str_] = parts[0]
@@ -189,6 +190,7 @@ def check_filepaths(paths: Any, where: Path, start: int) -> None:
 
     if not (pa.types.is_string(paths.type) or pa.types.is_large_string(paths.type) or pa.types.is_null(paths.type)):
         raise InputError(f"column 'filepath' holds {paths.type}, not text", where=where, fix="write paths as text")
+    _check_text(paths, where)
     for row, path in enumerate(paths.to_pylist(), start=start + 1) if _has_gaps(paths) else ():
         if not path:
             raise InputError("no filepath", where=f"{where} row {row}", fix="fill in the image's path")
@@ -230,6 +232,17 @@ def same_encoder(source: ImageTable, target: ImageTable) -> EncoderId | None:
             fix="embed both with the same model",
         )
     return one
+
+
+def _check_text(values: Any, where: Path) -> None:
+    """Refuse text that is not UTF-8: Arrow takes it from a file as it stands, and fails where it is used."""
+    import pyarrow as pa
+
+    try:
+        values.validate(full=True)
+    except pa.ArrowException as error:
+        reason = (str(error).splitlines() or ["damaged"])[0]
+        raise InputError(f"cannot be read as parquet: {reason}", where=where, fix="write it again") from None
 
 
 def _has_gaps(paths: Any) -> bool:

@@ -1,0 +1,68 @@
+"""What fuzzing found once, each by the bytes or the kind of file that showed it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tao_skill_bank.actions.gap_analysis.vcn_read import LONGEST_HEADER, read_inference
+from tao_skill_bank.actions.gap_analysis.vlm_read import read_predictions
+from tao_skill_bank.actions.mining.tables import ImageTable, read_embeddings
+from tao_skill_bank.deft.log import read_tail
+from tao_skill_bank.errors import InputError
+
+
+def not_utf8(values: list[bytes]) -> pa.Array:
+    return pa.array(values, pa.binary()).view(pa.string())
+
+
+def test_paths_and_labels_that_are_not_utf8_in_a_parquet_file_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "e.parquet"
+    table = {"filepath": not_utf8([b"a.png", b"b\x98.png"]), "embedding": [[0.5], [0.25]]}
+    pq.write_table(pa.table(table), path)
+    with pytest.raises(InputError, match="cannot be read as parquet"):
+        read_embeddings(path)
+    pq.write_table(pa.table({"filepath": ["a", "b"], "label": not_utf8([b"x", b"\x98"])}), path)
+    with pytest.raises(InputError, match="cannot be read as parquet"):
+        ImageTable(path).groups(["label"])
+
+
+def test_an_inference_csv_that_is_one_line_is_refused_before_it_is_taken_apart(tmp_path: Path) -> None:
+    (tmp_path / "inference.csv").write_bytes(b"," * (LONGEST_HEADER + 10))
+    with pytest.raises(InputError, match="first line is longer"):
+        read_inference(tmp_path)
+
+
+def test_brackets_in_brackets_are_refused_at_the_depth_where_they_are_too_many(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_bytes(b"[" * (3 << 20))
+    with pytest.raises(InputError, match=r"p\.json.*nested too deeply"):
+        list(read_predictions(path))
+
+
+def test_the_tail_of_a_log_is_looked_for_block_by_block_however_long_the_last_line_is(tmp_path: Path) -> None:
+    path = tmp_path / "loop_log.jsonl"
+    path.write_bytes(b"x" * (64 << 20))
+    assert read_tail(path) == []
+    whole = b'{"seq": 1, "ts": "2026-01-01T00:00:00.000000Z", "iter": "baseline", "stage": "train", "status": "ok", '
+    line = whole + b'"summary": "' + b"s" * 100_000 + b'", "duration_sec": 1}\n'
+    path.write_bytes(line * 3)
+    assert [len(found.summary) for found in read_tail(path, limit=2)] == [100_000] * 2
+    for start in range(1, 40):
+        path.write_bytes(b"\n" * start + line)
+        assert len(read_tail(path, limit=1)) == 1
+
+
+def test_a_video_whose_metadata_is_not_utf8_is_probed(tmp_path: Path) -> None:
+    from videos import make_video
+
+    from tao_skill_bank.annotate.video import probe
+
+    path = make_video(tmp_path / "v.mp4", seconds=0.5, fps=4)
+    data = path.read_bytes()
+    assert b"isomiso2" in data
+    path.write_bytes(data.replace(b"isomiso2", b"iso\x98iso2"))
+    assert probe(path).duration > 0
