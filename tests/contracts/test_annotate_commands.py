@@ -271,7 +271,8 @@ def test_status_watches_a_run_to_its_end_in_a_terminal(server: ScriptedEndpoint,
     import pty
 
     make_videos(tmp_path / "v", 3)
-    server.latency = lambda request: 0.1
+    seen = threading.Event()
+    server.latency = lambda request: 0.0 if seen.is_set() else 1.0
     folder, _ = api.start_detached(api.request_of(annotation.overrides(server.url, tmp_path / "out", tmp_path / "v")))
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "tao_skill_bank.cli", "annotate", "status", str(folder), "--watch"]
@@ -281,6 +282,8 @@ def test_status_watches_a_run_to_its_end_in_a_terminal(server: ScriptedEndpoint,
     try:
         while part := os.read(ours, 4096):
             said += part
+            if b"working" in said:
+                seen.set()
     except OSError:
         pass  # Linux: nobody holds the other end any more.
     os.close(ours)
