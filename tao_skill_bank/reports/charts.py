@@ -110,8 +110,9 @@ def far_chart(points: Sequence[RatePoint], target_pct: float | None, op: str = "
     )
     goal = ""
     if target_pct is not None:
+        place = _free_place(y(target_pct), [(x, y(p.value), x > 72) for x, p in zip(xs, points, strict=True)])
         goal = (
-            f'<span class="goal-name" style="bottom:{100 - y(target_pct):.3f}%">'
+            f'<span class="goal-name {place}" style="bottom:{100 - y(target_pct):.3f}%">'
             f"target {escape(op)} {escape(limit(target_pct))}</span>"
         )
     said = "; ".join(f"{p.name} {percent(p.value)}" + f", {p.note}" * bool(p.note) for p in points)
@@ -157,6 +158,30 @@ def far_lines(
     said = "; ".join(f"{name} " + ", ".join(percent(v) for v in values if v is not None) for name, values in runs)
     drawn = _framed(f"FAR by iteration: {said}.", axis, "".join(shapes), labels, "", "tall")
     return Markup(f'<div class="legend" aria-hidden="true">{legend}</div>') + drawn
+
+
+def _free_place(line: float, points: Sequence[tuple[float, float, bool]]) -> str:
+    """Where the name of the target hides no point and no value: `right` or `left`, above its line or `below`.
+
+    Args:
+        line: Where the target's line lies, percent from the top.
+        points: Percent from the left and from the top, and whether the value stands to the left of the point.
+    """
+    wide, high = 22.0, 9.0
+
+    def hidden(place: str) -> int:
+        left = 0.0 if "left" in place else 100.0 - wide
+        top = line if "below" in place else line - high
+        return sum(
+            x + (2 if flipped else 14) > left
+            and x - (14 if flipped else 2) < left + wide
+            and y + 4 > top
+            and y - 4 < top + high
+            for x, y, flipped in points
+        )
+
+    places = [p for p in ("right", "left", "right below", "left below") if "below" not in p or line + high < 100]
+    return min(places, key=hidden)
 
 
 def _note(text: str) -> Markup:

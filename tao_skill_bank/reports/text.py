@@ -12,11 +12,12 @@ _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\
 
 
 _UNIT = re.compile(r"(?<=\d) (?=%|pp\b)")
+_RANGE = re.compile(r"(?<=\d)–(?=\d)")
 
 
 def unbroken(value: Any) -> str:
-    """`clean`, with no line broken between a number and its unit."""
-    return _UNIT.sub("\u00a0", clean(value))
+    """`clean`, with no line broken between a number and its unit, nor within a range."""
+    return _RANGE.sub("–\u2060", _UNIT.sub("\u00a0", clean(value)))
 
 
 def clean(value: Any) -> str:
