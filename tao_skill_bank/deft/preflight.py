@@ -253,6 +253,12 @@ def _inline(plan: ResolvedPlan) -> Check:
     if absent:
         notes.append(f"the generator was not fine-tuned on {', '.join(absent)}: set anomalygen.labels")
     if not assets.base_is_there:
+        if config.offline:
+            what = "the generator would download its base models, and the run is offline"
+            raise BankError(what, where=assets.base, fix="put them there, or leave --offline away")
+        if not os.environ.get("HF_TOKEN"):
+            what = "the generator's base models are gated and not here, and HF_TOKEN is not set"
+            raise BankError(what, where=assets.base, fix="set HF_TOKEN in the environment, or put them there")
         notes.append(
             f"base models are not in {assets.base}: after approval the first job downloads them "
             "(about 22 GB, with HF_TOKEN from the environment)"

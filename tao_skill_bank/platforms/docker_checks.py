@@ -69,14 +69,15 @@ def check_docker(platform: DockerPlatform, config: Any) -> list[PlatformCheck]:
             faults.append(error.line())
 
     only = getattr(config, "only_command", None)
-    inline = only in GENERATOR or getattr(getattr(config, "anomalygen", None), "mode", None) == "inline"
+    alone = only in GENERATOR
+    inline = alone or getattr(getattr(config, "anomalygen", None), "mode", None) == "inline"
     needed = settings.images(generator=inline) if only is None else [settings.image_for(only)]
     check(lambda: _images(engine, settings, needed))
     check(lambda: _gpus(engine, settings, config))
     check(lambda: _paths(settings, config))
     check(lambda: _credentials(settings))
     base = settings.base_checkpoints
-    if inline and settings.offline and base is not None and not (base.is_dir() and any(base.iterdir())):
+    if alone and settings.offline and base is not None and not (base.is_dir() and any(base.iterdir())):
         what = "the generator would download its base models, and the run is offline"
         faults.append(InputError(what, where=base, fix="put them there, or leave --offline away").line())
     if not faults:

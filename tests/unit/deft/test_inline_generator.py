@@ -107,9 +107,17 @@ def test_a_platform_without_the_generator_is_refused_in_pre_flight(workspace: Pa
         api.plan_run(wanted(workspace, "good", platform="local"))
 
 
-def test_base_models_that_are_to_be_downloaded_stand_in_the_plan(tmp_path: Path) -> None:
+def test_base_models_that_are_to_be_downloaded_stand_in_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = tiny.make_workspace(tmp_path / "w", acceptance=False)
     fake_generator.add_assets(workspace, base=False)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with pytest.raises(BankError, match="gated and not here, and HF_TOKEN is not set"):
+        api.plan_run(wanted(workspace, "good"))
+    monkeypatch.setenv("HF_TOKEN", "canary-token")
+    with pytest.raises(BankError, match="would download its base models, and the run is offline"):
+        api.plan_run(wanted(workspace, "good", "offline=true"))
     summary = api.plan_run(wanted(workspace, "good"))
     (said,) = [c for c in summary.checks if c.name == "synthetic"]
     assert said.status == "warn"
