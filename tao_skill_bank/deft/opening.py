@@ -19,7 +19,7 @@ from tao_skill_bank.deft.machine import is_complete
 from tao_skill_bank.deft.plan import Request, ResolvedPlan, digest_now, inside_workspace, resolve
 from tao_skill_bank.deft.preflight import PreFlight, pre_flight
 from tao_skill_bank.deft.run import clear_stop
-from tao_skill_bank.deft.state import Approval, DeftState, load_own_state, save_state, state_path
+from tao_skill_bank.deft.state import Approval, DeftState, keep_earlier, load_own_state, save_state, state_path
 from tao_skill_bank.errors import BusyError, InputError, NeedsApprovalError
 from tao_skill_bank.platforms.base import jobs_dir
 from tao_skill_bank.platforms.process import is_alive, own_identity
@@ -95,6 +95,8 @@ def open_run(request: Request, *, approve: str | None, how: How, checked: PreFli
         state = existing or _new_state(results_dir, plan)
         if existing is not None and load_own_state(results_dir) != existing:
             raise BusyError("the run changed while its plan was approved", where=results_dir, fix="plan it again")
+        if existing is not None:
+            keep_earlier(results_dir)
         _accept(state, plan, sealed(approval, results_dir))
         clear_stop(results_dir)
     return results_dir

@@ -37,6 +37,8 @@ StageName = Literal[
 STAGE_NAMES: tuple[str, ...] = get_args(StageName)
 RunStatus = Literal["planned", "running", "complete", "stopped", "failed"]
 IterationStatus = Literal["pending", "in_progress", "complete", "failed"]
+# An earlier format's records have no numbers and its plan no digest: what they prove cannot be checked.
+_OTHER_VERSION = "it is left as it is; start a new run in another folder, or use the version that wrote it"
 _LABEL = re.compile(r"baseline|iter[1-9][0-9]*")
 
 
@@ -248,7 +250,7 @@ def load_state(results_dir: Path) -> DeftState:
         raise InputError(
             f"state version {raw.get('version')!r} is not {STATE_VERSION}",
             where=path,
-            fix="start a new run; this version reads its own state only",
+            fix=_OTHER_VERSION,
         )
     try:
         return DeftState.model_validate(raw)
@@ -272,6 +274,25 @@ def load_own_state(results_dir: Path) -> DeftState:
             fix="work on it there; a copy can be read and reported, not continued",
         )
     return state
+
+
+def keep_earlier(results_dir: Path) -> Path | None:
+    """Copy a state that lacks keys of today's format to `deft_state.json.earlier-<n>`, before it is written anew.
+
+    Returns:
+        The copy; None where the state has every key, so that a run is copied once a format.
+    """
+    path = state_path(results_dir)
+    data = path.read_bytes()
+    if json.loads(data) == load_state(results_dir).model_dump(mode="json"):
+        return None
+    number = 1
+    while (kept := path.with_name(f"{STATE_FILE}.earlier-{number}")).exists():
+        if kept.read_bytes() == data:
+            return kept
+        number += 1
+    fsio.write_bytes(kept, data)
+    return kept
 
 
 def save_state(state: DeftState) -> None:
