@@ -153,6 +153,8 @@ def start_detached(request: Request) -> tuple[Path, int]:
     with start_lock(folder):
         config, path, keys = keep_request(request)
         clear_stop(folder)
+        # Whoever asks from now on finds a run, however long the worker takes to begin.
+        Journal(folder).close()
         with (config.results_dir / LOG_FILE).open("ab") as log:
             worker = subprocess.Popen(
                 [sys.executable, "-P", "-m", "tao_skill_bank.annotate.worker", str(path)],

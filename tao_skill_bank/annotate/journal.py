@@ -124,7 +124,14 @@ class Journal:
                 db.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
                 db.execute("DELETE FROM batch_calls WHERE ticket NOT IN (SELECT ticket FROM batches)")
         self._read = self._connect()
-        found = self.meta("version")
+        try:
+            found = self.meta("version")
+        except sqlite3.OperationalError:
+            # Somebody is making it this very moment.
+            found = None
+        if found is None:
+            self._read.close()
+            raise InputError("the run has only just begun", where=self.path, fix="ask again")
         if found != str(VERSION):
             raise InputError(f"journal version {found}, this package reads {VERSION}", where=self.path, fix="update")
         self._queue: queue.Queue[_Write | None] = queue.Queue()

@@ -120,7 +120,7 @@ def start_service(plan: ServicePlan, *, wait_sec: float = 900.0, run: Runner | N
         raise InputError(
             f"cannot start here: {', '.join(plan.missing)}",
             where=plan.name,
-            fix="run the planned command line on a machine that has it: tao-skills serve-vlm plan",
+            fix=f"run the planned command line on a machine that has it: tao-skills serve-vlm plan {plan.model_name}",
         )
     cache = plan.argv[plan.argv.index("--volume") + 1].split(":")[0]
     Path(cache).mkdir(parents=True, exist_ok=True)
@@ -142,11 +142,16 @@ def service_status(name: str, *, run: Runner | None = None) -> ServiceView:
 
     Raises:
         InputError: The name belongs to another container.
+        ServiceError: The engine does not answer.
     """
     done = (run or _docker)(["docker", "container", "inspect", name])
     if done.returncode != 0:
+        if "no such container" not in done.stderr.lower():
+            # An engine that does not answer says nothing of a container.
+            said = _last_line(done.stderr) or "docker does not answer"
+            raise ServiceError(said, where=name, fix="see that the Docker engine runs")
         return ServiceView(
-            name=name, state="absent", base_url=None, model_name=None, next_step="tao-skills serve-vlm start"
+            name=name, state="absent", base_url=None, model_name=None, next_step="tao-skills serve-vlm start MODEL"
         )
     found = json.loads(done.stdout)[0]
     label = (found.get("Config", {}).get("Labels") or {}).get(LABEL)

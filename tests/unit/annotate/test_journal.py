@@ -75,3 +75,9 @@ def test_a_folder_without_a_journal_and_a_file_that_is_none_are_named(tmp_path: 
     (tmp_path / "journal.sqlite3").write_bytes(b"something else entirely" * 100)
     with pytest.raises(InputError, match="cannot be used"):
         Journal(tmp_path)
+
+
+def test_a_journal_that_is_only_being_made_is_a_line_and_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "journal.sqlite3").touch()
+    with pytest.raises(InputError, match="only just begun"):
+        Journal(tmp_path, read_only=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tao_skill_bank.annotate.serve import LABEL, plan_service, service_status, start_service, stop_service
+from tao_skill_bank.annotate.serve import LABEL, ServiceError, plan_service, service_status, start_service, stop_service
 from tao_skill_bank.errors import InputError
 
 MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"
@@ -47,7 +47,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "nvidia-smi": "echo 'GPU 0: stand-in'",
         "docker": (
             f"printf '%s\\n' \"$*\" >> {shlex.quote(str(tmp_path / 'said'))}\n"
-            f'if [ "$1" = container ]; then cat {state} 2>/dev/null || exit 1; fi\n'
+            f'if [ "$1" = container ] && ! cat {state} 2>/dev/null; then echo No such container >&2; exit 1; fi\n'
             f'if [ "$1" = rm ]; then rm -f {state}; fi'
         ),
     }
@@ -102,6 +102,13 @@ def test_a_server_that_does_not_answer_yet_is_starting_and_an_ended_one_has_exit
     assert service_status("serve-vlm-x").state == "starting"
     container(machine, 9, running=False)
     assert service_status("serve-vlm-x").state == "exited"
+
+
+def test_an_engine_that_does_not_answer_says_nothing_of_a_service(machine: Path) -> None:
+    (machine / "bin" / "docker").write_text("#!/bin/sh\necho 'Cannot connect to the Docker daemon' >&2\nexit 1\n")
+    for look in (service_status, stop_service):
+        with pytest.raises(ServiceError, match="Cannot connect to the Docker daemon"):
+            look("serve-vlm-model")
 
 
 def test_a_container_of_somebody_else_is_left_alone(machine: Path) -> None:
