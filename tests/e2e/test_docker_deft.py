@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -102,6 +103,38 @@ def test_a_stage_that_is_canceled_fails_writes_nothing_or_has_no_image_stops_the
     with docker_daemon.client() as client:
         names = [name.lstrip("/") for c in client.containers(all=True) for name in c["Names"]]
     assert not {r.uid for r in every_record(run)} & set(names), "no container is left behind"
+
+
+RUN = """
+import sys
+from pathlib import Path
+from tao_skill_bank.deft import api
+api.run_loop(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow  # it restarts the session's engine
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_whose_engine_is_restarted_in_mid_stage_is_finished_by_taking_it_up(
+    docker_daemon: DockerEngine, bank_image: str, tmp_path: Path, how: signal.Signals
+) -> None:
+    workspace = tiny.make_workspace(tmp_path / "w", pairs=2, pool=6, acceptance=False)
+    settings = (f"docker.host={docker_daemon.host}", f"docker.image='{IMAGE}'", "docker.network=none", "num_epochs=1")
+    behave(docker_daemon, bank_image, f"touch {tmp_path}/w/began; while [ ! -e {tmp_path}/w/go ]; do sleep 0.1; done")
+    run = tiny.approved(tiny.request(workspace, iterations=1, platform="docker", settings=settings))
+    worker = subprocess.Popen([sys.executable, "-c", RUN, str(run)], stderr=subprocess.PIPE, text=True)
+    until((workspace / "began").exists)
+    docker_daemon.end(how)
+    docker_daemon.start()
+    (workspace / "go").touch()
+    said = worker.communicate(timeout=120)[1]
+    assert worker.returncode != 0 and load_state(run).status == "failed", said
+    (first,) = every_record(run)
+    behave(docker_daemon, bank_image, REAL)
+    api.run_loop(run)
+    assert load_state(run).status == "complete"
+    again = [r for r in every_record(run) if r.key == first.key]
+    assert len(again) == 2 and len({r.key for r in read_records(run)}) == len(read_records(run))
 
 
 def test_one_action_by_itself_runs_in_a_container_once_it_is_approved(
