@@ -135,8 +135,8 @@ def plan_of(
     request = _request(
         allowed, workspace, kpi_target, max_iterations, time_limit, platform, settings or [], results_dir
     )
+    _confine(request, allowed)
     plan = plan_run(request)
-    _confine(plan, allowed)
     return Planned(request=request, plan=plan, held=approval_holds(request, plan.digest))
 
 
@@ -170,8 +170,8 @@ def plan_deft_run(
     request = _request(
         allowed, workspace, kpi_target, max_iterations, time_limit, platform, settings or [], results_dir
     )
+    _confine(request, allowed)
     plan = plan_run(request)
-    _confine(plan, allowed)
     return PlanResult(
         digest=plan.digest,
         summary=[*_summary(plan), *_settings(request)],
@@ -354,9 +354,26 @@ def _request(
     )
 
 
-def _confine(plan: PreFlight, allowed: Roots) -> None:
-    """A run's state names its workspace: a state that was written by others leads nowhere else."""
-    allowed.path(str(plan.config["workspace"]), "the run's workspace")
+def _confine(request: Request, allowed: Roots) -> None:
+    """Nothing outside is read for a plan, whatever a state that others wrote, a setting or a link names.
+
+    Spec, CSVs and defect spec are quoted in plans and errors; images are only looked at, and may lie on another disk.
+    """
+    from tao_skill_bank.deft.opening import plan_of as resolved
+    from tao_skill_bank.deft.plan import CONTENT_KEYS
+    from tao_skill_bank.deft.state import load_own_state, state_path
+
+    if request.results_dir is not None and state_path(request.results_dir).exists():
+        allowed.path(str(state_path(request.results_dir)), "the run's state")
+        allowed.path(load_own_state(request.results_dir).config.workspace, "the run's workspace")
+    config = resolved(request)[0].config
+    for key in CONTENT_KEYS:
+        named = getattr(config, key)
+        if named is not None:
+            allowed.path(named, key)
+    if config.anomalygen.defect_spec is not None:
+        allowed.path(config.anomalygen.defect_spec, "anomalygen.defect_spec")
+    allowed.path(str(Path(config.workspace) / "results"), "the workspace's results")
 
 
 def _settings(request: Request) -> list[str]:

@@ -11,6 +11,8 @@ from typing import Any
 
 from tao_skill_bank.annotate.times import moment
 
+LONGEST_ANSWER = 1 << 20
+"""Characters; a longer one is no answer to any of the prompts, and is not taken apart."""
 _THINK = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _OPEN_THINK = re.compile(r"^.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"^\s*```[a-zA-Z0-9]*\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
@@ -55,6 +57,8 @@ class Parsed:
 
 def without_thinking(text: str) -> str:
     """The text without `<think>…</think>`; an opening that was swallowed by the server counts from the beginning."""
+    if len(text) > LONGEST_ANSWER:
+        return ""
     if re.search(r"</think", text, re.IGNORECASE):
         # Without a close there is nothing to take out, and the search for one from each opening would be quadratic.
         text = _THINK.sub("", text)

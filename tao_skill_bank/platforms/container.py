@@ -35,6 +35,10 @@ _HUB_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 # Which kernels the arithmetic uses: another choice inside gives other last digits than outside.
 _KERNELS = ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES", "MKL_CBWR")
 _IMAGE_KEY = "images."
+# What hands a container the machine: the root, the kernel's own trees, and what engines are driven through.
+_NEVER = tuple(map(Path, ("/proc", "/sys", "/dev", "/boot", "/etc", "/var/lib/docker")))
+_NEVER_WHOLE = tuple(map(Path, ("/", "/run", "/var", "/var/run", "/usr", "/home", "/root")))
+_MEMORY = Path("/dev/shm")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -183,6 +187,8 @@ def settings_of(config: Any) -> ContainerSettings:
     generator = getattr(config, "anomalygen", None)
     workspace = Path(getattr(config, "workspace", "/"))
     base = getattr(generator, "base_checkpoints", None)
+    if getattr(config, "workspace", None):
+        _refuse_machine(str(workspace), "the workspace")
     return ContainerSettings(
         workspace=workspace,
         train_image=_reference(getattr(config, "train_container", "images.tao_toolkit.pyt")),
@@ -327,4 +333,15 @@ def _mount(text: str) -> Bind:
         )
     if not Path(bind.source).exists():
         raise InputError("is not there", where=f"docker.mounts {text}", fix="name a folder that exists")
+    _refuse_machine(bind.source, f"docker.mounts {text}")
     return bind
+
+
+def _refuse_machine(folder: str, where: str) -> None:
+    """A container gets data, never the machine: not `/`, a system folder, a home as a whole, or a socket."""
+    for path in dict.fromkeys((Path(folder), Path(os.path.realpath(folder)))):
+        system = any(never in (path, *path.parents) for never in _NEVER) and _MEMORY not in path.parents
+        whole = path in _NEVER_WHOLE or path == Path.home()
+        if system or whole or path.is_socket() or (path / "docker.sock").exists():
+            shown = f" ({path})" if str(path) != folder else ""
+            raise InputError(f"would hand the machine to a container{shown}", where=where, fix="name a folder of data")

@@ -268,3 +268,46 @@ def test_many_labels_with_long_names_stay_a_small_result(workspace: Path, server
     found = ok(call(server, "analyze_vcn_gaps", arguments))
     assert found["per_label"]["…"].endswith(" more")
     assert len(found["weakest"]) == 5
+
+
+# -- links in the workspace -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("specs/baseline_spec.yaml", "specs_file"),
+        ("train/base/training_set.csv", "training_csv"),
+        ("kpi/testing_set.csv", "kpi_test_csv"),
+        ("augmentation/mining_pool/mining_pool.csv", "mining_pool_csv"),
+    ],
+)
+@pytest.mark.parametrize("tool", ["plan_deft_run", "start_deft_run"])
+def test_an_input_that_is_a_link_to_a_file_outside_is_not_read(
+    workspace: Path, server: BankServer, tmp_path: Path, name: str, key: str, tool: str
+) -> None:
+    private = tmp_path / "private"
+    private.write_text("nobody,may,read,this\n")
+    (workspace / name).unlink()
+    (workspace / name).symlink_to(private)
+    answer = call(server, tool, plan_arguments(workspace))
+    assert answer.error
+    assert f"{key} lies outside the allowed folders" in answer.text
+    assert "nobody" not in answer.text
+    assert not (workspace / "results").exists()
+
+
+def test_a_results_folder_that_leads_outside_gets_no_run(workspace: Path, server: BankServer, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (workspace / "results").symlink_to(elsewhere)
+    answer = call(server, "start_deft_run", plan_arguments(workspace), elicit=YES)
+    assert answer.error
+    assert "the workspace's results lies outside the allowed folders" in answer.text
+    assert not list(elsewhere.iterdir())
+
+
+def test_images_on_another_disk_are_taken(workspace: Path, server: BankServer, tmp_path: Path) -> None:
+    shutil.move(workspace / "images", tmp_path / "disk")
+    (workspace / "images").symlink_to(tmp_path / "disk")
+    assert ok(call(server, "plan_deft_run", plan_arguments(workspace)))["digest"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -90,6 +91,34 @@ def test_a_mount_that_is_not_there_is_refused_rather_than_made_by_the_engine(wor
 def test_a_mount_that_the_engine_would_read_otherwise_is_refused(workspace: Path, mount: str) -> None:
     with pytest.raises(InputError, match="not an absolute folder"):
         settings_of(config(workspace, docker={"mounts": [mount]}))
+
+
+@pytest.mark.parametrize("how", ["named", "by dots", "by a link", "as the workspace", "at another place inside"])
+@pytest.mark.parametrize(
+    "source", ["/", "/proc", "/sys/fs", "/etc", "/etc/ssl", "/dev", "/var/run", "home", "socket", "sockets"]
+)
+def test_no_mount_hands_a_container_the_machine(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, how: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "sockets").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        monkeypatch.chdir(tmp_path / "sockets")
+        listener.bind("docker.sock")
+    real = {"home": tmp_path / "home", "socket": tmp_path / "sockets/docker.sock", "sockets": tmp_path / "sockets"}
+    named = str(real.get(source, source))
+    if not Path(named).exists():
+        pytest.skip(f"{named} is not here")
+    link = tmp_path / "link"
+    link.symlink_to(named)
+    given = {"by dots": f"{workspace}/../..{'/..' * 9}{named}", "by a link": str(link)}.get(how, named)
+    with pytest.raises(InputError, match="would hand the machine to a container"):
+        if how == "as the workspace":
+            settings_of(config(Path(named)))
+        else:
+            mount = f"{given}:/inside" if how == "at another place inside" else given
+            settings_of(config(workspace, docker={"mounts": [mount]}))
 
 
 def test_taos_images_get_every_gpu_and_an_own_image_none(workspace: Path) -> None:
