@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tao_skill_bank.actions.spec import parse_command_line
-from tao_skill_bank.annotate.allow import VARIABLE, Source, allowed, find
+from tao_skill_bank.annotate.allow import VARIABLE, NotAllowedError, Source, allowed, find
 from tao_skill_bank.annotate.config import SECTION, AnnotationConfig, read_config, schema
 from tao_skill_bank.annotate.estimate import Estimate, estimate
 from tao_skill_bank.annotate.holder import WORKER, Holder, busy, folder_lock, holder, start_lock, write_holder
@@ -179,6 +179,7 @@ def keep_request(request: Request) -> tuple[AnnotationConfig, Path, dict[str, st
 
     Raises:
         InputError: The request cannot be met.
+        NotAllowedError: It names a prompts module that nobody allowed.
         BusyError: Somebody works on the folder.
     """
     config = resolve(request)
@@ -189,7 +190,11 @@ def keep_request(request: Request) -> tuple[AnnotationConfig, Path, dict[str, st
     config.results_dir.mkdir(parents=True, exist_ok=True)
     keys = {variable: getattr(config, name).secret(variable) for name, variable in PRIVATE_VARIABLES.items()}
     if not is_own(config.prompts_module):
-        keys[VARIABLE] = find(config.prompts_module).sha256
+        module = find(config.prompts_module)
+        if not allowed(module):
+            # It was when it was checked: somebody has changed the file since.
+            raise NotAllowedError(module)
+        keys[VARIABLE] = module.sha256
     path = config.results_dir / REQUEST_FILE
     kept = request.model_copy(update={"arguments": _absolute_arguments(request, config)})
     write_text(path, kept.model_dump_json(indent=2) + "\n")

@@ -19,7 +19,7 @@ from annotation import CANARY, config_for, final_files, run
 from scripted_endpoint import Fault, Request, ScriptedEndpoint
 from videos import make_video, make_videos
 
-from tao_skill_bank.annotate import api
+from tao_skill_bank.annotate import allow, api
 from tao_skill_bank.annotate.estimate import estimate
 from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.run import Advance, annotate
@@ -328,6 +328,33 @@ def test_all_shards_in_one_command_do_what_one_machine_does_and_nothing_twice(
     assert server.calls == 3 * 16 and (tmp_path / "out" / "shards.log").stat().st_size == launched
     for path in (tmp_path / "out").rglob("*"):
         assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
+
+
+def test_workers_run_the_allowed_module_where_nobody_has_a_list_and_no_other(
+    server: ScriptedEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_videos(tmp_path / "v", 2)
+    module = tmp_path / "mine.py"
+    module.write_text(
+        "PROMPT_TEMPLATES = {'scene_description': 'Write the description of the scene. {step_2_output}'}\n"
+        "def get_prompt(key, **values):\n    return PROMPT_TEMPLATES[key].format(**values)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    kept = allow.allow(allow.find(str(module)), how="test")
+    words = annotation.overrides(server.url, tmp_path / "out", tmp_path / "v", f"prompts_module='{module}'")
+    config, path, keys = api.keep_request(api.request_of(words))
+    assert keys[allow.VARIABLE] == allow.find(str(module)).sha256
+    kept.unlink()
+    command = [sys.executable, "-P", "-m", "tao_skill_bank.annotate.worker", str(path)]
+    done = subprocess.run(command, env={**os.environ, **keys}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sum(request.prompt.startswith("Write the description of the scene.") for request in server.requests) == 2
+    module.write_text(module.read_text(encoding="utf-8") + "# more\n", encoding="utf-8")
+    done = subprocess.run(command, env={**os.environ, **keys}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (5, 1)
+    assert "nobody has allowed to run" in done.stderr
+    assert config.results_dir == tmp_path / "out"
 
 
 def test_merging_without_shards_says_how_to_make_them(tmp_path: Path) -> None:
