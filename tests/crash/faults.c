@@ -3,23 +3,28 @@
  *
  * FAULT_ROOT   only calls on paths below it count (spawning counts always)
  * FAULT_ROLES  `name=text;name=text`: a process whose command line holds the text has that role, the first match wins;
- *              others are left alone. `@` in a name stands for the command line's last word, or for every word with a
- *              `=`, with long numbers and random parts masked.
+ *              others are left alone. `@` in a name stands for the command line's last word, with long numbers and
+ *              random parts masked. What a forked process does before it becomes another program counts apart, as
+ *              `child of NAME`.
  * FAULT_TRACE  a file that gets a line a call: role, number, call, path
  * FAULT_AT     `role:number`: where the fault happens
  * FAULT_DO     `kill`, `back` (from there on the clock is a day behind), or the number of an errno
- * FAULT_DONE   a file that is made when it happened
+ * FAULT_DONE   a file that is made when it happened, with the call and its path
+ *
+ * A process that was forked instead of started (`forkserver.py`) says with faults_begin() what its command line is.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -50,14 +55,11 @@ static void mask(char *to, const char *from, size_t room) {
     to[n] = 0;
 }
 
-static void find_role(void) {
-    char line[16384];
+/* From a command line whose words end with a zero byte each. */
+static void find_role(const char *line, long size) {
     const char *roles = getenv("FAULT_ROLES");
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
-    long size = fd < 0 ? -1 : syscall(SYS_read, fd, line, sizeof line - 1);
-    if (fd >= 0) syscall(SYS_close, fd);
-    if (size <= 0 || !roles) return;
-    line[size] = 0;
+    role[0] = 0;
+    if (size <= 0 || size >= 16384 || !roles) return;
     char last[4096] = "", whole[16384];
     for (long i = 0; i < size; i += (long)strlen(line + i) + 1) {
         const char *base = strrchr(line + i, '/');
@@ -82,11 +84,17 @@ static void find_role(void) {
     }
 }
 
-__attribute__((constructor)) static void begin(void) {
+/* Count from here on, as a process that was started with this command line. */
+void faults_begin(const char *line, long size) {
     const char *value = getenv("FAULT_ROOT");
+    counted = 0;
+    behind = 0;
+    at_number = -1;
+    trace_fd = -1;
+    role[0] = 0;
     if (!value) return;
     snprintf(root, sizeof root, "%s", value);
-    find_role();
+    find_role(line, size);
     if (!role[0]) return;
     if ((value = getenv("FAULT_TRACE")))
         trace_fd = (int)syscall(SYS_openat, AT_FDCWD, value, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
@@ -99,6 +107,26 @@ __attribute__((constructor)) static void begin(void) {
     }
     value = getenv("FAULT_DO");
     action = !value || !strcmp(value, "kill") ? 0 : !strcmp(value, "back") ? -1 : atoi(value);
+}
+
+static void forked(void) {
+    char name[1024];
+    if (!role[0]) return;
+    snprintf(name, sizeof name, "child of %.1000s", role);
+    strcpy(role, name);
+    counted = 0;
+}
+
+__attribute__((constructor)) static void begin(void) {
+    static char line[16384];
+    long size = 0, more;
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    while (size < (long)sizeof line - 1 && (more = syscall(SYS_read, fd, line + size, sizeof line - 1 - (size_t)size)) > 0)
+        size += more;
+    syscall(SYS_close, fd);
+    faults_begin(line, size);
+    pthread_atfork(NULL, NULL, forked);
 }
 
 /* 0: go on; else the errno to fail with. */
@@ -116,6 +144,9 @@ static int point(const char *call, const char *path) {
     if (done) {
         int fd = (int)syscall(SYS_openat, AT_FDCWD, done, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0) return 0; /* once in all, not once a process */
+        char line[8192];
+        int size = snprintf(line, sizeof line, "%s\t%s\t%s\n", role, call, path ? path : "");
+        syscall(SYS_write, fd, line, (size_t)size);
         syscall(SYS_close, fd);
     }
     if (action == 0) {
@@ -172,10 +203,15 @@ ssize_t write(int fd, const void *data, size_t size) { FAIL_FD(fd, "write"); ret
 ssize_t pwrite(int fd, const void *data, size_t size, off_t at) { FAIL_FD(fd, "pwrite"); return REAL(pwrite)(fd, data, size, at); }
 ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) { FAIL_FD(fd, "pwrite"); return REAL(pwrite64)(fd, data, size, at); }
 ssize_t writev(int fd, const struct iovec *parts, int count) { FAIL_FD(fd, "writev"); return REAL(writev)(fd, parts, count); }
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at) { FAIL_FD(fd, "pwritev"); return REAL(pwritev)(fd, parts, count, at); }
+ssize_t sendfile(int to, int from, off_t *at, size_t size) { FAIL_FD(to, "write"); return REAL(sendfile)(to, from, at, size); }
+ssize_t sendfile64(int to, int from, off64_t *at, size_t size) { FAIL_FD(to, "write"); return REAL(sendfile64)(to, from, at, size); }
+ssize_t copy_file_range(int from, off64_t *a, int to, off64_t *b, size_t size, unsigned flags) { FAIL_FD(to, "write"); return REAL(copy_file_range)(from, a, to, b, size, flags); }
 int fsync(int fd) { FAIL_FD(fd, "fsync"); return REAL(fsync)(fd); }
 int fdatasync(int fd) { FAIL_FD(fd, "fdatasync"); return REAL(fdatasync)(fd); }
 int ftruncate(int fd, off_t size) { FAIL_FD(fd, "ftruncate"); return REAL(ftruncate)(fd, size); }
 int ftruncate64(int fd, off64_t size) { FAIL_FD(fd, "ftruncate"); return REAL(ftruncate64)(fd, size); }
+int truncate(const char *path, off_t size) { FAIL_PATH(AT_FDCWD, path, "ftruncate"); return REAL(truncate)(path, size); }
 int rename(const char *from, const char *to) { FAIL_PATH(AT_FDCWD, to, "rename"); return REAL(rename)(from, to); }
 int renameat(int a, const char *from, int b, const char *to) { FAIL_PATH(b, to, "rename"); return REAL(renameat)(a, from, b, to); }
 int link(const char *from, const char *to) { FAIL_PATH(AT_FDCWD, to, "link"); return REAL(link)(from, to); }

@@ -1,10 +1,13 @@
 """Faults at every call by which a run changes files or starts processes, found by tracing one clean run.
 
-    python tests/crash/harness.py [--faults kill,ENOSPC,…] [--sample N] [--seed N]
+    python tests/crash/harness.py [--faults kill,ENOSPC,…] [--sample N] [--seed N] [--part I/N] [--real]
 
 The loop is traced stage by stage. A trial starts from what the disk held before a stage, lets one call of the engine,
 of a job's worker or of a job's command fail (or kills that process in its place), takes the run up until the stage is
 done, and compares everything on disk with the clean run, but for times, ids and what was logged as an error.
+
+Its processes are forked from one that has imported everything (`forkserver.py`), or started as real ones (`--real`):
+the same calls, a tenth of the time, as a test shows.
 """
 
 from __future__ import annotations
@@ -14,12 +17,15 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,16 +77,60 @@ class Stage:
     after: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended; `code` None where it had to be killed because it did not."""
+
+    code: int | None
+    stderr: str
+
+
+class ForkServer:
+    """A process that forks others, with the library loaded.
+
+    Args:
+        folder: Where it may write.
+        library: The library of faults.
+    """
+
+    def __init__(self, folder: Path, library: Path) -> None:
+        self.said = folder / "stderr"
+        path = os.pathsep.join(filter(None, (str(SUPPORT), os.environ.get("PYTHONPATH"))))
+        single = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", str(HERE / "forkserver.py"), str(folder / "modules")],
+            env={**os.environ, "PYTHONPATH": path, "LD_PRELOAD": str(library), **single},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, argv: Sequence[str], env: dict[str, str]) -> Ended:
+        """Run a script of this interpreter to its end."""
+        asked = {"argv": list(argv), "env": env, "stderr": str(self.said), "limit": _LIMIT_SEC}
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        return Ended(**json.loads(self.process.stdout.readline()))
+
+    def close(self) -> None:
+        """End it."""
+        self.process.communicate()
+
+
 class Harness:
     """A clean run, kept stage by stage, and trials on it.
 
     Args:
         folder: A folder of its own.
+        real: Start every process anew, instead of forking it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, real: bool = False) -> None:
         self.folder = folder
+        self.real = real
         self.library = compile_library(folder)
+        self.server = ForkServer(folder, self.library)
         self.workspace = tiny.make_workspace(folder / "w")
         wanted = tiny.request(self.workspace, target="FAR < 0.001% at recall=100%", iterations=1, settings=SETTINGS)
         self.run = tiny.approved(wanted)
@@ -93,21 +143,50 @@ class Harness:
             number = len(self.stages)
             before = self.folder / f"before-{number}"
             shutil.copytree(self.run, before, symlinks=True)
-            trace = self.folder / f"trace-{number}"
-            done = self._step({"FAULT_TRACE": str(trace)})
-            assert done.returncode == 0, done.stderr
+            self.points += self._traced(number)
             self.stages.append(Stage(f"{position.label} {position.stage}", before, snapshot(self.run)))
-            for line in trace.read_text(encoding="utf-8").splitlines():
-                role, count, call, path = line.split("\t")
-                self.points.append(Point(number, role, int(count), call, path))
 
-    def _step(self, fault: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    def _traced(self, number: int) -> list[Point]:
+        """Run the stage that is due, and tell its calls."""
+        trace = self.folder / f"trace-{number}"
+        trace.unlink(missing_ok=True)
+        done = self._step({"FAULT_TRACE": str(trace)})
+        assert done.code == 0, done.stderr
+        lines = (line.split("\t") for line in trace.read_text(encoding="utf-8").splitlines())
+        return [Point(number, role, int(count), call, path) for role, count, call, path in lines]
+
+    def really_traced(self, number: int) -> list[Point]:
+        """The calls of a stage when every process is started anew."""
+        self._from_before(self.stages[number])
+        with self.started_anew():
+            return self._traced(number)
+
+    @contextmanager
+    def started_anew(self) -> Iterator[None]:
+        """Within it every process is started anew, instead of being forked."""
+        before, self.real = self.real, True
+        try:
+            yield
+        finally:
+            self.real = before
+
+    def _from_before(self, stage: Stage) -> None:
+        self._settle()
+        shutil.rmtree(self.run)
+        shutil.copytree(stage.before, self.run, symlinks=True)
+
+    def _step(self, fault: dict[str, str]) -> Ended:
         path = os.pathsep.join(filter(None, (str(SUPPORT), os.environ.get("PYTHONPATH"))))
         env = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
         if fault:
-            env |= {"LD_PRELOAD": str(self.library), "FAULT_ROOT": str(self.run), "FAULT_ROLES": ROLES, **fault}
-        return subprocess.run(
-            [sys.executable, str(SUPPORT / "drive_step.py"), str(self.run)],
+            env |= {"FAULT_ROOT": str(self.run), "FAULT_ROLES": ROLES, **fault}
+        argv = [str(SUPPORT / "drive_step.py"), str(self.run)]
+        if not self.real:
+            return self.server.run(argv, env)
+        if fault:
+            env["LD_PRELOAD"] = str(self.library)
+        done = subprocess.run(
+            [sys.executable, *argv],
             env=env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -115,22 +194,29 @@ class Harness:
             check=False,
             timeout=_LIMIT_SEC,
         )
+        return Ended(done.returncode, done.stderr)
+
+    def close(self) -> None:
+        """End the fork server."""
+        self._settle()
+        self.server.close()
 
     def trial(self, point: Point, fault: str) -> str | None:
         """Why the run did not end as the clean one did; None where it did, or where the fault was never met."""
         stage = self.stages[point.stage]
-        self._settle()
-        shutil.rmtree(self.run)
-        shutil.copytree(stage.before, self.run, symlinks=True)
+        self._from_before(stage)
         happened = self.folder / "happened"
         happened.unlink(missing_ok=True)
         told = {"FAULT_AT": f"{point.role}:{point.number}", "FAULT_DO": FAULTS[fault][0], "FAULT_DONE": str(happened)}
-        said = [self._step(told).stderr]
+        ended = self._step(told)
+        said = [ended.stderr]
         wanted = _committed(stage.before) + 1
         for _ in range(_TAKE_UPS):
-            if _committed(self.run) >= wanted:
+            # Behind the last stage the run is closed: that, too, is done when a process has ended well.
+            if _committed(self.run) >= wanted and (ended.code == 0 or stage is not self.stages[-1]):
                 break
-            said.append(self._step({}).stderr)
+            ended = self._step({})
+            said.append(ended.stderr)
         self._settle()
         if not happened.exists():
             return "the call was not made again: the run is not deterministic"
@@ -142,13 +228,15 @@ class Harness:
 
     def _settle(self) -> None:
         """No process of this run is left: what outlived its engine ends by itself."""
+        limit = time.monotonic() + _LIMIT_SEC
         for record in read_records(self.run):
             if read_exit(record) is not None:
                 continue
             for kind in ("claim.json", "child.json"):
                 who = read_process(beside(record.path, kind))
                 while who is not None and who[0] and is_alive(*who):
-                    os.sched_yield()
+                    assert time.monotonic() < limit, f"{record.key} does not end"
+                    time.sleep(0.001)
 
 
 def compile_library(folder: Path) -> Path:
@@ -174,8 +262,13 @@ def snapshot(run: Path) -> dict[str, str]:
         # A fault after the commit leaves the note of the trouble; the stage is done all the same.
         state.pop(key, None)
     plain = json.dumps(state, sort_keys=True)
-    found["deft_state.json"] = tiny.plain_text(plain, run)
+    found["deft_state.json"] = str(tiny.plain_text(plain, run))
     return found
+
+
+def masked(path: str) -> str:
+    """A path without the parts that are drawn by lot or by the clock."""
+    return re.sub(r"[0-9a-f]{12}|\d\d\d\d-\d\d-\d\d_\d{6}|(?<=[.-])[a-z0-9_]{8}(?=\.|/|$)", "#", path)
 
 
 def _committed(run: Path) -> int:
@@ -213,11 +306,11 @@ def chosen(points: Sequence[Point], fault: str, sample: int | None, seed: int) -
 
 
 def trials(
-    harness: Harness, faults: Sequence[str], sample: int | None, seed: int
+    harness: Harness, faults: Sequence[str], sample: int | None, seed: int, part: tuple[int, int] = (1, 1)
 ) -> Iterator[tuple[Point, str, str | None]]:
     """Try the chosen points of every fault; yields (point, fault, what went wrong or None)."""
     for fault in faults:
-        for point in chosen(harness.points, fault, sample, seed):
+        for point in chosen(harness.points, fault, sample, seed)[part[0] - 1 :: part[1]]:
             yield point, fault, harness.trial(point, fault)
 
 
@@ -226,14 +319,23 @@ def main() -> int:
     parser.add_argument("--faults", default=",".join(FAULTS))
     parser.add_argument("--sample", type=int, help="points tried a fault; all if left away")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--stage", type=int, help="the points of this stage alone, counted from 0")
+    parser.add_argument("--part", default="1/1", help="try the I-th of N parts of the points")
+    parser.add_argument("--real", action="store_true", help="real processes instead of forked ones")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="crash-") as name:
-        harness = Harness(Path(name))
+        harness = Harness(Path(name), real=given.real)
+        number, parts = (int(text) for text in given.part.split("/"))
         print(f"points found: {len(harness.points)}, in {len(harness.stages)} stages", flush=True)
         tried: Counter[str] = Counter()
         failed: Counter[str] = Counter()
-        for point, fault, wrong in trials(harness, given.faults.split(","), given.sample, given.seed):
+        if given.stage is not None:
+            harness.points = [point for point in harness.points if point.stage == given.stage]
+        began = time.monotonic()
+        for point, fault, wrong in trials(harness, given.faults.split(","), given.sample, given.seed, (number, parts)):
             tried[fault] += 1
+            if tried.total() % 100 == 0:
+                print(f"{tried.total()} tried, {failed.total()} failures", file=sys.stderr, flush=True)
             if wrong is not None:
                 failed[fault] += 1
                 where = harness.stages[point.stage].name
@@ -242,6 +344,8 @@ def main() -> int:
                 )
         for fault in tried:
             print(f"{fault}: {tried[fault]} points tried, {failed[fault]} failures")
+        print(f"{sum(tried.values())} trials in {time.monotonic() - began:.0f} s")
+        harness.close()
     return 1 if failed else 0
 
 

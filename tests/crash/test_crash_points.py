@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,18 +13,36 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from harness import FAULTS, Harness, chosen
+import annotation_harness
+from annotation_harness import AnnotationHarness
+from harness import FAULTS, Harness, Point, chosen, masked
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("cc") is None and shutil.which("gcc") is None, reason="no C compiler here"),
     pytest.mark.skipif(sys.platform != "linux", reason="faults are injected by a library of Linux's loader"),
 ]
-SAMPLE = {"kill": 10, "ENOSPC": 4, "EIO": 3, "EMFILE": 2, "EROFS": 2, "clock set back": 1}
+SAMPLE = {"kill": 10, "ENOSPC": 4, "EIO": 4, "EMFILE": 3, "EROFS": 3, "clock set back": 2}
+ANNOTATION_SAMPLE = {"kill": 6, "ENOSPC": 3, "EIO": 3, "EMFILE": 2, "EROFS": 2, "clock set back": 1}
+REAL_KILLS = 3
+RCA, TRAIN = 2, 0
 
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
-    yield Harness(tmp_path_factory.mktemp("crash"))
+    made = Harness(tmp_path_factory.mktemp("crash"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def annotation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnnotationHarness]:
+    with AnnotationHarness(tmp_path_factory.mktemp("annotation")) as made:
+        yield made
+
+
+@pytest.fixture
+def seed() -> int:
+    return int(os.environ.get("TAO_CRASH_SEED", "1"))
 
 
 def tried(harness: Harness, fault: str, sample: int | None, seed: int) -> str:
@@ -33,11 +52,49 @@ def tried(harness: Harness, fault: str, sample: int | None, seed: int) -> str:
     return "\n".join(wrong)
 
 
-def test_a_run_hurt_at_a_sample_of_its_calls_ends_as_if_nothing_had_happened(harness: Harness) -> None:
+def tried_annotation(harness: AnnotationHarness, fault: str, sample: int | None, seed: int) -> list[str]:
+    result = annotation_harness.tried(harness, fault, chosen(harness.points, fault, sample, seed))
+    print(f"{fault}: {len(harness.points)} points found, {result.met} tried, {len(result.wrong)} failures")
+    assert sample is not None or result.met > 0.9 * len(chosen(harness.points, fault, None, seed))
+    return result.wrong
+
+
+def test_a_run_hurt_at_a_sample_of_its_calls_ends_as_if_nothing_had_happened(harness: Harness, seed: int) -> None:
     assert len(harness.points) > 1000
-    assert {p.role.partition(":")[0] for p in harness.points} == {"engine", "worker", "action", "model"}
-    seed = int(os.environ.get("TAO_CRASH_SEED", "1"))
+    roles = {p.role.partition(":")[0] for p in harness.points}
+    assert roles == {"engine", "worker", "child of worker", "action", "model"}
     assert [found for fault, count in SAMPLE.items() if (found := tried(harness, fault, count, seed))] == []
+
+
+def test_processes_that_were_started_anew_survive_kills_as_forked_ones_do(harness: Harness, seed: int) -> None:
+    with harness.started_anew():
+        assert tried(harness, "kill", REAL_KILLS, seed + 1) == ""
+
+
+@pytest.mark.parametrize("stage", [TRAIN, RCA])
+def test_a_forked_process_makes_the_calls_of_one_that_was_started_anew(harness: Harness, stage: int) -> None:
+    def calls(points: list[Point]) -> Counter[tuple[str, str, str]]:
+        return Counter((p.role, p.call, masked(p.path)) for p in points)
+
+    forked = calls([p for p in harness.points if p.stage == stage])
+    anew = calls(harness.really_traced(stage))
+    assert forked - anew == Counter()
+    # What imports on its way makes a pipe; nothing of the run is there to be hurt yet.
+    assert {(role.partition(":")[0], call) for role, call, _ in anew - forked} <= {
+        ("engine", "spawn"),
+        ("action", "spawn"),
+    }
+    assert (anew - forked).total() <= 2
+
+
+def test_an_annotation_hurt_at_a_sample_of_its_calls_ends_with_the_same_bytes_and_pays_nothing_twice(
+    annotation: AnnotationHarness, seed: int
+) -> None:
+    assert len(annotation.points) > 400
+    assert {"pwrite", "fdatasync", "rename", "unlink"} <= {p.call for p in annotation.points}
+    assert [
+        w for fault, count in ANNOTATION_SAMPLE.items() for w in tried_annotation(annotation, fault, count, seed)
+    ] == []
 
 
 @pytest.mark.slow
@@ -45,3 +102,12 @@ def test_a_run_hurt_at_a_sample_of_its_calls_ends_as_if_nothing_had_happened(har
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_run_hurt_at_every_one_of_its_calls_ends_as_if_nothing_had_happened(harness: Harness, fault: str) -> None:
     assert tried(harness, fault, None, 0) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(6 * 3600)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_annotation_hurt_at_every_one_of_its_calls_ends_with_the_same_bytes_and_pays_nothing_twice(
+    annotation: AnnotationHarness, fault: str
+) -> None:
+    assert tried_annotation(annotation, fault, None, 0) == []
