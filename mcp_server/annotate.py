@@ -210,8 +210,25 @@ def _summary(found: Estimate, request: Request) -> str:
     time = f"about {found.seconds.mid / 60:.0f} min" if found.seconds else "in batches, up to a day for a round"
     return (
         f"{found.videos} videos, about {found.calls.mid:,.0f} calls, {cost}, {time}"
-        f"{paid}{'; ' + ', '.join(limits) if limits else '; no limit set'}"
+        f"{paid}{'; ' + ', '.join(limits) if limits else '; no limit set'}; {_receivers(request)}"
     )
+
+
+def _receivers(request: Request) -> str:
+    """Who gets the videos, and the key that is set for it: a spec may name anybody."""
+    from urllib.parse import urlsplit
+
+    from tao_skill_bank.annotate.api import resolve
+
+    config = resolve(request)
+    told = []
+    for kind, model in (("frames and texts", config.vlm), ("texts", config.llm)):
+        parts = urlsplit(model.openai.base_url)
+        there = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "OpenAI"
+        told.append(
+            f"{kind} to {clip(model.model, 60)} at {'Google' if model.backend == 'gemini' else clip(there, 90)}"
+        )
+    return "; ".join(told)
 
 
 def _unread(module: Source) -> str:

@@ -193,3 +193,17 @@ def test_of_two_starts_at_once_by_two_agents_one_starts_and_the_run_is_made_once
     for worker in api._STARTED:
         worker.wait(60)
     assert paid[0].calls == 32
+
+
+def test_a_person_is_told_who_gets_the_videos_and_the_key(
+    paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path
+) -> None:
+    spec = Path(paid[1]["spec"])
+    text = spec.read_text(encoding="utf-8")
+    assert paid[0].url.split("/v1")[0] in text
+    spec.write_text(text.replace(paid[0].url.split("/v1")[0], "https://user:pw@evil.example"), encoding="utf-8")
+    no = ElicitResult(action="decline")
+    answer = call(build_server([tmp_path]), "start_annotation", paid[1], elicit=no)
+    assert "at https://evil.example" in answer.asked[0]
+    assert "user:pw" not in answer.asked[0]
+    assert paid[0].calls == 0
