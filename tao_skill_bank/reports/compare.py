@@ -192,8 +192,9 @@ def _cautions(views: Sequence[RunView]) -> list[str]:
 
 def lines(found: Comparison) -> list[str]:
     """The comparison as text for a terminal."""
-    width = max(12, *(len(run.name) for run in found.runs))
-    width = min(width, 36)
+    # A figure is never shortened; names and paths are.
+    figures = [rate(f) for run in found.runs for f in (run.best_far, run.acceptance_far, run.acceptance_recall)]
+    width = max(min(max(12, *(len(run.name) for run in found.runs)), 36), *map(len, figures))
     label = max(14, *(len(d.key) for d in found.differences), 0) if found.differences else 14
 
     def row(name: str, cells: Sequence[str]) -> str:

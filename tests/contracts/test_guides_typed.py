@@ -67,6 +67,16 @@ def test_the_guide_leads_from_folders_of_pictures_to_a_report(tmp_path: Path) ->
     counted = json.loads((report.parent / "deft_state.json").read_text(encoding="utf-8"))
     assert counted["status"] == "complete"
 
+    other = shutil.copytree(report.parent, report.parent.with_name("run_before"))
+    for line in BLOCK.findall((GUIDES / "reading-the-report.md").read_text(encoding="utf-8"))[0][1].splitlines():
+        both = line.replace("OTHER-RUN", str(other)).replace("RUN", str(report.parent))
+        assert run(both.replace("tao-skills", PROGRAM, 1), tmp_path).strip() == "compare.html"
+    assert "2 runs side by side" in (tmp_path / "compare.html").read_text(encoding="utf-8")
+    first = re.findall(
+        r"`(tao-skills deft plan -w WORKSPACE [^`]*)`", (GUIDES / "from-rehearsal-to-gpu.md").read_text()
+    )
+    assert "plan digest" in run(first[0].replace("tao-skills", PROGRAM, 1).replace("WORKSPACE", "W"), tmp_path)
+
 
 def test_the_stage_of_the_guide_runs_in_the_loop_and_stands_in_the_report(tmp_path: Path) -> None:
     for name in ("tao_skill_bank", "scripts", "versions.yaml"):

@@ -13,6 +13,7 @@ import pytest
 from tao_skill_bank.deft.state import load_state, save_state
 from tao_skill_bank.errors import InputError
 from tao_skill_bank.reports.compare import compare_runs, lines, page_html, write_page
+from tao_skill_bank.reports.deft_status import rate
 
 MakeRun = Callable[..., Path]
 
@@ -109,3 +110,12 @@ def test_the_command_prints_text_json_or_writes_a_page(make_run: MakeRun, tmp_pa
     refused = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
+
+
+def test_no_figure_is_shortened_however_narrow_the_names(make_run: MakeRun) -> None:
+    runs = [make_run(iterations=1, skill=skill) for skill in (0.5, 0.6)]
+    found = compare_runs([run.rename(run.with_name(f"r{n}")) for n, run in enumerate(runs)])
+    text = lines(found)
+    for name in ("best FAR", "acceptance FAR", "  recall"):
+        assert "…" not in next(line for line in text if line.startswith(name))
+    assert rate(found.runs[0].best_far, found.runs[0].best_far_pct) in "\n".join(text)
