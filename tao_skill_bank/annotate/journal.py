@@ -119,26 +119,22 @@ class Journal:
             raise InputError("no annotation run here", where=results_dir, fix="name the results_dir of a run")
         if not read_only:
             results_dir.mkdir(parents=True, exist_ok=True)
-            with closing(self._connect()) as db:
-                db.executescript(_TABLES)
-                db.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
-                db.execute("DELETE FROM batch_calls WHERE ticket NOT IN (SELECT ticket FROM batches)")
+            self._prepare()
         self._read = self._connect()
-        try:
-            found = self.meta("version")
-        except sqlite3.OperationalError:
-            # Somebody is making it this very moment.
-            found = None
-        if found is None:
-            self._read.close()
-            raise InputError("the run has only just begun", where=self.path, fix="ask again")
-        if found != str(VERSION):
-            raise InputError(f"journal version {found}, this package reads {VERSION}", where=self.path, fix="update")
-        self._queue: queue.Queue[_Write | None] = queue.Queue()
         self._thread: threading.Thread | None = None
-        if not read_only:
-            self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
-            self._thread.start()
+        self._queue: queue.Queue[_Write | None] = queue.Queue()
+        try:
+            if self._version(self._read) is None:
+                # Somebody is making it this very moment.
+                raise InputError("the run has only just begun", where=self.path, fix="ask again")
+            if not read_only:
+                # Opened here: a thread that cannot open it would leave everybody waiting.
+                db = self._connect()
+                self._thread = threading.Thread(target=self._write_all, args=(db,), name="journal", daemon=True)
+                self._thread.start()
+        except BaseException:
+            self._read.close()
+            raise
 
     def __enter__(self) -> Journal:
         return self
@@ -332,19 +328,51 @@ class Journal:
             db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
-        except sqlite3.DatabaseError as error:
-            raise InputError(
-                f"cannot be used: {error}", where=self.path, fix="restore it or name a new folder"
-            ) from None
+        except sqlite3.Error as error:
+            raise self._unusable(error) from None
         return db
+
+    def _unusable(self, error: sqlite3.Error) -> InputError:
+        return InputError(
+            f"cannot be used: {error}",
+            where=self.path,
+            fix="see that the folder can be written and the disk has room; restore a damaged file or name a new folder",
+        )
+
+    def _version(self, db: sqlite3.Connection) -> str | None:
+        """The journal's version, None where it has none yet; another one is refused before anything is changed."""
+        try:
+            if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
+                return None
+            row = db.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
+        except sqlite3.Error as error:
+            raise self._unusable(error) from None
+        if row is not None and row[0] != str(VERSION):
+            raise InputError(
+                f"journal version {row[0]}, this package reads {VERSION}",
+                where=self.path,
+                fix="it is left as it is; use the version that wrote it, or name a new folder",
+            )
+        return None if row is None else str(row[0])
+
+    def _prepare(self) -> None:
+        """Make the tables that are not there: a journal of an earlier version gets the newer ones."""
+        with closing(self._connect()) as db:
+            try:
+                self._version(db)
+                db.executescript(_TABLES)
+                db.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
+                db.execute("DELETE FROM batch_calls WHERE ticket NOT IN (SELECT ticket FROM batches)")
+            except sqlite3.Error as error:
+                raise self._unusable(error) from None
 
     def _submit(self, sql: str, values: tuple[Any, ...]) -> Future[None]:
         done: Future[None] = Future()
         self._queue.put((sql, values, done))
         return done
 
-    def _write_all(self) -> None:
-        with closing(self._connect()) as db:
+    def _write_all(self, connection: sqlite3.Connection) -> None:
+        with closing(connection) as db:
             while (first := self._queue.get()) is not None:
                 group = [first]
                 last = False

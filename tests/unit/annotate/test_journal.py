@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,3 +83,25 @@ def test_a_journal_that_is_only_being_made_is_a_line_and_no_traceback(tmp_path: 
     (tmp_path / "journal.sqlite3").touch()
     with pytest.raises(InputError, match="only just begun"):
         Journal(tmp_path, read_only=True)
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_a_journal_that_cannot_be_opened_is_one_line_and_no_thread_that_nobody_hears_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    with Journal(tmp_path):
+        pass
+    real = sqlite3.connect
+    opened = 0
+
+    def connect(*args: Any, **more: Any) -> sqlite3.Connection:
+        nonlocal opened
+        opened += 1
+        if opened == failing:
+            raise sqlite3.OperationalError("unable to open database file")
+        return real(*args, **more)
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    with pytest.raises(InputError, match="cannot be used: unable to open database file"):
+        Journal(tmp_path)
+    assert opened == failing
