@@ -424,8 +424,8 @@ def without_clock(text: str) -> str:
 def test_a_run_killed_in_mid_stage_is_taken_up_and_leaves_what_the_same_run_here_leaves(
     engine: DockerEngine, bank_image: str, tmp_path: Path
 ) -> None:
-    workspace = tiny.make_workspace(tmp_path / "workspace")
-    settings = [f"docker.host={engine.host}", f"docker.image='{bank_image}'", "docker.network=none"]
+    workspace = tiny.make_workspace(tmp_path / "workspace", pairs=2, pool=6, acceptance=False)
+    settings = [f"docker.host={engine.host}", f"docker.image='{bank_image}'", "docker.network=none", "num_epochs=1"]
     wanted = tiny.request(workspace, iterations=1, platform="docker", settings=settings)
     run = tiny.approved(wanted)
     worker = subprocess.Popen([sys.executable, "-c", RUN, str(run)])
@@ -433,7 +433,7 @@ def test_a_run_killed_in_mid_stage_is_taken_up_and_leaves_what_the_same_run_here
     worker.kill()
     worker.wait()
     api.run_loop(run)
-    here = tiny.approved(tiny.request(workspace, iterations=1))
+    here = tiny.approved(tiny.request(workspace, iterations=1, settings=["num_epochs=1"]))
     api.run_loop(here)
     found, expected = tiny.snapshot(run), tiny.snapshot(here)
     assert sorted(found) == sorted(expected)
