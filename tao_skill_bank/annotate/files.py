@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,19 +36,26 @@ def write_step_files(
             if step not in steps:
                 continue
             path = step_file(results_dir, step)
-            made = {(os.path.abspath(video), part) for video, part in journal.row_names(step, run)}
-            kept = [
-                body
-                for video, part, body in standing.bodies(step)
-                if (video, part) not in made and _stays(video, body, reached)
-            ]
-            if not made and not kept and not path.exists():
+            if step not in standing.steps and not path.exists() and next(journal.row_names(step, run), None) is None:
                 continue
             with atomic_open(path) as handle:
                 for body in journal.rows(step, run):
                     handle.write(body + "\n")
-                for body in kept:
+                for body in _kept(journal, step, run, standing, reached):
                     handle.write(body + "\n")
+
+
+def _kept(
+    journal: Journal, step: str, run: int, standing: StandingRows, reached: Collection[str] | None
+) -> Iterator[str]:
+    """The rows of a step's file that stay though the run did not make them, one at a time."""
+    if step not in standing.steps:
+        return
+    # Digests: the names of a hundred thousand videos and of their questions would be a quarter of a gigabyte.
+    made = {_digest(os.path.abspath(video), part) for video, part in journal.row_names(step, run)}
+    for video, part, body in standing.bodies(step):
+        if _digest(video, part) not in made and _stays(video, body, reached):
+            yield body
 
 
 def write_task_files(config: AnnotationConfig) -> Written:
@@ -87,6 +95,10 @@ class StatusFile:
         torn = self.path.exists() and self.path.stat().st_size > 0 and not _ends_whole(self.path)
         with self.path.open("a", encoding="utf-8") as handle:
             handle.write(("\n" if torn else "") + json.dumps(line, allow_nan=False) + "\n")
+
+
+def _digest(video: str, part: str) -> bytes:
+    return hashlib.blake2b(f"{video}\0{part}".encode("utf-8", "surrogateescape"), digest_size=12).digest()
 
 
 def _stays(video: str, body: str, reached: Collection[str] | None) -> bool:

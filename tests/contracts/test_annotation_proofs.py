@@ -6,10 +6,12 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -134,3 +136,42 @@ def test_a_hundred_thousand_listed_videos_stay_under_500_mb(tmp_path: Path) -> N
     assert megabytes < 500
     # The same picture under another name is the same call.
     assert server.calls == CALLS_A_VIDEO
+
+
+_WRITE = """
+import resource, sys
+from pathlib import Path
+from tao_skill_bank.annotate.files import write_step_files
+from tao_skill_bank.annotate.layout import STEP_FILES
+from tao_skill_bank.annotate.listing import StandingRows
+folder, half = Path(sys.argv[1]), [f"/v/camera_{i:06d}.mp4" for i in range(50_000)]
+standing = StandingRows(folder)
+write_step_files(folder, set(STEP_FILES), 1, standing, half)
+write_step_files(folder, set(STEP_FILES), 1, standing, None)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.timeout(1200)
+def test_writing_the_files_of_a_hundred_thousand_annotated_videos_takes_little_memory(tmp_path: Path) -> None:
+    Journal(tmp_path).close()
+    kinds = [f"anomaly_kind_{n}" for n in range(8)]
+    text = "What moves? " * 40
+
+    def made() -> Iterator[tuple[str, str, str, int, int, str]]:
+        for i in range(100_000):
+            video = f"/v/camera_{i:06d}.mp4"
+            for step, part in [("1a", ""), ("2", ""), *(("3", kind) for kind in kinds)]:
+                row = {"video": video, "prompt_key": part, "qa_output": text, "digest": "0"}
+                yield step, video, part, i, 1, json.dumps(row)
+
+    with sqlite3.connect(tmp_path / "journal.sqlite3") as db:
+        db.executemany("INSERT INTO rows VALUES (?,?,?,?,?,?)", made())
+    db.close()
+    # The second time all rows stand in the files already, as in a run that is taken up.
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", _WRITE, str(tmp_path)], capture_output=True, text=True, check=True)
+        megabytes = int(done.stdout) / (1024 if sys.platform == "linux" else 1024**2)
+        print(f"{megabytes:.0f} MB to write the files of 100,000 annotated videos")
+        assert megabytes < 250
+    assert sum(1 for _ in (tmp_path / "step_3_qa/qa_output.jsonl").open()) == 800_000
