@@ -12,6 +12,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -165,13 +166,13 @@ def test_writing_the_files_of_a_hundred_thousand_annotated_videos_takes_little_m
                 row = {"video": video, "prompt_key": part, "qa_output": text, "digest": "0"}
                 yield step, video, part, i, 1, json.dumps(row)
 
-    with sqlite3.connect(tmp_path / "journal.sqlite3") as db:
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite3")) as db, db:
         db.executemany("INSERT INTO rows VALUES (?,?,?,?,?,?)", made())
-    db.close()
     # The second time all rows stand in the files already, as in a run that is taken up.
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", _WRITE, str(tmp_path)], capture_output=True, text=True, check=True)
         megabytes = int(done.stdout) / (1024 if sys.platform == "linux" else 1024**2)
         print(f"{megabytes:.0f} MB to write the files of 100,000 annotated videos")
         assert megabytes < 250
-    assert sum(1 for _ in (tmp_path / "step_3_qa/qa_output.jsonl").open()) == 800_000
+    with (tmp_path / "step_3_qa/qa_output.jsonl").open(encoding="utf-8") as handle:
+        assert sum(1 for _ in handle) == 800_000
