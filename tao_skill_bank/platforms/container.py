@@ -19,7 +19,7 @@ from typing import Any
 from tao_skill_bank.bank.versions import resolve_image
 from tao_skill_bank.errors import InputError, did_you_mean
 from tao_skill_bank.platforms.base import JobRecord, jobs_dir
-from tao_skill_bank.platforms.local import SINGLE_THREAD
+from tao_skill_bank.platforms.local import SINGLE_THREAD, kernels
 
 WRAPPER = Path(__file__).with_name("in_container.sh")
 JOB_LABEL = "org.tao-skill-bank.job"
@@ -32,8 +32,6 @@ GENERATOR_HOME = "/workspace/paidf-anomalygen"
 # Hydra in the data-services image looks for this folder in the working directory.
 _HYDRA_FOLDER = "experiment_specs"
 _HUB_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-# Which kernels the arithmetic uses: another choice inside gives other last digits than outside.
-_KERNELS = ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES", "MKL_CBWR")
 _IMAGE_KEY = "images."
 # What hands a container the machine: the root, the kernel's own trees, and what engines are driven through.
 _NEVER = tuple(map(Path, ("/proc", "/sys", "/dev", "/boot", "/etc", "/var/lib/docker")))
@@ -232,7 +230,7 @@ def plan_container(
     env = {"HOME": "/tmp", "USER": user_name()}
     secrets = [name for name in settings.secrets if environment.get(name)]
     if gpus is None:
-        env |= SINGLE_THREAD | {name: environment[name] for name in _KERNELS if environment.get(name)}
+        env |= SINGLE_THREAD | kernels(environment)
     program = [*entrypoint, *record.command]
     workdir = record.cwd
     if command in GENERATOR:

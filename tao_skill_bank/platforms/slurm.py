@@ -174,7 +174,10 @@ class SlurmPlatform:
         """
         settings = self.settings
         names = list(settings.request.pass_env)
-        env = dict(local.SINGLE_THREAD) if not self.request(record.command).gpus else {}
+        env: dict[str, str] = {}
+        if not self.request(record.command).gpus:
+            # The nodes of a cluster elsewhere may have other processors than this machine.
+            env = local.SINGLE_THREAD | (local.kernels(os.environ) if self.client.host is None else {})
         update: dict[str, Any] = {"secrets": names, "env": env}
         if settings.container == "pyxis" and settings.containers is not None:
             container = replace(settings.containers, secrets=tuple(names))

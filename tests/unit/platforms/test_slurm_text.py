@@ -14,7 +14,7 @@ from tao_skill_bank.deft.config import RunConfig, SlurmConfig
 from tao_skill_bank.errors import BankError, EngineUnreachableError, InputError
 from tao_skill_bank.platforms.base import JobRecord, new_record
 from tao_skill_bank.platforms.gpu_rules import check_batch, largest_batch, memory_of
-from tao_skill_bank.platforms.slurm import SlurmPlatform
+from tao_skill_bank.platforms.slurm import SlurmPlatform, SlurmSettings
 from tao_skill_bank.platforms.slurm_checks import Partition, chosen
 from tao_skill_bank.platforms.slurm_client import SlurmClient
 from tao_skill_bank.platforms.slurm_script import check_extra, enroot_image, job_script, sbatch_argv
@@ -198,3 +198,18 @@ def test_the_environment_names_a_remote_cluster_and_settings_win(monkeypatch: py
     assert (made.client.host, made.client.user, made.settings.request.partition) == ("login1", "ana", "gpu")
     other = SlurmPlatform.of(SimpleNamespace(slurm=SlurmConfig(host="login2", partition="cpu"), num_gpus=0))
     assert (other.client.host, other.settings.request.partition) == ("login2", "cpu")
+
+
+def test_jobs_of_this_hosts_cluster_use_the_arithmetic_of_this_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    record = new_record(
+        key="k", platform="slurm", command=["gap_analysis", "x"], outputs=[], cwd=tmp_path, results_dir=tmp_path
+    )
+    here = SlurmPlatform(SlurmSettings(), SlurmClient()).planned(record)
+    assert "export OPENBLAS_CORETYPE=Haswell\n" in job_script(here)
+    elsewhere = SlurmPlatform(SlurmSettings(), SlurmClient("login")).planned(record)
+    assert "OPENBLAS_CORETYPE" not in job_script(elsewhere)
+    on_gpus = SlurmPlatform(SlurmSettings(gpus=1), SlurmClient())
+    assert on_gpus.planned(record.model_copy(update={"command": ["visual_changenet", "train"]})).env == {}
