@@ -23,6 +23,8 @@ GENERATOR_FILE = "anomalygen_gaps.parquet"
 SUMMARY_FILE = "routing_summary.txt"
 REPORT_FILE = "Routing_Report.md"
 
+_MOST_TEXT = 256 << 20
+
 
 @dataclass(frozen=True)
 class Routing:
@@ -97,13 +99,12 @@ def route_gaps(
         InputError: A file cannot be read, or the weak samples have no label.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from tao_skill_bank.changenet.tables import read_pairs
 
     pool = set() if pool_csv is None else set(read_pairs(pool_csv).label)
     try:
-        rows = pq.read_table(gaps_parquet)
+        rows = _weak_samples(gaps_parquet)
         labels = [str(x) for x in rows.column("label").to_pylist()]
     except FileNotFoundError:
         raise InputError("no such file", where=gaps_parquet, fix="name the kpi_gaps.parquet of an analysis") from None
@@ -114,6 +115,30 @@ def route_gaps(
     routing = route(labels, pool, generator_labels, accept_dropped)
     write_routing(folder, rows, routing)
     return routing
+
+
+def _weak_samples(path: Path) -> pa.Table:
+    """The table; texts that repeat are counted before they are written out."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from tao_skill_bank.actions.mining.tables import refuse_endless
+
+    with pq.ParquetFile(path) as file:
+        refuse_endless(file, path)
+        texts = [f.name for f in file.schema_arrow if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+    size = 0
+    with pq.ParquetFile(path, read_dictionary=texts) as file:
+        for batch in file.iter_batches(columns=texts) if texts else ():
+            for column in batch.columns:
+                values = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+                lengths = np.array([len(text or "") for text in values.dictionary.to_pylist()], dtype=np.int64)
+                kept = values.indices.drop_null().to_numpy()
+                size += int(lengths[kept].sum()) if len(kept) else 0
+                if size > _MOST_TEXT:
+                    raise InputError(f"holds more than {_MOST_TEXT >> 20} MiB of text", where=path, fix="analyse again")
+    return pq.read_table(path)
 
 
 def normal(label: str) -> str:

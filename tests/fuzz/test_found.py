@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from tao_skill_bank.actions.gap_analysis.vcn_read import LONGEST_HEADER, read_in
 from tao_skill_bank.actions.gap_analysis.vlm_read import read_predictions
 from tao_skill_bank.actions.mining.tables import ImageTable, read_embeddings
 from tao_skill_bank.deft.log import read_tail
+from tao_skill_bank.deft.routing import route_gaps
 from tao_skill_bank.errors import InputError
 
 
@@ -30,10 +32,26 @@ def test_paths_and_labels_that_are_not_utf8_in_a_parquet_file_are_refused(tmp_pa
         ImageTable(path).groups(["label"])
 
 
+def test_a_column_whose_name_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "e.parquet"
+    pq.write_table(pa.table({"filepath": ["a"], "embedding": [[0.5]]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"filepath", b"file\x98ath"))
+    with pytest.raises(InputError, match="cannot be read as parquet"):
+        read_embeddings(path)
+
+
 def test_an_inference_csv_that_is_one_line_is_refused_before_it_is_taken_apart(tmp_path: Path) -> None:
     (tmp_path / "inference.csv").write_bytes(b"," * (LONGEST_HEADER + 10))
     with pytest.raises(InputError, match="first line is longer"):
         read_inference(tmp_path)
+
+
+@pytest.mark.parametrize("before", [b"", b"[]", b"["])
+def test_gigabytes_of_blanks_in_a_few_compressed_bytes_are_not_waded_through(tmp_path: Path, before: bytes) -> None:
+    path = tmp_path / "p.json.gz"
+    path.write_bytes(gzip.compress(before) + gzip.compress(b" " * (1 << 24)) * 40)
+    with pytest.raises(InputError, match="64 MiB"):
+        list(read_predictions(path))
 
 
 def test_brackets_in_brackets_are_refused_at_the_depth_where_they_are_too_many(tmp_path: Path) -> None:
@@ -66,3 +84,17 @@ def test_a_video_whose_metadata_is_not_utf8_is_probed(tmp_path: Path) -> None:
     assert b"isomiso2" in data
     path.write_bytes(data.replace(b"isomiso2", b"iso\x98iso2"))
     assert probe(path).duration > 0
+
+
+@pytest.mark.parametrize(("rows", "width"), [(20_000_000, 1), (20_000, 1 << 20)], ids=["rows", "texts"])
+def test_a_table_of_weak_samples_that_unpacks_without_end_is_refused(tmp_path: Path, rows: int, width: int) -> None:
+    text = pa.DictionaryArray.from_arrays(pa.nulls(rows, pa.int32()).fill_null(0), pa.array(["x" * width]))
+    path = tmp_path / "gaps.parquet"
+    pq.write_table(pa.table({"filepath": text, "label": text}), path, compression="zstd")
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(InputError, match=r"stands for|MiB of text"):
+        route_gaps(path, tmp_path / "out", generator_labels=["X"])
+    assert not (tmp_path / "out").exists()
+    if width == 1:
+        with pytest.raises(InputError, match="stands for"):
+            ImageTable(path)

@@ -158,7 +158,10 @@ def read_predictions(path: Path, *, block: int = BLOCK) -> Iterator[Block]:
     with raw:
         source = _Source(path, raw)
         head = source.read(block).removeprefix(b"\xef\xbb\xbf")
+        blank = 0
         while not (text := head.lstrip(_SPACE)):
+            blank += len(head)
+            _refuse_blanks(path, blank)
             head = source.read(block)
             if not head:
                 raise _no_array(path, "the file is empty")
@@ -169,6 +172,12 @@ def read_predictions(path: Path, *, block: int = BLOCK) -> Iterator[Block]:
         else:
             found = {b"{": "a single object", b'"': "a string"}.get(text[:1], "something else")
             raise _no_array(path, f"found {found}")
+
+
+def _refuse_blanks(path: Path, blank: int) -> None:
+    """A few compressed bytes can stand for hours of blanks."""
+    if blank > LARGEST_ITEM:
+        raise InputError(f"holds more than {LARGEST_ITEM >> 20} MiB of blanks", where=path, fix="export it again")
 
 
 def _no_array(path: Path, found: str) -> InputError:
@@ -273,7 +282,7 @@ def _carve(source: _Source, data: bytes, first: int) -> tuple[list[Prediction], 
     At least one item is read where the array goes on, whatever its size.
     """
     items: list[Prediction] = []
-    at = 0
+    at = blank = 0
     while True:
         at = _skip_space(data, at)
         number = first + len(items)
@@ -281,11 +290,13 @@ def _carve(source: _Source, data: bytes, first: int) -> tuple[list[Prediction], 
             if number:
                 raise InputError("a comma stands before the closing ]", where=_item(source, number), fix="remove it")
             return items, data[at + 1 :], True
-        end = _value_end(data, at, source.path)
+        end = _value_end(data, at, _item(source, number))
         if end is None or _skip_space(data, end) == len(data):
             # Cut off, or cut off right behind a value: the comma or bracket that must follow is not here yet.
             if items:
                 return items, data[at:], False
+            blank += len(data) if at == len(data) else 0
+            _refuse_blanks(source.path, blank)
             more = source.read(max(BLOCK, len(data) - at))
             if more:
                 data, at = data[at:] + more, 0
@@ -306,7 +317,7 @@ def _carve(source: _Source, data: bytes, first: int) -> tuple[list[Prediction], 
         at += 1
 
 
-def _value_end(data: bytes, at: int, where: Path) -> int | None:
+def _value_end(data: bytes, at: int, where: str) -> int | None:
     """Where the JSON value that begins at `at` ends; None where `data` does not hold all of it."""
     kind = data[at : at + 1]
     if kind in (b"{", b"["):
@@ -332,7 +343,10 @@ def _value_end(data: bytes, at: int, where: Path) -> int | None:
 
 def _expect_end(source: _Source, data: bytes) -> None:
     """Behind the array's end nothing but space may follow."""
+    blank = 0
     while True:
+        blank += len(data)
+        _refuse_blanks(source.path, blank)
         if data.strip(_SPACE):
             raise InputError("text behind the array's end", where=source.path, fix="keep one JSON array in the file")
         data = source.read()

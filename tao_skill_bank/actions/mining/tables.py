@@ -26,6 +26,7 @@ EMBEDDING: Final = "embedding"
 LABEL: Final = "label"
 ENCODER_KEY: Final = b"tao_skill_bank.encoder"
 BATCH_ROWS: Final = 8192
+_MANY_ROWS: Final = 100_000
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ class ImageTable:
             self._file = pq.ParquetFile(path)
         except FileNotFoundError:
             raise InputError("no such parquet file", where=path, fix="check the path") from None
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"cannot be read as parquet: {reason}", where=path, fix="write it again") from None
+        refuse_endless(self._file, path)
         # Columns of the index that pandas writes are not data.
         self.columns = [c for c in self._file.schema_arrow.names if not c.startswith("__index_level_")]
         self.need(FILEPATH)
@@ -95,7 +97,7 @@ class ImageTable:
 
         try:
             yield from self._file.iter_batches(batch_size=rows, columns=list(columns))
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"cannot be read as parquet: {reason}", where=self.path, fix="write it again") from None
 
@@ -182,6 +184,17 @@ def read_embeddings(path: Path, column: str = EMBEDDING) -> tuple[list[str], NDA
     blocks = list(table.vectors(column))
     vectors = np.concatenate(blocks) if blocks else np.empty((0, 0), dtype=np.float32)
     return table.filepaths().to_pylist(), vectors
+
+
+def refuse_endless(file: Any, where: Path) -> None:
+    """Refuse a parquet file that stands for far more than it can hold: a row an image costs at least its name.
+
+    Raises:
+        InputError: More rows than bits, and enough of them to fill a memory.
+    """
+    rows, size = int(file.metadata.num_rows), where.stat().st_size
+    if rows > _MANY_ROWS and rows > 8 * size:
+        raise InputError(f"stands for {rows:,} rows in {size:,} bytes", where=where, fix="write it again")
 
 
 def check_filepaths(paths: Any, where: Path, start: int) -> None:

@@ -167,7 +167,7 @@ BAD = {
     '[{"video_id": "a", "response": "yes", "gt": "no"}][]': "text behind the array's end",
     "[": "item 0: ends in the middle",
     '[{"video_id": "a\\u0000b", "response": "yes", "gt": "no"}]': "item 0: video_id is no path that can be written",
-    "[" * 100_000: "item 0: ends in the middle",
+    "[" * 100_000: "item 0: is nested too deeply",
     "[" + "[" * 100_000 + "]" * 100_000 + "]": "item 0: is nested too deeply",
 }
 
