@@ -245,7 +245,7 @@ def readers() -> list[Reader]:
     defects = b'{"defect_type": "PCB+bridge", "spatial_dependency": "free"}\n'
     deep = b"[" * 10_000
     nested = b"a: " + b"{a: " * 1000
-    long_line = b'{"a": "' + b"x" * (1 << 22) + b'"}\n'
+    long_line = b'{"a": "' + b"x" * (1 << 18) + b'"}\n'
 
     def image(path: Path) -> None:
         with bomb_warnings_as_errors():
@@ -286,7 +286,7 @@ def readers() -> list[Reader]:
         Reader("training config", "train.yaml", read_image_names, [spec, aliases, nested]),
         Reader("predictions JSON", "p.json", predictions, [array, json.dumps([item] * 400, indent=1).encode(), deep]),
         Reader("predictions JSON Lines", "p.jsonl", predictions, [json.dumps(item).encode() + b"\n", long_line]),
-        Reader("predictions gzip", "p.json.gz", predictions, [gzip.compress(array), gzip.compress(b" " * (1 << 24))]),
+        Reader("predictions gzip", "p.json.gz", predictions, [gzip.compress(array), gzip.compress(b" " * (1 << 21))]),
         Reader("loop log", "loop_log.jsonl", log, [json.dumps(line).encode() + b"\n", long_line, deep]),
         Reader("state", "deft_state.json", lambda p: load_state(p.parent), [_state(), deep, long_line]),
         Reader("job record", "jobs/a-0123456789ab.json", lambda p: read_records(p.parent.parent), [_job(), deep]),
