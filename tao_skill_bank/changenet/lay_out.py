@@ -123,7 +123,8 @@ def lay_out(
 
     `pictures` holds a folder a label; `pass`, `ok` and `good` in any case are good parts, every other name is a defect.
     The golden of `LABEL/ANY/NAME.png` is the first of `ANY/NAME`, `LABEL/ANY/NAME`, `NAME` and `ANY` that is a
-    picture below `goldens`, or the only picture there. Files are linked, or copied where the file system cannot link;
+    picture below `goldens`, or the only picture there. Goldens may lie among the pictures, as a folder
+    beside the labels. Files are linked, or copied where the file system cannot link;
     pictures of several formats are made PNG.
 
     Args:
@@ -141,7 +142,8 @@ def lay_out(
         InputErrors: Pictures without a golden or one of their lightings, or in two formats: a line each.
     """
     _check_arguments(pictures, goldens, workspace, shares)
-    files = _walk(pictures)
+    aside = goldens.resolve() if goldens.resolve() != pictures.resolve() else None
+    files = {n: p for n, p in _walk(pictures).items() if aside is None or not p.resolve().is_relative_to(aside)}
     _check_labels(pictures, {label_of(name.split("/")[0]) for name in files if "/" in name})
     found = _samples(files, goldens, lightings, _pattern(board))
     for faults, what, fix in (

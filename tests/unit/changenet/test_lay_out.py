@@ -97,6 +97,12 @@ def test_a_golden_is_found_under_the_name_of_its_picture_or_its_folder_or_alone(
     assert sum(sum(labels.values()) for labels in made.sets.values()) == 12
 
 
+def test_goldens_in_a_folder_beside_the_labels_are_no_label(export: Path) -> None:
+    (export / "goldens").rename(export / "export/golden")
+    made = lay_out(export / "export", export / "export/golden", export / "w")
+    assert {label for labels in made.sets.values() for label in labels} == {"PASS", "pin_hole", "open"}
+
+
 def test_pictures_of_several_formats_are_made_png_and_the_originals_stay(export: Path) -> None:
     old = picture(export / "export/open/P0/scan.bmp")
     picture(export / "goldens/P0/scan.tif", mode="CMYK")
