@@ -111,7 +111,7 @@ def submit_array(
     record = new_record(key=key, platform="slurm", command=command, outputs=[], cwd=folder, results_dir=folder)
     names = [*platform.settings.request.pass_env, *(secrets or {})]
     record = record.model_copy(
-        update={"argv": list(pieces[0].argv), "env": dict(local.SINGLE_THREAD), "secrets": names}
+        update={"argv": list(pieces[0].argv), "env": platform.arithmetic(), "secrets": names}
     )
     write_record(record)
     fsio.write_text(beside(record.path, "sh"), array_script(record, tasks))

@@ -11,6 +11,7 @@ and those of every job: `claim.json`, `exit.json`, `log`, `cancel`, `alive`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -176,8 +177,7 @@ class SlurmPlatform:
         names = list(settings.request.pass_env)
         env: dict[str, str] = {}
         if not self.request(record.command).gpus:
-            # The nodes of a cluster elsewhere may have other processors than this machine.
-            env = local.SINGLE_THREAD | (local.kernels(os.environ) if self.client.host is None else {})
+            env = self.arithmetic()
         update: dict[str, Any] = {"secrets": names, "env": env}
         if settings.container == "pyxis" and settings.containers is not None:
             container = replace(settings.containers, secrets=tuple(names))
@@ -192,6 +192,10 @@ class SlurmPlatform:
         else:
             update["argv"] = self.argv(record.command)
         return record.model_copy(update=update)
+
+    def arithmetic(self) -> dict[str, str]:
+        """Variables of CPU jobs; the nodes of a cluster elsewhere may have other processors than this machine."""
+        return local.SINGLE_THREAD | (local.kernels(os.environ) if self.client.host is None else {})
 
     def argv(self, command: Sequence[str]) -> list[str]:
         """What runs `command` without a container: the bank's own, by the interpreter that the nodes have."""
@@ -340,11 +344,15 @@ class SlurmPlatform:
         settled = self._settled(record)
         if settled is not None:
             return settled
-        if job.state == "CANCELLED" and claim(record.path, _nobody()):
-            return self._verdict(record, "canceled", job.state)
+        # On a full disk nothing can be noted, and the controller's word stands as long as it remembers the job.
+        if job.state == "CANCELLED":
+            with contextlib.suppress(OSError):
+                if claim(record.path, _nobody()):
+                    return self._verdict(record, "canceled", job.state)
         if job.state == "COMPLETED" and not self._patience_over(record):
             return "running"
-        claim(record.path, _nobody())
+        with contextlib.suppress(OSError):
+            claim(record.path, _nobody())
         return self._verdict(record, verdict, f"{job.state} {job.reason}".strip())
 
     def _verdict(self, record: JobRecord, verdict: JobState, said: str) -> JobState:
@@ -353,7 +361,8 @@ class SlurmPlatform:
             return self._settled(record) or verdict
         if beside(record.path, "cancel").exists() and verdict != "lost":
             verdict = "canceled"
-        self._note(record, ended=verdict, said=said)
+        with contextlib.suppress(OSError):
+            self._note(record, ended=verdict, said=said)
         return verdict
 
     def _patience_over(self, record: JobRecord) -> bool:

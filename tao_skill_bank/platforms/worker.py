@@ -159,10 +159,14 @@ def _wait(child: subprocess.Popen[bytes], canceled: Any) -> int:
 
 def _temp(path: Path, value: dict[str, Any]) -> str:
     fd, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    with os.fdopen(fd, "w", encoding="utf-8") as handle:
-        json.dump(value, handle)
-        handle.flush()
-        os.fsync(handle.fileno())
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8") as handle:
+            json.dump(value, handle)
+            handle.flush()
+            os.fsync(handle.fileno())
+    except OSError:
+        os.unlink(name)
+        raise
     return name
 
 
