@@ -127,7 +127,8 @@ def _weak_samples(path: Path) -> pa.Table:
 
     with pq.ParquetFile(path) as file:
         refuse_endless(file, path)
-        texts = [f.name for f in file.schema_arrow if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+        kinds = {f.name: f.type.value_type if pa.types.is_dictionary(f.type) else f.type for f in file.schema_arrow}
+    texts = [name for name, kind in kinds.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
     size = 0
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         for batch in file.iter_batches(columns=texts) if texts else ():
