@@ -69,6 +69,10 @@ def pictures(browser: Any, run: Path, scratch: Path) -> dict[str, bytes]:
         page.goto((run / REPORT_FILE).as_uri())
         found[f"report-{scheme}.png"] = page.locator("#verdict").screenshot()
         if scheme == "light":
+            whole, figures = page.locator("#verdict").bounding_box(), page.locator(".figures").bounding_box()
+            # README's first screen has room for the upper half.
+            whole["height"] = figures["y"] + figures["height"] - whole["y"]
+            found["report-verdict.png"] = page.screenshot(clip=whole)
             for section in ("causes", "defects", "weakest", "pool"):
                 found[f"report-{section}.png"] = page.locator(f"#{section}").screenshot()
         page.close()
