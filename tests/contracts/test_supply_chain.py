@@ -65,3 +65,31 @@ def test_a_token_or_a_private_key_in_the_tree_is_a_fault(tmp_path: Path) -> None
         assert len(tree.secrets(path)) == 1
     path.write_text("key: ${HF_TOKEN}\n")
     assert tree.secrets(path) == []
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "said"),
+    [
+        ("", "No module named pip_audit", "not audited: No module named pip_audit (install pip-audit"),
+        ('{"dependencies": [{"name": "a", "skip_reason": "x"}]}', "", "not audited: no advisory data could be had"),
+    ],
+)
+def test_an_audit_that_could_not_be_had_is_not_taken_for_a_clean_one(
+    stdout: str, stderr: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chain = load("supply_chain")
+    done = subprocess.CompletedProcess([], 1, stdout, stderr)
+    monkeypatch.setattr(chain.subprocess, "run", lambda *_, **__: done)
+    assert chain.audit() == 3
+    assert said in capsys.readouterr().out
+
+
+def test_a_known_vulnerability_fails_the_audit_and_names_its_mend(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chain = load("supply_chain")
+    fault = {"name": "a", "version": "1", "vulns": [{"id": "X-1", "fix_versions": ["2"]}]}
+    answer = json.dumps({"dependencies": [fault, {"name": "b", "version": "1", "vulns": []}]})
+    monkeypatch.setattr(chain.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1, answer, ""))
+    assert chain.audit() == 1
+    assert "a 1: X-1 (fixed in 2)" in capsys.readouterr().out
