@@ -65,6 +65,7 @@ class StatusView(BaseModel):
         rows: Rows of each step's file in the journal.
         open_batches: Batches at a vendor as its name and the number of their calls.
         items: Items of each task file.
+        left_out: Videos that are not to be annotated: too long.
         failures: The first few of what could not be done.
     """
 
@@ -86,6 +87,7 @@ class StatusView(BaseModel):
     rejected: int
     open_batches: dict[str, int]
     failure_count: int
+    left_out: int
     failures: list[str]
     ask_again_sec: int | None
     next_step: str
@@ -211,8 +213,10 @@ def status(results_dir: Path) -> StatusView:
     last = _last_status(results_dir)
     with Journal(results_dir, read_only=True) as journal:
         totals = journal.totals()
-        failures = [f"{Path(video).name} {unit}: {reason}" for video, unit, reason in journal.failures(5)]
-        rows, tries, count = journal.row_counts(), journal.tries(), journal.failure_count()
+        failures = [
+            f"{Path(video).name} {unit}: {reason}" for video, unit, reason in journal.failures(5, left_out=False)
+        ]
+        rows, tries, (count, left_out) = journal.row_counts(), journal.tries(), journal.failure_count()
         advance = _advance(journal)
         batches = {batch.id or batch.ticket: len(batch.calls) for batch in journal.open_batches()}
     ended = {"SUCCESS": "complete", "FAILURE": "halted"}
@@ -237,6 +241,7 @@ def status(results_dir: Path) -> StatusView:
         rejected=data.get("rejected") or 0,
         open_batches=batches,
         failure_count=count,
+        left_out=left_out,
         failures=failures,
         ask_again_sec=(300 if batches else 10) if working else None,
         next_step=_next_step(shown, results_dir, count),

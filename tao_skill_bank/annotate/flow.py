@@ -14,7 +14,7 @@ from tao_skill_bank.annotate import prompts as prompt_tools
 from tao_skill_bank.annotate import video as av_video
 from tao_skill_bank.annotate.calls import Call, Caller, CallFailedError
 from tao_skill_bank.annotate.config import AnnotationConfig
-from tao_skill_bank.annotate.journal import Journal, Recorded
+from tao_skill_bank.annotate.journal import LEFT_OUT, Journal, Recorded
 from tao_skill_bank.annotate.listing import StandingRows
 from tao_skill_bank.annotate.media import Library, Video, View
 from tao_skill_bank.annotate.output import faults_of
@@ -362,7 +362,7 @@ class VideoFlow:
         most = self.shop.config.workflow.max_video_length_sec
         if self._opened.duration > most:
             self.shop.journal.fail(
-                self.video, "left out", f"{self._opened.duration:g} s long, more than max_video_length_sec {most:g}"
+                self.video, LEFT_OUT, f"{self._opened.duration:g} s long, more than max_video_length_sec {most:g}"
             )
             raise LeftOut
         return self._opened

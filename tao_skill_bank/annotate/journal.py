@@ -22,6 +22,8 @@ from tao_skill_bank.errors import InputError
 
 FILE_NAME = "journal.sqlite3"
 VERSION = 1
+LEFT_OUT = "left out"
+"""The unit of a video that is not to be annotated; no run tries it again."""
 _MOST_GROUPED = 256
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -266,14 +268,16 @@ class Journal:
         """Tries without an answer, by outcome."""
         return dict(self._read.execute("SELECT outcome, SUM(number) FROM tries GROUP BY outcome ORDER BY outcome"))
 
-    def failures(self, limit: int = -1) -> list[tuple[str, str, str]]:
-        """(video, unit, reason) of what could not be done."""
-        sql = "SELECT video, unit, reason FROM failures ORDER BY video, unit LIMIT ?"
-        return list(self._read.execute(sql, (limit,)))
+    def failures(self, limit: int = -1, *, left_out: bool = True) -> list[tuple[str, str, str]]:
+        """(video, unit, reason) of what could not be done, and with `left_out` of videos that are not to be done."""
+        sql = "SELECT video, unit, reason FROM failures WHERE ? OR unit != ? ORDER BY video, unit LIMIT ?"
+        return list(self._read.execute(sql, (left_out, LEFT_OUT, limit)))
 
-    def failure_count(self) -> int:
-        """How many units could not be done."""
-        return int(self._read.execute("SELECT COUNT(*) FROM failures").fetchone()[0])
+    def failure_count(self) -> tuple[int, int]:
+        """How many units could not be done, and how many videos are not to be done."""
+        sql = "SELECT COALESCE(SUM(unit != ?), 0), COALESCE(SUM(unit = ?), 0) FROM failures"
+        failed, left_out = self._read.execute(sql, (LEFT_OUT, LEFT_OUT)).fetchone()
+        return int(failed), int(left_out)
 
     def rows(self, step: str, run: int | None = None) -> Iterator[str]:
         """The rows of a step's file, in order."""

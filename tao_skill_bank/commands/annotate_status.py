@@ -60,6 +60,8 @@ def _facts(view: StatusView) -> list[tuple[str, str]]:
     if view.items:
         items = ", ".join(f"{task} {number:,}" for task, number in view.items.items())
         facts.append(("items", f"{items}; refused {view.rejected:,}"))
+    if view.left_out:
+        facts.append(("left out", f"{view.left_out:,} longer than workflow.max_video_length_sec"))
     return facts + [("failed", failure) for failure in view.failures]
 
 

@@ -21,6 +21,7 @@ from scripted_endpoint import Fault, Request, ScriptedEndpoint, plain_answer
 from videos import make_video, make_videos
 
 from tao_skill_bank.annotate import allow
+from tao_skill_bank.annotate.api import status
 from tao_skill_bank.annotate.calls import DeniedError
 from tao_skill_bank.annotate.gate import EndpointDownError, RunHaltedError
 from tao_skill_bank.annotate.journal import Journal
@@ -317,6 +318,8 @@ def test_a_video_over_the_longest_length_is_left_out_before_a_call_and_says_why(
         [(video, unit, reason)] = journal.failures()
     assert (Path(video).name, unit) == ("hours.mp4", "left out")
     assert reason == "40 s long, more than max_video_length_sec 30"
+    view = status(out)
+    assert (view.failure_count, view.left_out, view.failures) == (0, 1, [])
 
 
 def test_the_same_video_listed_twice_is_paid_for_once(server: ScriptedEndpoint, three: Path, tmp_path: Path) -> None:
