@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -66,8 +67,12 @@ def until(condition: Callable[[], object], what: str) -> None:
 
 def every_record(run: Path) -> list[JobRecord]:
     """Records of the run, those of abandoned attempts as well."""
-    names = [p for p in run.rglob("jobs/*.json") if p.name.count(".") == 1]
-    return [JobRecord.model_validate_json(p.read_bytes()) for p in names]
+    found = []
+    for path in [p for p in run.rglob("jobs/*.json") if p.name.count(".") == 1]:
+        # One that a run moves aside meanwhile is counted where it went, at the next look.
+        with contextlib.suppress(FileNotFoundError):
+            found.append(JobRecord.model_validate_json(path.read_bytes()))
+    return found
 
 
 @pytest.mark.usefixtures("quick_model")
@@ -156,10 +161,14 @@ def test_a_run_outlives_a_controller_that_is_killed_right_after_it_took_a_job(
     slurm.kill_controller()
     slurm.mend()
     worker.communicate()
-    if worker.returncode != 0:
+    for _ in range(3):
+        if worker.returncode == 0:
+            break
         assert load_state(run).status == "failed" and "lost" in str(load_state(run).stop_reason)
-        with drive(run) as again:
-            assert again.wait() == 0
+        # A controller that finds a job twice after its restart drains the node.
+        slurm.mend()
+        worker = drive(run)
+        worker.communicate()
     assert load_state(run).status == "complete"
     claims = [r.uid for r in every_record(run) if read_exit(r) is not None]
     assert len(claims) == len(set(claims))
