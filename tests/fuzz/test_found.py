@@ -98,3 +98,12 @@ def test_a_table_of_weak_samples_that_unpacks_without_end_is_refused(tmp_path: P
     if width == 1:
         with pytest.raises(InputError, match="stands for"):
             ImageTable(path)
+
+
+def test_a_vector_of_millions_of_numbers_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "e.parquet"
+    values = pa.nulls(5_000_000, pa.float32()).fill_null(0.5)
+    vector = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
+    pq.write_table(pa.table({"filepath": ["a"], "embedding": vector}), path, compression="zstd")
+    with pytest.raises(InputError, match="rows of 5,000,000 numbers"):
+        read_embeddings(path)

@@ -27,6 +27,7 @@ LABEL: Final = "label"
 ENCODER_KEY: Final = b"tao_skill_bank.encoder"
 BATCH_ROWS: Final = 8192
 _MANY_ROWS: Final = 100_000
+_WIDEST: Final = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -190,11 +191,17 @@ def refuse_endless(file: Any, where: Path) -> None:
     """Refuse a parquet file that stands for far more than it can hold: a row an image costs at least its name.
 
     Raises:
-        InputError: More rows than bits, and enough of them to fill a memory.
+        InputError: More rows than bits, and enough of them to fill a memory; rows wider than any vector.
     """
     rows, size = int(file.metadata.num_rows), where.stat().st_size
     if rows > _MANY_ROWS and rows > 8 * size:
         raise InputError(f"stands for {rows:,} rows in {size:,} bytes", where=where, fix="write it again")
+    for number in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(number)
+        values = max((group.column(n).num_values for n in range(group.num_columns)), default=0)
+        if values > _WIDEST * max(1, group.num_rows):
+            what = f"holds rows of {values // max(1, group.num_rows):,} numbers"
+            raise InputError(what, where=where, fix="embed the images again")
 
 
 def check_filepaths(paths: Any, where: Path, start: int) -> None:
