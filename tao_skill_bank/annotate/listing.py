@@ -16,6 +16,8 @@ from tao_skill_bank.annotate.layout import STEP_FILES, step_file
 from tao_skill_bank.errors import InputError
 
 _WHERE = "video_reasoning_annotation.data"
+_MOST_STARTS = 300
+_LONGEST_TORN = 4 << 20
 
 
 @dataclass
@@ -142,11 +144,14 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 def _row(line: str) -> dict[str, Any] | None:
     """A line as a row. Behind a torn beginning, the whole row that was appended to it is found again."""
     start = 0
-    while start >= 0:
+    # A row that was torn holds few objects; a line that nobody wrote may hold millions of beginnings.
+    for _ in range(_MOST_STARTS if len(line) < _LONGEST_TORN else 1):
         try:
             value = json.loads(line[start:])
         except (ValueError, RecursionError):
             start = line.find('{"', start + 1)
+            if start < 0:
+                return None
             continue
         return value if isinstance(value, dict) and video_of(value) else None
     return None

@@ -12,6 +12,7 @@ import pytest
 from tao_skill_bank.actions.gap_analysis.vcn_read import LONGEST_HEADER, read_inference
 from tao_skill_bank.actions.gap_analysis.vlm_read import read_predictions
 from tao_skill_bank.actions.mining.tables import ImageTable, read_embeddings
+from tao_skill_bank.annotate.listing import read_rows
 from tao_skill_bank.deft.log import read_tail
 from tao_skill_bank.deft.routing import route_gaps
 from tao_skill_bank.errors import InputError
@@ -107,3 +108,9 @@ def test_a_vector_of_millions_of_numbers_is_refused_before_it_is_read(tmp_path: 
     pq.write_table(pa.table({"filepath": ["a"], "embedding": vector}), path, compression="zstd")
     with pytest.raises(InputError, match="rows of 5,000,000 numbers"):
         read_embeddings(path)
+
+
+def test_a_line_of_endless_beginnings_is_not_tried_at_each(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"a": "' * 400_000 + b'\n{"torn": 1, "x{"video": "v.mp4"}\n')
+    assert [row["video"] for row in read_rows(path)] == ["v.mp4"]
