@@ -83,12 +83,14 @@ class Reader:
         file: The file's name in its folder.
         read: Reads the file.
         seeds: Contents to begin from: good ones, and ones made to hurt.
+        prepare: What is done once before the clock runs.
     """
 
     name: str
     file: str
     read: Callable[[Path], object]
     seeds: Sequence[bytes]
+    prepare: Callable[[], object] = tuple
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ def fuzz(reader: Reader, inputs: int, seed: int, folder: Path) -> list[Fault]:
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = {p for p in folder.rglob("*") if p.is_file()} | {path}
     faults: list[Fault] = []
+    reader.prepare()
     earlier = signal.signal(signal.SIGALRM, _too_slow)
     try:
         for number in range(inputs):
@@ -308,7 +311,7 @@ def readers() -> list[Reader]:
         Reader("image", "i.png", image, _images()),
         Reader("video", "v.mp4", probe, _videos()),
         Reader("checkpoint", "model.pth", load, _checkpoints()),
-        Reader("tool arguments", "call", tool_arguments.call_with, tool_arguments.SEEDS),
+        Reader("tool arguments", "call", tool_arguments.call_with, tool_arguments.SEEDS, tool_arguments.surface),
     ]
 
 

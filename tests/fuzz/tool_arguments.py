@@ -184,19 +184,24 @@ class Surface:
 _surface: list[Surface] = []
 
 
-def call_with(path: Path) -> None:
-    """What the bytes of a file say: which tool, which arguments. The same bytes make the same call."""
+def surface() -> Surface:
+    """The one of this process, made when it is first asked for."""
     if not _surface:
         import atexit
 
         _surface.append(Surface())
         atexit.register(_surface[0].close)
-    surface = _surface[0]
+    return _surface[0]
+
+
+def call_with(path: Path) -> None:
+    """What the bytes of a file say: which tool, which arguments. The same bytes make the same call."""
+    here = surface()
     data = path.read_bytes()
     rng = random.Random(data)
     named = data.decode("latin-1").split("\n", 1)[0]
-    tool = named if named in surface.schemas else rng.choice(list(surface.schemas))
-    surface.call(tool, surface.arguments(tool, rng))
+    tool = named if named in here.schemas else rng.choice(list(here.schemas))
+    here.call(tool, here.arguments(tool, rng))
 
 
 SEEDS = [b"plan_deft_run\n1", b"start_action\n2", b"analyze_vcn_gaps\n3", b"log_stage\n4", b"\x00" * 8]
