@@ -110,9 +110,7 @@ def submit_array(
     command = [piece.name for piece in pieces[:1]] + [f"{len(pieces)} pieces"]
     record = new_record(key=key, platform="slurm", command=command, outputs=[], cwd=folder, results_dir=folder)
     names = [*platform.settings.request.pass_env, *(secrets or {})]
-    record = record.model_copy(
-        update={"argv": list(pieces[0].argv), "env": platform.arithmetic(), "secrets": names}
-    )
+    record = record.model_copy(update={"argv": list(pieces[0].argv), "env": platform.arithmetic(), "secrets": names})
     write_record(record)
     fsio.write_text(beside(record.path, "sh"), array_script(record, tasks))
     platform.hand_over(record, array_argv(platform, record, len(tasks), at_once), secrets)
