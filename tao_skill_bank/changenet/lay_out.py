@@ -7,10 +7,15 @@ and goldens. From these the four or five CSVs, the names and a spec follow by ru
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
+import json
+import math
 import os
 import re
 import shutil
+import stat
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +25,7 @@ from typing import TYPE_CHECKING
 from tao_skill_bank import fsio
 from tao_skill_bank.changenet.layout import Workspace
 from tao_skill_bank.changenet.tables import PASS, REQUIRED_COLUMNS, write_pairs
+from tao_skill_bank.changenet.validate import READ_AS_MISSING
 from tao_skill_bank.errors import InputError, InputErrors
 
 if TYPE_CHECKING:
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 PASS_NAMES = frozenset({"pass", "ok", "good"})
+_ONE_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif"}
 SETS = ("training", "validation", "kpi", "acceptance", "pool")
 SHARES = (0.25, 0.10, 0.25, 0.20, 0.20)
 """Parts of the samples that go to each of `SETS`; a set of share 0 is not made."""
@@ -108,6 +115,7 @@ class _Found:
     without_golden: list[str] = field(default_factory=list)
     unlit: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
+    two_goldens: list[str] = field(default_factory=list)
 
 
 def lay_out(
@@ -125,7 +133,7 @@ def lay_out(
     The golden of `LABEL/ANY/NAME.png` is the first of `ANY/NAME`, `LABEL/ANY/NAME`, `NAME` and `ANY` that is a
     picture below `goldens`, or the only picture there. Goldens may lie among the pictures, as a folder
     beside the labels. Files are linked, or copied where the file system cannot link;
-    pictures of several formats are made PNG.
+    pictures of several formats are made PNG. Names that begin with a dot are passed over.
 
     Args:
         pictures: Captures by label.
@@ -137,16 +145,18 @@ def lay_out(
         shares: Parts of the samples for training, validation, KPI, acceptance and pool.
 
     Raises:
-        InputError: Folders without pictures, without good parts or without defects; too few boards for the sets; a
-            board that cannot be found; a workspace folder that holds something; shares that are no shares.
-        InputErrors: Pictures without a golden or one of their lightings, or in two formats: a line each.
+        InputError: Folders without pictures, without good parts or without defects; labels that TAO would read as no
+            label; too few boards for the sets; a board that cannot be found; a workspace folder that holds something
+            or lies among the pictures; shares that are no shares.
+        InputErrors: Pictures without a golden or one of their lightings, in two formats, or that are no pictures;
+            names that are not UTF-8: a line each.
     """
-    _check_arguments(pictures, goldens, workspace, shares)
-    aside = goldens.resolve() if goldens.resolve() != pictures.resolve() else None
-    files = {n: p for n, p in _walk(pictures).items() if aside is None or not p.resolve().is_relative_to(aside)}
+    _check_arguments(pictures, goldens, workspace, lightings, shares)
+    files, known = _walk(pictures, aside=goldens), _walk(goldens, aside=pictures)
     _check_labels(pictures, {label_of(name.split("/")[0]) for name in files if "/" in name})
-    found = _samples(files, goldens, lightings, _pattern(board))
+    found = _samples(files, known, lightings, _pattern(board))
     for faults, what, fix in (
+        (_not_text([*files, *known]), "of a name that is not UTF-8", "rename them"),
         (found.doubled, "of a name that another format has too", "keep one format of each picture"),
         (found.unlit, "without a lighting", "name the endings of the files with --lightings"),
         (
@@ -154,12 +164,14 @@ def lay_out(
             "without a golden",
             f"a golden has the name of its picture, or of the picture's folder, below {goldens}",
         ),
+        (found.two_goldens, "with two goldens of one name", "keep one format of each golden"),
+        (_unreadable(found.samples), "that are no pictures", "take them out or export them again"),
     ):
         if faults:
             raise InputErrors(f"{len(faults)} {what}, first: {faults[0]}", faults, where=pictures, fix=fix)
     sets = draw_sets(found.samples, shares)
     _check_sets(pictures, sets)
-    _write(workspace, sets, lightings)
+    _write(workspace.resolve(), sets, lightings)
     return LaidOut(
         workspace=workspace,
         sets={name: _counts(rows) for name, rows in sets.items()},
@@ -178,7 +190,7 @@ def draw_sets(samples: Sequence[Sample], shares: Sequence[float] = SHARES) -> di
     for sample in samples:
         boards[sample.board].append(sample)
     total = Counter(s.label for s in samples)
-    wanted = {name: share / sum(shares) for name, share in zip(SETS, shares, strict=True) if share > 0}
+    wanted = {name: share / sum(shares) for name, share in zip(SETS, shares, strict=True) if share / sum(shares) > 0}
     order = [name for name in ("kpi", "training", "pool", "acceptance", "validation") if name in wanted]
     have = {name: Counter[str]() for name in wanted}
     out: dict[str, list[Sample]] = {name: [] for name in wanted}
@@ -200,13 +212,32 @@ def draw_sets(samples: Sequence[Sample], shares: Sequence[float] = SHARES) -> di
     return {name: sorted(rows, key=lambda s: (s.folder, s.name)) for name, rows in out.items()}
 
 
-def _check_arguments(pictures: Path, goldens: Path, workspace: Path, shares: Sequence[float]) -> None:
+def _check_arguments(
+    pictures: Path, goldens: Path, workspace: Path, lightings: Sequence[str], shares: Sequence[float]
+) -> None:
     for folder, what in ((pictures, "pictures, one below it a label"), (goldens, "goldens")):
         if not folder.is_dir():
             raise InputError("no such folder", where=folder, fix=f"name the folder of the {what}")
+    if pictures.resolve() == goldens.resolve():
+        raise InputError(
+            "pictures and goldens in one folder", where=goldens, fix="name the folder of the goldens alone"
+        )
     if workspace.is_file() or (workspace.is_dir() and any(workspace.iterdir())):
         raise InputError("not an empty folder", where=workspace, fix="name a new folder for the workspace")
-    if len(shares) != len(SETS) or min(shares) < 0 or not all(s > 0 for s in shares[:3]):
+    if workspace.resolve() == Path.cwd():
+        raise InputError("the folder you stand in would be replaced", where=workspace, fix="name a folder below it")
+    for folder in (pictures, goldens):
+        if workspace.resolve().is_relative_to(folder.resolve()):
+            raise InputError(
+                f"lies in {folder}, where it would be taken for pictures",
+                where=workspace,
+                fix="name a folder elsewhere",
+            )
+    if len(set(lightings)) < len(lightings):
+        raise InputError(f"a lighting twice: {', '.join(lightings)}", where="--lightings", fix="name each once")
+    total = sum(shares)
+    usable = len(shares) == len(SETS) and math.isfinite(total) and min(shares) >= 0
+    if not usable or not all(s > 0 and s / total > 0 for s in shares[:3]):
         raise InputError(
             f"not {len(SETS)} shares: {', '.join(f'{s:g}' for s in shares)}",
             where="--shares",
@@ -223,27 +254,67 @@ def _pattern(board: str | None) -> re.Pattern[str] | None:
         ) from None
 
 
-def _walk(folder: Path) -> dict[str, Path]:
-    """Every picture below a folder, by its path there with `/` between, in order."""
-    found = (
-        (Path(root) / name)
-        for root, _, names in os.walk(folder, followlinks=True)
+def _walk(folder: Path, *, aside: Path) -> dict[str, Path]:
+    """Every picture below a folder by its path there with `/` between, in order, but for those below `aside`."""
+    found: dict[str, Path] = {}
+    apart = aside.resolve()
+
+    def enter(here: Path, within: str, above: frozenset[Path]) -> None:
+        real = here.resolve()
+        # A link that leads back to a folder it lies in would be walked for ever.
+        if real == apart or real in above:
+            return
+        for entry in list(os.scandir(here)):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                enter(here / entry.name, f"{within}{entry.name}/", above | {real})
+            elif Path(entry.name).suffix.lower() in PICTURES:
+                found[within + entry.name] = here / entry.name
+
+    enter(folder, "", frozenset())
+    return dict(sorted(found.items()))
+
+
+def _not_text(names: Iterable[str]) -> list[str]:
+    """What the CSVs cannot hold, made readable."""
+    return [
+        name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         for name in names
-        if Path(name).suffix.lower() in PICTURES and not name.startswith(".")
-    )
-    return dict(sorted((path.relative_to(folder).as_posix(), path) for path in found))
+        if not name.isascii() and any("\udc80" <= c <= "\udcff" for c in name)
+    ]
 
 
-def _samples(files: dict[str, Path], goldens: Path, lightings: Sequence[str], board: re.Pattern[str] | None) -> _Found:
-    known = _by_stem(_walk(goldens))
+def _unreadable(samples: Iterable[Sample]) -> list[str]:
+    """Captures and goldens that are empty, broken links, no files, or do not begin as a picture does: a line each."""
+    from PIL import Image
+
+    faults = []
+    for path in dict.fromkeys(path for s in samples for path in (*s.captures, *s.goldens)):
+        try:
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                raise OSError("not a file")
+            with Image.open(path):
+                pass
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            faults.append(str(path))
+    return faults
+
+
+def _samples(
+    files: dict[str, Path], goldens: dict[str, Path], lightings: Sequence[str], board: re.Pattern[str] | None
+) -> _Found:
+    known, doubled = _by_stem(goldens)
     parts: dict[tuple[str, str], dict[str, Path]] = defaultdict(dict)
     found = _Found()
     for shown, path in files.items():
         place = PurePosixPath(shown)
         stem, light = _split(place.stem, lightings)
+        if len(place.parts) == 1:
+            continue
         if light is None:
             found.unlit.append(f"{shown} ends in none of {', '.join(lightings)}")
-        elif len(place.parts) > 1:
+        else:
             if light in parts[str(place.parent), stem]:
                 found.doubled.append(shown)
             parts[str(place.parent), stem][light] = path
@@ -257,6 +328,9 @@ def _samples(files: dict[str, Path], goldens: Path, lightings: Sequence[str], bo
         matching = [_golden(known, label, "/".join(below), name, light) for light in lights]
         if None in matching:
             found.without_golden.append(f"{folder}/{name}")
+            continue
+        if not doubled.isdisjoint(path for path in matching if path is not None):
+            found.two_goldens.append(f"{folder}/{name}")
             continue
         found.samples.append(
             Sample(
@@ -276,17 +350,23 @@ def label_of(folder: str) -> str:
     return PASS if folder.strip().lower() in PASS_NAMES else re.sub(r"\s+", "_", folder.strip().lower())
 
 
-def _by_stem(files: dict[str, Path]) -> dict[str, Path]:
-    return {str(PurePosixPath(name).with_suffix("")): path for name, path in files.items()}
+def _by_stem(files: dict[str, Path]) -> tuple[dict[str, Path], set[Path]]:
+    """Files without their extension, and those of them that stand for several."""
+    known: dict[str, Path] = {}
+    doubled: set[Path] = set()
+    for name, path in files.items():
+        if known.setdefault(str(PurePosixPath(name).with_suffix("")), path) is not path:
+            doubled.add(known[str(PurePosixPath(name).with_suffix(""))])
+    return known, doubled
 
 
 def _split(stem: str, lightings: Sequence[str]) -> tuple[str, str | None]:
     """Name and lighting of a file; no lightings: the whole name and an empty one."""
     if not lightings:
         return stem, ""
-    return next(
-        ((stem[: -len(x) - 1], x) for x in lightings if stem.endswith(f"_{x}") and len(stem) > len(x) + 1), (stem, None)
-    )
+    fitting = [x for x in lightings if stem.endswith(f"_{x}") and len(stem) > len(x) + 1]
+    light = max(fitting, key=len, default=None)  # `White_Light` is not `Light` of a part called `..._White`
+    return (stem, None) if light is None else (stem[: -len(light) - 1], light)
 
 
 def _golden(known: dict[str, Path], label: str, below: str, name: str, light: str) -> Path | None:
@@ -316,6 +396,13 @@ def _check_labels(pictures: Path, labels: set[str]) -> None:
         raise InputError(
             f"no good parts: the folders are {shown}", where=pictures, fix="call the folder of good parts PASS"
         )
+    for label in sorted(labels):
+        if not label or label in READ_AS_MISSING:
+            raise InputError(
+                f"TAO's CSV reader takes the label {label!r} for a missing cell",
+                where=pictures,
+                fix="rename its folder",
+            )
     if labels == {PASS}:
         raise InputError("no defects, only good parts", where=pictures, fix="add a folder a defect, under its name")
 
@@ -340,12 +427,10 @@ def _counts(rows: Iterable[Sample]) -> dict[str, int]:
 def _write(workspace: Path, sets: dict[str, list[Sample]], lightings: Sequence[str]) -> None:
     """Everything into a folder beside, which then takes the workspace's name."""
     everything = [s for rows in sets.values() for s in rows]
-    formats = {path.suffix for s in everything for path in (*s.captures, *s.goldens)}
-    ext = formats.pop() if len(formats) == 1 else ".png"
-    workspace.parent.mkdir(parents=True, exist_ok=True)
-    scratch = workspace.parent / f".{workspace.name}.{os.getpid()}.part"
-    scratch.mkdir()
-    try:
+    endings = {path.suffix for s in everything for path in (*s.captures, *s.goldens)}
+    formats = {_format(ending) for ending in endings}
+    ext = endings.pop() if len(endings) == 1 else formats.pop() if len(formats) == 1 else ".png"
+    with _scratch(workspace) as scratch:
         _put_pictures(scratch / "images", everything, lightings, ext)
         layout = Workspace(scratch)
         files = (layout.training_csv, layout.validation_csv, layout.kpi_csv, layout.acceptance_csv, layout.pool_csv)
@@ -356,13 +441,47 @@ def _write(workspace: Path, sets: dict[str, list[Sample]], lightings: Sequence[s
                 write_pairs(path, dict(zip(REQUIRED_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)))
         smallest = min(len(sets[name]) for name in ("training", "validation"))
         fsio.write_text(layout.spec, _spec(everything[0].captures[0], lightings, ext, max(1, min(16, smallest))))
-        if workspace.is_dir():
-            workspace.rmdir()
         os.replace(scratch, workspace)
         fsio.fsync_dir(workspace.parent)
+
+
+@contextlib.contextmanager
+def _scratch(workspace: Path) -> Iterator[Path]:
+    """A folder beside the workspace that is gone when the block ends badly; those of killed calls are cleared.
+
+    Its lock tells a call that goes on from one that was killed, whose process ids mean nothing in another container.
+    """
+    workspace.parent.mkdir(parents=True, exist_ok=True)
+    prefix, suffix = f".{workspace.name[:60]}.", ".part"
+    for entry in os.scandir(workspace.parent):
+        if entry.name.startswith(prefix) and entry.name.endswith(suffix) and entry.is_dir(follow_symlinks=False):
+            with contextlib.suppress(OSError), _locked(Path(entry.path)):
+                shutil.rmtree(entry.path, ignore_errors=True)
+    scratch = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=workspace.parent))
+    try:
+        with _locked(scratch):
+            umask = os.umask(0)
+            os.umask(umask)
+            scratch.chmod(0o777 & ~umask)
+            yield scratch
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock; `BlockingIOError` where somebody else does."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _format(ending: str) -> str:
+    return _ONE_FORMAT.get(ending.lower(), ending.lower())
 
 
 def _put_pictures(images: Path, samples: Iterable[Sample], lightings: Sequence[str], ext: str) -> None:
@@ -377,7 +496,7 @@ def _put_pictures(images: Path, samples: Iterable[Sample], lightings: Sequence[s
 
 def _put(source: Path, target: Path) -> None:
     """Link where the file system can, else copy; another format is read and written anew, without loss."""
-    if source.suffix != target.suffix:
+    if _format(source.suffix) != _format(target.suffix):
         with _opened(source) as image:
             (image if image.mode in _PNG_MODES else image.convert("RGB")).save(target, "PNG")
         return
@@ -403,5 +522,6 @@ def _spec(example: Path, lightings: Sequence[str], ext: str, batch: int) -> str:
     with _opened(example) as image:
         largest = max(image.size)
     side = min(LARGEST_SIDE, max(STEP * 2, -(-largest // STEP) * STEP))
-    lights = "{" + ", ".join(f"{name}: {i}" for i, name in enumerate(lightings)) + "}"
+    # Quoted: YAML takes `on` and `1` for other things than names.
+    lights = "{" + ", ".join(f"{json.dumps(name, ensure_ascii=False)}: {i}" for i, name in enumerate(lightings)) + "}"
     return _SPEC.format(ext=ext, batch=batch, inputs=max(1, len(lightings)), lights=lights, side=side)

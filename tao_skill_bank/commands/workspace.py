@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -37,5 +38,6 @@ def cli(pictures: Path, goldens: Path, workspace: Path, lightings: str, board: s
     click.echo("\n".join(made.lines()))
     click.echo(f"{made.boards} boards, none of them in two sets")
     click.echo(
-        f'next: tao-skills deft plan --workspace {workspace} --kpi-target "FAR < 5% at recall=95%" --max-iterations 3'
+        f"next: tao-skills deft plan --workspace {shlex.quote(str(workspace))} "
+        '--kpi-target "FAR < 5% at recall=95%" --max-iterations 3'
     )

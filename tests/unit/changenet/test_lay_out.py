@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
+import shlex
+import shutil
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tao_skill_bank.changenet.lay_out import SETS, SHARES, Sample, draw_sets, lay_out
+from tao_skill_bank.changenet.lay_out import SETS, SHARES, Sample, _scratch, draw_sets, lay_out
 from tao_skill_bank.changenet.layout import Workspace
 from tao_skill_bank.changenet.spec import classify_spec, load_spec, spec_faults
 from tao_skill_bank.changenet.tables import read_pairs
 from tao_skill_bank.changenet.validate import check_dataset, check_leakage
+from tao_skill_bank.commands.workspace import cli
 from tao_skill_bank.errors import InputError, InputErrors
 
 
@@ -141,13 +146,25 @@ def test_what_cannot_be_laid_out_is_one_line_and_leaves_nothing(export: Path) ->
 
     assert "no such folder" in refused(pictures=export / "nowhere")
     assert "no pictures in folders of labels" in refused(pictures=goldens / "P0")
-    assert "no good parts: the folders are p0, p1" in refused(pictures=goldens)
+    assert "no good parts: the folders are p0, p1" in refused(pictures=goldens, goldens=pictures)
     assert "no defects" in refused(pictures=picture(export / "only/ok/a.png").parent.parent)
     assert "without a lighting" in refused(lightings=("White",))
     assert "not a regular expression" in refused(board="(")
     assert "no board in" in refused(board="never")
     assert "too few boards" in refused(board="Good|open|Pin")
     assert "not 5 shares" in refused(shares=(1, 1, 1))
+    assert "pictures and goldens in one folder" in refused(goldens=pictures)
+    assert "taken for pictures" in refused(workspace=pictures / "w")
+    assert "taken for pictures" in refused(workspace=goldens / "w")
+    for shares in ((math.inf, 1, 1, 0, 0), (1e308, 1e308, 1e308, 0, 0), (1, 1, 1, 0, math.nan), (5e-324, 1, 1, 0, 0)):
+        assert "not 5 shares" in refused(shares=shares)
+    assert "a lighting twice" in refused(lightings=("White", "White"))
+    picture(pictures / "NaN/P0/cam 1, 0000.png")
+    assert "the label 'nan' for a missing cell" in refused()
+    shutil.rmtree(pictures / "NaN")
+    second = picture(goldens / "P3/cam 1, 0003.jpg")
+    assert "1 with two goldens of one name, first: Good/P3/cam 1, 0003" in refused()
+    second.unlink()
     (goldens / "P3/cam 1, 0003.png").unlink()
     assert "1 without a golden, first: Good/P3/cam 1, 0003" in refused()
     picture(pictures / "Good/P3/cam 1, 0003.jpg")
@@ -159,11 +176,101 @@ def test_what_cannot_be_laid_out_is_one_line_and_leaves_nothing(export: Path) ->
     assert os.listdir(to) == [kept.name]
 
 
+def test_the_folder_one_stands_in_is_not_replaced(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (export / "w").mkdir()
+    monkeypatch.chdir(export / "w")
+    with pytest.raises(InputError, match="you stand in"):
+        lay_out(export / "export", export / "goldens", Path())
+    assert os.listdir(export / "w") == []
+
+
 def test_a_damaged_picture_is_named_and_leaves_nothing(export: Path) -> None:
-    (export / "export/Good/P0/cam 1, 0000.png").write_bytes(b"no picture")
+    cut = picture(export / "export/open/P0/scan.bmp")
+    cut.write_bytes(cut.read_bytes()[:-30])
+    picture(export / "goldens/P0/scan.bmp")
     with pytest.raises(InputError, match="cannot be read as a picture"):
         lay_out(export / "export", export / "goldens", export / "w")
     assert sorted(os.listdir(export)) == ["export", "goldens"]
+
+
+def test_what_only_has_the_name_of_a_picture_is_listed(export: Path) -> None:
+    bad = {name: export / f"export/Good/P0/{name}.png" for name in ("empty", "link", "pipe", "text")}
+    bad["empty"].touch()
+    bad["link"].symlink_to(export / "nowhere.png")
+    os.mkfifo(bad["pipe"])
+    bad["text"].write_text("no picture")
+    for name in bad:
+        picture(export / f"goldens/P0/{name}.png")
+    (export / "goldens/P1/cam 1, 0001.png").write_bytes(b"")
+    with pytest.raises(InputErrors, match="5 that are no pictures") as raised:
+        lay_out(export / "export", export / "goldens", export / "w")
+    assert set(raised.value.faults) == {*map(str, bad.values()), str(export / "goldens/P1/cam 1, 0001.png")}
+    assert sorted(os.listdir(export)) == ["export", "goldens"]
+
+
+def test_names_that_a_csv_cannot_hold_are_listed(export: Path) -> None:
+    for folder in (b"export/open", b"goldens"):
+        picture(export / "seed.png").rename(os.fsdecode(os.fsencode(export) + b"/" + folder + b"/P0/\xff.png"))
+    with pytest.raises(InputErrors, match="UTF-8") as raised:
+        lay_out(export / "export", export / "goldens", export / "w")
+    assert raised.value.faults == ["open/P0/\\xff.png", "P0/\\xff.png"]
+    assert sorted(os.listdir(export)) == ["export", "goldens"]
+
+
+def test_links_that_lead_back_are_walked_once_and_names_with_a_dot_in_front_passed_over(export: Path) -> None:
+    for name in ("one", "two"):
+        (export / f"export/open/P0/{name}").symlink_to(export / "export")
+    picture(export / "export/.thumbnails/a.png")
+    made = lay_out(export / "export", export / "goldens", export / "w")
+    assert sum(sum(labels.values()) for labels in made.sets.values()) == 24
+
+
+def test_pictures_in_a_folder_beside_the_goldens_are_no_goldens(export: Path) -> None:
+    (export / "export").rename(export / "goldens/captures")
+    made = lay_out(export / "goldens/captures", export / "goldens", export / "w")
+    assert sum(sum(labels.values()) for labels in made.sets.values()) == 24
+
+
+def test_endings_of_one_format_are_linked_not_written_anew(tmp_path: Path) -> None:
+    for board in range(6):
+        for label in ("ok", "open"):
+            picture(tmp_path / f"p/{label}/P{board}/c.{'JPG' if board % 2 else 'jpeg'}")
+    picture(tmp_path / "g/golden.jpg")
+    lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w", shares=(1, 1, 1, 0, 0))
+    assert (tmp_path / "w/images/captures/open/P1/c.jpg").samefile(tmp_path / "p/open/P1/c.JPG")
+    assert (tmp_path / "w/images/captures/open/P2/c.jpg").samefile(tmp_path / "p/open/P2/c.jpeg")
+
+
+@pytest.mark.parametrize("lights", [("on", "off"), ("1", "2"), ("Light", "White_Light")])
+def test_lightings_are_names_whatever_yaml_takes_them_for(tmp_path: Path, lights: tuple[str, ...]) -> None:
+    for board in range(6):
+        for label in ("ok", "open"):
+            for light in lights:
+                picture(tmp_path / f"p/{label}/P{board}/U_{light}.png")
+    for light in lights:
+        picture(tmp_path / f"g/U_{light}.png")
+    lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w", lightings=lights, shares=(1, 1, 1, 0, 0))
+    layout = Workspace(tmp_path / "w")
+    spec = classify_spec(load_spec(layout.spec), layout.spec)
+    assert spec.lights == lights
+    assert check_dataset(layout.kpi_csv, spec.naming, kind="kpi", images_dir=layout.images_dir).ok
+
+
+def test_a_call_that_was_killed_is_cleared_away_by_the_next_and_one_that_goes_on_is_not(export: Path) -> None:
+    with _scratch(export / "w") as working:
+        picture(working / "a.png")
+        killed = picture(export / ".w.gone.part/images/a.png").parents[1]
+        lay_out(export / "export", export / "goldens", export / "w")
+        assert not killed.exists()
+        assert (working / "a.png").is_file()
+
+
+def test_an_empty_folder_or_a_link_to_one_is_filled(export: Path) -> None:
+    (export / "real").mkdir()
+    (export / "link").symlink_to(export / "real")
+    lay_out(export / "export", export / "goldens", export / "link")
+    assert Workspace(export / "real").spec.is_file()
+    assert (export / "link").is_symlink()
 
 
 def test_every_picture_without_a_golden_is_listed(export: Path) -> None:
@@ -196,3 +303,11 @@ def test_single_boards_are_spread_by_the_shares_label_by_label() -> None:
     for name, share in zip(SETS, SHARES, strict=True):
         for label in ("PASS", "rare"):
             assert abs(sum(s.label == label for s in sets[name]) - 40 * share) <= 1
+
+
+def test_the_next_line_can_be_pasted_whatever_the_folder_is_called(export: Path) -> None:
+    to = export / "my data's W"
+    done = CliRunner().invoke(cli, [str(export / "export"), "--goldens", str(export / "goldens"), "--to", str(to)])
+    assert done.exit_code == 0
+    next_step = done.stdout.splitlines()[-1].removeprefix("next: ")
+    assert shlex.split(next_step)[:5] == ["tao-skills", "deft", "plan", "--workspace", str(to)]
