@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 _COMMANDS = ("sbatch", "squeue", "scancel", "sinfo", "srun")
 _NODE_WAIT_SEC = 10
+# What says where the look at a node goes. Others name programs (`--prolog`, `--task-prolog`, `--container-image`), and
+# a plan that nobody has approved yet starts none.
+_WHERE_ONLY = frozenset(
+    {"clusters", "constraint", "exclude", "licenses", "nodelist", "prefer", "qos", "reservation", "wckey"}
+)
 _USELESS = ("down", "drain", "drng", "drained", "draining", "fail", "not_responding", "maint", "inval", "unk")
 
 
@@ -177,7 +182,8 @@ def _from_a_node(client: SlurmClient, settings: SlurmSettings, config: Any) -> P
     argv = ["srun", f"--immediate={_NODE_WAIT_SEC}", "--quiet", "--nodes=1", "--ntasks=1", "--export=NIL", "--chdir=/"]
     request = settings.request
     argv += [a for a in resource_argv(request) if not a.startswith(("--time=", "--mem=", "--cpus", "--gres"))]
-    argv += ["--time=1", *request.extra, "/bin/sh", "-c", script]
+    extra = [text for text in request.extra if text.removeprefix("--").partition("=")[0] in _WHERE_ONLY]
+    argv += ["--time=1", *extra, "/bin/sh", "-c", script]
     name = "workspace on a node"
     try:
         done = client.run(argv, seconds=_NODE_WAIT_SEC + 20.0)

@@ -15,9 +15,9 @@ from tao_skill_bank.errors import BankError, EngineUnreachableError, InputError
 from tao_skill_bank.platforms.base import JobRecord, new_record
 from tao_skill_bank.platforms.gpu_rules import check_batch, largest_batch, memory_of
 from tao_skill_bank.platforms.slurm import SlurmPlatform, SlurmSettings
-from tao_skill_bank.platforms.slurm_checks import Partition, chosen
+from tao_skill_bank.platforms.slurm_checks import Partition, checks, chosen
 from tao_skill_bank.platforms.slurm_client import SlurmClient
-from tao_skill_bank.platforms.slurm_script import check_extra, enroot_image, job_script, sbatch_argv
+from tao_skill_bank.platforms.slurm_script import Request, check_extra, enroot_image, job_script, sbatch_argv
 
 UID = "iter1-train-train-0123456789ab"
 
@@ -122,6 +122,34 @@ def test_enroot_writes_the_registry_with_a_hash(image: str, written: str) -> Non
 def test_what_would_take_a_jobs_identity_away_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"slurm\.extra"):
         check_extra([text])
+
+
+def test_a_plan_that_nobody_approved_hands_the_cluster_no_program_of_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("batch_size: 8\n")
+    said = {
+        "sinfo": "echo 'cpu*|up|1|idle|(null)|1:00:00'",
+        "srun": f'echo "$@" > {tmp_path}/asked; sha256sum < {spec}',
+    }
+    for name in ("sbatch", "squeue", "scancel", *said):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{said.get(name, 'exit 1')}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    programs = (
+        "--prolog=/ws/evil",
+        "--task-prolog=/ws/evil",
+        "--container-image=evil",
+        "--bcast=/ws/evil",
+        "--prol=evil",
+    )
+    settings = SlurmSettings(request=Request(extra=(*programs, "--constraint=a100")))
+    run = config(str(tmp_path)).model_copy(update={"specs_file": str(spec)})
+    assert checks(SlurmClient(), settings, run)[-1].text == "there, the same, and writable"
+    asked = (tmp_path / "asked").read_text()
+    assert "--constraint=a100" in asked
+    assert "evil" not in asked
 
 
 def test_over_ssh_nothing_but_the_host_stands_in_the_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
