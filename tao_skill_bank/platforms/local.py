@@ -22,7 +22,7 @@ from tao_skill_bank.platforms.base import (
     tail_of,
     write_record,
 )
-from tao_skill_bank.platforms.process import is_alive
+from tao_skill_bank.platforms.process import has_open, is_alive
 from tao_skill_bank.platforms.worker import beside, claim, now
 
 # One thread a library: results must not depend on how many cores are free.
@@ -112,13 +112,16 @@ class LocalPlatform:
         return tail_of(beside(record.path, "log"), tail)
 
     def cancel(self, record: JobRecord) -> None:
-        """Ask the worker to end the command; it writes the exit record."""
+        """Ask the worker to end the command; it writes the exit record.
+
+        Only a process that has the job's `alive` file open is ended: a record that names another is not believed.
+        """
         beside(record.path, "cancel").touch()
         if claim(record.path, {"pid": 0, "identity": None, "claimed_at": now()}):
             return
         for kind in ("claim.json", "child.json"):
             who = read_process(beside(record.path, kind))
-            if who is not None and is_alive(*who):
+            if who is not None and is_alive(*who) and has_open(who[0], beside(record.path, "alive")):
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(who[0], signal.SIGTERM) if kind == "child.json" else os.kill(who[0], signal.SIGTERM)
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from pathlib import Path
 
@@ -18,11 +19,11 @@ def process_identity(pid: int) -> str | None:
         return None
     if _PROC:
         try:
-            stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+            told = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
             boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         except OSError:
             return None
-        fields = stat[stat.rfind(")") + 2 :].split()
+        fields = told[told.rfind(")") + 2 :].split()
         return None if fields[0] in "ZX" else f"{boot}:{fields[19]}"
     shown = subprocess.run(
         ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
@@ -33,6 +34,33 @@ def process_identity(pid: int) -> str | None:
 def is_alive(pid: int, identity: str | None) -> bool:
     """Whether the very process that was recorded as (`pid`, `identity`) still runs."""
     return identity is not None and process_identity(pid) == identity
+
+
+def has_open(pid: int, path: Path) -> bool:
+    """Whether the process `pid` has the file `path` open; a link, or a file of another name too, is had by nobody.
+
+    What a record says of a process anybody can write who can write the record; what a process has open, only it.
+    """
+    try:
+        wanted = path.lstat()
+    except OSError:
+        return False
+    if not stat.S_ISREG(wanted.st_mode) or wanted.st_nlink != 1:
+        return False
+    try:
+        if not _PROC:
+            shown = subprocess.run(["lsof", "-t", "--", str(path)], capture_output=True, text=True, check=False).stdout
+            return str(pid) in shown.split()
+        return any(_same(f"/proc/{pid}/fd/{name}", wanted) for name in os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return False
+
+
+def _same(name: str, wanted: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(name), wanted)
+    except OSError:
+        return False
 
 
 def own_identity() -> tuple[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -24,8 +25,9 @@ from tao_skill_bank.platforms.base import (
     read_records,
     write_record,
 )
-from tao_skill_bank.platforms.jobs import read_job
+from tao_skill_bank.platforms.jobs import cancel, read_job
 from tao_skill_bank.platforms.local import LocalPlatform, own_argv
+from tao_skill_bank.platforms.process import process_identity
 from tao_skill_bank.platforms.worker import beside, claim
 
 
@@ -122,6 +124,31 @@ def test_cancel_ends_the_command_and_says_so(tmp_path: Path) -> None:
     until(lambda: read_process(beside(record.path, "child.json")), record)
     platform.cancel(record)
     assert ended(platform, record) == "canceled"
+
+
+@pytest.mark.parametrize("kind", ["claim.json", "child.json"])
+@pytest.mark.parametrize("alive", ["none", "a file", "a link", "a second name"])
+def test_a_record_that_names_a_foreign_process_does_not_have_it_ended(tmp_path: Path, kind: str, alive: str) -> None:
+    opened = tmp_path / "what it has open"
+    with opened.open("w") as out:
+        foreign = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=out, start_new_session=True)
+    with foreign:
+        record = unsubmitted(tmp_path)
+        named = {"pid": foreign.pid, "identity": process_identity(foreign.pid)}
+        beside(record.path, "claim.json").write_text(json.dumps({"pid": 999_999_999, "identity": "gone"}))
+        beside(record.path, kind).write_text(json.dumps(named))
+        match alive:
+            case "a file":
+                beside(record.path, "alive").touch()
+            case "a link":
+                beside(record.path, "alive").symlink_to(opened)
+            case "a second name":
+                beside(record.path, "alive").hardlink_to(opened)
+        assert job_state(record) == "running"
+        cancel(record)
+        assert foreign.stdin is not None
+        foreign.stdin.close()
+        assert foreign.wait(30) == 0, "it was ended by a signal"
 
 
 def unsubmitted(folder: Path) -> JobRecord:
