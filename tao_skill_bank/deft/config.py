@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from tao_skill_bank.bank.redaction import redact
 from tao_skill_bank.errors import InputError, did_you_mean
 
 _Group = TypeVar("_Group", bound=BaseModel)
@@ -78,7 +80,32 @@ class VirtualenvConfig(_Strict):
     bin: str | None = None
 
 
-class DockerConfig(_Strict):
+class _OfAPlatform(_Strict):
+    """Settings that engines and clusters take as text: `--set slurm.memory=8000` is as good as `'8000'`."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+
+def _written(pattern: str, how: str) -> AfterValidator:
+    """Text of a grammar that an engine or cluster would refuse only when the first job arrives."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"write {how}")
+        return text
+
+    return AfterValidator(check)
+
+
+_TIME_LIMIT = _written(
+    r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}|-1|(?i:infinite|unlimited)", "minutes, hours:minutes:seconds or days-hours"
+)
+_MEMORY = _written(r"\d+[KMGTkmgt]?[Bb]?", "megabytes, or a number with K, M, G or T")
+_QUANTITY = _written(r"\d+(\.\d+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi|e\d+)?", "a quantity such as 4, 500m or 32Gi")
+_NAMESPACE = _written(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "small letters, digits and '-', at most 63")
+
+
+class DockerConfig(_OfAPlatform):
     """How `--platform docker` runs command lines.
 
     Attributes:
@@ -97,8 +124,15 @@ class DockerConfig(_Strict):
     gpus: str = "auto"
     secrets: list[str] = Field(default_factory=lambda: ["HF_TOKEN"])
 
+    @field_validator("host")
+    @classmethod
+    def _no_password(cls, value: str | None) -> str | None:
+        if value is not None and redact(value) != value:
+            raise ValueError("a password would stand in the run's files; give the address in DOCKER_HOST")
+        return value
 
-class SlurmConfig(_Strict):
+
+class SlurmConfig(_OfAPlatform):
     """How `--platform slurm` submits.
 
     Attributes:
@@ -128,8 +162,8 @@ class SlurmConfig(_Strict):
     gpus: int | None = Field(default=None, ge=0)
     gpu_memory_gb: int | None = Field(default=None, ge=1)
     cpus: int | None = Field(default=None, ge=1)
-    memory: str | None = None
-    time_limit: str | None = None
+    memory: Annotated[str, _MEMORY] | None = None
+    time_limit: Annotated[str, _TIME_LIMIT] | None = None
     container: Literal["none", "pyxis", "oci"] = "none"
     image: str | None = None
     bundle: str | None = None
@@ -140,7 +174,7 @@ class SlurmConfig(_Strict):
     lost_grace_sec: float = Field(default=15.0, ge=0.0)
 
 
-class KubernetesConfig(_Strict):
+class KubernetesConfig(_OfAPlatform):
     """How `--platform kubernetes` describes a Job.
 
     Attributes:
@@ -161,7 +195,7 @@ class KubernetesConfig(_Strict):
         context: The context of the kubeconfig; default: the current one.
     """
 
-    namespace: str = "default"
+    namespace: Annotated[str, _NAMESPACE] = "default"
     claim: str | None = None
     host_path: str | None = None
     sub_path: str | None = None
@@ -170,8 +204,8 @@ class KubernetesConfig(_Strict):
     secret: str | None = None
     gpus: int | None = Field(default=None, ge=0)
     gpu_memory_gb: int | None = Field(default=None, ge=1)
-    cpus: str = "4"
-    memory: str = "32Gi"
+    cpus: Annotated[str, _QUANTITY] = "4"
+    memory: Annotated[str, _QUANTITY] = "32Gi"
     time_limit_sec: int = Field(default=86400, ge=1)
     service_account: str | None = None
     node_selector: list[str] = Field(default_factory=list)
@@ -272,5 +306,5 @@ def _checked(model: type[_Group], values: dict[str, Any], prefix: str, where: st
         key = prefix + ".".join(str(part) for part in first["loc"])
         given = first.get("input")
         raise InputError(
-            f"{key}: {first['msg']} (got {given!r})", where=where, fix=f"set it with --set {key}=VALUE"
+            f"{key}: {first['msg']} (got {redact(repr(given))})", where=where, fix=f"set it with --set {key}=VALUE"
         ) from None

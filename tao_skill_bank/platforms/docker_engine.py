@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from tao_skill_bank.bank.redaction import redact
 from tao_skill_bank.errors import BankError, EngineUnreachableError
 from tao_skill_bank.platforms.container import JOB_LABEL, RUN_LABEL, Bind, ContainerPlan
 
@@ -73,8 +74,8 @@ class Engine:
 
     @property
     def shown(self) -> str:
-        """Its address, for messages."""
-        return self.host or "this machine's Docker engine"
+        """Its address, for messages: without the password that may stand in it."""
+        return redact(self.host) if self.host else "this machine's Docker engine"
 
     @property
     def local(self) -> bool:
@@ -300,7 +301,7 @@ class Engine:
             if plain in reason:
                 reason = plain
         fix = "add yourself to the group docker" if "Permission" in reason else "start Docker, or set DOCKER_HOST"
-        return EngineUnreachableError(f"the engine does not answer: {reason[:200]}", where=self.shown, fix=fix)
+        return EngineUnreachableError(f"the engine does not answer: {redact(reason)[:200]}", where=self.shown, fix=fix)
 
     def _tls(self) -> Any:
         """The client certificates that DOCKER_TLS_VERIFY and DOCKER_CERT_PATH name, if they do."""

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from tao_skill_bank.deft.config import RunConfig, run_config
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.errors import EngineUnreachableError, InputError
 from tao_skill_bank.platforms.base import JobRecord, new_record
 from tao_skill_bank.platforms.container import paths_in, plan_container, settings_of
 from tao_skill_bank.platforms.docker_checks import sold_as
+from tao_skill_bank.platforms.docker_engine import Engine
 
 CANARY = "canary-3f1c"
 
@@ -23,6 +24,22 @@ def config(workspace: Path, **more: Any) -> RunConfig:
     names = ("specs_file", "training_csv", "validation_csv", "kpi_test_csv", "images_dir")
     values = {name: str(workspace / name) for name in names}
     return run_config({"workspace": str(workspace), "platform": "docker", **values, **more}, "test")
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "ssh", "http"])
+def test_a_password_in_the_engines_address_is_shown_by_no_message_and_kept_by_no_run(
+    tmp_path: Path, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"{scheme}://ana:{CANARY}@127.0.0.1:1"
+    monkeypatch.setenv("DOCKER_HOST", address)
+    with pytest.raises(EngineUnreachableError) as caught:
+        _ = Engine().api
+    assert CANARY not in caught.value.line()
+    assert "127.0.0.1:1" in caught.value.line()
+    with pytest.raises(InputError, match=r"give the address in DOCKER_HOST") as refused:
+        config(tmp_path, docker={"host": address})
+    assert CANARY not in refused.value.line()
+    assert config(tmp_path, docker={"host": "ssh://ana@machine"}).docker.host == "ssh://ana@machine"
 
 
 def job(workspace: Path, command: list[str]) -> JobRecord:
