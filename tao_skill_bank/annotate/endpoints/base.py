@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -64,6 +65,7 @@ class Upload:
 Kind = Literal[
     "throttled", "server", "network", "timeout", "malformed", "refused", "denied", "upload_gone", "cancelled", "gone"
 ]
+_MOST_TOKENS = 1e12
 PASSING = frozenset({"throttled", "server", "network", "timeout", "malformed"})
 
 
@@ -190,9 +192,18 @@ def retry_after_seconds(value: str | None) -> float | None:
         pass
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
+    if moment.tzinfo is None:
+        # `-0000` is a date in UTC that says nothing of a zone.
+        moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - SystemClock().now()).total_seconds())
+
+
+def tokens(value: object) -> int:
+    """A count of tokens as a server reports it; 0 where it reports none, or nothing that can be one."""
+    counts = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < _MOST_TOKENS
+    return int(value) if counts and isinstance(value, (int, float)) else 0
 
 
 def label(seconds: float) -> str:

@@ -17,6 +17,7 @@ from tao_skill_bank.annotate.endpoints.base import (
     kind_of_status,
     label,
     retry_after_seconds,
+    tokens,
 )
 from tao_skill_bank.annotate.secrets import Redactor
 from tao_skill_bank.clock import SystemClock
@@ -164,11 +165,18 @@ def _parts(ask: Ask) -> list[Any]:
 
 
 def reply_of(response: dict[str, Any]) -> Reply:
-    """A response in the vendor's own JSON as a reply; one that holds no answer is a fault."""
+    """A response in the vendor's own JSON as a reply; one that holds no answer, or is none, is a fault."""
+    try:
+        return _reply_of(response)
+    except (AttributeError, KeyError, TypeError):
+        raise FaultError("malformed", "the answer has not the vendor's form") from None
+
+
+def _reply_of(response: dict[str, Any]) -> Reply:
     usage = response.get("usageMetadata") or {}
-    read = usage.get("promptTokenCount") or 0
+    read = tokens(usage.get("promptTokenCount"))
     # Thinking is billed as output.
-    wrote = (usage.get("candidatesTokenCount") or 0) + (usage.get("thoughtsTokenCount") or 0)
+    wrote = tokens(usage.get("candidatesTokenCount")) + tokens(usage.get("thoughtsTokenCount"))
     candidates = response.get("candidates")
     if not candidates:
         if (response.get("promptFeedback") or {}).get("blockReason"):

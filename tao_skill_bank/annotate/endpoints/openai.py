@@ -15,6 +15,7 @@ from tao_skill_bank.annotate.endpoints.base import (
     kind_of_status,
     label,
     retry_after_seconds,
+    tokens,
 )
 from tao_skill_bank.annotate.secrets import Redactor
 
@@ -155,18 +156,28 @@ def _content(ask: Ask) -> Any:
 
 def reply_of(response: Any) -> Reply:
     """A response as a reply; a 200 that holds no answer is a fault."""
+    # The SDK takes any JSON for a completion: nothing in it has its type for sure.
     choices = getattr(response, "choices", None)
-    if not choices or getattr(choices[0], "message", None) is None:
+    message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
+    if message is None:
         raise FaultError("malformed", "the answer holds no choice")
-    message, reason = choices[0].message, choices[0].finish_reason
+    reason = getattr(choices[0], "finish_reason", None)
     blocked = reason == "content_filter" or bool(getattr(message, "refusal", None))
-    text = message.content or ""
+    text = _said(getattr(message, "content", None))
     if not text.strip() and not blocked:
         raise FaultError("malformed", "the answer is empty")
-    usage = response.usage
+    usage = getattr(response, "usage", None)
     return Reply(
         text="" if blocked else text,
         finish="blocked" if blocked else "length" if reason == "length" else "stop",
-        input_tokens=usage.prompt_tokens if usage else 0,
-        output_tokens=usage.completion_tokens if usage else 0,
+        input_tokens=tokens(getattr(usage, "prompt_tokens", None)),
+        output_tokens=tokens(getattr(usage, "completion_tokens", None)),
     )
+
+
+def _said(content: Any) -> str:
+    """The text of a message; some servers send it in parts."""
+    if isinstance(content, list):
+        parts = [part.get("text") if isinstance(part, dict) else getattr(part, "text", None) for part in content]
+        return "".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else ""

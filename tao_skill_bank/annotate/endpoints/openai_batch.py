@@ -103,7 +103,8 @@ class OpenAIBatches:
         from tao_skill_bank.annotate.endpoints.openai import reply_of
 
         name = str(entry.get("custom_id") or "")
-        response = entry.get("response") or {}
+        response = entry.get("response")
+        response = response if isinstance(response, dict) else {}
         status, body = response.get("status_code"), response.get("body")
         if status == 200 and isinstance(body, dict):
             try:

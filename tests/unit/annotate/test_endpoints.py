@@ -83,6 +83,8 @@ def test_retry_after_is_a_number_or_a_date() -> None:
     assert later is not None
     assert 50 < later <= 60
     assert retry_after_seconds("soon") is None
+    assert retry_after_seconds("-5") == 0.0
+    assert retry_after_seconds("Wed, 21 Oct 2015 07:28:00 -0000") == 0.0
     assert retry_after_seconds(None) is None
 
 

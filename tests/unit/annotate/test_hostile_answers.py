@@ -7,17 +7,20 @@ import math
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from annotation import config_for, rows, run
+from annotation import QUICK, config_for, rows, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted_endpoint import Request, ScriptedEndpoint, plain_answer
+from scripted_endpoint import Fault, Request, ScriptedEndpoint, answer_of, plain_answer
 from videos import make_videos
 
 from tao_skill_bank.annotate import parse
 from tao_skill_bank.annotate.config import QA_TYPES
+from tao_skill_bank.annotate.endpoints.base import FaultError
+from tao_skill_bank.annotate.endpoints.gemini import reply_of
 from tao_skill_bank.annotate.estimate import estimate
 from tao_skill_bank.annotate.output import questions_of
 from tao_skill_bank.annotate.prices import load_prices
@@ -135,3 +138,65 @@ def test_a_pipe_with_the_name_of_a_video_is_one_failure_and_nobody_waits_for_it(
         assert estimate(config, load_prices()).unusable == 1
         outcome = run(config)
     assert (outcome.videos, outcome.failed) == (2, 1)
+
+
+def completion(**other: object) -> str:
+    return json.dumps(answer_of("", (5, 5), gemini=False) | other)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        completion(choices={"a": 1}),
+        completion(choices=7),
+        completion(choices=[None]),
+        completion(choices=[{"message": "text", "finish_reason": "stop"}]),
+        completion(choices=[{"message": {"role": "assistant", "content": 5}, "finish_reason": "stop"}]),
+        '{"choices": NaN}',
+        '{"error": {"message": "no"}}',
+        "<html>busy</html>",
+        "[1]",
+        "null",
+        "",
+    ],
+)
+def test_a_200_that_is_no_completion_is_one_failed_call_and_no_end_of_the_run(body: str, tmp_path: Path) -> None:
+    make_videos(tmp_path / "v", 1)
+    with ScriptedEndpoint(faults=lambda request: Fault(200, body)) as server:
+        outcome = run(config_for(server, tmp_path / "out", tmp_path / "v"), policy=replace(QUICK, tries=2))
+    assert (outcome.videos, outcome.failed, outcome.calls) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("usage", [None, [1], "12", {"prompt_tokens": None}, {"prompt_tokens": 10**30}])
+def test_a_count_of_tokens_that_is_none_leaves_the_answer_good(usage: object, tmp_path: Path) -> None:
+    make_videos(tmp_path / "v", 1)
+
+    def odd(request: Request) -> Fault:
+        return Fault(200, json.dumps(answer_of(plain_answer(request), (5, 5), gemini=False) | {"usage": usage}))
+
+    with ScriptedEndpoint(faults=odd) as server:
+        config = config_for(server, tmp_path / "out", tmp_path / "v", "workflow.mode=normal")
+        outcome = run(config)
+    assert outcome.failed == 0
+
+
+def test_an_answer_in_parts_is_put_together(tmp_path: Path) -> None:
+    make_videos(tmp_path / "v", 1)
+
+    def parted(request: Request) -> Fault:
+        message = {"role": "assistant", "content": [{"type": "text", "text": plain_answer(request)}]}
+        return Fault(200, completion(choices=[{"index": 0, "message": message, "finish_reason": "stop"}]))
+
+    with ScriptedEndpoint(faults=parted) as server:
+        outcome = run(config_for(server, tmp_path / "out", tmp_path / "v", "workflow.mode=normal"))
+    assert outcome.failed == 0
+
+
+@pytest.mark.parametrize(
+    "response",
+    [{"candidates": 1}, {"candidates": ["x"]}, {"candidates": [{"content": {"parts": ["x"]}}]}, {"usageMetadata": [1]}],
+)
+def test_a_gemini_answer_of_another_form_is_malformed(response: dict[str, object]) -> None:
+    with pytest.raises(FaultError) as caught:
+        reply_of(response)
+    assert caught.value.kind == "malformed"
