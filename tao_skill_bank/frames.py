@@ -93,16 +93,23 @@ def weaknesses(run: str | Path, iteration: str | None = None) -> pd.DataFrame:
 
     Args:
         run: The run folder.
-        iteration: As for `scores`.
+        iteration: `baseline`, `iter1`, ...; by default the last that was analysed: a run that ends does not analyse
+            its last iteration.
 
     Raises:
-        InputError: There is no such iteration, or it was not analysed.
+        InputError: There is no such iteration, it was not analysed, or its analysis cannot be read.
     """
     import pandas as pd
+    import pyarrow as pa
 
     view = _view(run)
-    phase = _phase(view, iteration)
-    return pd.read_parquet(_file(view, phase, phase.record.rca_gaps_parquet, "root cause analysis"))
+    analysed = [phase for phase in view.phases if phase.record.rca_gaps_parquet is not None]
+    phase = analysed[-1] if analysed and iteration is None else _phase(view, iteration)
+    path = _file(view, phase, phase.record.rca_gaps_parquet, "root cause analysis", _known(analysed))
+    try:
+        return pd.read_parquet(path)
+    except (pa.ArrowException, OSError):
+        raise InputError("is no parquet file", where=path, fix="bring the file back") from None
 
 
 def provenance(run: str | Path, iteration: str | None = None) -> pd.DataFrame:
@@ -113,17 +120,23 @@ def provenance(run: str | Path, iteration: str | None = None) -> pd.DataFrame:
         iteration: As for `scores`; the baseline adds nothing and has none.
 
     Raises:
-        InputError: There is no such iteration, or it merged no data.
+        InputError: There is no such iteration, it merged no data, or what it merged cannot be read.
     """
     import pandas as pd
 
+    from tao_skill_bank.changenet.tables import read_pairs
+
     view = _view(run)
     phase = _phase(view, iteration)
-    merged = _file(view, phase, phase.record.combined_training_csv, "merged training set")
-    origin = _file(view, phase, phase.record.provenance_csv, "provenance")
-    rows = pd.read_csv(merged, dtype=str, keep_default_na=False)
-    beside = pd.read_csv(origin, dtype=str, keep_default_na=False)
-    return rows.assign(source=beside["source"], kind=beside["kind"])
+    having = _known(p for p in view.phases if p.record.provenance_csv is not None)
+    merged = _file(view, phase, phase.record.combined_training_csv, "merged training set", having)
+    origin = _file(view, phase, phase.record.provenance_csv, "provenance", having)
+    rows, beside = read_pairs(merged), read_pairs(origin, required=("source", "kind"))
+    if len(rows) != len(beside):
+        raise InputError(
+            f"has {len(beside)} rows for the {len(rows)} of {merged.name}", where=origin, fix="bring the file back"
+        )
+    return pd.DataFrame({**rows.columns, **{name: beside.column(name) for name in ("source", "kind")}})
 
 
 def stages(run: str | Path) -> pd.DataFrame:
@@ -163,9 +176,9 @@ def _known(phases: Iterable[Phase]) -> str:
     return f"name one of {', '.join(labels)}" if labels else "let the run measure its baseline first"
 
 
-def _file(view: RunView, phase: Phase, recorded: str | None, what: str) -> Path:
+def _file(view: RunView, phase: Phase, recorded: str | None, what: str, fix: str) -> Path:
     if recorded is None:
-        raise InputError(f"{phase.label} has no {what}", where=view.root, fix="name another iteration")
+        raise InputError(f"{phase.label} has no {what}", where=view.root, fix=fix)
     path = view.at(recorded)
     if not path.is_file():
         raise InputError(f"the {what} of {phase.label} is not on disk", where=path, fix="bring the file back")

@@ -25,8 +25,9 @@ from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank import __version__
 from tao_skill_bank.bank.home import bank_root
+from tao_skill_bank.bank.redaction import redact
 from tao_skill_bank.bank.remedies import Machine, remedy
-from tao_skill_bank.errors import BankError, EngineUnreachableError, InputErrors
+from tao_skill_bank.errors import BankError, EngineUnreachableError, InputError, InputErrors, did_you_mean
 
 Outcome = Literal["ok", "note", "lacks", "broken"]
 PATIENCE_SEC = 20.0
@@ -86,8 +87,17 @@ class Looks:
 
 
 def diagnose(looks: Looks | None = None) -> Diagnosis:
-    """Look at the bank, the machine, the extras, every platform and the credentials by name."""
+    """Look at the bank, the machine, the extras, every platform and the credentials by name.
+
+    Raises:
+        InputError: A platform is named that there is not.
+    """
+    from tao_skill_bank.platforms import ALIASES, KNOWN
+
     where = looks or Looks()
+    for name in where.platforms or ():
+        if ALIASES.get(name, name) not in KNOWN:
+            raise InputError(f"unknown platform {name!r}", where="--platform", fix=did_you_mean(name, KNOWN))
     found = [*_bank(where), *_machine(), *_extras(where), *_platforms(where), *_credentials(where)]
     return Diagnosis(version=__version__, findings=found, sound=all(f.outcome != "broken" for f in found))
 
@@ -250,7 +260,7 @@ def _checked(name: str, workspace: Path) -> list[Finding]:
     except BankError as error:
         return [_lacking(name, f"{error.where}: {error.what}" if error.where else error.what, error.fix or "")]
     except Exception as error:  # what a broken engine or client raises is not the bank's to fail on
-        return [_lacking(name, f"{type(error).__name__}: {error}", f"see that {name} answers, then again")]
+        return [_lacking(name, f"{type(error).__name__}: {redact(str(error))}", f"see that {name} answers, then again")]
     said = [
         Finding(
             group="platforms",

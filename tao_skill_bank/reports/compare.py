@@ -185,7 +185,8 @@ def _cautions(views: Sequence[RunView]) -> list[str]:
     if len({view.state.config.platform == "local" for view in views}) > 1:
         found.append("Some ran on the local rehearsal network and some on TAO's: their FARs are of different models.")
     best = [view.best.far for view in views if view.best is not None and view.best.far is not None]
-    if len(best) == len(views) and max(f.low_pct for f in best) <= min(f.high_pct for f in best):
+    same = len({view.best.record.far_pct for view in views if view.best is not None}) == 1
+    if len(best) == len(views) and not same and max(f.low_pct for f in best) <= min(f.high_pct for f in best):
         found.append("The 95 % intervals of the best FARs overlap: the difference may be chance.")
     return found
 

@@ -68,6 +68,7 @@ def test_every_training_row_has_its_provenance(run: Path) -> None:
 
 def test_weaknesses_and_stages_are_those_on_disk(run: Path) -> None:
     assert {"filepath", "label"} <= set(frames.weaknesses(run, "baseline").columns)
+    assert frames.weaknesses(run).equals(frames.weaknesses(run, "baseline")), "the last that was analysed"
     lines = read_log(run / LOG_FILE)
     frame = frames.stages(run)
     assert [(seq, row.stage, row.status) for seq, row in frame.iterrows()] == [
@@ -79,7 +80,24 @@ def test_weaknesses_and_stages_are_those_on_disk(run: Path) -> None:
 def test_what_is_not_there_is_said_in_one_line(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no iteration 'iter9'.*baseline, iter1"):
         frames.scores(run, "iter9")
-    with pytest.raises(InputError, match="baseline has no merged training set"):
+    with pytest.raises(InputError, match=r"baseline has no merged training set \(name one of iter1\)"):
         frames.provenance(run, "baseline")
     with pytest.raises(InputError):
         frames.iterations(tmp_path)
+
+
+def test_damaged_files_of_a_run_are_one_line_each(run: Path, tmp_path: Path) -> None:
+    hurt = tmp_path / "hurt"
+    shutil.copytree(run, hurt)
+    origin = next((hurt / "iter1").rglob("*_provenance.csv"))
+    kept = origin.read_text()
+    origin.write_text(kept.rsplit("\n", 2)[0] + "\n")
+    with pytest.raises(InputError, match=r"has \d+ rows for the \d+ of train_combined_iter1.csv"):
+        frames.provenance(hurt, "iter1")
+    origin.write_text("row,origin\n1,base\n")
+    with pytest.raises(InputError, match="source"):
+        frames.provenance(hurt, "iter1")
+    for file in hurt.rglob("kpi_gaps.parquet"):
+        file.write_text("bad")
+    with pytest.raises(InputError, match=r"kpi_gaps.parquet: is no parquet file"):
+        frames.weaknesses(hurt)

@@ -79,6 +79,12 @@ def test_a_platform_that_fails_is_lacking_and_never_breaks_the_bank(platform: An
     assert of(found, "platforms")[0].fix
 
 
+def test_a_platform_that_there_is_not_is_bad_input_and_not_lacking() -> None:
+    with pytest.raises(InputError, match=r"unknown platform 'dcoker' \(did you mean 'docker'"):
+        diagnose(Looks(platforms=("local", "dcoker")))
+    assert [f.name for f in of(diagnose(Looks(platforms=("k8s",))), "platforms")][:1] == ["k8s"]
+
+
 def test_a_platform_that_hangs_is_given_up_and_the_others_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     held = threading.Event()
     answers = {"docker": Fake(lambda _config: held.wait(30)), "local": Fake([])}
