@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import shlex
 from pathlib import Path
 
 from tao_skill_bank import fsio
@@ -28,21 +29,27 @@ def key_path() -> Path:
     return Path(config) / "tao-skills" / "approval.key"
 
 
-def sealed(approval: Approval, results_dir: Path) -> Approval:
+def sealed(approval: Approval, results_dir: Path, workspace: Path) -> Approval:
     """The approval with its seal; the first one makes the user's key.
 
     Raises:
-        InputError: The key cannot be made or read.
+        InputError: The key cannot be made or read, or others than the user may read it.
     """
+    _outside(workspace)
     key = _read() or _make()
     return approval.model_copy(update={"seal": _seal(approval, results_dir, key)})
 
 
 def stands(state: DeftState, digest: str) -> bool:
-    """Whether this run's plan, known by `digest`, was approved through the bank by this user."""
+    """Whether this run's plan, known by `digest`, was approved through the bank by this user.
+
+    Raises:
+        InputError: The key cannot be read, or others than the user may read it.
+    """
     approval = state.approval
     if approval is None or approval.digest != digest:
         return False
+    _outside(Path(state.config.workspace))
     key = _read()
     expected = None if key is None else _seal(approval, Path(state.results_dir), key)
     return expected is not None and hmac.compare_digest(approval.seal.encode(), expected.encode())
@@ -62,15 +69,33 @@ def _seal(approval: Approval, results_dir: Path, key: bytes) -> str:
     return hmac.new(key, fsio.canonical_json(value).encode(), hashlib.sha256).hexdigest()
 
 
+def _outside(workspace: Path) -> None:
+    """Refuse a key in the workspace, whatever put it there: a variable of a project's settings, or a link."""
+    path = key_path().resolve()
+    if workspace.resolve() in path.parents:
+        raise InputError(
+            "the approval key would lie in the workspace, where whoever edits files could use it",
+            where=path,
+            fix="set XDG_CONFIG_HOME to a folder outside the workspace",
+        )
+
+
 def _read() -> bytes | None:
     try:
-        key = key_path().read_bytes()
+        with key_path().open("rb") as handle:
+            facts, key = os.fstat(handle.fileno()), handle.read(_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise InputError(
             f"the approval key cannot be read: {error.strerror}", where=key_path(), fix="mend its permissions"
         ) from None
+    if facts.st_uid != os.getuid() or facts.st_mode & 0o077:
+        raise InputError(
+            "the approval key is not the user's alone",
+            where=key_path(),
+            fix=f"chmod 600 {shlex.quote(str(key_path()))}",
+        )
     return key if len(key) == _BYTES else None
 
 

@@ -97,7 +97,7 @@ def open_run(request: Request, *, approve: str | None, how: How, checked: PreFli
             raise BusyError("the run changed while its plan was approved", where=results_dir, fix="plan it again")
         if existing is not None:
             keep_earlier(results_dir)
-        _accept(state, plan, sealed(approval, results_dir))
+        _accept(state, plan, sealed(approval, results_dir, Path(plan.config.workspace)))
         clear_stop(results_dir)
     return results_dir
 

@@ -17,7 +17,7 @@ from tao_skill_bank.deft import api
 from tao_skill_bank.deft.approval import key_path
 from tao_skill_bank.deft.plan import Request, digest_now
 from tao_skill_bank.deft.state import load_state
-from tao_skill_bank.errors import NeedsApprovalError
+from tao_skill_bank.errors import InputError, NeedsApprovalError
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +113,42 @@ def test_another_users_key_or_none_voids_the_approval_and_a_person_can_give_it_a
         api.run_loop(approved)
     assert api.open_run(Request(results_dir=approved), approve=caught.value.digest, how="flag") == approved
     assert api.approval_holds(Request(results_dir=approved), caught.value.digest)
+
+
+def test_a_key_that_others_may_read_or_write_approves_nothing(approved: Path, server: BankServer) -> None:
+    key_path().chmod(0o640)
+    for door in (
+        lambda: api.run_loop(approved),
+        lambda: api.open_run(Request(results_dir=approved), approve=None, how="flag"),
+    ):
+        with pytest.raises(InputError, match="not the user's alone"):
+            door()
+    assert "chmod 600" in call(server, "step_deft_run", {"results_dir": str(approved)}).text
+    assert not (approved / "baseline").exists()
+
+
+@pytest.mark.parametrize("how", ["a variable", "a link"])
+def test_a_key_that_lies_in_the_workspace_neither_approves_nor_is_made(
+    workspace: Path, approved: Path, server: BankServer, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = workspace / "config/tao-skills"
+    inside.mkdir(parents=True)
+    (inside / "approval.key").write_bytes(key_path().read_bytes())
+    (inside / "approval.key").chmod(0o600)
+    if how == "a variable":
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(workspace / "config"))
+    else:
+        key_path().unlink()
+        key_path().symlink_to(inside / "approval.key")
+    with pytest.raises(InputError, match="would lie in the workspace"):
+        api.run_loop(approved)
+    (inside / "approval.key").unlink()
+    wanted = tiny.request(workspace, iterations=1, settings=("num_epochs=1",))
+    with pytest.raises(InputError, match="would lie in the workspace"):
+        tiny.approved(wanted)
+    assert call(server, "step_deft_run", {"results_dir": str(approved)}).error
+    assert not (inside / "approval.key").exists()
+    assert not (approved / "baseline").exists()
 
 
 def test_a_key_that_is_cut_off_is_replaced_and_what_it_sealed_is_void(approved: Path) -> None:
