@@ -67,6 +67,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run `tao-skills`; a user's error is one line on stderr and its exit status."""
+    if "annotate" in sys.argv[1:]:
+        _hide_keys()
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -95,6 +97,16 @@ def main() -> None:
     except KeyboardInterrupt:
         code = 130
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _hide_keys() -> None:
+    """Begin again without endpoint keys in the arguments, which everybody on the machine can read."""
+    from tao_skill_bank.annotate.secrets import environment_with, keys_out_of_arguments
+
+    args, keys = keys_out_of_arguments(sys.argv[1:])
+    if keys:
+        command = [sys.executable, "-P", "-m", "tao_skill_bank.cli", *args]
+        os.execve(sys.executable, command, environment_with(keys))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ from typing import Any
 from tao_skill_bank.errors import InputError, did_you_mean
 
 REQUIRED = "???"
+STRUCK = "***"
+_SECRET_NAME = re.compile(r"(?i)keys?(?![a-z])|secret|passw|credential")
+_SECRET_IN_ADDRESS = re.compile(r"://[^/\s@]*@|://\S*\?")
 
 # `a.b=word`, `a.b=/path/to.file` and `a.b=12` mean the same to Hydra, whose parser takes as long to import as a small
 # analysis takes to run. Whatever has an exponent, a quote, a bracket, a space or a special word goes to Hydra.
@@ -83,7 +86,7 @@ def parse_command_line(args: Sequence[str], schema: Schema, *, require: bool = T
         nested: Any = value
         for part in reversed(key.split(".")):
             nested = {part: nested}
-        _merge(config, nested, schema, f"override {text!r}", given, warnings)
+        _merge(config, nested, schema, f"override {shown_override(text)}", given, warnings)
     if require and not show:
         missing = [key for key, value in _leaves(config) if value == REQUIRED]
         if missing:
@@ -93,6 +96,21 @@ def parse_command_line(args: Sequence[str], schema: Schema, *, require: bool = T
                 fix=f"add {missing[0]}=VALUE",
             )
     return CommandLine(config, frozenset(given), spec_path, show, tuple(warnings))
+
+
+def shown_value(name: str, value: object) -> str:
+    """A value as an error may show it: struck out where it is, or may hold, a key or a password."""
+    text = value if isinstance(value, str) else repr(value)
+    within = "{" in text and _SECRET_NAME.search(text)
+    if _SECRET_NAME.search(name) or within or _SECRET_IN_ADDRESS.search(text):
+        return STRUCK
+    return repr(value)[:80]
+
+
+def shown_override(text: str) -> str:
+    """An override as an error may show it."""
+    key, equals, value = text.partition("=")
+    return repr(f"{key}={STRUCK}" if equals and shown_value(key, value) == STRUCK else text)
 
 
 def config_yaml(config: Mapping[str, Any]) -> str:
@@ -128,18 +146,23 @@ def parse_override(text: str) -> tuple[str, Any]:
         return value
 
     if "=" not in text:
-        raise InputError(f"not a key=value override: {text!r}", where="command line", fix="write key=value")
+        raise InputError(
+            f"not a key=value override: {shown_override(text)}", where="command line", fix="write key=value"
+        )
     try:
         parsed: Override = OverridesParser.create().parse_override(text)
     except HydraException as error:
-        reason = str(error).splitlines()[0]
+        shown = shown_override(text)
+        reason = str(error).splitlines()[0] if shown == repr(text) else "its value is no value of Hydra's grammar"
         raise InputError(
-            f"cannot read override {text!r}: {reason}",
+            f"cannot read override {shown}: {reason}",
             where="command line",
             fix="quote values with special characters: key='a(b)' inside the shell's quotes",
         ) from error
     if parsed.is_delete() or parsed.is_sweep_override() or parsed.package is not None:
-        raise InputError(f"override {text!r} is a deletion or sweep", where="command line", fix="write key=value")
+        raise InputError(
+            f"override {shown_override(text)} is a deletion or sweep", where="command line", fix="write key=value"
+        )
     # value() loses no types: ints, floats, bools, None, lists and dicts come back as such.
     return parsed.key_or_group, plain(parsed._value)
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -99,6 +100,21 @@ class OpenAIOptions(_Model):
     max_tokens: Count = 4096
     timeout: Seconds = 60.0
 
+    @field_validator("base_url")
+    @classmethod
+    def _plain_address(cls, value: str) -> str:
+        # The address stands in the journal, in files and in errors; and a mistyped one would be tried for minutes.
+        try:
+            parts = urlsplit(value)
+            good = not value or (parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0)
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError("must be an address such as http://127.0.0.1:8000/v1")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError("must hold no user, password or parameters; the key has its own setting")
+        return value
+
 
 class ModelOptions(_Model):
     """One of the two models of a run, and how it is reached."""
@@ -123,9 +139,10 @@ class ModelOptions(_Model):
         return self.gemini.max_output_tokens if self.backend == "gemini" else self.openai.max_tokens
 
     def secret(self, private_variable: str) -> str:
-        """The key: the spec's own, else what a parent process handed over, else the vendor's variable."""
+        """The key: the command line's, else a parent process's, else the spec's own, else the vendor's variable."""
         own = (self.gemini if self.backend == "gemini" else self.openai).api_key.get_secret_value()
-        return own or os.environ.get(private_variable, "") or os.environ.get(KEY_VARIABLES[self.backend], "")
+        handed = os.environ.get(f"{private_variable}_{self.backend.upper()}") or os.environ.get(private_variable)
+        return handed or own or os.environ.get(KEY_VARIABLES[self.backend], "")
 
 
 class Workflow(_Model):

@@ -38,7 +38,8 @@ def keys_out_of_arguments(args: list[str]) -> tuple[list[str], dict[str, str]]:
         if match is None:
             kept.append(arg)
         elif value := match[3].strip("'\""):
-            found[PRIVATE_VARIABLES[match[1]]] = value
+            # By vendor: a key must not go to the other one.
+            found[f"{PRIVATE_VARIABLES[match[1]]}_{match[2].upper()}"] = value
     return kept, found
 
 

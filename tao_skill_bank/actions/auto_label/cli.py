@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -87,11 +88,15 @@ def _without_keys(config: dict[str, object]) -> dict[str, object]:
     """The configuration with every key struck out."""
 
     def struck(value: object) -> object:
-        if not isinstance(value, dict):
-            return value
-        return {k: ("***" if k == "api_key" and v else struck(v)) for k, v in value.items()}
+        if isinstance(value, dict):
+            return {k: ("***" if k == "api_key" and v else struck(v)) for k, v in value.items()}
+        return re.sub(r"://[^/\s]*@|\?.*", _struck_part, value) if isinstance(value, str) and "://" in value else value
 
     return {key: struck(value) for key, value in config.items()}
+
+
+def _struck_part(match: re.Match[str]) -> str:
+    return "?***" if match[0].startswith("?") else "://***@"
 
 
 ACTIONS = {

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from tao_skill_bank.actions.spec import REQUIRED, Schema
+from tao_skill_bank.actions.spec import REQUIRED, Schema, shown_value
 from tao_skill_bank.errors import InputError
 
 VCN_AOI_SCHEMA = Schema(
@@ -121,7 +121,9 @@ def validated(model: type[M], values: Mapping[str, Any], where: str | Path = "co
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or model.__name__
         message = first["msg"].removeprefix("Value error, ")
-        shown = repr(first.get("input"))
+        given = first.get("input")
+        # A fault of several values together is about a mapping, which may hold anything, keys among it.
+        shown = "" if isinstance(given, Mapping) else f", not {shown_value(key, given)}"
         raise InputError(
-            f"{key}: {message[:1].lower()}{message[1:]}, not {shown[:80]}", where=where, fix=f"write {key}=VALUE"
+            f"{key}: {message[:1].lower()}{message[1:]}{shown}", where=where, fix=f"write {key}=VALUE"
         ) from None

@@ -158,10 +158,11 @@ def reply_of(response: Any) -> Reply:
     """A response as a reply; a 200 that holds no answer is a fault."""
     # The SDK takes any JSON for a completion: nothing in it has its type for sure.
     choices = getattr(response, "choices", None)
-    message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = getattr(choice, "message", None)
     if message is None:
         raise FaultError("malformed", "the answer holds no choice")
-    reason = getattr(choices[0], "finish_reason", None)
+    reason = getattr(choice, "finish_reason", None)
     blocked = reason == "content_filter" or bool(getattr(message, "refusal", None))
     text = _said(getattr(message, "content", None))
     if not text.strip() and not blocked:

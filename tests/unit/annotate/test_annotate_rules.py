@@ -280,6 +280,6 @@ def test_keys_leave_the_arguments_and_messages() -> None:
         ["generate", "video_reasoning_annotation.vlm.gemini.api_key=AIzaSecret", "results_dir=/r"]
     )
     assert args == ["generate", "results_dir=/r"]
-    assert keys == {"TAO_ANNOTATE_VLM_KEY": "AIzaSecret"}
+    assert keys == {"TAO_ANNOTATE_VLM_KEY_GEMINI": "AIzaSecret"}
     redact = Redactor(["hush-hush"])
     assert redact("key hush-hush, sk-abcdefghijklmnop and Bearer abcdefgh12345") == "key ***, *** and ***"
