@@ -189,11 +189,20 @@ def read_records(results_dir: Path, key: str | None = None, prefix: str = "") ->
 
 
 def read_exit(record: JobRecord) -> ExitRecord | None:
-    """The job's exit record, or None while there is none."""
+    """The job's exit record, or None while there is none.
+
+    Raises:
+        InputError: It is there and cannot be read; it was written whole, so somebody has changed it.
+    """
+    path = beside(record.path, "exit.json")
     try:
-        return ExitRecord.model_validate_json(beside(record.path, "exit.json").read_bytes())
+        return ExitRecord.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
+    except ValidationError as error:
+        raise InputError(
+            f"exit record cannot be read: {error.errors()[0]['msg']}", where=path, fix="restore it, or move it aside"
+        ) from None
 
 
 def job_state(record: JobRecord) -> JobState:
@@ -243,9 +252,14 @@ def tail_of(path: Path, lines: int) -> str:
 
 
 def read_process(path: Path) -> tuple[int, str | None] | None:
-    """(pid, identity) out of a claim or child file, None if it is not there."""
+    """(pid, identity) out of a claim or child file, None if it is not there.
+
+    A container makes its claim in two steps, so one that cannot be read is somebody's all the same: (-1, None).
+    """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_bytes())
+        return int(value["pid"]), value.get("identity")
     except FileNotFoundError:
         return None
-    return int(value["pid"]), value.get("identity")
+    except (ValueError, KeyError, TypeError):
+        return -1, None

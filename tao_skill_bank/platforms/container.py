@@ -38,6 +38,16 @@ _NEVER = tuple(map(Path, ("/proc", "/sys", "/dev", "/boot", "/etc", "/var/lib/do
 _NEVER_WHOLE = tuple(map(Path, ("/", "/run", "/var", "/var/run", "/usr", "/home", "/root")))
 _MEMORY = Path("/dev/shm")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Variables of the wrapper's own shell, and words that stand for other variables than the one of that name.
+_NO_VARIABLE = frozenset(
+    ("job", "secrets", "child", "stopped", "started", "line", "read_so_far", "code", "IFS", "ALL", "NIL", "NONE")
+)
+# [HOST[:PORT]/]NAME[/NAME…][:TAG][@sha256:…], or an image's own id.
+_NAME = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?:(?:localhost|(?=[^/]*[.:])[A-Za-z0-9][A-Za-z0-9.-]*)(?::\d+)?/)?{_NAME}(?:/{_NAME})*(?::\w[\w.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?"
+    r"|sha256:[0-9a-f]{64}"
+)
 
 
 @dataclass(frozen=True)
@@ -179,9 +189,7 @@ def settings_of(config: Any) -> ContainerSettings:
     if not re.fullmatch(r"auto|none|all|\d+(,\d+)*", gpus):
         raise InputError(f"not GPUs: {gpus!r}", where="docker.gpus", fix="write auto, none, all, or numbers: '0,1'")
     secrets = tuple(setting("secrets", ("HF_TOKEN",)))
-    wrong = [name for name in secrets if not _VARIABLE.fullmatch(name)]
-    if wrong:
-        raise InputError(f"{wrong[0]!r} is no variable's name", where="docker.secrets", fix="give names, never values")
+    check_names(secrets, "docker.secrets")
     generator = getattr(config, "anomalygen", None)
     workspace = Path(getattr(config, "workspace", "/"))
     base = getattr(generator, "base_checkpoints", None)
@@ -189,10 +197,10 @@ def settings_of(config: Any) -> ContainerSettings:
         _refuse_machine(str(workspace), "the workspace")
     return ContainerSettings(
         workspace=workspace,
-        train_image=_reference(getattr(config, "train_container", "images.tao_toolkit.pyt")),
-        data_image=_reference(getattr(config, "data_services_container", "images.tao_toolkit.data_services")),
-        generator_image=_reference(getattr(generator, "container", "images.metropolis_sdg.paidf_anomalygen")),
-        own_image=None if (own := setting("image")) is None else _reference(own),
+        train_image=reference_of(getattr(config, "train_container", "images.tao_toolkit.pyt")),
+        data_image=reference_of(getattr(config, "data_services_container", "images.tao_toolkit.data_services")),
+        generator_image=reference_of(getattr(generator, "container", "images.metropolis_sdg.paidf_anomalygen")),
+        own_image=None if (own := setting("image")) is None else reference_of(own),
         host=setting("host"),
         network=setting("network"),
         mounts=tuple(_mount(text) for text in setting("mounts", ())),
@@ -316,16 +324,47 @@ def _refuse_outside(record: JobRecord, workdir: str, binds: Sequence[Bind]) -> N
                 )
 
 
-def _reference(text: str) -> str:
-    """An image reference; a key of `versions.yaml` is looked up."""
+def reference_of(text: str) -> str:
+    """An image reference; a key of `versions.yaml` is looked up.
+
+    Raises:
+        InputError: An unknown key, or an empty reference.
+    """
+    if not text.strip():
+        raise InputError("no image is named", where="image", fix="name one, or leave the setting away")
     return resolve_image(text) if text.startswith(_IMAGE_KEY) else text
 
 
+def check_images(settings: ContainerSettings) -> None:
+    """Every image is named as engines and clusters name images.
+
+    Raises:
+        InputError: One is not.
+    """
+    for text in settings.images(generator=True):
+        if not _IMAGE.fullmatch(text):
+            raise InputError(
+                f"not an image's name: {text!r}", where="image", fix="write registry/name:tag, small letters"
+            )
+
+
+def check_names(names: Sequence[str], where: str) -> None:
+    """What is handed over by name is named, and its value stands nowhere.
+
+    Raises:
+        InputError: Something that is no variable's name; a value behind `=` is not repeated.
+    """
+    for name in names:
+        if not _VARIABLE.fullmatch(name) or name in _NO_VARIABLE:
+            shown = name.partition("=")[0]
+            raise InputError(f"{shown!r} is no variable's name", where=where, fix="give names, never values")
+
+
 def _mount(text: str) -> Bind:
-    """`/folder` or `/folder:/inside`, read-only."""
-    source, _, target = text.partition(":")
+    """`/folder` or `/folder:/inside`, read-only; `:ro` behind it says the same."""
+    source, _, target = text.removesuffix(":ro").partition(":")
     bind = Bind(os.path.normpath(source), os.path.normpath(target or source), read_only=True)
-    if not (source.startswith("/") and bind.target.startswith("/")) or "," in text:
+    if not (source.startswith("/") and bind.target.startswith("/")) or "," in text or ":" in target:
         raise InputError(
             "not an absolute folder", where=f"docker.mounts {text}", fix="write /folder or /folder:/inside"
         )

@@ -33,6 +33,7 @@ from tao_skill_bank.platforms.container import (
     WRAPPER,
     ContainerPlan,
     ContainerSettings,
+    check_images,
     folders_of,
     plan_container,
     settings_of,
@@ -70,7 +71,9 @@ class DockerPlatform:
     @classmethod
     def of(cls, config: Any) -> Self:
         """With the settings below `docker.` and the images of the run."""
-        return cls(settings_of(config))
+        settings = settings_of(config)
+        check_images(settings)
+        return cls(settings)
 
     def checks(self, config: Any) -> list[PlatformCheck]:
         """Engine, images, architecture, GPU and its memory, the workspace inside a container."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from tao_skill_bank.errors import InputError
@@ -38,7 +39,8 @@ def memory_of(name: str) -> int | None:
     for size in (80, 141, 48, 40, 32, 24, 16):
         if f"{size}gb" in plain:
             return size
-    return next((size for mark, size in _MEMORY if mark in plain), None)
+    # A10 is not A1000, nor A40 A4000.
+    return next((size for mark, size in _MEMORY if re.search(rf"{mark}(?!\d)", plain)), None)
 
 
 def largest_batch(memory_gb: int) -> int:

@@ -35,8 +35,10 @@ from tao_skill_bank.platforms.container import (
     TRAIN,
     WRAPPER,
     ContainerPlan,
+    check_images,
     folders_of,
     plan_container,
+    reference_of,
     settings_of,
 )
 from tao_skill_bank.platforms.gpu_rules import check_batch, spec_batch_size
@@ -80,7 +82,8 @@ class KubernetesPlatform:
         self._monotonic = monotonic
         self._unknown_since: dict[str, float] = {}
         shared = replace(settings_of(config), secrets=())
-        self.settings = replace(shared, own_image=self.given.image) if self.given.image else shared
+        self.settings = replace(shared, own_image=reference_of(self.given.image)) if self.given.image else shared
+        check_images(self.settings)
 
     @classmethod
     def of(cls, config: Any) -> Self:
@@ -272,12 +275,14 @@ class KubernetesPlatform:
         limits = {"cpu": given.cpus, "memory": given.memory}
         if gpus and command in GPU_COMMANDS:
             limits["nvidia.com/gpu"] = str(gpus)
-        env: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in plan.env.items()]
+        env: list[dict[str, Any]] = [{"name": name, "value": _literal(value)} for name, value in plan.env.items()]
         for name in SECRET_NAMES if given.secret else ():
             reference = {"name": given.secret, "key": name, "optional": True}
             env.append({"name": name, "valueFrom": {"secretKeyRef": reference}})
         mounts: list[dict[str, Any]] = [{"name": "shm", "mountPath": "/dev/shm"}]
         for number, bind in enumerate(plan.binds):
+            if ":" in bind.target:
+                raise InputError("Kubernetes mounts no path with a colon", where=bind.target, fix="rename the folder")
             mount: dict[str, Any] = {"name": f"data-{number}", "mountPath": bind.target, "readOnly": bind.read_only}
             sub = self._sub_path(bind.source)
             mounts.append({**mount, "subPath": sub} if sub else mount)
@@ -285,7 +290,7 @@ class KubernetesPlatform:
             "name": "action",
             "image": plan.image,
             "command": ["/bin/sh"],
-            "args": plan.arguments,
+            "args": [_literal(text) for text in plan.arguments],
             "workingDir": plan.workdir,
             "env": env,
             "resources": {"limits": limits, "requests": dict(limits)},
@@ -425,6 +430,11 @@ class OfficialApi:
 
 _NO_CLIENT = "submitting needs the official client, which is not installed"
 _INSTALL = "install the extra with pip install '.[kubernetes]' in the tao-skill-bank folder"
+
+
+def _literal(text: str) -> str:
+    """Text as a manifest's arguments and variables say it: `$(NAME)` would be replaced by a variable's value."""
+    return text.replace("$(", "$$(")
 
 
 def _user(user: str) -> dict[str, Any]:

@@ -37,7 +37,15 @@ from tao_skill_bank.platforms.base import (
     tail_of,
     write_record,
 )
-from tao_skill_bank.platforms.container import GENERATOR, ContainerSettings, folders_of, plan_container, settings_of
+from tao_skill_bank.platforms.container import (
+    GENERATOR,
+    ContainerSettings,
+    check_names,
+    folders_of,
+    plan_container,
+    reference_of,
+    settings_of,
+)
 from tao_skill_bank.platforms.slurm_client import QueuedJob, SlurmClient
 from tao_skill_bank.platforms.slurm_script import (
     Request,
@@ -126,6 +134,7 @@ class SlurmPlatform:
         """
         given = config.slurm
         check_extra(given.extra)
+        check_names(given.pass_env, "slurm.pass_env")
         if given.container == "oci" and not given.bundle:
             raise InputError("the OCI bundle is not named", where="slurm.bundle", fix="--set slurm.bundle=FOLDER")
         gpus = given.gpus if given.gpus is not None else (config.num_gpus if given.container != "none" else 0)
@@ -422,4 +431,4 @@ def _age(record: JobRecord) -> float:
 def _containers(config: Any) -> ContainerSettings:
     """What every container platform shares, with SLURM's own image and GPUs."""
     shared = replace(settings_of(config), gpus="all" if config.slurm.gpus != 0 else "none")
-    return replace(shared, own_image=config.slurm.image) if config.slurm.image else shared
+    return replace(shared, own_image=reference_of(config.slurm.image)) if config.slurm.image else shared

@@ -113,7 +113,7 @@ class SlurmClient:
                     text=True,
                     errors="replace",
                     check=False,
-                    env={**os.environ, **(passed or {})},
+                    env={**_without_filters(os.environ), **(passed or {})},
                     timeout=seconds or self._seconds,
                 )
             else:
@@ -213,6 +213,11 @@ def control_folder() -> Path:
     if found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise BankError("belongs to somebody else, or others may use it", where=folder, fix="remove it")
     return folder
+
+
+def _without_filters(environment: Mapping[str, str]) -> dict[str, str]:
+    """Without what narrows a user's own `squeue`: a job that it hides would look lost."""
+    return {name: value for name, value in environment.items() if not name.startswith("SQUEUE_")}
 
 
 def _last_line(text: str) -> str:

@@ -42,6 +42,7 @@ _OWN_LONG = frozenset(
         "gres",
         "nodes",
         "ntasks",
+        "clusters",
         "help",
         "version",
         "usage",
@@ -189,14 +190,23 @@ def check_extra(extra: Sequence[str]) -> None:
         name = text.removeprefix("--").partition("=")[0]
         if not text.startswith("--") or not name or any(c.isspace() for c in name):
             raise InputError(f"not a long option: {text!r}", where="slurm.extra", fix="write --name=value")
-        if name in _OWN_LONG:
+        # sbatch takes the beginning of a name for the whole: `--arr=0-9` is `--array=0-9`.
+        own = next((own for own in sorted(_OWN_LONG) if own.startswith(name)), None)
+        if own is not None:
             raise InputError(
-                f"--{name} is set by the platform", where="slurm.extra", fix="use the slurm.* setting, or leave it out"
+                f"--{own} is set by the platform", where="slurm.extra", fix="use the slurm.* setting, or leave it out"
             )
 
 
 def pyxis_argv(plan: ContainerPlan, names: Sequence[str]) -> list[str]:
-    """The command line of a container's plan under Pyxis and Enroot; `names` are variables that go along."""
+    """The command line of a container's plan under Pyxis and Enroot; `names` are variables that go along.
+
+    Raises:
+        InputError: A mounted path that its grammar would take apart.
+    """
+    for path in (path for bind in plan.binds for path in (bind.source, bind.target)):
+        if any(mark in path for mark in ":,"):
+            raise InputError("Pyxis cannot mount a path with a colon or comma", where=path, fix="rename the folder")
     mounts = ",".join(f"{b.source}:{b.target}{':ro' if b.read_only else ''}" for b in plan.binds)
     argv = ["srun", "--nodes=1", "--ntasks=1", "--kill-on-bad-exit=1", "--export=ALL"]
     argv += [f"--container-image={enroot_image(plan.image)}", f"--container-mounts={mounts}"]

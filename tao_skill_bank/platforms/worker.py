@@ -148,11 +148,15 @@ def _announce(record: Path) -> None:
 
 
 def _wait(child: subprocess.Popen[bytes], canceled: Any) -> int:
+    asked = False
     while True:
         try:
             return child.wait(timeout=TERMINATE_GRACE_SEC)
         except subprocess.TimeoutExpired:
-            if canceled():
+            # The request may have come at the end of this wait: the command gets one whole wait after it.
+            if canceled() and not asked:
+                asked = True
+            elif canceled():
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGKILL)
 
