@@ -208,7 +208,8 @@ def _pool_left(view: RunView, status: Status) -> Iterator[Advice]:
             + " left, so another iteration would find nothing like the weak samples.",
         )
     left = sum(max(have.get(f.label.upper(), 0) - used.get(f.label.upper(), 0), 0) for f in weak)
-    if left and status.tone == "near":
+    # A loop that met its target on the KPI set ends there, whatever the acceptance set says and iterations remain.
+    if left and status.tone == "near" and not (view.target and view.target.met(best.record.far_pct)):
         yield Advice(
             "another-iteration",
             "Allow more iterations",

@@ -119,6 +119,20 @@ def test_a_spent_pool_is_to_be_filled(make_run: MakeRun) -> None:
     assert "has no unused row" in found["pool-spent"].why
 
 
+def test_more_iterations_are_advised_only_to_a_loop_that_ran_out_of_them(make_run: MakeRun) -> None:
+    run = make_run(iterations=1, pictures=False, skill=0.2)
+    assert "unused row" in advice_of(run)["another-iteration"].why
+    state = load_state(run)
+    state.kpi_target = "FAR < 99% at recall=95%"
+    save_state(state)
+    path = run / "acceptance/acceptance.json"
+    accepted = json.loads(path.read_text(encoding="utf-8"))
+    accepted["met"] = False
+    accepted["best"]["recall"] = {"value_pct": 93.75, "low_pct": 79.2, "high_pct": 99.2, "successes": 30, "trials": 32}
+    path.write_text(json.dumps(accepted), encoding="utf-8")
+    assert {"acceptance-recall", "another-iteration"} & set(advice_of(run)) == {"acceptance-recall"}
+
+
 def test_a_missed_acceptance_recall_asks_for_more_kpi_defects(make_run: MakeRun) -> None:
     run = make_run(skill=1.4, pictures=False)
     path = run / "acceptance/acceptance.json"

@@ -391,3 +391,15 @@ def test_the_name_of_the_target_stands_where_it_hides_no_point() -> None:
     assert 'class="goal-name right"' in far_chart(falling[:2], 0.5)
     everywhere = [RatePoint(str(i), 5.0) for i in range(6)]
     assert 'class="goal-name right below"' in far_chart([RatePoint("base", 20.0), *everywhere], 4.0)
+
+
+@pytest.mark.parametrize(
+    ("target", "warned"), [("FAR < 99% at recall=95%", False), ("FAR < 0.0001% at recall=95%", True)]
+)
+def test_a_model_that_missed_the_target_is_not_handed_over_without_a_word(
+    make_run: MakeRun, target: str, warned: bool
+) -> None:
+    run = make_run(iterations=1, pictures=False, acceptance=False, skill=0.2, target=target)
+    render_report(run)
+    html = (run / REPORT_FILE).read_text(encoding="utf-8")
+    assert ("Not to ship as it is" in html) is warned
