@@ -67,7 +67,7 @@ def status(folder: Path, job: str, as_json: bool) -> None:
 @cli.command()
 @_FOLDER
 @_JOB
-@click.option("--tail", default=200, show_default=True, help="So many of the last lines.")
+@click.option("--tail", type=click.IntRange(min=1), default=200, show_default=True, help="So many of the last lines.")
 def logs(folder: Path, job: str, tail: int) -> None:
     """The end of a job's output."""
     from tao_skill_bank.platforms.jobs import job_logs, read_job

@@ -6,27 +6,33 @@ costs somebody's GPU or runs what a setting names, so a person approves the plan
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from tao_skill_bank import fsio
+from tao_skill_bank.clock import LOG_FORMAT
 from tao_skill_bank.deft.config import RunConfig, apply_settings, run_config
 from tao_skill_bank.deft.generator import AMP, SDG
 from tao_skill_bank.deft.plan import known_platform
 from tao_skill_bank.errors import InputError, NeedsApprovalError, did_you_mean
 from tao_skill_bank.platforms import platform_named
-from tao_skill_bank.platforms.base import JobRecord, Platform, PlatformCheck, new_record
-from tao_skill_bank.platforms.jobs import ACTION
+from tao_skill_bank.platforms.base import ENDED, JobRecord, Platform, PlatformCheck, new_record, read_records
+from tao_skill_bank.platforms.jobs import ACTION, job_state
 
 GENERATOR = "anomalygen"
 # A platform that starts workers of its own is theirs to reap: it lives as long as this process.
 _STARTED: list[Platform] = []
+_TURNS_UP_SEC = 30.0
 _GENERATOR_LINES = {Path(name).stem: name for name in (AMP, SDG)}
 
 
@@ -106,6 +112,7 @@ def start_action(request: ActionRequest, approve: str) -> JobRecord:
 
     Raises:
         NeedsApprovalError: Something changed since; nothing was written.
+        InputError: This very command runs in this folder already.
         BankError: As `plan_action`, or the platform refuses the job.
     """
     config, plan = _planned(request)
@@ -125,9 +132,41 @@ def start_action(request: ActionRequest, approve: str) -> JobRecord:
     if getattr(platform, "plan", None) is not None:
         platform.plan(record)  # type: ignore[attr-defined]
     request.folder.mkdir(parents=True, exist_ok=True)
-    fsio.write_json(request.folder / ACTION, {"config": config.model_dump(mode="json")})
-    _STARTED.append(platform)
-    return platform.submit(record)
+    with _alone(request.folder):
+        _refuse_other(request.folder / ACTION, config)
+        _refuse_twice(record, platform)
+        fsio.write_json(request.folder / ACTION, {"config": config.model_dump(mode="json")})
+        _STARTED.append(platform)
+        return platform.submit(record)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One start in a folder at a time; the kernel ends it with its process. Without locks there it is not waited."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _refuse_twice(record: JobRecord, platform: Platform) -> None:
+    """An approval that arrives twice is one job: a second would write the same files at the same time."""
+    for other in read_records(Path(record.results_dir)):
+        if other.command != record.command or other.platform != record.platform:
+            continue
+        state = job_state(other)
+        age = datetime.now(UTC) - datetime.strptime(other.submitted_at, LOG_FORMAT).replace(tzinfo=UTC)
+        if state == "pending" and age.total_seconds() > _TURNS_UP_SEC:
+            # Whoever wrote the record may have been killed before the platform heard of it: let it decide.
+            state = platform.status(other)
+        if state not in ENDED:
+            what = f"this very command is {state} as job {other.uid}"
+            raise InputError(
+                what, where=record.results_dir, fix="wait for it or cancel it, or name a fresh results_dir"
+            )
 
 
 def _refuse_other(path: Path, config: RunConfig) -> None:
