@@ -36,7 +36,11 @@ class BankError(Exception):
         text = f"{self.where}: {self.what}" if self.where else self.what
         if self.fix:
             text = f"{text} ({self.fix})"
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        return _one_line(text)
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class InputError(BankError):
@@ -44,10 +48,10 @@ class InputError(BankError):
 
 
 class InputErrors(InputError):
-    """Several faults of one input, found in one pass; `faults` holds a line each."""
+    """Several faults of one input, found in one pass; `faults` holds a line each, control characters escaped."""
 
     def __init__(self, what: str, faults: list[str], *, where: str | Path | None = None, fix: str | None = None):
-        self.faults = faults
+        self.faults = [_one_line(fault) for fault in faults]
         super().__init__(what, where=where, fix=fix)
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tao_skill_bank.commands.out import echo
+
 if TYPE_CHECKING:
     from tao_skill_bank.annotate.api import Request
     from tao_skill_bank.annotate.calls import Caller
@@ -52,18 +54,16 @@ def estimate(as_json: bool, **given: Any) -> None:
     if as_json:
         click.echo(found.model_dump_json(indent=2))
         return
-    click.echo(f"{found.videos} videos, steps {', '.join(found.steps)}; {found.unusable} of those looked at unusable")
-    click.echo(f"  calls          {_shown(found.calls)}")
-    click.echo(f"  input tokens   {_shown(found.input_tokens)}")
-    click.echo(f"  output tokens  {_shown(found.output_tokens)}")
+    echo(f"{found.videos} videos, steps {', '.join(found.steps)}; {found.unusable} of those looked at unusable")
+    echo(f"  calls          {_shown(found.calls)}")
+    echo(f"  input tokens   {_shown(found.input_tokens)}")
+    echo(f"  output tokens  {_shown(found.output_tokens)}")
     cost = "unknown" if found.cost is None else _shown(found.cost, "$", 2 if found.cost.mid >= 1 else 4)
-    click.echo(f"  cost           {cost}")
-    click.echo(
-        f"  minutes        {_shown(found.seconds, scale=60, digits=1) if found.seconds else 'the vendor decides'}"
-    )
+    echo(f"  cost           {cost}")
+    echo(f"  minutes        {_shown(found.seconds, scale=60, digits=1) if found.seconds else 'the vendor decides'}")
     if found.answered:
-        click.echo(f"  of which paid  {found.answered} answers, ${found.spent:.4f}")
-    click.echo("  " + "; ".join(found.notes))
+        echo(f"  of which paid  {found.answered} answers, ${found.spent:.4f}")
+    echo("  " + "; ".join(found.notes))
 
 
 @cli.command()
@@ -99,7 +99,7 @@ def run(
         if as_json:
             click.echo(json.dumps({"results_dir": str(folder), "pid": pid}))
         else:
-            click.echo(f"started (process {pid}); watch it: tao-skills annotate status {folder}")
+            echo(f"started (process {pid}); watch it: tao-skills annotate status {folder}")
         return
     if shards is not None:
         from tao_skill_bank.commands.cluster import slurm_of
@@ -119,11 +119,11 @@ def run(
         click.echo(json.dumps(asdict(outcome), indent=2))
         return
     for problem in outcome.problems:
-        click.echo(f"note: {problem}", err=True)
-    click.echo(f"{outcome.videos} videos, {outcome.failed} with failures, {outcome.calls} calls, {outcome.known} known")
-    click.echo(f"items: {', '.join(f'{task} {n}' for task, n in outcome.items.items()) or 'none'}")
+        echo(f"note: {problem}", err=True)
+    echo(f"{outcome.videos} videos, {outcome.failed} with failures, {outcome.calls} calls, {outcome.known} known")
+    echo(f"items: {', '.join(f'{task} {n}' for task, n in outcome.items.items()) or 'none'}")
     priced = f"${outcome.cost:.4f} in all" if not outcome.unpriced else f"{outcome.unpriced} answers without a price"
-    click.echo(f"refused: {outcome.rejected}; {priced}")
+    echo(f"refused: {outcome.rejected}; {priced}")
 
 
 @cli.command()
@@ -167,7 +167,7 @@ def stop(results_dir: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"results_dir": str(results_dir), "stop_requested": asked}))
     else:
-        click.echo(f"asked {results_dir} to stop" if asked else f"nobody works on {results_dir}: nothing to stop")
+        echo(f"asked {results_dir} to stop" if asked else f"nobody works on {results_dir}: nothing to stop")
 
 
 @cli.command()
@@ -181,8 +181,8 @@ def merge(results_dir: Path, as_json: bool) -> None:
     if as_json:
         click.echo(merged.model_dump_json(indent=2))
         return
-    click.echo(f"{len(merged.shards)} shards, {merged.answers} answers, {merged.new} of them new here")
-    click.echo("next: the same run without --shard writes the files")
+    echo(f"{len(merged.shards)} shards, {merged.answers} answers, {merged.new} of them new here")
+    echo("next: the same run without --shard writes the files")
 
 
 @cli.command()
@@ -203,9 +203,9 @@ def allow(module: str, revoke: bool, as_json: bool) -> None:
         click.echo(json.dumps(facts))
         return
     word = "no longer allowed" if revoke else "allowed to run"
-    click.echo(f"{word}: {source.path} ({source.lines} lines, sha256 {source.sha256[:16]})")
+    echo(f"{word}: {source.path} ({source.lines} lines, sha256 {source.sha256[:16]})")
     if not revoke:
-        click.echo("It is asked for again when the file changes. `--revoke` takes it back.")
+        echo("It is asked for again when the file changes. `--revoke` takes it back.")
 
 
 def _request(overrides: tuple[str, ...], **given: Any) -> Request:

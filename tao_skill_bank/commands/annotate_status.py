@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tao_skill_bank.reports.text import clean
+
 if TYPE_CHECKING:
     from tao_skill_bank.annotate.api import StatusView
 
@@ -20,7 +22,7 @@ def shown(view: StatusView) -> str:
     lines += [f"  {'':<9} and {view.failure_count - len(view.failures)} more"] * (
         view.failure_count > len(view.failures)
     )
-    return "\n".join([*lines, f"  {'next':<9} {view.next_step}"])
+    return clean("\n".join([*lines, f"  {'next':<9} {view.next_step}"]))
 
 
 def watched(results_dir: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tao_skill_bank.commands.out import echo
 from tao_skill_bank.commands.progress import observer_for
 
 TARGET = "FAR < 5% at recall=95%"
@@ -28,17 +29,17 @@ def cli(folder: Path, seed: int, kpi_target: str, max_iterations: int, workspace
 
     workspace = folder.absolute()
     if not (workspace / "specs" / "baseline_spec.yaml").exists():
-        click.echo(f"drawing a workspace in {workspace}")
+        echo(f"drawing a workspace in {workspace}")
         make_demo_workspace(workspace, seed)
     if workspace_only:
-        click.echo(str(workspace))
+        echo(str(workspace))
         return
     request = Request(
         workspace=workspace, kpi_target=kpi_target, max_iterations=max_iterations, settings=(f"seed={seed}",)
     )
     summary = api.plan_run(request)
-    click.echo("\n".join(summary.lines()) + "\n")
+    echo("\n".join(summary.lines()) + "\n")
     results = api.open_run(request, approve=summary.digest, how="flag", checked=summary)
     with observer_for(results, quiet=False) as observer:
         api.run_loop(results, observer, by="demo")
-    click.echo(str(results / "DEFT_Loop_Report.html"))
+    echo(str(results / "DEFT_Loop_Report.html"))

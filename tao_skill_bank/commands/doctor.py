@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from tao_skill_bank.commands.out import echo
+
 
 @click.command()
 @click.option("--platform", "platforms", multiple=True, help="Look at this platform only; may be repeated.")
@@ -16,6 +18,9 @@ def cli(platforms: tuple[str, ...], as_json: bool) -> None:
     from tao_skill_bank.bank.doctor import Looks, diagnose, lines
 
     found = diagnose(Looks(platforms=platforms or None))
-    click.echo(found.model_dump_json(indent=2) if as_json else "\n".join(lines(found)))
+    if as_json:
+        click.echo(found.model_dump_json(indent=2))
+    else:
+        echo("\n".join(lines(found)))
     if not found.sound:
         raise SystemExit(1)

@@ -6,6 +6,8 @@ import json
 
 import click
 
+from tao_skill_bank.commands.out import echo
+
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 _HOST = click.option("--host", help="The engine's address; default: DOCKER_HOST, else this machine's.")
 
@@ -22,10 +24,10 @@ def resolve(key: str | None) -> None:
     from tao_skill_bank.bank.versions import load_versions, resolve_image
 
     if key:
-        click.echo(resolve_image(key))
+        echo(resolve_image(key))
         return
     for name, reference in load_versions().resolved().items():
-        click.echo(f"{name}  {reference}")
+        echo(f"{name}  {reference}")
 
 
 @cli.command()
@@ -45,7 +47,7 @@ def check(keys: tuple[str, ...], host: str | None, as_json: bool) -> None:
             text = (
                 view.fault or f"{view.reference}: {view.architecture}, {view.size_mb} MB, {view.digest or 'no digest'}"
             )
-            click.echo(f"[{'fail' if view.fault else '  ok'}] {view.key}: {text}")
+            echo(f"[{'fail' if view.fault else '  ok'}] {view.key}: {text}")
     if any(view.fault for view in found):
         raise SystemExit(1)
 
@@ -63,5 +65,5 @@ def pull(key: str, host: str | None, credential: str | None, offline: bool) -> N
 
     if offline:
         raise InputError("nothing is pulled offline", where="--offline", fix="leave it away, or load the image by hand")
-    view = pull_image(Engine(host), key, credential=credential, said=click.echo)
-    click.echo(f"{view.reference}: {view.architecture}, {view.size_mb} MB")
+    view = pull_image(Engine(host), key, credential=credential, said=echo)
+    echo(f"{view.reference}: {view.architecture}, {view.size_mb} MB")

@@ -6,6 +6,8 @@ import json
 
 import click
 
+from tao_skill_bank.commands.out import echo
+
 
 @click.command()
 @click.argument("name", required=False)
@@ -22,7 +24,7 @@ def cli(name: str | None, as_json: bool) -> None:
         value = [{**p.model_dump(mode="json", exclude_none=True), "here": here[p.name]} for p in shown]
         click.echo(json.dumps(value, indent=2))
         return
-    click.echo("\n".join((shown[0] if name else catalog).lines()))
-    click.echo("\nHere:")
+    echo("\n".join((shown[0] if name else catalog).lines()))
+    echo("\nHere:")
     for platform, text in here.items():
-        click.echo(f"- {platform}: {text}")
+        echo(f"- {platform}: {text}")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tao_skill_bank.commands.out import echo
+
 if TYPE_CHECKING:
     from tao_skill_bank.annotate.serve import ServiceView
 
@@ -43,10 +45,10 @@ def plan(as_json: bool, **given: Any) -> None:
     if as_json:
         click.echo(found.model_dump_json(indent=2))
         return
-    click.echo(shlex.join(found.argv))
-    click.echo("\n".join(["", "then annotate with:", *(f"  {text}" for text in found.overrides)]))
+    echo(shlex.join(found.argv))
+    echo("\n".join(["", "then annotate with:", *(f"  {text}" for text in found.overrides)]))
     for what in found.missing:
-        click.echo(f"this machine: {what}; run the command where there is one", err=True)
+        echo(f"this machine: {what}; run the command where there is one", err=True)
 
 
 @cli.command()
@@ -75,14 +77,14 @@ def stop(name: str) -> None:
     """Stop and remove the server's container."""
     from tao_skill_bank.annotate.serve import stop_service
 
-    click.echo(f"stopped {name}" if stop_service(name) else f"no service {name}: nothing to stop")
+    echo(f"stopped {name}" if stop_service(name) else f"no service {name}: nothing to stop")
 
 
 def _show(view: ServiceView, as_json: bool) -> None:
     if as_json:
         click.echo(view.model_dump_json(indent=2))
         return
-    click.echo(f"{view.name}: {view.state}")
+    echo(f"{view.name}: {view.state}")
     if view.base_url:
-        click.echo(f"  base_url   {view.base_url}\n  model_name {view.model_name}")
-    click.echo(f"  next step  {view.next_step}")
+        echo(f"  base_url   {view.base_url}\n  model_name {view.model_name}")
+    echo(f"  next step  {view.next_step}")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from tao_skill_bank.commands.out import echo
+
 
 @click.command(no_args_is_help=True)
 @click.argument("pictures", type=click.Path(path_type=Path))
@@ -35,9 +37,9 @@ def cli(pictures: Path, goldens: Path, workspace: Path, lightings: str, board: s
         raise InputError(f"not numbers: {shares!r}", where="--shares", fix="for example 25,10,25,20,20") from None
     named = [name.strip() for name in lightings.split(",") if name.strip()]
     made = lay_out(pictures, goldens, workspace.absolute(), lightings=named, board=board, shares=parts)
-    click.echo("\n".join(made.lines()))
-    click.echo(f"{made.boards} boards, none of them in two sets")
-    click.echo(
+    echo("\n".join(made.lines()))
+    echo(f"{made.boards} boards, none of them in two sets")
+    echo(
         f"next: tao-skills deft plan --workspace {shlex.quote(str(workspace))} "
         '--kpi-target "FAR < 5% at recall=95%" --max-iterations 3'
     )

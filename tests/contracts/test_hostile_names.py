@@ -12,8 +12,13 @@ from click.testing import CliRunner
 from server_calls import call
 
 from mcp_server.server import build_server
+from tao_skill_bank import commands
+from tao_skill_bank.actions.console import report
+from tao_skill_bank.annotate.api import StatusView
 from tao_skill_bank.cli import cli
+from tao_skill_bank.commands.annotate_status import shown
 from tao_skill_bank.deft.log import append_stage, log_path
+from tao_skill_bank.errors import InputErrors
 from tao_skill_bank.platforms import local
 
 RED, TITLE, REVERSED = "\x1b[31m", "\x1b]0;owned\x07", "\u202e"
@@ -68,6 +73,25 @@ def test_no_command_shows_an_escape_that_a_label_or_a_log_holds(run: Path, words
     done = CliRunner().invoke(cli, [*words, str(run)])
     assert done.exit_code == 0, done.output
     assert raw(done.output) == []
+
+
+def test_an_annotation_and_a_list_of_faults_show_no_escape(capsys: pytest.CaptureFixture[str]) -> None:
+    fields = dict.fromkeys(StatusView.model_fields, 0)
+    texts = {"results_dir": EVIL, "status": "halted", "message": EVIL, "next_step": EVIL, "failures": [EVIL]}
+    counts = {"failed_tries": {EVIL: 1}, "rows": {}, "items": {EVIL: 1}, "open_batches": {EVIL: 1}, "working": None}
+    said = shown(StatusView.model_validate({**fields, **texts, **counts}))
+    assert raw(said) == [] and said.count("bri\\x1b[31m") == 7
+    assert report("tao-skills", InputErrors(EVIL, [EVIL, EVIL])) == 2
+    assert raw(capsys.readouterr().err) == []
+
+
+def test_every_command_prints_foreign_text_through_the_one_function_that_escapes_it() -> None:
+    for path in sorted(Path(commands.__file__).parent.glob("*.py")):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            plain = "click.echo(" in line or "said=click.echo" in line
+            # JSON escapes by itself, and the lines that work the cursor hold figures only.
+            own = path.name == "out.py" or "json" in line or "\\033[K" in line
+            assert own or not plain, f"{path.name}:{number}: {line.strip()}"
 
 
 def test_no_jobs_output_reaches_the_terminal_with_its_escapes(run: Path) -> None:
