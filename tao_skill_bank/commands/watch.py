@@ -79,21 +79,25 @@ class Screen:
     def _judge(self) -> None:
         from tao_skill_bank.reports.deft_status import status_of
         from tao_skill_bank.reports.deft_view import RunView
+        from tao_skill_bank.reports.text import clean
 
         found = status_of(RunView(self.folder))
-        self._tone, self._wording, self._why = found.tone, found.wording, found.why
+        self._tone, self._wording, why = found.tone, clean(found.wording), found.why
         if self._view is not None and self._view.status == "interrupted":
-            self._why = f"Nobody works on it. {self._view.next_step[:1].upper()}{self._view.next_step[1:]}"
+            why = f"Nobody works on it. {self._view.next_step[:1].upper()}{self._view.next_step[1:]}"
+        self._why = clean(why)
 
     def summary(self) -> RenderableType:
         """What stays on the terminal afterwards."""
         from rich.text import Text
 
+        from tao_skill_bank.reports.text import clean
+
         assert self._view is not None
         text = Text()
         text.append(f"{self._wording}", style=f"bold {_TONES[self._tone]}")
         text.append(f"  {self._why}\n")
-        text.append(str(self._view.report or self.folder), style="dim")
+        text.append(clean(self._view.report or self.folder), style="dim")
         return text
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -115,12 +119,16 @@ class Screen:
         from rich.table import Table
         from rich.text import Text
 
+        from tao_skill_bank.reports.text import clean
+
         assert self._view is not None
         grid = Table.grid(expand=True)
         grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         grid.add_column(justify="right", no_wrap=True)
-        grid.add_row(Text(self._wording, style=f"bold {_TONES[self._tone]}"), Text(self.folder.name, style="dim"))
-        grid.add_row(Text(f"target {self._view.kpi_target}", style="dim"), Text(""))
+        grid.add_row(
+            Text(self._wording, style=f"bold {_TONES[self._tone]}"), Text(clean(self.folder.name), style="dim")
+        )
+        grid.add_row(Text(f"target {clean(self._view.kpi_target)}", style="dim"), Text(""))
         lines: list[RenderableType] = [grid]
         if self._why and width >= 60:
             lines.append(Text(self._why))
@@ -181,6 +189,7 @@ class Screen:
         from rich.text import Text
 
         from tao_skill_bank.deft.machine import BASELINE_STAGES, ITERATION_STAGES
+        from tao_skill_bank.reports.text import clean
 
         assert self._view is not None
         assert self._state is not None
@@ -202,7 +211,7 @@ class Screen:
         if it is not None and it.attempt is not None:
             text.append(f"\n{it.attempt.stage} since {it.attempt.started_at[11:19]} UTC", style="dim")
         if self._view.job and width >= 60:
-            text.append(f", job {self._view.job}", style="dim")
+            text.append(f", job {clean(self._view.job)}", style="dim")
         return text
 
     def _log(self, room: int) -> RenderableType:

@@ -22,6 +22,7 @@ import pytest
 from report_runs import RunBuilder
 
 from tao_skill_bank.deft.opening import folder_lock
+from tao_skill_bank.deft.state import load_state, save_state
 from tao_skill_bank.reports.deft_report import render_report
 
 WATCH = [sys.executable, "-m", "tao_skill_bank.cli", "deft", "watch"]
@@ -84,6 +85,19 @@ class Terminal:
         os.close(self.master)
         os.close(self.slave)
         return code
+
+
+def test_a_terminal_is_told_nothing_by_the_name_of_a_folder_or_a_target(done: Path) -> None:
+    evil = done.with_name("run\x1b]0;title\x07\u202e")
+    done.rename(evil)
+    state = load_state(evil)
+    state.kpi_target += "\x1b[5m"
+    save_state(state)
+    terminal = Terminal([*WATCH, str(evil)], columns=160)
+    said = terminal.until(lambda text: "u202e" in text.partition(MAIN)[2])
+    assert terminal.end() == 0
+    assert "run\\x1b]0;title\\x07\\u202e" in said
+    assert not [mark for mark in ("\x1b]0", "\x07", "\x1b[5m", "\u202e") if mark in said]
 
 
 def test_a_run_that_goes_on_is_drawn_redrawn_at_another_size_and_left_with_q(going: Path) -> None:
