@@ -289,6 +289,7 @@ class KubernetesPlatform:
         return {
             "name": "action",
             "image": plan.image,
+            **({"imagePullPolicy": "Never"} if self.settings.offline else {}),
             "command": ["/bin/sh"],
             "args": [_literal(text) for text in plan.arguments],
             "workingDir": plan.workdir,

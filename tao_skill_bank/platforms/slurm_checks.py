@@ -106,7 +106,7 @@ def checks(client: SlurmClient, settings: SlurmSettings, config: Any) -> list[Pl
     mine = chosen(partitions(client), settings.request.partition)
     nodes = sum(p.nodes for p in mine)
     text = f"{client.where} answers; partition {mine[0].name} is up, {nodes} node{'s' if nodes != 1 else ''}"
-    out += [_ok("platform", text), _gpus(mine, settings, config), _container(client, settings)]
+    out += [_ok("platform", text), _gpus(mine, settings, config), _container(client, settings, config)]
     return [*out, _from_a_node(client, settings, config)]
 
 
@@ -154,7 +154,7 @@ def _gpus(mine: list[Partition], settings: SlurmSettings, config: Any) -> Platfo
     return _ok("gpu", f"{settings.gpus} of {most} {name or 'GPU'}s a node, {memory} GB, batch {batch}")
 
 
-def _container(client: SlurmClient, settings: SlurmSettings) -> PlatformCheck:
+def _container(client: SlurmClient, settings: SlurmSettings, config: Any) -> PlatformCheck:
     if settings.container == "none":
         return _ok("container", "none: the bank's own CPU implementation; its FAR is not TAO's")
     if settings.container == "pyxis":
@@ -164,7 +164,16 @@ def _container(client: SlurmClient, settings: SlurmSettings) -> PlatformCheck:
                 where=client.where,
                 fix="--set slurm.container=oci with a bundle, or ask the administrators for Pyxis and Enroot",
             )
-        images = settings.containers.images(generator=False) if settings.containers else []
+        inline = getattr(getattr(config, "anomalygen", None), "mode", None) == "inline"
+        images = settings.containers.images(generator=inline) if settings.containers else []
+        # Enroot imports what is no file: a download.
+        pulled = [image for image in images if not image.startswith("/")]
+        if getattr(config, "offline", False) and pulled:
+            raise InputError(
+                "Pyxis would pull this image, and the run is offline",
+                where=pulled[0],
+                fix="import it to a file and name that: --set slurm.image=/shared/IMAGE.sqsh",
+            )
         return _ok("container", f"Pyxis: {', '.join(images)}")
     bundle = f"{settings.bundle}/config.json"
     if client.run(["test", "-f", bundle]).returncode != 0:

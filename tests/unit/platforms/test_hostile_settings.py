@@ -17,9 +17,17 @@ from tao_skill_bank.platforms.docker_engine import Engine
 from tao_skill_bank.platforms.gpu_rules import memory_of
 from tao_skill_bank.platforms.kubernetes import KubernetesPlatform
 from tao_skill_bank.platforms.slurm import SlurmPlatform
+from tao_skill_bank.platforms.slurm_checks import _container
 from tao_skill_bank.platforms.slurm_client import SlurmClient
 
 CANARY = "canary-9d20"
+
+
+class HasPyxis(SlurmClient):
+    """A cluster whose `srun` has Pyxis."""
+
+    def run(self, argv: Any, **_more: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(argv, 0, "--container-image", "")
 
 
 def config(workspace: Path, platform: str, *settings: str) -> RunConfig:
@@ -76,13 +84,16 @@ def test_what_a_cluster_would_refuse_with_the_first_job_is_refused_before(settin
         config(tmp_path, "local", setting)
 
 
-@pytest.mark.parametrize("image", ["", "  ", "Bad Image!", "UPPER/case", "-rm", "name:tag:tag", "../containers", "a@b"])
+@pytest.mark.parametrize("image", ["  ", "Bad Image!", "UPPER/case", "-rm", "name:tag:tag", "../containers", "a@b"])
 @pytest.mark.parametrize("platform", ["docker", "kubernetes"])
 def test_what_is_no_images_name_is_refused_before_an_engine_is_asked(image: str, platform: str, tmp_path: Path) -> None:
-    if platform == "kubernetes" and not image:
-        pytest.skip("an empty image leaves those of the bank")
     with pytest.raises(InputError, match="image"):
         platform_named(config(tmp_path, platform, f"{platform}.image='{image}'"))
+
+
+def test_an_empty_image_is_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no image is named"):
+        platform_named(config(tmp_path, "docker", "docker.image=''"))
 
 
 @pytest.mark.parametrize(
@@ -212,3 +223,15 @@ def test_a_command_asked_to_end_has_a_whole_grace_to_do_so(monkeypatch: pytest.M
 def test_an_engines_address_that_is_none_is_one_line() -> None:
     with pytest.raises(BankError):
         _ = Engine("-oProxyCommand=x").facts
+
+
+def test_offline_no_cluster_pulls_an_image(tmp_path: Path) -> None:
+    run = config(tmp_path, "slurm", "slurm.container=pyxis", "offline=true")
+    with pytest.raises(InputError, match="Pyxis would pull this image"):
+        _container(HasPyxis(), SlurmPlatform.of(run).settings, run)
+    named = config(tmp_path, "slurm", "slurm.container=pyxis", "offline=true", "slurm.image=/shared/tao.sqsh")
+    assert _container(HasPyxis(), SlurmPlatform.of(named).settings, named).status == "ok"
+    for settings, policy in (((), None), (("offline=true",), "Never")):
+        on = KubernetesPlatform(config(tmp_path, "kubernetes", *settings))
+        container = on.manifest(record(tmp_path, "kubernetes"))["spec"]["template"]["spec"]["containers"][0]
+        assert container.get("imagePullPolicy") == policy
