@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -282,13 +283,13 @@ def _next_step(shown: str, results_dir: Path, failures: int) -> str:
 
 def _last_status(results_dir: Path) -> dict[str, Any]:
     path = results_dir / STATUS_FILE
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = path.read_bytes().decode("utf-8", errors="replace").splitlines() if path.exists() else []
     for line in reversed(lines):
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(value, dict):
+        if isinstance(value, dict) and isinstance(value.get("data") or {}, dict):
             return value
     return {}
 
@@ -339,8 +340,9 @@ def request_of(
     """
     from tao_skill_bank.annotate.listing import parse_shard
 
-    if (max_calls is not None and max_calls < 0) or (max_cost is not None and max_cost < 0):
-        raise InputError("a limit cannot be negative", where="--max-calls, --max-cost", fix="give 0 or more")
+    if (max_calls is not None and max_calls < 0) or (max_cost is not None and not 0 <= max_cost < math.inf):
+        # Nothing is larger than NaN: such a limit would never be reached.
+        raise InputError("a limit is a number from 0 on", where="--max-calls, --max-cost", fix="give 0 or more")
     words = ["-e", str(spec)] if spec else []
     words += [f"results_dir={_quoted(results_dir)}"] if results_dir else []
     words += [f"{SECTION}.data.video_root={_quoted(video_root)}"] if video_root else []

@@ -187,7 +187,7 @@ class Caller:
         fault: FaultError | None = None
         for attempt in range(self.gate.policy.tries):
             if fault is not None:
-                await asyncio.sleep(self.gate.policy.backoff(attempt - 1, fault.retry_after, self.gate.rng))
+                await self.gate.pause(self.gate.policy.backoff(attempt - 1, fault.retry_after, self.gate.rng))
             try:
                 frames, clip = await self._shown(call)
             except FaultError as error:
@@ -202,8 +202,7 @@ class Caller:
         fault: FaultError | None = None
         for attempt in range(self.gate.policy.tries):
             if fault is not None:
-                wait = self.gate.policy.backoff(attempt - 1, fault.retry_after, self.gate.rng)
-                await asyncio.sleep(wait)
+                await self.gate.pause(self.gate.policy.backoff(attempt - 1, fault.retry_after, self.gate.rng))
             try:
                 frames, clip = await self._shown(call)
                 return await self._once(call, key, endpoint, lane, frames, clip)

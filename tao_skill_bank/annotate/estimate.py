@@ -171,7 +171,7 @@ def _lengths(videos: list[str], most: float) -> tuple[list[float], int]:
     for video in videos:
         try:
             length = probe(Path(video)).duration
-        except VideoError:
+        except (VideoError, OSError):
             unusable += 1
             continue
         if length > most:

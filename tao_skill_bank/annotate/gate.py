@@ -9,6 +9,7 @@ opens: nothing is sent for a while, then one probe; when several probes in a row
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import random
@@ -96,6 +97,7 @@ class Gate:
         self.rng = rng or random.Random()
         self.peak = 0
         self.halted: BankError | None = None
+        self._over = asyncio.Event()
         self._in_flight = 0
         self._lanes: dict[str, Lane] = {}
         self._number = itertools.count()
@@ -125,11 +127,24 @@ class Gate:
         outranked = isinstance(self.halted, BudgetReachedError) and not isinstance(reason, BudgetReachedError)
         if self.halted is None or outranked:
             self.halted = reason
+        self._over.set()
         for lane in self._lanes.values():
             for _, _, ticket in lane.waiting:
                 if not ticket.done():
                     ticket.set_exception(self.halted)
             lane.waiting.clear()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before another try, as long as the run goes on.
+
+        Raises:
+            BankError: What the run was halted with, at once.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
+        if self.halted is not None:
+            raise self.halted
 
     def succeeded(self, lane: Lane) -> None:
         """A call of this lane was answered."""
@@ -194,5 +209,7 @@ class Gate:
             self.peak = max(self.peak, self._in_flight)
             ticket.set_result(None)
         closed = [lane.closed_until for lane in self._lanes.values() if lane.waiting and lane.closed_until > now]
-        if closed and (self._timer is None or self._timer.cancelled() or self._timer.when() <= now):
+        if closed and (self._timer is None or not now < self._timer.when() <= min(closed)):
+            if self._timer is not None:
+                self._timer.cancel()
             self._timer = asyncio.get_running_loop().call_at(min(closed), self._pump)

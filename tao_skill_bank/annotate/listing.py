@@ -90,7 +90,7 @@ class StandingRows:
         """Part (the prompt key in step 3, else empty) → row. `adopted`: only rows without a digest."""
         sql = "SELECT part, body FROM rows WHERE step = ? AND video = ? AND adopted >= ?"
         found = self._db.execute(sql, (step, os.path.abspath(video), int(adopted)))
-        return {part: json.loads(body) for part, body in found}
+        return {part: _usable(json.loads(body)) for part, body in found}
 
     def videos(self, steps: tuple[str, ...], *, adopted: bool) -> Iterator[str]:
         """Videos with rows in any of `steps`, as written, in the order of the files."""
@@ -130,6 +130,25 @@ def video_of(row: dict[str, Any]) -> str:
     """The video that a row is about; empty where it names none."""
     value = row.get("video") or row.get("video_path")
     return value if isinstance(value, str) else ""
+
+
+def _usable(row: dict[str, Any]) -> dict[str, Any]:
+    """A row that steps can build on: what others wrote in another form than the fields have is left out."""
+    kept = dict(row)
+    if kept.get("mode") not in (None, "anomaly", "normal"):
+        del kept["mode"]
+    for name in ("highlight_chunk", "original_captions"):
+        if not isinstance(kept.get(name, {}), (dict, type(None))):
+            del kept[name]
+    pieces = kept.get("chunk_captions")
+    if isinstance(pieces, list):
+        kept["chunk_captions"] = [piece for piece in pieces if isinstance(piece, dict)]
+    elif pieces is not None:
+        del kept["chunk_captions"]
+    times = ("timestamp_start", "timestamp_end", "anomaly_timestamp_sec")
+    if (piece := kept.get("highlight_chunk")) and not all(isinstance(piece.get(t), (int, float)) for t in times):
+        del kept["highlight_chunk"]
+    return kept
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -72,7 +72,11 @@ class Library:
         known = self.journal.media(path, stat.st_size, stat.st_mtime_ns)
         if known is None:
             probed = await self.in_thread(av_video.probe, file)
-            digest = await self.in_thread(sha256_file, file)
+            try:
+                digest = await self.in_thread(sha256_file, file)
+            except OSError as error:
+                # It may be gone by now.
+                raise VideoError(error.strerror or "cannot be read", where=path, fix="check the path") from None
             self.journal.put_media(path, stat.st_size, stat.st_mtime_ns, digest, probed.plain())
         else:
             digest, values = known

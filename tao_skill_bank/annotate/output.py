@@ -143,13 +143,15 @@ def read_verdicts(results_dir: Path) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     if not path.exists():
         return found
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # Lines end with "\n" only: a note may hold one of the other signs that Python takes for a line's end.
+    text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
             entry = json.loads(line)
             digest, verdict, note = entry["digest"], entry["verdict"], entry.get("note") or ""
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             entry, digest, verdict, note = {}, None, None, ""
         if verdict not in ("accept", "reject") or not isinstance(digest, str):
             raise InputError(

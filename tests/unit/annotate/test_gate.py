@@ -119,3 +119,31 @@ def test_a_wait_is_jittered_and_never_shorter_than_the_server_asks(
         assert 0 <= wait <= min(policy.cap, policy.base * 2**attempt)
     else:
         assert min(retry_after, policy.longest_wait) <= wait <= policy.longest_wait + 1
+
+
+def test_a_halt_ends_the_wait_before_another_try_at_once() -> None:
+    async def main() -> None:
+        gate = Gate(1, Policy())
+        waiting = asyncio.create_task(gate.pause(300.0))
+        await asyncio.sleep(0)
+        gate.halt(RunHaltedError("enough"))
+        async with asyncio.timeout(5):
+            with pytest.raises(RunHaltedError):
+                await waiting
+
+    asyncio.run(main())
+
+
+def test_a_lane_that_opens_early_does_not_wait_for_one_that_opens_late() -> None:
+    async def main() -> None:
+        gate = Gate(2, Policy())
+        now = asyncio.get_running_loop().time()
+        late, early = gate.lane("late"), gate.lane("early")
+        late.closed_until, early.closed_until = now + 300.0, now + 0.02
+        other = asyncio.create_task(gate._enter(late, (0, 0)))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await gate._enter(early, (1, 0))
+        other.cancel()
+
+    asyncio.run(main())

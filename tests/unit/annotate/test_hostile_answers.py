@@ -18,12 +18,15 @@ from scripted_endpoint import Fault, Request, ScriptedEndpoint, answer_of, plain
 from videos import make_videos
 
 from tao_skill_bank.annotate import parse
+from tao_skill_bank.annotate.api import request_of, status
 from tao_skill_bank.annotate.config import QA_TYPES
 from tao_skill_bank.annotate.endpoints.base import FaultError
 from tao_skill_bank.annotate.endpoints.gemini import reply_of
 from tao_skill_bank.annotate.estimate import estimate
-from tao_skill_bank.annotate.output import questions_of
+from tao_skill_bank.annotate.journal import Journal
+from tao_skill_bank.annotate.output import questions_of, read_verdicts
 from tao_skill_bank.annotate.prices import load_prices
+from tao_skill_bank.errors import InputError
 
 NAMES = st.sampled_from(
     [
@@ -200,3 +203,55 @@ def test_a_gemini_answer_of_another_form_is_malformed(response: dict[str, object
     with pytest.raises(FaultError) as caught:
         reply_of(response)
     assert caught.value.kind == "malformed"
+
+
+CAPTIONED = {"video_length": 2.0, "mode": "anomaly", "global_caption": "A cart.", "dense_caption": "It moves."}
+
+
+@pytest.mark.parametrize(
+    ("step", "odd"),
+    [
+        ("step_1a_caption/captions.jsonl", {"mode": "strange"}),
+        ("step_1a_caption/captions.jsonl", {"mode": ["anomaly"], "video_length": "long"}),
+        ("step_1a_caption/captions.jsonl", {"original_captions": "text"}),
+        ("step_1b_chunks/chunk_captions.jsonl", {"chunk_captions": "text"}),
+        ("step_1b_chunks/chunk_captions.jsonl", {"chunk_captions": ["text", {"caption": None}]}),
+        ("step_1c_highlight/highlight_captions.jsonl", {"highlight_chunk": "text"}),
+        ("step_1c_highlight/highlight_captions.jsonl", {"highlight_chunk": {"caption": "x", "timestamp_start": None}}),
+    ],
+)
+def test_a_row_of_others_in_another_form_ends_no_run(step: str, odd: dict[str, object], tmp_path: Path) -> None:
+    video = make_videos(tmp_path / "v", 1)[0]
+    (tmp_path / "out" / step).parent.mkdir(parents=True)
+    (tmp_path / "out" / step).write_text(json.dumps({"video": str(video)} | CAPTIONED | odd) + "\n", encoding="utf-8")
+    with ScriptedEndpoint() as server:
+        outcome = run(config_for(server, tmp_path / "out", None, "workflow.mode=anomaly", "workflow.qa_types=['bcq']"))
+    assert (outcome.videos, outcome.failed, outcome.items) == (1, 0, {"bcq": 1, "bcq_openended": 1})
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\n", b"1\n[]\n", b'{"status": "SUCCESS", "data": [1]}\n', b"[" * 100_000]
+)
+def test_a_damaged_status_file_is_an_interrupted_run(content: bytes, tmp_path: Path) -> None:
+    Journal(tmp_path).close()
+    (tmp_path / "status.json").write_bytes(content)
+    assert status(tmp_path).status == "interrupted"
+
+
+def test_a_note_may_hold_any_letter_and_a_file_of_verdicts_a_byte_order_mark(tmp_path: Path) -> None:
+    line = json.dumps({"digest": "d", "verdict": "reject", "note": "one\u2028two\x85three"}, ensure_ascii=False)
+    (tmp_path / "verdicts.jsonl").write_text(f"\ufeff{line}\r\n", encoding="utf-8")
+    assert read_verdicts(tmp_path) == {"d": ("reject", "one\u2028two\x85three")}
+
+
+@pytest.mark.parametrize("content", [b'{"digest": "d", "verdict": "acc\xff"}', b"[" * 100_000, b'["digest"]'])
+def test_a_damaged_verdict_is_one_line_that_names_it(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "verdicts.jsonl").write_bytes(content)
+    with pytest.raises(InputError, match=r"verdicts\.jsonl:1: not a verdict"):
+        read_verdicts(tmp_path)
+
+
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0])
+def test_a_limit_that_nothing_reaches_is_refused(limit: float) -> None:
+    with pytest.raises(InputError, match="a limit is a number from 0 on"):
+        request_of([], max_cost=limit)
