@@ -233,7 +233,7 @@ def generated(path: Path) -> Counter[str]:
         GateError: It cannot be read, or a row does not say its defect type.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as handle:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
             return Counter(_label(row, f"{path} row {n}") for n, row in enumerate(csv.DictReader(handle), 1))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise GateError("allocation", f"the generator's table cannot be read: {error}", where=path) from None
@@ -319,12 +319,15 @@ def _label(value: Mapping[str, Any], where: str) -> str:
         text = value.get(key)
         if isinstance(text, str) and text.strip():
             return label_of(text)
-    raise GateError("allocation", f"does not say its defect type ({', '.join(value) or 'empty'})", where=where)
+    raise GateError(
+        "allocation", f"does not say its defect type ({', '.join(map(str, value)) or 'empty'})", where=where
+    )
 
 
 def _json_lines(path: Path, fix: str) -> list[tuple[int, dict[str, Any]]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not `splitlines`: a prompt may hold U+2028, which JSON allows within a line.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         what = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "is no UTF-8 text"
         raise InputError(what, where=path, fix=fix) from None
