@@ -252,7 +252,7 @@ class Caller:
             try:
                 async with asyncio.timeout(endpoint.timeout):
                     reply = await endpoint.ask(ask)
-                spent = self.prices.cost(endpoint.model, reply.input_tokens, reply.output_tokens) or 0.0
+                spent = self._cost(call, endpoint, reply) or 0.0
             except TimeoutError:
                 late = FaultError("timeout", f"no answer within {endpoint.timeout:g} s")
                 self._judge(call, endpoint, lane, late)
@@ -296,24 +296,34 @@ class Caller:
             finish=reply.finish,
             input_tokens=reply.input_tokens,
             output_tokens=reply.output_tokens,
-            cost=self.prices.cost(endpoint.model, reply.input_tokens, reply.output_tokens),
+            cost=self._cost(call, endpoint, reply),
             seconds=round(seconds, 4),
             at=log_time(SystemClock().now()),
         )
         await asyncio.wrap_future(self.journal.record(recorded))
         return recorded
 
+    def _cost(self, call: Call, endpoint: Endpoint, reply: Reply) -> float | None:
+        """What an answer cost. Where a server counts no tokens, generous counts: else no limit would be reached."""
+        read, wrote = reply.input_tokens, reply.output_tokens
+        if not read and not wrote:
+            read, wrote = self._read_at_most(call), int(len(reply.text) / _LEAST_CHARS_A_TOKEN)
+        return self.prices.cost(endpoint.model, read, wrote)
+
     def _worst_cost(self, call: Call, endpoint: Endpoint) -> float:
         """What a call can cost at most, with generous counts of tokens. 0 where the price is unknown."""
+        most = int(endpoint.parameters.get("max_tokens", 4096))
+        return self.prices.cost(endpoint.model, self._read_at_most(call), most) or 0.0
+
+    def _read_at_most(self, call: Call) -> int:
+        """Tokens that a call sends, generously counted."""
         media = 0.0
         if call.view is not None and call.view.times:
             media = len(call.view.times) * _MEDIA_TOKENS_A_FRAME * 4
         elif call.view is not None and call.source is not None:
             span = (call.view.end or call.source.duration) - (call.view.start or 0.0)
             media = span * _MEDIA_TOKENS_A_SECOND
-        read = len(call.prompt) / _LEAST_CHARS_A_TOKEN + media
-        most = int(endpoint.parameters.get("max_tokens", 4096))
-        return self.prices.cost(endpoint.model, int(read), most) or 0.0
+        return int(len(call.prompt) / _LEAST_CHARS_A_TOKEN + media)
 
 
 def denial(endpoint: Endpoint, fault: FaultError, *, where: str | None = None) -> DeniedError:

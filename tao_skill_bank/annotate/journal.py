@@ -141,8 +141,11 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self.close()
+        if isinstance(error, sqlite3.DatabaseError):
+            # Damage inside the file shows only where it is read.
+            raise self._unusable(error) from None
 
     def close(self) -> None:
         """Commit what is queued and close the file."""

@@ -14,9 +14,10 @@ SHARDS_FOLDER = "shards"
 
 
 class Merged(BaseModel):
-    """What was brought together."""
+    """What was brought together; `missing`: parts of the same division that have no journal here."""
 
     shards: list[str]
+    missing: list[str]
     answers: int
     new: int
 
@@ -54,4 +55,11 @@ def merge_journals(results_dir: Path) -> Merged:
                     journal.record(answer)
             journal.flush()
         after = journal.totals().answers
-    return Merged(shards=[folder.name for folder in folders], answers=after, new=after - before)
+    names = [folder.name for folder in folders]
+    return Merged(shards=names, missing=_missing(names), answers=after, new=after - before)
+
+
+def _missing(names: list[str]) -> list[str]:
+    counts = {int(name.partition("-of-")[2]) for name in names if name.partition("-of-")[2].isdecimal()}
+    wanted = [shard_folder(Path(), i, count).name for count in sorted(counts) for i in range(1, count + 1)]
+    return [name for name in wanted if name not in names]

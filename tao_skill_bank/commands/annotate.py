@@ -182,6 +182,8 @@ def merge(results_dir: Path, as_json: bool) -> None:
         click.echo(merged.model_dump_json(indent=2))
         return
     echo(f"{len(merged.shards)} shards, {merged.answers} answers, {merged.new} of them new here")
+    if merged.missing:
+        echo(f"note: no answers of {', '.join(merged.missing[:5])} are here; a run would pay for them", err=True)
     echo("next: the same run without --shard writes the files")
 
 

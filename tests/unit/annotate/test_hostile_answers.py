@@ -23,9 +23,11 @@ from tao_skill_bank.annotate.config import QA_TYPES
 from tao_skill_bank.annotate.endpoints.base import FaultError
 from tao_skill_bank.annotate.endpoints.gemini import reply_of
 from tao_skill_bank.annotate.estimate import estimate
+from tao_skill_bank.annotate.gate import BudgetReachedError
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.output import questions_of, read_verdicts
 from tao_skill_bank.annotate.prices import load_prices
+from tao_skill_bank.annotate.run import Limits, annotate
 from tao_skill_bank.errors import InputError
 
 NAMES = st.sampled_from(
@@ -255,3 +257,14 @@ def test_a_damaged_verdict_is_one_line_that_names_it(content: bytes, tmp_path: P
 def test_a_limit_that_nothing_reaches_is_refused(limit: float) -> None:
     with pytest.raises(InputError, match="a limit is a number from 0 on"):
         request_of([], max_cost=limit)
+
+
+def test_a_cost_limit_holds_at_a_server_that_counts_no_tokens(tmp_path: Path) -> None:
+    make_videos(tmp_path / "v", 3)
+    (tmp_path / "prices.yaml").write_text("models: {scripted: {input: 1000, output: 1000}}", encoding="utf-8")
+    more = ("workflow.mode=normal", "vlm.openai.max_tokens=100", "llm.openai.max_tokens=100")
+    with ScriptedEndpoint(usage=lambda request, text: (0, 0)) as server:
+        config = config_for(server, tmp_path / "out", tmp_path / "v", *more)
+        with pytest.raises(BudgetReachedError):
+            annotate(config, load_prices(tmp_path / "prices.yaml"), Limits(max_cost=10.0), policy=QUICK)
+    assert 0 < status(tmp_path / "out").cost <= 10.0

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tao_skill_bank.annotate.journal import Journal, Recorded
+from tao_skill_bank.annotate.shards import merge_journals, shard_folder
 from tao_skill_bank.errors import InputError
 
 
@@ -105,3 +106,20 @@ def test_a_journal_that_cannot_be_opened_is_one_line_and_no_thread_that_nobody_h
     with pytest.raises(InputError, match="cannot be used: unable to open database file"):
         Journal(tmp_path)
     assert opened == failing
+
+
+def test_damage_inside_the_file_is_one_line_where_it_is_read(tmp_path: Path) -> None:
+    Journal(tmp_path).close()
+    path = tmp_path / "journal.sqlite3"
+    content = bytearray(path.read_bytes())
+    for page in range(2 * 4096, len(content), 4096):
+        content[page : page + 64] = b"\xff" * 64
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="cannot be used"), Journal(tmp_path, read_only=True) as journal:
+        journal.totals()
+
+
+def test_merging_names_the_parts_that_are_not_there(tmp_path: Path) -> None:
+    for part in (1, 3):
+        Journal(shard_folder(tmp_path, part, 3)).close()
+    assert merge_journals(tmp_path).missing == ["0002-of-0003"]
