@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.errors import EngineUnreachableError, InputError
 from tao_skill_bank.platforms import base, platform_named
 from tao_skill_bank.platforms.base import ENDED, JobRecord, JobState, Platform, jobs_dir, new_record
 from tao_skill_bank.platforms.local import LocalPlatform
@@ -89,7 +89,11 @@ def job_logs(record: JobRecord, tail: int) -> str:
 
 def cancel(record: JobRecord) -> JobState:
     """Ask a job to end; one that has ended is left as it is. Returns its state now."""
-    state = job_state(record)
+    try:
+        state = job_state(record)
+    except EngineUnreachableError:
+        # One that nobody began is kept from beginning all the same; for any other the platform says that it is away.
+        state = "running"
     if state not in ENDED:
         (_local() if record.platform in _WORKERS else platform_of(record)).cancel(record)
     return job_state(record)
@@ -115,10 +119,10 @@ def _platform(name: str, results_dir: str) -> Platform:
         config = getattr(read, "config", config)
     except FileNotFoundError:
         pass
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         raise InputError("the run's state cannot be read", where=path, fix="restore it") from None
-    config.platform = name
     try:
+        config.platform = name
         return platform_named(config)
     except AttributeError:
         raise InputError(f"the settings of {name} are not there", where=path, fix="name the run's own folder") from None

@@ -282,6 +282,30 @@ class SlurmPlatform:
         verdict = _ENDED.get(job.state)
         return "running" if verdict is None else self._over(record, verdict, job)
 
+    def peek(self, record: JobRecord) -> JobState:
+        """The job's state, looked at without deciding anything: a submission that is slow is not given up by a look.
+
+        Raises:
+            EngineUnreachableError: The controller has to be asked and does not answer.
+        """
+        settled = self._settled(record)
+        if settled is not None:
+            return settled
+        job = self.client.jobs_named([record.uid]).get(record.uid)
+        settled = self._settled(record)
+        if settled is not None:
+            return settled
+        if job is not None:
+            verdict = "pending" if job.state in _WAITING else _ENDED.get(job.state, "running")
+            # Its exit record may still become visible.
+            return "running" if job.state == "COMPLETED" else verdict
+        try:
+            age = time.time() - beside(record.path, "claim.json").stat().st_mtime
+        except FileNotFoundError:
+            # One that the controller took, and knows no more, it has lost; any other may still be on its way.
+            return "lost" if "number" in self._noted(record) else "pending"
+        return "running" if is_held(record.path) or age < self.settings.lost_grace_sec else "lost"
+
     def logs(self, record: JobRecord, tail: int = 200) -> str:
         """The last lines of the job's output."""
         return tail_of(beside(record.path, "log"), tail)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from pathlib import Path
@@ -12,12 +13,14 @@ import pytest
 
 from tao_skill_bank.deft.config import RunConfig, SlurmConfig
 from tao_skill_bank.errors import BankError, EngineUnreachableError, InputError
-from tao_skill_bank.platforms.base import JobRecord, new_record
+from tao_skill_bank.platforms import jobs
+from tao_skill_bank.platforms.base import JobRecord, new_record, write_record
 from tao_skill_bank.platforms.gpu_rules import check_batch, largest_batch, memory_of
 from tao_skill_bank.platforms.slurm import SlurmPlatform, SlurmSettings
 from tao_skill_bank.platforms.slurm_checks import Partition, checks, chosen
 from tao_skill_bank.platforms.slurm_client import SlurmClient
 from tao_skill_bank.platforms.slurm_script import Request, check_extra, enroot_image, job_script, sbatch_argv
+from tao_skill_bank.platforms.worker import beside, claim
 
 UID = "iter1-train-train-0123456789ab"
 
@@ -241,3 +244,52 @@ def test_jobs_of_this_hosts_cluster_use_the_arithmetic_of_this_host(
     assert "OPENBLAS_CORETYPE" not in job_script(elsewhere)
     on_gpus = SlurmPlatform(SlurmSettings(gpus=1), SlurmClient())
     assert on_gpus.planned(record.model_copy(update={"command": ["visual_changenet", "train"]})).env == {}
+
+
+def saying(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str) -> None:
+    """`squeue` and `scancel` that do as `script`."""
+    for name in ("squeue", "scancel"):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
+def written(tmp_path: Path) -> JobRecord:
+    made = record(str(tmp_path)).model_copy(update={"submitted_at": "2026-01-01T00:00:00.000000Z"})
+    write_record(made)
+    state = made.path.parents[1] / "action.json"
+    state.write_text(json.dumps({"config": config(str(tmp_path)).model_dump(mode="json")}))
+    return made
+
+
+def test_looking_at_a_job_whose_submission_is_slow_does_not_give_it_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saying(monkeypatch, tmp_path, "exit 0")
+    made = written(tmp_path)
+    assert jobs.job_state(made) == "pending"
+    assert not beside(made.path, "claim.json").exists()
+    beside(made.path, "slurm.json").write_text('{"number": "7"}')
+    assert jobs.job_state(made) == "lost", "the controller took it, and knows it no more"
+
+
+def test_a_look_at_a_cluster_that_is_away_says_so_and_a_cancel_still_keeps_a_job_from_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saying(monkeypatch, tmp_path, "echo 'Unable to contact slurm controller' >&2; exit 1")
+    made = written(tmp_path)
+    with pytest.raises(EngineUnreachableError):
+        jobs.job_state(made)
+    assert jobs.cancel(made) == "canceled"
+    assert not claim(made.path, {"pid": 1})
+
+
+def test_a_job_that_ran_and_that_the_controller_forgot_looks_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saying(monkeypatch, tmp_path, "exit 0")
+    made = written(tmp_path)
+    claim(made.path, {"pid": 5, "identity": None})
+    assert jobs.job_state(made) == "running"
+    os.utime(beside(made.path, "claim.json"), (0, 0))
+    assert jobs.job_state(made) == "lost"
