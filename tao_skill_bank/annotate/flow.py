@@ -310,9 +310,12 @@ class VideoFlow:
         return second if (better, -len(remaining)) > (good, -len(faults)) else answer
 
     async def _ask(self, prompt_key: str, which: Any, view: View | None = None, /, **values: object) -> Recorded:
+        if prompt_key not in self.shop.prompts.structured or schema_of(prompt_key) is None:
+            # Running text: a model may spend all its tokens on thinking.
+            fault = "the answer holds nothing but thinking, or far too much"
+            return (await self._read(prompt_key, which, _words, fault, view, **values))[0]
         prompt = self.shop.prompts.text(prompt_key, **values)
-        schema = schema_of(prompt_key) if prompt_key in self.shop.prompts.structured else None
-        return await self._call(prompt_key, which, prompt, schema, view)
+        return await self._call(prompt_key, which, prompt, schema_of(prompt_key), view)
 
     async def _read(
         self,
@@ -403,6 +406,10 @@ def _marks(answers: Iterable[Recorded], names: Iterable[str]) -> Row:
     """Which texts were cut off at the token limit; nothing where none was."""
     cut = [name for answer, name in zip(answers, names, strict=True) if answer.finish == "length"]
     return {"truncated": cut} if cut else {}
+
+
+def _words(text: str) -> str | None:
+    return parse.without_thinking(text) or None
 
 
 def _digest(keys: Iterable[str | None]) -> str:

@@ -268,3 +268,19 @@ def test_a_cost_limit_holds_at_a_server_that_counts_no_tokens(tmp_path: Path) ->
         with pytest.raises(BudgetReachedError):
             annotate(config, load_prices(tmp_path / "prices.yaml"), Limits(max_cost=10.0), policy=QUICK)
     assert 0 < status(tmp_path / "out").cost <= 10.0
+
+
+def test_an_answer_of_nothing_but_thinking_is_asked_again_and_is_no_caption(tmp_path: Path) -> None:
+    make_videos(tmp_path / "v", 1)
+
+    def thinking(request: Request) -> str:
+        return "<think>Hm.</think>" if request.kind == "dense_caption" else plain_answer(request)
+
+    with ScriptedEndpoint(answers=thinking) as server:
+        config = config_for(server, tmp_path / "out", tmp_path / "v", "workflow.mode=normal")
+        assert run(config).failed == 1
+        assert server.kinds()["dense_caption"] == 2
+        server.answers = plain_answer
+        assert run(config).failed == 0
+        assert server.kinds()["dense_caption"] == 3
+    assert rows(tmp_path / "out/step_1a_caption/captions.jsonl")[0]["dense_caption"]
