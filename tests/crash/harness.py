@@ -35,7 +35,7 @@ sys.path.insert(0, str(SUPPORT))
 
 import tiny  # noqa: E402
 
-from tao_skill_bank.deft.log import LOG_FILE, read_log  # noqa: E402
+from tao_skill_bank.deft.log import LOG_FILE, read_log, sync_log  # noqa: E402
 from tao_skill_bank.deft.machine import next_stage  # noqa: E402
 from tao_skill_bank.deft.state import load_state  # noqa: E402
 from tao_skill_bank.platforms.base import read_exit, read_process, read_records  # noqa: E402
@@ -289,11 +289,20 @@ def _difference(expected: dict[str, str], found: dict[str, str]) -> str | None:
 
 
 def _log_fault(run: Path) -> str | None:
+    state = load_state(run)
+    # What the next command does first: a line that the fault kept from the log comes out of the state.
+    sync_log(run, state)
     lines = read_log(run / LOG_FILE)
     if [line.seq for line in lines] != list(range(1, len(lines) + 1)):
         return "the log's numbers have gaps"
     ended = [(line.iter, line.stage) for line in lines if line.status == "ok"]
-    return "a stage ended well twice" if len(ended) != len(set(ended)) else None
+    if len(ended) != len(set(ended)):
+        return "a stage ended well twice"
+    told = [(label, r.stage, r.seq) for label, r in state.labelled_records()]
+    known = {(line.iter, line.stage, line.seq) for line in lines}
+    return next(
+        (f"the log has lost {label} {stage}" for label, stage, seq in told if (label, stage, seq) not in known), None
+    )
 
 
 def chosen(points: Sequence[Point], fault: str, sample: int | None, seed: int) -> list[Point]:
