@@ -33,7 +33,8 @@ def main():
         return
     if not isinstance(written, str) or os.path.basename(written) != "RCA_Report.md":
         return
-    folder = os.path.dirname(os.path.abspath(os.path.join(event.get("cwd") or ".", written)))
+    here = event.get("cwd")
+    folder = os.path.dirname(os.path.abspath(os.path.join(here if isinstance(here, str) else ".", written)))
     remarks = []
     status, said = run("check", folder)
     if status != 0:

@@ -58,7 +58,8 @@ class Roots(BaseModel):
         """A path that a caller named, links resolved.
 
         Raises:
-            InputError: It is not absolute, holds `..` or a NUL, or lies outside the roots, also by a link.
+            InputError: It is not absolute, holds `..` or a NUL, lies outside the roots, also by a link, or is neither a
+                file nor a folder.
         """
         if "\0" in text:
             raise InputError(f"{name} holds a NUL character", where=name, fix="give a plain path")
@@ -79,6 +80,9 @@ class Roots(BaseModel):
                 where=clip(text, MOST_SHOWN),
                 fix="use a path inside",
             )
+        if resolved.exists() and not (resolved.is_file() or resolved.is_dir()):
+            # Reading a pipe would wait for ever.
+            raise InputError(f"{name} is neither a file nor a folder", where=clip(text, MOST_SHOWN), fix="name a file")
         return resolved
 
     def optional(self, text: str | None, name: str) -> Path | None:

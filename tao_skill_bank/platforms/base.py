@@ -261,5 +261,5 @@ def read_process(path: Path) -> tuple[int, str | None] | None:
         return int(value["pid"]), value.get("identity")
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return -1, None

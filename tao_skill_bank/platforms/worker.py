@@ -68,7 +68,8 @@ def hold_alive(record: Path) -> int:
 def is_held(record: Path) -> bool:
     """Whether the job's worker or its command lives, by the lock they hold on `<uid>.alive`."""
     try:
-        fd = os.open(beside(record, "alive"), os.O_RDONLY)
+        # Where somebody put a pipe in its place, opening must not wait for a writer.
+        fd = os.open(beside(record, "alive"), os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     try:

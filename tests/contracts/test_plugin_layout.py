@@ -279,8 +279,9 @@ def after_write(event: object, **variables: str) -> subprocess.CompletedProcess[
 
 def test_a_report_that_does_not_hold_is_remarked_on_and_never_blocks(tmp_path: Path) -> None:
     (tmp_path / "RCA_Report.md").write_text("# nothing\n")
-    done = after_write({"tool_name": "Write", "tool_input": {"file_path": str(tmp_path / "RCA_Report.md")}})
-    assert done.returncode == 0
+    written = {"tool_name": "Write", "tool_input": {"file_path": str(tmp_path / "RCA_Report.md")}}
+    done = after_write({**written, "cwd": 5, "transcript_path": []})
+    assert (done.returncode, done.stderr) == (0, "")
     remark = json.loads(done.stdout)["hookSpecificOutput"]
     assert remark["hookEventName"] == "PostToolUse"
     assert "does not pass its check" in remark["additionalContext"]
@@ -294,6 +295,7 @@ def test_a_report_that_does_not_hold_is_remarked_on_and_never_blocks(tmp_path: P
         {"tool_input": {"file_path": "/x/about_RCA_Report.md.txt"}},
         {"tool_input": "RCA_Report.md"},
         "RCA_Report.md",
+        ["RCA_Report.md"],
     ],
 )
 def test_the_hook_leaves_every_other_file_alone(event: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,18 @@ def test_a_forged_job_record_leads_nowhere(
     assert answer.error
     assert "nobody may read this" not in answer.text
     assert sorted(secret.parent.iterdir()) == before
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(workspace: Path, server: BankServer) -> None:
+    os.mkfifo(workspace / "scores.csv")
+    answer = call(server, "analyze_kpi", {"csv": str(workspace / "scores.csv")})
+    assert answer.error and "neither a file nor a folder" in answer.text
+    record(workspace, "evil")
+    (workspace / "jobs/evil.claim.json").write_text('{"pid": 999999999, "identity": "gone"}')
+    os.mkfifo(workspace / "jobs/evil.alive")
+    assert ok(call(server, "get_job_status", {"results_dir": str(workspace), "job": "evil"}))["state"] == "lost"
+    (workspace / "jobs/evil.claim.json").write_text("[" * 200_000)
+    assert ok(call(server, "get_job_status", {"results_dir": str(workspace), "job": "evil"}))["state"] == "lost"
 
 
 def test_jobs_of_another_folder_are_not_listed(workspace: Path, server: BankServer, secret: Path) -> None:
