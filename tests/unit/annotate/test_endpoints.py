@@ -198,5 +198,5 @@ def test_a_vendors_own_endpoint_needs_a_key_and_says_which_variable(
     with pytest.raises(InputError, match="GOOGLE_API_KEY"):
         open_endpoints(config_for("http://127.0.0.1:9", tmp_path, None, backend="gemini"))
     with pytest.raises(InputError, match="OPENAI_API_KEY"):
-        config = config_for("x", tmp_path, None, "vlm.openai.base_url=''")
+        config = config_for("http://127.0.0.1:9", tmp_path, None, "vlm.openai.base_url=''")
         open_endpoints(config)
