@@ -128,14 +128,15 @@ def check_many_lines(tmp_path: Path, count: int) -> None:
 
     def append(run: Path) -> float:
         log = run / LOG_FILE
-        return median_ms(
-            lambda: append_stage(log, iter_label="iter1", stage="train", status="ok", summary="x", duration_sec=1)
-        )
+        began = time.perf_counter()
+        append_stage(log, iter_label="iter1", stage="train", status="ok", summary="x", duration_sec=1)
+        return time.perf_counter() - began
 
-    append(short)
-    ratio = append(long) / append(short)
+    # In turns, so that what else the machine does falls on both alike; the quicker half is the work itself.
+    pairs = [(append(long), append(short)) for _ in range(41)]
+    ratio = sorted(p[0] for p in pairs)[10] / sorted(p[1] for p in pairs)[10]
     shown = median_ms(lambda: api.status(long))
-    assert read_tail(long / LOG_FILE, limit=1)[0].seq == count + 21
+    assert read_tail(long / LOG_FILE, limit=1)[0].seq == count + 41
 
     async def tool() -> float:
         async with Client(build_server([long.parents[1]])) as client:
