@@ -89,6 +89,9 @@ def load_skill(folder: Path) -> Skill:
     frontmatter = parse_yaml(match[1], f"{path} frontmatter")
     if not isinstance(frontmatter, dict):
         raise InputError("frontmatter is not a mapping", where=path, fix="write name: and description:")
+    for key in frontmatter:
+        if not isinstance(key, str):  # YAML reads `on:` and `no:` as truth values.
+            raise InputError(f"frontmatter key {key!r} is no text", where=path, fix="quote it, or take it out")
     return Skill(folder=folder, frontmatter=frontmatter, body=match[2], text=text)
 
 
