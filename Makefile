@@ -45,7 +45,8 @@ proof: $(VENV)/.dev-ready ## The long proofs, at full size.
 	$(BIN)/pytest -m slow
 
 bench: $(VENV)/.dev-ready ## Print the ratios that benchmarks/README.md explains.
-	for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b --quick || exit 1; done
+	@bad=; for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b --quick || bad="$$bad $$b"; done; \
+	  [ -z "$$bad" ] || { echo "a limit was missed in:$$bad"; exit 1; }
 
 lock: ## Resolve the dependencies anew (needs uv; names, versions and hashes only).
 	$(BIN)/python -m pip install --quiet uv

@@ -96,7 +96,9 @@ def faults(folder: Path, videos: int) -> bool:
 def main() -> int:
     """Measure; 0 when every limit is kept."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--full", action="store_true", help="1,000 videos: ten minutes")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--full", action="store_true", help="1,000 videos: ten minutes")
+    size.add_argument("--quick", action="store_true", help="60 videos, as without it")
     parser.add_argument("--only", choices=["waiting", "faults"])
     given = parser.parse_args()
     kept = []

@@ -37,14 +37,15 @@ def main() -> int:
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **one})
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="1,000 targets, 1,000,000 source vectors, 768 numbers")
+    parser.add_argument("--quick", action="store_true", help="200 targets, 20,000 source vectors")
     parser.add_argument("--targets", type=int, default=None)
     parser.add_argument("--rows", type=int, default=None)
     parser.add_argument("--dim", type=int, default=768)
     parser.add_argument("--k", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
-    targets = args.targets or (1000 if args.full else 500)
-    rows = args.rows or (1_000_000 if args.full else 100_000)
+    targets = args.targets or (1000 if args.full else 200 if args.quick else 500)
+    rows = args.rows or (1_000_000 if args.full else 20_000 if args.quick else 100_000)
     target = unit_rows(np.random.default_rng(1), targets, args.dim)
     with tempfile.TemporaryDirectory(prefix="knn-benchmark-") as folder:
         path = Path(folder) / "source.f32"

@@ -1,13 +1,14 @@
 """How well wrong labels are found: flips labels of a workspace's KPI set at random and counts what is ranked first.
 
-    python benchmarks/label_noise.py WORKSPACE      # a DEFT workspace with images, such as one of `tao-skills demo`
+    python benchmarks/label_noise.py [WORKSPACE]      # a DEFT workspace with images; the demo's where none is named
 
 The pictures are the workspace's; the scores are simulated from the true class, two overlapping beta distributions.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from tao_skill_bank.actions.mining.encoders import get_encoder
 from tao_skill_bank.changenet.images import ImageNaming
 from tao_skill_bank.changenet.spec import classify_spec, load_spec
 from tao_skill_bank.changenet.tables import read_pairs
+from tao_skill_bank.demo import make_demo_workspace
 from tao_skill_bank.reports.label_noise import SUSPECT, rank_suspects, with_differences
 
 DRAWS = 4
@@ -66,6 +68,12 @@ def draw(seed: int, flips: int, truth: np.ndarray, vectors: np.ndarray) -> tuple
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python benchmarks/label_noise.py WORKSPACE")
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workspace", nargs="?", type=Path, help="its KPI set is looked at [the demo's]")
+    parser.add_argument("--quick", action="store_true", help="one draw instead of several")
+    given = parser.parse_args()
+    DRAWS = 1 if given.quick else DRAWS
+    with tempfile.TemporaryDirectory() as drawn:
+        if given.workspace is None:
+            make_demo_workspace(Path(drawn) / "w")
+        main(given.workspace or Path(drawn) / "w")

@@ -68,7 +68,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--folder", type=Path, help="where the data is made (default: the temporary folder)")
+    parser.add_argument("--quick", action="store_true", help="20,000 rows")
     args = parser.parse_args()
+    args.rows = min(args.rows, 20_000) if args.quick else args.rows
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         folder = Path(name)
         path = make(folder, args.rows)

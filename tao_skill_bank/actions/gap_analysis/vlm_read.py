@@ -290,7 +290,7 @@ def _carve(source: _Source, data: bytes, first: int) -> tuple[list[Prediction], 
             if number:
                 raise InputError("a comma stands before the closing ]", where=_item(source, number), fix="remove it")
             return items, data[at + 1 :], True
-        end = _value_end(data, at, _item(source, number))
+        end = _value_end(data, at, source, number)
         if end is None or _skip_space(data, end) == len(data):
             # Cut off, or cut off right behind a value: the comma or bracket that must follow is not here yet.
             if items:
@@ -317,7 +317,7 @@ def _carve(source: _Source, data: bytes, first: int) -> tuple[list[Prediction], 
         at += 1
 
 
-def _value_end(data: bytes, at: int, where: str) -> int | None:
+def _value_end(data: bytes, at: int, source: _Source, number: int) -> int | None:
     """Where the JSON value that begins at `at` ends; None where `data` does not hold all of it."""
     kind = data[at : at + 1]
     if kind in (b"{", b"["):
@@ -329,7 +329,7 @@ def _value_end(data: bytes, at: int, where: str) -> int | None:
             if text in (b"{", b"["):
                 depth += 1
                 if depth > DEEPEST_ITEM:
-                    raise InputError("is nested too deeply", where=where, fix="keep items flat")
+                    raise InputError("is nested too deeply", where=_item(source, number), fix="keep items flat")
             elif text in (b"}", b"]"):
                 depth -= 1
                 if depth == 0:
