@@ -117,7 +117,7 @@ def test_descriptions_that_are_too_long_together_are_a_fault_of_the_bank(tmp_pat
     assert f"more than {MOST_DESCRIPTIONS}" in skills_faults(tmp_path)[-1]
 
 
-@pytest.mark.parametrize("text", ["no frontmatter", "---\n: [\n---\n", "---\n- a\n---\n", "---\nname: x\non: yes\n---\n"])
+@pytest.mark.parametrize("text", ["no frontmatter", "---\n: [\n---\n", "---\n- a\n---\n", "---\nname: x\non: 1\n---\n"])
 def test_a_skill_whose_frontmatter_cannot_be_read_is_one_line(tmp_path: Path, text: str) -> None:
     folder = make(tmp_path)
     (folder / "SKILL.md").write_text(text)
