@@ -149,7 +149,11 @@ folder, half = Path(sys.argv[1]), [f"/v/camera_{i:06d}.mp4" for i in range(50_00
 standing = StandingRows(folder)
 write_step_files(folder, set(STEP_FILES), 1, standing, half)
 write_step_files(folder, set(STEP_FILES), 1, standing, None)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+if sys.platform == "linux":
+    # The kernel's other figure begins with what the process that started this one held.
+    print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+else:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
@@ -173,6 +177,6 @@ def test_writing_the_files_of_a_hundred_thousand_annotated_videos_takes_little_m
         done = subprocess.run([sys.executable, "-c", _WRITE, str(tmp_path)], capture_output=True, text=True, check=True)
         megabytes = int(done.stdout) / (1024 if sys.platform == "linux" else 1024**2)
         print(f"{megabytes:.0f} MB to write the files of 100,000 annotated videos")
-        assert megabytes < 500
+        assert megabytes < 250
     with (tmp_path / "step_3_qa/qa_output.jsonl").open(encoding="utf-8") as handle:
         assert sum(1 for _ in handle) == 800_000
