@@ -14,37 +14,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from annotation import overrides  # noqa: E402
+from annotation import CALLS_A_VIDEO, least_seconds, overrides  # noqa: E402
 from scripted_endpoint import Fault, Request, ScriptedEndpoint  # noqa: E402
 from videos import make_videos  # noqa: E402
 
-CALLS_A_VIDEO = 16
 WORKERS = 16
-STAGES = (
-    ("video_filtering",),
-    ("video_anomaly_classification",),
-    ("global_caption", "dense_caption"),
-    ("chunk_caption",),
-    ("highlight_timestamp_extraction",),
-    ("highlight_chunk_caption",),
-    ("description",),
-)
-
-
-def bound(server: ScriptedEndpoint, workers: int) -> float:
-    """Seconds that no scheduler gets below: all latencies over the workers, or the longest chain of one video."""
-    place = {kind: i for i, kinds in enumerate(STAGES) for kind in kinds}
-    slowest: dict[int, float] = defaultdict(float)
-    for request, delay in server.served:
-        stage = place.get(request.kind, len(STAGES))
-        slowest[stage] = max(slowest[stage], delay)
-    return max(sum(delay for _, delay in server.served) / workers, sum(slowest.values()))
 
 
 def annotate(server: ScriptedEndpoint, folder: Path, workers: int) -> float:
@@ -65,7 +44,7 @@ def waiting(folder: Path, videos: int) -> bool:
     chance = random.Random(11)
     with ScriptedEndpoint(latency=lambda request: chance.uniform(0.2, 1.0)) as server:
         wall = annotate(server, folder, WORKERS)
-        least = bound(server, WORKERS)
+        least = least_seconds(server, WORKERS)
         print(f"{videos} videos, {server.calls} calls: {wall:.1f} s, {wall / least:.3f} x the bound of {least:.1f} s")
         print(f"  most calls in flight {server.peak} of {WORKERS}")
         # Start-up, the careful first calls and the last video weigh on a short run.

@@ -10,45 +10,24 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from annotation import CANARY, config_for, final_files, overrides, run
+from annotation import CALLS_A_VIDEO, CANARY, config_for, final_files, least_seconds, overrides, run
 from scripted_endpoint import ScriptedEndpoint
 from videos import make_video, make_videos
 
 from tao_skill_bank.annotate.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[2]
-CALLS_A_VIDEO = 16
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
 def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
-
-
-def longest_chain(server: ScriptedEndpoint) -> float:
-    """Seconds of the slowest video if nothing else ran: its slowest call of each stage, in order."""
-    stages = (
-        ("video_filtering",),
-        ("video_anomaly_classification",),
-        ("global_caption", "dense_caption"),
-        ("chunk_caption",),
-        ("highlight_timestamp_extraction",),
-        ("highlight_chunk_caption",),
-        ("description",),
-    )
-    place = {kind: i for i, kinds in enumerate(stages) for kind in kinds}
-    slowest: dict[int, float] = defaultdict(float)
-    for request, delay in server.served:
-        stage = place.get(request.kind, len(stages))
-        slowest[stage] = max(slowest[stage], delay)
-    return sum(slowest.values())
 
 
 @pytest.mark.timeout(2400)
@@ -63,7 +42,7 @@ def test_a_thousand_videos_take_little_longer_than_their_latencies_over_the_work
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         wall = time.monotonic() - began
         assert done.returncode == 0, done.stderr
-        bound = max(sum(delay for _, delay in server.served) / workers, longest_chain(server))
+        bound = least_seconds(server, workers)
         print(f"wall {wall:.1f} s, bound {bound:.1f} s, ratio {wall / bound:.3f}, peak {server.peak}")
         assert server.calls == videos * CALLS_A_VIDEO
         assert server.peak <= workers

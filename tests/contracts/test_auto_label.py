@@ -16,7 +16,7 @@ from pathlib import Path
 
 import annotation
 import pytest
-from annotation import CANARY, config_for, final_files, rows, run
+from annotation import CALLS_A_VIDEO, CANARY, config_for, final_files, rows, run
 from scripted_endpoint import Fault, Request, ScriptedEndpoint, plain_answer
 from videos import make_video, make_videos
 
@@ -30,8 +30,6 @@ from tao_skill_bank.annotate.run import Limits, annotate
 from tao_skill_bank.errors import BankError, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-CALLS_A_VIDEO = 16
-"""Of a two-second anomaly video: 2 filter, 2 captions, 1 chunk, 2 highlight, 1 description, 8 questions."""
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,19 @@ from tao_skill_bank.annotate.run import Limits, Outcome, annotate
 CANARY = "canary-4f1d9a77c0ffee"
 QUICK = Policy(base=0.01, cap=0.05, cool=0.05, cool_cap=0.2)
 SECTION = "video_reasoning_annotation"
+
+CALLS_A_VIDEO = 16
+"""Of a two-second anomaly video: 2 filter, 2 captions, 1 chunk, 2 highlight, 1 description, 8 questions."""
+# The stages of a video, each after the one before; the questions come last.
+_STAGES = (
+    ("video_filtering",),
+    ("video_anomaly_classification",),
+    ("global_caption", "dense_caption"),
+    ("chunk_caption",),
+    ("highlight_timestamp_extraction",),
+    ("highlight_chunk_caption",),
+    ("description",),
+)
 
 
 def overrides(url: str, results: Path, videos: Path | None, *more: str, backend: str = "openai") -> list[str]:
@@ -58,3 +72,18 @@ def final_files(results: Path) -> dict[str, bytes]:
         for path in sorted(results.glob("step_*/*"))
         if path.is_file() and not path.name.startswith(".")
     }
+
+
+def longest_chain(server: ScriptedEndpoint) -> float:
+    """Seconds of the slowest video if nothing else ran: its slowest call of each stage, in order."""
+    place = {kind: i for i, kinds in enumerate(_STAGES) for kind in kinds}
+    slowest: dict[int, float] = defaultdict(float)
+    for request, delay in server.served:
+        stage = place.get(request.kind, len(_STAGES))
+        slowest[stage] = max(slowest[stage], delay)
+    return sum(slowest.values())
+
+
+def least_seconds(server: ScriptedEndpoint, workers: int) -> float:
+    """What no scheduler gets below: all latencies over the workers, or the longest chain of one video."""
+    return max(sum(delay for _, delay in server.served) / workers, longest_chain(server))
