@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tao_skill_bank.changenet.kpi import analyze_kpi
+from tao_skill_bank.data.changenet.kpi import analyze_kpi
 
 QUADRATIC_LIMIT = 10_000
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from tao_skill_bank.actions.mining.encoders import get_encoder
-from tao_skill_bank.changenet.images import ImageNaming
-from tao_skill_bank.changenet.spec import classify_spec, load_spec
-from tao_skill_bank.changenet.tables import read_pairs
+from tao_skill_bank.data.changenet.images import ImageNaming
+from tao_skill_bank.data.changenet.spec import classify_spec, load_spec
+from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.demo import make_demo_workspace
-from tao_skill_bank.reports.label_noise import SUSPECT, rank_suspects, with_differences
+from tao_skill_bank.reports.rca.label_noise import SUSPECT, rank_suspects, with_differences
 
 DRAWS = 4
 THRESHOLD = 0.45

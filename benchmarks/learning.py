@@ -22,11 +22,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tao_skill_bank.changenet.tables import read_pairs
-from tao_skill_bank.deft import api, leaks, specs
-from tao_skill_bank.deft.config import RunConfig
-from tao_skill_bank.deft.plan import Request
-from tao_skill_bank.deft.state import BASELINE
+from tao_skill_bank.data.changenet.tables import read_pairs
+from tao_skill_bank.loop import api
+from tao_skill_bank.loop.plan import Request
+from tao_skill_bank.loop.state import BASELINE
+from tao_skill_bank.tasks.changenet import leaks, specs
+from tao_skill_bank.tasks.changenet.config import RunConfig
 
 TARGET = "FAR < 0.0001% at recall=99%"
 ARMS = ("random", "nearest", "blend", "all")

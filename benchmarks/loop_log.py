@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tao_skill_bank.deft.log import LOG_FILE, append_stage, read_log
+from tao_skill_bank.loop.log import LOG_FILE, append_stage, read_log
 
 
 def append(path: Path) -> None:

@@ -23,7 +23,7 @@ from tao_skill_bank.actions.mining import shards
 from tao_skill_bank.actions.mining.embedding import embed_parquet
 from tao_skill_bank.actions.mining.encoders import get_encoder
 from tao_skill_bank.actions.mining.neighbors import nearest_neighbors
-from tao_skill_bank.platforms.sharded import mine_sharded
+from tao_skill_bank.sharding.sharded import mine_sharded
 
 FILES = (shards.MINED_FILE, shards.SOURCES_FILE, shards.TARGETS_FILE)
 

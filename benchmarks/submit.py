@@ -41,8 +41,8 @@ def slurm(repeats: int) -> int:
         print(f"slurm: skipped ({reason})")
         return 0
     from tao_skill_bank.platforms.base import new_record
-    from tao_skill_bank.platforms.slurm import SlurmPlatform, SlurmSettings
-    from tao_skill_bank.platforms.slurm_client import SlurmClient
+    from tao_skill_bank.platforms.slurm.client import SlurmClient
+    from tao_skill_bank.platforms.slurm.platform import SlurmPlatform, SlurmSettings
 
     with running_cluster() as cluster, tempfile.TemporaryDirectory() as name:
         os.environ.update(cluster.environment)

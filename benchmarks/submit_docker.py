@@ -18,10 +18,10 @@ import time
 import uuid
 from pathlib import Path
 
-from tao_skill_bank.errors import BankError
+from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.platforms.base import ENDED, new_record
 from tao_skill_bank.platforms.container import ContainerSettings
-from tao_skill_bank.platforms.docker import DockerPlatform
+from tao_skill_bank.platforms.docker.platform import DockerPlatform
 
 LIMIT_SEC = 0.2
 

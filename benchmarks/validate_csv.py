@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tao_skill_bank.changenet.images import FolderIndex, ImageNaming
-from tao_skill_bank.changenet.validate import check_dataset
+from tao_skill_bank.data.changenet.images import FolderIndex, ImageNaming
+from tao_skill_bank.data.changenet.validate import check_dataset
 
 NAMING = ImageNaming(("SolderLight",), ".png")
 PER_FOLDER = 1000

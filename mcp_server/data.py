@@ -53,7 +53,7 @@ def check_training_csv(
     image_ext: str | None = None,
 ) -> CheckResult:
     """Check a ChangeNet training CSV: columns, labels, every image of every lighting, duplicates, leakage."""
-    from tao_skill_bank.changenet.validate import check_training
+    from tao_skill_bank.data.changenet.validate import check_training
 
     reports, leaks = check_training(
         allowed.path(csv, "csv"),
@@ -79,7 +79,7 @@ def analyze_kpi(
     images: Annotated[bool, Field(description="Also draw three PNGs.")] = True,
 ) -> KpiResult:
     """Thresholds of an inference: 100 % recall with its FAR, the best F1, a table of every threshold."""
-    from tao_skill_bank.changenet.kpi import analyze_kpi as analyze
+    from tao_skill_bank.data.changenet.kpi import analyze_kpi as analyze
 
     found = analyze(allowed.path(csv, "csv"), allowed.optional(output_dir, "output_dir"), images=images)
     return KpiResult(

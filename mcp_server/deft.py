@@ -19,8 +19,8 @@ from mcp_server.door import END, READ, WRITE, add, clip, errors_shown
 from mcp_server.roots import Allowed, Roots
 
 if TYPE_CHECKING:
-    from tao_skill_bank.deft.plan import Request
-    from tao_skill_bank.deft.preflight import PreFlight
+    from tao_skill_bank.loop.plan import Request
+    from tao_skill_bank.tasks.changenet.preflight import PreFlight
 
 MOST_LOG_LINES = 10
 MOST_WAIT_SEC = 25
@@ -130,7 +130,7 @@ def plan_of(
     allowed: Allowed,
 ) -> Planned:
     """Resolve and check what is asked for; reads only."""
-    from tao_skill_bank.deft.api import approval_holds, plan_run
+    from tao_skill_bank.loop.api import approval_holds, plan_run
 
     request = _request(
         allowed, workspace, kpi_target, max_iterations, time_limit, platform, settings or [], results_dir
@@ -165,7 +165,7 @@ def plan_deft_run(
     results_dir: OldRun = None,
 ) -> PlanResult:
     """Check a DEFT run and show what it would do. Changes nothing. An error lists every fault to mend."""
-    from tao_skill_bank.deft.api import plan_run
+    from tao_skill_bank.loop.api import plan_run
 
     request = _request(
         allowed, workspace, kpi_target, max_iterations, time_limit, platform, settings or [], results_dir
@@ -193,8 +193,8 @@ async def start_deft_run(
     one_stage: Annotated[bool, Field(description="Run only the next stage; then step_deft_run.")] = False,
 ) -> StartResult:
     """Start a DEFT run with the arguments of its plan, once the person approved; it works on in the background."""
-    from tao_skill_bank.deft.api import open_run, start_detached
-    from tao_skill_bank.errors import NeedsApprovalError
+    from tao_skill_bank.core.errors import NeedsApprovalError
+    from tao_skill_bank.loop.api import open_run, start_detached
 
     shown: PreFlight = plan.plan
     yes = isinstance(answer, AcceptedElicitation) and answer.data.approve
@@ -227,8 +227,8 @@ async def start_deft_run(
 
 def step_deft_run(results_dir: RunFolder, allowed: Allowed) -> StepResult:
     """Run the next stage of an approved run in the background; returns at once. Follow it with get_deft_status."""
-    from tao_skill_bank.deft.api import step_detached
-    from tao_skill_bank.deft.state import load_own_state
+    from tao_skill_bank.loop.api import step_detached
+    from tao_skill_bank.loop.state import load_own_state
 
     folder = allowed.path(results_dir, "results_dir")
     allowed.path(load_own_state(folder).config.workspace, "the run's workspace")
@@ -243,7 +243,7 @@ async def get_deft_status(
     wait_sec: Annotated[int, Field(ge=0, le=MOST_WAIT_SEC, description="Answer at its end, or after so long.")] = 0,
 ) -> StatusResult:
     """Where a DEFT run stands, and its log behind the cursor. Ask again with its cursor while it is running."""
-    from tao_skill_bank.deft import api
+    from tao_skill_bank.loop import api
 
     folder = allowed.path(results_dir, "results_dir")
     until = time.monotonic() + wait_sec
@@ -278,7 +278,7 @@ async def get_deft_status(
 
 def stop_deft_run(results_dir: RunFolder, allowed: Allowed) -> StopResult:
     """Ask a run to stop: the command at work is ended, what is committed stays, and it can be taken up again."""
-    from tao_skill_bank.deft import api
+    from tao_skill_bank.loop import api
 
     folder = allowed.path(results_dir, "results_dir")
     asked = api.stop(folder)
@@ -341,7 +341,7 @@ def _request(
     settings: list[str],
     results_dir: str | None,
 ) -> Request:
-    from tao_skill_bank.deft.plan import Request
+    from tao_skill_bank.loop.plan import Request
 
     return Request(
         workspace=allowed.optional(workspace, "workspace"),
@@ -359,9 +359,9 @@ def _confine(request: Request, allowed: Roots) -> None:
 
     Spec, CSVs and defect spec are quoted in plans and errors; images are only looked at, and may lie on another disk.
     """
-    from tao_skill_bank.deft.opening import plan_of as resolved
-    from tao_skill_bank.deft.plan import CONTENT_KEYS
-    from tao_skill_bank.deft.state import load_own_state, state_path
+    from tao_skill_bank.loop.opening import plan_of as resolved
+    from tao_skill_bank.loop.plan import CONTENT_KEYS
+    from tao_skill_bank.loop.state import load_own_state, state_path
 
     if request.results_dir is not None and state_path(request.results_dir).exists():
         allowed.path(str(state_path(request.results_dir)), "the run's state")

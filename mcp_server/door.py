@@ -13,7 +13,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel
 
-from tao_skill_bank.errors import BankError, InputErrors
+from tao_skill_bank.core.errors import BankError, InputErrors
 
 MOST_FAULTS = 10
 MOST_ERROR = 1500
@@ -73,7 +73,7 @@ def as_result(value: BaseModel) -> CallToolResult:
 def error_text(error: BankError | OSError) -> str:
     """What went wrong, where, and what to do next; many faults as a few lines."""
     if isinstance(error, OSError):
-        from tao_skill_bank.errors import system_error
+        from tao_skill_bank.core.errors import system_error
 
         error = system_error(error)
     lines = [error.line()]
@@ -100,7 +100,7 @@ def fitting(values: Mapping[str, str], most: int) -> dict[str, str]:
 
 def clip(text: str, most: int) -> str:
     """One line of at most `most` characters."""
-    from tao_skill_bank.reports.text import clean
+    from tao_skill_bank.core.text import clean
 
     flat = " ".join(clean(text).split())
     return flat if len(flat) <= most else flat[: most - 1] + "…"

@@ -13,7 +13,7 @@ from mcp_server.roots import Allowed
 
 if TYPE_CHECKING:
     from tao_skill_bank.actions.gap_analysis.vcn_aoi import VcnAoiResult
-    from tao_skill_bank.reports.rca import Rca
+    from tao_skill_bank.reports.rca.analysis import Rca
 
 WEAKEST = 5
 MOST_LABELS = 700
@@ -112,7 +112,7 @@ def analyze_vcn_gaps(
     """Gap analysis of a Visual ChangeNet inference without a report: threshold, FAR, weakest samples of each label."""
     from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig, validated
     from tao_skill_bank.actions.gap_analysis.vcn_aoi import analyze_vcn_aoi
-    from tao_skill_bank.errors import UnreachableError
+    from tao_skill_bank.core.errors import UnreachableError
 
     out = allowed.path(results_dir, "results_dir")
     values = {
@@ -146,8 +146,8 @@ def write_rca_report(
     from datetime import datetime
 
     from tao_skill_bank.actions.gap_analysis.vcn_aoi import UNREACHABLE
-    from tao_skill_bank.reports.rca import make_rca
-    from tao_skill_bank.reports.rca_data import load_rca
+    from tao_skill_bank.reports.rca.analysis import make_rca
+    from tao_skill_bank.reports.rca.data import load_rca
 
     made = make_rca(
         allowed.path(experiment, "experiment"),
@@ -179,8 +179,8 @@ def set_rca_verdict(
     note: Annotated[str, Field(description="What was seen, one sentence.")] = "",
 ) -> Verdict:
     """Enter what a picture of the RCA report's spot check shows."""
-    from tao_skill_bank.reports.rca import set_verdict
-    from tao_skill_bank.reports.rca_data import load_rca
+    from tao_skill_bank.reports.rca.analysis import set_verdict
+    from tao_skill_bank.reports.rca.data import load_rca
 
     folder = allowed.path(results_dir, "results_dir")
     spot = set_verdict(folder, image, verdict, note)
@@ -189,8 +189,8 @@ def set_rca_verdict(
 
 def check_rca_report(results_dir: RcaFolder, allowed: Allowed) -> RcaCheck:
     """Hold an RCA report against its data; one that passes is packaged with its configuration."""
-    from tao_skill_bank.reports.rca_check import check_rca
-    from tao_skill_bank.reports.rca_package import package_rca, package_sources
+    from tao_skill_bank.reports.rca.check import check_rca
+    from tao_skill_bank.reports.rca.package import package_rca, package_sources
 
     folder = allowed.path(results_dir, "results_dir")
     faults = check_rca(folder)
@@ -257,7 +257,7 @@ def _lines(made: Rca) -> list[str]:
 
 def _gaps(found: VcnAoiResult) -> VcnGaps:
     from tao_skill_bank.actions.gap_analysis.vcn_aoi import GAPS
-    from tao_skill_bank.reports.rca_data import read_weak
+    from tao_skill_bank.reports.rca.data import read_weak
 
     metrics = found.metrics
     rows = read_weak(found.results_dir / GAPS, max(1, found.image_rows // max(1, found.kept)), metrics.threshold)

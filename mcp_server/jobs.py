@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mcp_server.deft import Approve, CannotAsk, Settings, _program
 from mcp_server.door import END, READ, WRITE, add, clip, errors_shown
 from mcp_server.roots import Allowed, Roots
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 if TYPE_CHECKING:
     from tao_skill_bank.platforms.base import JobRecord
@@ -80,7 +80,7 @@ def action_of(
     settings: list[str] | None = None,
 ) -> PlannedAction:
     """Resolve and check what is asked for; reads only."""
-    from tao_skill_bank.deft.action import ActionRequest, command_line, plan_action
+    from tao_skill_bank.platforms.action import ActionRequest, command_line, plan_action
 
     out = allowed.path(results_dir, "results_dir")
     given = allowed.optional(spec, "spec")
@@ -119,7 +119,7 @@ async def start_action(
     settings: Settings = None,
 ) -> JobResult:
     """Run a TAO command line in the background; returns its job at once."""
-    from tao_skill_bank.deft import action as actions
+    from tao_skill_bank.platforms import action as actions
 
     request = plan.request
     if plan.plan is None:

@@ -64,7 +64,7 @@ def log_stage(
     context_tokens: int = 0,
 ) -> Logged:
     """Append one line to a run's loop_log.jsonl, for a stage that was run by hand."""
-    from tao_skill_bank.deft.log import append_stage, log_path
+    from tao_skill_bank.loop.log import append_stage, log_path
 
     line = append_stage(
         log_path(allowed.path(results_dir, "results_dir")),
@@ -85,8 +85,8 @@ def align_tokens(
     dry_run: Annotated[bool, Field(description="Count, change nothing.")] = False,
 ) -> Aligned:
     """Give each stage of a run's log the tokens that agents used while it ran."""
-    from tao_skill_bank.deft.log import log_path
-    from tao_skill_bank.deft.tokens import align_tokens as align
+    from tao_skill_bank.loop.log import log_path
+    from tao_skill_bank.loop.tokens import align_tokens as align
 
     files = [allowed.path(name, "transcripts") for name in transcripts]
     found = align(log_path(allowed.path(results_dir, "results_dir")), files, dry_run=dry_run)
@@ -99,8 +99,8 @@ def render_report(
     narrative: Annotated[str | None, Field(description="Plain text for the page, 300 words at most.")] = None,
 ) -> Rendered:
     """Render a run's DEFT_Loop_Report.html from disk and summarise it; a narrative becomes part of the page."""
-    from tao_skill_bank.reports.deft_report import render_report as render
-    from tao_skill_bank.reports.deft_report import write_narrative
+    from tao_skill_bank.reports.deft.report import render_report as render
+    from tao_skill_bank.reports.deft.report import write_narrative
 
     folder = allowed.path(results_dir, "results_dir")
     if narrative is not None:
@@ -124,7 +124,7 @@ def render_report(
 
 def write_handoff(results_dir: RunFolder, allowed: Allowed) -> HandedOff:
     """Write best_model.json and best_model_inference_spec.yaml of a run."""
-    from tao_skill_bank.deft.handoff import hand_off
+    from tao_skill_bank.tasks.changenet.handoff import hand_off
 
     return HandedOff(files=[str(path) for path in hand_off(allowed.path(results_dir, "results_dir"))])
 

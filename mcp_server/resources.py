@@ -10,7 +10,7 @@ from mcp.server.mcpserver import Context, MCPServer, ResourceSecurity
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 
 from mcp_server.roots import Roots, own_roots, working_folder
-from tao_skill_bank.errors import BankError
+from tao_skill_bank.core.errors import BankError
 
 # A run is named by its absolute path, percent-encoded; `Roots.path` checks it.
 _RUN = ResourceSecurity(exempt_params=frozenset({"run"}))

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from mcp_server.door import clip
 from mcp_server.schemas import slim, slim_output
-from tao_skill_bank.errors import InputError, did_you_mean
+from tao_skill_bank.core.errors import InputError, did_you_mean
 
 MOST_SHOWN = 300
 

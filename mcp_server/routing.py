@@ -33,7 +33,7 @@ def route_samples(
     accept_dropped: Annotated[list[str] | None, Field(description="Labels that may go without.")] = None,
 ) -> RoutingResult:
     """Decide for each weak label: new data from the pool, from a generator, from both, or from nobody."""
-    from tao_skill_bank.deft.routing import route_gaps
+    from tao_skill_bank.tasks.changenet.routing import route_gaps
 
     found = route_gaps(
         allowed.path(gaps_parquet, "gaps_parquet"),

@@ -60,7 +60,7 @@ def demo(folder: Path) -> Path:
 
 def pictures(browser: Any, run: Path, scratch: Path) -> dict[str, bytes]:
     """Picture name → PNG."""
-    from tao_skill_bank.reports.deft_report import REPORT_FILE, render_report
+    from tao_skill_bank.reports.deft.report import REPORT_FILE, render_report
 
     render_report(run)
     found: dict[str, bytes] = {}

@@ -6,8 +6,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tao_skill_bank import fsio
-from tao_skill_bank.deft.schemas import schemas
+from tao_skill_bank.core import fsio
+from tao_skill_bank.loop.schemas import schemas
 
 FOLDER = Path(__file__).resolve().parent.parent / "tao_skill_bank" / "schemas"
 

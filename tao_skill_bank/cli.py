@@ -10,7 +10,7 @@ import click
 
 from tao_skill_bank import __version__
 from tao_skill_bank.actions.console import TRACEBACK_VARIABLE, report
-from tao_skill_bank.errors import BankError, system_error
+from tao_skill_bank.core.errors import BankError, system_error
 
 # Group → (module, one line for --help).
 GROUPS = {
@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Name the nearest group for a mistyped one."""
-        from tao_skill_bank.errors import did_you_mean
+        from tao_skill_bank.core.errors import did_you_mean
 
         if args and args[0] not in GROUPS and not args[0].startswith("-"):
             raise click.UsageError(f"no command {args[0]!r} ({did_you_mean(args[0], GROUPS)})")

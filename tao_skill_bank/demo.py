@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tao_skill_bank import fsio
-from tao_skill_bank.errors import BankError, InputError
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.errors import BankError, InputError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,14 +11,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import pandas as pd
 
-    from tao_skill_bank.reports.deft_view import Phase, RunView
+    from tao_skill_bank.reports.deft.view import Phase, RunView
 
 
 def iterations(run: str | Path) -> pd.DataFrame:
@@ -124,7 +124,7 @@ def provenance(run: str | Path, iteration: str | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from tao_skill_bank.changenet.tables import read_pairs
+    from tao_skill_bank.data.changenet.tables import read_pairs
 
     view = _view(run)
     phase = _phase(view, iteration)
@@ -158,7 +158,7 @@ def stages(run: str | Path) -> pd.DataFrame:
 
 
 def _view(run: str | Path) -> RunView:
-    from tao_skill_bank.reports.deft_view import RunView
+    from tao_skill_bank.reports.deft.view import RunView
 
     return RunView(Path(run))
 

@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 
 from tao_skill_bank.actions.console import report
-from tao_skill_bank.errors import InputError, did_you_mean
+from tao_skill_bank.core.errors import InputError, did_you_mean
 
 CATEGORIES = {
     "gap_analysis": "tao_skill_bank.actions.gap_analysis.cli",

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tao_skill_bank.errors import EXIT_USAGE, BankError, InputErrors, did_you_mean, system_error
+from tao_skill_bank.core.errors import EXIT_USAGE, BankError, InputErrors, did_you_mean, system_error
 
 TRACEBACK_VARIABLE = "TAO_SKILLS_TRACEBACK"
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from tao_skill_bank.clock import SystemClock, log_time
-from tao_skill_bank.errors import InputError, NeedsApprovalError
-from tao_skill_bank.fsio import write_json
+from tao_skill_bank.core.clock import SystemClock, log_time
+from tao_skill_bank.core.errors import InputError, NeedsApprovalError
+from tao_skill_bank.core.fsio import write_json
 
 VARIABLE = "TAO_ALLOWED_PROMPTS"
 """Digests (SHA-256, commas between them) for machines where nobody types; workers get theirs by it."""

@@ -13,7 +13,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tao_skill_bank.actions.spec import parse_command_line
 from tao_skill_bank.annotate.allow import VARIABLE, NotAllowedError, Source, allowed, find
 from tao_skill_bank.annotate.config import SECTION, AnnotationConfig, read_config, schema
 from tao_skill_bank.annotate.estimate import Estimate, estimate
@@ -35,9 +34,10 @@ from tao_skill_bank.annotate.run import (
 )
 from tao_skill_bank.annotate.secrets import PRIVATE_VARIABLES, environment_with
 from tao_skill_bank.annotate.shards import Merged, merge_journals, shard_config
-from tao_skill_bank.errors import InputError
-from tao_skill_bank.fsio import write_text
-from tao_skill_bank.platforms.process import process_identity
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.fsio import write_text
+from tao_skill_bank.core.overrides import parse_command_line
+from tao_skill_bank.core.process import process_identity
 
 REQUEST_FILE = "annotation_request.json"
 LOG_FILE = "annotation.log"

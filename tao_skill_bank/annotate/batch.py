@@ -20,8 +20,8 @@ from tao_skill_bank.annotate.endpoints.base import PASSING, Ask, BatchLook, Endp
 from tao_skill_bank.annotate.gate import BudgetReachedError, EndpointDownError, Gate
 from tao_skill_bank.annotate.journal import BatchedCall, Journal, OpenBatch, Recorded
 from tao_skill_bank.annotate.prices import Prices
-from tao_skill_bank.clock import SystemClock, log_time
-from tao_skill_bank.errors import BankError
+from tao_skill_bank.core.clock import SystemClock, log_time
+from tao_skill_bank.core.errors import BankError
 
 if TYPE_CHECKING:
     from tao_skill_bank.annotate.calls import Budget

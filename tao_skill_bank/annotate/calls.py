@@ -11,9 +11,9 @@ from tao_skill_bank.annotate.gate import BudgetReachedError, Gate, Lane, Priorit
 from tao_skill_bank.annotate.journal import Journal, Recorded
 from tao_skill_bank.annotate.media import Video, View
 from tao_skill_bank.annotate.prices import Prices
-from tao_skill_bank.clock import SystemClock, log_time
-from tao_skill_bank.errors import BankError
-from tao_skill_bank.fsio import canonical_json, sha256_text
+from tao_skill_bank.core.clock import SystemClock, log_time
+from tao_skill_bank.core.errors import BankError
+from tao_skill_bank.core.fsio import canonical_json, sha256_text
 
 if TYPE_CHECKING:
     from tao_skill_bank.annotate.batch import Desk

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from tao_skill_bank.actions.spec import Schema
-from tao_skill_bank.errors import InputError, did_you_mean
+from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.overrides import Schema
 
 STEPS = ("0", "1a", "1b", "1c", "2", "3", "4")
 QA_TYPES = (

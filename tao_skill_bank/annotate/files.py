@@ -15,7 +15,7 @@ from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.layout import STATUS_FILE, STEP_FILES, step_file
 from tao_skill_bank.annotate.listing import StandingRows, read_rows
 from tao_skill_bank.annotate.output import Written, write_outputs
-from tao_skill_bank.fsio import atomic_open
+from tao_skill_bank.core.fsio import atomic_open
 
 
 def write_step_files(

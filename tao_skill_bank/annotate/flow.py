@@ -21,7 +21,7 @@ from tao_skill_bank.annotate.output import faults_of
 from tao_skill_bank.annotate.prompts import Prompts, quoted
 from tao_skill_bank.annotate.schemas import qa_type, schema_of
 from tao_skill_bank.annotate.video import VideoError
-from tao_skill_bank.fsio import canonical_json, sha256_text
+from tao_skill_bank.core.fsio import canonical_json, sha256_text
 
 Row = dict[str, Any]
 T = TypeVar("T")

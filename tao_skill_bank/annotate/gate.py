@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from tao_skill_bank.errors import BankError
+from tao_skill_bank.core.errors import BankError
 
 Priority = tuple[int, int]
 

@@ -10,10 +10,10 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from tao_skill_bank.annotate.run import clear_stop
-from tao_skill_bank.clock import SystemClock, log_time
-from tao_skill_bank.errors import BusyError
-from tao_skill_bank.fsio import write_text
-from tao_skill_bank.platforms.process import is_alive, own_identity
+from tao_skill_bank.core.clock import SystemClock, log_time
+from tao_skill_bank.core.errors import BusyError
+from tao_skill_bank.core.fsio import write_text
+from tao_skill_bank.core.process import is_alive, own_identity
 
 WORKER = "worker"
 _LOCK = ".annotate.lock"

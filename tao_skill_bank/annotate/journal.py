@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.clock import SystemClock, log_time
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.clock import SystemClock, log_time
+from tao_skill_bank.core.errors import InputError
 
 FILE_NAME = "journal.sqlite3"
 VERSION = 1

@@ -13,7 +13,7 @@ from typing import Any
 
 from tao_skill_bank.annotate.config import VIDEO_SUFFIXES, Data
 from tao_skill_bank.annotate.layout import STEP_FILES, step_file
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 _WHERE = "video_reasoning_annotation.data"
 _MOST_STARTS = 300

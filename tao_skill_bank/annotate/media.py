@@ -15,8 +15,8 @@ from tao_skill_bank.annotate.endpoints.base import Clip, Endpoint, Frame, Upload
 from tao_skill_bank.annotate.gate import Gate, Priority
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.video import FRAME_SIDE, Probe, VideoError
-from tao_skill_bank.clock import SystemClock
-from tao_skill_bank.fsio import sha256_file
+from tao_skill_bank.core.clock import SystemClock
+from tao_skill_bank.core.fsio import sha256_file
 
 CLIP_FPS = 1.0
 """Frames a second of short videos and clips, for endpoints that take pictures only."""

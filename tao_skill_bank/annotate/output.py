@@ -15,8 +15,8 @@ from tao_skill_bank.annotate.parse import parse_questions
 from tao_skill_bank.annotate.schemas import qa_type
 from tao_skill_bank.annotate.times import clock
 from tao_skill_bank.annotate.validate import Item, Rejected, checked
-from tao_skill_bank.errors import InputError
-from tao_skill_bank.fsio import atomic_open, canonical_json, sha256_text
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.fsio import atomic_open, canonical_json, sha256_text
 
 FORMAT = "tao-vl-reason-v1.0"
 TASKS = {

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def load_prices(own: Path | None = None) -> Prices:
     tables = [_table(shipped, "prices.yaml")]
     dated, batch = str(shipped["dated"]), float(shipped["batch"])
     if own is not None:
-        from tao_skill_bank.actions.spec import load_yaml_mapping
+        from tao_skill_bank.core.overrides import load_yaml_mapping
 
         values = load_yaml_mapping(own)
         tables.insert(0, _table(values, str(own)))

@@ -30,7 +30,7 @@ from tao_skill_bank.annotate.media import Library
 from tao_skill_bank.annotate.output import read_verdicts
 from tao_skill_bank.annotate.prices import Prices
 from tao_skill_bank.annotate.prompts import KEYS, Prompts, load_prompts
-from tao_skill_bank.errors import BankError, InputError
+from tao_skill_bank.core.errors import BankError, InputError
 
 STOP_FILE = ".annotate-stop"
 _EXTRA_VIDEOS = 8

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from tao_skill_bank.annotate.config import SECTION
 from tao_skill_bank.bank.versions import resolve_image
-from tao_skill_bank.errors import BankError, InputError
+from tao_skill_bank.core.errors import BankError, InputError
 
 IMAGE_KEY = "images.inference.vllm"
 LABEL = "org.tao-skill-bank.serve-vlm"

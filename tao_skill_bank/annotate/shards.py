@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from tao_skill_bank.annotate.config import AnnotationConfig
 from tao_skill_bank.annotate.journal import FILE_NAME, Journal
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 SHARDS_FOLDER = "shards"
 

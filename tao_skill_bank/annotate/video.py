@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 FRAME_SIDE = 512
 """Longest side of a frame that is sent, in pixels."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tao_skill_bank.annotate.api import Request, run_here
 from tao_skill_bank.annotate.holder import WORKER
-from tao_skill_bank.errors import BankError
+from tao_skill_bank.core.errors import BankError
 
 
 def main(path: str) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tao_skill_bank.errors import InputError, did_you_mean
+from tao_skill_bank.core.errors import InputError, did_you_mean
 
 _FILE = Path(__file__).with_name("platforms.yaml")
 SCHEMA_VERSION = 1

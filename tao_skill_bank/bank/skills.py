@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tao_skill_bank.bank.home import bank_root
-from tao_skill_bank.errors import InputError, did_you_mean
+from tao_skill_bank.core.errors import InputError, did_you_mean
 
 MOST_LINES = 300
 MOST_TOKENS = 2500
@@ -75,7 +75,7 @@ def load_skill(folder: Path) -> Skill:
     Raises:
         InputError: No `SKILL.md`, or its frontmatter cannot be read.
     """
-    from tao_skill_bank.yamlio import parse_yaml
+    from tao_skill_bank.core.yamlio import parse_yaml
 
     path = folder / "SKILL.md"
     try:

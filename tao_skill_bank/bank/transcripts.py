@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 _MOST_LINE_BYTES = 64 << 20
 

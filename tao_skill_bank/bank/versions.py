@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tao_skill_bank.bank.home import bank_root
-from tao_skill_bank.errors import InputError, did_you_mean
+from tao_skill_bank.core.errors import InputError, did_you_mean
 
 VERSIONS_FILE = "versions.yaml"
 
@@ -45,7 +45,7 @@ def load_versions(root: Path | None = None) -> Versions:
     Raises:
         InputError: It is missing, not YAML, or has another shape.
     """
-    from tao_skill_bank.yamlio import read_yaml
+    from tao_skill_bank.core.yamlio import read_yaml
 
     path = (root or bank_root()) / VERSIONS_FILE
     try:

@@ -103,7 +103,7 @@ def run(
         return
     if shards is not None:
         from tao_skill_bank.commands.cluster import slurm_of
-        from tao_skill_bank.platforms.sharded import annotate_sharded
+        from tao_skill_bank.sharding.sharded import annotate_sharded
 
         outcome = annotate_sharded(request, shards, slurm_of(settings) if platform == "slurm" else None)
     else:
@@ -150,7 +150,7 @@ def status(results_dir: Path, watch: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def review(results_dir: Path, limit: int, as_json: bool) -> None:
     """Write review.html, in which a person accepts or rejects the questions of a pilot; the next run honours it."""
-    from tao_skill_bank.reports.annotation_review import render_review
+    from tao_skill_bank.reports.annotation.review import render_review
 
     path = render_review(results_dir, limit)
     click.echo(json.dumps({"review": str(path)}) if as_json else str(path))

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tao_skill_bank.reports.text import clean
+from tao_skill_bank.core.text import clean
 
 if TYPE_CHECKING:
     from tao_skill_bank.annotate.api import StatusView

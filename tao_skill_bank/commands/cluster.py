@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tao_skill_bank.platforms.slurm import SlurmPlatform
+    from tao_skill_bank.platforms.slurm.platform import SlurmPlatform
 
 
 def slurm_of(settings: tuple[str, ...]) -> SlurmPlatform:
     """The SLURM platform that `--set slurm.…` describes."""
     from types import SimpleNamespace
 
-    from tao_skill_bank.deft.config import SlurmConfig, apply_settings, checked_group
-    from tao_skill_bank.errors import InputError
-    from tao_skill_bank.platforms.slurm import SlurmPlatform
+    from tao_skill_bank.core.errors import InputError
+    from tao_skill_bank.platforms.slurm.platform import SlurmPlatform
+    from tao_skill_bank.tasks.changenet.config import SlurmConfig, apply_settings, checked_group
 
     wrong = [text for text in settings if not text.startswith("slurm.")]
     if wrong:

@@ -12,12 +12,12 @@ import click
 
 from tao_skill_bank.commands.out import echo
 from tao_skill_bank.commands.progress import observer_for
-from tao_skill_bank.errors import BankError, InputErrors, NeedsApprovalError
+from tao_skill_bank.core.errors import BankError, InputErrors, NeedsApprovalError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from tao_skill_bank.deft.plan import Request
+    from tao_skill_bank.loop.plan import Request
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _REPORT = "DEFT_Loop_Report.html"
@@ -49,7 +49,7 @@ def _request_options(function: Function) -> Function:
 @_request_options
 def plan(as_json: bool, **given: Any) -> None:
     """Check everything and show what a run would do, with the digest to approve. Writes nothing."""
-    from tao_skill_bank.deft.api import plan_run
+    from tao_skill_bank.loop.api import plan_run
 
     summary = _guarded(as_json, lambda: plan_run(_request(**given)))
     if as_json:
@@ -86,7 +86,7 @@ def step(as_json: bool, yes: bool, approve: str | None, **given: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def status(run_dir: Path | None, results_dir: Path | None, workspace: Path | None, after: int, as_json: bool) -> None:
     """Show where a run stands; never waits."""
-    from tao_skill_bank.deft import api
+    from tao_skill_bank.loop import api
 
     folder = _run_folder(run_dir or results_dir, workspace)
     view = _guarded(as_json, lambda: api.status(folder, after))
@@ -105,7 +105,7 @@ def status(run_dir: Path | None, results_dir: Path | None, workspace: Path | Non
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def stop(run_dir: Path | None, results_dir: Path | None, workspace: Path | None, as_json: bool) -> None:
     """Ask a run to stop; what runs is ended, what is committed stays."""
-    from tao_skill_bank.deft import api
+    from tao_skill_bank.loop import api
 
     folder = _run_folder(run_dir or results_dir, workspace)
     asked = _guarded(as_json, lambda: api.stop(folder))
@@ -128,7 +128,7 @@ def watch(run_dir: Path | None, workspace: Path | None, serve: int | None, once:
     if serve is None:
         show(folder, once=once)
         return
-    from tao_skill_bank.reports.live import LiveServer
+    from tao_skill_bank.reports.deft.live import LiveServer
 
     with LiveServer(folder, serve) as server:
         echo(server.address)
@@ -153,8 +153,8 @@ def compare(runs: tuple[Path, ...], as_json: bool, html: Path | None) -> None:
 
 
 def _work(as_json: bool, yes: bool, approve: str | None, *, once: bool, detach: bool, given: dict[str, Any]) -> None:
-    from tao_skill_bank.deft import api
-    from tao_skill_bank.deft.run import StopRequestedError
+    from tao_skill_bank.loop import api
+    from tao_skill_bank.loop.run import StopRequestedError
 
     request = _request(**given)
     folder = _guarded(as_json, lambda: _approved(request, yes, approve, quiet=as_json))
@@ -187,7 +187,7 @@ def _work(as_json: bool, yes: bool, approve: str | None, *, once: bool, detach: 
 
 def _approved(request: Request, yes: bool, approve: str | None, *, quiet: bool) -> Path:
     """The run folder with an approved plan: by flag, by digest, or by a person at the terminal."""
-    from tao_skill_bank.deft import api
+    from tao_skill_bank.loop import api
 
     if not yes or approve is not None:
         try:
@@ -204,7 +204,7 @@ def _approved(request: Request, yes: bool, approve: str | None, *, quiet: bool) 
 
 
 def _request(**given: Any) -> Request:
-    from tao_skill_bank.deft.plan import Request
+    from tao_skill_bank.loop.plan import Request
 
     if given.pop("offline", False):
         given["settings"] = (*given["settings"], "offline=true")
@@ -212,7 +212,7 @@ def _request(**given: Any) -> Request:
 
 
 def _run_folder(folder: Path | None, workspace: Path | None) -> Path:
-    from tao_skill_bank.deft.api import latest_run
+    from tao_skill_bank.loop.api import latest_run
 
     if folder is not None:
         return folder.absolute()

@@ -23,9 +23,9 @@ def cli(folder: Path, seed: int, kpi_target: str, max_iterations: int, workspace
 
     The last line is the report's path. Calling the command is the approval of its plan.
     """
-    from tao_skill_bank.deft import api
-    from tao_skill_bank.deft.plan import Request
     from tao_skill_bank.demo import make_demo_workspace
+    from tao_skill_bank.loop import api
+    from tao_skill_bank.loop.plan import Request
 
     workspace = folder.absolute()
     if not (workspace / "specs" / "baseline_spec.yaml").exists():

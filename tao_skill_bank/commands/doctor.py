@@ -15,7 +15,7 @@ def cli(platforms: tuple[str, ...], as_json: bool) -> None:
 
     Ends with 0 unless the bank itself is broken (1): a platform that nobody uses may lack what it likes.
     """
-    from tao_skill_bank.bank.doctor import Looks, diagnose, lines
+    from tao_skill_bank.commands.doctor_checks import Looks, diagnose, lines
 
     found = diagnose(Looks(platforms=platforms or None))
     if as_json:

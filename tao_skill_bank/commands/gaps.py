@@ -36,10 +36,10 @@ def route(
 
     Status 2 where nobody takes a label that was not accepted to be dropped; the files are written all the same.
     """
-    from tao_skill_bank.changenet.tables import read_pairs
-    from tao_skill_bank.deft.routing import route as route_labels
-    from tao_skill_bank.deft.routing import summary_text, write_routing
-    from tao_skill_bank.errors import InputError
+    from tao_skill_bank.core.errors import InputError
+    from tao_skill_bank.data.changenet.tables import read_pairs
+    from tao_skill_bank.tasks.changenet.routing import route as route_labels
+    from tao_skill_bank.tasks.changenet.routing import summary_text, write_routing
 
     rows = _read_gaps(gaps)
     known = {*pool_labels, *(read_pairs(pool).label if pool is not None else [])}
@@ -96,7 +96,7 @@ def mine(
     from tao_skill_bank.actions.mining.embedding import embed_parquet
     from tao_skill_bank.actions.mining.encoders import get_encoder
     from tao_skill_bank.actions.mining.neighbors import nearest_neighbors
-    from tao_skill_bank.errors import InputError
+    from tao_skill_bank.core.errors import InputError
 
     if not 0 <= min_similarity <= 1:
         raise InputError(f"--min-similarity {min_similarity} lies outside 0..1", fix="give for example 0.9")
@@ -139,7 +139,7 @@ def _mine_sharded(
 ) -> None:
     from tao_skill_bank.actions.mining.shards import ERRORS_FILE, make_plan
     from tao_skill_bank.commands.cluster import slurm_of
-    from tao_skill_bank.platforms.sharded import mine_sharded
+    from tao_skill_bank.sharding.sharded import mine_sharded
 
     cluster = slurm_of(settings) if platform == "slurm" else None
     plan = make_plan(
@@ -166,7 +166,7 @@ def _read_gaps(path: Path) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from tao_skill_bank.errors import InputError
+    from tao_skill_bank.core.errors import InputError
 
     try:
         table = pq.read_table(path)

@@ -36,7 +36,7 @@ def resolve(key: str | None) -> None:
 @_JSON
 def check(keys: tuple[str, ...], host: str | None, as_json: bool) -> None:
     """Whether the engine has the images, of the right architecture and digest. Ends with 1 if one cannot run."""
-    from tao_skill_bank.platforms.docker_engine import Engine
+    from tao_skill_bank.platforms.docker.engine import Engine
     from tao_skill_bank.platforms.images import check_images
 
     found = check_images(Engine(host), keys)
@@ -59,8 +59,8 @@ def check(keys: tuple[str, ...], host: str | None, as_json: bool) -> None:
 @click.option("--offline", is_flag=True, help="Refuse: nothing may be downloaded.")
 def pull(key: str, host: str | None, credential: str | None, offline: bool) -> None:
     """Pull one image."""
-    from tao_skill_bank.errors import InputError
-    from tao_skill_bank.platforms.docker_engine import Engine
+    from tao_skill_bank.core.errors import InputError
+    from tao_skill_bank.platforms.docker.engine import Engine
     from tao_skill_bank.platforms.images import pull_image
 
     if offline:

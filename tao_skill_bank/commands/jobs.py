@@ -25,7 +25,7 @@ def cli() -> None:
 @_JSON
 def list_jobs(folder: Path, as_json: bool) -> None:
     """Every job of a folder, oldest first: its state, platform and command."""
-    from tao_skill_bank.errors import InputError
+    from tao_skill_bank.core.errors import InputError
     from tao_skill_bank.platforms.base import jobs_dir, read_records
     from tao_skill_bank.platforms.jobs import job_state
 
@@ -108,7 +108,7 @@ def start(
     approve: str | None,
 ) -> None:
     """Run one TAO command line as a job, on any platform; without --approve its plan is shown."""
-    from tao_skill_bank.deft.action import ActionRequest, command_line, plan_action, start_action, values_of
+    from tao_skill_bank.platforms.action import ActionRequest, command_line, plan_action, start_action, values_of
 
     folder, top = results_dir.absolute().resolve(), (root or Path(os.getcwd())).absolute().resolve()
     spec = None if spec is None else spec.absolute().resolve()

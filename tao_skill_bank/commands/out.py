@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tao_skill_bank.reports.text import clean
+from tao_skill_bank.core.text import clean
 
 
 def echo(text: object, *, nl: bool = True, err: bool = False) -> None:

@@ -14,9 +14,9 @@ from tao_skill_bank.commands.out import echo
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from tao_skill_bank.deft.api import StatusView
-    from tao_skill_bank.deft.run import Observer
-    from tao_skill_bank.deft.state import DeftState
+    from tao_skill_bank.loop.api import StatusView
+    from tao_skill_bank.loop.run import Observer
+    from tao_skill_bank.loop.state import DeftState
 
 
 class Plain:
@@ -64,8 +64,8 @@ class Live:
         from rich.table import Table
         from rich.text import Text
 
-        from tao_skill_bank.deft.api import remaining_seconds
-        from tao_skill_bank.deft.engine import duration_text
+        from tao_skill_bank.loop.api import remaining_seconds
+        from tao_skill_bank.loop.engine import duration_text
 
         table = Table(box=None, pad_edge=False, header_style="dim")
         for name, justify in (("phase", "left"), ("FAR", "right"), ("rows", "right"), ("added", "right")):
@@ -91,7 +91,7 @@ class Live:
 @contextlib.contextmanager
 def observer_for(results_dir: Path, *, quiet: bool) -> Iterator[Observer]:
     """The observer that fits where the output goes."""
-    from tao_skill_bank.deft.run import Silent
+    from tao_skill_bank.loop.run import Silent
 
     if quiet:
         yield Silent()
@@ -110,7 +110,7 @@ def observer_for(results_dir: Path, *, quiet: bool) -> Iterator[Observer]:
 
 def print_status(view: StatusView) -> None:
     """A run's status for a person."""
-    from tao_skill_bank.deft.engine import duration_text
+    from tao_skill_bank.loop.engine import duration_text
 
     best = "not measured yet" if view.best_far_pct is None else f"{view.best_far_pct:.2f}% ({view.best_iteration})"
     echo(f"{view.results_dir}")

@@ -46,9 +46,9 @@ def vcn(
     """Analyse the evaluation of EXPERIMENT; write, check and package the report. The last line is its path."""
     from datetime import datetime
 
-    from tao_skill_bank.reports.label_noise import SUSPECT
-    from tao_skill_bank.reports.rca import make_rca
-    from tao_skill_bank.reports.rca_package import find_transcript, package_rca
+    from tao_skill_bank.reports.rca.analysis import make_rca
+    from tao_skill_bank.reports.rca.label_noise import SUSPECT
+    from tao_skill_bank.reports.rca.package import find_transcript, package_rca
 
     rca = make_rca(
         experiment,
@@ -84,7 +84,7 @@ def vcn(
 @click.option("--in", "folder", type=PATH, default=Path(), help="RCA folder or experiment.  [default: here]")
 def verdict(image: str, verdict: str, note: str, folder: Path) -> None:
     """Say what IMAGE of the spot check shows: mislabeled, edge-case, data-quality or systematic."""
-    from tao_skill_bank.reports.rca import latest_rca, set_verdict
+    from tao_skill_bank.reports.rca.analysis import latest_rca, set_verdict
 
     spot = set_verdict(latest_rca(folder), image, verdict, note)
     echo(f"{spot.image}: {spot.verdict}")
@@ -94,8 +94,8 @@ def verdict(image: str, verdict: str, note: str, folder: Path) -> None:
 @click.argument("folder", type=PATH, default=Path())
 def check(folder: Path) -> None:
     """Hold the report in FOLDER against its data; status 2 with every fault."""
-    from tao_skill_bank.reports.rca import latest_rca
-    from tao_skill_bank.reports.rca_check import require_sound
+    from tao_skill_bank.reports.rca.analysis import latest_rca
+    from tao_skill_bank.reports.rca.check import require_sound
 
     where = latest_rca(folder)
     require_sound(where)
@@ -109,8 +109,8 @@ def check(folder: Path) -> None:
 @click.option("--no-transcript", is_flag=True)
 def package(folder: Path, configs: tuple[Path, ...], transcript: Path | None, no_transcript: bool) -> None:
     """Check the report in FOLDER and put rca_config/ and the transcript beside it, credentials taken out."""
-    from tao_skill_bank.reports.rca import latest_rca
-    from tao_skill_bank.reports.rca_package import find_transcript, package_rca
+    from tao_skill_bank.reports.rca.analysis import latest_rca
+    from tao_skill_bank.reports.rca.package import find_transcript, package_rca
 
     found = None if no_transcript else transcript or find_transcript(Path.cwd())
     for path in package_rca(latest_rca(folder), configs=configs, transcript=found):

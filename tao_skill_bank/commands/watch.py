@@ -14,8 +14,8 @@ from tao_skill_bank.commands.out import echo
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from tao_skill_bank.deft.api import StatusView
-    from tao_skill_bank.deft.state import DeftState, Interval
+    from tao_skill_bank.loop.api import StatusView
+    from tao_skill_bank.loop.state import DeftState, Interval
 
 TICK_SEC = 0.25
 _TONES = {"met": "green", "near": "yellow", "running": "blue", "stopped": "magenta"}
@@ -63,9 +63,9 @@ class Screen:
 
     def read(self) -> None:
         """Look at the disk again."""
-        from tao_skill_bank.deft import api
-        from tao_skill_bank.deft.state import load_state
-        from tao_skill_bank.reports.live import LiveReport
+        from tao_skill_bank.loop import api
+        from tao_skill_bank.loop.state import load_state
+        from tao_skill_bank.reports.deft.live import LiveReport
 
         self._view = api.status(self.folder, limit=200)
         # Who works on it after its last stage writes the report: it has ended when that is there.
@@ -77,9 +77,9 @@ class Screen:
             self._judge()
 
     def _judge(self) -> None:
-        from tao_skill_bank.reports.deft_status import status_of
-        from tao_skill_bank.reports.deft_view import RunView
-        from tao_skill_bank.reports.text import clean
+        from tao_skill_bank.core.text import clean
+        from tao_skill_bank.reports.deft.status import status_of
+        from tao_skill_bank.reports.deft.view import RunView
 
         found = status_of(RunView(self.folder))
         self._tone, self._wording, why = found.tone, clean(found.wording), found.why
@@ -91,7 +91,7 @@ class Screen:
         """What stays on the terminal afterwards."""
         from rich.text import Text
 
-        from tao_skill_bank.reports.text import clean
+        from tao_skill_bank.core.text import clean
 
         assert self._view is not None
         text = Text()
@@ -119,7 +119,7 @@ class Screen:
         from rich.table import Table
         from rich.text import Text
 
-        from tao_skill_bank.reports.text import clean
+        from tao_skill_bank.core.text import clean
 
         assert self._view is not None
         grid = Table.grid(expand=True)
@@ -138,7 +138,7 @@ class Screen:
         from rich.table import Table
         from rich.text import Text
 
-        from tao_skill_bank.deft.engine import duration_text
+        from tao_skill_bank.loop.engine import duration_text
 
         assert self._view is not None
         assert self._state is not None
@@ -175,8 +175,8 @@ class Screen:
         return table
 
     def _limit(self) -> float | None:
-        from tao_skill_bank.changenet.kpi_target import KpiTarget
-        from tao_skill_bank.errors import BankError
+        from tao_skill_bank.core.errors import BankError
+        from tao_skill_bank.data.changenet.kpi_target import KpiTarget
 
         assert self._view is not None
         try:
@@ -188,8 +188,8 @@ class Screen:
         """The stages of the iteration at work."""
         from rich.text import Text
 
-        from tao_skill_bank.deft.machine import BASELINE_STAGES, ITERATION_STAGES
-        from tao_skill_bank.reports.text import clean
+        from tao_skill_bank.core.text import clean
+        from tao_skill_bank.loop.machine import BASELINE_STAGES, ITERATION_STAGES
 
         assert self._view is not None
         assert self._state is not None
@@ -217,7 +217,7 @@ class Screen:
     def _log(self, room: int) -> RenderableType:
         from rich.text import Text
 
-        from tao_skill_bank.reports.text import clean
+        from tao_skill_bank.core.text import clean
 
         assert self._view is not None
         text = Text("\n", no_wrap=True, overflow="ellipsis")
@@ -231,7 +231,7 @@ class Screen:
     def _foot(self) -> RenderableType:
         from rich.text import Text
 
-        from tao_skill_bank.deft.engine import duration_text
+        from tao_skill_bank.loop.engine import duration_text
 
         assert self._view is not None
         parts = ["q quits", f"{duration_text(self._view.elapsed_sec)} in stages"]
@@ -276,7 +276,7 @@ def _plus(count: int | None) -> str:
 
 def _lines(folder: Path, *, once: bool, forever: bool) -> None:
     """A line a stage, as they end; the verdict last."""
-    from tao_skill_bank.deft import api
+    from tao_skill_bank.loop import api
 
     cursor = 0
     screen = Screen(folder)

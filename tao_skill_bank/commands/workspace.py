@@ -28,8 +28,8 @@ def cli(pictures: Path, goldens: Path, workspace: Path, lightings: str, board: s
     A golden has the name of its picture, or of the picture's folder; a single golden serves all. No board stands in
     two sets. Pictures are linked, not copied, where the file system can; yours are not changed.
     """
-    from tao_skill_bank.changenet.lay_out import lay_out
-    from tao_skill_bank.errors import InputError
+    from tao_skill_bank.core.errors import InputError
+    from tao_skill_bank.data.changenet.lay_out import lay_out
 
     try:
         parts = [float(part) for part in shares.split(",")]

@@ -18,10 +18,10 @@ from typing import Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tao_skill_bank import fsio
-from tao_skill_bank.clock import SystemClock, log_time
-from tao_skill_bank.errors import InputError
-from tao_skill_bank.platforms.process import is_alive
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.clock import SystemClock, log_time
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.process import is_alive
 from tao_skill_bank.platforms.worker import beside, is_held
 
 JobState = Literal["pending", "running", "complete", "failed", "canceled", "lost"]

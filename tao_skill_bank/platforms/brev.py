@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn, Self
 
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.platforms.base import JobRecord, JobState, PlatformCheck
 
 CREDENTIAL = "BREV_API_TOKEN"

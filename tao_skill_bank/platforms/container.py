@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.bank.versions import resolve_image
-from tao_skill_bank.errors import InputError, did_you_mean
+from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.platforms.base import JobRecord, jobs_dir
 from tao_skill_bank.platforms.local import SINGLE_THREAD, kernels
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 _LIMITS: Final = ((48, 16), (24, 8))
 """GB of one GPU's memory, the largest batch that was seen to train in it."""
@@ -72,7 +72,7 @@ def spec_batch_size(specs_file: str) -> int | None:
     """`dataset.classify.batch_size` of a training spec, None where it says nothing."""
     from pathlib import Path
 
-    from tao_skill_bank.yamlio import read_yaml
+    from tao_skill_bank.core.yamlio import read_yaml
 
     try:
         spec = read_yaml(Path(specs_file))

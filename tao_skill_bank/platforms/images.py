@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pydantic import BaseModel
 
 from tao_skill_bank.bank.versions import load_versions, resolve_image
-from tao_skill_bank.errors import InputError
-from tao_skill_bank.platforms.docker_checks import AMD64_ONLY, image_fault
-from tao_skill_bank.platforms.docker_engine import Engine, EngineError, refusal
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.platforms.docker.checks import AMD64_ONLY, image_fault
+from tao_skill_bank.platforms.docker.engine import Engine, EngineError, refusal
 
 _NVIDIA = "nvcr.io/"
 _NVIDIA_USER = "$oauthtoken"

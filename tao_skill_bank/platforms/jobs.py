@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tao_skill_bank.errors import EngineUnreachableError, InputError
+from tao_skill_bank.core.errors import EngineUnreachableError, InputError
 from tao_skill_bank.platforms import base, platform_named
 from tao_skill_bank.platforms.base import ENDED, JobRecord, JobState, Platform, jobs_dir, new_record
 from tao_skill_bank.platforms.local import LocalPlatform

@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from tao_skill_bank import fsio
-from tao_skill_bank.errors import BankError, EngineUnreachableError, InputError
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError
 from tao_skill_bank.platforms.base import (
     JobRecord,
     JobState,

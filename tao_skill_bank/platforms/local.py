@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from tao_skill_bank.actions.__main__ import CATEGORIES
-from tao_skill_bank.errors import InputError, did_you_mean
+from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.process import has_open, is_alive
 from tao_skill_bank.platforms.base import (
     ENDED,
     JobRecord,
@@ -22,7 +23,6 @@ from tao_skill_bank.platforms.base import (
     tail_of,
     write_record,
 )
-from tao_skill_bank.platforms.process import has_open, is_alive
 from tao_skill_bank.platforms.worker import beside, claim, now
 
 # One thread a library: results must not depend on how many cores are free.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from tao_skill_bank.errors import BankError
+from tao_skill_bank.core.errors import BankError
 
 
 def reach(name: str) -> str:
@@ -24,8 +24,8 @@ def reach(name: str) -> str:
 
 
 def _docker() -> str:
-    from tao_skill_bank.platforms.docker_checks import gpus_here
-    from tao_skill_bank.platforms.docker_engine import Engine
+    from tao_skill_bank.platforms.docker.checks import gpus_here
+    from tao_skill_bank.platforms.docker.engine import Engine
 
     engine = Engine()
     try:

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.platforms.process import own_identity
+from tao_skill_bank.core.process import own_identity
 
 TERMINATE_GRACE_SEC = 10.0
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
-from tao_skill_bank.reports.text import clean, limit, percent, score
+from tao_skill_bank.core.text import clean, limit, percent, score
 
 FloatArray = npt.NDArray[np.float64]
 

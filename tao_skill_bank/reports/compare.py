@@ -10,14 +10,14 @@ from typing import Any
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict
 
-from tao_skill_bank.deft.state import Interval
-from tao_skill_bank.errors import InputError
-from tao_skill_bank.fsio import write_text
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.fsio import write_text
+from tao_skill_bank.core.text import clean, duration, percent, points, score, tokens, whole
+from tao_skill_bank.loop.state import Interval
 from tao_skill_bank.reports import charts
-from tao_skill_bank.reports.deft_status import rate, status_of
-from tao_skill_bank.reports.deft_view import RunView
+from tao_skill_bank.reports.deft.status import rate, status_of
+from tao_skill_bank.reports.deft.view import RunView
 from tao_skill_bank.reports.page import render_page, script
-from tao_skill_bank.reports.text import clean, duration, percent, points, score, tokens, whole
 
 MOST_RUNS = 12
 # What differs between any two runs and says nothing about their plans.
@@ -268,7 +268,7 @@ def _figure(found: Comparison, phases: Sequence[str]) -> Markup:
     targets = {run.kpi_target for run in found.runs}
     target = None
     if len(targets) == 1:
-        from tao_skill_bank.changenet.kpi_target import KpiTarget
+        from tao_skill_bank.data.changenet.kpi_target import KpiTarget
 
         try:
             target = KpiTarget.parse(targets.pop()).far_pct

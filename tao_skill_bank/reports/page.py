@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from tao_skill_bank.reports import text
+from tao_skill_bank.core import text
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -24,8 +24,8 @@ from tao_skill_bank.annotate.estimate import estimate
 from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.run import Advance, annotate
 from tao_skill_bank.commands.annotate_status import shown
-from tao_skill_bank.errors import BusyError, InputError
-from tao_skill_bank.platforms.sharded import annotate_sharded
+from tao_skill_bank.core.errors import BusyError, InputError
+from tao_skill_bank.sharding.sharded import annotate_sharded
 
 WORDS = ("cart", "moves", "slowly", "towards", "worker", "beside", "the", "yellow", "rack", "and", "stops", "there")
 

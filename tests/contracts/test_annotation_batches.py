@@ -27,7 +27,7 @@ from tao_skill_bank.annotate.gate import BudgetReachedError, RunHaltedError
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.prices import Prices, load_prices
 from tao_skill_bank.annotate.run import Limits, Outcome, annotate, request_stop
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 CALLS_A_VIDEO = 16

@@ -15,7 +15,7 @@ from scripted_endpoint import Fault, Request, ScriptedEndpoint
 from videos import make_videos
 
 from tao_skill_bank.actions.auto_label.cli import ACTIONS
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 
 @pytest.fixture

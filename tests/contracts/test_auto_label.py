@@ -27,7 +27,7 @@ from tao_skill_bank.annotate.gate import EndpointDownError, RunHaltedError
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.run import Limits, annotate
-from tao_skill_bank.errors import BankError, InputError
+from tao_skill_bank.core.errors import BankError, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,11 +11,12 @@ import pytest
 import tiny
 import yaml
 
-from tao_skill_bank.deft import api, specs
-from tao_skill_bank.deft.config import apply_settings, run_config
-from tao_skill_bank.deft.generator import AMP, SDG
+from tao_skill_bank.loop import api
 from tao_skill_bank.platforms.base import JobRecord, new_record, read_records
 from tao_skill_bank.platforms.container import plan_container, settings_of
+from tao_skill_bank.tasks.changenet import specs
+from tao_skill_bank.tasks.changenet.config import apply_settings, run_config
+from tao_skill_bank.tasks.changenet.generator import AMP, SDG
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -87,7 +88,7 @@ def test_backbone_weights_outside_the_workspace_are_mounted_read_only(run: Path,
 
 
 def test_the_generators_lines_are_the_golden_ones(run: Path) -> None:
-    from tao_skill_bank.deft.generator import Assets, amp_command, sdg_command
+    from tao_skill_bank.tasks.changenet.generator import Assets, amp_command, sdg_command
 
     home = run.parents[1] / "augmentation" / "anomalygen"
     spec = home / "datasets" / "PCB" / "defect_spec.jsonl"

@@ -21,9 +21,9 @@ from pathlib import Path
 import pytest
 from report_runs import RunBuilder
 
-from tao_skill_bank.deft.opening import folder_lock
-from tao_skill_bank.deft.state import load_state, save_state
-from tao_skill_bank.reports.deft_report import render_report
+from tao_skill_bank.loop.opening import folder_lock
+from tao_skill_bank.loop.state import load_state, save_state
+from tao_skill_bank.reports.deft.report import render_report
 
 WATCH = [sys.executable, "-m", "tao_skill_bank.cli", "deft", "watch"]
 ALTERNATE, MAIN = "\x1b[?1049h", "\x1b[?1049l"

@@ -17,8 +17,8 @@ from tao_skill_bank.actions.console import report
 from tao_skill_bank.annotate.api import StatusView
 from tao_skill_bank.cli import cli
 from tao_skill_bank.commands.annotate_status import shown
-from tao_skill_bank.deft.log import append_stage, log_path
-from tao_skill_bank.errors import InputErrors
+from tao_skill_bank.core.errors import InputErrors
+from tao_skill_bank.loop.log import append_stage, log_path
 from tao_skill_bank.platforms import local
 
 RED, TITLE, REVERSED = "\x1b[31m", "\x1b]0;owned\x07", "\u202e"

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 import tiny
 
-from tao_skill_bank.deft import api
-from tao_skill_bank.deft.log import LOG_FILE, log_lock, read_log
-from tao_skill_bank.deft.opening import folder_lock
-from tao_skill_bank.deft.state import load_state
+from tao_skill_bank.loop import api
+from tao_skill_bank.loop.log import LOG_FILE, log_lock, read_log
+from tao_skill_bank.loop.opening import folder_lock
+from tao_skill_bank.loop.state import load_state
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = Path(tiny.__file__).parent

@@ -131,7 +131,7 @@ def test_the_skill_carries_the_same_reporter_as_the_plugin() -> None:
 
 
 def test_the_spec_template_is_one_that_tao_takes() -> None:
-    from tao_skill_bank.changenet.spec import load_spec, spec_faults
+    from tao_skill_bank.data.changenet.spec import load_spec, spec_faults
 
     spec = load_spec(ROOT / "skills/tao-run-deft-aoi/specs/baseline_spec.yaml")
     classify = spec["dataset"]["classify"]
@@ -308,7 +308,7 @@ def rca(tmp_path: Path) -> Path:
     """An analysis of six rows with its report, not packaged."""
     from datetime import UTC, datetime
 
-    from tao_skill_bank.reports.rca import make_rca
+    from tao_skill_bank.reports.rca.analysis import make_rca
 
     (tmp_path / "inference").mkdir()
     rows = [f"b,g,{'bridge' if n > 3 else 'PASS'},C{n},0.{n}" for n in range(1, 7)]

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tao_skill_bank.reports.rca_check import check_rca
+from tao_skill_bank.reports.rca.check import check_rca
 
 COMMAND = [sys.executable, "-m", "tao_skill_bank.cli"]
 WRONG = ("d07", "p03")

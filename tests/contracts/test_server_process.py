@@ -101,7 +101,7 @@ def test_starting_imports_nothing_of_the_engines_weight() -> None:
 
 
 def test_the_server_ends_when_stdin_closes_and_a_run_goes_on(tmp_path: Path) -> None:
-    from tao_skill_bank.deft import api
+    from tao_skill_bank.loop import api
 
     workspace = tiny.make_workspace(tmp_path / "workspace")
     wanted = tiny.request(workspace, "FAR < 0.1% at recall=100%", 1, settings=("num_epochs=1",))

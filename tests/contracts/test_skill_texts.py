@@ -11,7 +11,7 @@ import click
 import pytest
 
 from tao_skill_bank.cli import cli
-from tao_skill_bank.deft.config import RunConfig
+from tao_skill_bank.tasks.changenet.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted(ROOT.glob("skills/*/SKILL.md")), *sorted(ROOT.glob("skills/*/references/*.md")), ROOT / "AGENTS.md"]
@@ -114,7 +114,7 @@ def test_the_page_has_parameters() -> None:
 def test_every_status_of_a_run_has_its_row_in_the_skill() -> None:
     from typing import get_args
 
-    from tao_skill_bank.deft.state import RunStatus
+    from tao_skill_bank.loop.state import RunStatus
 
     text = (DEFT / "SKILL.md").read_text(encoding="utf-8")
     rows = set(re.findall(r"^\| `([a-z]+)` \|", text, re.MULTILINE))

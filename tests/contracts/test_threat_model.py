@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import tiny
 
-from tao_skill_bank.changenet.spec import load_spec, spec_faults
-from tao_skill_bank.errors import InputError
-from tao_skill_bank.reports.live import LiveServer
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.data.changenet.spec import load_spec, spec_faults
+from tao_skill_bank.reports.deft.live import LiveServer
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "docs/design/threat-model.md"

@@ -36,7 +36,7 @@ VIDEOS = 2
 NOT_MET = "the call was not made again"
 _TAKE_UPS = 3
 # What the command turns into one line.
-_PLAIN = ("OSError: ", "PermissionError: ", "tao_skill_bank.errors.")
+_PLAIN = ("OSError: ", "PermissionError: ", "tao_skill_bank.core.errors.")
 _DATE = re.compile(rb"\d{4}-\d\d-\d\d")
 
 

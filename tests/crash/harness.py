@@ -35,11 +35,11 @@ sys.path.insert(0, str(SUPPORT))
 
 import tiny  # noqa: E402
 
-from tao_skill_bank.deft.log import LOG_FILE, read_log, sync_log  # noqa: E402
-from tao_skill_bank.deft.machine import next_stage  # noqa: E402
-from tao_skill_bank.deft.state import load_state  # noqa: E402
+from tao_skill_bank.core.process import is_alive  # noqa: E402
+from tao_skill_bank.loop.log import LOG_FILE, read_log, sync_log  # noqa: E402
+from tao_skill_bank.loop.machine import next_stage  # noqa: E402
+from tao_skill_bank.loop.state import load_state  # noqa: E402
 from tao_skill_bank.platforms.base import read_exit, read_process, read_records  # noqa: E402
-from tao_skill_bank.platforms.process import is_alive  # noqa: E402
 from tao_skill_bank.platforms.worker import beside  # noqa: E402
 
 SETTINGS = ("mining.budget=8", "anomalygen.num_SDG=2")

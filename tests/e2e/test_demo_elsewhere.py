@@ -16,9 +16,9 @@ from docker_engine import DockerEngine
 from slurm_cluster import SlurmCluster
 
 from tao_skill_bank.commands.demo import TARGET
-from tao_skill_bank.deft import api
-from tao_skill_bank.deft.plan import Request
 from tao_skill_bank.demo import make_demo_workspace
+from tao_skill_bank.loop import api
+from tao_skill_bank.loop.plan import Request
 from tao_skill_bank.platforms.base import read_exit, read_records
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]

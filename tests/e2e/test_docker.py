@@ -21,15 +21,15 @@ import pytest
 import tiny
 from docker_engine import TOOLS_IMAGE, DockerEngine, pack_tools
 
-from tao_skill_bank.deft import api
-from tao_skill_bank.errors import EngineUnreachableError, InputError, InputErrors
-from tao_skill_bank.platforms import docker as docker_platform
-from tao_skill_bank.platforms import docker_engine as docker_engine_module
+from tao_skill_bank.core.errors import EngineUnreachableError, InputError, InputErrors
+from tao_skill_bank.loop import api
 from tao_skill_bank.platforms.base import ENDED, JobRecord, new_record, read_exit, read_records
 from tao_skill_bank.platforms.container import ContainerSettings
-from tao_skill_bank.platforms.docker import DockerPlatform
-from tao_skill_bank.platforms.docker_checks import Gpu
-from tao_skill_bank.platforms.docker_engine import Engine, EngineFacts
+from tao_skill_bank.platforms.docker import engine as docker_engine_module
+from tao_skill_bank.platforms.docker import platform as docker_platform
+from tao_skill_bank.platforms.docker.checks import Gpu
+from tao_skill_bank.platforms.docker.engine import Engine, EngineFacts
+from tao_skill_bank.platforms.docker.platform import DockerPlatform
 from tao_skill_bank.platforms.images import pull_image
 from tao_skill_bank.platforms.worker import beside
 
@@ -155,10 +155,10 @@ def test_a_job_outlives_its_submitter_and_is_taken_up(engine: DockerEngine, work
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tao_skill_bank.platforms import docker_engine
+from tao_skill_bank.platforms.docker import engine as docker_engine
 from tao_skill_bank.platforms.base import new_record
 from tao_skill_bank.platforms.container import ContainerSettings
-from tao_skill_bank.platforms.docker import DockerPlatform
+from tao_skill_bank.platforms.docker.platform import DockerPlatform
 
 workspace, host, image, where = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
 real = {name: getattr(docker_engine.Engine, name) for name in ("create", "start")}
@@ -411,7 +411,7 @@ def test_the_same_job_handed_over_again_runs_once(engine: DockerEngine, workspac
 RUN = """
 import sys
 from pathlib import Path
-from tao_skill_bank.deft import api
+from tao_skill_bank.loop import api
 api.run_loop(Path(sys.argv[1]))
 """
 
@@ -505,7 +505,7 @@ def test_a_plan_refuses_inputs_that_a_link_leads_out_of_the_workspace(engine: Do
 def test_a_batch_that_the_gpu_cannot_hold_is_refused(
     engine: DockerEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tao_skill_bank.platforms.docker_checks.gpus_here", lambda: [Gpu("NVIDIA A10", 24)])
+    monkeypatch.setattr("tao_skill_bank.platforms.docker.checks.gpus_here", lambda: [Gpu("NVIDIA A10", 24)])
     settings = [f"docker.host={engine.host}", f"docker.image='{TOOLS_IMAGE}'", "docker.gpus=all"]
     found = faults(tmp_path, *settings, "batch_size=16")
     assert any("batch size 16 does not fit a GPU of 24 GB: at most 8" in line for line in found)

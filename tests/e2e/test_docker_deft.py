@@ -16,9 +16,9 @@ import tiny
 import yaml
 from docker_engine import DockerEngine
 
-from tao_skill_bank.deft import api
-from tao_skill_bank.deft.state import load_state
-from tao_skill_bank.errors import GateError, InputError, StageFailedError
+from tao_skill_bank.core.errors import GateError, InputError, StageFailedError
+from tao_skill_bank.loop import api
+from tao_skill_bank.loop.state import load_state
 from tao_skill_bank.platforms.base import JobRecord, read_exit, read_records
 
 REASON = docker_engine.unavailable()
@@ -108,7 +108,7 @@ def test_a_stage_that_is_canceled_fails_writes_nothing_or_has_no_image_stops_the
 RUN = """
 import sys
 from pathlib import Path
-from tao_skill_bank.deft import api
+from tao_skill_bank.loop import api
 api.run_loop(Path(sys.argv[1]))
 """
 

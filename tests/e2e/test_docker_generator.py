@@ -11,10 +11,10 @@ import pytest
 import tiny
 from docker_engine import DockerEngine
 
-from tao_skill_bank.changenet.tables import read_pairs
-from tao_skill_bank.deft import api
-from tao_skill_bank.deft.state import load_state
-from tao_skill_bank.errors import GateError, InputErrors
+from tao_skill_bank.core.errors import GateError, InputErrors
+from tao_skill_bank.data.changenet.tables import read_pairs
+from tao_skill_bank.loop import api
+from tao_skill_bank.loop.state import load_state
 from tao_skill_bank.platforms.base import JobRecord, read_records
 
 REASON = docker_engine.unavailable()

@@ -22,11 +22,11 @@ import yaml
 from PIL import Image
 from real_tao import real_tao_bin
 
-from tao_skill_bank.changenet.spec_rules import inference_mismatch
-from tao_skill_bank.deft import api
-from tao_skill_bank.deft.state import load_state
+from tao_skill_bank.core.errors import BankError
+from tao_skill_bank.data.changenet.spec_rules import inference_mismatch
 from tao_skill_bank.demo import make_demo_workspace
-from tao_skill_bank.errors import BankError
+from tao_skill_bank.loop import api
+from tao_skill_bank.loop.state import load_state
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 SIZE = 64

@@ -99,9 +99,9 @@ def test_a_bad_row_and_a_killed_waiter_cost_nothing_but_the_row(slurm: SlurmClus
 def test_more_shards_than_an_array_may_have_tasks_are_several_a_task(
     slurm: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tao_skill_bank.platforms import arrays
-    from tao_skill_bank.platforms.slurm import SlurmPlatform, SlurmSettings
-    from tao_skill_bank.platforms.slurm_client import SlurmClient
+    from tao_skill_bank.platforms.slurm.client import SlurmClient
+    from tao_skill_bank.platforms.slurm.platform import SlurmPlatform, SlurmSettings
+    from tao_skill_bank.sharding import arrays
 
     platform = SlurmPlatform(SlurmSettings(lost_grace_sec=1.0), SlurmClient())
     assert arrays.max_tasks(platform) == 1001

@@ -16,11 +16,11 @@ import pytest
 import tiny
 from slurm_cluster import SlurmCluster
 
-from tao_skill_bank.deft import api
-from tao_skill_bank.deft.log import LOG_FILE, read_log
-from tao_skill_bank.deft.plan import Request
-from tao_skill_bank.deft.state import load_state
-from tao_skill_bank.errors import EngineUnreachableError, GateError, InputErrors, StageFailedError
+from tao_skill_bank.core.errors import EngineUnreachableError, GateError, InputErrors, StageFailedError
+from tao_skill_bank.loop import api
+from tao_skill_bank.loop.log import LOG_FILE, read_log
+from tao_skill_bank.loop.plan import Request
+from tao_skill_bank.loop.state import load_state
 from tao_skill_bank.platforms import local
 from tao_skill_bank.platforms.base import JobRecord, jobs_dir, read_exit, read_records
 from tao_skill_bank.platforms.worker import beside
@@ -224,7 +224,7 @@ def _canceler(run: Path) -> str:
     return f"""
 import time
 from pathlib import Path
-from tao_skill_bank.deft.state import load_state
+from tao_skill_bank.loop.state import load_state
 from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.platforms.base import read_records
 from tao_skill_bank.platforms.worker import beside

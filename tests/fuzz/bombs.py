@@ -65,7 +65,7 @@ def tried(reader: Reader, path: Path) -> tuple[str, float, int]:
 
 
 def _try(reader: Reader, path: Path, out: object) -> None:
-    from tao_skill_bank.errors import BankError
+    from tao_skill_bank.core.errors import BankError
 
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + 4 * LIMIT_BYTES,) * 2)

@@ -30,7 +30,7 @@ sys.path[:0] = [str(HERE.parent / "support"), str(HERE)]
 
 import tool_arguments  # noqa: E402
 
-from tao_skill_bank.errors import BankError  # noqa: E402
+from tao_skill_bank.core.errors import BankError  # noqa: E402
 
 LIMIT_SEC = 5.0
 LIMIT_BYTES = 1 << 30
@@ -205,13 +205,13 @@ def readers() -> list[Reader]:
     from tao_skill_bank.bank.skills import load_skill, skill_faults
     from tao_skill_bank.bank.transcripts import read_usage
     from tao_skill_bank.bank.versions import load_versions
-    from tao_skill_bank.changenet.spec import classify_spec, load_spec, spec_faults
-    from tao_skill_bank.changenet.tables import read_pairs
-    from tao_skill_bank.deft.generator import read_defect_spec
-    from tao_skill_bank.deft.log import read_log, read_tail
-    from tao_skill_bank.deft.routing import route_gaps
-    from tao_skill_bank.deft.state import load_state
+    from tao_skill_bank.data.changenet.spec import classify_spec, load_spec, spec_faults
+    from tao_skill_bank.data.changenet.tables import read_pairs
+    from tao_skill_bank.loop.log import read_log, read_tail
+    from tao_skill_bank.loop.state import load_state
     from tao_skill_bank.platforms.base import read_records
+    from tao_skill_bank.tasks.changenet.generator import read_defect_spec
+    from tao_skill_bank.tasks.changenet.routing import route_gaps
 
     assert VlmBcqConfig is not None
     pairs = b"input_path,golden_path,label,object_name\na/,g/,PASS,C1\na/,g/,bridge,C2\n"

@@ -13,9 +13,9 @@ from tao_skill_bank.actions.gap_analysis.vcn_read import LONGEST_HEADER, read_in
 from tao_skill_bank.actions.gap_analysis.vlm_read import read_predictions
 from tao_skill_bank.actions.mining.tables import ImageTable, read_embeddings
 from tao_skill_bank.annotate.listing import read_rows
-from tao_skill_bank.deft.log import read_tail
-from tao_skill_bank.deft.routing import route_gaps
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.loop.log import read_tail
+from tao_skill_bank.tasks.changenet.routing import route_gaps
 
 
 def not_utf8(values: list[bytes]) -> pa.Array:

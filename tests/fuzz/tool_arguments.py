@@ -61,7 +61,7 @@ class Surface:
         import tiny
 
         from mcp_server.server import build_server
-        from tao_skill_bank.errors import InputError
+        from tao_skill_bank.core.errors import InputError
         from tao_skill_bank.platforms import jobs
 
         def no_worker(*_: object) -> None:

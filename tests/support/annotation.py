@@ -9,11 +9,11 @@ from typing import Any
 
 from scripted_endpoint import ScriptedEndpoint
 
-from tao_skill_bank.actions.spec import parse_command_line
 from tao_skill_bank.annotate.config import AnnotationConfig, read_config, schema
 from tao_skill_bank.annotate.gate import Policy
 from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.run import Limits, Outcome, annotate
+from tao_skill_bank.core.overrides import parse_command_line
 
 CANARY = "canary-4f1d9a77c0ffee"
 QUICK = Policy(base=0.01, cap=0.05, cool=0.05, cool_cap=0.2)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tiny
 
-from tao_skill_bank.deft import api
+from tao_skill_bank.loop import api
 
 tiny.use_fake_model()
 print("ready", flush=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import tiny
 
-from tao_skill_bank.deft import api
-from tao_skill_bank.errors import BankError
+from tao_skill_bank.core.errors import BankError
+from tao_skill_bank.loop import api
 
 tiny.use_fake_model()
 try:

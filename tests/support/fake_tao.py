@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from tao_skill_bank.actions.spec import parse_override, split_arguments
+from tao_skill_bank.core.overrides import parse_override, split_arguments
 
 
 def _rows(dataset: dict[str, str]) -> tuple[list[str], list[dict[str, str]]]:

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tao_skill_bank.changenet.kpi_target import KpiTarget
-from tao_skill_bank.deft.config import RunConfig
-from tao_skill_bank.deft.log import sync_log
-from tao_skill_bank.deft.scores import evaluate
-from tao_skill_bank.deft.state import Approval, DeftState, Iteration, StageRecord, iteration_label, save_state
+from tao_skill_bank.data.changenet.kpi_target import KpiTarget
+from tao_skill_bank.loop.log import sync_log
+from tao_skill_bank.loop.state import Approval, DeftState, Iteration, StageRecord, iteration_label, save_state
 from tao_skill_bank.metrics import clopper_pearson, confusion_at, far_at_recall
+from tao_skill_bank.tasks.changenet.config import RunConfig
+from tao_skill_bank.tasks.changenet.scores import evaluate
 
 DEFECTS = ("missing", "bridge", "shift", "scratch")
 SPEC = """\

@@ -15,8 +15,8 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from tao_skill_bank.deft import api
-from tao_skill_bank.deft.plan import Request
+from tao_skill_bank.loop import api
+from tao_skill_bank.loop.plan import Request
 from tao_skill_bank.platforms import local
 
 FAKE = Path(__file__).with_name("fake_tao.py")

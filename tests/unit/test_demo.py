@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from tao_skill_bank import demo
-from tao_skill_bank.changenet.images import SIDES, FolderIndex, ImageNaming, choose_root, look_up
-from tao_skill_bank.changenet.spec import classify_spec, load_spec, spec_faults
-from tao_skill_bank.changenet.tables import read_pairs
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.data.changenet.images import SIDES, FolderIndex, ImageNaming, choose_root, look_up
+from tao_skill_bank.data.changenet.spec import classify_spec, load_spec, spec_faults
+from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.demo import main, make_demo_workspace
 from tao_skill_bank.demo_board import DEFECTS, LIGHTS, Capture, Defect, Part, defects_of, draw
-from tao_skill_bank.errors import InputError
 
 CSVS = (
     "train/base/training_set.csv",

@@ -10,10 +10,10 @@ import pytest
 import tiny
 
 from tao_skill_bank import frames
-from tao_skill_bank.deft import api
-from tao_skill_bank.deft.log import LOG_FILE, read_log
-from tao_skill_bank.deft.state import load_state
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.loop import api
+from tao_skill_bank.loop.log import LOG_FILE, read_log
+from tao_skill_bank.loop.state import load_state
 
 
 @pytest.fixture(scope="module")

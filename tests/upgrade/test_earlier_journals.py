@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tao_skill_bank.annotate.journal import FILE_NAME, Journal
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 HERE = Path(__file__).parent
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import tiny
 
-from tao_skill_bank.deft import api
-from tao_skill_bank.deft.log import LOG_FILE, read_log
-from tao_skill_bank.deft.plan import Request
-from tao_skill_bank.deft.state import STATE_FILE, keep_earlier
-from tao_skill_bank.errors import InputError, NeedsApprovalError
+from tao_skill_bank.core.errors import InputError, NeedsApprovalError
+from tao_skill_bank.loop import api
+from tao_skill_bank.loop.log import LOG_FILE, read_log
+from tao_skill_bank.loop.plan import Request
+from tao_skill_bank.loop.state import STATE_FILE, keep_earlier
 from tao_skill_bank.platforms import local
 from tao_skill_bank.platforms.base import read_records
 
@@ -71,7 +71,7 @@ def test_a_run_of_an_earlier_version_goes_on_once_its_plan_is_approved_and_its_o
 
 
 def read_log_line(data: bytes) -> Any:
-    from tao_skill_bank.deft.log import LogLine
+    from tao_skill_bank.loop.log import LogLine
 
     return LogLine.model_validate_json(data.splitlines()[0])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 try:
     from tao_skill_bank.actions.console import run_script
-    from tao_skill_bank.deft.generator import compare
+    from tao_skill_bank.tasks.changenet.generator import compare
 except ImportError as error:
     home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
     advice = f"run `pip install {home}`, or this script as `uv run --project {home} {__file__}`"

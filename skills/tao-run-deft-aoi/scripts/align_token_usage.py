@@ -8,7 +8,7 @@ from pathlib import Path
 try:
     from tao_skill_bank.actions.console import run_script
     from tao_skill_bank.bank.transcripts import project_dir, transcripts_in
-    from tao_skill_bank.deft.tokens import align_tokens
+    from tao_skill_bank.loop.tokens import align_tokens
 except ImportError as error:
     home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
     advice = f"run `pip install {home}`, or this script as `uv run --project {home} {__file__}`"

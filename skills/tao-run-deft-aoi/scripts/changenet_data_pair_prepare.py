@@ -10,7 +10,7 @@ from pathlib import Path
 
 try:
     from tao_skill_bank.actions.console import run_script
-    from tao_skill_bank.changenet.pair_prepare import prepare_pairs
+    from tao_skill_bank.data.changenet.pair_prepare import prepare_pairs
 except ImportError as error:
     home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
     advice = f"run `pip install {home}`, or this script as `uv run --project {home} {__file__}`"

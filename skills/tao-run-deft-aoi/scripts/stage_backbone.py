@@ -11,8 +11,8 @@ from pathlib import Path
 
 try:
     from tao_skill_bank.actions.console import run_script
-    from tao_skill_bank.changenet.backbone import FILE_NAME, REPOSITORY, stage_backbone
-    from tao_skill_bank.changenet.layout import Workspace
+    from tao_skill_bank.data.changenet.backbone import FILE_NAME, REPOSITORY, stage_backbone
+    from tao_skill_bank.data.changenet.layout import Workspace
 except ImportError as error:
     home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
     advice = f"run `pip install {home}`, or this script as `uv run --project {home} {__file__}`"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 try:
     from tao_skill_bank.actions.console import run_script
-    from tao_skill_bank.changenet.validate import check_training
-    from tao_skill_bank.errors import InputErrors
+    from tao_skill_bank.core.errors import InputErrors
+    from tao_skill_bank.data.changenet.validate import check_training
 except ImportError as error:
     home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
     advice = f"run `pip install {home}`, or this script as `uv run --project {home} {__file__}`"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from tao_skill_bank.actions.console import Action, report, run_category
-from tao_skill_bank.errors import BankError, InputError
+from tao_skill_bank.core.errors import BankError, InputError
 
 CATEGORY = "auto_label"
 
@@ -41,8 +41,8 @@ def _ending(action: Callable[[list[str]], bool | None]) -> Callable[[list[str]],
 
 
 def _generate(args: list[str]) -> bool | None:
-    from tao_skill_bank.actions.spec import config_yaml, parse_command_line
     from tao_skill_bank.annotate.config import read_config, schema
+    from tao_skill_bank.core.overrides import config_yaml, parse_command_line
 
     line = parse_command_line(args, schema())
     if line.show_config:
@@ -70,9 +70,9 @@ def _generate(args: list[str]) -> bool | None:
 def _default_specs(args: list[str]) -> bool:
     from pathlib import Path
 
-    from tao_skill_bank.actions.spec import REQUIRED, Schema, parse_command_line
     from tao_skill_bank.annotate.config import default_text
-    from tao_skill_bank.fsio import write_text
+    from tao_skill_bank.core.fsio import write_text
+    from tao_skill_bank.core.overrides import REQUIRED, Schema, parse_command_line
 
     line = parse_command_line(args, Schema(defaults={"results_dir": REQUIRED, "module_name": CATEGORY}))
     module, folder = str(line.config["module_name"]), Path(str(line.config["results_dir"])).expanduser()

@@ -9,8 +9,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from tao_skill_bank.actions.spec import REQUIRED, Schema, shown_value
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.overrides import REQUIRED, Schema, shown_value
 
 VCN_AOI_SCHEMA = Schema(
     defaults={

@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tao_skill_bank.errors import InputError
-from tao_skill_bank.fsio import fsync_dir
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.fsio import fsync_dir
 
 
 @contextlib.contextmanager

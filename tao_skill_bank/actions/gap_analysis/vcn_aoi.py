@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig
-from tao_skill_bank.errors import UnreachableError
+from tao_skill_bank.core.errors import UnreachableError
 
 if TYPE_CHECKING:
     from tao_skill_bank.actions.gap_analysis.vcn_read import ImageNames, Inference

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tao_skill_bank.actions.spec import load_yaml_mapping
-from tao_skill_bank.errors import InputError, did_you_mean
+from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.overrides import load_yaml_mapping
 
 if TYPE_CHECKING:
     import numpy as np

@@ -24,7 +24,7 @@ from tao_skill_bank.actions.gap_analysis.config import VlmBcqConfig
 from tao_skill_bank.actions.gap_analysis.outputs import staged_outputs
 from tao_skill_bank.actions.gap_analysis.vlm_lines import Resolver, gap_lines
 from tao_skill_bank.actions.gap_analysis.vlm_read import Prediction, read_predictions
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 GAPS = "kpi_gaps.jsonl"
 REPORT = "kpi_gaps_report.txt"

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from tao_skill_bank.actions.gap_analysis.vlm_read import Prediction
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 FOLDERS_REMEMBERED = 100_000
 _NO_NAMES = ("", ".", "..")

@@ -19,7 +19,7 @@ from typing import IO, Any, Protocol
 
 import msgspec
 
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 BLOCK = 1 << 20
 # One item may not be larger: whoever forgets a closing quote gets an answer instead of a full memory.

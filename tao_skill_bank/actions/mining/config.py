@@ -10,8 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from tao_skill_bank.actions.gap_analysis.config import PathField, validated
 from tao_skill_bank.actions.mining.encoders import AUTO, Encoder, get_encoder
-from tao_skill_bank.actions.spec import REQUIRED, Schema
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.overrides import REQUIRED, Schema
 
 __all__ = [
     "IMAGE_EMBEDDINGS_SCHEMA",

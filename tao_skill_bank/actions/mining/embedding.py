@@ -20,7 +20,7 @@ from tao_skill_bank.actions.mining.tables import (
     check_filepaths,
     embedding_writer,
 )
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 CHUNK_ROWS: Final = 4096
 

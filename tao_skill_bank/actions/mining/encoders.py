@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tao_skill_bank.actions.mining.images import ImageError, bomb_warnings_as_errors, load_rgb
-from tao_skill_bank.errors import InputError, did_you_mean
-from tao_skill_bank.fsio import sha256_file
+from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.fsio import sha256_file
 
 AUTO: Final = "auto"
 LOCAL: Final = "local"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tao_skill_bank.actions.mining.screens import SCREENS, Indices, Prepared, Scores, down
-from tao_skill_bank.errors import InputError, did_you_mean
+from tao_skill_bank.core.errors import InputError, did_you_mean
 
 BLOCK_ROWS: Final = 8192
 NO_NEIGHBOR: Final = -1

@@ -23,8 +23,8 @@ from tao_skill_bank.actions.mining.tables import (
     ImageTable,
     same_encoder,
 )
-from tao_skill_bank.errors import InputError, did_you_mean
-from tao_skill_bank.fsio import atomic_path, write_text
+from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.fsio import atomic_path, write_text
 
 SUMMARY: Final = "mining_summary.txt"
 TOLERANCE: Final = 1e-6

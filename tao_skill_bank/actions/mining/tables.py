@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tao_skill_bank.actions.gap_analysis.arrow_arrays import from_numpy, to_numpy
-from tao_skill_bank.errors import InputError, did_you_mean
-from tao_skill_bank.fsio import atomic_path
+from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.fsio import atomic_path
 
 FILEPATH: Final = "filepath"
 EMBEDDING: Final = "embedding"

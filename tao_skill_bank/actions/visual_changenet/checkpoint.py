@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tao_skill_bank import fsio
 from tao_skill_bank.actions.visual_changenet.network import IMAGE_SIZE, Architecture, Network
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.errors import InputError
 
 MAGIC = b"TAO Skill Bank local ChangeNet checkpoint 1\n"
 WHAT = "local CPU stand-in for NVIDIA TAO Visual ChangeNet; not a PyTorch file; its scores are its own"

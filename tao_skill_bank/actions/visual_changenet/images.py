@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from tao_skill_bank.actions.mining.images import ImageError, bomb_warnings_as_errors, load_rgb
 from tao_skill_bank.actions.visual_changenet.network import IMAGE_SIZE, Pairs
-from tao_skill_bank.changenet.images import ImageNaming, place
-from tao_skill_bank.changenet.tables import PASS, PairTable, read_pairs
-from tao_skill_bank.errors import InputError, InputErrors
+from tao_skill_bank.core.errors import InputError, InputErrors
+from tao_skill_bank.data.changenet.images import ImageNaming, place
+from tao_skill_bank.data.changenet.tables import PASS, PairTable, read_pairs
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.changenet.spec import ClassifySpec, Purpose, classify_spec, get, load_spec, spec_faults
-from tao_skill_bank.errors import InputError, InputErrors
+from tao_skill_bank.core.errors import InputError, InputErrors
+from tao_skill_bank.data.changenet.spec import ClassifySpec, Purpose, classify_spec, get, load_spec, spec_faults
 
 USED = (
     "task",

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.clock import Clock, SystemClock
+from tao_skill_bank.core.clock import Clock, SystemClock
 
 STATUS_FILE = "status.json"
 

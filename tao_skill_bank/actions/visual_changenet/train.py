@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tao_skill_bank import fsio
-from tao_skill_bank.actions.spec import config_yaml
 from tao_skill_bank.actions.visual_changenet import checkpoint, fitting
 from tao_skill_bank.actions.visual_changenet.images import open_set, read_images
 from tao_skill_bank.actions.visual_changenet.network import Architecture, Network, Pairs, logits, probabilities
 from tao_skill_bank.actions.visual_changenet.options import Options, workers
 from tao_skill_bank.actions.visual_changenet.status import STATUS_FILE, Status
-from tao_skill_bank.clock import Clock, SystemClock
-from tao_skill_bank.errors import InputError
-from tao_skill_bank.threads import one_blas_thread
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.clock import Clock, SystemClock
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.overrides import config_yaml
+from tao_skill_bank.core.threads import one_blas_thread
 
 LATEST = "changenet_model_classify_latest.pth"
 LOG_FILE = "train.log"

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from tao_skill_bank.clock import SystemClock
+from tao_skill_bank.core.clock import SystemClock
 
 
 @dataclass(frozen=True)

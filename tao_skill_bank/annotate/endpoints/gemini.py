@@ -20,7 +20,7 @@ from tao_skill_bank.annotate.endpoints.base import (
     tokens,
 )
 from tao_skill_bank.annotate.secrets import Redactor
-from tao_skill_bank.clock import SystemClock
+from tao_skill_bank.core.clock import SystemClock
 
 if TYPE_CHECKING:
     from google.genai import Client

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from tao_skill_bank.annotate import allow
-from tao_skill_bank.errors import InputError, did_you_mean
+from tao_skill_bank.core.errors import InputError, did_you_mean
 
 _BOTH = (
     *("global_caption", "dense_caption", "chunk_caption", "description", "mcq", "bcq", "open_qa"),

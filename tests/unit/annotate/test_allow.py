@@ -13,7 +13,7 @@ import pytest
 
 from tao_skill_bank.annotate import allow
 from tao_skill_bank.annotate.prompts import load_prompts
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 MODULE = (
     "from pathlib import Path\n"

@@ -20,7 +20,7 @@ from tao_skill_bank.annotate.secrets import Redactor, keys_out_of_arguments
 from tao_skill_bank.annotate.times import clock, moment
 from tao_skill_bank.annotate.validate import relettered, shuffled
 from tao_skill_bank.annotate.video import chunk_length, chunks, highlight, spread
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 OPTIONS = (5, 10, 15, 20, 30)
 DURATIONS = st.floats(0.1, 2000, allow_nan=False).map(lambda x: round(x, 3))

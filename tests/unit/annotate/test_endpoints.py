@@ -20,7 +20,7 @@ from tao_skill_bank.annotate.endpoints.base import Ask, FaultError, Reply, kind_
 from tao_skill_bank.annotate.endpoints.gemini import GeminiEndpoint
 from tao_skill_bank.annotate.endpoints.openai import OpenAIEndpoint
 from tao_skill_bank.annotate.secrets import Redactor
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 SCHEMA = {"type": "object", "properties": {"x": {"type": "string"}}, "required": ["x"], "additionalProperties": False}
 

@@ -28,7 +28,7 @@ from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.output import questions_of, read_verdicts
 from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.run import Limits, annotate
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 NAMES = st.sampled_from(
     [

@@ -14,7 +14,7 @@ import pytest
 
 from tao_skill_bank.annotate.journal import Journal, Recorded
 from tao_skill_bank.annotate.shards import merge_journals, shard_folder
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 
 def recorded(key: str, text: str = "text", cost: float | None = 0.5) -> Recorded:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tao_skill_bank.annotate.serve import LABEL, ServiceError, plan_service, service_status, start_service, stop_service
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tao_skill_bank.bank.platforms_catalog import load_catalog
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.platforms import KNOWN
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts/list_tao_platforms.py"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tao_skill_bank.bank.skills import MOST_DESCRIPTIONS, find_skill, load_skill, skill_faults, skills_faults
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 DESCRIPTION = "Does a thing. Use it for that. Not for anything else."
 

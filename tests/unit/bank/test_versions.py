@@ -6,7 +6,7 @@ import pytest
 
 from tao_skill_bank.bank.home import bank_root
 from tao_skill_bank.bank.versions import load_versions, resolve_image
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 TEXT = "images:\n  tao:\n    pyt: reg/tao:1\n    ds: reg/tao:2\ndigests:\n  reg/tao:2: sha256:abc\n"
 
@@ -31,7 +31,7 @@ def test_an_unknown_key_names_the_near_ones(root: Path) -> None:
 
 
 def test_the_banks_own_file_names_every_image_that_the_loop_uses() -> None:
-    from tao_skill_bank.deft.config import AnomalygenConfig, RunConfig
+    from tao_skill_bank.tasks.changenet.config import AnomalygenConfig, RunConfig
 
     fields = RunConfig.model_fields
     keys = [fields["train_container"].default, fields["data_services_container"].default]

@@ -33,7 +33,7 @@ def server(workspace: Path) -> BankServer:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A finished run of one iteration, with the stand-in model; tests read it, or write what belongs beside it."""
-    from tao_skill_bank.deft import api
+    from tao_skill_bank.loop import api
     from tao_skill_bank.platforms import local
 
     root = tiny.make_workspace(tmp_path_factory.mktemp("finished") / "workspace")

@@ -17,8 +17,8 @@ from mcp_types import ElicitResult
 from server_calls import MODES, call, ok
 
 from mcp_server.roots import BankServer
-from tao_skill_bank.deft.action import ActionRequest, command_line, plan_action, start_action
-from tao_skill_bank.errors import InputError, NeedsApprovalError
+from tao_skill_bank.core.errors import InputError, NeedsApprovalError
+from tao_skill_bank.platforms.action import ActionRequest, command_line, plan_action, start_action
 from tao_skill_bank.platforms.base import read_records
 
 YES = ElicitResult(action="accept", content={"approve": True})

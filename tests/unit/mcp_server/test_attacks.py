@@ -165,7 +165,7 @@ def test_a_state_that_names_another_workspace_is_refused(finished: Path, workspa
 def test_packaging_a_report_takes_no_file_from_outside(tmp_path: Path) -> None:
     from datetime import UTC, datetime
 
-    from tao_skill_bank.reports.rca import SPEC, make_rca
+    from tao_skill_bank.reports.rca.analysis import SPEC, make_rca
 
     root = tmp_path / "root"
     (root / "inference").mkdir(parents=True)
@@ -222,7 +222,7 @@ def test_what_a_person_approves_shows_every_setting(workspace: Path, server: Ban
 @pytest.fixture
 def paused(workspace: Path) -> Path:
     """An approved run that has its first stage behind it."""
-    from tao_skill_bank.deft import api
+    from tao_skill_bank.loop import api
 
     settings = ("num_epochs=1",)
     run = tiny.approved(tiny.request(workspace, "FAR < 0.1% at recall=100%", 1, settings=settings))

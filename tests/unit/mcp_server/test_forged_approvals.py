@@ -13,11 +13,11 @@ import tiny
 from server_calls import call, ok, plan_arguments
 
 from mcp_server.roots import BankServer
-from tao_skill_bank.deft import api
-from tao_skill_bank.deft.approval import key_path
-from tao_skill_bank.deft.plan import Request, digest_now
-from tao_skill_bank.deft.state import load_state
-from tao_skill_bank.errors import InputError, NeedsApprovalError
+from tao_skill_bank.core.errors import InputError, NeedsApprovalError
+from tao_skill_bank.loop import api
+from tao_skill_bank.loop.approval import key_path
+from tao_skill_bank.loop.plan import Request, digest_now
+from tao_skill_bank.loop.state import load_state
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from server_calls import MODES, call, plan_arguments
 from mcp_server.roots import BankServer, Roots
 from mcp_server.server import build_server
 from tao_skill_bank.bank.home import bank_root
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 # Tool → its path arguments, each with what else the call needs. {p} is the path under test, {w} the workspace.
 CALLS: dict[str, dict[str, Any]] = {

@@ -108,7 +108,7 @@ def test_many_faults_are_listed_up_to_ten(workspace: Path, server: BankServer) -
 def test_a_defect_of_the_server_shows_nothing_of_its_inside(
     workspace: Path, server: BankServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tao_skill_bank.deft import api
+    from tao_skill_bank.loop import api
 
     monkeypatch.setattr(api, "plan_run", lambda request: 1 // 0)
     answer = call(server, "plan_deft_run", plan_arguments(workspace))
@@ -351,7 +351,7 @@ def test_a_stage_is_logged_with_the_next_number(workspace: Path, server: BankSer
 
 
 def test_tokens_are_aligned_to_the_stages_of_a_finished_run(finished: Path) -> None:
-    from tao_skill_bank.deft.log import log_path, read_log
+    from tao_skill_bank.loop.log import log_path, read_log
 
     server = build_server([finished])
     first = next(iter(read_log(log_path(finished))))

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tao_skill_bank.deft.config import RunConfig, run_config
-from tao_skill_bank.errors import EngineUnreachableError, InputError
+from tao_skill_bank.core.errors import EngineUnreachableError, InputError
 from tao_skill_bank.platforms.base import JobRecord, new_record
 from tao_skill_bank.platforms.container import paths_in, plan_container, settings_of
-from tao_skill_bank.platforms.docker_checks import sold_as
-from tao_skill_bank.platforms.docker_engine import Engine
+from tao_skill_bank.platforms.docker.checks import sold_as
+from tao_skill_bank.platforms.docker.engine import Engine
+from tao_skill_bank.tasks.changenet.config import RunConfig, run_config
 
 CANARY = "canary-3f1c"
 

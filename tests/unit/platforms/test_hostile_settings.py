@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from tao_skill_bank.deft.config import RunConfig, apply_settings, run_config
-from tao_skill_bank.errors import BankError, InputError
+from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.platforms import platform_named, worker
 from tao_skill_bank.platforms.base import JobRecord, new_record
 from tao_skill_bank.platforms.container import plan_container, settings_of
-from tao_skill_bank.platforms.docker_engine import Engine
+from tao_skill_bank.platforms.docker.engine import Engine
 from tao_skill_bank.platforms.gpu_rules import memory_of
 from tao_skill_bank.platforms.kubernetes import KubernetesPlatform
-from tao_skill_bank.platforms.slurm import SlurmPlatform
-from tao_skill_bank.platforms.slurm_checks import _container
-from tao_skill_bank.platforms.slurm_client import SlurmClient
+from tao_skill_bank.platforms.slurm.checks import _container
+from tao_skill_bank.platforms.slurm.client import SlurmClient
+from tao_skill_bank.platforms.slurm.platform import SlurmPlatform
+from tao_skill_bank.tasks.changenet.config import RunConfig, apply_settings, run_config
 
 CANARY = "canary-9d20"
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from tao_skill_bank.deft.config import RunConfig
-from tao_skill_bank.errors import BankError, EngineUnreachableError, InputError
+from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError
 from tao_skill_bank.platforms import kubernetes as module
 from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.platforms.base import JobRecord, new_record, read_records
 from tao_skill_bank.platforms.kubernetes import KubernetesPlatform, job_name
 from tao_skill_bank.platforms.worker import beside, write_whole
+from tao_skill_bank.tasks.changenet.config import RunConfig
 
 GOLDEN = Path(__file__).with_name("golden") / "kubernetes_train.json"
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.process import process_identity
 from tao_skill_bank.platforms.base import (
     ENDED,
     JobRecord,
@@ -27,7 +28,6 @@ from tao_skill_bank.platforms.base import (
 )
 from tao_skill_bank.platforms.jobs import cancel, read_job
 from tao_skill_bank.platforms.local import LocalPlatform, own_argv
-from tao_skill_bank.platforms.process import process_identity
 from tao_skill_bank.platforms.worker import beside, claim
 
 

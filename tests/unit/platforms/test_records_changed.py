@@ -8,12 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from tao_skill_bank.commands.jobs import cli
-from tao_skill_bank.deft.config import run_config
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.platforms.base import JobRecord, job_state, new_record, read_exit, write_record
 from tao_skill_bank.platforms.kubernetes import KubernetesPlatform
 from tao_skill_bank.platforms.local import LocalPlatform
 from tao_skill_bank.platforms.worker import beside
+from tao_skill_bank.tasks.changenet.config import run_config
 
 BROKEN = [b"", b"{", b"[]", b"null", b'{"pid": "x"}', b"\xff\x00", b'{"exit_code": "x"}']
 

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from tao_skill_bank.deft.config import RunConfig, SlurmConfig
-from tao_skill_bank.errors import BankError, EngineUnreachableError, InputError
+from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError
 from tao_skill_bank.platforms import jobs
 from tao_skill_bank.platforms.base import JobRecord, new_record, write_record
 from tao_skill_bank.platforms.gpu_rules import check_batch, largest_batch, memory_of
-from tao_skill_bank.platforms.slurm import SlurmPlatform, SlurmSettings
-from tao_skill_bank.platforms.slurm_checks import Partition, checks, chosen
-from tao_skill_bank.platforms.slurm_client import SlurmClient
-from tao_skill_bank.platforms.slurm_script import Request, check_extra, enroot_image, job_script, sbatch_argv
+from tao_skill_bank.platforms.slurm.checks import Partition, checks, chosen
+from tao_skill_bank.platforms.slurm.client import SlurmClient
+from tao_skill_bank.platforms.slurm.platform import SlurmPlatform, SlurmSettings
+from tao_skill_bank.platforms.slurm.script import Request, check_extra, enroot_image, job_script, sbatch_argv
 from tao_skill_bank.platforms.worker import beside, claim
+from tao_skill_bank.tasks.changenet.config import RunConfig, SlurmConfig
 
 UID = "iter1-train-train-0123456789ab"
 

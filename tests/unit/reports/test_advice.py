@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tao_skill_bank.deft.state import load_state, save_state
+from tao_skill_bank.loop.state import load_state, save_state
 from tao_skill_bank.metrics import samples_needed
-from tao_skill_bank.reports.deft_advice import Advice, recommendations
-from tao_skill_bank.reports.deft_status import status_of
-from tao_skill_bank.reports.deft_view import RunView
+from tao_skill_bank.reports.deft.advice import Advice, recommendations
+from tao_skill_bank.reports.deft.status import status_of
+from tao_skill_bank.reports.deft.view import RunView
 
 MakeRun = Callable[..., Path]
 
@@ -28,7 +28,7 @@ def advice_of(run: Path) -> dict[str, Advice]:
 
 def rescore(run: Path, scores: dict[str, list[float]]) -> None:
     """Replace the baseline's inference by rows of these labels and scores, and its figures by those that follow."""
-    from tao_skill_bank.deft.scores import evaluate
+    from tao_skill_bank.tasks.changenet.scores import evaluate
 
     state = load_state(run)
     baseline = state.iterations["baseline"]

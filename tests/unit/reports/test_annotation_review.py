@@ -15,8 +15,8 @@ from scripted_endpoint import Request, ScriptedEndpoint, plain_answer
 from videos import make_videos
 
 from tao_skill_bank.annotate.config import AnnotationConfig
-from tao_skill_bank.errors import InputError
-from tao_skill_bank.reports.annotation_review import render_review
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.reports.annotation.review import render_review
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tao_skill_bank.deft.state import load_state, save_state
-from tao_skill_bank.errors import InputError
-from tao_skill_bank.reports.deft_report import REPORT_FILE, iter_summary, render_report
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.loop.state import load_state, save_state
+from tao_skill_bank.reports.deft.report import REPORT_FILE, iter_summary, render_report
 
 MakeRun = Callable[..., Path]
 HOSTILE = "</script><b onload=x>\"'&\u202etxt\x07 {{7*7}} <!-- | 😀 \u05d0"
@@ -338,7 +338,7 @@ def test_a_report_that_cannot_be_finished_leaves_the_old_one(
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tao_skill_bank.fsio.os.replace", full_disk)
+    monkeypatch.setattr("tao_skill_bank.core.fsio.os.replace", full_disk)
     with pytest.raises(OSError, match="No space left"):
         render_report(run)
     assert (run / REPORT_FILE).read_bytes() == before

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tao_skill_bank.errors import InputError
-from tao_skill_bank.reports.label_noise import (
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.reports.rca.label_noise import (
     rank_suspects,
     read_suspects,
     reference_rows,

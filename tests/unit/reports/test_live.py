@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tao_skill_bank.deft.state import load_state, save_state
-from tao_skill_bank.errors import InputError
-from tao_skill_bank.reports.live import LiveReport, LiveServer
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.loop.state import load_state, save_state
+from tao_skill_bank.reports.deft.live import LiveReport, LiveServer
 
 MakeRun = Callable[..., Path]
 
@@ -43,7 +43,7 @@ def test_the_page_follows_the_run(make_run: MakeRun) -> None:
 
 
 def test_the_page_is_rendered_once_while_nothing_changes(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tao_skill_bank.reports import live
+    from tao_skill_bank.reports.deft import live
 
     calls: list[str] = []
     real = live.report_html

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tao_skill_bank.reports import charts, text
+from tao_skill_bank.core import text
+from tao_skill_bank.reports import charts
 
 
 @pytest.mark.parametrize(

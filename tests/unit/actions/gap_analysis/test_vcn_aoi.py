@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig
 from tao_skill_bank.actions.gap_analysis.vcn_aoi import OUTPUTS, UNREACHABLE, analyze_vcn_aoi
-from tao_skill_bank.errors import InputError, UnreachableError
-from tao_skill_bank.fsio import sha256_file
+from tao_skill_bank.core.errors import InputError, UnreachableError
+from tao_skill_bank.core.fsio import sha256_file
 
 Row = tuple[str, str, str, float]  # input_path, object_name, label, score
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tao_skill_bank.actions.gap_analysis import vlm_read, yes_no
 from tao_skill_bank.actions.gap_analysis.config import VlmBcqConfig
 from tao_skill_bank.actions.gap_analysis.vlm_bcq import analyze_vlm_bcq
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 # fmt: off
 HOSTILE = st.sampled_from([

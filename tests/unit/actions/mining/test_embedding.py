@@ -11,7 +11,7 @@ from tao_skill_bank.actions.mining import embedding
 from tao_skill_bank.actions.mining.embedding import embed_images, embed_parquet
 from tao_skill_bank.actions.mining.encoders import get_encoder
 from tao_skill_bank.actions.mining.tables import EncoderId, ImageTable, read_embeddings
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 LOCAL = get_encoder("local")
 

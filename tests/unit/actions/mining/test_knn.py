@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from tao_skill_bank.actions.mining import knn as module
 from tao_skill_bank.actions.mining.knn import Search, knn, knn_blocks, merge_topk
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 METRICS = ("cosine", "euclidean", "manhattan")
 

@@ -9,7 +9,7 @@ import pytest
 
 from tao_skill_bank.actions.mining.knn import knn
 from tao_skill_bank.actions.mining.neighbors import nearest_neighbors
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 POOL = [[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9], [0.7, 0.7], [-1, 0], [1, 0.01]]
 LABELS = ["Pass", "shift", "pass ", "SHIFT", "pass", "shift", "open"]

@@ -32,7 +32,7 @@ from tao_skill_bank.actions.mining.shards import (
     run_shard,
     write_plan,
 )
-from tao_skill_bank.errors import BankError, InputError
+from tao_skill_bank.core.errors import BankError, InputError
 
 FILES = (MINED_FILE, SOURCES_FILE, TARGETS_FILE, "mining_summary.txt")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tao_skill_bank.actions.visual_changenet import checkpoint
 from tao_skill_bank.actions.visual_changenet.checkpoint import MAGIC, Trained, load, save
 from tao_skill_bank.actions.visual_changenet.network import Architecture, Network
-from tao_skill_bank.errors import InputError
+from tao_skill_bank.core.errors import InputError
 
 TRAINED = Trained(epoch=3, step=75, rows=200, seed=1234, batch_size=16, continued_from=None)
 

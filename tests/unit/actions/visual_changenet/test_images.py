@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from tao_skill_bank.actions.visual_changenet.images import open_set, read_images
-from tao_skill_bank.changenet.images import ImageNaming
-from tao_skill_bank.errors import InputError, InputErrors
+from tao_skill_bank.core.errors import InputError, InputErrors
+from tao_skill_bank.data.changenet.images import ImageNaming
 
 HEADER = "input_path,golden_path,label,object_name\n"
 

@@ -1,0 +1,350 @@
+"""What is installed, what each platform lacks, and what mends it: looked at, never changed.
+
+A platform is asked by its own pre-flight checks, on an empty scratch workspace, so that what it says here is what it
+says before a run. Only the bank itself can be `broken`; a platform nobody uses may lack whatever it likes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform as machine
+import shlex
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from tao_skill_bank import __version__
+from tao_skill_bank.bank.home import bank_root
+from tao_skill_bank.bank.redaction import redact
+from tao_skill_bank.commands.remedies import Machine, remedy
+from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError, InputErrors, did_you_mean
+
+Outcome = Literal["ok", "note", "lacks", "broken"]
+PATIENCE_SEC = 20.0
+"""How long a platform may take to say what it lacks; an engine that hangs must not hang the doctor."""
+LITTLE_DISK_GB = 5
+_EXTRAS = {
+    "video": (("av",), "annotate videos without a system ffmpeg"),
+    "siglip": (("torch", "transformers"), "mine by the learned SigLIP encoder; without it the local one is used"),
+    "hub": (("huggingface_hub",), "stage backbones from the Hugging Face hub"),
+}
+_RUNTIME = ("numpy", "pyarrow", "PIL", "pydantic", "yaml", "hydra", "jinja2", "mcp", "scipy", "matplotlib", "rich")
+_DATA = (
+    "reports/templates/deft_report.html.j2",
+    "reports/templates/report.css",
+    "reports/templates/report.js",
+    "schemas/deft_state.schema.json",
+    "bank/platforms.yaml",
+)
+_FILES = ("train/base/training_set.csv", "train/base/validation_set.csv", "kpi/testing_set.csv")
+
+
+class Finding(BaseModel):
+    """One thing that was looked at: `ok`, `note` (nothing is wrong, but know it), `lacks` or `broken`.
+
+    `fix` is the one command that mends it, or an instruction where no command does; empty where nothing is to be done.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    group: str
+    name: str
+    outcome: Outcome
+    text: str
+    fix: str = ""
+
+
+class Diagnosis(BaseModel):
+    """Everything that was looked at; `sound` says that the bank itself works."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    findings: list[Finding]
+    sound: bool
+
+
+@dataclass
+class Looks:
+    """Where the doctor looks; tests put their own places here."""
+
+    root: Path = field(default_factory=bank_root)
+    package: Path = Path(__file__).resolve().parent.parent
+    platforms: tuple[str, ...] | None = None
+    patience_sec: float = PATIENCE_SEC
+    environ: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    here: Machine = field(default_factory=Machine)
+
+
+def diagnose(looks: Looks | None = None) -> Diagnosis:
+    """Look at the bank, the machine, the extras, every platform and the credentials by name.
+
+    Raises:
+        InputError: A platform is named that there is not.
+    """
+    from tao_skill_bank.platforms import ALIASES, KNOWN
+
+    where = looks or Looks()
+    for name in where.platforms or ():
+        if ALIASES.get(name, name) not in KNOWN:
+            raise InputError(f"unknown platform {name!r}", where="--platform", fix=did_you_mean(name, KNOWN))
+    found = [*_bank(where), *_machine(), *_extras(where), *_platforms(where), *_credentials(where)]
+    return Diagnosis(version=__version__, findings=found, sound=all(f.outcome != "broken" for f in found))
+
+
+def lines(found: Diagnosis) -> list[str]:
+    """The diagnosis as text for a terminal, what to do behind an arrow."""
+    marks = {"ok": "ok   ", "note": "note ", "lacks": "lacks", "broken": "BROKEN"}
+    out, group = [f"tao-skill-bank {found.version}"], ""
+    for f in found.findings:
+        if f.group != group:
+            out += ["", f.group]
+            group = f.group
+        out.append(f"  {marks[f.outcome]} {f.name}: {f.text}")
+        if f.fix:
+            out.append(f"        → {f.fix}")
+    lacking = sum(f.outcome == "lacks" for f in found.findings)
+    verdict = "The bank works." if found.sound else "The bank itself is broken; mend what is marked."
+    behind = f" {lacking} optional thing{'s' * (lacking != 1)} lacking; → mends it." if lacking else ""
+    return [*out, "", verdict + behind]
+
+
+def _bank(where: Looks) -> Iterator[Finding]:
+    install = where.here.pip(_wanted(where))
+    running = machine.python_version()
+    good = sys.version_info >= (3, 11)
+    yield Finding(
+        group="bank",
+        name="Python",
+        outcome="ok" if good else "broken",
+        text=f"{running} ({sys.executable})",
+        fix="" if good else "install Python 3.11 or newer",
+    )
+    missing = [name for name in _RUNTIME if find_spec(name) is None]
+    yield Finding(
+        group="bank",
+        name="packages",
+        outcome="broken" if missing else "ok",
+        text=f"missing: {', '.join(missing)}" if missing else "everything it needs is installed",
+        fix=install if missing else "",
+    )
+    absent = [name for name in _DATA if not (where.package / name).is_file()]
+    yield Finding(
+        group="bank",
+        name="its own files",
+        outcome="broken" if absent else "ok",
+        text=f"missing: {', '.join(absent)}" if absent else f"in {where.package}",
+        fix=f"{install} --force-reinstall" if absent else "",
+    )
+    faults = [] if missing else _faults(where.root)
+    yield Finding(
+        group="bank",
+        name="manifests, skills, versions",
+        outcome="broken" if faults else "ok",
+        text=f"{faults[0]}" + (f", and {len(faults) - 1} more" if len(faults) > 1 else "") if faults else "sound",
+        fix="restore the files from the repository" if faults else "",
+    )
+
+
+def _faults(root: Path) -> list[str]:
+    from tao_skill_bank.bank.manifests import bank_faults
+    from tao_skill_bank.bank.skills import skills_faults
+    from tao_skill_bank.bank.versions import load_versions
+
+    # The wheel carries the skills and versions; what clients read lies in the repository.
+    check = bank_faults if (root / ".mcp.json").is_file() or (root / "pyproject.toml").is_file() else skills_faults
+    try:
+        load_versions(root if (root / "versions.yaml").is_file() else None)
+        return check(root)
+    except BankError as error:
+        return [error.line()]
+
+
+def _machine() -> Iterator[Finding]:
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    yield Finding(
+        group="machine",
+        name="processors",
+        outcome="ok",
+        text=f"{os.cpu_count() or 1} ({machine.system()} {machine.machine()})",
+    )
+    yield Finding(
+        group="machine",
+        name="disk",
+        outcome="ok" if free >= LITTLE_DISK_GB else "lacks",
+        text=f"{free:.0f} GB free in {Path.cwd()}",
+        fix="" if free >= LITTLE_DISK_GB else "work in a folder with more room: a run keeps every checkpoint",
+    )
+
+
+def _extras(where: Looks) -> Iterator[Finding]:
+    for extra, (modules, use) in _EXTRAS.items():
+        missing = [name for name in modules if find_spec(name) is None]
+        yield Finding(
+            group="extras",
+            name=extra,
+            outcome="lacks" if missing else "ok",
+            text=f"{use} (missing: {', '.join(missing)})" if missing else f"{', '.join(map(_version, modules))}",
+            fix=where.here.pip(_wanted(where, extra)) if missing else "",
+        )
+
+
+def _version(name: str) -> str:
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return name
+
+
+def _source(root: Path) -> str:
+    """What pip installs the bank from: the repository where it is at hand."""
+    return str(root) if (root / "pyproject.toml").is_file() else "FOLDER-OF-THE-REPOSITORY"
+
+
+def _platforms(where: Looks) -> Iterator[Finding]:
+    """Every platform's own checks, side by side, none for longer than the doctor's patience."""
+    from tao_skill_bank.platforms import KNOWN
+
+    names = where.platforms or KNOWN
+    with _scratch() as workspace:
+        asked = [(name, *_asked(lambda name=name: _checked(name, workspace))) for name in names]  # type: ignore[misc]
+        for name, thread, answer in asked:
+            thread.join(where.patience_sec)
+            if not answer:
+                text = f"did not answer within {where.patience_sec:g} s"
+                yield Finding(
+                    group="platforms", name=name, outcome="lacks", text=text, fix=f"see that {name} answers, then again"
+                )
+            for found in answer[0] if answer else []:
+                yield _mended(found, where)
+
+
+def _asked(call: Callable[[], list[Finding]]) -> tuple[threading.Thread, list[list[Finding]]]:
+    answer: list[list[Finding]] = []
+    thread = threading.Thread(target=lambda: answer.append(call()), daemon=True)
+    thread.start()
+    return thread, answer
+
+
+def _checked(name: str, workspace: Path) -> list[Finding]:
+    """What one platform says of itself; the first line that is wrong ends it, as before a run."""
+    from tao_skill_bank.platforms import platform_named
+    from tao_skill_bank.tasks.changenet.config import RunConfig
+
+    csvs = [str(workspace / name) for name in _FILES]
+    fields: dict[str, Any] = {
+        "workspace": str(workspace),
+        "specs_file": str(workspace / "specs/baseline_spec.yaml"),
+        "training_csv": csvs[0],
+        "validation_csv": csvs[1],
+        "kpi_test_csv": csvs[2],
+        "images_dir": str(workspace / "images"),
+        "platform": name,
+    }
+    try:
+        checks = platform_named(RunConfig(**fields)).checks(RunConfig(**fields))
+    except InputErrors as error:
+        return [_lacking(name, fault, "") for fault in error.faults]
+    except EngineUnreachableError as error:
+        return [_lacking(name, error.what, error.fix or "")]
+    except BankError as error:
+        return [_lacking(name, f"{error.where}: {error.what}" if error.where else error.what, error.fix or "")]
+    except Exception as error:  # what a broken engine or client raises is not the bank's to fail on
+        return [_lacking(name, f"{type(error).__name__}: {redact(str(error))}", f"see that {name} answers, then again")]
+    said = [
+        Finding(
+            group="platforms",
+            name=name,
+            outcome="note" if c.status == "warn" else "ok",
+            text=(c.text if c.name == "platform" else f"{c.name}: {c.text}").replace(str(workspace), "WORKSPACE"),
+        )
+        for c in checks
+        if c.status != "skip"
+    ]
+    return said or [Finding(group="platforms", name=name, outcome="ok", text="ready")]
+
+
+def _wanted(where: Looks, extra: str = "") -> str:
+    """What pip installs for an extra; a bank that runs from its repository goes on doing so."""
+    source = shlex.quote(_source(where.root) + f"[{extra}]" * bool(extra))
+    return f"-e {source}" if where.package.parent == where.root else source
+
+
+def _mended(found: Finding, where: Looks) -> Finding:
+    """With the command that is right on this machine, and without what only the scratch workspace put there."""
+    if found.outcome not in ("lacks", "note"):
+        return found
+    command = remedy(found.name, found.text, where.here, _wanted(where, found.name))
+    if found.name == "virtualenv" and found.outcome == "lacks":
+        return _own_tao(found, where)
+    if found.name == "brev":
+        text = "this version does not submit to it; rent a machine by hand and use --platform docker there"
+        return found.model_copy(update={"outcome": "note", "text": text, "fix": command})
+    text = found.text
+    if found.name == "docker" and "No such file" in text and command:
+        text = "no engine answers here: there is no socket"
+    return found.model_copy(update={"text": text, "fix": command or found.fix})
+
+
+def _own_tao(found: Finding, where: Looks) -> Finding:
+    """TAO's own commands on this machine are an option, and seldom there: no lack where nobody installed them."""
+    other = where.here.which("visual_changenet")
+    if other is None or Path(other).resolve().parent == Path(where.here.python).parent.resolve():
+        text = "for TAO that is installed by pip on this machine; none is in the PATH"
+        return found.model_copy(update={"outcome": "note", "text": text})
+    text = f"TAO's commands are in {Path(other).parent}"
+    return found.model_copy(
+        update={"outcome": "note", "text": text, "fix": f"add --set virtualenv.bin={Path(other).parent}"}
+    )
+
+
+def _lacking(name: str, text: str, fix: str) -> Finding:
+    """A fault of a platform; one that came as a line carries its fix in brackets at the end."""
+    if not fix and text.endswith(")") and " (" in text:
+        depth, at = 0, len(text)
+        for i in range(len(text) - 1, -1, -1):
+            depth += (text[i] == ")") - (text[i] == "(")
+            if depth == 0:
+                at = i
+                break
+        text, fix = text[:at].rstrip(), text[at + 1 : -1]
+    return Finding(group="platforms", name=name, outcome="lacks", text=text, fix=fix)
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """An empty workspace that is gone afterwards: what the checks want to read is there."""
+    with tempfile.TemporaryDirectory(prefix="tao-doctor-", ignore_cleanup_errors=True) as name:
+        workspace = Path(name)
+        for file in _FILES:
+            (workspace / file).parent.mkdir(parents=True, exist_ok=True)
+            (workspace / file).write_text("input_path,golden_path,label,object_name\n", encoding="utf-8")
+        (workspace / "images").mkdir()
+        (workspace / "specs").mkdir()
+        (workspace / "specs/baseline_spec.yaml").write_text("dataset: {classify: {batch_size: 8}}\n", encoding="utf-8")
+        yield workspace
+
+
+def _credentials(where: Looks) -> Iterator[Finding]:
+    """Which credentials the environment holds, by name; their values are not looked at."""
+    from tao_skill_bank.bank.platforms_catalog import load_catalog
+
+    catalog = load_catalog()
+    known = {c.name: c for p in catalog.platforms for c in [*p.required_credentials, *p.optional_credentials]}
+    present = [name for name in known if where.environ.get(name)]
+    yield Finding(
+        group="credentials",
+        name="in the environment",
+        outcome="ok",
+        text=", ".join(present) if present else "none; the local platform needs none",
+    )

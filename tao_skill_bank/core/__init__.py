@@ -1,0 +1,1 @@
+"""What everything stands on: errors, files, clock, processes, text, YAML, TAO's override grammar."""

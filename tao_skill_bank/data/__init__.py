@@ -1,0 +1,1 @@
+"""What data and specs look like, and what TAO refuses."""

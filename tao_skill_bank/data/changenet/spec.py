@@ -1,0 +1,383 @@
+"""The TAO experiment spec of Visual ChangeNet: its keys, its defaults, what a spec says about classification.
+
+The keys are those of TAO 7.3 (`tao_schema.yaml`); TAO merges a spec over them and refuses any other key before it
+starts, so this module refuses it too, and names the nearest known one. What TAO refuses later, or swallows, is in
+`spec_rules`.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tao_skill_bank.core.errors import InputError, InputErrors, did_you_mean, nearest
+from tao_skill_bank.core.overrides import Schema, load_yaml_mapping, parse_override
+
+if TYPE_CHECKING:
+    from tao_skill_bank.data.changenet.images import ImageNaming
+
+    TAO_SCHEMA: Schema
+
+Purpose = Literal["train", "inference", "evaluate"]
+
+WORKFLOW_KEYS = frozenset({"automl_policy", "automl_enabled", "automl", "workflow"})
+
+
+@dataclass(frozen=True)
+class ClassifySpec:
+    """What a spec says about the classification task, defaults filled in.
+
+    Attributes:
+        lights: Keys of `dataset.classify.input_map`, in order; empty for images without a lighting in their name.
+        image_ext: Image extension with its dot.
+        width: Width every image is resized to, pixels.
+        height: Height every image is resized to, pixels.
+        batch_size: Rows a step.
+        num_epochs: Passes over the training rows.
+        checkpoint_interval: Epochs (or steps) between checkpoints.
+        validation_interval: Epochs between validations.
+        num_classes: Number of classes; 2 is PASS and NO_PASS.
+        cls_weight: Loss weight a class.
+        backbone: `model.backbone.type`.
+        pretrained_backbone_path: Weight file of the backbone, or None.
+        difference_module: `learnable` (softmax score) or `euclidean` (distance).
+        loss: `ce` or `contrastive`.
+        eval_margin: The score above which TAO itself calls a row NO_PASS.
+        concat_type: `linear`, `grid` or None: how the lightings are put together.
+        lr: Learning rate.
+        seed: Random seed of training.
+        results_dir: Where TAO writes.
+        raw: The whole configuration, defaults filled in.
+    """
+
+    lights: tuple[str, ...]
+    image_ext: str
+    width: int
+    height: int
+    batch_size: int
+    num_epochs: int
+    checkpoint_interval: int
+    validation_interval: int
+    num_classes: int
+    cls_weight: tuple[float, ...]
+    backbone: str
+    pretrained_backbone_path: str | None
+    difference_module: str
+    loss: str
+    eval_margin: float
+    concat_type: str | None
+    lr: float
+    seed: int
+    results_dir: str
+    raw: dict[str, Any] = field(repr=False)
+
+    @property
+    def naming(self) -> ImageNaming:
+        """How this spec's image files are called."""
+        from tao_skill_bank.data.changenet.images import ImageNaming
+
+        return ImageNaming(self.lights, self.image_ext)
+
+
+@dataclass(frozen=True)
+class TaoKeys:
+    """The key list of the published configuration.
+
+    Attributes:
+        schema: Keys, defaults, open mappings: what `parse_command_line` takes.
+        types: Dotted key → `str`, `int`, `float`, `bool`, `list[…]`, `map[…]`.
+        nullable: Keys that may be null.
+        mandatory: Keys their own action cannot do without.
+    """
+
+    schema: Schema
+    types: Mapping[str, str]
+    nullable: frozenset[str]
+    mandatory: frozenset[str]
+
+
+@functools.cache
+def tao_keys() -> TaoKeys:
+    """The keys of TAO 7.3's `visual_changenet`, read once."""
+    import yaml
+
+    text = resources.files(__package__).joinpath("tao_schema.yaml").read_text(encoding="utf-8")
+    data = yaml.safe_load(text)
+    types: dict[str, str] = dict(data["types"])
+    open_keys = frozenset(data["open_keys"])
+    for key, value in _leaves(data["defaults"], open_keys):
+        types.setdefault(key, type(value).__name__)
+    nullable = frozenset(data["nullable"])
+    return TaoKeys(Schema(data["defaults"], open_keys), types, nullable, frozenset(data["mandatory"]))
+
+
+def __getattr__(name: str) -> Any:
+    """`TAO_SCHEMA` is read when it is first asked for."""
+    if name == "TAO_SCHEMA":
+        return tao_keys().schema
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def load_spec(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """A spec file with `key=value` overrides on top: the user's own keys only, no defaults.
+
+    `${a.b}` references are resolved against the spec and its defaults; references to environment variables are
+    refused, because what a run was given is written to disk.
+
+    Args:
+        path: The YAML file.
+        overrides: Hydra overrides, applied in order.
+
+    Raises:
+        InputErrors: Keys that TAO does not know, all of them, each with the nearest one.
+        InputError: An unreadable file or override, a reference that leads nowhere.
+    """
+    config = load_yaml_mapping(path)
+    for text in overrides:
+        key, value = parse_override(text)
+        _put(config, key.split("."), value, text)
+    refused = unknown_keys(config)
+    refused += [
+        f"{key}: is null, and TAO takes no null for it (remove the key)"
+        for key in sorted(tao_keys().mandatory - tao_keys().nullable)
+        if get(config, key, "") is None
+    ]
+    if refused:
+        raise InputErrors(
+            refused[0] if len(refused) == 1 else f"{len(refused)} keys TAO refuses, first: {refused[0]}",
+            refused,
+            where=path,
+            fix="mend them: TAO does not start with a key that it does not take",
+        )
+    return _resolve_references(config, path)
+
+
+def classify_spec(config: Mapping[str, Any], where: str | Path) -> ClassifySpec:
+    """What `config` says about the classification task.
+
+    Args:
+        config: A spec, whole or only the user's keys; defaults are filled in. `input_map` may also be a list of
+            lightings, as some readers of the spec take it (TAO's trainer does not: see `spec_faults`).
+        where: The file, for messages.
+
+    Raises:
+        InputError: `image_ext` or `input_map` is missing, or a value has the wrong type.
+    """
+    wrong = [*unknown_keys(config), *(f for f in type_faults(config) if not f.startswith("dataset.classify.input_map"))]
+    if wrong:
+        raise InputErrors(wrong[0], wrong, where=where, fix="mend the spec")
+    full = with_defaults(config)
+    data, train, model = full["dataset"]["classify"], full["train"], full["model"]
+    if not data["image_ext"]:
+        raise InputError(
+            "dataset.classify.image_ext is not set", where=where, fix="set it to the images' extension: .png"
+        )
+    lights = data["input_map"]
+    if lights is None or not isinstance(lights, (Mapping, list)):
+        raise InputError(
+            "dataset.classify.input_map is not set",
+            where=where,
+            fix="list the lightings: {SolderLight: 0}; {} for images without one in their name",
+        )
+    return ClassifySpec(
+        lights=tuple(str(light) for light in lights),
+        image_ext=str(data["image_ext"]),
+        width=int(data["image_width"]),
+        height=int(data["image_height"]),
+        batch_size=int(data["batch_size"]),
+        num_epochs=int(train["num_epochs"]),
+        checkpoint_interval=int(train["checkpoint_interval"]),
+        validation_interval=int(train["validation_interval"]),
+        num_classes=int(data["num_classes"]),
+        cls_weight=tuple(float(w) for w in train["classify"]["cls_weight"]),
+        backbone=str(model["backbone"]["type"]),
+        pretrained_backbone_path=model["backbone"]["pretrained_backbone_path"] or None,
+        difference_module=str(model["classify"]["difference_module"]),
+        loss=str(train["classify"]["loss"]),
+        eval_margin=float(model["classify"]["eval_margin"]),
+        concat_type=data["concat_type"],
+        lr=float(train["optim"]["lr"]),
+        seed=int(train["seed"]),
+        results_dir=str(full["results_dir"] or ""),
+        raw=full,
+    )
+
+
+def spec_faults(config: Mapping[str, Any], purpose: Purpose = "train") -> list[str]:
+    """Everything in a spec that TAO refuses, late or early, or swallows without a word: a line each.
+
+    Args:
+        config: A spec, whole or only the user's keys.
+        purpose: What the spec is for; inference needs no epochs, training no checkpoint.
+
+    Returns:
+        `key: what is wrong (what to do)`, in spec order; empty if TAO will take the spec.
+    """
+    from tao_skill_bank.data.changenet.spec_rules import rule_faults
+
+    faults = [*unknown_keys(config), *type_faults(config)]
+    if any(": must be " in fault for fault in faults):
+        return faults  # the rules reckon with values of the right type
+    return faults + rule_faults(config, with_defaults(config), purpose)
+
+
+def unknown_keys(config: Mapping[str, Any]) -> list[str]:
+    """A line for every key that TAO does not know, with the nearest known one; and for sections in wrong places."""
+    schema = tao_keys().schema
+    lines: list[str] = []
+
+    def walk(values: Mapping[str, Any], known: Mapping[str, Any], prefix: str) -> None:
+        for key, value in values.items():
+            dotted = f"{prefix}{key}"
+            if key not in known:
+                lines.append(_unknown(dotted, known, prefix))
+            elif dotted not in schema.open_keys and isinstance(known[key], Mapping):
+                if isinstance(value, Mapping):
+                    walk(value, known[key], f"{dotted}.")
+                else:
+                    lines.append(f"{dotted}: must be a mapping of keys (known: {', '.join(known[key])})")
+            elif dotted not in schema.open_keys and isinstance(value, Mapping):
+                lines.append(f"{dotted}: must be {tao_keys().types[dotted]}, not a mapping (set {dotted}: VALUE)")
+
+    walk(config, schema.defaults, "")
+    return lines
+
+
+def type_faults(config: Mapping[str, Any]) -> list[str]:
+    """A line for every value that TAO's configuration cannot take: `train.num_epochs: must be int, not 'ten'`."""
+    keys = tao_keys()
+    lines: list[str] = []
+    for dotted, value in _leaves(config, keys.schema.open_keys):
+        expected = keys.types.get(dotted)
+        if expected is None or (isinstance(value, str) and value.startswith("${")):
+            continue
+        if value is None:
+            if dotted not in keys.nullable and dotted not in keys.mandatory:
+                lines.append(f"{dotted}: must be {expected}, not null (remove the key to take the default)")
+        elif not _fits(value, expected):
+            lines.append(f"{dotted}: must be {expected}, not {value!r}")
+    return lines
+
+
+def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """`config` over TAO's defaults: what the trainer sees. Lists are replaced, mappings merged."""
+    full: dict[str, Any] = copy.deepcopy(dict(tao_keys().schema.defaults))
+
+    def merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
+        for key, value in values.items():
+            if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+                merge(into[key], value)
+            else:
+                into[key] = copy.deepcopy(value)
+
+    merge(full, config)
+    return full
+
+
+def get(config: Mapping[str, Any], dotted: str, default: Any = None) -> Any:
+    """The value behind a dotted key, or `default` where any part of it is missing."""
+    value: Any = config
+    for part in dotted.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return default
+        value = value[part]
+    return value
+
+
+def _unknown(dotted: str, siblings: Mapping[str, Any], prefix: str) -> str:
+    leaf = dotted.rsplit(".", 1)[-1]
+    if leaf in WORKFLOW_KEYS:
+        return f"{dotted}: is a workflow argument, not a key of the spec (remove it; use --set {leaf}=off)"
+    everywhere = [key for key in tao_keys().types if key.rsplit(".", 1)[-1] == leaf]
+    if everywhere:
+        # The same name stands in several sections; this bank is about classification and training.
+        everywhere.sort(key=lambda key: (".classify." not in key, not key.startswith("train.")))
+        return f"{dotted}: unknown key (did you mean {' or '.join(everywhere[:2])}?)"
+    near = nearest(leaf, siblings, limit=1)
+    if near:
+        return f"{dotted}: unknown key (did you mean {prefix}{near[0]}?)"
+    return f"{dotted}: unknown key ({did_you_mean(leaf, siblings)})"
+
+
+def _fits(value: Any, expected: str) -> bool:
+    """Whether TAO's configuration takes `value` for a key of this type; numbers in quotes are taken as numbers."""
+    if expected.startswith("list["):
+        return isinstance(value, list) and all(_fits(item, expected[5:-1]) for item in value)
+    if expected.startswith("map["):
+        return isinstance(value, Mapping) and all(_fits(item, expected[4:-1]) for item in value.values())
+    if expected == "any":
+        return True
+    if expected == "section":
+        return isinstance(value, Mapping)
+    if isinstance(value, (list, Mapping)):
+        return False
+    if expected == "str":
+        return True
+    if expected == "bool":
+        word = str(value).lower()
+        return isinstance(value, (bool, int)) or word in {"true", "false", "yes", "no", "on", "off"} or word.isdigit()
+    if isinstance(value, bool):
+        return False
+    try:
+        _ = int(value) if expected == "int" else float(value)
+    except (ValueError, TypeError):
+        return False
+    return expected == "float" or not isinstance(value, float)
+
+
+def _leaves(config: Mapping[str, Any], open_keys: frozenset[str], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        dotted = f"{prefix}{key}"
+        if isinstance(value, Mapping) and dotted not in open_keys:
+            yield from _leaves(value, open_keys, f"{dotted}.")
+        else:
+            yield dotted, value
+
+
+def _put(config: dict[str, Any], parts: list[str], value: Any, text: str) -> None:
+    into = config
+    for part in parts[:-1]:
+        into = into.setdefault(part, {})
+        if not isinstance(into, dict):
+            raise InputError(f"override {text!r} goes below a single value", where="command line", fix="check the key")
+    into[parts[-1]] = value
+
+
+def _resolve_references(config: dict[str, Any], path: Path) -> dict[str, Any]:
+    from tao_skill_bank.core import fsio
+
+    text = fsio.canonical_json(_plain(config))
+    if "${" not in text:
+        return config
+    if "${oc." in text or "${env:" in text:
+        raise InputError(
+            "refers to an environment variable", where=path, fix="write the value, or give it as key=value"
+        )
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    merged = OmegaConf.create(with_defaults(config))
+    try:
+        resolved = OmegaConf.to_container(merged, resolve=True)
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"cannot resolve a reference: {reason}", where=path, fix="mend the ${...} reference") from None
+
+    def pick(values: Mapping[str, Any], source: Any) -> dict[str, Any]:
+        return {k: pick(v, source[k]) if isinstance(v, Mapping) else source[k] for k, v in values.items()}
+
+    return pick(config, resolved)
+
+
+def _plain(value: Any) -> Any:
+    """Anything YAML can hold as something JSON can: dates and non-finite numbers as text."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, (str, int, bool)) or value is None else str(value)

@@ -1,0 +1,287 @@
+"""What the released TAO Visual ChangeNet refuses minutes into a run, or takes without a word and should not.
+
+Each rule is one function of the spec with its defaults filled in. Where a rule comes from TAO's own code, its
+docstring says what TAO does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from tao_skill_bank.data.changenet.spec import Purpose, get
+
+BACKBONES = (
+    "fan_tiny_8_p4_hybrid",
+    "fan_small_12_p4_hybrid",
+    "fan_base_16_p4_hybrid",
+    "fan_large_16_p4_hybrid",
+    "vit_large_nvdinov2",
+    "vit_small_dinov3",
+    "vit_small_plus_dinov3",
+    "vit_base_dinov3",
+    "vit_large_dinov3",
+    "vit_huge_plus_dinov3",
+    "vit_7b_dinov3",
+    "c_radio_p1_vit_huge_patch16_224_mlpnorm",
+    "c_radio_p2_vit_huge_patch16_224_mlpnorm",
+    "c_radio_p3_vit_huge_patch16_224_mlpnorm",
+    "c_radio_v2_vit_base_patch16_224",
+    "c_radio_v2_vit_large_patch16_224",
+    "c_radio_v2_vit_huge_patch16_224",
+)
+VIT_STRIDES = [4, 8, 16, 32]
+LOSS_OF = {"learnable": "ce", "euclidean": "contrastive"}
+POLICIES = ("linear", "step")
+OPTIMIZERS = ("adamw", "adam", "sgd")
+
+Faults = Iterator[str]
+
+
+def rule_faults(given: Mapping[str, Any], full: Mapping[str, Any], purpose: Purpose) -> list[str]:
+    """Run every rule.
+
+    Args:
+        given: The user's own keys.
+        full: The same over TAO's defaults.
+        purpose: Some rules hold for training only.
+    """
+    rules: list[Callable[[Mapping[str, Any], Mapping[str, Any]], Faults]] = [
+        _task,
+        _backbone,
+        _difference_module,
+        _image_names,
+        _shape,
+        _goldens,
+    ]
+    if purpose == "train":
+        rules += [_training_batch, _intervals, _classes, _optimizer, _resuming]
+    return [fault for rule in rules for fault in rule(given, full)]
+
+
+def inference_mismatch(training: Mapping[str, Any], inference: Mapping[str, Any]) -> list[str]:
+    """What differs between two specs that TAO cannot load one's checkpoint for the other with: a line each.
+
+    The classifier's first layer has the training size built in, so another image size, lighting count or
+    architecture fails when the checkpoint is loaded.
+    """
+    from tao_skill_bank.data.changenet.spec import with_defaults
+
+    first, second = with_defaults(training), with_defaults(inference)
+    keys = [
+        "task",
+        "model.backbone.type",
+        "model.backbone.feat_downsample",
+        "model.decode_head.feature_strides",
+        "model.decode_head.decoder_params.embed_dim",
+        "model.decode_head.use_summary_token",
+        "model.classify.difference_module",
+        "model.classify.learnable_difference_modules",
+        "model.classify.embed_dec",
+        "model.classify.embedding_vectors",
+        "dataset.classify.image_width",
+        "dataset.classify.image_height",
+        "dataset.classify.num_input",
+        "dataset.classify.concat_type",
+        "dataset.classify.grid_map",
+        "dataset.classify.num_classes",
+    ]
+    return [
+        f"{key}: {get(second, key)!r} at inference, {get(first, key)!r} in training (they must be the same)"
+        for key in keys
+        if get(first, key) != get(second, key)
+    ] + _light_order(first, second)
+
+
+def _light_order(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Lightings are put together in key order, so the same names in another order are another image."""
+    ours, theirs = (list(get(spec, "dataset.classify.input_map") or ()) for spec in (first, second))
+    if ours == theirs:
+        return []
+    return [f"dataset.classify.input_map: {theirs} at inference, {ours} in training (they must be the same)"]
+
+
+def _task(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+    """Without a task TAO runs segmentation."""
+    task = given.get("task")
+    if task is None:
+        yield "task: not set, and TAO then runs segmentation (set task: classify)"
+    elif task != "classify":
+        yield f"task: is {task!r} (set task: classify)"
+
+
+def _backbone(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+    """Unknown backbones, and ViT adapters whose four feature maps do not match the strides of the head."""
+    backbone = full["model"]["backbone"]
+    name = str(backbone["type"])
+    if name not in BACKBONES:
+        from tao_skill_bank.core.errors import did_you_mean
+
+        yield f"model.backbone.type: TAO has no {name!r} ({did_you_mean(name, BACKBONES)})"
+    strides = full["model"]["decode_head"]["feature_strides"]
+    learnable = full["model"]["classify"]["difference_module"] == "learnable"
+    if "vit" in name and learnable and strides != VIT_STRIDES:
+        yield (
+            f"model.decode_head.feature_strides: is {strides}, and {name} with the learnable difference module "
+            f"crashes (set feature_strides: {VIT_STRIDES})"
+        )
+    if backbone["freeze_backbone"] and not backbone["pretrained_backbone_path"] and "dinov3" not in name:
+        yield (
+            "model.backbone.freeze_backbone: is true without pretrained_backbone_path, and TAO stops "
+            "(give the weight file, or do not freeze)"
+        )
+
+
+def _difference_module(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+    """The loss belongs to the difference module; TAO checks it when it loads a checkpoint too."""
+    module, loss = full["model"]["classify"]["difference_module"], full["train"]["classify"]["loss"]
+    expected = LOSS_OF.get(str(module))
+    if expected is None:
+        yield f"model.classify.difference_module: is {module!r} (learnable or euclidean)"
+    elif loss != expected:
+        yield f"train.classify.loss: is {loss!r}, and difference_module {module} needs {expected} (set it)"
+    modules = _whole(full["model"]["classify"]["learnable_difference_modules"])
+    if not 1 <= modules <= 4:
+        yield f"model.classify.learnable_difference_modules: is {modules} (1 to 4)"
+
+
+def _image_names(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+    """Without an extension TAO ends in a TypeError; without lightings it looks for names without a suffix."""
+    data = full["dataset"]["classify"]
+    ext = data["image_ext"]
+    if not ext:
+        yield "dataset.classify.image_ext: not set (set it to the images' extension: .png)"
+    elif not str(ext).startswith("."):
+        yield f"dataset.classify.image_ext: is {ext!r} without its dot (set image_ext: .{ext})"
+    if data["input_map"] is None:
+        yield (
+            "dataset.classify.input_map: not set (list the lightings: {SolderLight: 0}; "
+            "{} for images without one in their name)"
+        )
+
+
+def _shape(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+    """The model is built for `num_input` images side by side or a grid; the loader puts the lightings together."""
+    data = full["dataset"]["classify"]
+    if data["input_map"] is None:
+        return
+    lights = max(1, len(data["input_map"]))
+    concat, inputs = data["concat_type"], _whole(data["num_input"])
+    width, height = _whole(data["image_width"]), _whole(data["image_height"])
+    if width < 1 or height < 1:
+        yield f"dataset.classify.image_width, image_height: are {width} x {height} (at least 1 x 1)"
+        return
+    size = (width, height)
+    if concat == "linear":
+        if inputs != lights:
+            yield (
+                f"dataset.classify.num_input: is {inputs} with {lights} lighting{'s' if lights > 1 else ''} "
+                f"(set num_input: {lights})"
+            )
+        size = (width * lights, height)
+    elif concat == "grid":
+        grid = data["grid_map"] or {}
+        columns, rows = _whole(grid.get("x", 0)), _whole(grid.get("y", 0))
+        if columns * rows != lights:
+            yield f"dataset.classify.grid_map: {columns} x {rows} does not hold {lights} lightings (set x and y)"
+        if inputs % 2:
+            yield f"dataset.classify.num_input: is {inputs}, and TAO builds a grid only for an even one"
+        size = (width * columns, height * rows)
+    elif concat is not None:
+        yield f"dataset.classify.concat_type: is {concat!r} (linear or grid)"
+    elif lights > 1:
+        yield f"dataset.classify.concat_type: not set with {lights} lightings (set linear or grid)"
+    yield from _size(full, size)
+
+
+def _size(full: Mapping[str, Any], size: tuple[int, int]) -> Faults:
+    name = str(full["model"]["backbone"]["type"])
+    width, height = size
+    if name.startswith("fan"):
+        step = _whole((full["model"]["decode_head"]["feature_strides"] or [16])[-1]) or 16
+        if width % step or height % step:
+            yield (
+                f"dataset.classify.image_width, image_height: give {width} x {height}, and {name} needs "
+                f"multiples of {step}"
+            )
+    elif "vit" in name:
+        if width != height:
+            yield (
+                f"dataset.classify.image_width, image_height: give {width} x {height} for all lightings, and {name} "
+                "takes squares only (concat_type: grid with as many columns as rows)"
+            )
+        elif full["model"]["classify"]["difference_module"] == "learnable" and width % 32:
+            yield f"dataset.classify.image_width, image_height: give {width}, and {name} needs a multiple of 32"
+
+
+def _goldens(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+    """More goldens than one are drawn at random from the golden folder, whatever their names."""
+    count = _whole(full["dataset"]["classify"]["num_golden"])
+    if count != 1:
+        yield f"dataset.classify.num_golden: is {count} (set 1: a row's golden is the one of the same object name)"
+
+
+def _training_batch(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+    """Batch norm cannot train on one row."""
+    size = _whole(full["dataset"]["classify"]["batch_size"])
+    if size < 2:
+        yield f"dataset.classify.batch_size: is {size}, and training needs more than 1"
+
+
+def _intervals(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+    """A checkpoint or validation that never comes up."""
+    train = full["train"]
+    epochs = _whole(train["num_epochs"])
+    if epochs < 1:
+        yield f"train.num_epochs: is {epochs} (at least 1)"
+        return
+    unit = train["checkpoint_interval_unit"]
+    if unit not in ("epoch", "step"):
+        yield f"train.checkpoint_interval_unit: is {unit!r} (epoch or step)"
+    for key in ("checkpoint_interval", "validation_interval"):
+        interval = _whole(train[key])
+        in_epochs = key == "validation_interval" or unit == "epoch"
+        if interval < 1:
+            yield f"train.{key}: is {interval} (at least 1)"
+        elif in_epochs and interval > epochs:
+            yield f"train.{key}: is {interval}, more than num_epochs {epochs} (set {key}: {epochs} or less)"
+    board = train["tensorboard"] or {}
+    often = _whole(board.get("infrequent_logging_frequency", 0))
+    if board.get("enabled") and often > epochs:
+        yield f"train.tensorboard.infrequent_logging_frequency: is {often}, more than num_epochs {epochs}"
+
+
+def _classes(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+    """The loss has a weight for each class."""
+    if full["model"]["classify"]["difference_module"] != "learnable":
+        return
+    classes, weights = _whole(full["dataset"]["classify"]["num_classes"]), full["train"]["classify"]["cls_weight"] or []
+    if classes != len(weights):
+        yield f"train.classify.cls_weight: has {len(weights)} weights for num_classes {classes} (one weight a class)"
+    if classes < 2:
+        yield f"dataset.classify.num_classes: is {classes} (2: PASS and NO_PASS)"
+
+
+def _optimizer(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+    """Any other policy is given back as an error object that nobody raises."""
+    optim = full["train"]["optim"]
+    if optim["policy"] not in POLICIES:
+        yield f"train.optim.policy: is {optim['policy']!r} ({' or '.join(POLICIES)})"
+    elif optim["policy"] == "step" and _whole(full["train"]["num_epochs"]) < 3:
+        yield "train.optim.policy: step divides num_epochs by 3, and it is less (set policy: linear)"
+    if optim["optim"] not in OPTIMIZERS:
+        yield f"train.optim.optim: is {optim['optim']!r} ({', '.join(OPTIMIZERS)})"
+
+
+def _resuming(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+    """Resuming a finished run trains zero steps and reports success."""
+    if full["train"]["resume_training_checkpoint_path"]:
+        yield (
+            "train.resume_training_checkpoint_path: is set, and TAO then may train zero steps and report success "
+            "(use train.pretrained_model_path)"
+        )
+
+
+def _whole(value: Any) -> int:
+    """A whole number that may be written in quotes; anything else was refused by its type."""
+    return int(value)

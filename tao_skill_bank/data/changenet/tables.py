@@ -1,0 +1,266 @@
+"""Visual ChangeNet CSVs: read with every fault named by row, written whole or not at all.
+
+A row is a pair: the image under `input_path` and the golden under `golden_path`, both called `object_name`.
+Every cell is text: `007` stays `007` and `NA` stays `NA`. Rows are counted from 1, the header not included.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.errors import InputError, InputErrors, did_you_mean
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+REQUIRED_COLUMNS = ("input_path", "golden_path", "label", "object_name")
+PASS = "PASS"
+
+
+class PairTable:
+    """The rows of one CSV, column by column.
+
+    Args:
+        path: The file the rows came from, for messages; it need not exist.
+        columns: Column name → one string a row, in file order; all of equal length.
+    """
+
+    def __init__(self, path: Path, columns: Mapping[str, Sequence[str]]) -> None:
+        self.path = path
+        self._lists: dict[str, list[str]] = {name: list(values) for name, values in columns.items()}
+        self._arrow: pa.Table | None = None
+        lengths = {len(values) for values in self._lists.values()}
+        if len(lengths) > 1:
+            raise ValueError(f"columns of unequal length: {sorted(lengths)}")
+        self._rows = lengths.pop() if lengths else 0
+
+    @classmethod
+    def from_arrow(cls, path: Path, table: pa.Table) -> PairTable:
+        """A table over arrow's own memory; Python strings are made only for the columns that are asked for."""
+        made = cls(path, {})
+        made._arrow = table
+        made._rows = table.num_rows
+        return made
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def __repr__(self) -> str:
+        return f"PairTable({str(self.path)!r}, {self._rows} rows, columns {list(self.names)})"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names in file order."""
+        return tuple(self._lists) if self._arrow is None else tuple(self._arrow.column_names)
+
+    @cached_property
+    def columns(self) -> dict[str, list[str]]:
+        """Every column as a list of strings, in file order."""
+        return {name: self.column(name) for name in self.names}
+
+    def column(self, name: str) -> list[str]:
+        """One column as a list of strings.
+
+        Raises:
+            InputError: The CSV has no such column.
+        """
+        if name not in self._lists:
+            if self._arrow is None or name not in self._arrow.column_names:
+                raise InputError(f"no column {name!r}", where=self.path, fix=did_you_mean(name, self.names))
+            self._lists[name] = self._arrow.column(name).to_pylist()
+        return self._lists[name]
+
+    def arrow(self, name: str) -> pa.Array:
+        """One column as an arrow string array (one chunk)."""
+        import pyarrow as pa
+
+        if self._arrow is None:
+            return pa.array(self.column(name), type=pa.string())
+        chunked = self._arrow.column(name)
+        return chunked.chunk(0) if chunked.num_chunks == 1 else pa.concat_arrays(chunked.chunks or [_no_strings()])
+
+    @property
+    def input_path(self) -> list[str]:
+        """The folder of each row's image."""
+        return self.column("input_path")
+
+    @property
+    def golden_path(self) -> list[str]:
+        """The folder of each row's golden."""
+        return self.column("golden_path")
+
+    @property
+    def label(self) -> list[str]:
+        """`PASS` or a defect name."""
+        return self.column("label")
+
+    @property
+    def object_name(self) -> list[str]:
+        """The name of image and golden, without lighting and extension."""
+        return self.column("object_name")
+
+    def take(self, rows: Sequence[int]) -> PairTable:
+        """The rows at these positions (counted from 0), in the order given."""
+        if self._arrow is not None:
+            import pyarrow as pa
+
+            return PairTable.from_arrow(self.path, self._arrow.take(pa.array(rows, type=pa.int64())))
+        return PairTable(self.path, {name: [values[i] for i in rows] for name, values in self._lists.items()})
+
+    def where(self, row: int) -> str:
+        """`file.csv row 7` for position 6."""
+        return f"{self.path} row {row + 1}"
+
+
+def read_pairs(
+    path: Path,
+    *,
+    required: Sequence[str] = REQUIRED_COLUMNS,
+    allow_no_rows: bool = False,
+) -> PairTable:
+    """Read a ChangeNet CSV.
+
+    UTF-8 with or without a byte order mark; any line ending; quoted cells may hold commas, quotes and line ends;
+    blank lines are skipped; columns beyond the required ones are kept in order, their cells may be empty.
+
+    Args:
+        path: The CSV.
+        required: Columns that must be there with no empty cell.
+        allow_no_rows: Take a file that holds nothing but its header.
+
+    Raises:
+        InputError: No such file, not UTF-8, empty, a quote that is never closed, a missing or doubled column.
+        InputErrors: Rows with too few or too many cells, or with an empty required cell: one line each.
+    """
+    data = _read(path)
+    table = _parse(path, data)
+    _check_header(path, table.column_names, required)
+    if table.num_rows == 0 and not allow_no_rows:
+        raise InputError("has a header and no rows", where=path, fix="add at least one row")
+    faults = _empty_cells(table, required)
+    if faults:
+        raise InputErrors(
+            f"{len(faults)} empty cell{'s' if len(faults) > 1 else ''}, first: {faults[0]}",
+            faults,
+            where=path,
+            fix="fill in the cells or remove the rows",
+        )
+    return PairTable.from_arrow(path, table)
+
+
+def write_pairs(path: Path, columns: Mapping[str, Sequence[str]]) -> None:
+    """Write a CSV in one step: readers see the old file or the whole new one.
+
+    Cells are quoted only where they must be, lines end in LF: equal rows give equal bytes.
+
+    Raises:
+        ValueError: The columns differ in length.
+    """
+    with fsio.atomic_open(path, newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError("no such file", where=path, fix="check the path of the CSV") from None
+    except IsADirectoryError:
+        raise InputError("is a folder, not a CSV", where=path, fix="name the CSV file") from None
+    except OSError as error:
+        raise InputError(error.strerror or str(error), where=path, fix="make the CSV readable") from None
+    blank = b"\xef\xbb\xbf \t\r\n"
+    if not data[:4096].strip(blank) and not data.strip(blank):
+        raise InputError("is empty", where=path, fix=f"write a header with {', '.join(REQUIRED_COLUMNS)} and the rows")
+    if data.count(b'"') % 2:
+        # Arrow would take the rest of the file for one cell without a word.
+        raise InputError("a quote is opened and never closed", where=path, fix="close it, or double a quote in a cell")
+    return data
+
+
+def _parse(path: Path, data: bytes) -> pa.Table:
+    """The rows as arrow strings; ragged rows are found in a second, single-threaded pass that can count them."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError("is not UTF-8 text", where=f"{path} line {line}", fix="save the CSV as UTF-8") from None
+    header = next(csv.reader([_first_line(data)]), [])
+    convert = arrow_csv.ConvertOptions(
+        column_types={name: pa.string() for name in header}, strings_can_be_null=False, quoted_strings_can_be_null=False
+    )
+    ragged: list[str] = []
+
+    def keep(row: Any) -> str:
+        cells = f"{row.actual_columns} cell{'s' if row.actual_columns != 1 else ''}"
+        ragged.append(f"row {row.number - 1}: {cells} instead of {row.expected_columns}")
+        return "skip"
+
+    def parse(*, threads: bool, **options: Any) -> pa.Table:
+        return arrow_csv.read_csv(
+            pa.BufferReader(data),
+            read_options=arrow_csv.ReadOptions(use_threads=threads, block_size=4 << 20),
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=b'"' in data, **options),
+            convert_options=convert,
+        )
+
+    try:
+        return parse(threads=True)
+    except pa.ArrowInvalid as error:
+        reason = str(error)
+    try:
+        parse(threads=False, invalid_row_handler=keep)
+    except pa.ArrowInvalid as error:
+        reason = str(error)
+    if not ragged:
+        raise InputError(f"not a CSV: {reason}", where=path, fix="mend the file")
+    raise InputErrors(
+        f"{len(ragged)} row{'s' if len(ragged) > 1 else ''} with the wrong number of cells, first: {ragged[0]}",
+        ragged,
+        where=path,
+        fix="a row needs a cell for every column; quote cells that hold a comma",
+    )
+
+
+def _first_line(data: bytes) -> str:
+    start = data[: 1 << 16].decode("utf-8-sig", errors="replace").lstrip("\r\n")
+    return start.splitlines()[0] if start else ""
+
+
+def _check_header(path: Path, names: Sequence[str], required: Sequence[str]) -> None:
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise InputError(f"column {doubled[0]!r} is there more than once", where=path, fix="keep one of them")
+    missing = [name for name in required if name not in names]
+    if missing:
+        raise InputError(
+            f"missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
+            where=path,
+            fix=f"the header must have {', '.join(required)}; it has {', '.join(names)}",
+        )
+
+
+def _empty_cells(table: pa.Table, required: Sequence[str]) -> list[str]:
+    import pyarrow.compute as pc
+
+    found: list[tuple[int, str]] = []
+    for name in required:
+        empty = pc.indices_nonzero(pc.equal(pc.utf8_trim_whitespace(table.column(name)), ""))
+        found.extend((row, name) for row in empty.to_pylist())
+    return [f"row {row + 1}: {name} is empty" for row, name in sorted(found)]
+
+
+def _no_strings() -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array([], type=pa.string())

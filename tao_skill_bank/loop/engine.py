@@ -1,0 +1,273 @@
+"""The loop: run the next stage, verify what it promised, commit, until there is no next stage.
+
+The commit point of a stage is the atomic replacement of `deft_state.json`; the log is brought up to it afterwards.
+Killed at any instant and started again, the engine waits for jobs that still run, takes over those that ended well,
+moves everything else of the uncommitted attempt aside, and goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank.core.clock import folder_time, log_moment, log_time
+from tao_skill_bank.core.errors import BankError, GateError, NeedsApprovalError, system_error
+from tao_skill_bank.loop.approval import stands, unapproved
+from tao_skill_bank.loop.finish import close_run, render
+from tao_skill_bank.loop.log import next_seq, sync_log
+from tao_skill_bank.loop.machine import STOP, Position, next_stage
+from tao_skill_bank.loop.plan import digest_now
+from tao_skill_bank.loop.run import Run, StopRequestedError
+from tao_skill_bank.loop.stage import Outcome, Stage
+from tao_skill_bank.loop.state import Attempt, Iteration, RunStatus, StageRecord, iteration_label
+from tao_skill_bank.platforms.base import ENDED
+from tao_skill_bank.tasks.changenet.stages import STAGES
+
+
+def run_to_end(run: Run) -> None:
+    """Run stages until the loop has stopped, then close the run (hand-off, report).
+
+    Raises:
+        GateError, StageFailedError, InputError: A stage was stopped; the error is in the state and the log.
+        StopRequestedError: Somebody asked the run to stop.
+    """
+    while step(run):
+        pass
+    close_run(run)
+
+
+def as_bank_error(error: Exception) -> BankError:
+    """Any error as one line for state and log."""
+    if isinstance(error, BankError):
+        return error
+    if isinstance(error, OSError):
+        return system_error(error)
+    return BankError(
+        f"unexpected {type(error).__name__}: {error}", fix="this is a defect: report it with the traceback"
+    )
+
+
+def step(run: Run) -> bool:
+    """Run one stage; false if there is none left.
+
+    Raises:
+        As `run_to_end`.
+    """
+    sync_log(run.root, run.state)
+    position = next_stage(run.state)
+    if position is None:
+        return False
+    _require_approval(run)
+    stage = STAGES[position.stage]
+    began = run.clock.monotonic()
+    try:
+        _open_attempt(run, position, stage)
+        run.observer.stage_started(run.state, position.label, position.stage)
+        run.check_stop()
+        stage.check_needs(run, position.label)
+        outcome = stage.work(run, position.label)
+        stage.check_promises(position.label, outcome)
+    except StopRequestedError:
+        _end(run, position, "stopped", "stopped on request", None, _seconds(run, position, began))
+        raise
+    except Exception as raised:
+        # Whatever goes wrong in a stage is logged, stops the run and is taken up at that stage; a defect of this
+        # package keeps its own type and traceback.
+        error = as_bank_error(raised)
+        failed = (position.stage, error.line(), _seconds(run, position, began))
+        status: RunStatus = "stopped" if isinstance(error, GateError) else "failed"
+        reason = f"{error.gate}: {error.what}" if isinstance(error, GateError) else error.line()
+        _end(run, position, status, reason, failed)
+        if isinstance(raised, OSError):
+            raise error from raised
+        raise
+    _commit(run, position, outcome, _seconds(run, position, began))
+    run.observer.stage_ended(run.state, position.label, status_line(run, position))
+    if position.stage == STOP:
+        close_run(run)
+    elif position.stage == "rca":
+        _quietly(run, render)
+    return True
+
+
+def status_line(run: Run, position: Position) -> str:
+    """`[iter 2/3 · train] FAR 6.34% → 3.11% (target <0.5%) · 11m · next: evaluate`."""
+    state = run.state
+    where = "baseline" if position.number == 0 else f"iter {position.number}/{state.max_iterations}"
+    fars = [it.far_pct for n in range(position.number + 1) if (it := state.iterations.get(iteration_label(n)))]
+    known = [f"{far:.2f}%" for far in fars if far is not None]
+    shown = " → ".join(known[-2:]) if known else "not measured yet"
+    record = state.iterations[position.label].stages[-1]
+    following = next_stage(state)
+    limit = run.target.text().split(" at ")[0].removeprefix("FAR ").replace(" ", "")
+    after = "done" if following is None else following.stage
+    return (
+        f"[{where} · {position.stage}] FAR {shown} (target {limit}) · "
+        f"{duration_text(record.duration_sec)} · next: {after}"
+    )
+
+
+def duration_text(seconds: float) -> str:
+    """`42s`, `11m`, `2h05m`."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s" if whole < 600 else f"{whole // 60}m"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def _require_approval(run: Run) -> None:
+    """The plan that is worked on, with today's contents of spec and CSVs, is the one that was approved."""
+    digest = digest_now(run.state)
+    if not stands(run.state, digest):
+        raise NeedsApprovalError(
+            unapproved(run.state, digest),
+            digest=digest,
+            fix=f"tao-skills deft run --results-dir {run.root} --approve {digest}",
+        )
+
+
+def _open_attempt(run: Run, position: Position, stage: Stage) -> None:
+    """Fix the attempt in the state before anything else happens; clean up what an earlier one left."""
+    iteration = run.state.iteration(position.label)
+    resumed = iteration.attempt is not None and iteration.attempt.stage == position.stage
+    taken_up_at = run.clock.now()
+    if iteration.attempt is not None and resumed:
+        worked = iteration.attempt.worked_sec + _worked(run, position, stage, iteration.attempt)
+        iteration.attempt.worked_sec, iteration.attempt.taken_up_at = round(worked, 3), log_time(taken_up_at)
+    run.wait_for_orphans(position.label, position.stage)
+    run.abandon(position.label, position.stage, stage.folders(run, position.label), keep_jobs=resumed)
+    if not resumed:
+        earlier = sum(1 for r in iteration.stages if r.stage == position.stage)
+        now = run.clock.now()
+        iteration.attempt = Attempt.model_validate(
+            {
+                "stage": position.stage,
+                "n": earlier + 1,
+                "timestamp": folder_time(now),
+                "started_at": log_time(now),
+            }
+        )
+    iteration.status = "in_progress"
+    run.state.status = "running"
+    run.state.stop_reason = None
+    run.state.current_iteration = position.number
+    run.save()
+
+
+def _worked(run: Run, position: Position, stage: Stage, attempt: Attempt) -> float:
+    """Seconds that the process which had this attempt before worked on it: until its last trace on disk.
+
+    A job that outlived it and still runs has worked until now.
+    """
+    began = log_moment(attempt.taken_up_at or attempt.started_at).timestamp()
+    now = run.clock.now().timestamp()
+    last = run.last_change(position.label, position.stage, stage.folders(run, position.label))
+    if any(run.platform.status(r) not in ENDED for r in run.stage_records(position.label, position.stage)):
+        last = now
+    return max(0.0, min(now, last) - began)
+
+
+def _seconds(run: Run, position: Position, began: float) -> int:
+    """Whole seconds of the stage: of the process that works on it, and of those that were killed before it."""
+    attempt = run.state.iteration(position.label).attempt
+    before = attempt.worked_sec if attempt is not None and attempt.stage == position.stage else 0.0
+    return int(before + run.clock.monotonic() - began)
+
+
+def _commit(run: Run, position: Position, outcome: Outcome, duration: int) -> None:
+    """Put the stage's record and updates into the state: from here on the stage is done."""
+    state = run.state
+    iteration = state.iteration(position.label)
+    fields: dict[str, Any] = {**iteration.model_dump(), **_plain(outcome.updates)}
+    fields["attempt"] = None
+    fields["warnings"] = iteration.warnings + [w for w in outcome.warnings if w not in iteration.warnings]
+    fields["stage_completed"] = iteration.stage_completed if position.stage == STOP else position.stage
+    fields["status"] = "complete" if position.stage in (STOP, "rca") else "in_progress"
+    updated = Iteration.model_validate(fields)
+    with next_seq(run.root, state) as seq:
+        updated.stages.append(_record(run, seq, position.stage, "ok", outcome.summary, duration))
+        state.iterations[position.label] = updated
+        for key, value in outcome.run_updates.items():
+            setattr(state, key, value)
+        run.save()
+    for warning in outcome.warnings:
+        run.observer.note(warning)
+
+
+def _end(
+    run: Run,
+    position: Position,
+    status: RunStatus,
+    reason: str,
+    failed: tuple[str, str, int] | None,
+    given_up: int = 0,
+) -> None:
+    """The loop ends before its time: say so in state and log at once, then leave report and hand-off of what is there.
+
+    Args:
+        run: The run.
+        position: Where it ended.
+        status: `stopped` by a rule or a person, or `failed`.
+        reason: For the report.
+        failed: (stage, summary, seconds) of the stage that ended in an error, if one did.
+        given_up: Seconds of the stage that was stopped; it begins anew, so they stand in the line of the stop.
+    """
+    state = run.state
+    iteration = state.iteration(position.label)
+    state.status = status
+    state.stop_reason = one_line(reason)
+    iteration.attempt = None
+    if failed is not None:
+        iteration.status = "failed"
+    with next_seq(run.root, state) as seq:
+        if failed is not None:
+            iteration.stages.append(_record(run, seq, failed[0], "error", failed[1], failed[2]))
+            seq += 1
+        iteration.stages.append(_record(run, seq, STOP, "error", f"{status}: {reason}", given_up))
+        run.save()
+    _quietly(run, close_run)
+
+
+def _quietly(run: Run, work: Callable[[Run], None]) -> None:
+    """Report and hand-off must not hide what happened: what goes wrong in them is a remark."""
+    try:
+        work(run)
+    except Exception as error:
+        run.observer.note(f"not written: {as_bank_error(error).line()}")
+
+
+def _record(run: Run, seq: int, stage: str, status: str, summary: str, duration: int) -> StageRecord:
+    return StageRecord.model_validate(
+        {
+            "seq": seq,
+            "ts": log_time(run.clock.now()),
+            "stage": stage,
+            "status": status,
+            "summary": one_line(summary),
+            "duration_sec": max(0, duration),
+        }
+    )
+
+
+def one_line(text: str) -> str:
+    """Text as one line of at most 500 characters."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= 500 else flat[:499] + "…"
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """Models inside lists as plain values, paths as text."""
+
+    def plain(value: Any) -> Any:
+        if hasattr(value, "model_dump"):
+            return value.model_dump()
+        if isinstance(value, Path):
+            return str(value)
+        if isinstance(value, list):
+            return [plain(v) for v in value]
+        return value
+
+    return {k: plain(v) for k, v in fields.items()}

@@ -1,0 +1,380 @@
+"""`loop_log.jsonl`: one line a stage, numbered 1, 2, 3 …, appended by any number of processes at once.
+
+An append takes the log's lock, reads the tail (not the file), writes one line and syncs it: it costs the same at
+line 10 and at line 100,000. Where a `deft_state.json` lies beside the log, its records that the log lacks (a crash
+between the commit and the append) are written first. A log that was deleted is rebuilt from those records alone: lines
+that others had appended are lost with the file, and their `seq` are missing from the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.clock import LOG_FORMAT, SystemClock, log_time
+from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.loop.state import (
+    STAGE_NAMES,
+    STATE_FILE,
+    DeftState,
+    StageName,
+    StageRecord,
+    is_iteration_label,
+    load_state,
+)
+
+LOG_FILE = "loop_log.jsonl"
+LOCK_TIMEOUT_SEC = 60.0
+_TAIL_BLOCK = 8192
+
+
+class LogLine(BaseModel):
+    """One line of the log. `context_tokens` is 0, and `tokens` absent, until token alignment."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seq: int = Field(ge=1)
+    ts: str
+    iter: str
+    stage: StageName
+    status: str = Field(pattern="^(ok|error)$")
+    summary: str
+    duration_sec: int = Field(ge=0)
+    context_tokens: int = Field(default=0, ge=0)
+    tokens: dict[str, Any] | None = None
+
+    @field_validator("iter")
+    @classmethod
+    def _label(cls, value: str) -> str:
+        if not is_iteration_label(value):
+            raise ValueError("must be 'baseline' or 'iter<N>' with N >= 1")
+        return value
+
+    @field_validator("ts")
+    @classmethod
+    def _time(cls, value: str) -> str:
+        datetime.strptime(value, LOG_FORMAT)  # noqa: DTZ007 - only the form is checked; the Z says UTC
+        return value
+
+    @field_validator("summary")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if not _is_one_line(value):
+            raise ValueError("must be one line of text")
+        return value
+
+    def json_line(self) -> str:
+        """The line as written, without its newline."""
+        return json.dumps(self.model_dump(exclude_none=True), ensure_ascii=False, allow_nan=False)
+
+
+def log_path(results_dir: Path) -> Path:
+    """Where a run's log lies."""
+    return results_dir / LOG_FILE
+
+
+@contextmanager
+def log_lock(path: Path) -> Iterator[None]:
+    """Hold the log's lock: at most one process appends or rewrites at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT_SEC):
+        yield
+
+
+def append_stage(
+    path: Path,
+    *,
+    iter_label: str,
+    stage: str,
+    status: str,
+    summary: str,
+    duration_sec: int,
+    context_tokens: int = 0,
+    repair: bool = False,
+) -> LogLine:
+    """Append one line to the log at `path` and return it.
+
+    Args:
+        path: The log; its folder is made if it is not there.
+        iter_label: `baseline` or `iter<N>`.
+        stage: One of the loop's stages.
+        status: `ok` or `error`.
+        summary: One line of text.
+        duration_sec: Whole seconds, at least 0.
+        context_tokens: Tokens of context at the stage's end; 0 until aligned.
+        repair: Move a torn or corrupt last line to `loop_log.jsonl.corrupt-<n>` instead of refusing to append. A tail
+            that a crash tore off a record of the state is moved there in any case, and the line is written anew.
+
+    Raises:
+        InputError: A value is invalid or the last line is corrupt; the file's bytes are then unchanged.
+    """
+    check_arguments(iter_label, stage, status, summary, duration_sec, context_tokens)
+    with log_lock(path):
+        last = _sync_locked(path, _sibling_state(path), repair=repair)
+        line = LogLine(
+            seq=last + 1,
+            ts=log_time(SystemClock().now()),
+            iter=iter_label,
+            stage=stage,
+            status=status,
+            summary=summary,
+            duration_sec=duration_sec,
+            context_tokens=context_tokens,
+        )
+        _append_bytes(path, (line.json_line() + "\n").encode())
+    return line
+
+
+def check_arguments(
+    iter_label: str, stage: str, status: str, summary: str, duration_sec: int, context_tokens: int
+) -> None:
+    """Refuse values that cannot stand in a log line; each refusal names its argument."""
+    if not is_iteration_label(iter_label):
+        raise InputError(f"{iter_label!r} is no iteration", where="--iter-label", fix="use baseline or iter<N>, N >= 1")
+    if stage not in STAGE_NAMES:
+        raise InputError(f"unknown stage {stage!r}", where="--stage", fix=did_you_mean(stage, STAGE_NAMES))
+    if status not in ("ok", "error"):
+        raise InputError(f"unknown status {status!r}", where="--status", fix="use ok or error")
+    if not _is_one_line(summary) or "\x00" in summary:
+        raise InputError("must be one line of text", where="--summary", fix="write the outcome in one line")
+    if any("\ud800" <= c <= "\udfff" for c in summary):
+        raise InputError("is not valid text", where="--summary", fix="write it in UTF-8")
+    for value, name in ((duration_sec, "--duration-sec"), (context_tokens, "--context-tokens")):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise InputError(f"{value!r} is not a whole number >= 0", where=name, fix="give whole seconds or tokens")
+
+
+def sync_log(results_dir: Path, state: DeftState | None = None) -> int:
+    """Bring the log up to the state: write the records it lacks, mend a torn tail. Returns the last `seq`."""
+    path = log_path(results_dir)
+    with log_lock(path):
+        return _sync_locked(path, state, repair=True)
+
+
+@contextmanager
+def next_seq(results_dir: Path, state: DeftState) -> Iterator[int]:
+    """Hold the log while the caller numbers a record and commits it to the state; the log is brought up to it then.
+
+    Yields:
+        The `seq` to give to the first new record.
+    """
+    path = log_path(results_dir)
+    with log_lock(path):
+        last = _sync_locked(path, state, repair=True)
+        yield max(last, max((r.seq for r in state.records()), default=0)) + 1
+        _sync_locked(path, state, repair=True)
+
+
+def read_log(path: Path) -> list[LogLine]:
+    """Every whole line of the log, in order; a torn last line is left out.
+
+    Raises:
+        InputError: A line before the last cannot be read; it is named.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    lines = data.split(b"\n")
+    torn = lines.pop()
+    out: list[LogLine] = []
+    for number, raw in enumerate(lines, start=1):
+        try:
+            out.append(LogLine.model_validate_json(raw))
+        except ValidationError as error:
+            if number == len(lines) and not torn:
+                break
+            raise InputError(
+                f"cannot be read: {error.errors()[0]['msg']}", where=f"{path} line {number}", fix="mend the line"
+            ) from None
+    return out
+
+
+def read_tail(path: Path, after: int = 0, limit: int = 20) -> list[LogLine]:
+    """The last `limit` whole lines with a `seq` greater than `after`, in order; reads no more than those.
+
+    Raises:
+        InputError: One of them, before the last, cannot be read.
+    """
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return []
+    out: list[LogLine] = []
+    end = size
+    while end > 0 and len(out) < limit:
+        raw = _last_line(path, end)
+        if raw is None:
+            break
+        try:
+            line = _parse_last(path, raw)
+        except InputError:
+            if end != size:
+                raise
+            end -= len(raw)
+            continue
+        if line.seq <= after:
+            break
+        out.append(line)
+        end -= len(raw)
+    return out[::-1]
+
+
+def rewrite_log(path: Path, change: Callable[[list[LogLine]], list[LogLine] | None]) -> None:
+    """Replace the log's lines while nobody can append: `change` gets them and returns the new ones, or None to keep."""
+    with log_lock(path):
+        last_seq(path)  # a corrupt last line is refused, not dropped
+        lines = read_log(path)
+        changed = change(lines)
+        if changed is not None:
+            fsio.write_text(path, "".join(line.json_line() + "\n" for line in changed))
+
+
+def last_seq(path: Path, before: int | None = None) -> int:
+    """`seq` of the log's last line, 0 for an empty or missing log; reads the tail only.
+
+    Args:
+        path: The log.
+        before: Look at the file's first `before` bytes alone.
+
+    Raises:
+        InputError: That line is torn or corrupt.
+    """
+    line = _last_line(path, before)
+    return 0 if line is None else _parse_last(path, line).seq
+
+
+def line_of(label: str, record: StageRecord) -> LogLine:
+    """The log line of a stage record; a summary of several lines (a label may hold anything) becomes one."""
+    return LogLine(
+        seq=record.seq,
+        ts=record.ts,
+        iter=label,
+        stage=record.stage,
+        status=record.status,
+        summary=" ".join(record.summary.splitlines()),
+        duration_sec=record.duration_sec,
+    )
+
+
+def _sibling_state(path: Path) -> DeftState | None:
+    if path.name != LOG_FILE or not (path.parent / STATE_FILE).exists():
+        return None
+    return load_state(path.parent)
+
+
+def _is_one_line(text: str) -> bool:
+    """Whether `text` says something and has no line break of any kind, as Unicode counts them."""
+    return bool(text.strip()) and text.splitlines() == [text]
+
+
+def _is_torn_record(path: Path, state: DeftState | None) -> bool:
+    """Whether the log's end is the beginning of a line that stands whole in the state: a crash in its append.
+
+    Any other tail may be the only trace of what somebody else wrote.
+    """
+    tail = _last_line(path)
+    if state is None or tail is None or tail.endswith(b"\n"):
+        return False
+    try:
+        last = last_seq(path, before=path.stat().st_size - len(tail))
+    except InputError:
+        return False
+    lines = (line_of(label, r).json_line().encode() for label, r in state.labelled_records() if r.seq > last)
+    return any(line.startswith(tail) for line in lines)
+
+
+def _sync_locked(path: Path, state: DeftState | None, *, repair: bool) -> int:
+    try:
+        last = last_seq(path)
+    except InputError:
+        if not (repair or _is_torn_record(path, state)):
+            raise
+        _move_corrupt_tail(path)
+        last = last_seq(path)
+    if state is not None:
+        missing = [line_of(label, r) for label, r in state.labelled_records() if r.seq > last]
+        if missing:
+            _append_bytes(path, "".join(line.json_line() + "\n" for line in missing).encode())
+            last = missing[-1].seq
+    return last
+
+
+def _last_line(path: Path, before: int | None = None) -> bytes | None:
+    """The bytes behind the last line break but one; without a final line break the line is torn and kept as it is.
+
+    Of the first `before` bytes, if given.
+    """
+    try:
+        handle: IO[bytes] = path.open("rb")
+    except FileNotFoundError:
+        return None
+    with handle:
+        end = handle.seek(0, os.SEEK_END) if before is None else before
+        if end == 0:
+            return None
+        blocks: list[bytes] = []
+        position = end
+        while position > 0:
+            step = min(_TAIL_BLOCK, position)
+            position -= step
+            handle.seek(position)
+            block = handle.read(step)
+            # The line's own end is not the one before it; each block is looked at once, however long the line.
+            cut = block.rfind(b"\n", 0, len(block) if blocks else len(block) - 1)
+            blocks.append(block[cut + 1 :])
+            if cut >= 0:
+                break
+        return b"".join(reversed(blocks))
+
+
+def _parse_last(path: Path, line: bytes) -> LogLine:
+    try:
+        if not line.endswith(b"\n"):
+            raise ValueError("it has no end")
+        return LogLine.model_validate_json(line)
+    except ValueError as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise InputError(
+            f"the last line is corrupt: {reason}", where=path, fix="run log_stage.py with --repair to move it aside"
+        ) from None
+
+
+def _move_corrupt_tail(path: Path) -> None:
+    """Cut the last line off and keep its bytes in `loop_log.jsonl.corrupt-<n>`: nothing written is lost."""
+    line = _last_line(path)
+    if line is None:
+        return
+    number = 1
+    while (aside := path.with_name(f"{path.name}.corrupt-{number}")).exists():
+        number += 1
+    fsio.write_bytes(aside, line)
+    with path.open("r+b") as handle:
+        handle.truncate(path.stat().st_size - len(line))
+        os.fsync(handle.fileno())
+
+
+def _append_bytes(path: Path, data: bytes) -> None:
+    new = not path.exists()
+    with path.open("ab", buffering=0) as handle:
+        start = handle.seek(0, os.SEEK_END)
+        try:
+            written = 0
+            while written < len(data):
+                written += handle.write(data[written:]) or 0
+            os.fsync(handle.fileno())
+        except OSError:
+            # A full disk must not leave half a line behind.
+            handle.truncate(start)
+            raise
+    if new:
+        fsio.fsync_dir(path.parent)

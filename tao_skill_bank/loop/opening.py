@@ -1,0 +1,280 @@
+"""Run folders: made or taken up with an approved plan, locked while somebody works on them."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel
+
+from tao_skill_bank.core.clock import SystemClock, log_time
+from tao_skill_bank.core.errors import BusyError, InputError, NeedsApprovalError
+from tao_skill_bank.core.process import is_alive, own_identity
+from tao_skill_bank.loop.approval import sealed, stands, unapproved
+from tao_skill_bank.loop.log import sync_log
+from tao_skill_bank.loop.machine import is_complete
+from tao_skill_bank.loop.plan import Request, ResolvedPlan, digest_now, inside_workspace, resolve
+from tao_skill_bank.loop.run import clear_stop
+from tao_skill_bank.loop.state import Approval, DeftState, keep_earlier, load_own_state, save_state, state_path
+from tao_skill_bank.platforms.base import jobs_dir
+from tao_skill_bank.platforms.worker import write_whole
+from tao_skill_bank.tasks.changenet.preflight import PreFlight, pre_flight
+
+How = Literal["flag", "elicitation", "tty"]
+_LOCK = ".deft.lock"
+_ENGINE = ".engine.json"
+WORKER = "worker"
+_NAME_SEC = 1.0
+_HANDOVER_SEC = 10.0
+
+
+class Holder(BaseModel):
+    """Who works on a run: its process, since when, and through which door."""
+
+    pid: int
+    identity: str
+    since: str
+    by: str
+
+
+def plan_run(request: Request) -> PreFlight:
+    """Resolve a request and run every pre-flight check. Writes nothing.
+
+    Raises:
+        InputErrors: Checks failed; each fault is a line.
+    """
+    return pre_flight(plan_of(request)[0])
+
+
+def open_run(request: Request, *, approve: str | None, how: How, checked: PreFlight | None = None) -> Path:
+    """Make the run folder, or take one up, with its plan approved; returns the folder.
+
+    Args:
+        request: What is asked for. With a `results_dir` that holds a run, only what is given changes.
+        approve: The digest of the approved plan; None relies on an approval that is there and still holds.
+        how: How the approval arrived.
+        checked: The pre-flight of this very plan, if it was just made: it is not made again.
+
+    Raises:
+        NeedsApprovalError: No approval, or one of another plan; its `digest` is the one to approve.
+        BusyError: Somebody works on the run, or changed it meanwhile.
+        InputError: As `plan_run`.
+    """
+    plan, existing = plan_of(request)
+    if approve not in (None, plan.digest):
+        raise NeedsApprovalError(
+            "the digest that was approved is not this plan's", digest=plan.digest, fix=_approve_text(plan)
+        )
+    if existing is not None:
+        folder = Path(existing.results_dir)
+        unchanged = stands(existing, plan.digest)
+        if unchanged or (is_complete(existing) and plan.digest == digest_now(existing)):
+            if holder(folder) is None:
+                clear_stop(folder)
+            return folder
+    if checked is None or checked.digest != plan.digest:
+        pre_flight(plan)
+    if approve is None:
+        changed = existing is not None and existing.approval is not None
+        given = (
+            unapproved(existing, plan.digest) if existing is not None and changed else "the plan is not approved yet"
+        )
+        raise NeedsApprovalError(given, digest=plan.digest, fix=_approve_text(plan))
+    approval = Approval(digest=plan.digest, approved_at=log_time(SystemClock().now()), how=how)
+    results_dir = (
+        Path(existing.results_dir)
+        if existing is not None
+        else _fresh_folder(Path(plan.config.workspace), request.results_dir)
+    )
+    with folder_lock(results_dir, "approval"):
+        state = existing or _new_state(results_dir, plan)
+        if existing is not None and load_own_state(results_dir) != existing:
+            raise BusyError("the run changed while its plan was approved", where=results_dir, fix="plan it again")
+        if existing is not None:
+            keep_earlier(results_dir)
+        _accept(state, plan, sealed(approval, results_dir, Path(plan.config.workspace)))
+        clear_stop(results_dir)
+    return results_dir
+
+
+def init_state(request: Request, *, force: bool = False) -> Path:
+    """Write a fresh `deft_state.json` for a plan that nobody has approved yet.
+
+    Args:
+        request: What the run shall do; `results_dir` is where.
+        force: Replace a run that is there; everything it left moves to `replaced/<n>/` in its folder.
+
+    Raises:
+        InputError: There is a run already, or the folder holds other files or lies outside the workspace.
+        BusyError: Somebody works on the run that would be replaced.
+    """
+    plan = resolve(Request(**{**vars(request), "results_dir": None}))
+    if request.results_dir is None:
+        raise InputError("the run folder is not named", where="--results-dir", fix="name a folder in the workspace")
+    folder = inside_workspace(Path(plan.config.workspace), request.results_dir.absolute(), "--results-dir")
+    if not state_path(folder).exists():
+        folder = _fresh_folder(Path(plan.config.workspace), folder)
+    elif not force:
+        raise InputError("there is a state already", where=state_path(folder), fix="use --force to replace it")
+    with folder_lock(folder, "init"):
+        _move_aside(folder)
+        save_state(_new_state(folder, plan))
+    return state_path(folder)
+
+
+def plan_of(request: Request) -> tuple[ResolvedPlan, DeftState | None]:
+    """The resolved plan of a request, and the state of the run it takes up, if it takes one up."""
+    folder = taken_up(request)
+    if folder is not None:
+        state = load_own_state(folder)
+        return resolve(request, state), state
+    plan = resolve(request)
+    if request.results_dir is not None:
+        _free_folder(Path(plan.config.workspace), request.results_dir)
+    return plan, None
+
+
+def taken_up(request: Request) -> Path | None:
+    """The run folder that is taken up, if the request names one that holds a run."""
+    if request.results_dir is None or not state_path(request.results_dir.absolute()).exists():
+        return None
+    return request.results_dir.resolve()
+
+
+@contextlib.contextmanager
+def idle(results_dir: Path, patience: float = 0.0) -> Iterator[None]:
+    """Keep everybody else from beginning to work on the run. The kernel frees the lock when its holder dies.
+
+    Raises:
+        BusyError: Somebody works on it, and still does after `patience` seconds.
+    """
+    lock = FileLock(results_dir / _LOCK, timeout=patience)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise busy(results_dir) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
+    """Be the only one who works on the run.
+
+    Raises:
+        BusyError: Somebody else is, or a worker for the run has just been started.
+    """
+    # Whoever started a worker holds the lock until it has announced it.
+    with idle(results_dir, _HANDOVER_SEC if by == WORKER else 0.0):
+        pid, identity = own_identity()
+        announced = holder(results_dir)
+        if announced is not None and announced.pid != pid:
+            # A worker that has not come to its lock yet: whoever started it was told that it works.
+            raise busy(results_dir)
+        try:
+            write_holder(results_dir, pid, identity, by)
+            yield
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                (jobs_dir(results_dir) / _ENGINE).unlink()
+
+
+def write_holder(results_dir: Path, pid: int, identity: str | None, by: str) -> None:
+    """Say who works, or is about to work, on the run."""
+    jobs_dir(results_dir).mkdir(parents=True, exist_ok=True)
+    who = {"pid": pid, "identity": identity or "gone", "since": log_time(SystemClock().now()), "by": by}
+    write_whole(jobs_dir(results_dir) / _ENGINE, who)
+
+
+def holder(results_dir: Path) -> Holder | None:
+    """Who works on the run now, or None."""
+    try:
+        found = Holder.model_validate_json((jobs_dir(results_dir) / _ENGINE).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if is_alive(found.pid, found.identity) else None
+
+
+def busy(results_dir: Path) -> BusyError:
+    """The error of a second worker. Whoever has just taken the lock is about to say who it is: that is waited for."""
+    limit = time.monotonic() + _NAME_SEC
+    while (who := holder(results_dir)) is None and time.monotonic() < limit:
+        time.sleep(0.01)
+    detail = f"since {who.since} by {who.by} (process {who.pid})" if who else "by another process"
+    return BusyError(f"running {detail}", where=results_dir, fix="wait, watch it with deft status, or deft stop")
+
+
+def _approve_text(plan: ResolvedPlan) -> str:
+    return f"read the plan, then add --approve {plan.digest}"
+
+
+def _free_folder(workspace: Path, wanted: Path) -> Path:
+    """A folder inside the workspace that is absent or empty."""
+    folder = inside_workspace(workspace, wanted.absolute(), "--results-dir")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            "the run folder holds files, and no run", where=folder, fix="name a new folder, or leave --results-dir away"
+        )
+    return folder
+
+
+def _fresh_folder(workspace: Path, wanted: Path | None) -> Path:
+    if wanted is not None:
+        folder = _free_folder(workspace, wanted)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    base = workspace / "results"
+    base.mkdir(exist_ok=True)
+    stamp = SystemClock().now().strftime("%Y%m%d_%H%M%S")
+    number = 1
+    while True:
+        folder = base / (f"run_{stamp}" if number == 1 else f"run_{stamp}_{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+        number += 1
+
+
+def _move_aside(folder: Path) -> None:
+    """Everything a run left, but its lock, into `replaced/<n>/`: nothing that was written is lost."""
+    left = [p for p in folder.iterdir() if p.name not in (_LOCK, "replaced", "jobs")]
+    left += [p for p in jobs_dir(folder).iterdir() if p.name != _ENGINE]
+    if not left:
+        return
+    number = 1
+    while (target := folder / "replaced" / str(number)).exists():
+        number += 1
+    for path in left:
+        place = target / path.relative_to(folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(path, place)
+
+
+def _new_state(results_dir: Path, plan: ResolvedPlan) -> DeftState:
+    return DeftState(
+        started_at=log_time(SystemClock().now()),
+        kpi_target=plan.kpi_target,
+        results_dir=str(results_dir),
+        max_iterations=plan.max_iterations,
+        config=plan.config,
+    )
+
+
+def _accept(state: DeftState, plan: ResolvedPlan, approval: Approval) -> None:
+    """Put an approved plan into the state. What an interrupted stage had begun under another plan is given up."""
+    for iteration in state.iterations.values():
+        iteration.attempt = None
+    state.config = plan.config
+    state.kpi_target = plan.kpi_target
+    state.max_iterations = plan.max_iterations
+    state.plan_digests = plan.contents
+    state.approval = approval
+    save_state(state)
+    sync_log(Path(state.results_dir), state)

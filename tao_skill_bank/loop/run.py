@@ -1,0 +1,349 @@
+"""One run while it is being worked on: its state, its folders, its jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.clock import Clock, SystemClock
+from tao_skill_bank.core.errors import BankError, StageFailedError
+from tao_skill_bank.data.changenet.kpi_target import KpiTarget
+from tao_skill_bank.loop.state import DeftState, Iteration, iteration_label, iteration_number, save_state
+from tao_skill_bank.platforms.base import ENDED, JobRecord, Platform, new_record, read_exit, read_records
+from tao_skill_bank.platforms.worker import beside
+
+STOP_REQUEST = "stop_request.json"
+_POLL_FIRST_SEC = 0.01
+_POLL_MOST_SEC = 0.5
+
+
+class StopRequestedError(BankError):
+    """Somebody asked the run to stop; what runs was ended, and running again takes the stage up anew."""
+
+    exit_code = 0
+
+
+class Observer(Protocol):
+    """Who watches a run. Every method may be called often and must return at once."""
+
+    def stage_started(self, state: DeftState, label: str, stage: str) -> None:
+        """A stage begins."""
+
+    def stage_ended(self, state: DeftState, label: str, line: str) -> None:
+        """A stage was committed; `line` is its status line."""
+
+    def note(self, text: str) -> None:
+        """A warning or a remark."""
+
+
+class Silent:
+    """An observer that looks away."""
+
+    def stage_started(self, state: DeftState, label: str, stage: str) -> None:
+        """Nothing."""
+
+    def stage_ended(self, state: DeftState, label: str, line: str) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """A command line to run.
+
+    Attributes:
+        name: The job's name within its stage.
+        command: The TAO command line.
+        outputs: Folders, or files with a suffix, that only this job writes; folders are made before it starts.
+    """
+
+    name: str
+    command: Sequence[str]
+    outputs: Sequence[Path]
+
+
+@dataclass
+class Run:
+    """What a stage is handed.
+
+    Attributes:
+        state: The snapshot; a stage reads it and returns updates, only the engine writes it.
+        platform: Where command lines run.
+        observer: Who watches.
+        clock: Time.
+    """
+
+    state: DeftState
+    platform: Platform
+    observer: Observer
+    clock: Clock
+
+    @classmethod
+    def of(cls, state: DeftState, platform: Platform, observer: Observer | None = None) -> Run:
+        """A run with the system clock."""
+        return cls(state, platform, observer or Silent(), SystemClock())
+
+    @property
+    def root(self) -> Path:
+        """The run folder."""
+        return Path(self.state.results_dir)
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace."""
+        return Path(self.state.config.workspace)
+
+    @property
+    def target(self) -> KpiTarget:
+        """The KPI target."""
+        return KpiTarget.parse(self.state.kpi_target)
+
+    def folder(self, label: str) -> Path:
+        """The folder of the baseline or an iteration."""
+        return self.root / label
+
+    def iteration(self, label: str) -> Iteration:
+        """The record of `label`."""
+        return self.state.iteration(label)
+
+    def previous(self, label: str) -> str:
+        """The label before `label`: the baseline for `iter1`."""
+        number = int(label.removeprefix("iter"))
+        return iteration_label(number - 1)
+
+    def best_so_far(self, *, complete_only: bool = False) -> tuple[str, Iteration] | None:
+        """The evaluated iteration with the lowest FAR (on a tie the later one, which has seen more data), or None."""
+        found: tuple[str, Iteration] | None = None
+        for label in sorted(self.state.iterations, key=iteration_number):
+            iteration = self.state.iterations[label]
+            if iteration.far_pct is None or iteration.best_ckpt_path is None:
+                continue
+            if complete_only and iteration.status != "complete":
+                continue
+            if found is None or found[1].far_pct is None or iteration.far_pct <= found[1].far_pct:
+                found = (label, iteration)
+        return found
+
+    def save(self) -> None:
+        """Commit the state."""
+        save_state(self.state)
+
+    # -- jobs ----------------------------------------------------------------------------------------------------
+
+    def job(self, label: str, stage: str, name: str, command: Sequence[str], outputs: Sequence[Path]) -> None:
+        """Run one command line to its end; as `jobs`."""
+        self.jobs(label, stage, [JobPlan(name, command, outputs)])
+
+    def jobs(self, label: str, stage: str, plans: Sequence[JobPlan]) -> None:
+        """Run command lines to their end, side by side where the platform can; what ended well is not run again.
+
+        Args:
+            label: Iteration.
+            stage: Stage.
+            plans: What to run; none needs what another writes.
+
+        Raises:
+            StageFailedError: A command failed, or its worker vanished without an exit record; the others were
+                waited for.
+            StopRequestedError: A stop was asked for while one ran; all were ended.
+        """
+        together = plans if getattr(self.platform, "concurrent", False) else ()
+        started = [self._started(label, stage, plan) for plan in together]
+        failures: list[StageFailedError] = []
+        for index, plan in enumerate(plans):
+            record = started[index] if started else self._started(label, stage, plan)
+            try:
+                self._finish(record, f"{label} {stage}")
+            except StageFailedError as error:
+                failures.append(error)
+            except StopRequestedError:
+                for other in started:
+                    if self.platform.status(other) not in ENDED:
+                        self.platform.cancel(other)
+                        self._await_end(other)
+                raise
+            if failures and not started:
+                break
+        if failures:
+            raise failures[0]
+
+    def _started(self, label: str, stage: str, plan: JobPlan) -> JobRecord:
+        key = f"{label}.{stage}.{plan.name}"
+        record = self._finished(key, list(plan.command))
+        if record is not None:
+            return record
+        self.check_stop()
+        for path in plan.outputs:
+            (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
+        return self.platform.submit(
+            new_record(
+                key=key,
+                platform=self.platform.name,
+                command=plan.command,
+                outputs=plan.outputs,
+                cwd=self.workspace,
+                results_dir=self.root,
+            )
+        )
+
+    def _finish(self, record: JobRecord, where: str) -> None:
+        state = self._wait(record)
+        if state == "complete":
+            return
+        ended = read_exit(record)
+        said = [line for line in self.platform.logs(record, 30).splitlines() if line.strip()]
+        how = f"exit status {ended.exit_code}" if state == "failed" and ended else state
+        raise StageFailedError(
+            f"`{' '.join(record.command[:2])}` ended {how}: {said[-1] if said else 'no output'}",
+            where=where,
+            fix=f"see {beside(record.path, 'log')}; mend the cause and run again",
+        )
+
+    def _finished(self, key: str, command: list[str]) -> JobRecord | None:
+        for record in read_records(self.root, key):
+            if record.command == command and self.platform.status(record) in ("complete", "running", "pending"):
+                return record
+        return None
+
+    def _wait(self, record: JobRecord) -> str:
+        pause = _POLL_FIRST_SEC
+        waiter = getattr(self.platform, "wait", None)
+        while True:
+            state = self.platform.status(record)
+            if state in ENDED:
+                return state
+            if self.stop_requested():
+                self.platform.cancel(record)
+                self._await_end(record)
+                raise StopRequestedError("stopped on request", where=record.key)
+            if waiter is None or not waiter(record, pause):
+                self.clock.sleep(pause)
+            pause = min(_POLL_MOST_SEC, pause * 1.5)
+
+    def _await_end(self, record: JobRecord) -> None:
+        limit = self.clock.monotonic() + 30.0
+        while self.platform.status(record) not in ENDED and self.clock.monotonic() < limit:
+            self.clock.sleep(_POLL_FIRST_SEC)
+
+    def wait_for_orphans(self, label: str, stage: str) -> None:
+        """Wait until no job of this stage runs any more: one started before a crash is never doubled."""
+        for record in self.stage_records(label, stage):
+            if self.platform.status(record) not in ENDED:
+                self.observer.note(f"waiting for {record.key}, which an earlier process started")
+                self._wait(record)
+
+    def stage_records(self, label: str, stage: str) -> list[JobRecord]:
+        """The job records of one stage, oldest first."""
+        return read_records(self.root, prefix=f"{label}.{stage}.")
+
+    def last_change(self, label: str, stage: str, folders: Sequence[Path]) -> float:
+        """When a stage's files, or those of its jobs, were last written: POSIX seconds, 0 if there are none.
+
+        Args:
+            label: Iteration.
+            stage: Stage.
+            folders: The files and folders the stage writes.
+        """
+        files = [p for folder in folders for p in (folder, *folder.rglob("*"))]
+        files += [p for r in self.stage_records(label, stage) for p in r.path.parent.glob(f"{r.uid}.*")]
+        newest = 0.0
+        for path in files:
+            with contextlib.suppress(FileNotFoundError):
+                found = path.lstat()
+                newest = max(newest, found.st_mtime if stat.S_ISREG(found.st_mode) else 0.0)
+        return newest
+
+    # -- stopping ------------------------------------------------------------------------------------------------
+
+    def stop_requested(self) -> bool:
+        """Whether somebody asked this run to stop."""
+        return (self.root / STOP_REQUEST).exists()
+
+    def check_stop(self) -> None:
+        """Raise if somebody asked this run to stop."""
+        if self.stop_requested():
+            raise StopRequestedError("stopped on request", where=str(self.root))
+
+    def sweep_root(self) -> None:
+        """Remove half-written files that a killed process left in the run folder; their whole versions are there."""
+        for path in self.root.glob(".*"):
+            if path.is_file() and fsio.is_temporary(path.name) and not path.name.startswith(".loop_log"):
+                path.unlink(missing_ok=True)
+
+    def sweep_jobs(self) -> None:
+        """Remove half-written files of jobs that have ended; those of a job that may still run are its own."""
+        for record in read_records(self.root):
+            if read_exit(record) is not None:
+                for path in record.path.parent.glob(f".{record.uid}.*"):
+                    if fsio.is_temporary(path.name):
+                        path.unlink(missing_ok=True)
+
+    # -- leftovers -----------------------------------------------------------------------------------------------
+
+    def abandon(self, label: str, stage: str, folders: Sequence[Path], *, keep_jobs: bool) -> None:
+        """Move what an uncommitted attempt left behind to `<iter>/abandoned/<n>/`.
+
+        Args:
+            label: Iteration.
+            stage: Stage.
+            folders: The files and folders the stage writes.
+            keep_jobs: Leave jobs that ended well, and their outputs, where they are, to be taken over.
+        """
+        for path in self.folder(label).glob(".*"):
+            # Beside the stage's own folders; no process that could be writing one is left.
+            if path.is_file() and fsio.is_temporary(path.name):
+                path.unlink(missing_ok=True)
+        records = self.stage_records(label, stage)
+        kept = [r for r in records if keep_jobs and self.platform.status(r) == "complete"]
+        keep = {Path(p) for r in kept for p in r.outputs}
+        kept_uids = {r.uid for r in kept}
+        leftovers = [p for folder in folders for p in _outside(folder, keep)]
+        leftovers += [p for k in sorted(keep) if k.is_dir() for p in k.rglob(".*") if fsio.is_temporary(p.name)]
+        drop = [r for r in records if r.uid not in kept_uids]
+        if not leftovers and not drop:
+            return
+        base = self.folder(label) / "abandoned"
+        number = 1
+        while (base / str(number)).exists():
+            number += 1
+        target = base / str(number)
+        for path in leftovers:
+            place = target / path.relative_to(self.root)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, place)
+        for record in drop:
+            # The record moves last: while it is there, the job is known.
+            files = sorted(record.path.parent.glob(f"{record.uid}.*"), key=lambda p: p == record.path)
+            for path in files:
+                (target / "jobs").mkdir(parents=True, exist_ok=True)
+                shutil.move(path, target / "jobs" / path.name)
+
+
+def _outside(path: Path, keep: set[Path]) -> list[Path]:
+    """`path`, or those parts of it that hold nothing to keep."""
+    if not path.exists() and not path.is_symlink():
+        return []
+    if path in keep:
+        return []
+    if path.is_dir() and not path.is_symlink() and any(path in k.parents for k in keep):
+        return [p for child in sorted(path.iterdir()) for p in _outside(child, keep)]
+    return [path]
+
+
+def request_stop(results_dir: Path, by: str) -> None:
+    """Ask whoever works on the run to stop."""
+    (results_dir / STOP_REQUEST).write_text(json.dumps({"by": by}) + "\n", encoding="utf-8")
+
+
+def clear_stop(results_dir: Path) -> None:
+    """Forget an earlier request to stop."""
+    (results_dir / STOP_REQUEST).unlink(missing_ok=True)

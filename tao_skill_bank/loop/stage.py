@@ -1,0 +1,72 @@
+"""What a stage is: a name, what it needs, what it writes, its work, what it promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tao_skill_bank.core.errors import StageFailedError
+from tao_skill_bank.loop.run import Run
+
+
+@dataclass
+class Outcome:
+    """What a stage hands back to be committed.
+
+    Attributes:
+        summary: One line for the log; the same for the same inputs (no times, no ids).
+        updates: Fields of the iteration's record.
+        promised: Files that must be there, and not empty, before the commit.
+        warnings: Lines for the report.
+        run_updates: Fields of the state itself.
+    """
+
+    summary: str
+    updates: dict[str, Any] = field(default_factory=dict)
+    promised: list[Path] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    run_updates: dict[str, Any] = field(default_factory=dict)
+
+
+class Stage(ABC):
+    """One stage of the loop. To add one: write a subclass in a file of its own and name it in `STAGES`."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def folders(self, run: Run, label: str) -> list[Path]:
+        """The files and folders this stage writes: what is moved aside if an attempt is given up."""
+
+    def needs(self, run: Run, label: str) -> list[Path]:
+        """Files that must be there before it starts."""
+        return []
+
+    @abstractmethod
+    def work(self, run: Run, label: str) -> Outcome:
+        """Do it. Raises `GateError` where a rule stops the run, `StageFailedError` where the work failed."""
+
+    def check_needs(self, run: Run, label: str) -> None:
+        """Refuse to start without its inputs."""
+        for path in self.needs(run, label):
+            if not path.exists():
+                raise StageFailedError(
+                    "an input of this stage is missing", where=path, fix="restore the file, then run again"
+                )
+
+    def check_promises(self, label: str, outcome: Outcome) -> None:
+        """Refuse to commit without its outputs."""
+        for path in outcome.promised:
+            if not path.is_file() or path.stat().st_size == 0:
+                raise StageFailedError(
+                    f"{self.name} ended without writing what it must write", where=path, fix="see the job's log"
+                )
+
+
+def timestamp(run: Run, label: str) -> str:
+    """The folder name fixed for this attempt before it began."""
+    attempt = run.iteration(label).attempt
+    if attempt is None:
+        raise RuntimeError(f"no attempt is open in {label}")
+    return attempt.timestamp

@@ -1,0 +1,241 @@
+"""One action by itself on any platform: planned, checked as a run is, approved by a person, then submitted.
+
+On the `local` platform an action is the bank's own code on this CPU, and needs nobody's approval. Anywhere else it
+costs somebody's GPU or runs what a setting names, so a person approves the plan by its digest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.clock import LOG_FORMAT
+from tao_skill_bank.core.errors import InputError, NeedsApprovalError, did_you_mean
+from tao_skill_bank.loop.plan import known_platform
+from tao_skill_bank.platforms import platform_named
+from tao_skill_bank.platforms.base import ENDED, JobRecord, Platform, PlatformCheck, new_record, read_records
+from tao_skill_bank.platforms.jobs import ACTION, job_state
+from tao_skill_bank.tasks.changenet.config import RunConfig, apply_settings, run_config
+from tao_skill_bank.tasks.changenet.generator import AMP, SDG
+
+GENERATOR = "anomalygen"
+# A platform that starts workers of its own is theirs to reap: it lives as long as this process.
+_STARTED: list[Platform] = []
+_TURNS_UP_SEC = 30.0
+_GENERATOR_LINES = {Path(name).stem: name for name in (AMP, SDG)}
+
+
+@dataclass(frozen=True)
+class ActionRequest:
+    """What is asked for.
+
+    Attributes:
+        command: The TAO command line.
+        folder: A fresh folder for its outputs and its job record.
+        root: The folder that jobs may see at most; the workspace is looked for below it.
+        platform: Where it runs.
+        settings: `key=value` each, as of a run.
+        spec: The spec file, where there is one; its batch size is held against the GPU.
+    """
+
+    command: tuple[str, ...]
+    folder: Path
+    root: Path
+    platform: str
+    settings: tuple[str, ...] = ()
+    spec: Path | None = None
+
+
+class ActionPlan(BaseModel):
+    """What would run. A person approves `digest`: it covers command, platform, settings and the spec's bytes."""
+
+    command: list[str]
+    folder: str
+    config: dict[str, Any]
+    settings: list[str]
+    checks: list[PlatformCheck]
+    digest: str
+
+    def lines(self) -> list[str]:
+        """The plan as text, a line each."""
+        out = [f"  command    {' '.join(self.command)}", f"  platform   {self.config['platform']}"]
+        out.append(f"  workspace  {self.config['workspace']}")
+        out += [f"  setting    {text}" for text in self.settings]
+        return [*out, *(f"  [{c.status:>4}] {c.name}: {c.text}" for c in self.checks)]
+
+
+def command_line(
+    category: str, action: str, spec: Path | None, overrides: Mapping[str, str], folder: Path
+) -> tuple[str, ...]:
+    """The TAO command line of an action; the generator's two commands take `--key value`, all others `key=value`.
+
+    Raises:
+        InputError: The generator has no such command, or was given a spec.
+    """
+    if category != GENERATOR:
+        given = () if spec is None else ("-e", str(spec))
+        return (category, action, *given, *(f"{k}={v}" for k, v in overrides.items()), f"results_dir={folder}")
+    if action not in _GENERATOR_LINES:
+        raise InputError(f"no action {action!r}", where=GENERATOR, fix=did_you_mean(action, _GENERATOR_LINES))
+    if spec is not None:
+        raise InputError("the generator takes no spec", where=str(spec), fix="give overrides only")
+    return (_GENERATOR_LINES[action], *(word for k, v in overrides.items() for word in (f"--{k}", v)))
+
+
+def plan_action(request: ActionRequest) -> ActionPlan:
+    """Resolve and check; reads only.
+
+    Raises:
+        InputError: An unknown platform or setting, or the platform does not run this command.
+        BankError: A pre-flight check of the platform fails.
+    """
+    return _planned(request)[1]
+
+
+def start_action(request: ActionRequest, approve: str) -> JobRecord:
+    """Plan again, and submit if that is what was approved.
+
+    Args:
+        request: What is asked for.
+        approve: The digest a person approved.
+
+    Raises:
+        NeedsApprovalError: Something changed since; nothing was written.
+        InputError: This very command runs in this folder already.
+        BankError: As `plan_action`, or the platform refuses the job.
+    """
+    config, plan = _planned(request)
+    if plan.digest != approve:
+        raise NeedsApprovalError("the plan is not the approved one", digest=plan.digest, fix="look at it again")
+    platform = platform_named(config)
+    category, action = request.command[0], request.command[1]
+    key = f"manual.{Path(category).stem}" + (f".{action}" if action.isidentifier() else "")
+    record = new_record(
+        key=key,
+        platform=platform.name,
+        command=request.command,
+        outputs=[request.folder],
+        cwd=request.folder,
+        results_dir=request.folder,
+    )
+    if getattr(platform, "plan", None) is not None:
+        platform.plan(record)  # type: ignore[attr-defined]
+    request.folder.mkdir(parents=True, exist_ok=True)
+    with _alone(request.folder):
+        _refuse_other(request.folder / ACTION, config)
+        _refuse_twice(record, platform)
+        fsio.write_json(request.folder / ACTION, {"config": config.model_dump(mode="json")})
+        _STARTED.append(platform)
+        return platform.submit(record)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One start in a folder at a time; the kernel ends it with its process. Without locks there it is not waited."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _refuse_twice(record: JobRecord, platform: Platform) -> None:
+    """An approval that arrives twice is one job: a second would write the same files at the same time."""
+    for other in read_records(Path(record.results_dir)):
+        if other.command != record.command or other.platform != record.platform:
+            continue
+        state = job_state(other)
+        age = datetime.now(UTC) - datetime.strptime(other.submitted_at, LOG_FORMAT).replace(tzinfo=UTC)
+        if state == "pending" and age.total_seconds() > _TURNS_UP_SEC:
+            # Whoever wrote the record may have been killed before the platform heard of it: let it decide.
+            state = platform.status(other)
+        if state not in ENDED:
+            what = f"this very command is {state} as job {other.uid}"
+            raise InputError(
+                what, where=record.results_dir, fix="wait for it or cancel it, or name a fresh results_dir"
+            )
+
+
+def _refuse_other(path: Path, config: RunConfig) -> None:
+    """Jobs of one folder share its `action.json`: who looks at them later asks the platform that it names."""
+    try:
+        before = json.loads(path.read_text(encoding="utf-8")).get("config", {})
+    except FileNotFoundError:
+        return
+    except (ValueError, AttributeError):
+        before = {}
+    if before != config.model_dump(mode="json") | {"specs_file": before.get("specs_file", "")}:
+        what = "other jobs of this folder ran on another platform, or with other settings"
+        raise InputError(what, where=path, fix="name a fresh results_dir")
+
+
+def workspace_of(folder: Path, root: Path) -> Path:
+    """The workspace an output folder lies in: the nearest folder above it that has `specs/`, else `root`."""
+    above = [p for p in folder.parents if p == root or root in p.parents]
+    return next((p for p in above if (p / "specs").is_dir()), root)
+
+
+def _planned(request: ActionRequest) -> tuple[RunConfig, ActionPlan]:
+    workspace = str(workspace_of(request.folder, request.root))
+    values = apply_settings({}, request.settings)
+    # An action names its own inputs; a run's stay empty.
+    empty = dict.fromkeys(("training_csv", "validation_csv", "kpi_test_csv", "images_dir"), "")
+    spec = "" if request.spec is None else str(request.spec)
+    fixed = {"workspace": workspace, "specs_file": spec, "platform": known_platform(request.platform)}
+    config = run_config({**empty, **values, **fixed}, "settings")
+    platform = platform_named(config)
+    if not platform.can_run(request.command[0]):
+        fix = "docker runs it in its image; slurm with slurm.container=pyxis"
+        raise InputError(f"does not run {request.command[0]!r}", where=f"--platform {config.platform}", fix=fix)
+    _refuse_other(request.folder / ACTION, config)
+    checks = platform.checks(_OneCommand(config, request.command[0]))
+    said = {
+        "command": request.command,
+        "folder": str(request.folder),
+        "config": config.model_dump(mode="json"),
+        "spec": None if request.spec is None else fsio.sha256_file(request.spec),
+    }
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+    return config, ActionPlan(
+        command=list(request.command),
+        folder=str(request.folder),
+        config=said["config"],
+        settings=list(request.settings),
+        checks=checks,
+        digest=digest,
+    )
+
+
+class _OneCommand:
+    """A configuration for checks of one command only: `only_command` says which."""
+
+    def __init__(self, config: RunConfig, command: str) -> None:
+        self._config, self.only_command = config, command
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._config, name)
+
+
+def values_of(overrides: Sequence[str]) -> dict[str, str]:
+    """`key=value` words as a mapping.
+
+    Raises:
+        InputError: One without `=`.
+    """
+    for text in overrides:
+        if "=" not in text.strip("="):
+            raise InputError("not an override", where=text, fix="write key=value")
+    return {key: value for key, _, value in (text.partition("=") for text in overrides)}

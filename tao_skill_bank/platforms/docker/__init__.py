@@ -1,0 +1,1 @@
+"""TAO containers on a Docker engine."""

@@ -1,0 +1,323 @@
+"""Recommendations: each one a rule over figures that are on disk, and each says why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tao_skill_bank.core.text import clean, limit, listed, percent, plural, score, whole
+from tao_skill_bank.metrics import Threshold, far_at_recall, samples_needed
+from tao_skill_bank.reports.deft.status import Status, rate
+from tao_skill_bank.reports.deft.view import LabelFigures, Phase, RunView, is_pass, share
+
+FEW_TRAINING_ROWS = 5
+STEADY_PP = 0.25
+
+
+@dataclass(frozen=True)
+class Advice:
+    """`rule` names it for tests and tools; `title` says what to do, `why` says from which figures."""
+
+    rule: str
+    title: str
+    why: str
+
+    @property
+    def reason(self) -> str:
+        """The first sentence of `why`."""
+        first, stop, _ = self.why.partition(". ")
+        return first + "." * bool(stop)
+
+
+def recommendations(view: RunView, status: Status) -> list[Advice]:
+    """What to do next, most urgent first."""
+    rules: tuple[Callable[[RunView, Status], Iterator[Advice]], ...] = (
+        _mend_the_stop,
+        _deploy,
+        _dearest_label,
+        _doubtful_labels,
+        _kept_promise,
+        _hardly_trained,
+        _pool_left,
+        _no_more_gain,
+        _enough_defects,
+        _enough_passes,
+        _no_acceptance_set,
+        _mostly_synthetic,
+        _rehearsal,
+    )
+    return [advice for rule in rules for advice in rule(view, status)]
+
+
+def _mend_the_stop(view: RunView, status: Status) -> Iterator[Advice]:
+    if status.tone != "stopped":
+        return
+    errors = [line for line in view.lines if line.status == "error" and line.stage != "loop_stop"]
+    if not errors:
+        if status.wording.endswith("on request"):
+            yield Advice("resume", "Run it again to go on", "It was stopped on request; nothing that was done is lost.")
+        return
+    last = errors[-1]
+    yield Advice(
+        "mend-the-stop",
+        f"Mend what stopped {last.stage}, then run again",
+        f"{clean(last.summary)}. Running again takes up at {last.stage} of {last.iteration}; "
+        "stages that ended well are not repeated.",
+    )
+
+
+def _deploy(view: RunView, status: Status) -> Iterator[Advice]:
+    best = view.best
+    if status.tone != "met" or best is None:
+        return
+    yield Advice(
+        "deploy",
+        f"Deploy {best.title.lower()} at threshold {score(best.record.threshold)}",
+        "The target is met; checkpoint, threshold and inference spec are named under Deploy.",
+    )
+
+
+def _dearest_label(view: RunView, status: Status) -> Iterator[Advice]:
+    """The defect type that sets FAR: without it, FAR at the same recall would be lower."""
+    best = view.best
+    if best is None or best.scored is None or view.target is None or status.tone == "met":
+        return
+    costs = _costs(best)
+    if len(costs) < 2:
+        return
+    first = costs[0]
+    scored = best.scored
+    keep = np.array([label.strip().upper() != first.label.upper() for label in scored.table.label])
+    others = far_at_recall(scored.scores[keep], scored.is_pass[keep], view.target.recall)
+    now = best.record.far_pct
+    if others is None or now is None or now - 100 * others.far < max(STEADY_PP, 0.05 * now):
+        return
+    yield Advice(
+        "dearest-label",
+        f"Collect more {clean(first.label)} samples first",
+        f"It is the defect type that sets FAR: with it FAR is {rate(best.far, now)}, without it {_far(others)}. "
+        f"Its weakest of {plural(first.count, 'sample')} scores {score(first.weakest)}.",
+    )
+
+
+def _doubtful_labels(view: RunView, status: Status) -> Iterator[Advice]:
+    """One sample that holds FAR up alone is either the hardest one or mislabelled: a person should look."""
+    best = view.best
+    if best is None or best.scored is None or view.target is None or best.record.far_pct is None:
+        return
+    scored = best.scored
+    defects = np.flatnonzero(~scored.is_pass)
+    if len(defects) < 3:
+        return
+    now = best.record.far_pct
+    order = defects[np.argsort(scored.scores[defects], kind="stable")]
+    for count in (1, 2, 3):
+        keep = np.ones(len(scored.scores), dtype=bool)
+        keep[order[:count]] = False
+        point = far_at_recall(scored.scores[keep], scored.is_pass[keep], view.target.recall)
+        if point is not None and now - 100 * point.far > max(0.2 * now, STEADY_PP):
+            names = [
+                f"{clean(_cell(best, row, 'object_name'))} in {clean(_cell(best, row, 'input_path'))} "
+                f"({clean(scored.table.label[row].strip())}, {score(float(scored.scores[row]))})"
+                for row in order[:count]
+            ]
+            yield Advice(
+                "doubtful-labels",
+                f"Check the label of {'this sample' if count == 1 else f'these {count} samples'} by eye",
+                f"{listed(names)}: without {'it' if count == 1 else 'them'} FAR would be {_far(point)} "
+                f"instead of {rate(best.far, now)}. Labelled rightly, {'it is' if count == 1 else 'they are'} the "
+                "hardest of all and worth collecting more of.",
+            )
+            return
+
+
+def _kept_promise(view: RunView, status: Status) -> Iterator[Advice]:
+    """KPI figures are optimistic; how much, the acceptance set tells."""
+    accepted, best = view.accepted("best"), view.best
+    if accepted is None or best is None or view.target is None:
+        return
+    missed = accepted.recall.trials - accepted.recall.successes
+    if accepted.recall.value_pct < 100 * view.target.recall - 1e-9:
+        yield Advice(
+            "acceptance-recall",
+            "Add defects to the KPI set, so that its threshold holds elsewhere",
+            f"At the frozen threshold {whole(missed)} of {plural(accepted.recall.trials, 'acceptance defect')} "
+            f"{'goes' if missed == 1 else 'go'} unseen: recall {rate(accepted.recall)}. The KPI set loses none beyond "
+            "the target, but its threshold hangs on a handful of KPI defects.",
+        )
+    if best.far is not None and accepted.far.value_pct > best.far.high_pct:
+        yield Advice(
+            "acceptance-far",
+            "Trust the acceptance FAR, not the KPI one",
+            f"FAR is {rate(accepted.far)} on the acceptance set and {rate(best.far)} on the KPI set, outside its "
+            "interval: the loop has fitted the KPI set.",
+        )
+
+
+def _hardly_trained(view: RunView, status: Status) -> Iterator[Advice]:
+    """Defect types that the KPI set asks for and the newest training set hardly has."""
+    training, kpi = view.dataset("training"), view.dataset("kpi")
+    if training is None or kpi is None or view.best is None or status.tone == "met":
+        return
+    have: dict[str, int] = {}
+    for label, count in training.labels.items():
+        have[label.upper()] = have.get(label.upper(), 0) + count
+    for phase in view.phases:
+        for added in (phase.record.mining_by_label or {}, phase.record.anomalygen_by_label or {}):
+            for label, count in added.items():
+                have[label.upper()] = have.get(label.upper(), 0) + count
+    rare = [label for label in kpi.labels if not is_pass(label) and have.get(label.upper(), 0) < FEW_TRAINING_ROWS]
+    if rare:
+        shown = [f"{clean(label)} ({whole(have.get(label.upper(), 0))})" for label in rare]
+        yield Advice(
+            "hardly-trained",
+            f"Bring training rows of {plural(len(rare), 'defect type')} that the KPI set asks for",
+            f"The training set has fewer than {FEW_TRAINING_ROWS} rows of each after all additions: {listed(shown)}.",
+        )
+
+
+def _pool_left(view: RunView, status: Status) -> Iterator[Advice]:
+    """Whether the pool still has what the weak labels need."""
+    pool, best = view.dataset("pool"), view.best
+    if status.tone == "met" or best is None or best.record.far_pct is None:
+        return
+    if pool is None:
+        if view.state.config.mining_pool_csv is None:
+            yield Advice(
+                "no-pool",
+                "Give the workspace a mining pool",
+                "The run had no augmentation/mining_pool/mining_pool.csv, so no real sample could be added.",
+            )
+        return
+    used: dict[str, int] = {}
+    for phase in view.phases:
+        for label, count in (phase.record.mining_by_label or {}).items():
+            used[label.upper()] = used.get(label.upper(), 0) + count
+    have = {label.upper(): count for label, count in pool.labels.items()}
+    weak = [figures for figures in _costs(best) if (figures.cost_pct or 0.0) > 0.0]
+    spent = [f.label for f in weak if have.get(f.label.upper(), 0) <= used.get(f.label.upper(), 0)]
+    if spent:
+        yield Advice(
+            "pool-spent",
+            f"Append new samples of {clean(listed(spent))} to the mining pool",
+            "The pool has no unused row of "
+            + ("it" if len(spent) == 1 else "them")
+            + " left, so another iteration would find nothing like the weak samples.",
+        )
+    left = sum(max(have.get(f.label.upper(), 0) - used.get(f.label.upper(), 0), 0) for f in weak)
+    # A loop that met its target on the KPI set ends there, whatever the acceptance set says and iterations remain.
+    if left and status.tone == "near" and not (view.target and view.target.met(best.record.far_pct)):
+        yield Advice(
+            "another-iteration",
+            "Allow more iterations",
+            f"The pool still holds {plural(left, 'unused row')} of the defect types that raise FAR.",
+        )
+
+
+def _no_more_gain(view: RunView, status: Status) -> Iterator[Advice]:
+    """The last iteration did not better the best one before it."""
+    measured = view.measured
+    if len(measured) < 3 or status.tone in ("met", "running"):
+        return
+    last = measured[-1]
+    lowest = min(measured[:-1], key=lambda p: p.record.far_pct or 0.0)
+    before = lowest.record.far_pct or 0.0
+    gain = before - (last.record.far_pct or 0.0)
+    if gain < STEADY_PP:
+        yield Advice(
+            "no-more-gain",
+            "Change the data or the model before adding iterations",
+            f"{last.title} has FAR {rate(last.far, last.record.far_pct)}, {lowest.title.lower()} before it "
+            f"{rate(lowest.far, before)}: "
+            f"the last round gained {'nothing' if gain <= 0 else percent(gain).replace(' %', ' pp')}.",
+        )
+
+
+def _enough_defects(view: RunView, status: Status) -> Iterator[Advice]:
+    """Whether the KPI set has the defects that the recall target needs."""
+    best, target = view.best, view.target
+    if best is None or best.recall is None or target is None:
+        return
+    n, low = best.recall.trials, best.recall.low_pct
+    if target.recall >= 1.0:
+        yield Advice(
+            "enough-defects",
+            "Read 100 % recall as a lower bound",
+            f"{whole(n - best.recall.successes)} of {plural(n, 'KPI defect')} missed means recall of at least "
+            f"{percent(low)} with 95 % confidence. To show 99 % takes {whole(samples_needed(0.99))} defect samples "
+            f"without a miss, 99.9 % takes {whole(samples_needed(0.999))}; no number shows 100 %.",
+        )
+        return
+    need = samples_needed(target.recall)
+    # The threshold is set where recall just meets the target, so the bound itself always lies below it.
+    if n < need:
+        yield Advice(
+            "enough-defects",
+            f"Bring the KPI set to {whole(need)} defect samples or more",
+            f"It has {whole(n)}, which show recall of at least {percent(low)} with 95 % confidence. "
+            f"{whole(need)} without a miss would show {limit(100 * target.recall)}.",
+        )
+
+
+def _enough_passes(view: RunView, status: Status) -> Iterator[Advice]:
+    """Whether the KPI set has the PASS rows that the FAR limit needs."""
+    best, target = view.best, view.target
+    if best is None or best.far is None or target is None or not 0 < target.far_pct < 100:
+        return
+    need = samples_needed(1 - target.far_pct / 100)
+    if best.far.trials < need:
+        yield Advice(
+            "enough-passes",
+            f"Bring the KPI set to {whole(need)} PASS rows or more",
+            f"It has {whole(best.far.trials)}. Even without a single false accept they could not show "
+            f"FAR below {limit(target.far_pct)} with 95 % confidence.",
+        )
+
+
+def _no_acceptance_set(view: RunView, status: Status) -> Iterator[Advice]:
+    if view.state.config.acceptance_csv is None:
+        yield Advice(
+            "no-acceptance-set",
+            "Put labelled samples aside as kpi/acceptance_set.csv",
+            "The loop chooses its data and its threshold on the KPI set, so KPI figures are optimistic. "
+            "An acceptance set is used once, at the end, and by nothing else.",
+        )
+
+
+def _mostly_synthetic(view: RunView, status: Status) -> Iterator[Advice]:
+    best = view.best
+    if best is not None and best.share_pct is not None and best.share_pct > 50:
+        yield Advice(
+            "mostly-synthetic",
+            "Add real defects before relying on this model",
+            f"{percent(best.share_pct)} of its training rows are synthetic.",
+        )
+
+
+def _rehearsal(view: RunView, status: Status) -> Iterator[Advice]:
+    if view.state.config.platform == "local" and view.measured:
+        yield Advice(
+            "rehearsal",
+            "Run the same plan on a GPU platform before deciding about production",
+            "This run trained the bank's own small CPU classifier, which stands in for Visual ChangeNet: "
+            "its FAR is not TAO's. Workspace, plan and commands stay the same.",
+        )
+
+
+def _costs(phase: Phase) -> list[LabelFigures]:
+    """The defect types of a phase, dearest first."""
+    found = [f for f in phase.figures.values() if f.cost_pct is not None and math.isfinite(f.cost_pct)]
+    return sorted(found, key=lambda f: (-(f.cost_pct or 0.0), f.weakest, f.label))
+
+
+def _far(point: Threshold) -> str:
+    return rate(share(point.fp, point.fp + point.tn))
+
+
+def _cell(phase: Phase, row: int, name: str) -> str:
+    assert phase.scored is not None
+    table = phase.scored.table
+    return table.column(name)[row] if name in table.names else "?"

@@ -1,0 +1,168 @@
+"""The score explorer: every iteration's distribution, curve and confusion, and the data to try thresholds on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from tao_skill_bank.loop.state import Interval
+from tao_skill_bank.metrics import Curve, confusion_at, thinned_curve
+from tao_skill_bank.reports import charts
+from tao_skill_bank.reports.deft.view import Phase, RunView, share
+
+POINTS = 240
+FEWER_POINTS = 120  # a phase, once there are many
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One iteration of the explorer. Counts are those at the operating point; None without a threshold."""
+
+    phase: Phase
+    distribution: Markup
+    curve: Markup
+    tp: int | None
+    fp: int | None
+    tn: int | None
+    fn: int | None
+    precision: Interval | None
+    printed: bool
+    start: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """Frames in the order of the run, the overlay of all curves, and the script's data as JSON."""
+
+    frames: tuple[Frame, ...]
+    overlay: Markup
+    data: Markup
+    start: int
+
+
+def explorer(view: RunView) -> Explorer:
+    """Everything the explorer shows. Frames without both classes have no curve."""
+    phases = [p for p in view.measured if p.scored is not None]
+    if not phases:
+        return Explorer((), Markup(""), Markup("[]"), 0)
+    ticks = _ticks(phases)
+    limit = POINTS if len(phases) <= 8 else FEWER_POINTS
+    curves = {p.label: _curve(p, limit) for p in phases}
+    lines = {label: _line(p, curve, view) for p in phases if (curve := curves[p.label]) for label in [p.label]}
+    target = view.target
+    far_pct, recall_pct = (target.far_pct, 100 * target.recall) if target else (None, None)
+    shared = charts.curve_axes(list(lines.values()), far_pct)
+    ordered = sorted(lines.values(), key=lambda line: ("quiet", "base", "best").index(line.style))
+    overlay = charts.recall_far(ordered, far_pct, recall_pct, shared)
+    frames, data = [], []
+    for phase in phases:
+        curve, counts = curves[phase.label], _counts(phase)
+        drawn = Markup("")
+        if curve is not None:
+            own = lines[phase.label]
+            # Each frame has axes of its own, so that the corner which matters is never too small to read.
+            axes = charts.curve_axes([own], far_pct)
+            drawn = charts.recall_far([_styled(own)], far_pct, recall_pct, axes, _place(counts))
+            data.append(tryout(phase.title, curve, ticks, axes))
+        else:
+            data.append({"title": phase.title, "t": []})
+        scored = phase.scored
+        assert scored is not None
+        at = phase.record.threshold
+        tp, fp, tn, fn = counts or (None, None, None, None)
+        frames.append(
+            Frame(
+                phase=phase,
+                distribution=charts.distribution(
+                    scored.scores[scored.is_pass], scored.scores[~scored.is_pass], at, ticks
+                ),
+                curve=drawn,
+                tp=tp,
+                fp=fp,
+                tn=tn,
+                fn=fn,
+                precision=share(counts[0], counts[0] + counts[1]) if counts and counts[0] + counts[1] else None,
+                printed=phase is view.best or phase is view.baseline,
+                start=0 if curve is None or at is None else int(np.argmin(np.abs(curve.thresholds - at))),
+                last=0 if curve is None else len(curve) - 1,
+            )
+        )
+    start = next((i for i, p in enumerate(phases) if p is view.best), len(phases) - 1)
+    return Explorer(tuple(frames), overlay, embedded(data), start)
+
+
+def embedded(data: Any) -> Markup:
+    """A value as JSON that can stand in a page's script element."""
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))
+
+
+def _ticks(phases: list[Phase]) -> Any:
+    """One axis for all of them, so that scrubbing compares."""
+    lows, highs = [], []
+    for phase in phases:
+        assert phase.scored is not None
+        if len(phase.scored.scores):
+            lows.append(float(phase.scored.scores.min()))
+            highs.append(float(phase.scored.scores.max()))
+        if phase.record.threshold is not None:
+            lows.append(phase.record.threshold)
+            highs.append(phase.record.threshold)
+    return charts.score_axis(min(lows, default=0.0), max(highs, default=1.0))
+
+
+def _curve(phase: Phase, limit: int) -> Curve | None:
+    scored, at = phase.scored, phase.record.threshold
+    if scored is None or scored.is_pass.all() or not scored.is_pass.any():
+        return None
+    return thinned_curve(scored.scores, scored.is_pass, keep=() if at is None else (at,), limit=limit)
+
+
+def _line(phase: Phase, curve: Curve, view: RunView) -> charts.Line:
+    order = np.lexsort((curve.recall, curve.far))
+    style = "best" if phase is view.best else "base" if phase is view.baseline else "quiet"
+    return charts.Line(phase.title, 100 * curve.far[order], 100 * curve.recall[order], style)
+
+
+def _styled(line: charts.Line) -> charts.Line:
+    return charts.Line(line.name, line.x, line.y, "best")
+
+
+def _counts(phase: Phase) -> tuple[int, int, int, int] | None:
+    """(tp, fp, tn, fn) as the state has them, else counted in the inference."""
+    if phase.evaluation is not None:
+        e = phase.evaluation
+        return e.tp, e.fp, e.tn, e.fn
+    if phase.scored is None or phase.record.threshold is None:
+        return None
+    point = confusion_at(phase.scored.scores, phase.scored.is_pass, phase.record.threshold)
+    return point.tp, point.fp, point.tn, point.fn
+
+
+def _place(counts: tuple[int, int, int, int] | None) -> tuple[float, float] | None:
+    if counts is None:
+        return None
+    tp, fp, tn, fn = counts
+    return 100 * fp / max(fp + tn, 1), 100 * tp / max(tp + fn, 1)
+
+
+def tryout(title: str, curve: Curve, ticks: Any, axes: charts.CurveAxes) -> dict[str, Any]:
+    """What the page's script needs of one set of scores: candidate thresholds, ascending, with their errors."""
+    return {
+        "title": title,
+        "t": [float(t) for t in curve.thresholds],
+        "fp": [int(x) for x in curve.fp],
+        "fn": [int(x) for x in curve.fn],
+        "passes": int(curve.fp[0] + curve.tn[0]),
+        "defects": int(curve.tp[0] + curve.fn[0]),
+        "low": float(ticks[0]),
+        "high": float(ticks[-1]),
+        "far_top": axes.right,
+        "far_bent": axes.bent,
+        "recall_floor": axes.floor,
+    }

@@ -1,0 +1,220 @@
+"""`DEFT_Loop_Report.html` and the iteration summaries: rendered by code, from disk, at any moment of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.text import DASH, clean, duration, listed, plural, points, score, whole
+from tao_skill_bank.loop.state import is_iteration_label, load_state
+from tao_skill_bank.reports.deft import sections
+from tao_skill_bank.reports.deft.added import additions
+from tao_skill_bank.reports.deft.advice import recommendations
+from tao_skill_bank.reports.deft.checks import gates, ship_checks, ship_word
+from tao_skill_bank.reports.deft.explorer import explorer
+from tao_skill_bank.reports.deft.gallery import Album, weakest
+from tao_skill_bank.reports.deft.status import Status, rate, status_of
+from tao_skill_bank.reports.deft.view import NARRATIVE, Phase, RunView
+from tao_skill_bank.reports.page import render_page, script
+
+REPORT_FILE = "DEFT_Loop_Report.html"
+SUMMARY_WORDS = 300
+
+
+class ReportSummary(BaseModel):
+    """What a caller needs of a report without opening it. Rates in percent; None where there is none yet."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    status: str
+    why: str
+    kpi_target: str
+    best_iteration: str | None
+    best_far_pct: float | None
+    best_far_low_pct: float | None
+    best_far_high_pct: float | None
+    threshold: float | None
+    acceptance_far_pct: float | None
+    acceptance_recall_pct: float | None
+    iterations: int
+    missing: int
+
+
+def render_report(results_dir: Path) -> ReportSummary:
+    """Write `DEFT_Loop_Report.html` into the run folder, in one step: a reader never sees half a page.
+
+    Everything comes from disk. The same folder gives the same bytes: no clock is read. Artifacts that are missing
+    are named on the page.
+
+    Raises:
+        InputError: `results_dir` holds no readable `deft_state.json`.
+    """
+    view = RunView(results_dir)
+    status = status_of(view)
+    path = results_dir / REPORT_FILE
+    fsio.write_text(path, report_html(view, status))
+    best, accepted = view.best, view.accepted("best")
+    return ReportSummary(
+        path=str(path),
+        status=status.wording,
+        why=status.why,
+        kpi_target=view.state.kpi_target,
+        best_iteration=best.label if best else None,
+        best_far_pct=best.record.far_pct if best else None,
+        best_far_low_pct=best.far.low_pct if best and best.far else None,
+        best_far_high_pct=best.far.high_pct if best and best.far else None,
+        threshold=best.record.threshold if best else None,
+        acceptance_far_pct=accepted.far.value_pct if accepted else None,
+        acceptance_recall_pct=accepted.recall.value_pct if accepted else None,
+        iterations=sum(1 for p in view.measured if p.number > 0),
+        missing=len(view.missing),
+    )
+
+
+def report_html(view: RunView, status: Status, *, live: str = "") -> str:
+    """The page of a run as one HTML document.
+
+    Args:
+        view: The run.
+        status: Its verdict.
+        live: For a page that is served: the mark of what it shows. Its script asks for the mark and loads the page
+            again when that has changed; without a script the browser does every few seconds.
+    """
+    best = view.best
+    album = Album(view)
+    passes = weakest(album, best, defects=False) if best else []
+    defects = weakest(album, best, defects=True) if best else []
+    return render_page(
+        "deft_report.html.j2",
+        view=view,
+        state=view.state,
+        status=status,
+        ship=ship_word(view, status),
+        checks=ship_checks(view),
+        target=view.target,
+        baseline=view.baseline,
+        best=best,
+        base_accepted=view.accepted("baseline"),
+        accepted=view.accepted("best"),
+        advice=recommendations(view, status),
+        gates=gates(view),
+        passes=passes,
+        defects=defects,
+        lights_shown=album.lights_shown,
+        pictures_left_out=album.left_out,
+        pair=next((s for s in defects if s.seen), None),
+        approach=sections.approach(view),
+        start=sections.baseline_text(view),
+        far_figure=sections.far_figure(view),
+        explorer=explorer(view),
+        additions=additions(view),
+        defect_rows=sections.defect_rows(view),
+        pool_rows=sections.pool_rows(view),
+        lanes=sections.lanes(view),
+        stages_seen=sections.stages_seen(view),
+        elapsed_sec=sections.elapsed_sec(view),
+        cards=sections.cards(view),
+        script=script("report.js"),
+        live=live,
+    )
+
+
+def write_narrative(results_dir: Path, text: str) -> Path:
+    """Put a short text beside a run, which the next rendering includes, escaped.
+
+    Args:
+        results_dir: The run folder.
+        text: Plain paragraphs, at most 300 words; it replaces an earlier one.
+
+    Raises:
+        InputError: No run there, no text, or too long a one.
+    """
+    load_state(results_dir)
+    words = len(text.split())
+    if not 0 < words <= SUMMARY_WORDS:
+        raise InputError(
+            f"the narrative has {words} words", where=results_dir / NARRATIVE, fix=f"write 1 to {SUMMARY_WORDS}"
+        )
+    fsio.write_text(results_dir / NARRATIVE, clean(text.strip()) + "\n")
+    return results_dir / NARRATIVE
+
+
+def iter_summary(results_dir: Path, label: str) -> Path:
+    """Write `<label>_summary.md` (`iter2_summary.md`) into the run folder: at most 300 words.
+
+    Args:
+        results_dir: The run folder.
+        label: `baseline` or `iter<N>`.
+
+    Raises:
+        InputError: There is no such iteration in the run's state, or no readable state.
+    """
+    view = RunView(results_dir)
+    phase = next((p for p in view.phases if p.label == label), None)
+    if phase is None or not is_iteration_label(label):
+        known = [p.label for p in view.phases]
+        raise InputError(f"no iteration {label!r}", where=results_dir, fix=f"the run has {listed(known, 30)}")
+    path = results_dir / f"{label}_summary.md"
+    fsio.write_text(path, _limited("\n".join(_summary_lines(view, phase))))
+    return path
+
+
+def _summary_lines(view: RunView, phase: Phase) -> list[str]:
+    record = phase.record
+    status = status_of(view)
+    lines = [f"# {phase.title}", "", f"Run: {clean(view.root.name)}. Status: {status.wording}. {_md(status.why)}", ""]
+    if record.far_pct is not None:
+        against = "" if phase.delta_pp is None else f" ({points(phase.delta_pp)} against the baseline)"
+        lines += [
+            f"- FAR: {rate(phase.far, record.far_pct)}{against}; target {_md(view.state.kpi_target)}",
+            f"- Recall: {rate(phase.recall)}",
+            f"- Threshold: {record.threshold!r}" if record.threshold is not None else f"- Threshold: {DASH}",
+        ]
+    if phase.rows is not None:
+        made = "" if phase.synthetic is None else f", {whole(phase.synthetic)} of them synthetic"
+        lines.append(f"- Training rows: {whole(phase.rows)}{made}")
+    added = [
+        f"{plural(count, 'row')} from {source}"
+        for count, source in ((record.mining_mined_count, "the pool"), (record.anomalygen_count, "the generator"))
+        if count is not None
+    ]
+    if added:
+        lines.append(f"- Added: {', '.join(added)}")
+    wrong = [f for f in phase.figures.values() if f.cost_pct]
+    if wrong:
+        shown = [f"{_md(f.label)} (weakest score {score(f.weakest)})" for f in wrong]
+        lines.append(f"- Defect types that raise FAR, dearest first: {listed(shown, 4)}")
+    done = [line for line in view.lines if line.iteration == phase.label]
+    if done:
+        lines.append(f"- Time: {duration(sum(line.duration_sec for line in done))} in {plural(len(done), 'stage')}")
+    lines += [f"- Warning: {_md(text)}" for text in record.warnings[:4]]
+    lines += [f"- Stopped at {line.stage}: {_md(line.summary)}" for line in done if line.status == "error"][:2]
+    advice = [a for a in recommendations(view, status) if a.rule != "rehearsal"][:2]
+    if advice:
+        lines += ["", "Next:", *[f"- {_md(a.title)}." for a in advice]]
+    return [*lines, ""]
+
+
+def _md(text: str) -> str:
+    """Foreign text in Markdown: one line, at most 200 characters, with nothing that Markdown or HTML would act on."""
+    flat = " ".join(clean(text).split())
+    flat = flat if len(flat) <= 200 else flat[:199] + "…"
+    for char in "\\`*_[]|":
+        flat = flat.replace(char, "\\" + char)
+    return flat.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _limited(text: str) -> str:
+    """At most 300 words: whole lines are kept while they fit."""
+    kept: list[str] = []
+    left = SUMMARY_WORDS
+    for line in text.splitlines():
+        left -= len(line.split())
+        if left < 0:
+            break
+        kept.append(line)
+    return "\n".join(kept).rstrip() + "\n"

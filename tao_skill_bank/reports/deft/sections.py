@@ -1,0 +1,372 @@
+"""The parts of the DEFT report, made ready for its template: charts drawn, rows worked out, nothing read twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from tao_skill_bank.core.clock import LOG_FORMAT
+from tao_skill_bank.core.text import percent, plural
+from tao_skill_bank.loop.state import Interval
+from tao_skill_bank.reports import charts
+from tao_skill_bank.reports.deft.checks import leakage_text
+from tao_skill_bank.reports.deft.status import rate
+from tao_skill_bank.reports.deft.view import LabelFigures, Phase, RunView, StageLine, is_pass, share
+
+STAGE_ORDER = (
+    "routing",
+    "anomalygen_finetune",
+    "anomalygen",
+    "data_mining",
+    "data_merge",
+    "train",
+    "evaluate",
+    "rca",
+    "loop_stop",
+)
+
+
+def far_figure(view: RunView) -> Markup:
+    """FAR by phase on the KPI set against the target; behind them, what the acceptance set says of the best."""
+    best, many, target = view.best, len(view.measured) > 6, view.target
+    points = [
+        charts.RatePoint(
+            name="base" if p.number == 0 else str(p.number) if many else f"iter {p.number}",
+            value=p.record.far_pct or 0.0,
+            low=p.far.low_pct if p.far else None,
+            high=p.far.high_pct if p.far else None,
+            marked=p is best,
+        )
+        for p in view.measured
+    ]
+    accepted = view.accepted("best")
+    if points and accepted is not None:
+        far = accepted.far
+        asked = 100 * target.recall if target else 0.0
+        note = "" if accepted.recall.value_pct >= asked - 1e-9 else f"recall {percent(accepted.recall.value_pct)}"
+        points.append(charts.RatePoint("acceptance", far.value_pct, far.low_pct, far.high_pct, True, True, note))
+    return charts.far_chart(points, target.far_pct if target else None, target.op if target else "<")
+
+
+@dataclass(frozen=True)
+class DefectRow:
+    """One label of the KPI set over the run.
+
+    `figures` are those of the best model, `before` those of the baseline (None where they are the same).
+    """
+
+    label: str
+    key: str
+    figures: LabelFigures
+    before: LabelFigures | None
+    cost: Interval | None
+    cost_before: Interval | None
+    bar: Markup
+    routed: str
+    training: int | None
+    mined: int
+    synthetic: int
+
+    @property
+    def is_pass(self) -> bool:
+        """Whether this is the PASS row."""
+        return is_pass(self.label)
+
+    @property
+    def effect_pp(self) -> float | None:
+        """What the run did to the cost of catching all of it, in percentage points; negative is better."""
+        before = self.before.cost_pct if self.before else None
+        after = self.figures.cost_pct
+        return None if before is None or after is None else after - before
+
+
+def defect_rows(view: RunView) -> list[DefectRow]:
+    """Every label of the best model's KPI inference, dearest first; PASS last."""
+    best, base = view.best, view.baseline
+    if best is None:
+        return []
+    training = view.dataset("training")
+    has = _upper(training.labels) if training else None
+    mined = _added(view, "mining_by_label")
+    synthetic = _added(view, "anomalygen_by_label")
+    routed: dict[str, str] = {}
+    for phase in view.phases:
+        routed.update({key.upper(): verdict for key, verdict in (phase.record.routing_verdicts or {}).items()})
+    costs = [
+        f.cost_pct or 0.0 for p in (base, best) if p is not None for f in p.figures.values() if f.cost_pct is not None
+    ]
+    top = max([*costs, 1e-9])
+    rows = []
+    for key, figures in best.figures.items():
+        before = base.figures.get(key) if base is not None and base is not best else None
+        bar = charts.cost_bar(before.cost_pct if before else None, figures.cost_pct, top)
+        rows.append(
+            DefectRow(
+                label=figures.label,
+                key=key,
+                figures=figures,
+                before=before,
+                cost=_cost(best, figures),
+                cost_before=_cost(base, before),
+                bar=bar,
+                routed=routed.get(key, ""),
+                training=None if has is None else has.get(key, 0),
+                mined=mined.get(key, 0),
+                synthetic=synthetic.get(key, 0),
+            )
+        )
+    return sorted(rows, key=lambda row: row.is_pass)
+
+
+def _cost(phase: Phase | None, figures: LabelFigures | None) -> Interval | None:
+    """What catching all of a label costs, with its interval."""
+    passes = phase.figures.get("PASS") if phase else None
+    if passes is None or figures is None or figures.cost_pct is None:
+        return None
+    return share(round(figures.cost_pct * passes.count / 100), passes.count)
+
+
+@dataclass(frozen=True)
+class PoolRow:
+    """One label of the mining pool: how many rows it has, and how many the run took."""
+
+    label: str
+    have: int
+    taken: int
+    synthetic: int
+    bar: Markup
+
+    @property
+    def left(self) -> int:
+        """Rows that were not taken."""
+        return max(self.have - self.taken, 0)
+
+
+def pool_rows(view: RunView) -> list[PoolRow]:
+    """The pool by label, with what was taken of it and what was made beside it."""
+    pool = view.dataset("pool")
+    have = dict(pool.labels) if pool else {}
+    taken, made = _added(view, "mining_by_label"), _added(view, "anomalygen_by_label")
+    known = {label.upper() for label in have}
+    for source in ("mining_by_label", "anomalygen_by_label"):
+        for phase in view.phases:
+            for label in getattr(phase.record, source) or {}:
+                if label.upper() not in known:
+                    known.add(label.upper())
+                    have[label] = 0
+    top = max([*have.values(), 1])
+    rows = []
+    for label, count in have.items():
+        used = taken.get(label.upper(), 0)
+        bar = charts.spread([("taken", used), ("left", max(count - used, 0))], top)
+        rows.append(PoolRow(label, count, used, made.get(label.upper(), 0), bar))
+    return rows
+
+
+@dataclass(frozen=True)
+class Lane:
+    """The stages of one iteration as one bar."""
+
+    label: str
+    title: str
+    seconds: int
+    tokens: int
+    bar: Markup
+    stages: tuple[StageLine, ...]
+
+
+def lanes(view: RunView) -> list[Lane]:
+    """The time of the run: a bar an iteration, parted by stage; all on one scale."""
+    groups: dict[str, list[StageLine]] = {}
+    for line in view.lines:
+        groups.setdefault(line.iteration, []).append(line)
+    totals = {label: sum(x.duration_sec for x in lines) for label, lines in groups.items()}
+    longest = max([*totals.values(), 1])
+    found = []
+    for label, lines in groups.items():
+        parts = [(line.stage, float(line.duration_sec)) for line in lines]
+        title = "Baseline" if label == "baseline" else f"Iteration {label.removeprefix('iter')}"
+        found.append(
+            Lane(
+                label,
+                title,
+                totals[label],
+                sum(x.token_total for x in lines),
+                charts.spread(parts, longest),
+                tuple(lines),
+            )
+        )
+    return found
+
+
+def stages_seen(view: RunView) -> list[str]:
+    """The stages that ran, in the loop's order: the legend of the bars."""
+    seen = list(dict.fromkeys(line.stage for line in view.lines))
+    known = [stage for stage in STAGE_ORDER if stage in seen]
+    return known + [stage for stage in seen if stage not in STAGE_ORDER]
+
+
+def elapsed_sec(view: RunView) -> int | None:
+    """From the run's start to the end of its last stage, in seconds."""
+    try:
+        began = datetime.strptime(view.state.started_at, LOG_FORMAT)  # noqa: DTZ007 - both are UTC
+        ended = datetime.strptime(view.lines[-1].ts, LOG_FORMAT)  # noqa: DTZ007
+    except (ValueError, IndexError):
+        return None
+    return max(0, int((ended - began).total_seconds()))
+
+
+@dataclass(frozen=True)
+class Card:
+    """What one iteration did, in lines of (name, text)."""
+
+    phase: Phase
+    facts: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    errors: tuple[str, ...]
+
+
+def cards(view: RunView) -> list[Card]:
+    """One card a phase."""
+    found = []
+    for phase in view.phases:
+        record = phase.record
+        facts: list[tuple[str, str]] = []
+        if record.routing_verdicts:
+            facts.append(("Routed", _grouped(record.routing_verdicts)))
+        if record.mining_mined_count is not None:
+            facts.append(("Real rows added", _by_label(record.mining_mined_count, record.mining_by_label)))
+        if record.anomalygen_count is not None:
+            facts.append(("Synthetic rows added", _by_label(record.anomalygen_count, record.anomalygen_by_label)))
+        if record.mining_encoder:
+            facts.append(("Encoder", record.mining_encoder + _similarity(view, phase)))
+        if record.leakage:
+            facts.append(("Leakage check", leakage_text(record.leakage)))
+        weak = _weak(view, phase)
+        if weak:
+            facts.append(("Weak samples found", weak))
+        if record.val_loss is not None:
+            facts.append(("Validation loss", f"{record.val_loss:.4g}"))
+        if record.best_ckpt_path:
+            kind = (record.best_ckpt_kind or "").replace("_", " ")
+            facts.append(("Checkpoint", f"{record.best_ckpt_path.rsplit('/', 1)[-1]} ({kind})"))
+        errors = tuple(
+            f"{line.stage}: {line.summary}"
+            for line in view.lines
+            if line.iteration == phase.label and line.status == "error"
+        )
+        found.append(Card(phase, tuple(facts), tuple(record.warnings), errors))
+    return found
+
+
+def approach(view: RunView) -> list[tuple[str, str]]:
+    """How the run works, as (name, text)."""
+    config, spec = view.state.config, view.spec
+    model = spec.get("model") or {}
+    classify = (spec.get("dataset") or {}).get("classify") or {}
+    train = spec.get("train") or {}
+    backbone = (model.get("backbone") or {}).get("type")
+    module = (model.get("classify") or {}).get("difference_module")
+    epochs = config.num_epochs or train.get("num_epochs")
+    batch = config.batch_size or classify.get("batch_size")
+    lights = ", ".join(view.lights[0]) if spec else ""
+    mining, limits = config.mining, config.mining_filter
+    budget = "no row limit" if mining.budget is None else f"at most {mining.budget} rows an iteration"
+    near = plural(limits.top_k_per_target, "neighbour")
+    rows = [
+        ("Platform", "local (the bank's own CPU classifier)" if config.platform == "local" else config.platform),
+        ("Model", " · ".join(str(x) for x in (backbone, module) if x)),
+        ("Training", f"{epochs} epochs, batch {batch}, seed {config.seed}" if epochs and batch else ""),
+        ("Images", _images(classify, lights)),
+        ("Mining", f"{mining.strategy}, {budget}, {near} a weak sample, cosine ≥ {limits.min_similarity:g}"),
+        ("Synthetic defects", f"{config.anomalygen.mode}, at most {config.anomalygen.num_SDG} an iteration"),
+        ("Iterations", f"at most {view.state.max_iterations}"),
+    ]
+    if view.state.approval is not None:
+        how = {"flag": "on the command line", "tty": "at the terminal", "elicitation": "in the client"}
+        approval = view.state.approval
+        rows.append(("Approved", f"{approval.approved_at[:16].replace('T', ' ')} UTC, {how[approval.how]}"))
+        rows.append(("Plan digest", approval.digest[:16]))
+    return [(name, text) for name, text in rows if text]
+
+
+def _images(classify: dict[str, Any], lights: str) -> str:
+    width, height = classify.get("image_width"), classify.get("image_height")
+    size = f"{width} × {height}" if width and height else ""
+    return ", ".join(x for x in (size, f"lightings {lights}" if lights else "") if x)
+
+
+def _similarity(view: RunView, phase: Phase) -> str:
+    table = _parquet(view, phase.record.mining_mined_parquet, ["similarity"], f"mined rows of {phase.label}")
+    values = [] if table is None else [x for x in table["similarity"] if x is not None]
+    return f", median similarity {float(np.median(values)):.3f}" if values else ""
+
+
+def _weak(view: RunView, phase: Phase) -> str:
+    table = _parquet(view, phase.record.rca_gaps_parquet, ["filepath", "label"], f"weak samples of {phase.label}")
+    if table is None:
+        return ""
+    lights = max(len(view.lights[0]), 1)
+    labels = [str(x).strip().lower() for x in table["label"]]
+    counts = {"PASS" if is_pass(label) else label: labels.count(label) // lights for label in sorted(set(labels))}
+    return _by_label(len(labels) // lights, counts)
+
+
+def _parquet(view: RunView, path: str | None, columns: list[str], what: str) -> dict[str, list[Any]] | None:
+    if path is None:
+        return None
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        # The path itself, not a dataset of the folder: `iter=1` in a folder's name is no partition.
+        table = pq.ParquetFile(view.at(path)).read(columns=columns)
+        return {name: table.column(name).to_pylist() for name in columns}
+    except (OSError, pa.ArrowException, KeyError) as error:
+        view.lacks(what, path, "not on disk" if isinstance(error, FileNotFoundError) else "not readable")
+        return None
+
+
+def _grouped(verdicts: dict[str, str]) -> str:
+    """`mining: missing, shift; dropped (accepted): scratch`."""
+    groups: dict[str, list[str]] = {}
+    for label, verdict in verdicts.items():
+        groups.setdefault(verdict, []).append("PASS" if is_pass(label) else label.lower())
+    return "; ".join(f"{verdict.replace('+', ' + ')}: {', '.join(labels)}" for verdict, labels in groups.items())
+
+
+def _by_label(total: int, labels: dict[str, int] | None) -> str:
+    if not labels:
+        return str(total)
+    return f"{total} ({', '.join(f'{label} {count}' for label, count in labels.items())})"
+
+
+def _added(view: RunView, attribute: str) -> dict[str, int]:
+    """Rows added over all iterations, by upper-cased label."""
+    found: dict[str, int] = {}
+    for phase in view.phases:
+        for label, count in (getattr(phase.record, attribute) or {}).items():
+            found[label.upper()] = found.get(label.upper(), 0) + count
+    return found
+
+
+def _upper(labels: dict[str, int]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for label, count in labels.items():
+        found[label.strip().upper()] = found.get(label.strip().upper(), 0) + count
+    return found
+
+
+def baseline_text(view: RunView) -> str:
+    """One sentence: where the run began."""
+    base = view.baseline
+    if base is None:
+        return "The baseline has not been measured yet."
+    worst = next((f for f in base.figures.values() if f.cost_pct is not None), None)
+    cause = f" The defect type that costs most there is {worst.label}." if worst and worst.cost_pct else ""
+    rows = f", trained on {base.rows} rows," if base.rows else ""
+    return f"The baseline{rows} has FAR {rate(base.far, base.record.far_pct)}.{cause}"

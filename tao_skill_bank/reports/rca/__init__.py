@@ -1,0 +1,1 @@
+"""Root-cause analysis of a ChangeNet evaluation, as a report."""

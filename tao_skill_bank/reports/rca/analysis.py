@@ -1,0 +1,328 @@
+"""Root-cause analysis of a ChangeNet evaluation: gap analysis, the weakest samples, doubtful labels, a report.
+
+`make_rca` makes a folder `<experiment>/rca_results/<YYYY-MM-DD_HHMMSS>`; `set_verdict` enters what somebody saw in a
+picture. The report is rendered from the folder's files; `rca_check` holds it against them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig
+from tao_skill_bank.actions.gap_analysis.vcn_aoi import GAPS, VcnAoiResult, analyze_vcn_aoi
+from tao_skill_bank.actions.gap_analysis.vcn_read import (
+    CSV_NAME,
+    Inference,
+    read_goldens,
+    read_image_names,
+    read_inference,
+)
+from tao_skill_bank.core.errors import InputError, UnreachableError
+from tao_skill_bank.core.fsio import atomic_path, write_text
+from tao_skill_bank.reports.rca import label_noise
+from tao_skill_bank.reports.rca.data import (
+    CONTEXT,
+    IMAGES,
+    REPORT,
+    SPOT_CHECK,
+    SUSPECTS,
+    Context,
+    Spot,
+    Weak,
+    find_spot,
+    load_rca,
+    read_weak,
+    verdict_named,
+    write_spots,
+)
+from tao_skill_bank.reports.rca.text import heading, render_report, spot_section
+
+if TYPE_CHECKING:
+    from tao_skill_bank.actions.mining.encoders import Encoder
+
+SPEC = "vcn_aoi_spec.yaml"
+SPOTS_EACH = 5
+SPOT_EDGE = 128
+TIME_FORMAT = "%Y-%m-%d_%H%M%S"
+
+
+@dataclass(frozen=True)
+class Rca:
+    """A finished analysis.
+
+    Attributes:
+        folder: Where everything lies.
+        report: The report in it.
+        analysis: The numbers; None where the recall target was out of reach.
+        suspects: Labels that look wrong, most suspicious first.
+        notes: What a reader should know, a line each.
+    """
+
+    folder: Path
+    report: Path
+    analysis: VcnAoiResult | None
+    suspects: Sequence[label_noise.Suspect]
+    notes: Sequence[str]
+
+
+def make_rca(
+    experiment: Path,
+    *,
+    now: datetime,
+    inference_dir: Path | None = None,
+    train_config: Path | None = None,
+    kpi_media_path: Path | None = None,
+    min_recall: float = 1.0,
+    threshold: float = -1.0,
+    top_k_per_label: int | None = 50,
+    output: Path | None = None,
+    encoder: str = "auto",
+    check_labels: bool = True,
+) -> Rca:
+    """Analyse an evaluation and write the report package.
+
+    Args:
+        experiment: The experiment's folder.
+        now: Local time, for the folder's name.
+        inference_dir: Folder of `inference.csv`; found below the experiment where there is exactly one, or `latest`.
+        train_config: The train YAML; found in the experiment where there is exactly one.
+        kpi_media_path: Put before each `input_path`; None: they are absolute.
+        min_recall: The recall that the sweep keeps.
+        threshold: Zero or more pins it.
+        top_k_per_label: Weakest samples of each label; None: every misclassified one.
+        output: The results folder, instead of a new one below the experiment.
+        encoder: Which embedding ranks the labels, as for mining.
+        check_labels: Rank labels by their look-alikes (reads the images of the test set).
+
+    Raises:
+        InputError: Input that cannot be used; nothing is written.
+    """
+    if not experiment.is_dir():
+        raise InputError("no such folder", where=experiment, fix="name the experiment's folder")
+    inference_dir = inference_dir or _find_inference(experiment)
+    train_config = train_config or _find_train_config(experiment)
+    names = read_image_names(train_config)
+    inference = read_inference(inference_dir)
+    folder = output or experiment / "rca_results" / now.strftime(TIME_FORMAT)
+    if (folder / REPORT).exists():
+        raise InputError("holds a report already", where=folder, fix="wait a second, or name another --output")
+    config = VcnAoiConfig(
+        inference_results_dir=inference_dir,
+        train_config=train_config,
+        results_dir=folder,
+        kpi_media_path=kpi_media_path,
+        min_recall=min_recall,
+        threshold=threshold,
+        top_k_per_label=top_k_per_label,
+    )
+    context = Context(
+        created=now.isoformat(timespec="seconds"),
+        experiment=os.path.abspath(experiment),
+        lightings=len(names.suffixes),
+        top_k=top_k_per_label,
+    )
+    try:
+        analysis = analyze_vcn_aoi(config)
+    except UnreachableError:
+        _write_spec(config)
+        _write_context(folder, context)
+        return Rca(folder, _write_report(folder), None, (), ())
+    _write_spec(config)
+    weak = read_weak(folder / GAPS, context.lightings, analysis.metrics.threshold)
+    spots = _take_pictures(folder, weak)
+    write_spots(folder, spots)
+    missing = sum(not s.image for s in spots)
+    notes = [f"{missing} of {len(spots)} spot-check images were not found or could not be read"] if missing else []
+    suspects: list[label_noise.Suspect] = []
+    used = ""
+    if check_labels:
+        suspects, used, note = _suspects(
+            inference, names.suffixes[0], config, analysis.metrics.threshold, weak, encoder
+        )
+        notes += note
+        label_noise.write_suspects(folder / SUSPECTS, suspects)
+    _write_context(folder, context.model_copy(update={"encoder": used, "notes": notes}))
+    return Rca(folder, _write_report(folder), analysis, suspects, notes)
+
+
+def set_verdict(folder: Path, image: str, verdict: str, note: str = "") -> Spot:
+    """Enter what was seen in a picture, in the spot check and in section 5 of the report.
+
+    Only that section is written anew, so that words somebody added elsewhere stay.
+
+    Raises:
+        InputError: No such image or verdict, or a report without its headings.
+    """
+    from tao_skill_bank.reports.rca.page import write_page
+
+    data = load_rca(folder)
+    spot = find_spot(data.spots, image)
+    value = verdict_named(verdict)
+    report = folder / REPORT
+    text = report.read_text(encoding="utf-8") if report.is_file() else render_report(data)
+    start, end = text.find(f"{heading(5)}\n"), text.find(f"{heading(6)}\n")
+    if not 0 <= start < end:
+        raise InputError("sections 5 and 6 cannot be found", where=report, fix="restore the report's headings")
+    changed = spot.model_copy(update={"verdict": value, "note": " ".join(note.split())})
+    spots = [changed if s is spot else s for s in data.spots]
+    write_spots(folder, spots)
+    write_text(report, text[:start] + spot_section(spots, data) + "\n" + text[end:])
+    write_page(load_rca(folder))
+    return changed
+
+
+def latest_rca(experiment: Path) -> Path:
+    """The newest analysis of an experiment, or the folder itself where it is one.
+
+    Raises:
+        InputError: There is none.
+    """
+    if (experiment / CONTEXT).is_file():
+        return experiment
+    found = sorted(p.parent for p in experiment.glob(f"rca_results/*/{CONTEXT}"))
+    if not found:
+        raise InputError("holds no analysis", where=experiment, fix="run `tao-skills rca vcn` first")
+    return found[-1]
+
+
+def _find_inference(experiment: Path) -> Path:
+    found = sorted(p.parent for p in experiment.rglob(CSV_NAME) if "rca_results" not in p.parts)
+    latest = [p for p in found if p.name == "latest"]
+    if len(found) == 1 or len(latest) == 1:
+        return (latest or found)[0]
+    what = "holds no inference.csv" if not found else f"holds {len(found)} inference.csv files"
+    fix = "name one with --inference-dir" + (f", such as {found[0]}" if found else "")
+    raise InputError(what, where=experiment, fix=fix)
+
+
+def _find_train_config(experiment: Path) -> Path:
+    usual = [p for p in (experiment / "train.yaml", experiment / "train" / "experiment.yaml") if p.is_file()]
+    found = usual or sorted([*experiment.glob("*.yaml"), *experiment.glob("*.yml")])
+    if usual or len(found) == 1:
+        return found[0]
+    what = "holds no train YAML" if not found else f"holds {len(found)} YAML files"
+    raise InputError(what, where=experiment, fix="name it with --train-config")
+
+
+def _write_spec(config: VcnAoiConfig) -> None:
+    """The configuration that was run, as a spec file that runs it again."""
+    values = {key: str(v) if isinstance(v, Path) else v for key, v in config.model_dump().items()}
+    values["kpi_media_path"] = values["kpi_media_path"] or ""
+    write_text(config.results_dir / SPEC, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+def _write_context(folder: Path, context: Context) -> None:
+    write_text(folder / CONTEXT, context.model_dump_json(indent=2) + "\n")
+
+
+def _write_report(folder: Path) -> Path:
+    from tao_skill_bank.reports.rca.page import write_page
+
+    data = load_rca(folder)
+    write_text(folder / REPORT, render_report(data))
+    write_page(data)
+    return folder / REPORT
+
+
+def _take_pictures(folder: Path, weak: Sequence[Weak]) -> list[Spot]:
+    """The weakest PASS and NO_PASS samples as small pictures; one that cannot be read leaves an empty name."""
+    from PIL import Image
+
+    from tao_skill_bank.actions.mining.images import ImageError, load_rgb
+
+    (folder / IMAGES).mkdir(exist_ok=True)
+    spots = []
+    for side, wanted in (("pass", True), ("no_pass", False)):
+        group = [w for w in weak if w.is_pass is wanted][:SPOTS_EACH]
+        for rank, sample in enumerate(group, start=1):
+            safe = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "_" for c in Path(sample.filepath).stem)
+            name = f"{side}_{rank}_{safe[:80]}.png"
+            try:
+                picture = load_rgb(Path(sample.filepath)).resize((SPOT_EDGE, SPOT_EDGE), Image.Resampling.LANCZOS)
+            except ImageError:
+                name = ""
+            else:
+                with atomic_path(folder / IMAGES / name) as temp:
+                    picture.save(temp, format="PNG")
+            spots.append(
+                Spot(
+                    image=name,
+                    filepath=sample.filepath,
+                    label=sample.label,
+                    siamese_score=sample.score,
+                    weakness=sample.weakness,
+                )
+            )
+    return spots
+
+
+def _suspects(
+    inference: Inference, suffix: str, config: VcnAoiConfig, threshold: float, weak: Sequence[Weak], encoder_name: str
+) -> tuple[list[label_noise.Suspect], str, list[str]]:
+    """The ranking, the encoder behind it, and notes on what could not be read."""
+    import numpy as np
+
+    from tao_skill_bank.actions.gap_analysis import vcn_select
+    from tao_skill_bank.actions.gap_analysis.vcn_read import ImageNames
+    from tao_skill_bank.actions.mining.embedding import embed_images
+    from tao_skill_bank.actions.mining.encoders import get_encoder
+    from tao_skill_bank.actions.mining.images import ImageError
+
+    everything = np.arange(len(inference))
+    distance = vcn_select.weakness(inference.scores, inference.is_pass, threshold)
+    media = "" if config.kpi_media_path is None else str(config.kpi_media_path)
+
+    def images_of(table: Inference) -> list[str]:
+        batches = vcn_select.image_rows(table, everything, distance, ImageNames((suffix,)), media)
+        return [path for batch in batches for path in batch.column(0).to_pylist()]
+
+    files = images_of(inference)
+    weak_files = {w.filepath for w in weak}
+    weak_rows = [i for i, path in enumerate(files) if path in weak_files]
+    rows = [int(i) for i in label_noise.reference_rows(len(files), weak_rows) if os.path.isfile(files[i])]
+    if len(rows) < 2:
+        return [], "", ["the test images were not found, so labels could not be compared with their look-alikes"]
+    encoder = get_encoder(encoder_name)
+    golden_table = read_goldens(inference)
+    golden_files = [] if golden_table is None else images_of(golden_table)
+    goldens = [golden_files[i] for i in rows] if golden_files else []
+    try:
+        vectors = embed_images([files[i] for i in rows], encoder)
+        if goldens and all(os.path.isfile(g) for g in goldens):
+            vectors = label_noise.with_differences(vectors, _embed_once(goldens, encoder))
+    except ImageError as error:
+        return [], "", [f"labels were not compared with their look-alikes: {error.line()}"]
+    place = {row: at for at, row in enumerate(rows)}
+    suspects = label_noise.rank_suspects(
+        vectors,
+        [files[i] for i in rows],
+        [inference.label_texts[inference.label_codes[i]] for i in rows],
+        [place[i] for i in weak_rows if i in place],
+        inference.scores[rows],
+        distance[rows],
+        vcn_select.misclassified(inference.scores[rows], inference.is_pass[rows], threshold),
+    )
+    absent = len(files) - len(rows) if len(files) <= label_noise.MOST_IMAGES else 0
+    notes = [f"{absent} test images were not found and took no part in the comparison of labels"] if absent else []
+    return suspects, f"{encoder.name} {encoder.version}", notes
+
+
+def _embed_once(files: Sequence[str], encoder: Encoder) -> Any:
+    """Vectors of files of which many may be the same, each read once."""
+    import numpy as np
+
+    from tao_skill_bank.actions.mining.embedding import embed_images
+
+    distinct = sorted(set(files))
+    place = {name: at for at, name in enumerate(distinct)}
+    return embed_images(distinct, encoder)[np.array([place[name] for name in files])]
+
+
+__all__ = ["SPOT_CHECK", "Rca", "latest_rca", "make_rca", "set_verdict"]

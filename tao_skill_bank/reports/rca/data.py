@@ -1,0 +1,201 @@
+"""What an RCA folder holds, read from disk: everything its report is rendered and checked from."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tao_skill_bank.actions.gap_analysis.vcn_aoi import GAPS, METRICS, UNREACHABLE, VcnMetrics
+from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.fsio import write_text
+from tao_skill_bank.reports.rca.label_noise import read_suspects
+
+REPORT = "RCA_Report.md"
+IMAGES = "rca_images"
+SPOT_CHECK = "spot_check.json"
+SUSPECTS = "label_check.csv"
+CONTEXT = "rca_context.json"
+T = TypeVar("T", bound=BaseModel)
+VERDICTS = ("mislabeled", "edge case", "data quality", "systematic")
+
+
+class Spot(BaseModel):
+    """One image of the spot check.
+
+    Attributes:
+        image: Its name in `rca_images/`; empty where the image was not found.
+        filepath: The original.
+        label: As written.
+        siamese_score: The model's score.
+        weakness: How far it lies on the wrong side.
+        verdict: One of `VERDICTS`, or None while open.
+        note: What whoever looked at it had to say.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: str
+    filepath: str
+    label: str
+    siamese_score: float
+    weakness: float
+    verdict: Literal["mislabeled", "edge case", "data quality", "systematic"] | None = None
+    note: str = ""
+
+
+class Context(BaseModel):
+    """How the analysis was run, for the report's first lines; file names, no host names.
+
+    Attributes:
+        created: Local time, ISO.
+        experiment: Folder of the experiment.
+        lightings: How many images a sample has.
+        top_k: Weakest samples kept of each label; None: every misclassified one.
+        encoder: Which embedding ranked the labels; empty where none was made.
+        notes: Things a reader should know, a line each (images not found).
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    created: str
+    experiment: str
+    lightings: int
+    top_k: int | None
+    encoder: str = ""
+    notes: list[str] = []
+
+
+@dataclass(frozen=True)
+class Weak:
+    """One kept sample: its first image, label, score and weakness."""
+
+    filepath: str
+    label: str
+    score: float
+    weakness: float
+    misclassified: bool
+
+    @property
+    def is_pass(self) -> bool:
+        """Whether the label is PASS."""
+        return self.label.upper() == "PASS"
+
+
+@dataclass(frozen=True)
+class RcaData:
+    """An RCA folder; `metrics` is None where the recall target was out of reach, then `unreachable` holds why."""
+
+    folder: Path
+    context: Context
+    metrics: VcnMetrics | None
+    unreachable: str
+    weak: list[Weak] = field(default_factory=list)
+    spots: list[Spot] = field(default_factory=list)
+    suspects: list[dict[str, str]] = field(default_factory=list)
+
+
+def load_rca(folder: Path) -> RcaData:
+    """Read an RCA folder.
+
+    Raises:
+        InputError: No such folder, a file missing or not what it should be.
+    """
+    if not folder.is_dir():
+        raise InputError("no such folder", where=folder, fix="name a folder under rca_results")
+    context = _model(folder / CONTEXT, Context)
+    if (folder / UNREACHABLE).is_file():
+        return RcaData(folder, context, None, (folder / UNREACHABLE).read_text(encoding="utf-8"))
+    metrics = _model(folder / METRICS, VcnMetrics)
+    return RcaData(
+        folder=folder,
+        context=context,
+        metrics=metrics,
+        unreachable="",
+        weak=read_weak(folder / GAPS, context.lightings, metrics.threshold),
+        spots=[Spot.model_validate(s) for s in _json(folder / SPOT_CHECK)],
+        suspects=read_suspects(folder / SUSPECTS),
+    )
+
+
+def read_weak(path: Path, lightings: int, threshold: float) -> list[Weak]:
+    """The kept samples of a `kpi_gaps.parquet`, weakest first, each with the image of its first lighting.
+
+    Raises:
+        InputError: No such file, or one that is no such table.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows = pq.read_table(path, columns=["filepath", "label", "siamese_score", "weakness"]).to_pylist()
+    except FileNotFoundError:
+        raise InputError("no such file", where=path, fix="run the analysis again") from None
+    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"is no table of weak samples: {reason}", where=path, fix="run the analysis again") from None
+    return [
+        Weak(
+            r["filepath"],
+            r["label"],
+            r["siamese_score"],
+            r["weakness"],
+            (r["siamese_score"] > threshold) == (r["label"].upper() == "PASS"),
+        )
+        for r in rows[::lightings]
+    ]
+
+
+def write_spots(folder: Path, spots: Sequence[Spot]) -> None:
+    """Write the spot check."""
+    text = json.dumps([s.model_dump() for s in spots], indent=2, ensure_ascii=False)
+    write_text(folder / SPOT_CHECK, text + "\n")
+
+
+def find_spot(spots: Sequence[Spot], image: str) -> Spot:
+    """The spot of an image, by its name in `rca_images/` with or without folder and extension.
+
+    Raises:
+        InputError: No such image.
+    """
+    name = Path(image).name
+    for spot in spots:
+        if spot.image and name in (spot.image, Path(spot.image).stem):
+            return spot
+    names = [s.image for s in spots if s.image]
+    raise InputError(f"no image {image!r} in the spot check", where=SPOT_CHECK, fix=did_you_mean(name, names))
+
+
+def verdict_named(text: str) -> str:
+    """A verdict as the report spells it: `edge-case`, `edge_case` and `Edge Case` are `edge case`.
+
+    Raises:
+        InputError: None of the four.
+    """
+    plain = re.sub(r"[\s_-]+", " ", text.strip().lower())
+    if plain not in VERDICTS:
+        raise InputError(f"unknown verdict {text!r}", where="verdict", fix="one of: " + ", ".join(VERDICTS))
+    return plain
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("no such file", where=path, fix="run `tao-skills rca vcn` again") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"is not valid JSON: {error}", where=path, fix="run `tao-skills rca vcn` again") from None
+
+
+def _model(path: Path, model: type[T]) -> T:
+    try:
+        return model.model_validate(_json(path))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(p) for p in first["loc"])
+        raise InputError(f"{key}: {first['msg']}", where=path, fix="run `tao-skills rca vcn` again") from None

@@ -1,0 +1,163 @@
+"""`RCA_Report.html`: the root-cause analysis as one offline page, beside the Markdown and from the same data."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from tao_skill_bank.core.errors import BankError
+from tao_skill_bank.core.fsio import write_text
+from tao_skill_bank.loop.state import Interval
+from tao_skill_bank.reports import charts
+from tao_skill_bank.reports.deft.explorer import POINTS, embedded, tryout
+from tao_skill_bank.reports.deft.view import share
+from tao_skill_bank.reports.page import render_page, script
+from tao_skill_bank.reports.pictures import data_uri
+from tao_skill_bank.reports.rca import tables as rca_tables
+from tao_skill_bank.reports.rca.data import IMAGES, RcaData
+from tao_skill_bank.reports.rca.text import advice, headline, main_cause
+
+PAGE = "RCA_Report.html"
+SUSPECTS_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """One label: its samples and how many of them are on the wrong side."""
+
+    label: str
+    count: int
+    kept: int
+    wrong: Interval
+    bar: Markup
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One image of the spot check."""
+
+    label: str
+    path: str
+    picture: str | None
+    score: float
+    weakness: float
+    wrong: bool
+    verdict: str | None
+    note: str
+
+
+def write_page(data: RcaData) -> Path:
+    """Write the page into the analysis' folder, in one step; returns its path."""
+    path = data.folder / PAGE
+    write_text(path, page_html(data))
+    return path
+
+
+def page_html(data: RcaData) -> str:
+    """The page as one HTML document; what cannot be read any more is left out."""
+    common = {
+        "context": data.context,
+        "name": data.folder.name,
+        "unreachable": data.unreachable,
+        "actions": [_action(text) for text in advice(data)] if data.metrics else [],
+        "script": script("report.js"),
+    }
+    if data.metrics is None:
+        return render_page("rca_report.html.j2", metrics=None, data=embedded([]), **common)
+    m, c = data.metrics, data.metrics.confusion_matrix
+    return render_page(
+        "rca_report.html.j2",
+        metrics=m,
+        tone="met" if not c.fp and not c.fn else "near",
+        headline=headline(data),
+        cause=plain(main_cause(data)),
+        far=share(c.fp, c.fp + c.tn),
+        recall=share(c.tp, c.tp + c.fn),
+        precision=share(c.tp, c.tp + c.fp),
+        labels=_labels(data),
+        passes=[s for s in _shots(data) if s.label.upper() == "PASS"],
+        defects=[s for s in _shots(data) if s.label.upper() != "PASS"],
+        suspects=[
+            {**s, "suspicion": 100 * float(s["suspicion"]), "weakness": float(s["weakness"])}
+            for s in data.suspects[:SUSPECTS_SHOWN]
+        ],
+        suspects_all=len(data.suspects),
+        **_scores(data),
+        **common,
+    )
+
+
+def _scores(data: RcaData) -> dict[str, Any]:
+    """The charts, from the inference that was analysed, if it is still there."""
+    from tao_skill_bank.actions.gap_analysis.vcn_read import read_inference
+    from tao_skill_bank.metrics import thinned_curve
+
+    assert data.metrics is not None
+    m, c = data.metrics, data.metrics.confusion_matrix
+    nothing = {"distribution": Markup(""), "curve": Markup(""), "data": embedded([]), "start": 0, "last": 0}
+    try:
+        found = read_inference(Path(m.input.path).parent)
+    except (BankError, OSError):
+        return nothing
+    scores, is_pass = found.scores, found.is_pass
+    if len(scores) != m.input.rows or is_pass.all() or not is_pass.any():
+        return nothing
+    curve = thinned_curve(scores, is_pass, keep=(m.threshold,), limit=POINTS)
+    ticks = charts.score_axis(min(float(scores.min()), m.threshold), max(float(scores.max()), m.threshold))
+    order = curve.far.argsort(kind="stable")
+    line = charts.Line("All thresholds", 100 * curve.far[order], 100 * curve.recall[order], "best")
+    axes = charts.curve_axes([line], None)
+    at = (100 * c.fp / max(c.fp + c.tn, 1), 100 * c.tp / max(c.tp + c.fn, 1))
+    return {
+        "distribution": charts.distribution(scores[is_pass], scores[~is_pass], m.threshold, ticks),
+        "curve": charts.recall_far([line], None, None, axes, at),
+        "data": embedded([tryout("this model", curve, ticks, axes)]),
+        "start": int(abs(curve.thresholds - m.threshold).argmin()),
+        "last": len(curve) - 1,
+    }
+
+
+def _labels(data: RcaData) -> list[LabelRow]:
+    ranked = rca_tables.ranked_labels(data)
+    most = max((x.misclassified / x.count for _, x in ranked if x.count), default=0.0)
+    rows = []
+    for name, x in ranked:
+        rate = x.misclassified / x.count if x.count else 0.0
+        bar = charts.cost_bar(None, rate, most)
+        rows.append(LabelRow(name, x.count, x.kept, share(x.misclassified, x.count), bar))
+    return rows
+
+
+def _shots(data: RcaData) -> list[Shot]:
+    wrong = {w.filepath: w.misclassified for w in data.weak}
+    return [
+        Shot(
+            s.label,
+            "/".join(Path(s.filepath).parts[-2:]),
+            data_uri(data.folder / IMAGES / s.image) if s.image else None,
+            s.siamese_score,
+            s.weakness,
+            wrong.get(s.filepath, s.weakness > 0),
+            s.verdict,
+            s.note,
+        )
+        for s in data.spots
+    ]
+
+
+def _action(text: str) -> tuple[str, str]:
+    """(what to do, why) of a recommendation in Markdown."""
+    title, _, why = text.partition("** Reason: ")
+    return plain(title), plain(why)[:1].upper() + plain(why)[1:]
+
+
+def plain(markdown: str) -> str:
+    """A sentence of the Markdown report without its markup; the template escapes it anew."""
+    kept = re.sub(r"\\([\\`*_\[\]])", lambda m: f"\0{ord(m[1])}\0", markdown)
+    kept = re.sub(r"\*\*|[*`]", "", kept)
+    return html.unescape(re.sub("\0(\\d+)\0", lambda m: chr(int(m[1])), kept))

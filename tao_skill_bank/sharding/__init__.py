@@ -1,0 +1,1 @@
+"""Work cut into the tasks of a job array."""

@@ -1,0 +1,194 @@
+"""Many small pieces of work: on this machine a few at a time, on SLURM as one job array.
+
+A piece knows by itself whether it is done (its output is content-addressed and written whole), so running one again is
+harmless; still, before a new array is submitted the one that an earlier process started is waited for. An array takes
+one task a piece, and several where there are more pieces than the cluster allows tasks.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.errors import EngineUnreachableError, InputError
+from tao_skill_bank.platforms import local
+from tao_skill_bank.platforms.base import ENDED, JobRecord, new_record, read_records, write_record
+from tao_skill_bank.platforms.slurm.script import resource_argv
+from tao_skill_bank.platforms.worker import beside, now, write_whole
+
+if TYPE_CHECKING:
+    from tao_skill_bank.platforms.slurm.platform import SlurmPlatform
+
+DEFAULT_MAX_TASKS = 1001
+_POLL_FIRST_SEC = 0.1
+_POLL_MOST_SEC = 5.0
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of work: its name, and the command line that does it."""
+
+    name: str
+    argv: tuple[str, ...]
+
+
+def run_here(
+    pieces: Sequence[Piece], log: Path, *, workers: int | None = None, secrets: Mapping[str, str] | None = None
+) -> int:
+    """Run pieces as processes of this machine; returns how many failed. Their output goes to `log`."""
+    env = {**os.environ, **local.SINGLE_THREAD, **(secrets or {})}
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out, ThreadPoolExecutor(max_workers=workers or os.cpu_count() or 1) as pool:
+
+        def one(piece: Piece) -> int:
+            return subprocess.run(
+                list(piece.argv), stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, check=False
+            ).returncode
+
+        return sum(code != 0 for code in pool.map(one, pieces))
+
+
+def tasks_of(pieces: Sequence[Piece], most: int) -> list[list[Piece]]:
+    """Pieces dealt to at most `most` tasks, in order: task t gets piece t and every `tasks`-th after it."""
+    count = min(len(pieces), most)
+    return [list(pieces[t::count]) for t in range(count)]
+
+
+def max_tasks(platform: SlurmPlatform) -> int:
+    """The most tasks an array of this cluster may have (`MaxArraySize`; indices from 0 stay below it)."""
+    shown = platform.client.ask(["scontrol", "show", "config"])
+    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", shown, re.MULTILINE)
+    return int(match[1]) if match else DEFAULT_MAX_TASKS
+
+
+def earlier_array(platform: SlurmPlatform, folder: Path, key: str) -> JobRecord | None:
+    """An array of that key which an earlier process started and which has not ended."""
+    for record in reversed(read_records(folder, key)):
+        if platform.status(record) not in ENDED:
+            return record
+    return None
+
+
+def submit_array(
+    platform: SlurmPlatform,
+    pieces: Sequence[Piece],
+    *,
+    folder: Path,
+    key: str,
+    at_once: int | None = None,
+    secrets: Mapping[str, str] | None = None,
+) -> JobRecord:
+    """Submit pieces as one array; its record lies in `folder/jobs`, a task's output in `<uid>.<task>.log`.
+
+    Args:
+        platform: Where to.
+        pieces: What to run; the command lines must mean the same on a node.
+        folder: The results folder, which nodes share.
+        key: What the array is; see `earlier_array`.
+        at_once: The most tasks that may run at one time.
+        secrets: Variables of the tasks beside those that the platform passes: named in the record, with no value.
+
+    Raises:
+        InputError: The platform runs containers: pieces are the bank's own.
+        BankError: The cluster refuses it, or does not answer.
+    """
+    if platform.settings.container != "none":
+        raise InputError(
+            "sharded work runs the bank itself", where="slurm.container", fix="leave slurm.container=none for it"
+        )
+    tasks = tasks_of(pieces, max_tasks(platform))
+    command = [piece.name for piece in pieces[:1]] + [f"{len(pieces)} pieces"]
+    record = new_record(key=key, platform="slurm", command=command, outputs=[], cwd=folder, results_dir=folder)
+    names = [*platform.settings.request.pass_env, *(secrets or {})]
+    record = record.model_copy(update={"argv": list(pieces[0].argv), "env": platform.arithmetic(), "secrets": names})
+    write_record(record)
+    fsio.write_text(beside(record.path, "sh"), array_script(record, tasks))
+    platform.hand_over(record, array_argv(platform, record, len(tasks), at_once), secrets)
+    return record
+
+
+def wait_for_array(platform: SlurmPlatform, record: JobRecord, progress: Callable[[], None] = lambda: None) -> None:
+    """Wait until every task has ended, or the array is unknown.
+
+    Which pieces are done is not read from the states of tasks: their outputs say it.
+
+    Raises:
+        EngineUnreachableError: The controller has not answered for as long as the platform's patience.
+    """
+    pause = _POLL_FIRST_SEC
+    silent = 0.0
+    while True:
+        try:
+            job = platform.client.jobs_named([record.uid]).get(record.uid)
+            silent = 0.0
+        except EngineUnreachableError:
+            silent += pause
+            if silent >= platform.settings.patience_sec:
+                raise
+        else:
+            if job is None or platform.is_over(job):
+                return
+        progress()
+        time.sleep(pause)
+        pause = min(_POLL_MOST_SEC, pause * 1.3)
+
+
+def close_array(record: JobRecord, failed: int) -> None:
+    """Write the array's exit record: 0 if every piece has valid output."""
+    if not beside(record.path, "exit.json").exists():
+        ended = {"exit_code": 1 if failed else 0, "started_at": record.submitted_at, "ended_at": now()}
+        error = f"{failed} pieces have no valid output" if failed else None
+        write_whole(beside(record.path, "exit.json"), {**ended, "canceled": False, "error": error})
+
+
+def array_script(record: JobRecord, tasks: Sequence[Sequence[Piece]]) -> str:
+    """The script of an array: a case for each task, its pieces one after the other, each tried."""
+    jobs = shlex.quote(str(record.path.parent))
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in record.env.items())
+    cases = "".join(
+        f"{number})\n" + "".join(f"    {shlex.join(piece.argv)} || failed=1\n" for piece in task) + "    ;;\n"
+        for number, task in enumerate(tasks)
+    )
+    return f"""\
+#!/bin/sh
+# {record.uid}
+# Pieces of sharded work, written by tao-skills. A piece that has its output does nothing.
+stem={jobs}/{record.uid}
+if [ ! -e "$stem.json" ] || [ -e "$stem.claim.json" ]; then
+    echo "given up; not run" >&2
+    exit 0
+fi
+cd {shlex.quote(record.cwd)} || exit 66
+{exports}failed=0
+case "$SLURM_ARRAY_TASK_ID" in
+{cases}*) failed=64 ;;
+esac
+exit "$failed"
+"""
+
+
+def array_argv(platform: SlurmPlatform, record: JobRecord, tasks: int, at_once: int | None = None) -> list[str]:
+    """The command line that submits an array of `tasks` tasks."""
+    request = replace(platform.settings.request, gpus=0)
+    log = str(record.path.with_suffix("")).replace("%", "%%") + ".%a.log"
+    limit = f"%{at_once}" if at_once else ""
+    argv = ["sbatch", "--parsable", f"--job-name={record.uid}", f"--comment={record.uid}", "--no-requeue"]
+    argv += [f"--array=0-{tasks - 1}{limit}", f"--output={log}", "--open-mode=append", "--input=/dev/null"]
+    argv += [f"--chdir={record.path.parent}", f"--export={','.join(record.secrets) or 'NIL'}"]
+    argv += ["--nodes=1", "--ntasks=1", *resource_argv(request), *request.extra]
+    return [*argv, str(beside(record.path, "sh"))]
+
+
+def own_python(platform: SlurmPlatform | None) -> str:
+    """The interpreter that pieces begin with: the nodes', or this one."""
+    return sys.executable if platform is None else platform.settings.python

@@ -1,0 +1,1 @@
+"""What a loop can improve: one package a task."""

@@ -1,0 +1,68 @@
+"""The hand-off: which model to deploy, at which threshold, with which spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.data.changenet.inference_spec import inference_spec
+from tao_skill_bank.data.changenet.spec import load_spec
+from tao_skill_bank.loop.run import Run
+from tao_skill_bank.loop.state import load_state
+from tao_skill_bank.platforms import platform_named
+from tao_skill_bank.tasks.changenet.specs import write_spec
+
+BEST_MODEL = "best_model.json"
+INFERENCE_SPEC = "best_model_inference_spec.yaml"
+
+
+def hand_off(results_dir: Path) -> list[Path]:
+    """Write the hand-off of a run folder; returns its files.
+
+    Raises:
+        InputError: No run there, or no complete iteration with a checkpoint.
+    """
+    state = load_state(results_dir)
+    written = write_handoff(Run.of(state, platform_named(state.config)))
+    if not written:
+        raise InputError("no complete iteration with a checkpoint", where=results_dir, fix="let the run go on first")
+    return written
+
+
+def write_handoff(run: Run) -> list[Path]:
+    """Write `best_model.json` and `best_model_inference_spec.yaml`; nothing where no complete iteration has a model.
+
+    The best is the lowest FAR among the complete iterations; the spec is the one that iteration trained with.
+    The same state gives the same bytes, so that it may be called again at any time.
+    """
+    best = run.best_so_far(complete_only=True)
+    if best is None:
+        return []
+    label, iteration = best
+    if iteration.best_ckpt_path is None or not Path(iteration.best_ckpt_path).is_file():
+        return []
+    config = run.state.config
+    training_spec = Path(iteration.training_spec or config.specs_file)
+    spec = load_spec(training_spec)
+    backbone = (spec.get("model") or {}).get("backbone") or {}
+    accepted: dict[str, Any] | None = run.state.acceptance
+    threshold = iteration.threshold
+    if threshold is None:
+        return []
+    handed = {
+        "checkpoint": iteration.best_ckpt_path,
+        "threshold": threshold,
+        "far_pct": iteration.far_pct,
+        "iteration": label,
+        "backbone": backbone.get("pretrained_backbone_path") if isinstance(backbone, dict) else None,
+        "images_dir": config.images_dir,
+        "training_spec": str(training_spec),
+        "platform": config.platform,
+        "kpi_met": run.target.met(iteration.far_pct) if iteration.far_pct is not None else False,
+        "acceptance_met": None if accepted is None else bool(accepted["met"]),
+    }
+    fsio.write_json(run.root / BEST_MODEL, handed)
+    write_spec(run.root / INFERENCE_SPEC, inference_spec(spec, threshold))
+    return [run.root / BEST_MODEL, run.root / INFERENCE_SPEC]

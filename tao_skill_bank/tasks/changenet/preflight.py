@@ -1,0 +1,345 @@
+"""Pre-flight: every check that can be made before anything is changed, in order, and the summary a person approves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from tao_skill_bank.core.errors import BankError, InputErrors
+from tao_skill_bank.core.text import clean
+from tao_skill_bank.data.changenet.images import FolderIndex
+from tao_skill_bank.data.changenet.spec import spec_faults
+from tao_skill_bank.data.changenet.tables import PASS
+from tao_skill_bank.data.changenet.validate import DatasetReport, Kind, check_dataset, check_leakage
+from tao_skill_bank.loop.plan import ResolvedPlan
+from tao_skill_bank.platforms import platform_named
+from tao_skill_bank.tasks.changenet import specs
+from tao_skill_bank.tasks.changenet.routing import normal
+
+CREDENTIALS = ("NGC_KEY", "HF_TOKEN")
+_FREE_BYTES_NEEDED = 1 << 30
+_MOST_FAULTS = 50
+
+
+class Check(BaseModel):
+    """One check: `ok`, `warn` (shown, does not stop), `skip` (does not apply), `fail` (stops)."""
+
+    name: str
+    status: Literal["ok", "warn", "skip", "fail"]
+    text: str
+
+
+class Split(BaseModel):
+    """One CSV of the data set: rows and label counts."""
+
+    name: str
+    csv: str
+    rows: int
+    labels: dict[str, int]
+
+
+class PreFlight(BaseModel):
+    """The Pre-Flight Summary. Measurements in it are for reading; the digest covers none of them."""
+
+    digest: str
+    kpi_target: str
+    max_iterations: int
+    config: dict[str, Any]
+    splits: list[Split]
+    checks: list[Check]
+    estimate_minutes: float
+    warnings: list[str] = Field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """The summary as text, a line each."""
+        config = self.config
+        mining = config["mining"]
+        rows = [
+            ("workspace", config["workspace"]),
+            ("KPI target", self.kpi_target),
+            ("iterations", f"at most {self.max_iterations}"),
+            ("platform", config["platform"]),
+            ("spec", config["specs_file"]),
+            ("epochs / batch", f"{config['num_epochs'] or 'spec'} / {config['batch_size'] or 'spec'}"),
+            (
+                "synthetic",
+                f"{config['anomalygen']['mode']}, at most {config['anomalygen']['num_SDG']} pairs an iteration",
+            ),
+            ("mining", f"{mining['strategy']}, at most {mining['budget'] or 'default'} rows an iteration"),
+            ("estimate", f"{self.estimate_minutes:.1f} min"),
+        ]
+        out = ["Pre-Flight Summary", ""]
+        out += [f"  {name:<15} {value}" for name, value in rows]
+        out += ["", "  data set"]
+        for split in self.splits:
+            labels = ", ".join(f"{label} {count}" for label, count in list(split.labels.items())[:8])
+            more = "" if len(split.labels) <= 8 else f", and {len(split.labels) - 8} more labels"
+            out.append(f"  {split.name:<15} {split.rows} rows: {labels}{more}")
+        out += ["", "  checks"]
+        out += [f"  [{check.status:>4}] {check.name}: {check.text}" for check in self.checks]
+        out += ["", f"  plan digest     {self.digest}"]
+        return [clean(line) for line in out]
+
+
+def pre_flight(plan: ResolvedPlan) -> PreFlight:
+    """Run every check of a plan. Reads only.
+
+    Raises:
+        InputErrors: Something is missing that cannot be made; one line a fault.
+    """
+    checks: list[Check] = []
+    faults: list[str] = []
+
+    def check(name: str, made: Callable[[], Check | list[Check]]) -> None:
+        try:
+            result = made()
+        except InputErrors as error:
+            faults.append(error.line())
+            faults.extend(f for f in error.faults if f not in error.line())
+            result = Check(name=name, status="fail", text=error.line())
+        except BankError as error:
+            faults.append(error.line())
+            result = Check(name=name, status="fail", text=error.line())
+        checks.extend(result if isinstance(result, list) else [result])
+
+    reports: dict[str, DatasetReport] = {}
+    check("workspace", lambda: _workspace(plan))
+    check("spec", lambda: _spec(plan, faults))
+    if not faults:
+        checks.extend(_datasets(plan, reports, faults))
+        checks.append(_leakage(reports, faults))
+        check("synthetic", lambda: _generator(plan))
+        check("weak labels", lambda: _routable(plan, reports))
+        check("encoder", lambda: _encoder(plan))
+    check("backbone", lambda: _backbone(plan))
+    check("credentials", lambda: _credentials(plan))
+    check("platform", lambda: _platform(plan))
+    check("disk", lambda: _disk(plan))
+    if faults:
+        shown = faults[:_MOST_FAULTS]
+        if len(faults) > len(shown):
+            shown.append(f"and {len(faults) - len(shown)} more")
+        raise InputErrors(
+            f"pre-flight found {len(faults)} fault{'s' if len(faults) > 1 else ''}, first: {faults[0]}",
+            shown,
+            where=plan.config.workspace,
+            fix="mend these, then plan again",
+        )
+    return PreFlight(
+        digest=plan.digest,
+        kpi_target=plan.kpi_target,
+        max_iterations=plan.max_iterations,
+        config=plan.config.model_dump(mode="json"),
+        splits=[Split(name=n, csv=str(r.path), rows=r.rows, labels=dict(r.labels)) for n, r in reports.items()],
+        checks=checks,
+        estimate_minutes=round(plan.minutes_per_iteration * (plan.max_iterations + 1), 1),
+        warnings=[f"{c.name}: {c.text}" for c in checks if c.status == "warn"],
+    )
+
+
+def _workspace(plan: ResolvedPlan) -> Check:
+    root = Path(plan.config.workspace)
+    if not os.access(root, os.W_OK):
+        raise BankError("the workspace is not writable", where=root, fix="the run folder is made inside it")
+    return Check(name="workspace", status="ok", text=str(root))
+
+
+def _spec(plan: ResolvedPlan, faults: list[str]) -> Check:
+    """The spec as the train line will get it."""
+    config = plan.config
+    spec = specs.train_spec(config, Path(config.training_csv), Path(), Path(config.validation_csv), Path())
+    found = spec_faults(spec, "train")
+    faults.extend(f"{config.specs_file}: {fault}" for fault in found)
+    if found:
+        return Check(name="spec", status="fail", text=f"{len(found)} faults")
+    checked = specs.checked_spec(config)
+    lights = ", ".join(checked.lights) or "none named"
+    return Check(name="spec", status="ok", text=f"{checked.backbone}, lightings: {lights}, {checked.num_epochs} epochs")
+
+
+def _datasets(plan: ResolvedPlan, reports: dict[str, DatasetReport], faults: list[str]) -> list[Check]:
+    config = plan.config
+    naming = specs.naming_of(config)
+    batch = specs.checked_spec(config).batch_size
+    index = FolderIndex()
+    sets: list[tuple[str, Kind, str | None]] = [
+        ("training", "train", config.training_csv),
+        ("validation", "validation", config.validation_csv),
+        ("KPI", "kpi", config.kpi_test_csv),
+        ("acceptance", "acceptance", config.acceptance_csv),
+        ("mining pool", "pool", config.mining_pool_csv),
+    ]
+    checks: list[Check] = []
+    for name, kind, csv in sets:
+        if csv is None:
+            checks.append(Check(name=f"{name} set", status="skip", text="not in the workspace"))
+            continue
+        report = check_dataset(
+            Path(csv),
+            naming,
+            kind=kind,
+            images_dir=Path(config.images_dir),
+            workspace=Path(config.workspace),
+            batch_size=batch,
+            index=index,
+        )
+        reports[name] = report
+        faults.extend(f"{csv}: {fault}" for fault in report.faults)
+        status: Literal["ok", "fail"] = "fail" if report.faults else "ok"
+        text = (
+            f"{len(report.faults)} faults"
+            if report.faults
+            else f"{report.rows} rows, every image of every lighting there"
+        )
+        checks.append(Check(name=f"{name} set", status=status, text=text))
+    return checks
+
+
+def _leakage(reports: dict[str, DatasetReport], faults: list[str]) -> Check:
+    training = [reports[n] for n in ("training",) if n in reports]
+    evaluation = [reports[n] for n in ("validation", "KPI", "acceptance") if n in reports]
+    found = check_leakage(training, evaluation)
+    faults.extend(found)
+    if found:
+        return Check(name="leakage", status="fail", text=f"{len(found)} test images stand in two splits")
+    pool = [reports[n] for n in ("mining pool",) if n in reports]
+    leaked = check_leakage(pool, evaluation)
+    if leaked:
+        text = f"{len(leaked)} pool images stand in an evaluation set; choosing one of them stops the run"
+        return Check(name="leakage", status="warn", text=text)
+    return Check(name="leakage", status="ok", text="no test image stands in two splits")
+
+
+def _generator(plan: ResolvedPlan) -> Check:
+    from tao_skill_bank.tasks.changenet.synthetic import pregen_labels, verify_pairs
+
+    config = plan.config
+    mode = config.anomalygen.mode
+    if mode == "pregen_ingest":
+        if config.pregen_dir is None:
+            return Check(name="synthetic", status="warn", text="pregen_ingest, but the workspace has no pairs")
+        pairs = verify_pairs(Path(config.pregen_dir))
+        return Check(
+            name="synthetic", status="ok", text=f"{pairs} pairs of {', '.join(pregen_labels(Path(config.pregen_dir)))}"
+        )
+    if mode == "local_standin":
+        return Check(name="synthetic", status="ok", text="local stand-in: defects cut from the run's own NG samples")
+    if mode == "inline":
+        return _inline(plan)
+    return Check(name="synthetic", status="skip", text="switched off")
+
+
+def _inline(plan: ResolvedPlan) -> Check:
+    """The generator's own inputs, and what of them is still to be downloaded once the plan is approved."""
+    from tao_skill_bank.tasks.changenet import generator
+
+    config = plan.config
+    platform = platform_named(config)
+    if not all(platform.can_run(command) for command in (generator.AMP, generator.SDG)):
+        raise BankError(
+            "the generator's container does not run on this platform",
+            where=f"--platform {config.platform}",
+            fix="--set anomalygen.mode=pregen_ingest or local_standin",
+        )
+    assets = generator.find_assets(config)
+    made = {d.label for d in assets.defects}
+    absent = sorted({normal(x) for x in config.anomalygen.labels} - made - {PASS})
+    notes = [f"{len(made)} defect types, step {assets.step}"]
+    if absent:
+        notes.append(f"the generator was not fine-tuned on {', '.join(absent)}: set anomalygen.labels")
+    if not assets.base_is_there:
+        if config.offline:
+            what = "the generator would download its base models, and the run is offline"
+            raise BankError(what, where=assets.base, fix="put them there, or leave --offline away")
+        if not os.environ.get("HF_TOKEN"):
+            what = "the generator's base models are gated and not here, and HF_TOKEN is not set"
+            raise BankError(what, where=assets.base, fix="set HF_TOKEN in the environment, or put them there")
+        notes.append(
+            f"base models are not in {assets.base}: after approval the first job downloads them "
+            "(about 22 GB, with HF_TOKEN from the environment)"
+        )
+    return Check(name="synthetic", status="warn" if len(notes) > 1 else "ok", text="; ".join(notes))
+
+
+def _routable(plan: ResolvedPlan, reports: dict[str, DatasetReport]) -> Check:
+    """Every label of the KPI set will be weak somewhere: who can give more of it?"""
+    from tao_skill_bank.tasks.changenet.synthetic import generator_labels
+
+    pool = reports.get("mining pool")
+    kpi = reports.get("KPI")
+    taken = {normal(x) for x in (*(pool.labels if pool else ()), *generator_labels(plan.config))}
+    accepted = {normal(x) for x in plan.config.routing.accept_dropped}
+    lost = sorted({normal(x) for x in (kpi.labels if kpi else ())} - taken - accepted)
+    if lost:
+        setting = f"--set routing.accept_dropped=[{','.join(lost).lower()}]"
+        text = (
+            f"neither pool nor generator has {', '.join(lost)}: the loop will stop at routing unless you add {setting}"
+        )
+        return Check(name="weak labels", status="warn", text=text)
+    return Check(name="weak labels", status="ok", text="pool and generator cover every label of the KPI set")
+
+
+def _encoder(plan: ResolvedPlan) -> Check:
+    from tao_skill_bank.actions.mining.encoders import get_encoder
+
+    config = plan.config
+    path = config.mining.encoder_path
+    if path is not None and not Path(path).is_dir():
+        raise BankError("the encoder's weights are not there", where=path, fix="name their folder: mining.encoder_path")
+    try:
+        tao = platform_named(config).tao_own("embedding")
+    except BankError:
+        tao = False  # the check of the platform says why
+    spec = specs.encoder_spec(config, tao=tao)
+    if tao and config.offline and path is None:
+        raise BankError(
+            f"TAO's embedding would download {spec['model_path']}, and the run is offline",
+            where="mining.encoder",
+            fix="put its weights into the workspace and --set mining.encoder_path=FOLDER",
+        )
+    if tao:
+        fetched = "" if path else ", fetched from the Hugging Face hub where its image has it not"
+        return Check(name="encoder", status="ok", text=f"TAO's {spec['model']} {spec['model_path']}{fetched}")
+    if config.platform != "local":
+        return Check(name="encoder", status="skip", text=config.mining.encoder)
+    encoder = get_encoder(spec["model"], model_path=path or "")
+    return Check(name="encoder", status="ok", text=f"{encoder.name} (version {encoder.version})")
+
+
+def _backbone(plan: ResolvedPlan) -> Check:
+    config = plan.config
+    if config.platform == "local":
+        return Check(name="backbone", status="skip", text="the local network starts from nothing")
+    named = specs.checked_spec(config).pretrained_backbone_path
+    if named is not None and not Path(named).is_file():
+        raise BankError("the backbone's weights are not there", where=named, fix="stage them with stage_backbone.py")
+    return Check(name="backbone", status="ok" if named else "warn", text=named or "none: training starts from nothing")
+
+
+def _credentials(plan: ResolvedPlan) -> Check:
+    """Presence only, by name."""
+    present = [name for name in CREDENTIALS if os.environ.get(name)]
+    if plan.config.platform == "local":
+        return Check(name="credentials", status="skip", text="none needed here")
+    absent = [name for name in CREDENTIALS if name not in present]
+    text = f"set: {', '.join(present) or 'none'}; not set: {', '.join(absent) or 'none'}"
+    return Check(name="credentials", status="warn" if absent else "ok", text=text)
+
+
+def _platform(plan: ResolvedPlan) -> list[Check]:
+    found = platform_named(plan.config).checks(plan.config)
+    return [Check(name=c.name, status=c.status, text=c.text) for c in found]
+
+
+def _disk(plan: ResolvedPlan) -> Check:
+    free = shutil.disk_usage(plan.config.workspace).free
+    if free < _FREE_BYTES_NEEDED:
+        raise BankError(
+            f"only {free // (1 << 20)} MiB are free", where=plan.config.workspace, fix="free at least 1 GiB"
+        )
+    return Check(name="disk", status="ok", text="enough room")

@@ -1,0 +1,100 @@
+"""loop_stop: the acceptance set, used once; why the loop stopped; which model is the best."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.errors import StageFailedError
+from tao_skill_bank.loop.run import Run
+from tao_skill_bank.loop.stage import Outcome, Stage
+from tao_skill_bank.loop.state import BASELINE, Iteration
+from tao_skill_bank.metrics import far_at_recall
+from tao_skill_bank.tasks.changenet import scores, specs
+from tao_skill_bank.tasks.changenet.stages.evaluate import infer_all
+
+
+class LoopStop(Stage):
+    """Ends the loop when the target is met or the iterations are used up."""
+
+    name = "loop_stop"
+
+    def folders(self, run: Run, label: str) -> list[Path]:
+        """`acceptance`."""
+        return [run.root / "acceptance"]
+
+    def work(self, run: Run, label: str) -> Outcome:
+        """Measure the baseline and the best model on the acceptance set, each at its frozen threshold."""
+        # The iteration that ends the loop is complete: nothing of its own is left to do.
+        best = run.best_so_far()
+        if best is None or best[1].far_pct is None:
+            raise StageFailedError("no iteration was evaluated", where=run.root, fix="see the log")
+        met = run.target.met(best[1].far_pct)
+        reason = "target met" if met else f"{run.state.max_iterations} iterations used up"
+        acceptance = self._acceptance(run, label, best)
+        summary = f"{reason}; best {best[0]} with FAR {best[1].far_pct:.4g}% on the KPI set"
+        promised: list[Path] = []
+        if acceptance is not None:
+            path = run.root / "acceptance" / "acceptance.json"
+            fsio.write_json(path, acceptance)
+            promised.append(path)
+            summary += f", {acceptance['best']['far']['value_pct']:.4g}% on the acceptance set"
+        return Outcome(
+            summary=summary,
+            promised=promised,
+            run_updates={
+                "status": "complete",
+                "stop_reason": reason,
+                "acceptance": acceptance,
+                "best_iteration": best[0],
+            },
+        )
+
+    def _acceptance(self, run: Run, label: str, best: tuple[str, Iteration]) -> dict[str, Any] | None:
+        config = run.state.config
+        if config.acceptance_csv is None:
+            return None
+        csv = Path(config.acceptance_csv)
+        folder = run.root / "acceptance"
+        spec_path = folder / "inference_spec.yaml"
+        root = specs.image_root(config, csv, specs.naming_of(config))
+        specs.write_spec(spec_path, specs.inference_spec(config, csv, root))
+        baseline = run.iteration(BASELINE)
+        models = {"baseline": baseline} if best[0] == BASELINE else {"baseline": baseline, "best": best[1]}
+        wanted = {name: Path(it.best_ckpt_path) for name, it in models.items() if it.best_ckpt_path is not None}
+        outs = {name: folder / name for name in wanted}
+        infer_all(run, label, self.name, spec_path, wanted, outs)
+        measured = {name: self._measure(run, models[name], outs[name] / "inference.csv") for name in outs}
+        measured.setdefault("best", measured["baseline"])
+        point = measured["best"]
+        met = bool(point["far"]["trials"] and point["recall"]["trials"]) and run.target.met(point["far"]["value_pct"])
+        met = met and (point["recall"]["value_pct"] >= 100.0 * run.target.recall - 1e-9)
+        return {
+            "recall_target_pct": 100.0 * run.target.recall,
+            "baseline": measured["baseline"],
+            "best": {**point, "iteration": best[0]},
+            "far_at_recall": {
+                "baseline_pct": measured["baseline"]["far_at_recall_pct"],
+                "best_pct": point["far_at_recall_pct"],
+            },
+            "met": met,
+        }
+
+    def _measure(self, run: Run, iteration: Iteration, csv: Path) -> dict[str, Any]:
+        if iteration.threshold is None:
+            raise StageFailedError("no threshold to accept at", where=csv, fix="see the log")
+        frozen = scores.at_threshold(csv, iteration.threshold)
+        read = scores.read_scores(csv)
+        own = far_at_recall(read.score, read.is_pass, run.target.recall)
+        return {
+            "checkpoint": iteration.best_ckpt_path,
+            "threshold": iteration.threshold,
+            "recall": scores.recall_interval(frozen).model_dump(),
+            "far": scores.far_interval(frozen).model_dump(),
+            "tp": frozen.tp,
+            "fp": frozen.fp,
+            "tn": frozen.tn,
+            "fn": frozen.fn,
+            "far_at_recall_pct": None if own is None else 100.0 * own.far,
+        }

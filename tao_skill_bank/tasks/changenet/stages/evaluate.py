@@ -1,0 +1,119 @@
+"""evaluate: inference with two checkpoints, the KPI of each, the lower FAR wins; its threshold is frozen here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tao_skill_bank.core.errors import StageFailedError
+from tao_skill_bank.data.changenet.kpi import analyze_kpi
+from tao_skill_bank.loop.commandline import setting
+from tao_skill_bank.loop.machine import done_stages
+from tao_skill_bank.loop.run import JobPlan, Run
+from tao_skill_bank.loop.stage import Outcome, Stage
+from tao_skill_bank.loop.state import Evaluation
+from tao_skill_bank.tasks.changenet import scores, specs
+from tao_skill_bank.tasks.changenet.stages.train import checkpoints
+
+
+class Evaluate(Stage):
+    """Runs the best-by-validation and the latest checkpoint on the KPI set."""
+
+    name = "evaluate"
+
+    def folders(self, run: Run, label: str) -> list[Path]:
+        """`<iter>/inference` and its spec."""
+        return [run.folder(label) / "inference", self._spec_path(run, label)]
+
+    def needs(self, run: Run, label: str) -> list[Path]:
+        """The KPI set."""
+        return [Path(run.state.config.kpi_test_csv)]
+
+    def work(self, run: Run, label: str) -> Outcome:
+        """Infer, measure, choose."""
+        config = run.state.config
+        naming = specs.naming_of(config)
+        kpi_csv = Path(config.kpi_test_csv)
+        spec_path = self._spec_path(run, label)
+        specs.write_spec(spec_path, specs.inference_spec(config, kpi_csv, specs.image_root(config, kpi_csv, naming)))
+        candidates, losses = self._candidates(run, label)
+        target = run.target
+        evaluations: list[Evaluation] = []
+        promised = [spec_path]
+        outs = {kind: run.folder(label) / "inference" / kind for kind in candidates}
+        infer_all(run, label, self.name, spec_path, candidates, outs)
+        for kind, checkpoint in candidates.items():
+            out = outs[kind]
+            csv = out / "inference.csv"
+            evaluations.append(scores.evaluate(kind, checkpoint, csv, target.recall))
+            promised += [csv, out / "kpi" / "threshold_metrics.csv"]
+        best = min(evaluations, key=lambda e: (e.far_pct, e.kind != "best_val"))
+        for evaluation in evaluations:
+            csv = Path(evaluation.inference_csv)
+            analyze_kpi(csv, csv.parent / "kpi", images=evaluation is best)
+        seeded = "train" not in done_stages(run.iteration(label))
+        return Outcome(
+            summary=(
+                f"FAR {best.far_pct:.4g}% at recall {best.recall_pct:.4g}% "
+                f"(target {target.text()}), threshold {best.threshold!r}, {best.kind}"
+            ),
+            updates={
+                "evaluations": evaluations,
+                "best_ckpt_path": best.checkpoint,
+                "best_ckpt_kind": "pre_seeded" if seeded else best.kind,
+                "far_pct": best.far_pct,
+                "far_pct_recall_100": best.far_pct_recall_100,
+                "threshold": best.threshold,
+                "val_loss": losses.get(best.kind),
+                "inference_csv": best.inference_csv,
+            },
+            promised=promised,
+        )
+
+    def _candidates(self, run: Run, label: str) -> tuple[dict[str, Path], dict[str, float]]:
+        """Kind → checkpoint, best-by-validation first; and the validation loss of those that have one."""
+        iteration = run.iteration(label)
+        found = checkpoints(run.folder(label) / "train")
+        if "train" not in done_stages(iteration):
+            # A baseline that an earlier tool trained: its checkpoint, whatever lies in the folder.
+            if iteration.best_ckpt_path is None:
+                raise StageFailedError("there is no checkpoint", where=label, fix="run the train stage")
+            return {"latest": Path(iteration.best_ckpt_path)}, {}
+        best = scores.best_by_validation(found, scores.validation_losses(run.folder(label) / "train" / "status.json"))
+        if best is None:
+            return {"latest": found[-1]}, {}
+        if best[0] == found[-1]:
+            return {"latest": found[-1]}, {"latest": best[1]}
+        return {"best_val": best[0], "latest": found[-1]}, {"best_val": best[1]}
+
+    def _spec_path(self, run: Run, label: str) -> Path:
+        return run.folder(label) / "inference_spec.yaml"
+
+
+def infer(run: Run, label: str, stage: str, name: str, spec: Path, checkpoint: Path, out: Path) -> None:
+    """Run the model's inference line into `out`; it must leave `inference.csv` there."""
+    infer_all(run, label, stage, spec, {name: checkpoint}, {name: out})
+
+
+def infer_all(
+    run: Run, label: str, stage: str, spec: Path, checkpoints_by_name: dict[str, Path], outs: dict[str, Path]
+) -> None:
+    """Run inference with several checkpoints, each into its own folder; each must leave `inference.csv` there."""
+    plans = [
+        JobPlan(
+            name,
+            [
+                "visual_changenet",
+                "inference",
+                "-e",
+                str(spec),
+                setting("inference.checkpoint", checkpoint),
+                setting("inference.results_dir", outs[name]),
+            ],
+            [outs[name]],
+        )
+        for name, checkpoint in checkpoints_by_name.items()
+    ]
+    run.jobs(label, stage, plans)
+    for out in outs.values():
+        if not (out / "inference.csv").is_file():
+            raise StageFailedError("inference ended without inference.csv", where=out, fix="see the job's log")

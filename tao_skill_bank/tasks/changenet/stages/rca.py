@@ -1,0 +1,107 @@
+"""rca: gap analysis of the winning checkpoint, at the frozen threshold. It feeds the next iteration's routing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.errors import StageFailedError
+from tao_skill_bank.loop.commandline import setting
+from tao_skill_bank.loop.run import Run
+from tao_skill_bank.loop.stage import Outcome, Stage, timestamp
+from tao_skill_bank.tasks.changenet import specs
+
+_WANTED = ("threshold.txt", "metrics.json", "recall_far.csv", "weak_samples_breakdown.txt")
+
+
+class Rca(Stage):
+    """Finds the weakest KPI samples of every label."""
+
+    name = "rca"
+
+    def folders(self, run: Run, label: str) -> list[Path]:
+        """`<iter>/rca_results`."""
+        return [run.folder(label) / "rca_results"]
+
+    def needs(self, run: Run, label: str) -> list[Path]:
+        """The winner's inference."""
+        csv = run.iteration(label).inference_csv
+        if csv is None:
+            raise StageFailedError("there is no inference to analyse", where=label, fix="run evaluate first")
+        return [Path(csv)]
+
+    def work(self, run: Run, label: str) -> Outcome:
+        """Run gap analysis; read back the labels it found weak."""
+        import pyarrow.parquet as pq
+
+        config = run.state.config
+        iteration = run.iteration(label)
+        if iteration.inference_csv is None or iteration.threshold is None:
+            raise StageFailedError("there is no inference to analyse", where=label, fix="run evaluate first")
+        out = run.folder(label) / "rca_results" / timestamp(run, label)
+        spec_path = out / "vcn_aoi_spec.yaml"
+        # A negative threshold of the KPI set cannot be pinned: -1 asks for the sweep down to `min_recall`.
+        threshold = iteration.threshold if iteration.threshold >= 0 else -1.0
+        specs.write_spec(
+            spec_path,
+            {"min_recall": run.target.recall, "top_k_per_label": config.rca.top_k_per_label, "threshold": threshold},
+        )
+        kpi_csv = Path(config.kpi_test_csv)
+        root = specs.image_root(config, kpi_csv, specs.naming_of(config))
+        command = [
+            "gap_analysis",
+            "vcn_aoi",
+            "-e",
+            str(spec_path),
+            setting("inference_results_dir", Path(iteration.inference_csv).parent),
+            setting("train_config", iteration.training_spec or run.folder(label) / "inference_spec.yaml"),
+            setting("kpi_media_path", root),
+            setting("results_dir", out),
+        ]
+        if threshold >= 0:
+            command.append(f"threshold={threshold!r}")
+        run.job(label, self.name, "gap_analysis", command, [out])
+        parquet = out / "kpi_gaps.parquet"
+        if not parquet.is_file():
+            raise StageFailedError("gap analysis left no parquet", where=parquet, fix="see the job's log")
+        self._complete(out, Path(iteration.inference_csv).parent, command)
+        table = pq.read_table(parquet, columns=["label", "weakness"])
+        labels = [str(x).upper() for x in table.column("label").to_pylist()]
+        weakness = table.column("weakness").to_pylist()
+        defects = sorted({x for x in labels if x != "PASS"})
+        lights = max(1, len(specs.naming_of(config).lights))
+        wrong = sum(1 for w, x in zip(weakness, labels, strict=True) if (w >= 0 if x != "PASS" else w > 0)) // lights
+        used = float((out / "threshold.txt").read_text(encoding="utf-8").strip())
+        return Outcome(
+            summary=f"{len(labels) // lights} weakest samples of {len(set(labels))} labels, {wrong} misclassified",
+            updates={
+                "rca_results_dir": str(out),
+                "rca_gaps_parquet": str(parquet),
+                "rca_threshold": used,
+                "rca_target_defects": defects,
+            },
+            promised=[parquet, out / "threshold.txt", out / "metrics.json"],
+        )
+
+    def _complete(self, out: Path, inference_dir: Path, command: list[str]) -> None:
+        """Write what an installed TAO's gap analysis does not (`metrics.json`, and `threshold.txt` when pinned).
+
+        The bank's own analysis of the same inference fills the gaps; what TAO wrote stays as it is.
+        """
+        missing = [name for name in _WANTED if not (out / name).is_file()]
+        if not missing:
+            return
+        from tao_skill_bank.actions.gap_analysis.config import VCN_AOI_SCHEMA, VcnAoiConfig, validated
+        from tao_skill_bank.actions.gap_analysis.vcn_aoi import analyze_vcn_aoi
+        from tao_skill_bank.core.overrides import parse_command_line
+
+        with tempfile.TemporaryDirectory(dir=out, prefix=".own.tmp") as folder:
+            arguments = [setting("results_dir", folder) if a.startswith("results_dir=") else a for a in command[2:]]
+            line = parse_command_line(arguments, VCN_AOI_SCHEMA)
+            made = analyze_vcn_aoi(validated(VcnAoiConfig, line.config))
+            for name in missing:
+                if name in made.files:
+                    with fsio.atomic_path(out / name) as temp:
+                        shutil.copyfile(made.files[name], temp)

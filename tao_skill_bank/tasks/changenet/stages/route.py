@@ -1,0 +1,67 @@
+"""routing: each weak label goes to mining, to the generator, or to both; a label nobody takes stops the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tao_skill_bank.core.errors import GateError, StageFailedError
+from tao_skill_bank.data.changenet.tables import read_pairs
+from tao_skill_bank.loop.run import Run
+from tao_skill_bank.loop.stage import Outcome, Stage, timestamp
+from tao_skill_bank.tasks.changenet.routing import route, write_routing
+from tao_skill_bank.tasks.changenet.synthetic import generator_labels
+
+
+class Route(Stage):
+    """Routes the weak samples that the RCA of the previous iteration found."""
+
+    name = "routing"
+
+    def folders(self, run: Run, label: str) -> list[Path]:
+        """`<iter>/routing_results`."""
+        return [run.folder(label) / "routing_results"]
+
+    def needs(self, run: Run, label: str) -> list[Path]:
+        """The weak samples."""
+        parquet = run.iteration(run.previous(label)).rca_gaps_parquet
+        if parquet is None:
+            raise StageFailedError("the previous iteration has no RCA", where=label, fix="run rca first")
+        return [Path(parquet)]
+
+    def work(self, run: Run, label: str) -> Outcome:
+        """Route, write the files, then let the gates speak."""
+        import pyarrow.parquet as pq
+
+        config = run.state.config
+        out = run.folder(label) / "routing_results" / timestamp(run, label)
+        rows = pq.read_table(self.needs(run, label)[0])
+        pool = set() if config.mining_pool_csv is None else set(read_pairs(Path(config.mining_pool_csv)).label)
+        routing = route(
+            [str(x) for x in rows.column("label").to_pylist()],
+            pool,
+            generator_labels(config),
+            config.routing.accept_dropped,
+        )
+        write_routing(out, rows, routing)
+        if routing.dropped:
+            names = ", ".join(routing.dropped)
+            raise GateError(
+                "silent-drop",
+                f"no module accepts the weak label{'s' if len(routing.dropped) > 1 else ''} {names}",
+                where=out / "routing_summary.txt",
+                fix=f"add pool rows or pairs of it, or accept the loss: --set routing.accept_dropped=[{names.lower()}]",
+            )
+        if not routing.mining and not routing.anomalygen:
+            raise GateError(
+                "routing-empty", "no weak sample could be routed anywhere", where=out, fix="add a mining pool or pairs"
+            )
+        return Outcome(
+            summary=f"{len(routing.mining)} rows to mining, {len(routing.anomalygen)} to anomalygen",
+            updates={
+                "routing_results_dir": str(out),
+                "routing_mining_parquet": str(out / "mining_gaps.parquet"),
+                "routing_anomalygen_parquet": str(out / "anomalygen_gaps.parquet"),
+                "routing_verdicts": routing.verdicts,
+            },
+            promised=[out / "mining_gaps.parquet", out / "anomalygen_gaps.parquet", out / "routing_summary.txt"],
+        )

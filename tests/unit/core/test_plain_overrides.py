@@ -1,0 +1,47 @@
+"""The short way of reading `key=value` says exactly what Hydra's own parser says."""
+
+from __future__ import annotations
+
+import sys
+from subprocess import run
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tao_skill_bank.core import overrides as spec
+
+HYDRA = OverridesParser.create()
+PIECES = st.sampled_from(
+    ["/", "./", ".", "..", "-", "_", "a", "e", "E", "null", "true", "inf", "nan", "1", "0", "007", "1.5", "e3", "x.y/"]
+)
+TEXTS = st.builds(
+    lambda key, parts: f"{key}={''.join(parts)}", st.sampled_from(["k", "a.b", "_x.y1"]), st.lists(PIECES, max_size=8)
+)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.from_regex(spec._PLAIN_OVERRIDE, fullmatch=True) | TEXTS)
+@example("k=nan")
+@example("k=Null")
+@example("k=-0")
+@example("k=-0.0")
+@example("min_recall=0.99")
+@example("results_dir=/data/1.5e3/run_2026.01-02")
+def test_a_plain_override_means_what_it_means_to_hydra(text: str) -> None:
+    if not spec._PLAIN_OVERRIDE.fullmatch(text):
+        return
+    key, value = spec.parse_override(text)
+    theirs = HYDRA.parse_override(text)
+    assert (key, type(value), repr(value)) == (theirs.key_or_group, type(theirs._value), repr(theirs._value))
+    assert not theirs.is_delete() and not theirs.is_sweep_override() and theirs.package is None
+
+
+def test_paths_and_numbers_are_read_without_importing_hydra() -> None:
+    code = (
+        "import sys; from tao_skill_bank.core.overrides import parse_override as p; "
+        "assert p('a=/x/y.yaml') == ('a', '/x/y.yaml') and p('a=0.9') == ('a', 0.9) and p('a=50') == ('a', 50); "
+        "print('hydra' in sys.modules)"
+    )
+    done = run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,313 @@
+"""A workspace out of folders of pictures: labels, goldens, boards, names, and what is refused."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import shutil
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from tao_skill_bank.commands.workspace import cli
+from tao_skill_bank.core.errors import InputError, InputErrors
+from tao_skill_bank.data.changenet.lay_out import SETS, SHARES, Sample, _scratch, draw_sets, lay_out
+from tao_skill_bank.data.changenet.layout import Workspace
+from tao_skill_bank.data.changenet.spec import classify_spec, load_spec, spec_faults
+from tao_skill_bank.data.changenet.tables import read_pairs
+from tao_skill_bank.data.changenet.validate import check_dataset, check_leakage
+
+
+def picture(path: Path, size: int = 20, mode: str = "RGB") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, (size, size), len(str(path)) % 200).save(path)
+    return path
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """Twelve boards of one good and one bad part, each with a golden of its own name."""
+    for board in range(12):
+        name = f"cam 1, {board:04d}.png"
+        picture(tmp_path / f"export/Good/P{board}/{name}")
+        picture(tmp_path / f"export/{'Pin Hole' if board % 2 else 'open'}/P{board}/x{name}")
+        picture(tmp_path / f"goldens/P{board}/{name}")
+        picture(tmp_path / f"goldens/P{board}/x{name}")
+    return tmp_path
+
+
+def test_folders_of_a_stranger_become_a_workspace_that_passes_every_check(export: Path) -> None:
+    made = lay_out(export / "export", export / "goldens", export / "w")
+    layout = Workspace(export / "w")
+    spec = classify_spec(load_spec(layout.spec), layout.spec)
+    assert spec_faults(load_spec(layout.spec)) == []
+    assert (spec.lights, spec.image_ext, spec.width) == ((), ".png", 64)
+    reports = {}
+    for path, kind in ((layout.training_csv, "train"), (layout.kpi_csv, "kpi"), (layout.acceptance_csv, "acceptance")):
+        reports[kind] = check_dataset(path, spec.naming, kind=kind, images_dir=layout.images_dir)  # type: ignore[arg-type]
+        assert reports[kind].ok, reports[kind].faults
+    assert check_leakage([reports["train"]], [reports["kpi"], reports["acceptance"]]) == []
+    assert set(made.sets) == set(SETS)
+    assert sum(sum(labels.values()) for labels in made.sets.values()) == 24
+    assert {label for labels in made.sets.values() for label in labels} == {"PASS", "pin_hole", "open"}
+    assert made.boards == 12
+    assert not [name for name in os.listdir(export) if name.startswith(".")]
+
+
+def test_the_same_folders_give_the_same_workspace(export: Path) -> None:
+    for name in ("one", "two"):
+        lay_out(export / "export", export / "goldens", export / name)
+    files = [sorted(p.relative_to(export / n) for p in (export / n).rglob("*.*")) for n in ("one", "two")]
+    assert files[0] == files[1]
+    assert all((export / "one" / f).read_bytes() == (export / "two" / f).read_bytes() for f in files[0])
+
+
+def test_a_part_under_several_lightings_is_one_row(tmp_path: Path) -> None:
+    for board in range(8):
+        for label in ("ok", "bridge"):
+            for light in ("Solder", "White"):
+                picture(tmp_path / f"p/{label}/B{board}/U_3_{light}.jpg")
+    for light in ("Solder", "White"):
+        picture(tmp_path / f"g/U_3_{light}.jpg")
+    lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w", lightings=("Solder", "White"), shares=(4, 2, 4, 0, 0))
+    layout = Workspace(tmp_path / "w")
+    spec = classify_spec(load_spec(layout.spec), layout.spec)
+    assert (spec.lights, spec.image_ext) == (("Solder", "White"), ".jpg")
+    assert spec_faults(load_spec(layout.spec)) == []
+    table = read_pairs(layout.kpi_csv)
+    assert set(table.object_name) == {"U_3"}
+    for row in range(len(table)):
+        for folder in (table.input_path[row], table.golden_path[row]):
+            for file in spec.naming.files(tmp_path / "w/images", folder, "U_3"):
+                assert file.is_file()
+    assert not layout.acceptance_csv.exists()
+    assert not layout.pool_csv.exists()
+
+
+@pytest.mark.parametrize("golden", ["P{0}/c.png", "ok/P{0}/c.png", "c.png", "P{0}.png", "anything.png"])
+def test_a_golden_is_found_under_the_name_of_its_picture_or_its_folder_or_alone(tmp_path: Path, golden: str) -> None:
+    for board in range(6):
+        picture(tmp_path / f"p/ok/P{board}/c.png")
+        picture(tmp_path / f"p/open/P{board}/c.png")
+        picture(tmp_path / "g" / golden.format(board))
+        if golden.startswith("ok/"):
+            picture(tmp_path / "g" / golden.format(board).replace("ok/", "open/"))
+    made = lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w", shares=(1, 1, 1, 0, 0))
+    assert sum(sum(labels.values()) for labels in made.sets.values()) == 12
+
+
+def test_goldens_in_a_folder_beside_the_labels_are_no_label(export: Path) -> None:
+    (export / "goldens").rename(export / "export/golden")
+    made = lay_out(export / "export", export / "export/golden", export / "w")
+    assert {label for labels in made.sets.values() for label in labels} == {"PASS", "pin_hole", "open"}
+
+
+def test_pictures_of_several_formats_are_made_png_and_the_originals_stay(export: Path) -> None:
+    old = picture(export / "export/open/P0/scan.bmp")
+    picture(export / "goldens/P0/scan.tif", mode="CMYK")
+    before = old.read_bytes()
+    lay_out(export / "export", export / "goldens", export / "w")
+    for side in ("captures", "golden"):
+        with Image.open(export / f"w/images/{side}/open/P0/scan.png") as image:
+            assert (image.format, image.size) == ("PNG", (20, 20))
+    assert old.read_bytes() == before
+
+
+def test_the_board_can_be_read_from_the_file_name(tmp_path: Path) -> None:
+    for n in range(20):
+        picture(tmp_path / f"p/{'ok' if n % 2 else 'open'}/B{n // 4}_{n}.png")
+    picture(tmp_path / "g/golden.png")
+    made = lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w", board=r"(B\d+)_", shares=(1, 1, 1, 0, 0))
+    assert made.boards == 5
+    seen: dict[str, set[str]] = defaultdict(set)
+    layout = Workspace(tmp_path / "w")
+    for path in (layout.training_csv, layout.validation_csv, layout.kpi_csv):
+        for name in read_pairs(path).object_name:
+            seen[name.split("_")[0]].add(path.name)
+    assert all(len(sets) == 1 for sets in seen.values())
+
+
+def test_what_cannot_be_laid_out_is_one_line_and_leaves_nothing(export: Path) -> None:
+    pictures, goldens, to = export / "export", export / "goldens", export / "w"
+
+    def refused(**more: object) -> str:
+        given = {"pictures": pictures, "goldens": goldens, "workspace": to, **more}
+        with pytest.raises(InputError) as raised:
+            lay_out(**given)  # type: ignore[arg-type]
+        assert "\n" not in raised.value.line()
+        assert not to.exists()
+        return raised.value.line()
+
+    assert "no such folder" in refused(pictures=export / "nowhere")
+    assert "no pictures in folders of labels" in refused(pictures=goldens / "P0")
+    assert "no good parts: the folders are p0, p1" in refused(pictures=goldens, goldens=pictures)
+    assert "no defects" in refused(pictures=picture(export / "only/ok/a.png").parent.parent)
+    assert "without a lighting" in refused(lightings=("White",))
+    assert "not a regular expression" in refused(board="(")
+    assert "no board in" in refused(board="never")
+    assert "too few boards" in refused(board="Good|open|Pin")
+    assert "not 5 shares" in refused(shares=(1, 1, 1))
+    assert "pictures and goldens in one folder" in refused(goldens=pictures)
+    assert "taken for pictures" in refused(workspace=pictures / "w")
+    assert "taken for pictures" in refused(workspace=goldens / "w")
+    for shares in ((math.inf, 1, 1, 0, 0), (1e308, 1e308, 1e308, 0, 0), (1, 1, 1, 0, math.nan), (5e-324, 1, 1, 0, 0)):
+        assert "not 5 shares" in refused(shares=shares)
+    assert "a lighting twice" in refused(lightings=("White", "White"))
+    picture(pictures / "NaN/P0/cam 1, 0000.png")
+    assert "the label 'nan' for a missing cell" in refused()
+    shutil.rmtree(pictures / "NaN")
+    second = picture(goldens / "P3/cam 1, 0003.jpg")
+    assert "1 with two goldens of one name, first: Good/P3/cam 1, 0003" in refused()
+    second.unlink()
+    (goldens / "P3/cam 1, 0003.png").unlink()
+    assert "1 without a golden, first: Good/P3/cam 1, 0003" in refused()
+    picture(pictures / "Good/P3/cam 1, 0003.jpg")
+    assert "another format" in refused()
+    to.mkdir()
+    kept = picture(to / "mine.png")
+    with pytest.raises(InputError, match="not an empty folder"):
+        lay_out(pictures, goldens, to)
+    assert os.listdir(to) == [kept.name]
+
+
+def test_the_folder_one_stands_in_is_not_replaced(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (export / "w").mkdir()
+    monkeypatch.chdir(export / "w")
+    with pytest.raises(InputError, match="you stand in"):
+        lay_out(export / "export", export / "goldens", Path())
+    assert os.listdir(export / "w") == []
+
+
+def test_a_damaged_picture_is_named_and_leaves_nothing(export: Path) -> None:
+    cut = picture(export / "export/open/P0/scan.bmp")
+    cut.write_bytes(cut.read_bytes()[:-30])
+    picture(export / "goldens/P0/scan.bmp")
+    with pytest.raises(InputError, match="cannot be read as a picture"):
+        lay_out(export / "export", export / "goldens", export / "w")
+    assert sorted(os.listdir(export)) == ["export", "goldens"]
+
+
+def test_what_only_has_the_name_of_a_picture_is_listed(export: Path) -> None:
+    bad = {name: export / f"export/Good/P0/{name}.png" for name in ("empty", "link", "pipe", "text")}
+    bad["empty"].touch()
+    bad["link"].symlink_to(export / "nowhere.png")
+    os.mkfifo(bad["pipe"])
+    bad["text"].write_text("no picture")
+    for name in bad:
+        picture(export / f"goldens/P0/{name}.png")
+    (export / "goldens/P1/cam 1, 0001.png").write_bytes(b"")
+    with pytest.raises(InputErrors, match="5 that are no pictures") as raised:
+        lay_out(export / "export", export / "goldens", export / "w")
+    assert set(raised.value.faults) == {*map(str, bad.values()), str(export / "goldens/P1/cam 1, 0001.png")}
+    assert sorted(os.listdir(export)) == ["export", "goldens"]
+
+
+def test_names_that_a_csv_cannot_hold_are_listed(export: Path) -> None:
+    for folder in (b"export/open", b"goldens"):
+        picture(export / "seed.png").rename(os.fsdecode(os.fsencode(export) + b"/" + folder + b"/P0/\xff.png"))
+    with pytest.raises(InputErrors, match="UTF-8") as raised:
+        lay_out(export / "export", export / "goldens", export / "w")
+    assert raised.value.faults == ["open/P0/\\xff.png", "P0/\\xff.png"]
+    assert sorted(os.listdir(export)) == ["export", "goldens"]
+
+
+def test_links_that_lead_back_are_walked_once_and_names_with_a_dot_in_front_passed_over(export: Path) -> None:
+    for name in ("one", "two"):
+        (export / f"export/open/P0/{name}").symlink_to(export / "export")
+    picture(export / "export/.thumbnails/a.png")
+    made = lay_out(export / "export", export / "goldens", export / "w")
+    assert sum(sum(labels.values()) for labels in made.sets.values()) == 24
+
+
+def test_pictures_in_a_folder_beside_the_goldens_are_no_goldens(export: Path) -> None:
+    (export / "export").rename(export / "goldens/captures")
+    made = lay_out(export / "goldens/captures", export / "goldens", export / "w")
+    assert sum(sum(labels.values()) for labels in made.sets.values()) == 24
+
+
+def test_endings_of_one_format_are_linked_not_written_anew(tmp_path: Path) -> None:
+    for board in range(6):
+        for label in ("ok", "open"):
+            picture(tmp_path / f"p/{label}/P{board}/c.{'JPG' if board % 2 else 'jpeg'}")
+    picture(tmp_path / "g/golden.jpg")
+    lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w", shares=(1, 1, 1, 0, 0))
+    assert (tmp_path / "w/images/captures/open/P1/c.jpg").samefile(tmp_path / "p/open/P1/c.JPG")
+    assert (tmp_path / "w/images/captures/open/P2/c.jpg").samefile(tmp_path / "p/open/P2/c.jpeg")
+
+
+@pytest.mark.parametrize("lights", [("on", "off"), ("1", "2"), ("Light", "White_Light")])
+def test_lightings_are_names_whatever_yaml_takes_them_for(tmp_path: Path, lights: tuple[str, ...]) -> None:
+    for board in range(6):
+        for label in ("ok", "open"):
+            for light in lights:
+                picture(tmp_path / f"p/{label}/P{board}/U_{light}.png")
+    for light in lights:
+        picture(tmp_path / f"g/U_{light}.png")
+    lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w", lightings=lights, shares=(1, 1, 1, 0, 0))
+    layout = Workspace(tmp_path / "w")
+    spec = classify_spec(load_spec(layout.spec), layout.spec)
+    assert spec.lights == lights
+    assert check_dataset(layout.kpi_csv, spec.naming, kind="kpi", images_dir=layout.images_dir).ok
+
+
+def test_a_call_that_was_killed_is_cleared_away_by_the_next_and_one_that_goes_on_is_not(export: Path) -> None:
+    with _scratch(export / "w") as working:
+        picture(working / "a.png")
+        killed = picture(export / ".w.gone.part/images/a.png").parents[1]
+        lay_out(export / "export", export / "goldens", export / "w")
+        assert not killed.exists()
+        assert (working / "a.png").is_file()
+
+
+def test_an_empty_folder_or_a_link_to_one_is_filled(export: Path) -> None:
+    (export / "real").mkdir()
+    (export / "link").symlink_to(export / "real")
+    lay_out(export / "export", export / "goldens", export / "link")
+    assert Workspace(export / "real").spec.is_file()
+    assert (export / "link").is_symlink()
+
+
+def test_every_picture_without_a_golden_is_listed(export: Path) -> None:
+    for file in (export / "goldens").rglob("x*.png"):
+        file.unlink()
+    with pytest.raises(InputErrors) as raised:
+        lay_out(export / "export", export / "goldens", export / "w")
+    assert len(raised.value.faults) == 12
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 25), st.sampled_from(["PASS", "a", "b"])), min_size=1, max_size=120),
+    st.tuples(*[st.floats(0.05, 1.0)] * 3, *[st.sampled_from([0.0, 0.2])] * 2),
+)
+def test_every_sample_is_in_one_set_and_no_board_in_two(rows: list[tuple[int, str]], shares: tuple[float, ...]) -> None:
+    samples = [Sample(label, label, str(i), f"b{board}", (), ()) for i, (board, label) in enumerate(rows)]
+    sets = draw_sets(samples, shares)
+    assert sorted(s.name for drawn in sets.values() for s in drawn) == sorted(s.name for s in samples)
+    where = defaultdict(set)
+    for name, drawn in sets.items():
+        for sample in drawn:
+            where[sample.board].add(name)
+    assert all(len(names) == 1 for names in where.values())
+    assert set(sets) == {name for name, share in zip(SETS, shares, strict=True) if share > 0}
+
+
+def test_single_boards_are_spread_by_the_shares_label_by_label() -> None:
+    samples = [Sample(label, label, str(i), f"{label}{i}", (), ()) for label in ("PASS", "rare") for i in range(40)]
+    sets = draw_sets(samples, SHARES)
+    for name, share in zip(SETS, SHARES, strict=True):
+        for label in ("PASS", "rare"):
+            assert abs(sum(s.label == label for s in sets[name]) - 40 * share) <= 1
+
+
+def test_the_next_line_can_be_pasted_whatever_the_folder_is_called(export: Path) -> None:
+    to = export / "my data's W"
+    done = CliRunner().invoke(cli, [str(export / "export"), "--goldens", str(export / "goldens"), "--to", str(to)])
+    assert done.exit_code == 0
+    next_step = done.stdout.splitlines()[-1].removeprefix("next: ")
+    assert shlex.split(next_step)[:5] == ["tao-skills", "deft", "plan", "--workspace", str(to)]

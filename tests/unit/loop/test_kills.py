@@ -1,0 +1,105 @@
+"""SIGKILL at random moments: taken up each time, a run ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+
+from tao_skill_bank.loop.log import LOG_FILE, read_log
+from tao_skill_bank.loop.state import load_state
+from tao_skill_bank.platforms.base import read_process, read_records
+from tao_skill_bank.platforms.worker import beside
+
+SMALL = ("mining.budget=8", "anomalygen.num_SDG=2")
+DRIVER = Path(tiny.__file__).with_name("drive.py")
+
+
+def drive(run: Path) -> subprocess.Popen[str]:
+    path = os.pathsep.join(filter(None, (str(DRIVER.parent), os.environ.get("PYTHONPATH"))))
+    env = {**os.environ, "PYTHONPATH": path}
+    worker = subprocess.Popen([sys.executable, str(DRIVER), str(run)], stdout=subprocess.PIPE, text=True, env=env)
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == "ready\n"
+    return worker
+
+
+def finished(run: Path) -> int:
+    with drive(run) as worker:
+        return worker.wait()
+
+
+def kill(worker: subprocess.Popen[str], run: Path, *, jobs_too: bool) -> None:
+    worker.send_signal(signal.SIGKILL)
+    worker.communicate()
+    if not jobs_too:
+        return
+    for record in read_records(run):
+        for kind in ("claim.json", "child.json"):
+            who = read_process(beside(record.path, kind))
+            if who and who[0] and not beside(record.path, "exit.json").exists():
+                try:
+                    os.kill(who[0], signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+
+
+def survive(workspace: Path, kills: int, seed: int) -> None:
+    """A reference run, and as many stormy ones as it takes until so many kills have hit a run at work.
+
+    How fast a run gets on changes with what else the machine does, so moments are drawn afresh from the time a run
+    takes, and a run that outran its kills is judged and followed by another.
+    """
+    request = tiny.request(workspace, target="FAR < 0.001% at recall=100%", iterations=2, settings=SMALL)
+    calm = tiny.approved(request)
+    began = time.monotonic()
+    assert finished(calm) == 0
+    longest = time.monotonic() - began
+    expected = tiny.snapshot(calm)
+    shutil.move(calm, workspace.parent / "calm")
+
+    rng = random.Random(seed)
+    hit = storms = 0
+    while hit < kills:
+        storms += 1
+        assert storms <= kills, f"{hit} of {kills} kills hit a run at work"
+        stormy = tiny.approved(request)
+        while hit < kills and load_state(stormy).status != "complete":
+            worker = drive(stormy)
+            try:
+                worker.wait(timeout=rng.uniform(0.0, 1.8 * longest / kills))
+            except subprocess.TimeoutExpired:
+                hit += 1
+            kill(worker, stormy, jobs_too=hit % 2 == 1)
+        assert finished(stormy) == 0
+        judge(stormy, expected)
+        shutil.move(stormy, workspace.parent / f"stormy-{storms}")
+
+
+def judge(stormy: Path, expected: dict[str, str]) -> None:
+    """Ended once, every stage once, with the artifacts of the calm run."""
+    lines = read_log(stormy / LOG_FILE)
+    assert [line.seq for line in lines] == list(range(1, len(lines) + 1))
+    ended = [(line.iter, line.stage) for line in lines if line.status == "ok"]
+    assert len(ended) == len(set(ended))
+    found = tiny.snapshot(stormy)
+    assert sorted(found) == sorted(expected)
+    assert [name for name in found if found[name] != expected[name]] == []
+
+
+def test_a_run_killed_at_ten_random_moments_ends_with_the_same_artifacts(tmp_path: Path) -> None:
+    survive(tiny.make_workspace(tmp_path / "w"), kills=10, seed=20)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_run_killed_at_fifty_random_moments_ends_with_the_same_artifacts(tmp_path: Path) -> None:
+    survive(tiny.make_workspace(tmp_path / "w"), kills=50, seed=50)

@@ -1,0 +1,263 @@
+"""Making a run and taking one up: whose plan, whose folder, who works on it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from tao_skill_bank.core.errors import BankError, BusyError, InputError, NeedsApprovalError
+from tao_skill_bank.core.process import process_identity
+from tao_skill_bank.loop import api
+from tao_skill_bank.loop.log import LOG_FILE, append_stage, read_log
+from tao_skill_bank.loop.opening import folder_lock, write_holder
+from tao_skill_bank.loop.plan import Request
+from tao_skill_bank.loop.state import STATE_FILE, StageRecord, load_state, save_state
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    return tiny.make_workspace(tmp_path / "w", pairs=0)
+
+
+def measured(run: Path, *stages: str) -> None:
+    """Let the run have ended these stages of the baseline."""
+    state = load_state(run)
+    baseline = state.iteration("baseline")
+    for seq, stage in enumerate(stages, start=1):
+        record = {
+            "seq": seq,
+            "ts": "2026-01-01T00:00:00.000000Z",
+            "stage": stage,
+            "status": "ok",
+            "summary": "x",
+            "duration_sec": 0,
+        }
+        baseline.stages.append(StageRecord.model_validate(record))
+    baseline.far_pct, baseline.threshold = 5.0, 0.5
+    save_state(state)
+
+
+def again(run: Path, **changes: Any) -> Request:
+    return Request(results_dir=run, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"max_iterations": -3}, "at least 1"),
+        ({"max_iterations": 0}, "at least 1"),
+        ({"kpi_target": "nonsense"}, "kpi_target"),
+        ({"time_limit": "garbage"}, "not a time"),
+        ({"time_limit": "1h", "max_iterations": 2}, "give one of them"),
+        ({"settings": ("training_csv=/etc/hostname",)}, "outside the workspace"),
+        ({"settings": ("workspace=/tmp",)}, "--workspace"),
+        ({"settings": ("platform=docker",)}, "--platform"),
+        ({"settings": ("training_csv=nowhere.csv",)}, "training_csv is missing"),
+        ({"workspace": Path("/")}, "belongs to the workspace"),
+    ],
+)
+def test_what_a_new_run_refuses_a_run_that_is_taken_up_refuses_too_and_stays_readable(
+    workspace: Path, changes: dict[str, Any], named: str
+) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    before = (run / STATE_FILE).read_bytes()
+    with pytest.raises(InputError, match=named):
+        api.open_run(again(run, **changes), approve=None, how="flag")
+    assert (run / STATE_FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"kpi_target": "FAR < 1% at recall=50%"}, "recall was measured"),
+        ({"settings": ("kpi_test_csv=kpi/acceptance_set.csv",)}, "kpi_test_csv was measured"),
+    ],
+)
+def test_what_was_measured_already_cannot_be_changed_under_it(
+    workspace: Path, changes: dict[str, Any], named: str
+) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    measured(run, "train", "evaluate")
+    with pytest.raises(InputError, match=named):
+        api.plan_run(again(run, **changes))
+    assert api.plan_run(again(run, kpi_target="FAR < 7% at recall=99%")).kpi_target == "FAR < 7% at recall=99%"
+
+
+def test_a_complete_run_keeps_its_plan_and_asks_nobody_for_approval(workspace: Path) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    measured(run, "train", "evaluate", "loop_stop")
+    with pytest.raises(InputError, match="complete"):
+        api.open_run(again(run, max_iterations=5), approve=None, how="flag")
+    pool = workspace / "augmentation" / "mining_pool" / "mining_pool.csv"
+    pool.write_text(pool.read_text().rsplit("\n", 2)[0] + "\n")
+    assert api.open_run(again(run), approve=None, how="flag") == run
+
+
+def test_fewer_iterations_than_have_begun_are_refused(workspace: Path) -> None:
+    run = tiny.approved(tiny.request(workspace, iterations=3))
+    state = load_state(run)
+    state.current_iteration = 2
+    save_state(state)
+    with pytest.raises(InputError, match="iteration 2 has begun"):
+        api.plan_run(again(run, max_iterations=1))
+
+
+def test_a_wrong_digest_is_refused_also_where_the_run_is_approved(workspace: Path) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    with pytest.raises(NeedsApprovalError):
+        api.open_run(again(run), approve="deadbeef", how="flag")
+
+
+def test_the_engine_itself_refuses_a_plan_that_changed_after_its_approval(workspace: Path) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    state = load_state(run)
+    state.config.num_epochs = 9
+    save_state(state)
+    with pytest.raises(NeedsApprovalError, match="changed since"):
+        api.run_loop(run, once=True)
+    assert not (run / "baseline").exists()
+
+
+def test_a_copied_run_is_not_worked_on_and_does_not_touch_the_original(workspace: Path) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    copy = shutil.copytree(run, run.with_name("copy"))
+    for work in (lambda: api.run_loop(copy), lambda: api.open_run(again(copy), approve=None, how="flag")):
+        with pytest.raises(InputError, match="copied or moved"):
+            work()
+    assert api.status(copy).kpi_target == api.status(run).kpi_target
+
+
+def test_a_commit_that_was_made_while_a_plan_was_approved_is_not_lost(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    request = again(run, max_iterations=3)
+    digest = api.plan_run(request).digest
+    from tao_skill_bank.loop import opening
+
+    real = opening.pre_flight
+
+    def meanwhile(plan: Any) -> Any:
+        measured(run, "train")
+        return real(plan)
+
+    monkeypatch.setattr(opening, "pre_flight", meanwhile)
+    with pytest.raises(BusyError):
+        api.open_run(request, approve=digest, how="flag")
+    assert [r.stage for r in load_state(run).records()] == ["train"]
+
+
+@pytest.mark.parametrize("wanted", ["", "images", "kpi", "precious"])
+def test_a_folder_with_files_in_it_is_never_made_a_run_folder(workspace: Path, wanted: str) -> None:
+    (workspace / "precious").mkdir()
+    (workspace / "precious" / "work.txt").write_text("mine")
+    request = tiny.request(workspace, results_dir=workspace / wanted)
+    with pytest.raises(InputError, match="holds files"):
+        api.plan_run(request)
+    assert api.open_run(
+        tiny.request(workspace, results_dir=workspace / "new"),
+        approve=api.plan_run(tiny.request(workspace, results_dir=workspace / "new")).digest,
+        how="flag",
+    ) == (workspace / "new")
+
+
+def test_init_writes_once_and_force_moves_aside_what_the_old_run_left(workspace: Path) -> None:
+    request = tiny.request(workspace, results_dir=workspace / "results" / "mine")
+    path = api.init_state(request)
+    append_stage(path.parent / LOG_FILE, iter_label="baseline", stage="train", status="ok", summary="x", duration_sec=0)
+    (path.parent / "baseline").mkdir()
+    (path.parent / "baseline" / "model.pth").write_text("weights")
+    with pytest.raises(InputError, match="--force"):
+        api.init_state(request)
+    api.init_state(request, force=True)
+    assert read_log(path.parent / LOG_FILE) == []
+    assert (path.parent / "replaced" / "1" / "baseline" / "model.pth").read_text() == "weights"
+    assert load_state(path.parent).approval is None
+    with pytest.raises(InputError, match="outside the workspace"):
+        api.init_state(tiny.request(workspace, results_dir=workspace.parent / "elsewhere"))
+
+
+def test_only_one_works_on_a_run_and_the_other_is_told_since_when_and_by_whom(workspace: Path) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    with folder_lock(run, "somebody"):
+        with pytest.raises(BusyError, match=r"running since .* by somebody \(process \d+\)"):
+            api.run_loop(run)
+        with pytest.raises(BusyError):
+            api.start_detached(run)
+        assert api.status(run).status == "running"
+        assert api.stop(run) is True
+    assert (run / "stop_request.json").exists()
+    assert api.open_run(again(run), approve=None, how="flag") == run
+    assert not (run / "stop_request.json").exists(), "taking the run up forgets the request"
+
+
+def test_a_worker_counts_from_the_moment_it_was_started(workspace: Path) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    api.start_detached(run)
+    with pytest.raises(BusyError):
+        api.start_detached(run)
+    assert api.stop(run) is True
+    while api.holder(run) is not None:
+        assert api.status(run).status in ("running", "stopped", "failed")
+    assert load_state(run).status in ("stopped", "planned", "failed")
+
+
+def test_a_worker_that_was_just_started_keeps_its_run_from_whoever_takes_the_lock_before_it(workspace: Path) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as worker:
+        write_holder(run, worker.pid, process_identity(worker.pid), "worker")
+        with pytest.raises(BusyError, match=rf"running since .* by worker \(process {worker.pid}\)"):
+            api.run_loop(run, once=True)
+        held = api.holder(run)
+        assert held is not None and held.pid == worker.pid, "the refused one leaves the worker's name"
+        assert worker.stdin is not None
+        worker.stdin.close()
+    with folder_lock(run, "somebody"):
+        assert api.status(run).status == "running"
+
+
+def test_nobody_at_work_is_nothing_to_stop(workspace: Path) -> None:
+    assert api.stop(tiny.approved(tiny.request(workspace))) is False
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("far_pct", float("nan")), ("status", "fine"), ("stages", [{"seq": 1, "ts": "yesterday"}])]
+)
+def test_a_state_with_a_value_that_could_not_be_written_is_refused_when_it_is_read(
+    workspace: Path, key: str, value: Any
+) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    raw = json.loads((run / STATE_FILE).read_text())
+    raw["iterations"] = {"baseline": {key: value}}
+    (run / STATE_FILE).write_text(json.dumps(raw))
+    with pytest.raises(InputError, match=key):
+        load_state(run)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda w: None, lambda w: (w / "augmentation/mining_pool/mining_pool.csv").unlink()]
+)
+def test_the_plan_says_which_labels_nobody_can_give_more_of(workspace: Path, damage: Any) -> None:
+    damage(workspace)
+    plan = api.plan_run(tiny.request(workspace, settings=("anomalygen.mode=none",)))
+    warned = next(c for c in plan.checks if c.name == "weak labels")
+    if (workspace / "augmentation/mining_pool/mining_pool.csv").exists():
+        assert warned.status == "ok"
+    else:
+        assert warned.status == "warn" and "routing.accept_dropped=[bridge,missing,pass]" in warned.text
+
+
+@pytest.mark.parametrize("kept", ["PASS", "defects"])
+def test_a_kpi_set_of_one_kind_cannot_be_measured_and_is_refused(workspace: Path, kept: str) -> None:
+    csv = workspace / "kpi" / "acceptance_set.csv"
+    head, *rows = csv.read_text().splitlines(keepends=True)
+    csv.write_text(head + "".join(row for row in rows if (",PASS," in row) == (kept == "PASS")))
+    with pytest.raises(BankError, match=r"acceptance_set\.csv"):
+        api.plan_run(tiny.request(workspace))

@@ -1,0 +1,34 @@
+"""A workspace may be called what its owner likes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tiny
+
+from tao_skill_bank.loop import api
+from tao_skill_bank.loop.log import log_path, read_log
+from tao_skill_bank.loop.state import load_state
+from tao_skill_bank.platforms import local
+
+
+@pytest.fixture
+def fake_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(local, "own_argv", local.own_argv)
+    tiny.use_fake_model()
+    yield
+
+
+@pytest.mark.parametrize("name", ["plant [7] it's, a=b", "Werk {1} (neu) $HOME"])
+def test_a_whole_loop_runs_in_a_workspace_with_spaces_brackets_and_quotes_in_its_path(
+    tmp_path: Path, fake_model: None, name: str
+) -> None:
+    workspace = tiny.make_workspace(tmp_path / name)
+    run = tiny.approved(tiny.request(workspace, target="FAR < 0.001% at recall=100%", iterations=1))
+    api.run_loop(run)
+    assert load_state(run).status == "complete"
+    lines = read_log(log_path(run))
+    assert lines[-1].stage == "loop_stop" and {line.status for line in lines} == {"ok"}
+    assert sorted(p.name for p in workspace.iterdir()) == ["augmentation", "images", "kpi", "results", "specs", "train"]
