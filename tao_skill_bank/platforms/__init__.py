@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _CLASSES = {
     "local": "local.LocalPlatform",
     "virtualenv": "virtualenv.VirtualenvPlatform",
-    "docker": "docker.DockerPlatform",
-    "slurm": "slurm.SlurmPlatform",
+    "docker": "docker.platform.DockerPlatform",
+    "slurm": "slurm.platform.SlurmPlatform",
     "kubernetes": "kubernetes.KubernetesPlatform",
     "brev": "brev.BrevPlatform",
 }
