@@ -12,7 +12,7 @@ from mcp.server.mcpserver import ElicitationResult as Answer
 from pydantic import BaseModel
 
 from mcp_server.deft import Approve, CannotAsk
-from mcp_server.door import END, READ, WRITE, add, clip, errors_shown
+from mcp_server.door import END, READ, WRITE, add, clip, errors_shown, program
 from mcp_server.roots import Allowed, Roots
 
 if TYPE_CHECKING:
@@ -241,10 +241,8 @@ def _unread(module: Source) -> str:
 
 
 def _command(request: Request, module: Source | None) -> str:
-    from mcp_server.deft import _program
-
-    first = f"{shlex.join([*_program(), 'annotate', 'allow', str(module.path)])} && " if module else ""
-    words = [*_program(), "annotate", "run"]
+    first = f"{shlex.join([*program(), 'annotate', 'allow', str(module.path)])} && " if module else ""
+    words = [*program(), "annotate", "run"]
     arguments = list(request.arguments)
     if arguments[:1] == ["-e"]:
         words += ["--spec", str(Path(arguments[1]))]

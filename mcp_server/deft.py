@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from mcp.server.mcpserver import AcceptedElicitation, Context, DeclinedElicitati
 from mcp.server.mcpserver import ElicitationResult as Answer
 from pydantic import BaseModel, ConfigDict, Field
 
-from mcp_server.door import END, READ, WRITE, add, clip, errors_shown
+from mcp_server.door import END, READ, WRITE, add, clip, errors_shown, program
 from mcp_server.roots import Allowed, Roots
 
 if TYPE_CHECKING:
@@ -299,7 +298,7 @@ def register(server: MCPServer[Any]) -> None:
 
 def approve_command(request: Request, digest: str) -> str:
     """What a person types to approve exactly this plan and start it."""
-    words = [*_program(), "deft", "run"]
+    words = [*program(), "deft", "run"]
     if request.results_dir is not None:
         words += ["--results-dir", str(request.results_dir)]
     if request.workspace is not None:
@@ -315,20 +314,6 @@ def approve_command(request: Request, digest: str) -> str:
     for setting in request.settings:
         words += ["--set", setting]
     return shlex.join([*words, "--approve", digest, "--detach"])
-
-
-def _program() -> list[str]:
-    """How a person calls the console of this very environment."""
-    import shutil
-
-    beside = Path(sys.executable).with_name("tao-skills")
-    if shutil.which("tao-skills"):
-        return ["tao-skills"]
-    if beside.exists():
-        return [str(beside)]
-    from tao_skill_bank.bank.home import bank_root
-
-    return ["python3", str(bank_root() / "scripts" / "launch.py"), "run", "tao_skill_bank.cli"]
 
 
 def _request(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shutil
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
@@ -83,6 +86,18 @@ def error_text(error: BankError | OSError) -> str:
             lines.append(f"and {len(error.faults) - MOST_FAULTS} more")
     text = "\n".join(lines)
     return text if len(text) <= MOST_ERROR else text[: MOST_ERROR - 1] + "…"
+
+
+def program() -> list[str]:
+    """How a person calls the console of this very environment."""
+    if shutil.which("tao-skills"):
+        return ["tao-skills"]
+    beside = Path(sys.executable).with_name("tao-skills")
+    if beside.exists():
+        return [str(beside)]
+    from tao_skill_bank.bank.home import bank_root
+
+    return ["python3", str(bank_root() / "scripts" / "launch.py"), "run", "tao_skill_bank.cli"]
 
 
 def fitting(values: Mapping[str, str], most: int) -> dict[str, str]:

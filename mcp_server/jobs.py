@@ -14,8 +14,8 @@ from mcp.server.mcpserver import AcceptedElicitation, Context, DeclinedElicitati
 from mcp.server.mcpserver import ElicitationResult as Answer
 from pydantic import BaseModel, ConfigDict, Field
 
-from mcp_server.deft import Approve, CannotAsk, Settings, _program
-from mcp_server.door import END, READ, WRITE, add, clip, errors_shown
+from mcp_server.deft import Approve, CannotAsk, Settings
+from mcp_server.door import END, READ, WRITE, add, clip, errors_shown, program
 from mcp_server.roots import Allowed, Roots
 from tao_skill_bank.core.errors import InputError
 
@@ -260,7 +260,7 @@ def _typed(plan: PlannedAction) -> str:
     generator = request.command[0].endswith(".sh")
     category = "anomalygen" if generator else request.command[0]
     action = request.command[0].removesuffix(".sh") if generator else request.command[1]
-    words = [*_program(), "jobs", "start", category, action, "--results-dir", str(request.folder)]
+    words = [*program(), "jobs", "start", category, action, "--results-dir", str(request.folder)]
     words += ["--root", str(request.root), "--platform", request.platform]
     words += ["-e", str(request.spec)] if request.spec is not None else []
     for setting in request.settings:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from mcp.server.mcpserver import Context, MCPServer, ResourceSecurity
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 
-from mcp_server.roots import Roots, own_roots, working_folder
+from mcp_server.roots import roots_of
 from tao_skill_bank.core.errors import BankError
 
 # A run is named by its absolute path, percent-encoded; `Roots.path` checks it.
@@ -46,8 +46,8 @@ def register(server: MCPServer[Any]) -> None:
 
 def _reader(file: str) -> Any:
     def read(run: str, ctx: Context) -> str:
-        allowed = Roots(folders=list(own_roots(ctx)) or working_folder())
         try:
+            allowed = roots_of(ctx, [])
             path: Path = allowed.path(unquote(run), "run") / file
             return allowed.path(str(path), "run").read_text(encoding="utf-8")
         except BankError as error:

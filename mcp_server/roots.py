@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
@@ -12,15 +13,16 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, InputRequiredResult, ListRootsResult, Tool
 from pydantic import BaseModel, ValidationError
 
-from mcp_server.door import clip
+from mcp_server.door import clip, errors_shown, program
 from mcp_server.schemas import slim, slim_output
 from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.personal import is_personal, personal_roots
 
 MOST_SHOWN = 300
 
 
 class BankServer(MCPServer[None]):
-    """The server with the roots it was started with; without any, the client's count, else the working folder."""
+    """The server with the roots it was started with; without any, those of the client and of the person count."""
 
     roots: tuple[Path, ...] = ()
 
@@ -53,6 +55,8 @@ class Roots(BaseModel):
     """The folders a call may touch, links resolved."""
 
     folders: list[Path]
+    remedy: str = "start the server with --root FOLDER"
+    """What a person does to allow another folder; a tool cannot."""
 
     def path(self, text: str, name: str) -> Path:
         """A path that a caller named, links resolved.
@@ -73,12 +77,15 @@ class Roots(BaseModel):
             # A link that leads to itself, a name that is too long, half a surrogate pair.
             shown = clip(repr(text), MOST_SHOWN)
             raise InputError(f"{name} leads nowhere: {shown}", fix="give the path of a file or folder") from None
+        if is_personal(resolved):
+            raise InputError(f"{name} leads to the user's own settings, which no tool touches", fix="name another path")
         if not any(resolved == root or root in resolved.parents for root in self.folders):
-            shown = ", ".join(str(root) for root in self.folders) or "none; start the server with --root FOLDER"
+            some = ", ".join(clip(str(root), MOST_SHOWN) for root in self.folders[:5]) or "there is none"
+            more = f" and {len(self.folders) - 5} more" if len(self.folders) > 5 else ""
             raise InputError(
-                f"{name} lies outside the allowed folders ({shown})",
+                f"{name} lies outside the allowed folders ({some}{more})",
                 where=clip(text, MOST_SHOWN),
-                fix="use a path inside",
+                fix=f"use a path inside; to allow another folder, the person can {self.remedy}",
             )
         if resolved.exists() and not (resolved.is_file() or resolved.is_dir()):
             # Reading a pipe would wait for ever.
@@ -106,7 +113,20 @@ def client_roots(ctx: Context) -> ListRoots | ListRootsResult:
 def allowed_roots(ctx: Context, listed: Annotated[ListRootsResult, Resolve(client_roots)]) -> Roots:
     """The folders this call may touch."""
     named = [_folder(str(root.uri)) for root in listed.roots]
-    return Roots(folders=list(own_roots(ctx)) or [f for f in named if f is not None] or working_folder())
+    return roots_of(ctx, [f for f in named if f is not None])
+
+
+def roots_of(ctx: Context, offered: list[Path]) -> Roots:
+    """Those of the server's start alone; else what the client offers (or the working folder), and the person's own.
+
+    Raises:
+        InputError: The person's list cannot be used.
+    """
+    started_with = own_roots(ctx)
+    if started_with:
+        return Roots(folders=list(started_with))
+    folders = dict.fromkeys([*(offered or working_folder()), *personal_roots()])
+    return Roots(folders=list(folders), remedy=f"type: {shlex.join([*program(), 'roots', 'add'])} FOLDER")
 
 
 def own_roots(ctx: Context) -> tuple[Path, ...]:
@@ -136,4 +156,4 @@ def _folder(uri: str) -> Path | None:
     return Path(unquote(parts.path)).resolve()
 
 
-Allowed = Annotated[Roots, Resolve(allowed_roots)]
+Allowed = Annotated[Roots, Resolve(errors_shown(allowed_roots))]

@@ -21,6 +21,7 @@ from types import ModuleType
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError
 from tao_skill_bank.core.fsio import write_json
+from tao_skill_bank.core.personal import config_folder
 
 VARIABLE = "TAO_ALLOWED_PROMPTS"
 """Digests (SHA-256, commas between them) for machines where nobody types; workers get theirs by it."""
@@ -134,8 +135,7 @@ def run(source: Source) -> ModuleType:
 
 
 def _entry(source: Source) -> Path:
-    config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    return Path(config) / "tao-skills" / "allowed-prompts" / f"{source.sha256}.json"
+    return config_folder() / "allowed-prompts" / f"{source.sha256}.json"
 
 
 def _dotted(name: str) -> Path | None:

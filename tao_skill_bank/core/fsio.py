@@ -29,11 +29,12 @@ def is_temporary(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, mode: int | None = None) -> Iterator[Path]:
     """A temporary sibling of `path` to write to; it takes the place of `path` when the block ends well.
 
     For writers that want a file name (parquet, PNG). The suffix of `path` is kept, because some of them
     choose the format by it. On an error the temporary file is removed and `path` is as it was.
+    `mode`: the permissions; by default those of a new file of the user's.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, name = tempfile.mkstemp(prefix=f".{path.stem[:60]}.", suffix=f".tmp{path.suffix}", dir=path.parent)
@@ -46,7 +47,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(fd)
         finally:
             os.close(fd)
-        os.chmod(temp, 0o666 & ~_umask())
+        os.chmod(temp, 0o666 & ~_umask() if mode is None else mode)
         os.replace(temp, path)
     except BaseException:
         temp.unlink(missing_ok=True)
@@ -61,10 +62,10 @@ def atomic_open(path: Path, *, newline: str = "\n") -> Iterator[IO[str]]:
         yield handle
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` (UTF-8), atomically and durably."""
-    with atomic_open(path, newline="") as handle:
-        handle.write(text)
+def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
+    """Replace `path` by `text` (UTF-8), atomically and durably; `mode`: its permissions, where they matter."""
+    with atomic_path(path, mode) as temp:
+        temp.write_bytes(text.encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.personal import config_folder
 from tao_skill_bank.loop.state import Approval, DeftState
 
 _BYTES = 32
@@ -25,8 +26,7 @@ _BYTES = 32
 
 def key_path() -> Path:
     """Where the user's key lies."""
-    config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    return Path(config) / "tao-skills" / "approval.key"
+    return config_folder() / "approval.key"
 
 
 def sealed(approval: Approval, results_dir: Path, workspace: Path) -> Approval:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import tiny
 ROOT = Path(__file__).resolve().parents[2]
 BARE = "from mcp.server.mcpserver import MCPServer\nMCPServer('bare').run()\n"
 SERVER = [sys.executable, "-m", "mcp_server"]
+CONSOLE = [sys.executable, "-m", "tao_skill_bank.cli", "serve"]
 
 
 class Process:
@@ -147,7 +149,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         number: int = free.getsockname()[1]
-    command = [*SERVER, "--http", "--port", str(number), "--root", str(tmp_path_factory.mktemp("served"))]
+    command = [*CONSOLE, "--http", str(number), "--root", str(tmp_path_factory.mktemp("served"))]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 30
@@ -195,10 +197,51 @@ def test_over_http_a_request_with_another_host_or_origin_is_refused(
         (["--http", "--root", ".", "--host", "0.0.0.0"], "is not loopback: add --allow-remote"),
         (["--http", "--root", ".", "--host", "example.com"], "is not loopback"),
         (["--http"], "--http needs --root FOLDER"),
+        (["--http", "0"], "'0' is no port"),
+        (["--http", "http"], "'http' is no port"),
+        (["--http", "65536"], "'65536' is no port"),
+        (["--port", "8931"], "--port needs --http"),
+        (["--rot", "."], "unrecognized arguments"),
     ],
 )
-def test_arguments_that_are_not_meant_are_refused_with_status_2(arguments: list[str], said: str) -> None:
-    done = subprocess.run([*SERVER, *arguments], capture_output=True, text=True, check=False, cwd=ROOT, timeout=60)
+@pytest.mark.parametrize("door", [SERVER, CONSOLE], ids=["module", "console"])
+def test_arguments_that_are_not_meant_are_refused_with_status_2_in_one_line(
+    tmp_path: Path, door: list[str], arguments: list[str], said: str
+) -> None:
+    env = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path)}
+    command = [*door, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=60, env=env)
     assert done.returncode == 2
     assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("more", [["--http", "{port}"], ["--http", "--port", "{port}"]])
+def test_a_port_that_is_taken_is_named_and_ends_the_server(tmp_path: Path, more: list[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        number = taken.getsockname()[1]
+        words = [*(word.format(port=number) for word in more), "--root", str(tmp_path)]
+        done = subprocess.run([*CONSOLE, *words], capture_output=True, text=True, check=False, timeout=60)
+    assert f"serving at http://127.0.0.1:{number}/mcp" in done.stderr
+    assert done.returncode != 0
+
+
+def test_over_http_the_persons_own_folders_are_roots_enough(tmp_path: Path) -> None:
+    env = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "settings")}
+    (tmp_path / "work").mkdir()
+    console = [sys.executable, "-m", "tao_skill_bank.cli"]
+    subprocess.run([*console, "roots", "add", str(tmp_path / "work")], env=env, check=True, capture_output=True)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        number = str(taken.getsockname()[1])
+        done = subprocess.run([*CONSOLE, "--http", number], env=env, capture_output=True, text=True, check=False)
+    assert f"serving at http://127.0.0.1:{number}/mcp" in done.stderr
+
+
+def test_the_console_starts_the_same_server_over_stdio(tmp_path: Path) -> None:
+    with Process([*CONSOLE, "--root", str(tmp_path)]) as server:
+        server.initialize()
+        assert server.call("list_jobs", {"results_dir": str(tmp_path)})["structuredContent"] == {"jobs": {}}
+        assert "outside the allowed folders" in str(server.call("list_jobs", {"results_dir": "/usr"}))

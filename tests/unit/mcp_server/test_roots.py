@@ -13,6 +13,7 @@ from mcp_server.roots import BankServer, Roots
 from mcp_server.server import build_server
 from tao_skill_bank.bank.home import bank_root
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.personal import add_root, config_folder, roots_path
 
 # Tool → its path arguments, each with what else the call needs. {p} is the path under test, {w} the workspace.
 CALLS: dict[str, dict[str, Any]] = {
@@ -178,7 +179,8 @@ def test_neither_the_whole_file_system_nor_the_bank_is_a_project(
     monkeypatch.chdir(bank_root() if cwd == "bank" else cwd)
     monkeypatch.setenv("PWD", "/")
     answer = call(build_server(), "plan_deft_run", plan_arguments(workspace))
-    assert "start the server with --root FOLDER" in answer.text
+    assert "the person can type: " in answer.text
+    assert "roots add FOLDER" in answer.text
     monkeypatch.setenv("PWD", str(workspace))
     assert not call(build_server(), "plan_deft_run", plan_arguments(workspace)).error
 
@@ -192,3 +194,68 @@ def test_a_link_inside_the_roots_leads_to_what_it_points_at(tmp_path: Path) -> N
 def test_a_sibling_that_begins_like_a_root_is_outside_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="outside"):
         Roots(folders=[tmp_path / "work"]).path(str(tmp_path / "workspace"), "x")
+
+
+@pytest.fixture
+def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person without settings, who starts the server where there is no project."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    monkeypatch.setenv("PWD", "/")
+    monkeypatch.delenv("CLAUDE_PROJECT_DIR", raising=False)
+    monkeypatch.chdir(bank_root())
+
+
+@pytest.mark.usefixtures("person")
+@pytest.mark.parametrize("mode", MODES)
+def test_a_folder_that_the_person_added_counts_at_once_in_a_client_without_roots(workspace: Path, mode: str) -> None:
+    server = build_server()
+    assert "there is none" in call(server, "plan_deft_run", plan_arguments(workspace), mode=mode).text
+    add_root(workspace.parent)
+    assert not call(server, "plan_deft_run", plan_arguments(workspace), mode=mode).error
+
+
+@pytest.mark.usefixtures("person")
+def test_the_persons_folders_count_beside_those_of_a_client(workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    add_root(workspace)
+    arguments = plan_arguments(workspace)
+    assert not call(build_server(), "plan_deft_run", arguments, roots=[(tmp_path / "other").as_uri()]).error
+
+
+@pytest.mark.usefixtures("person")
+def test_the_persons_folders_do_not_widen_a_server_with_roots_of_its_own(workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "narrow").mkdir()
+    add_root(workspace)
+    answer = call(build_server([tmp_path / "narrow"]), "plan_deft_run", plan_arguments(workspace))
+    assert "the person can start the server with --root FOLDER" in answer.text
+
+
+@pytest.mark.usefixtures("person")
+def test_a_list_that_others_may_write_to_is_an_error_in_one_line_and_opens_nothing(workspace: Path) -> None:
+    add_root(workspace)
+    roots_path().chmod(0o666)
+    answer = call(build_server(), "plan_deft_run", plan_arguments(workspace))
+    assert answer.error
+    assert "others may write to your roots" in answer.text
+    assert "chmod 600" in answer.text
+
+
+@pytest.mark.usefixtures("person")
+@pytest.mark.parametrize(("tool", "name"), PATHS)
+def test_no_tool_touches_the_persons_settings_whatever_the_roots_are(
+    workspace: Path, tmp_path: Path, tool: str, name: str
+) -> None:
+    add_root(workspace)
+    before = roots_path().read_bytes()
+    (workspace / "link").symlink_to(config_folder())
+    for path in (str(roots_path()), str(config_folder()), f"{workspace}/link/roots", f"{workspace}/link/x/y"):
+        answer = call(build_server([tmp_path]), tool, filled(tool, workspace, name, path))
+        assert answer.error, (path, answer.text)
+        assert "the user's own settings" in answer.text
+    assert roots_path().read_bytes() == before
+    assert sorted(p.name for p in config_folder().iterdir()) == ["roots", "roots.lock"]
+
+
+def test_no_tool_adds_a_root() -> None:
+    tools = anyio.run(build_server().list_tools)
+    assert not [t.name for t in tools if "root" in t.name or "roots" in t.input_schema["properties"]]
