@@ -110,9 +110,10 @@ def analyze_vcn_gaps(
     top_k_per_label: TopK = 50,
 ) -> VcnGaps:
     """Gap analysis of a Visual ChangeNet inference without a report: threshold, FAR, weakest samples of each label."""
-    from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig, validated
+    from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig
     from tao_skill_bank.actions.gap_analysis.vcn_aoi import analyze_vcn_aoi
     from tao_skill_bank.core.errors import UnreachableError
+    from tao_skill_bank.core.settings import validated
 
     out = allowed.path(results_dir, "results_dir")
     values = {
@@ -213,8 +214,9 @@ async def analyze_vlm_gaps(
     import anyio.from_thread
     import anyio.to_thread
 
-    from tao_skill_bank.actions.gap_analysis.config import VlmBcqConfig, validated
+    from tao_skill_bank.actions.gap_analysis.config import VlmBcqConfig
     from tao_skill_bank.actions.gap_analysis.vlm_bcq import VlmBcqResult, analyze_vlm_bcq
+    from tao_skill_bank.core.settings import validated
 
     values = {
         "predictions_json": allowed.path(predictions_json, "predictions_json"),

@@ -10,15 +10,8 @@ import sys
 from importlib import import_module
 
 from tao_skill_bank.actions.console import report
+from tao_skill_bank.bank.command_lines import CATEGORIES
 from tao_skill_bank.core.errors import InputError, did_you_mean
-
-CATEGORIES = {
-    "gap_analysis": "tao_skill_bank.actions.gap_analysis.cli",
-    "visual_changenet": "tao_skill_bank.actions.visual_changenet.cli",
-    "embedding": "tao_skill_bank.actions.mining.embedding_cli",
-    "tmm": "tao_skill_bank.actions.mining.tmm_cli",
-    "auto_label": "tao_skill_bank.actions.auto_label.cli",
-}
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 
-from tao_skill_bank.annotate.calls import Call, CallFailedError, DeniedError, denial
+from tao_skill_bank.annotate.calls import Call, CallFailedError, DeniedError, NotInBatchError, denial
 from tao_skill_bank.annotate.endpoints.base import PASSING, Ask, BatchLook, Endpoint, FaultError, Reply
 from tao_skill_bank.annotate.gate import BudgetReachedError, EndpointDownError, Gate
 from tao_skill_bank.annotate.journal import BatchedCall, Journal, OpenBatch, Recorded
@@ -51,10 +51,6 @@ class BatchPolicy:
     most_calls: int = 20_000
     most_bytes: int = 150_000_000
     rounds: int = 4
-
-
-class NotInBatchError(Exception):
-    """The call stood in a batch of an earlier run that did not answer it, and this run makes no batches."""
 
 
 @dataclass

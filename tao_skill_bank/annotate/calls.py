@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from tao_skill_bank.annotate.endpoints.base import PASSING, Ask, Clip, Endpoint, FaultError, Frame, Reply
 from tao_skill_bank.annotate.gate import BudgetReachedError, Gate, Lane, Priority, RunHaltedError
@@ -14,9 +15,6 @@ from tao_skill_bank.annotate.prices import Prices
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.fsio import canonical_json, sha256_text
-
-if TYPE_CHECKING:
-    from tao_skill_bank.annotate.batch import Desk
 
 KEY_VERSION = 1
 _MEDIA_TOKENS_A_FRAME = 300
@@ -32,6 +30,10 @@ class DeniedError(BankError):
 
 class CallFailedError(BankError):
     """One call that brought no usable answer; its item is tried again on the next run."""
+
+
+class NotInBatchError(Exception):
+    """The call stood in a batch of an earlier run that did not answer it, and this run makes no batches."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,22 @@ class Budget:
         self.cost += cost
 
 
+class Desk(Protocol):
+    """Where calls are gathered into a vendor's batches."""
+
+    def holds(self, key: str) -> bool:
+        """Whether the call goes, or went, through a batch."""
+
+    async def answer(
+        self, call: Call, key: str, endpoint: Endpoint, question: Callable[[], Awaitable[Ask]], worst: float
+    ) -> Recorded:
+        """The answer of a batch.
+
+        Raises:
+            NotInBatchError: The call has to be asked directly.
+        """
+
+
 class Caller:
     """Calls of a run. The same call twice at the same time is one call."""
 
@@ -170,8 +188,6 @@ class Caller:
 
     async def _bought(self, call: Call, key: str) -> Recorded:
         """Through a batch where batches are made, or where one of an earlier run has the call; else directly."""
-        from tao_skill_bank.annotate.batch import NotInBatchError
-
         if self.desk is not None and self.desk.holds(key):
             endpoint = self.endpoints[call.which]
             try:

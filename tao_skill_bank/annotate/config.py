@@ -232,7 +232,7 @@ def read_config(values: Mapping[str, Any], where: str | Path = "command line") -
     Raises:
         InputError: Another labelling type, or a value that cannot be used; the key is named.
     """
-    from tao_skill_bank.actions.gap_analysis.config import validated
+    from tao_skill_bank.core.settings import validated
 
     kind = values.get("autolabel_type")
     if kind != AUTOLABEL_TYPE:

@@ -102,18 +102,14 @@ class Catalog(_Model):
 
 
 def load_catalog() -> Catalog:
-    """The catalog that ships with the package; what this version cannot run says so."""
+    """The catalog that ships with the package."""
     import yaml
-
-    from tao_skill_bank.platforms import KNOWN
 
     raw = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
     known = raw.pop("credentials")
     for platform in raw["platforms"]:
         for key in ("required_credentials", "optional_credentials"):
             platform[key] = [{**known[c["name"]], **c} for c in platform.get(key, [])]
-        if platform["name"] not in KNOWN:
-            platform["description"] += " Not in this version."
     return Catalog.model_validate(raw)
 
 

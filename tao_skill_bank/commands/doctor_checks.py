@@ -92,11 +92,11 @@ def diagnose(looks: Looks | None = None) -> Diagnosis:
     Raises:
         InputError: A platform is named that there is not.
     """
-    from tao_skill_bank.platforms import ALIASES, KNOWN
+    from tao_skill_bank.platforms import KNOWN, own_name
 
     where = looks or Looks()
     for name in where.platforms or ():
-        if ALIASES.get(name, name) not in KNOWN:
+        if own_name(name) not in KNOWN:
             raise InputError(f"unknown platform {name!r}", where="--platform", fix=did_you_mean(name, KNOWN))
     found = [*_bank(where), *_machine(), *_extras(where), *_platforms(where), *_credentials(where)]
     return Diagnosis(version=__version__, findings=found, sound=all(f.outcome != "broken" for f in found))

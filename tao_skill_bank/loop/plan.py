@@ -17,11 +17,11 @@ from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.changenet.kpi_target import KpiTarget
 from tao_skill_bank.loop.state import DeftState
+from tao_skill_bank.platforms import own_name
 from tao_skill_bank.tasks.changenet.config import RunConfig, apply_settings, run_config
 from tao_skill_bank.tasks.changenet.generator import find_assets
 
 GPU_ITERATION_MINUTES = 33.0
-PLATFORM_ALIASES = {"local-docker": "docker", "cluster": "slurm", "k8s": "kubernetes", "local-k8s": "kubernetes"}
 CONTENT_KEYS = ("specs_file", "training_csv", "validation_csv", "kpi_test_csv", "acceptance_csv", "mining_pool_csv")
 _GENERATOR_PATHS = ("defect_spec", "checkpoint_dir", "dataset_dir_source", "base_checkpoints")
 _PATH_KEYS = (*CONTENT_KEYS, "images_dir", "backbone_weight_dir", "pregen_dir")
@@ -97,7 +97,7 @@ def resolve(request: Request, state: DeftState | None = None) -> ResolvedPlan:
     known = discover(workspace) if state is None else state.config.model_dump(mode="json")
     values = apply_settings(known, request.settings)
     if request.platform is not None:
-        values["platform"] = known_platform(request.platform)
+        values["platform"] = own_name(request.platform)
     for key in _PATH_KEYS:
         if values.get(key) is not None:
             values[key] = str(inside_workspace(workspace, Path(str(values[key])), key))
@@ -229,11 +229,6 @@ def inside_workspace(workspace: Path, path: Path, key: str) -> Path:
             raise InputError(f"{key} lies outside the workspace {workspace}", where=path, fix="use a path inside it")
         return resolved
     return clean
-
-
-def known_platform(name: str) -> str:
-    """The platform's own name for a name or alias."""
-    return PLATFORM_ALIASES.get(name, name)
 
 
 def minutes_per_iteration(config: RunConfig) -> float:

@@ -19,8 +19,16 @@ _CLASSES = {
     "kubernetes": "kubernetes.KubernetesPlatform",
     "brev": "brev.BrevPlatform",
 }
-ALIASES = {"local-docker": "docker", "cluster": "slurm", "k8s": "kubernetes", "local-k8s": "kubernetes"}
 KNOWN = tuple(_CLASSES)
+
+
+def own_name(name: str) -> str:
+    """The platform's own name for a name or an alias of the catalogue; any other text as it is."""
+    if name in KNOWN:
+        return name
+    from tao_skill_bank.bank.platforms_catalog import load_catalog
+
+    return next((p.name for p in load_catalog().platforms if name in p.aliases), name)
 
 
 def platform_named(config: Any) -> Platform:
@@ -29,7 +37,7 @@ def platform_named(config: Any) -> Platform:
     Raises:
         InputError: It is not known (the nearest names are shown), or its settings do not suffice.
     """
-    name = ALIASES.get(config.platform, config.platform)
+    name = own_name(config.platform)
     if name not in _CLASSES:
         raise InputError(
             f"unknown platform {config.platform!r}", where="--platform", fix=did_you_mean(config.platform, KNOWN)

@@ -22,8 +22,7 @@ from pydantic import BaseModel
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError, did_you_mean
-from tao_skill_bank.loop.plan import known_platform
-from tao_skill_bank.platforms import platform_named
+from tao_skill_bank.platforms import own_name, platform_named
 from tao_skill_bank.platforms.base import ENDED, JobRecord, Platform, PlatformCheck, new_record, read_records
 from tao_skill_bank.platforms.jobs import ACTION, job_state
 from tao_skill_bank.tasks.changenet.config import RunConfig, apply_settings, run_config
@@ -194,7 +193,7 @@ def _planned(request: ActionRequest) -> tuple[RunConfig, ActionPlan]:
     # An action names its own inputs; a run's stay empty.
     empty = dict.fromkeys(("training_csv", "validation_csv", "kpi_test_csv", "images_dir"), "")
     spec = "" if request.spec is None else str(request.spec)
-    fixed = {"workspace": workspace, "specs_file": spec, "platform": known_platform(request.platform)}
+    fixed = {"workspace": workspace, "specs_file": spec, "platform": own_name(request.platform)}
     config = run_config({**empty, **values, **fixed}, "settings")
     platform = platform_named(config)
     if not platform.can_run(request.command[0]):

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from tao_skill_bank.actions.__main__ import CATEGORIES
+from tao_skill_bank.bank.command_lines import CATEGORIES
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.process import has_open, is_alive
 from tao_skill_bank.platforms.base import (

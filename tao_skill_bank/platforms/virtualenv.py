@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from tao_skill_bank.actions.__main__ import CATEGORIES
+from tao_skill_bank.bank.command_lines import CATEGORIES
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.platforms.base import PlatformCheck
 from tao_skill_bank.platforms.local import LocalPlatform, own_argv

@@ -100,7 +100,8 @@ def test_more_shards_than_an_array_may_have_tasks_are_several_a_task(
     slurm: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tao_skill_bank.platforms.slurm.client import SlurmClient
-    from tao_skill_bank.platforms.slurm.platform import SlurmPlatform, SlurmSettings
+    from tao_skill_bank.platforms.slurm.platform import SlurmPlatform
+    from tao_skill_bank.platforms.slurm.script import SlurmSettings
     from tao_skill_bank.sharding import arrays
 
     platform = SlurmPlatform(SlurmSettings(lost_grace_sec=1.0), SlurmClient())

@@ -18,8 +18,8 @@ from slurm_cluster import SlurmCluster
 from tao_skill_bank.core.errors import EngineUnreachableError
 from tao_skill_bank.platforms.base import ENDED, JobRecord, new_record, read_exit, read_records, write_record
 from tao_skill_bank.platforms.slurm.client import SlurmClient
-from tao_skill_bank.platforms.slurm.platform import SlurmPlatform, SlurmSettings
-from tao_skill_bank.platforms.slurm.script import Request, job_script, script_path
+from tao_skill_bank.platforms.slurm.platform import SlurmPlatform
+from tao_skill_bank.platforms.slurm.script import Request, SlurmSettings, job_script, script_path
 from tao_skill_bank.platforms.worker import beside
 
 

@@ -17,8 +17,9 @@ def main() -> None:
 
 
 def _vcn_aoi(args: list[str]) -> int:
-    from tao_skill_bank.actions.gap_analysis.config import VCN_AOI_SCHEMA, VcnAoiConfig, validated
+    from tao_skill_bank.actions.gap_analysis.config import VCN_AOI_SCHEMA, VcnAoiConfig
     from tao_skill_bank.core.overrides import config_yaml, parse_command_line
+    from tao_skill_bank.core.settings import validated
 
     line = parse_command_line(args, VCN_AOI_SCHEMA)
     _warn(line.warnings)
@@ -33,8 +34,9 @@ def _vcn_aoi(args: list[str]) -> int:
 
 
 def _vlm_bcq(args: list[str]) -> int:
-    from tao_skill_bank.actions.gap_analysis.config import VLM_BCQ_SCHEMA, VlmBcqConfig, validated
+    from tao_skill_bank.actions.gap_analysis.config import VLM_BCQ_SCHEMA, VlmBcqConfig
     from tao_skill_bank.core.overrides import config_yaml, parse_command_line
+    from tao_skill_bank.core.settings import validated
 
     strict = "--strict" in args
     line = parse_command_line([a for a in args if a != "--strict"], VLM_BCQ_SCHEMA)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.overrides import REQUIRED, Schema, shown_value
+from tao_skill_bank.core.overrides import REQUIRED, Schema
 
 VCN_AOI_SCHEMA = Schema(
     defaults={
@@ -29,8 +27,6 @@ VLM_BCQ_SCHEMA = Schema(
     defaults={"predictions_json": REQUIRED, "videos_dir": "", "results_dir": REQUIRED},
     renamed={"output_dir": "results_dir"},
 )
-
-M = TypeVar("M", bound=BaseModel)
 
 
 def _path(value: object) -> object:
@@ -107,23 +103,3 @@ class VlmBcqConfig(BaseModel):
     results_dir: PathField
     videos_dir: OptionalPathField = None
     strict: bool = False
-
-
-def validated(model: type[M], values: Mapping[str, Any], where: str | Path = "command line") -> M:
-    """`values` as a model; the first value that does not fit is named in one line.
-
-    Raises:
-        InputError: A value of the wrong kind or outside its range.
-    """
-    try:
-        return model.model_validate(dict(values))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or model.__name__
-        message = first["msg"].removeprefix("Value error, ")
-        given = first.get("input")
-        # A fault of several values together is about a mapping, which may hold anything, keys among it.
-        shown = "" if isinstance(given, Mapping) else f", not {shown_value(key, given)}"
-        raise InputError(
-            f"{key}: {message[:1].lower()}{message[1:]}{shown}", where=where, fix=f"write {key}=VALUE"
-        ) from None

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from tao_skill_bank.actions.gap_analysis.config import PathField, validated
+from tao_skill_bank.actions.gap_analysis.config import PathField
 from tao_skill_bank.actions.mining.encoders import AUTO, Encoder, get_encoder
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.overrides import REQUIRED, Schema
+from tao_skill_bank.core.settings import validated
 
 __all__ = [
     "IMAGE_EMBEDDINGS_SCHEMA",

@@ -13,8 +13,9 @@ def main() -> None:
 
 
 def _image_embeddings(args: list[str]) -> int:
-    from tao_skill_bank.actions.mining.config import IMAGE_EMBEDDINGS_SCHEMA, ImageEmbeddingsConfig, validated
+    from tao_skill_bank.actions.mining.config import IMAGE_EMBEDDINGS_SCHEMA, ImageEmbeddingsConfig
     from tao_skill_bank.core.overrides import config_yaml, parse_command_line
+    from tao_skill_bank.core.settings import validated
 
     line = parse_command_line(args, IMAGE_EMBEDDINGS_SCHEMA)
     if line.show_config:

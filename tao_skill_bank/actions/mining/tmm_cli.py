@@ -14,8 +14,9 @@ def main() -> None:
 
 
 def _nearest_neighbors(args: list[str]) -> int:
-    from tao_skill_bank.actions.mining.config import NEAREST_NEIGHBORS_SCHEMA, NearestNeighborsConfig, validated
+    from tao_skill_bank.actions.mining.config import NEAREST_NEIGHBORS_SCHEMA, NearestNeighborsConfig
     from tao_skill_bank.core.overrides import config_yaml, parse_command_line
+    from tao_skill_bank.core.settings import validated
 
     line = parse_command_line(args, NEAREST_NEIGHBORS_SCHEMA)
     if line.show_config:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core.errors import InputError, InputErrors
-from tao_skill_bank.data.changenet.spec import ClassifySpec, Purpose, classify_spec, get, load_spec, spec_faults
+from tao_skill_bank.data.changenet.spec import ClassifySpec, classify_spec, load_spec, spec_faults
+from tao_skill_bank.data.changenet.spec_values import Purpose, get
 
 USED = (
     "task",

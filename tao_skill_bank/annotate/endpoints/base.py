@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -209,3 +211,14 @@ def tokens(value: object) -> int:
 def label(seconds: float) -> str:
     """How a frame's time is written beside it."""
     return f"[frame at {seconds:.1f} s]"
+
+
+def entries(text: str) -> Iterator[dict[str, Any]]:
+    """The objects of a file of JSON lines; what cannot be read is missed, and its call asked again."""
+    for line in text.split("\n"):
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from tao_skill_bank.annotate.config import OpenAIOptions
 from tao_skill_bank.annotate.endpoints.base import (
     Ask,
+    BatchLook,
     FaultError,
     Reply,
     Upload,
+    entries,
     kind_of_status,
     label,
     retry_after_seconds,
@@ -22,10 +25,12 @@ from tao_skill_bank.annotate.secrets import Redactor
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-    from tao_skill_bank.annotate.endpoints.openai_batch import OpenAIBatches
-
 _VENDOR = "https://api.openai.com/v1"
 _NO_KEY = "none"
+_PATH: Final = "/v1/chat/completions"
+_TICKET = "ticket"
+_EARLIER = 86_400.0
+"""How much a vendor's clock may lie behind ours before a batch of ours is overlooked in its list. Seconds."""
 
 
 class OpenAIEndpoint:
@@ -67,8 +72,6 @@ class OpenAIEndpoint:
     @property
     def batches(self) -> OpenAIBatches:
         """Its Batch interface; servers of one's own mostly have none."""
-        from tao_skill_bank.annotate.endpoints.openai_batch import OpenAIBatches
-
         return OpenAIBatches(self)
 
     @property
@@ -182,3 +185,105 @@ def _said(content: Any) -> str:
         parts = [part.get("text") if isinstance(part, dict) else getattr(part, "text", None) for part in content]
         return "".join(part for part in parts if isinstance(part, str))
     return content if isinstance(content, str) else ""
+
+
+class OpenAIBatches:
+    """Batches of chat completions; each carries its ticket as metadata, by which it is found again."""
+
+    def __init__(self, endpoint: OpenAIEndpoint) -> None:
+        self._endpoint = endpoint
+
+    @property
+    def form(self) -> str:
+        """How the server is asked now."""
+        return self._endpoint.form
+
+    def adapted(self, message: str, ask: Ask) -> bool:
+        """Whether a refusal was met by leaving something out or calling it otherwise."""
+        return self._endpoint.adapted(message, ask)
+
+    def line(self, name: str, ask: Ask) -> bytes:
+        """The very body that a direct call would send, with its name."""
+        request = {"custom_id": name, "method": "POST", "url": _PATH, "body": self._endpoint.body(ask)}
+        return json.dumps(request, ensure_ascii=False).encode() + b"\n"
+
+    async def submit(self, path: Path, ticket: str) -> str:
+        """Upload the file, then make a batch of it."""
+        client = self._endpoint.connected()
+        try:
+            file = await client.files.create(file=path, purpose="batch")
+            batch = await client.batches.create(
+                input_file_id=file.id, endpoint=_PATH, completion_window="24h", metadata={_TICKET: ticket}
+            )
+        except Exception as error:
+            raise self._endpoint.fault(error) from None
+        return batch.id
+
+    async def find(self, ticket: str, since: float) -> str | None:
+        """Look through the vendor's list, newest first."""
+        try:
+            async for batch in self._endpoint.connected().batches.list(limit=100):
+                if (batch.metadata or {}).get(_TICKET) == ticket:
+                    return batch.id
+                if batch.created_at < since - _EARLIER:
+                    return None
+        except Exception as error:
+            raise self._endpoint.fault(error) from None
+        return None
+
+    async def look(self, batch: str) -> BatchLook:
+        """An expired or cancelled batch keeps the answers it has."""
+        try:
+            found = await self._endpoint.connected().batches.retrieve(batch)
+        except Exception as error:
+            raise self._endpoint.fault(error) from None
+        if found.status == "failed":
+            errors = (found.errors.data if found.errors else None) or []
+            said = "; ".join(f"{e.code or ''} {e.message or ''}".strip() for e in errors[:2]) or "no reason given"
+            # More tokens are waiting at the vendor than it lets this account have there: smaller batches, later.
+            full = any("limit" in (e.code or "") for e in errors)
+            said = self._endpoint.redact(f"batch refused: {said}")
+            return BatchLook("failed", FaultError("throttled" if full else "refused", said))
+        if found.status == "cancelled":
+            return BatchLook("ended", FaultError("cancelled", f"batch {batch} was cancelled at the vendor"))
+        if found.status in ("completed", "expired"):
+            return BatchLook("ended", FaultError("server", f"batch {batch} ended without an answer ({found.status})"))
+        return BatchLook("working")
+
+    async def results(self, batch: str) -> list[tuple[str, Reply | FaultError]]:
+        """The file of answers and the file of errors, whichever there are."""
+        client = self._endpoint.connected()
+        found: list[tuple[str, Reply | FaultError]] = []
+        try:
+            known = await client.batches.retrieve(batch)
+            for file in (known.output_file_id, known.error_file_id):
+                if file:
+                    content = await client.files.content(file)
+                    found += [self._result(entry) for entry in entries(content.text)]
+        except FaultError:
+            raise
+        except Exception as error:
+            raise self._endpoint.fault(error) from None
+        return found
+
+    def _result(self, entry: dict[str, Any]) -> tuple[str, Reply | FaultError]:
+        from openai.types.chat import ChatCompletion
+
+        name = str(entry.get("custom_id") or "")
+        response = entry.get("response")
+        response = response if isinstance(response, dict) else {}
+        status, body = response.get("status_code"), response.get("body")
+        if status == 200 and isinstance(body, dict):
+            try:
+                return name, reply_of(ChatCompletion.construct(**body))
+            except FaultError as fault:
+                return name, fault
+        error = entry.get("error") or (body.get("error") if isinstance(body, dict) else None) or {}
+        if not isinstance(error, dict):
+            error = {"message": str(error)}
+        message = self._endpoint.redact(
+            f"{error.get('code') or ''} {error.get('message') or 'no reason given'}".strip()
+        )
+        if status is None:
+            return name, FaultError("server", message)
+        return name, FaultError(kind_of_status(int(status), message), message, status=int(status))

@@ -15,7 +15,8 @@ from typing import Any
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.data.changenet.spec import get, load_spec
+from tao_skill_bank.data.changenet.spec import load_spec
+from tao_skill_bank.data.changenet.spec_values import get
 
 CHECKPOINT_PATH = "/model/best.pth"
 OWN_SETS = ("train_dataset", "validation_dataset", "test_dataset")

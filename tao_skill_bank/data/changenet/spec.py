@@ -7,23 +7,20 @@ starts, so this module refuses it too, and names the nearest known one. What TAO
 
 from __future__ import annotations
 
-import copy
-import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank.core.errors import InputError, InputErrors, did_you_mean, nearest
 from tao_skill_bank.core.overrides import Schema, load_yaml_mapping, parse_override
+from tao_skill_bank.data.changenet.spec_rules import rule_faults
+from tao_skill_bank.data.changenet.spec_values import Purpose, get, leaves, tao_keys, with_defaults
 
 if TYPE_CHECKING:
     from tao_skill_bank.data.changenet.images import ImageNaming
 
     TAO_SCHEMA: Schema
-
-Purpose = Literal["train", "inference", "evaluate"]
 
 WORKFLOW_KEYS = frozenset({"automl_policy", "automl_enabled", "automl", "workflow"})
 
@@ -82,38 +79,6 @@ class ClassifySpec:
         from tao_skill_bank.data.changenet.images import ImageNaming
 
         return ImageNaming(self.lights, self.image_ext)
-
-
-@dataclass(frozen=True)
-class TaoKeys:
-    """The key list of the published configuration.
-
-    Attributes:
-        schema: Keys, defaults, open mappings: what `parse_command_line` takes.
-        types: Dotted key → `str`, `int`, `float`, `bool`, `list[…]`, `map[…]`.
-        nullable: Keys that may be null.
-        mandatory: Keys their own action cannot do without.
-    """
-
-    schema: Schema
-    types: Mapping[str, str]
-    nullable: frozenset[str]
-    mandatory: frozenset[str]
-
-
-@functools.cache
-def tao_keys() -> TaoKeys:
-    """The keys of TAO 7.3's `visual_changenet`, read once."""
-    import yaml
-
-    text = resources.files(__package__).joinpath("tao_schema.yaml").read_text(encoding="utf-8")
-    data = yaml.safe_load(text)
-    types: dict[str, str] = dict(data["types"])
-    open_keys = frozenset(data["open_keys"])
-    for key, value in _leaves(data["defaults"], open_keys):
-        types.setdefault(key, type(value).__name__)
-    nullable = frozenset(data["nullable"])
-    return TaoKeys(Schema(data["defaults"], open_keys), types, nullable, frozenset(data["mandatory"]))
 
 
 def __getattr__(name: str) -> Any:
@@ -218,8 +183,6 @@ def spec_faults(config: Mapping[str, Any], purpose: Purpose = "train") -> list[s
     Returns:
         `key: what is wrong (what to do)`, in spec order; empty if TAO will take the spec.
     """
-    from tao_skill_bank.data.changenet.spec_rules import rule_faults
-
     faults = [*unknown_keys(config), *type_faults(config)]
     if any(": must be " in fault for fault in faults):
         return faults  # the rules reckon with values of the right type
@@ -252,7 +215,7 @@ def type_faults(config: Mapping[str, Any]) -> list[str]:
     """A line for every value that TAO's configuration cannot take: `train.num_epochs: must be int, not 'ten'`."""
     keys = tao_keys()
     lines: list[str] = []
-    for dotted, value in _leaves(config, keys.schema.open_keys):
+    for dotted, value in leaves(config, keys.schema.open_keys):
         expected = keys.types.get(dotted)
         if expected is None or (isinstance(value, str) and value.startswith("${")):
             continue
@@ -262,31 +225,6 @@ def type_faults(config: Mapping[str, Any]) -> list[str]:
         elif not _fits(value, expected):
             lines.append(f"{dotted}: must be {expected}, not {value!r}")
     return lines
-
-
-def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
-    """`config` over TAO's defaults: what the trainer sees. Lists are replaced, mappings merged."""
-    full: dict[str, Any] = copy.deepcopy(dict(tao_keys().schema.defaults))
-
-    def merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
-        for key, value in values.items():
-            if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-                merge(into[key], value)
-            else:
-                into[key] = copy.deepcopy(value)
-
-    merge(full, config)
-    return full
-
-
-def get(config: Mapping[str, Any], dotted: str, default: Any = None) -> Any:
-    """The value behind a dotted key, or `default` where any part of it is missing."""
-    value: Any = config
-    for part in dotted.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            return default
-        value = value[part]
-    return value
 
 
 def _unknown(dotted: str, siblings: Mapping[str, Any], prefix: str) -> str:
@@ -328,15 +266,6 @@ def _fits(value: Any, expected: str) -> bool:
     except (ValueError, TypeError):
         return False
     return expected == "float" or not isinstance(value, float)
-
-
-def _leaves(config: Mapping[str, Any], open_keys: frozenset[str], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        dotted = f"{prefix}{key}"
-        if isinstance(value, Mapping) and dotted not in open_keys:
-            yield from _leaves(value, open_keys, f"{dotted}.")
-        else:
-            yield dotted, value
 
 
 def _put(config: dict[str, Any], parts: list[str], value: Any, text: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tao_skill_bank.data.changenet.spec import Purpose, get
+from tao_skill_bank.data.changenet.spec_values import Purpose, get, with_defaults
 
 BACKBONES = (
     "fan_tiny_8_p4_hybrid",
@@ -65,8 +65,6 @@ def inference_mismatch(training: Mapping[str, Any], inference: Mapping[str, Any]
     The classifier's first layer has the training size built in, so another image size, lighting count or
     architecture fails when the checkpoint is loaded.
     """
-    from tao_skill_bank.data.changenet.spec import with_defaults
-
     first, second = with_defaults(training), with_defaults(inference)
     keys = [
         "task",

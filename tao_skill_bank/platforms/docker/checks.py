@@ -12,17 +12,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tao_skill_bank.bank.versions import load_versions
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError, InputErrors
 from tao_skill_bank.platforms.base import PlatformCheck
 from tao_skill_bank.platforms.container import GENERATOR, Bind, ContainerSettings
-from tao_skill_bank.platforms.docker.engine import Engine, ImageFacts, refusal
+from tao_skill_bank.platforms.docker.engine import Engine, ImageFacts, missing_image, refusal
 from tao_skill_bank.platforms.gpu_rules import check_batch, spec_batch_size
-
-if TYPE_CHECKING:
-    from tao_skill_bank.platforms.docker.platform import DockerPlatform
 
 AMD64_ONLY = ("images.metropolis_sdg.paidf_anomalygen",)
 """Images that exist for one architecture only: compared before anything is downloaded."""
@@ -44,14 +41,13 @@ class Gpu:
     memory_gb: int
 
 
-def check_docker(platform: DockerPlatform, config: Any) -> list[PlatformCheck]:
+def check_docker(engine: Engine, settings: ContainerSettings, config: Any) -> list[PlatformCheck]:
     """Every check, in order; each fault is a line.
 
     Raises:
         EngineUnreachableError: The engine does not answer, so nothing else can be said.
         InputErrors: What is missing or does not fit.
     """
-    engine, settings = platform.engine, platform.settings
     facts = engine.facts
     rootless = ", rootless" if facts.rootless else ""
     text = f"Docker {facts.version} ({facts.architecture}{rootless}), {engine.shown}"
@@ -81,7 +77,7 @@ def check_docker(platform: DockerPlatform, config: Any) -> list[PlatformCheck]:
         what = "the generator would download its base models, and the run is offline"
         faults.append(InputError(what, where=base, fix="put them there, or leave --offline away").line())
     if not faults:
-        check(lambda: _inside(platform, config, needed[0]))
+        check(lambda: _inside(engine, settings, config, needed[0]))
     if faults:
         raise InputErrors(faults[0], faults)
     return out
@@ -98,8 +94,6 @@ def image_fault(engine: Engine, reference: str) -> str | None:
         return InputError(what, where=reference, fix="use an engine on an amd64 machine").line()
     image = engine.image(reference)
     if image is None:
-        from tao_skill_bank.platforms.docker.platform import missing_image
-
         return missing_image(reference).line()
     return fault_of(image, reference, engine.facts.architecture)
 
@@ -196,11 +190,10 @@ def _credentials(settings: ContainerSettings) -> PlatformCheck:
     return PlatformCheck(name="secrets", status="ok", text=text + (f"; not set: {', '.join(absent)}" if absent else ""))
 
 
-def _inside(platform: DockerPlatform, config: Any, reference: str) -> PlatformCheck:
+def _inside(engine: Engine, settings: ContainerSettings, config: Any, reference: str) -> PlatformCheck:
     """A container of the training image looks at the workspace, as the user that jobs will be."""
     from docker.errors import APIError
 
-    engine, settings = platform.engine, platform.settings
     workspace = str(settings.workspace)
     binds = [Bind(workspace, workspace), *settings.mounts]
     script = [_PROBE, "probe", str(config.specs_file) or workspace, workspace, *(b.target for b in settings.mounts)]

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from tao_skill_bank.bank.redaction import redact
-from tao_skill_bank.core.errors import BankError, EngineUnreachableError
+from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError
 from tao_skill_bank.platforms.container import JOB_LABEL, RUN_LABEL, Bind, ContainerPlan
 
 TIMEOUT_SEC = 60
@@ -335,3 +335,12 @@ def _hang_up(stream: Any) -> None:
     with contextlib.suppress(OSError):
         getattr(stream, "_sock", stream).shutdown(socket.SHUT_WR)
     (response or stream).close()
+
+
+def missing_image(reference: str) -> InputError:
+    """An image that is not on the engine: nothing is pulled by itself."""
+    return InputError(
+        "the image is not on this engine",
+        where=reference,
+        fix="pull it: tao-skills images pull; or rehearse with the bank's own: --set docker.image=IMAGE",
+    )

@@ -38,7 +38,7 @@ from tao_skill_bank.platforms.container import (
     plan_container,
     settings_of,
 )
-from tao_skill_bank.platforms.docker.engine import Engine, refusal
+from tao_skill_bank.platforms.docker.engine import Engine, missing_image, refusal
 from tao_skill_bank.platforms.worker import beside, claim, now, write_whole
 
 GRACE_SEC = 10
@@ -79,7 +79,7 @@ class DockerPlatform:
         """Engine, images, architecture, GPU and its memory, the workspace inside a container."""
         from tao_skill_bank.platforms.docker.checks import check_docker
 
-        return check_docker(self, config)
+        return check_docker(self.engine, self.settings, config)
 
     def can_run(self, command: str) -> bool:
         """Whether an image is known to have it."""
@@ -269,15 +269,6 @@ class DockerPlatform:
             ended = beside(path, "exit.json").exists()
             if state in ("created", "exited", "dead") and (ended or not known or _claimant_of(path) == 0):
                 self.engine.remove(uid)
-
-
-def missing_image(reference: str) -> InputError:
-    """An image that is not on the engine: nothing is pulled by itself."""
-    return InputError(
-        "the image is not on this engine",
-        where=reference,
-        fix="pull it: tao-skills images pull; or rehearse with the bank's own: --set docker.image=IMAGE",
-    )
 
 
 def secret_lines(names: tuple[str, ...]) -> list[str]:

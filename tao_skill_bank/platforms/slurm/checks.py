@@ -7,16 +7,13 @@ import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError, did_you_mean
 from tao_skill_bank.platforms.base import PlatformCheck
 from tao_skill_bank.platforms.gpu_rules import check_batch, memory_of, spec_batch_size
 from tao_skill_bank.platforms.slurm.client import SlurmClient
-from tao_skill_bank.platforms.slurm.script import resource_argv
-
-if TYPE_CHECKING:
-    from tao_skill_bank.platforms.slurm.platform import SlurmSettings
+from tao_skill_bank.platforms.slurm.script import SlurmSettings, resource_argv
 
 _COMMANDS = ("sbatch", "squeue", "scancel", "sinfo", "srun")
 _NODE_WAIT_SEC = 10

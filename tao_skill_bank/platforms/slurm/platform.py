@@ -17,12 +17,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from tao_skill_bank.actions.__main__ import CATEGORIES
+from tao_skill_bank.bank.command_lines import CATEGORIES
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError
@@ -49,6 +49,7 @@ from tao_skill_bank.platforms.container import (
 from tao_skill_bank.platforms.slurm.client import QueuedJob, SlurmClient
 from tao_skill_bank.platforms.slurm.script import (
     Request,
+    SlurmSettings,
     check_extra,
     job_script,
     oci_argv,
@@ -78,20 +79,6 @@ _ENDED: dict[str, JobState] = {
     "REVOKED": "lost",
 }
 _WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"})
-
-
-@dataclass(frozen=True)
-class SlurmSettings:
-    """What jobs are submitted with; see `deft.config.SlurmConfig` for each."""
-
-    request: Request = field(default_factory=Request)
-    gpus: int = 0
-    container: Literal["none", "pyxis", "oci"] = "none"
-    containers: ContainerSettings | None = None
-    bundle: str | None = None
-    python: str = sys.executable
-    patience_sec: float = 300.0
-    lost_grace_sec: float = 15.0
 
 
 @dataclass

@@ -7,13 +7,15 @@ the controller does), runs the command, and writes the exit record, each file wh
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.platforms.base import JobRecord
-from tao_skill_bank.platforms.container import ContainerPlan
+from tao_skill_bank.platforms.container import ContainerPlan, ContainerSettings
 
 # What decides where a job writes, what it is called and that it runs once belongs to the platform.
 _OWN_LONG = frozenset(
@@ -136,6 +138,20 @@ class Request:
     gpus: int = 0
     pass_env: Sequence[str] = ()
     extra: Sequence[str] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class SlurmSettings:
+    """What jobs are submitted with; the settings of the group `slurm` say what each is."""
+
+    request: Request = field(default_factory=Request)
+    gpus: int = 0
+    container: Literal["none", "pyxis", "oci"] = "none"
+    containers: ContainerSettings | None = None
+    bundle: str | None = None
+    python: str = sys.executable
+    patience_sec: float = 300.0
+    lost_grace_sec: float = 15.0
 
 
 def script_path(record: JobRecord) -> Path:

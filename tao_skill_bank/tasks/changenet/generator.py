@@ -28,6 +28,7 @@ from tao_skill_bank.data.changenet.tables import PASS
 from tao_skill_bank.tasks.changenet.config import RunConfig
 
 AMP, SDG = "prep_testcase.sh", "run_sdg.sh"
+NG_DIR, OK_DIR = "reconstructed_image", "original_image"
 BASE_CHECKPOINTS = "base_checkpoints"
 INSIDE_CHECKPOINTS = "/workspace/paidf-anomalygen/checkpoints"
 LATEST = Path("checkpoints") / "latest_checkpoint.txt"
@@ -260,8 +261,6 @@ def compare(out: Path) -> dict[str, Counter[str]]:
     Raises:
         GateError: Gate `allocation`: something cannot be read, or a step made other than what was allotted.
     """
-    from tao_skill_bank.tasks.changenet.synthetic import NG_DIR, OK_DIR
-
     amp, cases, sdg = layout(out)
     counts = {"allotted": allocated(amp), "test cases": test_cases(cases)}
     require_equal(counts, cases)

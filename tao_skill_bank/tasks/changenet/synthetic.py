@@ -23,9 +23,8 @@ from tao_skill_bank.data.changenet.images import ImageNaming
 from tao_skill_bank.data.changenet.pair_prepare import PAIR_COLUMNS, SUMMARY_FILE, pair_files, pair_label, prepare_pairs
 from tao_skill_bank.data.changenet.tables import PASS, PairTable, read_pairs
 from tao_skill_bank.tasks.changenet.config import RunConfig
-from tao_skill_bank.tasks.changenet.generator import find_assets
+from tao_skill_bank.tasks.changenet.generator import NG_DIR, OK_DIR, find_assets
 
-NG_DIR, OK_DIR = "reconstructed_image", "original_image"
 POOL_DIR = "synth_pool"
 SUBDIR = "pregen"
 _DIFFERENCE_SHARE = 0.35

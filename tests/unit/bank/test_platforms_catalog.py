@@ -9,7 +9,7 @@ import pytest
 
 from tao_skill_bank.bank.platforms_catalog import load_catalog
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.platforms import KNOWN
+from tao_skill_bank.platforms import KNOWN, own_name
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts/list_tao_platforms.py"
 
@@ -33,9 +33,13 @@ def test_the_list_has_a_line_a_platform_and_the_prompt_defaults() -> None:
     assert next(line for line in lines if "slurm" in line).endswith("aliases: cluster")
 
 
-def test_a_platform_that_this_version_cannot_run_says_so() -> None:
-    for platform in load_catalog().platforms:
-        assert platform.description.endswith("Not in this version.") == (platform.name not in KNOWN)
+def test_the_catalogue_lists_what_a_run_can_be_sent_to_and_every_alias_leads_there() -> None:
+    platforms = load_catalog().platforms
+    assert {platform.name for platform in platforms} == set(KNOWN)
+    assert [own_name(alias) for platform in platforms for alias in (platform.name, *platform.aliases)] == [
+        platform.name for platform in platforms for _ in (platform.name, *platform.aliases)
+    ]
+    assert own_name("slrm") == "slrm"
 
 
 @pytest.mark.parametrize("name", ["slurm", "cluster"])

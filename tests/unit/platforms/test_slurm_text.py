@@ -17,8 +17,15 @@ from tao_skill_bank.platforms.base import JobRecord, new_record, write_record
 from tao_skill_bank.platforms.gpu_rules import check_batch, largest_batch, memory_of
 from tao_skill_bank.platforms.slurm.checks import Partition, checks, chosen
 from tao_skill_bank.platforms.slurm.client import SlurmClient
-from tao_skill_bank.platforms.slurm.platform import SlurmPlatform, SlurmSettings
-from tao_skill_bank.platforms.slurm.script import Request, check_extra, enroot_image, job_script, sbatch_argv
+from tao_skill_bank.platforms.slurm.platform import SlurmPlatform
+from tao_skill_bank.platforms.slurm.script import (
+    Request,
+    SlurmSettings,
+    check_extra,
+    enroot_image,
+    job_script,
+    sbatch_argv,
+)
 from tao_skill_bank.platforms.worker import beside, claim
 from tao_skill_bank.tasks.changenet.config import RunConfig, SlurmConfig
 

@@ -93,9 +93,10 @@ class Rca(Stage):
         missing = [name for name in _WANTED if not (out / name).is_file()]
         if not missing:
             return
-        from tao_skill_bank.actions.gap_analysis.config import VCN_AOI_SCHEMA, VcnAoiConfig, validated
+        from tao_skill_bank.actions.gap_analysis.config import VCN_AOI_SCHEMA, VcnAoiConfig
         from tao_skill_bank.actions.gap_analysis.vcn_aoi import analyze_vcn_aoi
         from tao_skill_bank.core.overrides import parse_command_line
+        from tao_skill_bank.core.settings import validated
 
         with tempfile.TemporaryDirectory(dir=out, prefix=".own.tmp") as folder:
             arguments = [setting("results_dir", folder) if a.startswith("results_dir=") else a for a in command[2:]]

@@ -120,8 +120,8 @@ class Anomalygen(Stage):
         generator.compare(out)
         naming = specs.naming_of(config)
         made = prepare_pairs(
-            input_dir=sdg / synthetic.NG_DIR,
-            golden_dir=sdg / synthetic.OK_DIR,
+            input_dir=sdg / generator.NG_DIR,
+            golden_dir=sdg / generator.OK_DIR,
             images_dir=out,
             subdir="inline",
             lights=naming.lights,

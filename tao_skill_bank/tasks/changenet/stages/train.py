@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core.errors import GateError, StageFailedError
-from tao_skill_bank.data.changenet.spec import classify_spec, get
+from tao_skill_bank.data.changenet.spec import classify_spec
+from tao_skill_bank.data.changenet.spec_values import get
 from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.loop.commandline import setting
 from tao_skill_bank.loop.run import Run

@@ -6,8 +6,9 @@ import pytest
 
 from tao_skill_bank.actions.console import run_category
 from tao_skill_bank.actions.mining import embedding_cli, tmm_cli
-from tao_skill_bank.actions.mining.config import ImageEmbeddingsConfig, NearestNeighborsConfig, validated
+from tao_skill_bank.actions.mining.config import ImageEmbeddingsConfig, NearestNeighborsConfig
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.settings import validated
 
 PATHS = {"source_parquet": "s", "target_parquet": "t", "output_parquet": "o"}
 
