@@ -14,12 +14,13 @@ MOST_FAULTS = 10
 
 
 class CheckResult(BaseModel):
-    """What was found: a line a set, and the faults by row (the first ten)."""
+    """What was found: a line a set, the faults by row (the first ten), and defect names that are probably one."""
 
     ok: bool
     sets: list[str]
     fault_count: int
     faults: list[str]
+    warnings: list[str] = []
 
 
 class Point(BaseModel):
@@ -53,7 +54,7 @@ def check_training_csv(
     image_ext: str | None = None,
 ) -> CheckResult:
     """Check a ChangeNet training CSV: columns, labels, every image of every lighting, duplicates, leakage."""
-    from tao_skill_bank.data.changenet.validate import check_training
+    from tao_skill_bank.data.changenet.validate import check_training, label_warnings
 
     reports, leaks = check_training(
         allowed.path(csv, "csv"),
@@ -69,6 +70,7 @@ def check_training_csv(
         sets=[clip(report.summary(), 240) for report in reports],
         fault_count=len(faults),
         faults=[clip(fault, 160) for fault in faults[:MOST_FAULTS]],
+        warnings=[clip(line, 160) for line in label_warnings(reports)[:MOST_FAULTS]],
     )
 
 

@@ -268,9 +268,9 @@ def _gaps(found: VcnAoiResult) -> VcnGaps:
         results_dir=str(found.results_dir),
         threshold=metrics.threshold,
         recall=metrics.recall,
-        recall_interval=list(metrics.recall_interval),
+        recall_interval=None if metrics.recall_interval is None else list(metrics.recall_interval),
         far=metrics.far,
-        far_interval=list(metrics.far_interval),
+        far_interval=None if metrics.far_interval is None else list(metrics.far_interval),
         per_label=fitting(
             {label: f"{c.misclassified}/{c.count}, {c.kept} kept" for label, c in metrics.per_label.items()},
             MOST_LABELS,

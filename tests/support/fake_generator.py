@@ -14,7 +14,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-BEHAVIOURS = ("good", "no_roi", "fewer_rows", "unpaired", "other_label", "no_allocation", "fails")
+BEHAVIOURS = (
+    "good",
+    "no_roi",
+    "fewer_rows",
+    "unpaired",
+    "other_label",
+    "no_allocation",
+    "fails",
+    "blocked",
+    "all_blocked",
+)
 
 
 def install(folder: Path, behaviour: str = "good") -> Path:
@@ -87,11 +97,15 @@ def sdg(behaviour: str, args: list[str]) -> None:
         kind = "PCB+scratch" if behaviour == "other_label" and number == 0 else case["defect_type"]
         name = f"{kind}_{number:05d}.png"
         pixels = rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)
+        if behaviour in ("blocked", "all_blocked"):
+            case["guardrail_pass"] = int(behaviour == "blocked" and number > 0)
+            pixels *= case["guardrail_pass"]
         Image.fromarray(pixels).save(out / "reconstructed_image" / name)
         if not (behaviour == "unpaired" and number == 0):
             Image.fromarray(255 - pixels).save(out / "original_image" / name)
     with (out / "SDG_result.csv").open("w", newline="") as handle:
-        writer = csv.DictWriter(handle, ["index", "defect_type"], lineterminator="\n")
+        columns = ["index", "defect_type", *(["guardrail_pass"] if "blocked" in behaviour else [])]
+        writer = csv.DictWriter(handle, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(cases)
 

@@ -21,7 +21,9 @@ def main() -> int:
     parser.add_argument("--output-dir", type=Path, required=True, help="the folder with amp/, testcase.jsonl and sdg/")
     counts = compare(parser.parse_args().output_dir)
     for label, number in sorted(counts["allotted"].items()):
-        print(f"{label}: {number} allotted, {number} made and paired")
+        blocked = counts["left out"].get(label, 0)
+        note = f", {blocked} of them black or blocked by the guardrail: no training rows" if blocked else ""
+        print(f"{label}: {number} allotted, {number} made and paired{note}")
     return 0
 
 

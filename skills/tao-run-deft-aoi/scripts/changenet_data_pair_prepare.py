@@ -40,6 +40,8 @@ def main() -> int:
     )
     labels = ", ".join(f"{count} {label}" for label, count in done.labels.items())
     print(f"pairs: {len(done.rows)} ({labels}), {done.reencoded} images re-encoded")
+    for stem, why in done.left_out.items():
+        print(f"left out: {stem}: {why}")
     print(f"wrote: {done.summary}")
     print(f"wrote: {done.csv}")
     return 0

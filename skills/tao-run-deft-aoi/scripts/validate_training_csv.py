@@ -11,7 +11,7 @@ from pathlib import Path
 try:
     from tao_skill_bank.actions.console import run_script
     from tao_skill_bank.core.errors import InputErrors
-    from tao_skill_bank.data.changenet.validate import check_training
+    from tao_skill_bank.data.changenet.validate import check_training, label_warnings
 except ImportError as error:
     home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
     advice = f"run `pip install {home}`, or this script as `uv run --project {home} {__file__}`"
@@ -37,6 +37,8 @@ def main() -> int:
     )
     for report in reports:
         print(report.summary())
+    for line in label_warnings(reports):
+        print(f"warning: one defect under two names? {line}")
     faults = [f"{report.path}: {fault}" for report in reports for fault in report.faults]
     faults += [f"leakage: {leak}" for leak in leaks]
     if faults:

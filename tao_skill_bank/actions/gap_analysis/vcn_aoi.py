@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig
 from tao_skill_bank.core.errors import UnreachableError
+from tao_skill_bank.data.changenet.labels import judged_as_defect, near_misses, not_judged
 
 if TYPE_CHECKING:
     from tao_skill_bank.actions.gap_analysis.vcn_read import ImageNames, Inference
@@ -74,7 +75,8 @@ class VcnMetrics(BaseModel):
         threshold: NO_PASS is predicted above it.
         threshold_source: `sweep`, or `pinned` by the command line.
         min_recall: The floor of the sweep.
-        far: FP / (FP + TN), 0..1.
+        far: FP / (FP + TN), 0..1; None without a PASS row.
+        recall: TP / (TP + FN), 0..1; None without a NO_PASS row, as only a pinned threshold allows.
         recall_interval: The 95 % Clopper-Pearson interval of recall.
         far_interval: The same of FAR.
         per_label: By upper-cased label.
@@ -87,11 +89,11 @@ class VcnMetrics(BaseModel):
     threshold_source: Literal["sweep", "pinned"]
     min_recall: float
     precision: float
-    recall: float
-    recall_interval: tuple[float, float]
+    recall: float | None
+    recall_interval: tuple[float, float] | None
     f1: float
-    far: float
-    far_interval: tuple[float, float]
+    far: float | None
+    far_interval: tuple[float, float] | None
     accuracy: float
     confusion_matrix: Confusion
     per_label: dict[str, PerLabel]
@@ -134,6 +136,7 @@ def analyze_vcn_aoi(config: VcnAoiConfig) -> VcnAoiResult:
 
     names = read_image_names(config.train_config)
     inference = read_inference(config.inference_results_dir)
+    _refuse_good_words(inference)
     is_pass = inference.is_pass
     results_dir = Path(os.path.abspath(config.results_dir))
     pinned = config.threshold >= 0
@@ -176,6 +179,19 @@ def analyze_vcn_aoi(config: VcnAoiConfig) -> VcnAoiResult:
     )
 
 
+def _refuse_good_words(inference: Inference) -> None:
+    """A good part under another word than PASS would be judged as a defect: recall, FAR and the gaps all wrong."""
+    import numpy as np
+
+    wrong = judged_as_defect(inference.label_texts)
+    if not wrong:
+        return
+    flags = np.array([text in wrong for text in inference.label_texts], dtype=np.bool_)
+    rows = np.flatnonzero(flags[inference.label_codes])
+    label = inference.label_texts[int(inference.label_codes[rows[0]])]
+    raise not_judged(inference.path, int(rows[0]), label, len(rows))
+
+
 class _Selection:
     """The kept rows, weakest first, with the weakness of every row and the counts of every label."""
 
@@ -207,16 +223,17 @@ def _metrics(
 ) -> VcnMetrics:
     from tao_skill_bank.metrics import clopper_pearson
 
+    passes, defects = point.fp + point.tn, point.tp + point.fn
     return VcnMetrics(
         threshold=point.threshold,
         threshold_source="pinned" if pinned else "sweep",
         min_recall=config.min_recall,
         precision=point.precision,
-        recall=point.recall,
-        recall_interval=clopper_pearson(point.tp, point.tp + point.fn),
+        recall=point.recall if defects else None,
+        recall_interval=clopper_pearson(point.tp, defects) if defects else None,
         f1=point.f1,
-        far=point.far,
-        far_interval=clopper_pearson(point.fp, point.fp + point.tn),
+        far=point.far if passes else None,
+        far_interval=clopper_pearson(point.fp, passes) if passes else None,
         accuracy=point.accuracy,
         confusion_matrix=Confusion(tp=point.tp, fp=point.fp, tn=point.tn, fn=point.fn),
         per_label={
@@ -247,15 +264,14 @@ def _breakdown(
 
 def _summary(metrics: VcnMetrics, counts: Iterable[LabelCount], image_rows: int, results_dir: Path) -> Iterable[str]:
     source = "pinned" if metrics.threshold_source == "pinned" else f"swept, recall >= {metrics.min_recall:g}"
-    recall, far = metrics.recall_interval, metrics.far_interval
+    recall = _rate("recall", metrics.recall, metrics.recall_interval, "NO_PASS")
+    far = _rate("FAR", metrics.far, metrics.far_interval, "PASS")
+    both = metrics.far is not None and metrics.recall is not None
+    others = f"precision: {100 * metrics.precision:.2f}%  F1: {metrics.f1:.4f}" if both else "precision, F1: undefined"
     matrix = metrics.confusion_matrix
     counts = list(counts)
     yield f"threshold: {metrics.threshold!r} ({source})"
-    yield (
-        f"recall: {100 * metrics.recall:.2f}% [{100 * recall[0]:.2f}, {100 * recall[1]:.2f}]"
-        f"  FAR: {100 * metrics.far:.2f}% [{100 * far[0]:.2f}, {100 * far[1]:.2f}]"
-        f"  precision: {100 * metrics.precision:.2f}%  F1: {metrics.f1:.4f}  (95% intervals)"
-    )
+    yield f"{recall}  {far}  {others}  (95% intervals)"
     yield f"confusion: tp {matrix.tp}, fp {matrix.fp}, tn {matrix.tn}, fn {matrix.fn}"
     yield f"kept: {sum(c.kept for c in counts)} of {metrics.input.rows} samples, {image_rows} image rows"
     width = max(len(c.label) for c in counts)
@@ -264,7 +280,15 @@ def _summary(metrics: VcnMetrics, counts: Iterable[LabelCount], image_rows: int,
             f"  {c.label.ljust(width)}  {c.kept} kept of {c.count}: {c.kept_misclassified} misclassified, "
             f"{c.kept - c.kept_misclassified} marginal"
         )
+    for line in near_misses({c.label: c.count for c in counts}):
+        yield f"warning: one defect under two names? {line}"
     yield f"results: {results_dir}"
+
+
+def _rate(name: str, value: float | None, interval: tuple[float, float] | None, needs: str) -> str:
+    if value is None or interval is None:
+        return f"{name}: undefined (no {needs} row)"
+    return f"{name}: {100 * value:.2f}% [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]"
 
 
 def _unreachable_text(config: VcnAoiConfig, inference: Inference) -> str:

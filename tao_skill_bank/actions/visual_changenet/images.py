@@ -14,6 +14,7 @@ from tao_skill_bank.actions.mining.images import ImageError, bomb_warnings_as_er
 from tao_skill_bank.actions.visual_changenet.network import IMAGE_SIZE, Pairs
 from tao_skill_bank.core.errors import InputError, InputErrors
 from tao_skill_bank.data.changenet.images import ImageNaming, place
+from tao_skill_bank.data.changenet.labels import label_fault
 from tao_skill_bank.data.changenet.tables import PASS, PairTable, read_pairs
 
 
@@ -117,14 +118,8 @@ def _image(pairs: PairSet, row: int, path: Path, channels: int | None) -> npt.ND
 
 
 def _check_labels(table: PairTable) -> None:
-    faults = []
-    for row, label in enumerate(table.label, start=1):
-        if label == PASS:
-            continue
-        if label.strip().upper() == PASS:
-            faults.append(f"row {row}: label {label!r} would be trained as a defect (write {PASS})")
-        elif label != label.strip().lower():
-            faults.append(f"row {row}: label {label!r} (write {label.strip().lower()!r})")
+    wrong = {label: fault for label in set(table.label) if (fault := label_fault(label)) is not None}
+    faults = [f"row {row}: label {wrong[label]}" for row, label in enumerate(table.label, start=1) if label in wrong]
     if faults:
         raise InputErrors(
             f"{len(faults)} label{'s' if len(faults) > 1 else ''} misspelt, first: {faults[0]}",

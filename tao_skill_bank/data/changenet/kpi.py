@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputErrors
+from tao_skill_bank.data.changenet.labels import judged_as_defect, not_judged
 from tao_skill_bank.data.changenet.tables import PASS, PairTable, read_pairs, write_pairs
 from tao_skill_bank.metrics import (
     Curve,
@@ -150,12 +151,17 @@ def read_scored(csv: Path) -> Scored:
     PASS is told by `label.strip().upper() == "PASS"`, everything else is NO_PASS.
 
     Raises:
-        InputError: As `read_pairs`.
+        InputError: As `read_pairs`; a good part under another word than PASS.
         InputErrors: Scores that are empty, not numbers, NaN or infinite, each with its row.
     """
     import pyarrow.compute as pc
 
     table = read_pairs(csv, required=("label", SCORE))
+    counted = pc.value_counts(table.arrow("label")).to_pylist()
+    wrong = judged_as_defect(str(c["values"]) for c in counted)
+    if wrong:
+        first = next(row for row, label in enumerate(table.label) if label in wrong)
+        raise not_judged(csv, first, table.label[first], sum(c["counts"] for c in counted if c["values"] in wrong))
     labels = pc.utf8_upper(pc.utf8_trim_whitespace(table.arrow("label")))
     is_pass = pc.equal(labels, PASS).to_numpy(zero_copy_only=False)
     return Scored(table, _floats(csv, table.arrow(SCORE)), is_pass)

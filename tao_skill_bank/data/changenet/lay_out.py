@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError, InputErrors
+from tao_skill_bank.data.changenet.labels import is_zero, says_good
 from tao_skill_bank.data.changenet.layout import Workspace
 from tao_skill_bank.data.changenet.tables import PASS, REQUIRED_COLUMNS, write_pairs
 from tao_skill_bank.data.changenet.validate import READ_AS_MISSING
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-PASS_NAMES = frozenset({"pass", "ok", "good"})
 _ONE_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif"}
 SETS = ("training", "validation", "kpi", "acceptance", "pool")
 SHARES = (0.25, 0.10, 0.25, 0.20, 0.20)
@@ -347,7 +347,7 @@ def _samples(
 
 def label_of(folder: str) -> str:
     """`PASS` for `ok`, `Good`, `PASS`; else the folder's name as TAO wants a label: lower case, no spaces."""
-    return PASS if folder.strip().lower() in PASS_NAMES else re.sub(r"\s+", "_", folder.strip().lower())
+    return PASS if says_good(folder) else re.sub(r"\s+", "_", folder.strip().lower())
 
 
 def _by_stem(files: dict[str, Path]) -> tuple[dict[str, Path], set[Path]]:
@@ -386,24 +386,30 @@ def _board(pattern: re.Pattern[str] | None, folder: str, name: str, below: str) 
     return next((text for text in met.groups() if text), met.group(0))
 
 
-def _check_labels(pictures: Path, labels: set[str]) -> None:
-    if not labels:
+def _check_labels(pictures: Path, found: set[str]) -> None:
+    if not found:
         raise InputError(
             "no pictures in folders of labels", where=pictures, fix="sort them: PASS/..., and a folder a defect"
         )
-    if PASS not in labels:
-        shown = ", ".join(sorted(labels))
+    if PASS not in found:
+        shown = ", ".join(sorted(found))
         raise InputError(
             f"no good parts: the folders are {shown}", where=pictures, fix="call the folder of good parts PASS"
         )
-    for label in sorted(labels):
+    for label in sorted(found):
+        if is_zero(label):
+            what, fix = (
+                f"the folder {label!r} may hold good parts or the first defect",
+                "call it PASS, or by its defect",
+            )
+            raise InputError(what, where=pictures, fix=fix)
         if not label or label in READ_AS_MISSING:
             raise InputError(
                 f"TAO's CSV reader takes the label {label!r} for a missing cell",
                 where=pictures,
                 fix="rename its folder",
             )
-    if labels == {PASS}:
+    if found == {PASS}:
         raise InputError("no defects, only good parts", where=pictures, fix="add a folder a defect, under its name")
 
 

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError, InputErrors
+from tao_skill_bank.data.changenet.guardrail import TABLE, left_out
 from tao_skill_bank.data.changenet.images import ImageNaming
-from tao_skill_bank.data.changenet.tables import PASS, PairTable, write_pairs
+from tao_skill_bank.data.changenet.labels import PASS, is_pass, says_good
+from tao_skill_bank.data.changenet.tables import PairTable, write_pairs
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -64,6 +66,7 @@ class PreparedPairs:
         summary: `ingest_summary.json`.
         labels: Label → number of pairs.
         reencoded: How many images changed their format on the way.
+        left_out: Stem → why, of the pairs that became no row.
     """
 
     rows: PairTable
@@ -71,13 +74,14 @@ class PreparedPairs:
     summary: Path
     labels: Mapping[str, int]
     reencoded: int
+    left_out: Mapping[str, str]
 
 
 def pair_label(path: Path) -> str:
     """The label in a file's name, lower-cased and stripped: `PCB+Excess_Solder_00012.png` → `excess_solder`.
 
     Raises:
-        InputError: The name is not `<TEXTURE>+<label>_<number>`, or the label is `pass`.
+        InputError: The name is not `<TEXTURE>+<label>_<number>`, or the label is a word for a good part.
     """
     return _parts(path)[1]
 
@@ -124,6 +128,7 @@ def prepare_pairs(
     An image is copied byte for byte where its extension is the wanted one, and re-encoded where it is not; either
     way it is decoded first, so that a broken file is found here. With several lightings each gets the same image.
     Both folders are built aside and renamed into place. Running again with the same pairs changes nothing.
+    Pairs that their generator blocked (`guardrail`) are left out and named in the summary.
 
     Args:
         input_dir: The NG images.
@@ -144,7 +149,16 @@ def prepare_pairs(
         )
     if not _SUBDIR.fullmatch(subdir):
         raise InputError(f"{subdir!r} is not a plain folder name", where="subdir", fix="letters, digits, . _ -")
-    pairs = pair_files(input_dir, golden_dir)
+    everything = pair_files(input_dir, golden_dir)
+    blocked = left_out(everything, input_dir.parent / TABLE)
+    pairs = [pair for pair in everything if pair[0].stem not in blocked]
+    if not pairs:
+        stem, why = next(iter(blocked.items()))
+        raise InputError(
+            f"none of {len(everything)} pairs can be trained on, first {stem}: {why}",
+            where=input_dir,
+            fix="generate others",
+        )
     rows = _rows([ng for ng, _ in pairs], subdir, output_csv)
     naming = ImageNaming(tuple(lights), image_ext)
     images_dir.mkdir(parents=True, exist_ok=True)
@@ -178,11 +192,12 @@ def prepare_pairs(
             "images_written": 2 * len(pairs) * len(naming.suffixes),
             "reencoded": reencoded,
             "pairs_of_unequal_size": resized,
+            "left_out": blocked,
             "output_csv": str(output_csv),
         },
     )
     write_pairs(output_csv, rows.columns)
-    return PreparedPairs(rows, output_csv, summary, labels, reencoded)
+    return PreparedPairs(rows, output_csv, summary, labels, reencoded, blocked)
 
 
 def _parts(path: Path) -> tuple[str, str]:
@@ -190,8 +205,12 @@ def _parts(path: Path) -> tuple[str, str]:
     label = match["label"].strip().lower() if match else ""
     if match is None or not label:
         raise InputError("is not named <TEXTURE>+<label>_<00000>", where=path, fix="name it like PCB+bridge_00007.png")
-    if label.upper() == PASS:
-        raise InputError("is an NG image labelled PASS", where=path, fix="name the defect behind the +")
+    if says_good(label):
+        raise InputError(
+            f"is an NG image labelled {PASS if is_pass(label) else repr(label)}",
+            where=path,
+            fix="name the defect behind the +",
+        )
     return match["texture"], label
 
 

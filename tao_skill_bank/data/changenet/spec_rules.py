@@ -55,7 +55,7 @@ def rule_faults(given: Mapping[str, Any], full: Mapping[str, Any], purpose: Purp
         _goldens,
     ]
     if purpose == "train":
-        rules += [_training_batch, _intervals, _classes, _optimizer, _resuming]
+        rules += [_frozen_dinov3, _training_batch, _intervals, _classes, _optimizer, _resuming]
     return [fault for rule in rules for fault in rule(given, full)]
 
 
@@ -123,11 +123,30 @@ def _backbone(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
             f"model.decode_head.feature_strides: is {strides}, and {name} with the learnable difference module "
             f"crashes (set feature_strides: {VIT_STRIDES})"
         )
-    if backbone["freeze_backbone"] and not backbone["pretrained_backbone_path"] and "dinov3" not in name:
+    if backbone["freeze_backbone"] and not _weights(backbone) and "dinov3" not in name:
         yield (
             "model.backbone.freeze_backbone: is true without pretrained_backbone_path, and TAO stops "
             "(give the weight file, or do not freeze)"
         )
+
+
+def _frozen_dinov3(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+    """TAO 7.1 builds a DINOv3 without a weight file at random, and a frozen one stays so; later releases fetch it.
+
+    A model to go on from brings the backbone's weights with it.
+    """
+    backbone = full["model"]["backbone"]
+    name = str(backbone["type"])
+    frozen = "dinov3" in name and backbone["freeze_backbone"]
+    if frozen and not _weights(backbone) and not full["train"]["pretrained_model_path"]:
+        yield (
+            f"model.backbone.pretrained_backbone_path: is empty with {name} frozen, and TAO 7.1 then trains on a "
+            "random backbone that never learns (stage its weight file and name it here)"
+        )
+
+
+def _weights(backbone: Mapping[str, Any]) -> str:
+    return str(backbone["pretrained_backbone_path"] or "").strip()
 
 
 def _difference_module(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError, InputErrors, did_you_mean
+from tao_skill_bank.data.changenet.labels import PASS as PASS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 REQUIRED_COLUMNS = ("input_path", "golden_path", "label", "object_name")
-PASS = "PASS"
 
 
 class PairTable:

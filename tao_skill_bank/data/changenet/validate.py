@@ -8,13 +8,15 @@ numbers, which are no paths; fewer rows than a batch, or rows of one class only,
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tao_skill_bank.core.errors import InputError, InputErrors
 from tao_skill_bank.data.changenet.images import FolderIndex, ImageNaming, Placed, place, root_candidates
+from tao_skill_bank.data.changenet.labels import is_pass, label_fault, near_misses, says_good
 from tao_skill_bank.data.changenet.leakage import shared_images
 from tao_skill_bank.data.changenet.tables import PASS, REQUIRED_COLUMNS, PairTable, read_pairs
 
@@ -192,6 +194,14 @@ def _naming(spec: Path, lights: Sequence[str] | None, image_ext: str | None) -> 
     return ImageNaming(tuple(lights or ()), image_ext or ".png")
 
 
+def label_warnings(reports: Iterable[DatasetReport]) -> list[str]:
+    """A line for every two defect names of the sets, taken together, that are probably one."""
+    counts: Counter[str] = Counter()
+    for report in reports:
+        counts.update(report.labels)
+    return near_misses(counts)
+
+
 def check_leakage(train: Sequence[DatasetReport], evaluation: Sequence[DatasetReport]) -> list[str]:
     """A line for every test image that stands in training and in an evaluation set; by file, not by name.
 
@@ -209,14 +219,7 @@ def _label_counts(table: PairTable) -> dict[str, int]:
 
 
 def _labels(table: PairTable, counts: Mapping[str, int]) -> list[str]:
-    wrong: dict[str, str] = {}
-    for label in counts:
-        text = label.strip()
-        if text.upper() == PASS:
-            if label != PASS:
-                wrong[label] = f"is {label!r}, which TAO trains as a defect (write {PASS})"
-        elif label != text.lower():
-            wrong[label] = f"is {label!r} (write {text.lower()!r}: defect names are lower-case, without spaces around)"
+    wrong = {label: fault for label in counts if (fault := label_fault(label)) is not None}
     return _rows_with(table, "label", wrong)
 
 
@@ -259,7 +262,8 @@ def _is_number(cell: str) -> bool:
 
 
 def _amounts(rows: int, counts: Mapping[str, int], kind: Kind, batch_size: int | None) -> list[str]:
-    passes = sum(count for label, count in counts.items() if label.strip().upper() == PASS)
+    # A misspelt PASS is a fault of its own; it does not make the set one without good parts.
+    passes = sum(count for label, count in counts.items() if is_pass(label) or says_good(label))
     lines: list[str] = []
     if batch_size is not None and rows < batch_size and kind != "pool":
         lines.append(f"{rows} rows are fewer than batch_size {batch_size} (add rows or set batch_size: {rows} or less)")

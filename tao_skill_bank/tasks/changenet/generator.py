@@ -23,8 +23,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tao_skill_bank.core.errors import GateError, InputError
+from tao_skill_bank.data.changenet.guardrail import TABLE, left_out
+from tao_skill_bank.data.changenet.labels import says_good
 from tao_skill_bank.data.changenet.pair_prepare import pair_files, pair_label
-from tao_skill_bank.data.changenet.tables import PASS
 from tao_skill_bank.tasks.changenet.config import RunConfig
 
 AMP, SDG = "prep_testcase.sh", "run_sdg.sh"
@@ -161,7 +162,7 @@ def read_defect_spec(path: Path) -> list[DefectLine]:
                 where=where,
                 fix='write {"defect_type": "PCB+bridge", "spatial_dependency": "cad|text|free"}',
             ) from None
-        if "+" not in line.defect_type or not line.label or line.label == PASS:
+        if "+" not in line.defect_type or not line.label or says_good(line.label):
             raise InputError(f"{line.defect_type!r} is no defect type", where=where, fix="name it like PCB+bridge")
         if line.spatial_dependency == "text" and not line.roi_prompt_defect_location.strip():
             raise InputError("a place by text needs its prompt", where=where, fix="fill in roi_prompt_defect_location")
@@ -260,14 +261,28 @@ def compare(out: Path) -> dict[str, Counter[str]]:
 
     Raises:
         GateError: Gate `allocation`: something cannot be read, or a step made other than what was allotted.
+
+    Blocked pairs were made as allotted, and are counted beside the steps under `left out`: they become no rows.
     """
     amp, cases, sdg = layout(out)
     counts = {"allotted": allocated(amp), "test cases": test_cases(cases)}
     require_equal(counts, cases)
-    counts["rows"] = generated(sdg / "SDG_result.csv")
+    counts["rows"] = generated(sdg / TABLE)
     counts["paired images"] = paired(sdg / NG_DIR, sdg / OK_DIR)
     require_equal(counts, sdg)
-    return counts
+    return {**counts, "left out": Counter(label_of(stem.rpartition("_")[0]) for stem in unusable(sdg))}
+
+
+def unusable(sdg: Path) -> dict[str, str]:
+    """Stem → why, of the pairs of a generation that its guardrail blocked or that are black: they become no rows.
+
+    Raises:
+        GateError: Gate `allocation`: blocked rows cannot be tied to their pictures.
+    """
+    try:
+        return left_out(pair_files(sdg / NG_DIR, sdg / OK_DIR), sdg / TABLE)
+    except InputError as error:
+        raise GateError("allocation", error.what, where=error.where, fix=error.fix) from None
 
 
 def layout(out: Path) -> tuple[Path, Path, Path]:

@@ -15,7 +15,7 @@ from tao_skill_bank.core.text import clean
 from tao_skill_bank.data.changenet.images import FolderIndex
 from tao_skill_bank.data.changenet.spec import spec_faults
 from tao_skill_bank.data.changenet.tables import PASS
-from tao_skill_bank.data.changenet.validate import DatasetReport, Kind, check_dataset, check_leakage
+from tao_skill_bank.data.changenet.validate import DatasetReport, Kind, check_dataset, check_leakage, label_warnings
 from tao_skill_bank.loop.plan import ResolvedPlan
 from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.tasks.changenet import specs
@@ -112,6 +112,7 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
     check("spec", lambda: _spec(plan, faults))
     if not faults:
         checks.extend(_datasets(plan, reports, faults))
+        checks.append(_labels(reports))
         checks.append(_leakage(reports, faults))
         check("synthetic", lambda: _generator(plan))
         check("weak labels", lambda: _routable(plan, reports))
@@ -200,6 +201,18 @@ def _datasets(plan: ResolvedPlan, reports: dict[str, DatasetReport], faults: lis
     return checks
 
 
+def _labels(reports: dict[str, DatasetReport]) -> Check:
+    """What the sets call their defects, taken together: two spellings of one are two defects to routing and report."""
+    names = {label for report in reports.values() for label in report.labels} - {PASS}
+    doubtful = label_warnings(reports.values())
+    if doubtful:
+        shown = "; ".join(doubtful[:3]) + (f"; and {len(doubtful) - 3} more" if len(doubtful) > 3 else "")
+        text = f"one defect under two names? {shown}: routing and reports count them apart (write one throughout)"
+        return Check(name="labels", status="warn", text=text)
+    sets = len(reports)
+    return Check(name="labels", status="ok", text=f"{len(names)} defect names in {sets} sets, no two alike")
+
+
 def _leakage(reports: dict[str, DatasetReport], faults: list[str]) -> Check:
     training = [reports[n] for n in ("training",) if n in reports]
     evaluation = [reports[n] for n in ("validation", "KPI", "acceptance") if n in reports]
@@ -216,17 +229,21 @@ def _leakage(reports: dict[str, DatasetReport], faults: list[str]) -> Check:
 
 
 def _generator(plan: ResolvedPlan) -> Check:
-    from tao_skill_bank.tasks.changenet.synthetic import pregen_labels, verify_pairs
+    from tao_skill_bank.tasks.changenet.synthetic import verify_pairs
 
     config = plan.config
     mode = config.anomalygen.mode
     if mode == "pregen_ingest":
         if config.pregen_dir is None:
             return Check(name="synthetic", status="warn", text="pregen_ingest, but the workspace has no pairs")
-        pairs = verify_pairs(Path(config.pregen_dir))
-        return Check(
-            name="synthetic", status="ok", text=f"{pairs} pairs of {', '.join(pregen_labels(Path(config.pregen_dir)))}"
-        )
+        found = verify_pairs(Path(config.pregen_dir))
+        labels = ", ".join(sorted({pair.label.upper() for pair in found.pairs})) or "no defect"
+        text = f"{len(found.pairs)} pairs of {labels}"
+        if not found.left_out:
+            return Check(name="synthetic", status="ok", text=f"{text}; none black or blocked by the guardrail")
+        stem, why = next(iter(found.left_out.items()))
+        text += f"; {len(found.left_out)} more are left out, first {stem}: {why}"
+        return Check(name="synthetic", status="warn", text=text)
     if mode == "local_standin":
         return Check(name="synthetic", status="ok", text="local stand-in: defects cut from the run's own NG samples")
     if mode == "inline":

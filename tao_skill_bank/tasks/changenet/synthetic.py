@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import GateError, InputError, StageFailedError
+from tao_skill_bank.data.changenet.guardrail import TABLE, left_out
 from tao_skill_bank.data.changenet.images import ImageNaming
 from tao_skill_bank.data.changenet.pair_prepare import PAIR_COLUMNS, SUMMARY_FILE, pair_files, pair_label, prepare_pairs
 from tao_skill_bank.data.changenet.tables import PASS, PairTable, read_pairs
@@ -40,10 +41,11 @@ class PooledPair(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What was staged, so that a change during the run is seen."""
+    """What was staged, so that a change during the run is seen; and the pairs that are never taken, with the reason."""
 
     source: str
     pairs: list[PooledPair]
+    left_out: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def stage_pool(run_root: Path, source: Path, naming: ImageNaming) -> SynthPool:
     manifest = _manifest_of(source)
     if (pool / "manifest.json").is_file():
         staged = Manifest.model_validate_json((pool / "manifest.json").read_bytes())
-        if staged.pairs != manifest.pairs:
+        usable = [i for i, pair in enumerate(staged.pairs) if pair.stem not in manifest.left_out]
+        if [staged.pairs[i] for i in usable] != manifest.pairs:
             raise GateError(
                 "pregen-changed",
                 "the pre-generated pairs changed during the run",
@@ -94,10 +97,13 @@ def stage_pool(run_root: Path, source: Path, naming: ImageNaming) -> SynthPool:
         fsio.write_json(building / "manifest.json", manifest.model_dump())
         os.rename(building, pool)
         fsio.fsync_dir(run_root)
+        usable = list(range(len(manifest.pairs)))
+        staged = manifest
     rows = read_pairs(pool / "rows.csv")
-    if len(rows) != len(manifest.pairs):
+    if len(rows) != len(staged.pairs):
         raise StageFailedError("the staged pairs do not match their manifest", where=pool, fix="start a new run")
-    return SynthPool(pool, manifest, rows)
+    # Runs that staged their pairs before guardrails were read have staged the blocked ones too.
+    return SynthPool(pool, manifest, rows if len(usable) == len(rows) else rows.take(usable))
 
 
 def _name_final(summary: Path, building: Path, pool: Path) -> None:
@@ -109,11 +115,10 @@ def _name_final(summary: Path, building: Path, pool: Path) -> None:
 
 
 def pregen_labels(source: Path) -> list[str]:
-    """The labels (upper-cased, sorted) the pairs have; empty without pairs."""
-    folder = source / NG_DIR
-    if not folder.is_dir():
+    """The labels (upper-cased, sorted) of the pairs that can be trained on; empty without pairs."""
+    if not (source / NG_DIR).is_dir():
         return []
-    return sorted({pair_label(path).upper() for path in folder.iterdir() if "+" in path.stem and path.is_file()})
+    return sorted({pair.label.upper() for pair in _manifest_of(source).pairs})
 
 
 def _manifest_of(source: Path) -> Manifest:
@@ -125,10 +130,15 @@ def _manifest_of(source: Path) -> Manifest:
             )
     try:
         pairs = pair_files(source / NG_DIR, source / OK_DIR)
+        blocked = left_out(pairs, source / TABLE)
     except InputError as error:
         raise GateError(
             "pregen-unpaired", error.what, where=error.where, fix=error.fix or "complete the pairs"
         ) from None
+    if len(blocked) == len(pairs):
+        stem, why = next(iter(blocked.items()))
+        what = f"none of {len(pairs)} pairs can be trained on, first {stem}: {why}"
+        raise GateError("pregen-missing", what, where=source, fix="put others there")
     return Manifest(
         source=str(source),
         pairs=[
@@ -136,7 +146,9 @@ def _manifest_of(source: Path) -> Manifest:
                 stem=ng.stem, label=pair_label(ng), ng_sha256=fsio.sha256_file(ng), ok_sha256=fsio.sha256_file(ok)
             )
             for ng, ok in pairs
+            if ng.stem not in blocked
         ],
+        left_out=blocked,
     )
 
 
@@ -224,9 +236,9 @@ def _grown(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return out
 
 
-def verify_pairs(source: Path) -> int:
-    """How many pairs there are; refuses a folder that is missing, empty or unpaired."""
-    return len(_manifest_of(source).pairs)
+def verify_pairs(source: Path) -> Manifest:
+    """The pairs that can be trained on, and those that cannot; refuses a folder that is missing, empty or unpaired."""
+    return _manifest_of(source)
 
 
 def generator_labels(config: RunConfig) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import GateError, StageFailedError
+from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.data.changenet.tables import PASS, REQUIRED_COLUMNS, PairTable, read_pairs, write_pairs
 from tao_skill_bank.loop.run import Run
 from tao_skill_bank.loop.stage import Outcome, Stage
@@ -129,8 +130,7 @@ def relative_to_workspace(table: PairTable, root: Path, workspace: Path) -> Pair
 
 def normal_label(label: str) -> str:
     """`PASS`, or the defect's name lower-cased and stripped."""
-    text = label.strip()
-    return PASS if text.upper() == PASS else text.lower()
+    return PASS if is_pass(label) else label.strip().lower()
 
 
 def concatenate(path: Path, tables: list[PairTable]) -> PairTable:

@@ -46,6 +46,7 @@ class Anomalygen(Stage):
         labels = sorted({str(x).strip().upper() for x in routed.column("label").to_pylist()})
         mode = run.state.config.anomalygen.mode
         used: list[str] = []
+        warnings: list[str] = []
         if routed.num_rows == 0:
             rows = PairTable(rows_csv, {name: [] for name in PAIR_COLUMNS})
             summary = "skipped: 0 rows routed to anomalygen"
@@ -56,7 +57,7 @@ class Anomalygen(Stage):
             rows = self._standin(run, label, labels, out)
             summary = f"local_standin (a stand-in, no generator): {len(rows)} pairs of {', '.join(labels)}"
         elif mode == "inline":
-            rows = self._inline(run, label, labels, out)
+            rows = self._inline(run, label, labels, out, warnings)
             summary = (
                 f"inline: {len(rows)} pairs of {', '.join(sorted({x.upper() for x in rows.label})) or 'no defect'}"
             )
@@ -72,6 +73,7 @@ class Anomalygen(Stage):
                 "anomalygen_used": used,
             },
             promised=[rows_csv],
+            warnings=warnings,
         )
 
     def _pregen(self, run: Run, label: str, labels: list[str], weak: list[str]) -> tuple[PairTable, list[str]]:
@@ -99,7 +101,7 @@ class Anomalygen(Stage):
         rows = relative_to_workspace(pool.rows.take(chosen), pool.root, run.workspace)
         return rows, [pool.manifest.pairs[i].stem for i in chosen]
 
-    def _inline(self, run: Run, label: str, labels: list[str], out: Path) -> PairTable:
+    def _inline(self, run: Run, label: str, labels: list[str], out: Path, warnings: list[str]) -> PairTable:
         """AMP, its allocation against the test cases, SDG, and its rows and images against both."""
         config = run.state.config
         assets = generator.find_assets(config)
@@ -117,7 +119,11 @@ class Anomalygen(Stage):
         # Before anything is generated: a shortfall here is a shortfall at the end, hours later.
         generator.require_equal(counts, cases)
         run.job(label, self.name, "sdg", generator.sdg_command(assets, config.num_gpus, out), [sdg])
-        generator.compare(out)
+        left_out = sum(generator.compare(out)["left out"].values())
+        if left_out:
+            warnings.append(f"{label}: {left_out} generated pairs are black or were blocked by the guardrail: left out")
+        if left_out == sum(counts["allotted"].values()):
+            return PairTable(out / "sdg_rows.csv", {name: [] for name in PAIR_COLUMNS})
         naming = specs.naming_of(config)
         made = prepare_pairs(
             input_dir=sdg / generator.NG_DIR,

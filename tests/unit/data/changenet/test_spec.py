@@ -209,6 +209,18 @@ def test_a_frozen_backbone_needs_weights() -> None:
     assert spec_faults(with_weights) == []
 
 
+@pytest.mark.parametrize("path", ["", None, "  "])
+@pytest.mark.parametrize("name", ["vit_large_dinov3", "vit_7b_dinov3", "vit_small_plus_dinov3"])
+def test_a_frozen_dinov3_without_weights_would_train_on_a_random_backbone(name: str, path: str | None) -> None:
+    frozen = {"model__backbone__type": name, "model__backbone__freeze_backbone": True}
+    spec = changed(**frozen, model__backbone__pretrained_backbone_path=path)
+    assert f"is empty with {name} frozen" in only(spec)
+    assert spec_faults(spec, "inference") == []
+    assert spec_faults(changed(**frozen, model__backbone__pretrained_backbone_path="/w/dinov3.safetensors")) == []
+    assert spec_faults(changed(**frozen, train__pretrained_model_path="/w/model.pth")) == []
+    assert spec_faults(changed(model__backbone__type=name, model__backbone__pretrained_backbone_path=path)) == []
+
+
 @pytest.mark.parametrize("purpose", ["train", "inference"])
 def test_learnable_needs_cross_entropy_and_euclidean_contrastive(purpose: Any) -> None:
     assert "needs ce" in only(changed(train__classify__loss=GONE), purpose)

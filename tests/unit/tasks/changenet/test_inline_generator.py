@@ -85,6 +85,24 @@ def test_a_generator_that_makes_less_or_other_than_allotted_stops_the_run(
     assert [r.status for r in state.iterations["iter1"].stages if r.stage == "anomalygen"] == ["error"]
 
 
+def test_a_pair_that_the_guardrail_blocked_becomes_no_row_and_is_counted(workspace: Path) -> None:
+    state, folder = ended(wanted(workspace, "blocked", "mining.strategy=nearest"))
+    iteration = state.iterations["iter1"]
+    assert iteration.anomalygen_by_label == {"bridge": 2, "missing": 2}
+    combined = read_pairs(Path(str(iteration.combined_training_csv)))
+    assert "PCB+bridge_00000" not in combined.object_name
+    assert len([n for n in combined.object_name if n.startswith("PCB+")]) == 4
+    assert any("1 generated pairs are black or were blocked by the guardrail" in w for w in iteration.warnings)
+    assert not list((folder / "iter1" / "anomalygen" / "inline_ng").glob("PCB+bridge_00000*"))
+
+
+def test_a_generation_that_was_blocked_to_the_last_pair_leaves_the_iteration_to_mining(workspace: Path) -> None:
+    state, _ = ended(wanted(workspace, "all_blocked", "mining.strategy=nearest"))
+    iteration = state.iterations["iter1"]
+    assert iteration.anomalygen_count == 0
+    assert iteration.mining_mined_count
+
+
 def test_a_shortfall_is_seen_before_anything_is_generated(workspace: Path) -> None:
     with pytest.raises(GateError):
         ended(wanted(workspace, "no_roi"))

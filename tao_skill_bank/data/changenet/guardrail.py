@@ -1,0 +1,88 @@
+"""Pairs that a generator blocked: AnomalyGen 1.0.1 puts a black picture in their place and says so in its table.
+
+`SDG_result.csv` stands beside `reconstructed_image/`; a row whose `guardrail_pass` is not 1 was blocked. A row is tied
+to its picture by the file name it holds, else by its place: pictures are numbered in the order of the rows, defect type
+by defect type. A black NG picture whose OK picture is not black is left out as well, whether a table says so or not.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from tao_skill_bank.core.errors import InputError
+
+TABLE = "SDG_result.csv"
+PASSED, TYPES, FILES = "guardrail_pass", ("defect_type", "anomaly_type"), ("output_filename", "reconstructed_image")
+_YES = frozenset({"1", "1.0", "true", "yes"})
+_DARKEST = 2
+
+
+def left_out(pairs: Sequence[tuple[Path, Path]], table: Path | None) -> dict[str, str]:
+    """Stem → why, of the pairs that must not be trained on; in the order of `pairs`.
+
+    Args:
+        pairs: NG and OK picture of every pair.
+        table: The generator's table, if there may be one; None or a file that is not there: pictures alone decide.
+
+    Raises:
+        InputError: The table blocks rows that cannot be tied to pictures, or cannot be read.
+    """
+    blocked = {} if table is None or not table.is_file() else _blocked(table, [ng.stem for ng, _ in pairs])
+    found: dict[str, str] = {}
+    for ng, ok in pairs:
+        if ng.stem in blocked:
+            found[ng.stem] = blocked[ng.stem]
+        elif _black(ng) and not _black(ok):
+            found[ng.stem] = "its picture is black"
+    return found
+
+
+def _blocked(table: Path, stems: Sequence[str]) -> dict[str, str]:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as handle:
+            rows = [{str(k).strip().lower(): v for k, v in row.items()} for row in csv.DictReader(handle)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"the generator's table cannot be read: {error}", where=table, fix="restore it") from None
+    reasons = {
+        n: f"{PASSED} is {value or 'empty'}" for n, row in enumerate(rows) if (value := _refused(row)) is not None
+    }
+    if not reasons:
+        return {}
+    named = [Path(next((row[k] for k in FILES if row.get(k)), "")).stem for row in rows]
+    if all(named[n] for n in reasons):
+        return {named[n]: reason for n, reason in reasons.items()}
+    kinds = [next((row[k] for k in TYPES if row.get(k)), "").strip().lower() for row in rows]
+    found: dict[str, str] = {}
+    for kind in {kinds[n] for n in reasons}:
+        mine = [n for n, k in enumerate(kinds) if k == kind]
+        numbered = [s for s in stems if s.rpartition("_")[0].lower() == kind]
+        if len(mine) != len(numbered):
+            raise InputError(
+                f"the guardrail blocked {sum(n in reasons for n in mine)} rows of {kind or 'no defect type'}, and "
+                f"{len(mine)} rows cannot be tied to {len(numbered)} pictures",
+                where=table,
+                fix="restore the folder as it was generated, or take out the blocked pictures and the table",
+            )
+        found |= {stem: reasons[n] for n, stem in zip(mine, numbered, strict=True) if n in reasons}
+    return found
+
+
+def _refused(row: dict[str, str]) -> str | None:
+    """What stands in the column where it is not a yes; None where the row passed or the table has no such column."""
+    if PASSED not in row:
+        return None
+    text = str(row[PASSED] or "").strip()
+    return None if text.lower() in _YES else text
+
+
+def _black(path: Path) -> bool:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            extrema = image.convert("RGB").getextrema()
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False  # whoever stages the picture says that it cannot be read
+    return max(int(high) for _, high in extrema) <= _DARKEST  # type: ignore[misc]

@@ -1,0 +1,145 @@
+"""What a label says: a good part, a defect, or something that is neither until somebody decides.
+
+TAO knows one word for a good part, `PASS`, and trains everything else as a defect. Plants write `OK`, `Good`, `normal`
+or `0`: such a label is refused wherever labels are read, and never made a defect by lower-casing it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+from pathlib import Path
+
+from tao_skill_bank.core.errors import InputError
+
+PASS = "PASS"
+GOOD_WORDS = frozenset(
+    (
+        *(
+            "pass",
+            "passed",
+            "ok",
+            "okay",
+            "good",
+            "normal",
+            "io",
+            "okpart",
+            "goodpart",
+            "accept",
+            "accepted",
+            "negative",
+        ),
+        *("nodefect", "nodefects", "nondefect", "nondefective", "defectfree", "nofault", "faultfree", "conforming"),
+        *("合格", "良品", "正常"),
+    )
+)
+"""Words for a good part, as `key` writes them; `io` is the German `i.O.`."""
+_SHORTEST = 5
+_MOST_LABELS = 2000
+
+
+def key(label: str) -> str:
+    """A label's letters and digits alone, in one case: equal for `Pin Hole`, `pin-hole` and `pin_hole`."""
+    text = unicodedata.normalize("NFKC", label).casefold()
+    return "".join(c for c in text if c.isalnum())
+
+
+def is_pass(label: str) -> bool:
+    """The label is `PASS`, in any case and with any spaces around it."""
+    return label.strip().upper() == PASS
+
+
+def says_good(label: str) -> bool:
+    """The label is a word for a good part: `PASS`, `ok`, `Good`, `no defect` …; not `0`, which may be a class."""
+    return key(label) in GOOD_WORDS
+
+
+def is_zero(label: str) -> bool:
+    """The label is the number zero, which may mean good or the first class of defects."""
+    try:
+        return float(label) == 0.0
+    except ValueError:
+        return False
+
+
+def label_fault(label: str) -> str | None:
+    """What is wrong with a label, and what to write instead; None where TAO reads it as it is meant."""
+    text = label.strip()
+    if label == PASS:
+        return None
+    if is_pass(label):
+        return f"is {label!r}, which TAO trains as a defect (write {PASS})"
+    if says_good(label):
+        return f"is {label!r}, a word for a good part, which TAO trains as a defect (write {PASS})"
+    if is_zero(text):
+        return f"is {label!r}, which TAO trains as a defect (write {PASS} where 0 means good, else the defect's name)"
+    if label != text.lower():
+        return f"is {label!r} (write {text.lower()!r}: defect names are lower-case, without spaces around)"
+    return None
+
+
+def judged_as_defect(labels: Iterable[str]) -> set[str]:
+    """Of some labels those that read as good and that whatever judges scores would count as defects."""
+    return {x for x in labels if not is_pass(x) and (says_good(x) or is_zero(x.strip()))}
+
+
+def not_judged(path: Path, row: int, label: str, rows: int) -> InputError:
+    """Why the scores of a file are not judged: a good part that would count as a defect.
+
+    Args:
+        path: The file.
+        row: Its first row of that kind, counted from 0.
+        label: What stands there.
+        rows: How many rows are of that kind.
+    """
+    others = f" (and {rows - 1} more rows)" if rows > 1 else ""
+    return InputError(
+        f"label {label!r} reads as a good part, and everything but {PASS} is judged as a defect{others}",
+        where=f"{path} row {row + 1}",
+        fix=f"write {PASS} there for good parts, else the defect's name",
+    )
+
+
+def near_misses(counts: Mapping[str, int]) -> list[str]:
+    """A line for every two defect names that are probably one: `'pin hole' (3 rows) beside 'pin-hole' (40 rows)`.
+
+    Two names are near where only case, spaces and punctuation tell them apart, or one slip of the pen within a word of
+    at least five letters. `crack_a` and `crack_b`, `short1` and `short2` are two names.
+
+    Args:
+        counts: Label → number of rows.
+    """
+    names = sorted({label.strip() for label in counts if label.strip() and not is_pass(label)})
+    keys = {name: key(name) for name in names}
+    groups: dict[str, set[str]] = {}
+    for name in names[:_MOST_LABELS]:
+        text = keys[name]
+        for reduced in {text, *(text[:i] + text[i + 1 :] for i in range(len(text)))} if text else ():
+            groups.setdefault(reduced, set()).add(name)
+    pairs = {
+        pair
+        for group in groups.values()
+        for pair in combinations(sorted(group), 2)
+        if keys[pair[0]] == keys[pair[1]] or _one_slip(keys[pair[0]], keys[pair[1]])
+    }
+    rows = {name: sum(n for label, n in counts.items() if label.strip() == name) for name in names}
+    return [f"{a!r} ({_rows(rows[a])}) beside {b!r} ({_rows(rows[b])})" for a, b in sorted(pairs)]
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'s' if count != 1 else ''}"
+
+
+def _one_slip(first: str, second: str) -> bool:
+    """One letter left out, added, changed or swapped with its neighbour; ends and digits may tell names apart."""
+    short, long = sorted((first, second), key=len)
+    if len(short) < _SHORTEST or [c for c in short if c.isdigit()] != [c for c in long if c.isdigit()]:
+        return False
+    at = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    if len(short) < len(long):
+        plural = at == len(short) and long[at:] == "s"
+        return plural or (0 < at < len(short) and short[at:] == long[at + 1 :])
+    swapped = short[at : at + 2] == long[at : at + 2][::-1] and short[at + 2 :] == long[at + 2 :]
+    changed = 0 < at < len(short) - 1 and short[at + 1 :] == long[at + 1 :]
+    return swapped or changed
