@@ -1,28 +1,30 @@
 # `make demo` and `make test` set up everything they need in .venv and then do their job.
 SHELL := /bin/bash
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+# Any Python 3.8 or newer can run the set-up; it finds one of 3.11 or newer. PYTHON=… names the one to take.
+PYTHON ?=
+RUN := $(or $(PYTHON),$(shell command -v python3))
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test check unit proof lock bench sbom audit clean help
+.PHONY: demo wheelhouse test check unit proof lock bench sbom audit clean help
 
 help: ## Show the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-$(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt-get install python3 python3-venv)"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+SET_UP = @test -n "$(RUN)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt-get install python3 python3-venv)"; exit 1; }; \
+  "$(RUN)" scripts/set_up.py $(VENV) --project editable $(if $(PYTHON),--python "$(PYTHON)") $(if $(WHEELHOUSE),--wheelhouse "$(WHEELHOUSE)")
 
-$(VENV)/.run-ready: requirements.lock pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+$(VENV)/.run-ready: requirements.lock pyproject.toml
+	$(SET_UP) --lock requirements.lock
 	@touch $@
 
-$(VENV)/.dev-ready: requirements-dev.lock pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+$(VENV)/.dev-ready: requirements-dev.lock pyproject.toml
+	$(SET_UP) --lock requirements-dev.lock
 	@touch $@ $(VENV)/.run-ready
+
+wheelhouse: ## Fetch what the locks name into WHEELHOUSE=wheelhouse; elsewhere: make demo WHEELHOUSE=DIR, without a network.
+	@"$(RUN)" scripts/set_up.py wheelhouse "$(or $(WHEELHOUSE),wheelhouse)" --lock requirements.lock --lock requirements-dev.lock
 
 demo: $(VENV)/.run-ready ## Draw a workspace, run the whole loop on it, print the report's path.
 	@$(BIN)/tao-skills demo $(DEMO)
@@ -50,8 +52,8 @@ bench: $(VENV)/.dev-ready ## Print the ratios that benchmarks/README.md explains
 
 lock: ## Resolve the dependencies anew (needs uv; names, versions and hashes only).
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --python-version 3.11 pyproject.toml --group dev -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --python-version 3.11 pyproject.toml --group build -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --python-version 3.11 pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
 
 sbom: $(VENV)/.run-ready ## Print a CycloneDX bill of materials of the locked dependencies.
 	@$(BIN)/python scripts/supply_chain.py sbom

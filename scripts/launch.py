@@ -14,19 +14,25 @@ run this file; the environment itself needs 3.11.
 """
 
 import contextlib
+import errno
 import hashlib
 import importlib.util
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
 import time
 
+sys.dont_write_bytecode = True  # nothing is written into the bank's folder
+import set_up  # noqa: E402
+
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-OLDEST = (3, 11)
+LOCK = os.path.join(ROOT, "requirements.lock")
 WAIT_SEC = 20.0
 """Clients give a server 30 s to connect; what is not ready by then is left to the next session."""
+PLACE = "TAO_SKILL_BANK_CACHE"
 LONG_WAIT_SEC = 900.0
 
 
@@ -38,35 +44,46 @@ def version():
 
 def cache_folder():
     """Where environments lie: TAO_SKILL_BANK_CACHE, else the user's cache folder."""
-    given = os.environ.get("TAO_SKILL_BANK_CACHE")
+    given = os.environ.get(PLACE)
     if given:
         return given
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    if not os.path.isabs(base):
+        raise set_up.SetUpError("HOME is not set", f"set it, or {PLACE} to a folder that can be written to")
     return os.path.join(base, "tao-skill-bank")
+
+
+def make_cache_folder():
+    """See that it is there and can be written to; SetUpError says why not."""
+    folder = cache_folder()
+    try:
+        os.makedirs(folder, exist_ok=True)
+        write(os.path.join(folder, "writable"), "")
+    except OSError as error:
+        what = f"{folder} cannot be written to ({error.strerror or error})"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            what = f"the disk is full ({folder})"
+        raise set_up.SetUpError(what, f"set {PLACE} to a folder that can be") from None
 
 
 def environment_folder():
     """The user's own environment for this version and this lock file."""
-    with open(os.path.join(ROOT, "requirements.lock"), "rb") as handle:
+    lock = "no-lock"  # which is said when the environment is to be made
+    with contextlib.suppress(OSError), open(LOCK, "rb") as handle:
         lock = hashlib.sha256(handle.read()).hexdigest()[:12]
     return os.path.join(cache_folder(), f"env-{version()}-{lock}")
 
 
-def python_in(folder):
-    """An environment's interpreter."""
-    return os.path.join(folder, "bin", "python")
-
-
 def find():
     """(interpreter, variables to set) of an environment that is ready, or None."""
-    if sys.version_info >= OLDEST and _installed_here():
+    if sys.version_info >= set_up.OLDEST and _installed_here():
         return sys.executable, {}
     beside = os.path.join(ROOT, ".venv")
-    if os.path.exists(python_in(beside)) and _installed_in(beside):
-        return python_in(beside), {}
+    if os.path.exists(set_up.python_in(beside)) and _installed_in(beside):
+        return set_up.python_in(beside), {}
     own = environment_folder()
-    if os.path.exists(os.path.join(own, "ready")) and os.path.exists(python_in(own)):
-        return python_in(own), _own_variables(own)
+    if os.path.exists(os.path.join(own, "ready")) and os.path.exists(set_up.python_in(own)):
+        return set_up.python_in(own), _own_variables(own)
     return None
 
 
@@ -124,45 +141,45 @@ def tell_hook(text):
 
 
 def ready_within(seconds):
-    """The environment, made if need be; None after `seconds`, while the making goes on."""
+    """The environment, made if need be; None after `seconds`, while the making goes on.
+
+    Raises:
+        set_up.SetUpError: It cannot be made, and why.
+    """
     found = find()
     if found is not None:
         tell_hook("ready")
         return found
     folder = environment_folder()
-    os.makedirs(cache_folder(), exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(folder + ".failed")
-    tell_hook("making")
-    with open(folder + ".log", "ab") as log:
+    try:
+        make_cache_folder()
+        set_up.checked(folder, [LOCK])
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(folder + ".failed")
+        tell_hook("making")
         maker = subprocess.Popen(
             [sys.executable, os.path.realpath(__file__), "make"],
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+    except set_up.SetUpError as error:
+        tell_hook(f"failed: {error}")
+        raise
     until = time.monotonic() + seconds
     while time.monotonic() < until:
+        ended = maker.poll() is not None
         found = find()
         if found is not None:
             tell_hook("ready")
             return found
-        if maker.poll() is not None:
-            found = find()
-            if found is None:
-                raise SystemExit(_failed(folder))
-            return found
+        if ended:
+            raise set_up.SetUpError(
+                _read(folder + ".failed") or f"the environment could not be made (log: {folder}.log)"
+            )
         time.sleep(0.1)
     return None
-
-
-def _failed(folder):
-    reason = "the environment could not be made"
-    with contextlib.suppress(OSError), open(folder + ".failed", encoding="utf-8") as handle:
-        reason = handle.read().strip()
-    say(f"{reason} (log: {folder}.log)")
-    return 1
 
 
 def make():
@@ -170,71 +187,38 @@ def make():
     import fcntl
 
     folder = environment_folder()
-    os.makedirs(cache_folder(), exist_ok=True)
     with open(folder + ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if os.path.exists(os.path.join(folder, "ready")):
             return 0
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            _make_in(folder)
-        except (OSError, subprocess.CalledProcessError, RuntimeError) as error:
+            work = set_up.set_up(
+                folder,
+                [LOCK],
+                wheelhouse=os.environ.get("TAO_SKILL_BANK_WHEELHOUSE"),
+                log=folder + ".log",
+                heard=lambda text: write(folder + ".doing", text + "\n"),
+            )
+            # Import the server once: its modules are compiled here, not while a client waits for it.
+            work.env.update(_own_variables(folder))
+            work.run([set_up.python_in(folder), "-c", "import mcp_server.server"], "import the server")
+            write(os.path.join(folder, "ready"), version() + "\n")
+        except (OSError, set_up.SetUpError) as error:
             shutil.rmtree(folder, ignore_errors=True)
-            line = _one_line(error)
-            write(folder + ".failed", line + "\n")
+            line = " ".join(str(error).split())
+            with contextlib.suppress(OSError):  # a disk that is full: the log says it
+                write(folder + ".failed", line + "\n")
             tell_hook("failed: " + line)
             return 1
-        write(os.path.join(folder, "ready"), version() + "\n")
         tell_hook("ready")
         return 0
 
 
-def _one_line(error):
-    if isinstance(error, subprocess.CalledProcessError):
-        return (
-            "installing the bank's dependencies failed; is the package index reachable? "
-            f"The next session tries again, or run `python3 {os.path.realpath(__file__)} where`"
-        )
-    return " ".join(str(error).split())
-
-
-def _make_in(folder):
-    lock = os.path.join(ROOT, "requirements.lock")
-    uv = _uv()
-    python = _python()
-    if uv:
-        subprocess.run([uv, "venv", "--quiet", "--python", python or ">=3.11", folder], check=True)
-        subprocess.run(
-            [uv, "pip", "install", "--quiet", "--python", python_in(folder), "--require-hashes", "-r", lock], check=True
-        )
-    elif python is None:
-        raise RuntimeError("Python 3.11 or newer is needed, or uv; install one of them and start a new session")
-    else:
-        if subprocess.run([python, "-m", "venv", folder], check=False).returncode != 0:
-            raise RuntimeError(f"{python} cannot make environments: install its venv package (python3-venv), or uv")
-        install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-        subprocess.run([python_in(folder), *install, "--require-hashes", "-r", lock], check=True)
-    # Import the server once: its modules are compiled here, not while a client waits for it.
-    variables = dict(os.environ, **_own_variables(folder))
-    subprocess.run([python_in(folder), "-c", "import mcp_server.server"], check=True, env=variables, cwd=folder)
-
-
-def _uv():
-    for path in (shutil.which("uv"), os.path.expanduser("~/.local/bin/uv"), os.path.expanduser("~/.cargo/bin/uv")):
-        if path and os.access(path, os.X_OK):
-            return path
-    return None
-
-
-def _python():
-    """An interpreter that is new enough, or None."""
-    if sys.version_info >= OLDEST:
-        return sys.executable
-    for name in ("python3.13", "python3.12", "python3.11", "python3.14"):
-        path = shutil.which(name)
-        if path:
-            return path
-    return None
+def _read(path):
+    with contextlib.suppress(OSError), open(path, encoding="utf-8") as handle:
+        return handle.read().strip()
+    return ""
 
 
 def start(found, arguments):
@@ -245,23 +229,54 @@ def start(found, arguments):
     os.execv(python, [python, *arguments])
 
 
+def tell_client(text):
+    """Answer a client's first request with an error, so that the person reads the reason where they look."""
+    if sys.stdin is None or sys.stdin.isatty() or not select.select([sys.stdin], [], [], 2)[0]:
+        return
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        asked = json.loads(sys.stdin.readline())
+        error = {"code": -32603, "message": f"tao-skill-bank: {text}"}
+        sys.stdout.write(json.dumps({"jsonrpc": "2.0", "id": asked.get("id"), "error": error}) + "\n")
+        sys.stdout.flush()
+
+
+def serve(arguments):
+    """Become the server; where there is no environment, say why on stderr and to the client."""
+    try:
+        found = ready_within(float(os.environ.get("TAO_SKILL_BANK_WAIT") or WAIT_SEC))
+        if found is not None:
+            start(found, ["-m", "mcp_server", *arguments])
+        folder = environment_folder()
+        doing = _read(folder + ".doing") or "it has just begun"
+        text = f"the environment is being made ({doing}); the next session connects (log: {folder}.log)"
+    except set_up.SetUpError as error:
+        text = str(error)
+    say(text)
+    if "--http" not in arguments:
+        tell_client(text)
+    return 1
+
+
 def main(arguments):
     """Find or make the environment, then become what was asked for."""
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("where", [])
+    if os.name == "nt":
+        say(set_up.WINDOWS)
+        return 1
     if verb == "make":
         return make()
     if verb not in ("serve", "run", "script", "where"):
         say(f"unknown verb {verb!r} (use serve, run, script or where)")
         return 2
     if verb == "serve":
-        found = ready_within(float(os.environ.get("TAO_SKILL_BANK_WAIT") or WAIT_SEC))
-        if found is None:
-            say(f"the environment is being made; the next session connects (log: {environment_folder()}.log)")
-            return 1
-        start(found, ["-m", "mcp_server", *rest])
-    if find() is None:
-        say("making the environment, once; this takes a minute or two")
-    found = ready_within(LONG_WAIT_SEC)
+        return serve(rest)
+    try:
+        if find() is None:
+            say(set_up.about(set_up.Lock(LOCK), "the environment, once"))
+        found = ready_within(LONG_WAIT_SEC)
+    except set_up.SetUpError as error:
+        say(str(error))
+        return 1
     if found is None:
         say(f"the environment is still being made (log: {environment_folder()}.log)")
         return 1

@@ -8,9 +8,12 @@ import random
 import tempfile
 from pathlib import Path
 from typing import Any, Self
+from unittest.mock import patch
 
 import anyio.from_thread
 from mcp.client import Client
+
+from tao_skill_bank.core.errors import InputError
 
 SECRET = "nobody-may-read-this"
 MOST_TEXT = 6000
@@ -54,6 +57,10 @@ _WORDS = (
 _NUMBERS = (0, -1, 1, 2**63, -(2**70), 1e308, 0.5, float("nan"), float("inf"), 10**400)
 
 
+def _no_worker(*_: object) -> None:
+    raise InputError("no process is started here")
+
+
 class Surface:
     """The server with a workspace of a few files, one secret outside of it, and one client for all calls."""
 
@@ -61,13 +68,7 @@ class Surface:
         import tiny
 
         from mcp_server.server import build_server
-        from tao_skill_bank.core.errors import InputError
-        from tao_skill_bank.platforms import jobs
 
-        def no_worker(*_: object) -> None:
-            raise InputError("no process is started here")
-
-        jobs.submit = no_worker  # what starts is shown elsewhere; here ten thousand calls are
         self._folder = tempfile.TemporaryDirectory(prefix="fuzz-tools-")
         base = Path(self._folder.name)
         self.workspace = tiny.make_workspace(base / "workspace", pairs=2, pool=4)
@@ -106,7 +107,9 @@ class Surface:
         Raises:
             AssertionError: A bug showed, a secret came out, or something outside was touched.
         """
-        result = self._portal.call(self._client.call_tool, tool, arguments)
+        # What starts is shown elsewhere; here ten thousand calls are.
+        with patch("tao_skill_bank.platforms.jobs.submit", _no_worker):
+            result = self._portal.call(self._client.call_tool, tool, arguments)
         text = "\n".join(getattr(block, "text", "") for block in result.content)
         said = f"{tool} {arguments!r:.300}: {text[:300]!r}"
         assert "Traceback" not in text and text.strip() != f"Error executing tool {tool}", said

@@ -1,0 +1,492 @@
+#!/usr/bin/env python3
+"""Set up an environment from a lock file: one way, for the Makefile, the launcher and the container image.
+
+    set_up.py FOLDER [--lock FILE] [--project editable|copy] [--wheelhouse DIR] [--python PYTHON] [--log FILE]
+    set_up.py wheelhouse DIR [--lock FILE ...]      fetch what the locks name, for a machine without a network
+
+A lock is complete, so no resolver runs (`--no-deps`: pips before 23.3 let it override the lock's own pins), every file
+is checked by its hash, and what builds (setuptools, hatchling) comes from the lock as well. uv is used where it is
+there, pip where not; pip's configuration, a private index say, holds for both. At the end what is installed is compared
+with the lock. Only the standard library is used; any Python 3.8 or newer can run this file.
+"""
+
+import argparse
+import configparser
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+OLDEST = (3, 11)
+BUILDER = "setuptools"
+"""Installed first: antlr4-python3-runtime is published as source only and is built by it."""
+ENTRY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;]+)\s*(?:;\s*([^\\]+?))?\s*(?:\\|$)")
+HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}\s*(?:\\)?$")
+SIZE = re.compile(r"# (\d+) MB to fetch, (\d+) MB on disk")
+BEGUN = re.compile(r"(?:Collecting |Processing (?:[^(]*/)?)([A-Za-z][\w.-]*?)(?:==|-)(\d[^\s-]*?)(?:-|\.tar|\s|$)")
+SILENCE_SEC = 15
+WINDOWS = "Windows itself is not supported: install WSL (`wsl --install`) and run the same command inside it"
+
+
+class SetUpError(Exception):
+    """Why there is no environment, and what mends it, in one line."""
+
+    def __init__(self, what, fix="", log=None):
+        """Make one line of what is wrong, what mends it and the path of the log."""
+        super().__init__(" ".join("; ".join(filter(None, (what, fix))).split()) + (f" (log: {log})" if log else ""))
+        self.log = log
+
+
+class Lock:
+    """A lock file, read and found whole."""
+
+    def __init__(self, path):
+        """Read it; SetUpError names the line that is damaged."""
+        self.path, self.names, self.blocks, self.fetch_mb, self.disk_mb = path, [], {}, 0, 0
+        again = f"put it back as it was published (`git checkout {os.path.basename(path)}`, or install the plugin anew)"
+        try:
+            with open(path, encoding="utf-8") as handle:
+                lines = handle.read().splitlines()
+        except (OSError, ValueError) as error:
+            raise SetUpError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})", again) from None
+        current, continued = None, False
+        for number, line in enumerate(lines, start=1):
+            text = line.strip()
+            sized = SIZE.match(text)
+            if sized:
+                self.fetch_mb, self.disk_mb = int(sized.group(1)), int(sized.group(2))
+            if continued and not HASH.match(text):
+                raise SetUpError(f"{path}: line {number} is damaged: a hash is expected", again)
+            if continued:
+                self.blocks[current].append(line)
+            elif text and not text.startswith("#"):
+                entry = ENTRY.match(text)
+                if not entry or not text.endswith("\\"):
+                    raise SetUpError(f"{path}: line {number} is damaged: a version with its hashes is expected", again)
+                current = line
+                self.blocks[current] = [line]
+                if entry.group(1) not in self.names:
+                    self.names.append(entry.group(1))
+            continued = text.endswith("\\")
+        if continued or not self.blocks:
+            raise SetUpError(f"{path} is cut off", again)
+
+    def only(self, name):
+        """The lines of one package, as a lock of its own."""
+        found = [lines for first, lines in self.blocks.items() if first.startswith(name + "==")]
+        return "\n".join(line for lines in found for line in lines) + "\n" if found else ""
+
+
+def say(text):
+    """One line on stderr: stdout belongs to what is run afterwards."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def interpreters(asked=None):
+    """Commands that may be a Python that is new enough, the best first."""
+    own = [sys.executable] if sys.version_info >= OLDEST else []
+    return [asked] if asked else [*own, "python3.13", "python3.12", "python3.11", "python3.14", "python3"]
+
+
+def interpreter(asked=None):
+    """(path, None) of a Python that can make environments, or (None, why there is none)."""
+    reason = "Python 3.11 or newer is not installed"
+    test = f"import sys; sys.exit(3) if sys.version_info < {OLDEST!r} else None; import venv, ensurepip"
+    for name in interpreters(asked):
+        path = shutil.which(name)
+        if path:
+            status = _quiet([path, "-I", "-c", test])
+            if status == 0:
+                return path, None
+            if status == 1:
+                reason = f"{path} cannot make environments: its venv package is not installed"
+        elif asked:
+            reason = f"{asked} is not there"
+    return None, reason
+
+
+def find_uv():
+    """The path of uv, or None."""
+    for path in (shutil.which("uv"), os.path.expanduser("~/.local/bin/uv"), os.path.expanduser("~/.cargo/bin/uv")):
+        if path and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def python_in(folder):
+    """An environment's interpreter."""
+    return os.path.join(folder, "bin", "python")
+
+
+def _quiet(command, env=None):
+    try:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            env=env,
+        ).returncode
+    except OSError:
+        return 127
+
+
+def clean_environment():
+    """The variables of this process without those that would lead an interpreter elsewhere."""
+    return {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+    }
+
+
+def pip_settings():
+    """What pip's configuration files and PIP_ variables say of indexes; later files win, variables most."""
+    home = os.path.expanduser("~")
+    dirs = (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)
+    user = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+    paths = [os.path.join(d, "pip", "pip.conf") for d in reversed(dirs)] + [
+        "/etc/pip.conf",
+        "/Library/Application Support/pip/pip.conf",
+    ]
+    paths += [os.path.join(home, ".pip", "pip.conf"), os.path.join(user, "pip", "pip.conf")]
+    given = os.environ.get("PIP_CONFIG_FILE")
+    found = {}
+    for path in [] if given == os.devnull else [*paths, *([given] if given else [])]:
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read(path, encoding="utf-8")
+        except (configparser.Error, ValueError):
+            continue
+        for section in ("global", "install"):
+            if parser.has_section(section):
+                found.update({k.replace("_", "-"): v for k, v in parser.items(section)})
+    found.update({k[4:].lower().replace("_", "-"): v for k, v in os.environ.items() if k.startswith("PIP_") and v})
+    return {key: " ".join(value.split()) for key, value in found.items()}
+
+
+def uv_environment(settings):
+    """What pip is told of indexes, as uv's variables; what is set for uv already stays."""
+    env = {"UV_INDEX_STRATEGY": "unsafe-best-match"}  # as pip looks: in every index. The hashes decide.
+    if not any(os.environ.get(name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_CONFIG_FILE")):
+        pairs = (
+            ("index-url", "UV_DEFAULT_INDEX"),
+            ("extra-index-url", "UV_INDEX"),
+            ("trusted-host", "UV_INSECURE_HOST"),
+        )
+        env.update({variable: settings[key] for key, variable in pairs if settings.get(key)})
+        if settings.get("find-links"):
+            env["UV_FIND_LINKS"] = ",".join(settings["find-links"].split())
+        if settings.get("no-index", "0").lower() in ("1", "true", "yes", "on"):
+            env["UV_NO_INDEX"] = "1"
+    if settings.get("cert"):
+        env["SSL_CERT_FILE"] = settings["cert"]
+    if settings.get("proxy"):
+        env["ALL_PROXY"] = settings["proxy"]
+    return {**env, **{k: v for k, v in os.environ.items() if k in env}}
+
+
+class Work:
+    """One environment being made: its commands, its log, its progress."""
+
+    def __init__(self, folder, log, wheelhouse=None, python=None, heard=None):
+        """Nothing is written yet. `heard` is told every line of progress."""
+        self.heard = heard or (lambda text: None)
+        self.folder, self.log, self.asked = os.path.abspath(folder), log, python
+        self.wheelhouse = os.path.abspath(wheelhouse) if wheelhouse else None
+        self.uv = None if os.environ.get("TAO_SKILL_BANK_NO_UV") else find_uv()
+        self.env = clean_environment()
+        if self.uv:
+            self.env.update(uv_environment(pip_settings()))
+        self.total, self.fetched, self.shown, self.said_at = 0, 0, "", time.monotonic()
+
+    def make(self):
+        """An environment without packages, unless a good one is there."""
+        python = python_in(self.folder)
+        if os.path.exists(python):
+            status = _quiet([python, "-I", "-c", f"import sys; sys.exit(3) if sys.version_info < {OLDEST!r} else None"])
+            if status == 3:
+                fix = f"remove it (`rm -r '{self.folder}'`) and run this again"
+                raise SetUpError(f"{self.folder} holds a Python older than 3.11", fix)
+            if status == 0 and (self.uv or _quiet([python, "-I", "-m", "pip", "--version"], self.env) == 0):
+                return
+        path, reason = interpreter(self.asked)
+        if path is None and (self.asked or not self.uv):
+            fix = "install it (Debian: `apt-get install python3 python3-venv`; macOS: `brew install python`), or uv"
+            raise SetUpError(reason, fix)
+        if os.path.isdir(self.folder) and os.listdir(self.folder):
+            if not os.path.exists(os.path.join(self.folder, "pyvenv.cfg")):
+                raise SetUpError(f"{self.folder} is not empty, and no environment", "name another folder")
+            shutil.rmtree(self.folder)
+        if self.uv:
+            command = [self.uv, "venv", "--quiet", "--python", path or ">=3.11", self.folder]
+        else:
+            command = [path, "-I", "-m", "venv", self.folder]
+        self.run(command, "make the environment")
+
+    def install(self, *what, patience=()):
+        """Install by hash from a lock, or the project itself."""
+        python = python_in(self.folder)
+        source = ["--no-index", "--find-links", self.wheelhouse] if self.wheelhouse else []
+        common = ["--no-deps", "--no-build-isolation", *source, *what]
+        if self.uv:
+            command = [self.uv, "pip", "install", "--python", python, *common]
+        else:
+            flags = ["--disable-pip-version-check", "--no-input", "--no-user", "--no-compile", "--use-pep517"]
+            command = [python, "-I", "-m", "pip", "install", "--progress-bar", "off", *flags, *patience, *common]
+        self.run(command, "install")
+
+    def install_lock(self, lock):
+        """What a lock names; what builds first. That first fetch, tried less often, shows whether an index answers."""
+        builder = lock.only(BUILDER)
+        if builder:
+            self.total, self.fetched = 1, 0
+            with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as first:
+                first.write(builder)
+                first.flush()
+                self.install("--require-hashes", "-r", first.name, patience=("--retries", "2"))
+        self.total, self.fetched = len(lock.names), 0
+        self.install("--require-hashes", "-r", os.path.abspath(lock.path))
+
+    def check(self, lock):
+        """What is installed is what the lock names, and nothing lacks anything."""
+        python = python_in(self.folder)
+        self.run([python, "-I", "-c", COMPARE, lock.path], "compare with the lock")
+        tool = [self.uv, "pip", "check", "--python", python] if self.uv else [python, "-I", "-m", "pip", "check"]
+        self.run(tool, "check")
+
+    def run(self, command, purpose):
+        """Run to the end, its output to the log, its progress to stderr."""
+        with open(self.log, "a", encoding="utf-8") as log:
+            log.write("$ " + " ".join(command) + "\n")
+            log.flush()
+            begin = log.tell()
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                encoding="utf-8", errors="replace", env=self.env, cwd=os.path.dirname(self.folder) or "/",
+            )  # fmt: skip
+            done = threading.Event()
+            watcher = threading.Thread(target=self._watch, args=(done,), daemon=True)
+            watcher.start()
+            try:
+                for line in process.stdout:
+                    log.write(line)
+                    log.flush()
+                    self._heard(line)
+                status = process.wait()
+            finally:
+                done.set()
+                watcher.join()
+                if process.poll() is None:
+                    process.kill()
+        if status != 0:
+            with open(self.log, encoding="utf-8", errors="replace") as log:
+                log.seek(begin)
+                raise SetUpError(*explain(log.read(), purpose, self), log=self.log)
+
+    def _heard(self, line):
+        """Show what pip or uv says of a package that it begins with."""
+        found = BEGUN.match(line)
+        if found:
+            self.fetched += 1
+            self.show(f"fetching {self.fetched} of {self.total}: {found.group(1)} {found.group(2)}")
+        elif self.uv and line.startswith("Downloading "):
+            self.show("fetching" + line[len("Downloading") :].rstrip())
+
+    def _watch(self, done):
+        """While nothing is printed: count what has been unpacked, and say that the work goes on."""
+        before = self._unpacked()
+        while not done.wait(0.5):
+            now = self._unpacked()
+            if now > before and (now == self.total or now - before >= 5):
+                before = now
+                self.show(f"unpacking {now} of {self.total}")
+            elif time.monotonic() - self.said_at > SILENCE_SEC and self.shown:
+                self.show(self.shown)
+
+    def _unpacked(self):
+        count = 0
+        for top, folders, _ in os.walk(os.path.join(self.folder, "lib")):
+            if os.path.basename(top) == "site-packages":
+                count = sum(name.endswith(".dist-info") for name in folders)
+                break
+        return count
+
+    def show(self, text):
+        """A line of progress."""
+        self.said_at, again = time.monotonic(), text == self.shown
+        self.shown = text
+        say("  " + text + (" …" if again else ""))
+        self.heard(text)
+
+
+COMPARE = """
+import importlib.metadata as metadata, re, sys
+from packaging.requirements import Requirement
+wrong = []
+for line in open(sys.argv[1], encoding="utf-8"):
+    if line[:1].isalnum():
+        wanted = Requirement(line.strip().rstrip("\\\\").strip())
+        if wanted.marker is None or wanted.marker.evaluate():
+            try:
+                found = metadata.version(wanted.name)
+            except metadata.PackageNotFoundError:
+                found = "nothing"
+            if not wanted.specifier.contains(found if found != "nothing" else "0", prereleases=True):
+                wrong.append(f"{wanted.name}: {found} is installed, the lock names {wanted.specifier}")
+sys.exit("\\n".join(wrong) or None)
+"""
+
+
+def explain(text, purpose, work):
+    """(what, fix) from what pip or uv said: the first cause that is known, else the tool's own last error."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"(ERROR|error|×|Caused by)\b", line, re.IGNORECASE)] or lines[-1:]
+    last = re.sub(r"^ERROR: ", "", errors[0])[:300] if errors else f"could not {purpose}"
+    where = f"the wheelhouse {work.wheelhouse}" if work.wheelhouse else "the package index"
+    offline = "without a network use a wheelhouse (`make wheelhouse` where there is one, then {}=DIR)".format(
+        "WHEELHOUSE" if os.path.basename(work.folder) == ".venv" else "TAO_SKILL_BANK_WHEELHOUSE"
+    )
+    if re.search(r"No space left on device|Errno 28|Disk quota exceeded|os error (28|122)", text):
+        return f"the disk is full ({work.folder}, {tempfile.gettempdir()})", "free some space, or name another folder"
+    if re.search(r"Read-only file system|Permission denied|Errno (13|30)\b", text):
+        denied = re.search(r"(?:Read-only file system|Permission denied)[^'\"`]*['\"`]([^'\"`]+)", text)
+        return f"{denied.group(1) if denied else work.folder} cannot be written to", "name a folder that can be"
+    if re.search(r"DO NOT MATCH THE HASHES|Hash mismatch", text):
+        name = re.search(r"\n\s*(\S+==\S+) from|`(\S+==\S+)`", text)
+        named = next((g for g in name.groups() if g), "a package") if name else "a package"
+        return (
+            f"{where} serves another file as {named} than the lock names",
+            "ask who keeps the index or the proxy; nothing was installed",
+        )
+    broken = re.search(
+        r"connection broken by '(.+?)'?: /|Caused by: (.*(?:connect|dns|timed out|tls|certificate).*)",
+        text,
+        re.IGNORECASE,
+    )
+    missing = re.search(
+        r"No matching distribution found for (\S+)|Because (\S+) was not found|no version of (\S+)", text
+    )
+    if broken:
+        said = next(g for g in broken.groups() if g)
+        said = re.sub(r"^\w+\(.*?(?:object at 0x\w+>|host='[^']*'[^)]*\)): ?|[\"')]+$", "", said)[:160]
+        return f"{where} does not answer ({said})", f"mend the network, proxy or pip configuration; {offline}"
+    if missing:
+        name = next(g for g in missing.groups() if g)
+        return f"{where} does not have {name}", f"have it taken in, or {offline}"
+    return last, "see the log"
+
+
+def about(lock, name):
+    """What, how large, how long: the line at the beginning."""
+    size = (
+        f": {lock.fetch_mb} MB to fetch, {lock.disk_mb} MB on disk, about {max(1, round(lock.fetch_mb / 100))} min"
+        if lock.fetch_mb
+        else ""
+    )
+    return f"setting up {name} with {len(lock.names)} packages{size}"
+
+
+def checked(folder, locks, wheelhouse=None):
+    """What can be told before the work begins: the locks as read; SetUpError where it would be in vain."""
+    if os.name == "nt":
+        raise SetUpError("this is Windows", WINDOWS)
+    if wheelhouse and not os.path.isdir(wheelhouse):
+        raise SetUpError(f"the wheelhouse {wheelhouse} is not there", "name the folder that `make wheelhouse` filled")
+    read = [Lock(path) for path in locks]
+    there = os.path.abspath(folder)
+    while not os.path.isdir(there):
+        there = os.path.dirname(there)
+    free = shutil.disk_usage(there).free >> 20
+    for lock in read:
+        if free < lock.disk_mb and not os.path.exists(python_in(folder)):
+            raise SetUpError(f"the disk of {there} has {free} MB free, {lock.disk_mb} are needed", "free some space")
+    return read
+
+
+def set_up(folder, locks, project=None, wheelhouse=None, python=None, log=None, heard=None):
+    """Make the environment, or bring one up to its locks.
+
+    Raises:
+        SetUpError: It could not be done; one line says why and what mends it.
+    """
+    read = checked(folder, locks, wheelhouse)
+    log = log or os.path.abspath(folder).rstrip(os.sep) + ".log"
+    work = Work(folder, log, wheelhouse, python, heard)
+    try:
+        open(log, "w", encoding="utf-8").close()
+        begun = time.monotonic()
+        work.make()
+        for lock in read:
+            say(about(lock, folder))
+            work.install_lock(lock)
+        if project:
+            work.install(*(["-e", ROOT] if project == "editable" else [ROOT]))
+        for lock in read:
+            work.check(lock)
+        say(f"set up in {time.monotonic() - begun:.0f} s")
+    except OSError as error:
+        raise SetUpError(*explain(str(error), "set up", work)) from None
+    return work
+
+
+def fill_wheelhouse(folder, locks):
+    """Fetch the files that the locks name into a folder; SetUpError as `set_up`."""
+    log = os.path.abspath(folder).rstrip(os.sep) + ".log"
+    os.makedirs(folder, exist_ok=True)
+    open(log, "w", encoding="utf-8").close()
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Work(os.path.join(scratch, "env"), log)
+        work.uv = None  # it has no command that fetches
+        work.env = clean_environment()
+        read = [Lock(path) for path in locks]
+        work.make()
+        builder = os.path.join(scratch, "builder.txt")
+        for lock in read:
+            with open(builder, "w", encoding="utf-8") as handle:
+                handle.write(lock.only(BUILDER))
+            work.total, work.fetched = len(lock.names), 0
+            say(f"fetching {work.total} packages of {lock.path}")
+            if lock.only(BUILDER):
+                work.install("--require-hashes", "-r", builder)
+            flags = ["--disable-pip-version-check", "--no-input", "--no-deps", "--no-build-isolation", "--use-pep517"]
+            command = [python_in(work.folder), "-I", "-m", "pip", "download", "--progress-bar", "off", *flags]
+            work.run([*command, "--require-hashes", "-r", os.path.abspath(lock.path), "-d", folder], "fetch")
+    say(f"{len(os.listdir(folder))} files in {folder}")
+
+
+def main(arguments):
+    """Parse, do it, and end with one line where it cannot be done."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="+")
+    parser.add_argument("--lock", action="append", default=[])
+    parser.add_argument("--project", choices=("editable", "copy"))
+    parser.add_argument("--wheelhouse", default=os.environ.get("WHEELHOUSE") or None)
+    parser.add_argument("--python")
+    parser.add_argument("--log")
+    given = parser.parse_args(arguments)
+    try:
+        if given.folder[0] == "wheelhouse" and len(given.folder) == 2:
+            fill_wheelhouse(given.folder[1], given.lock or [os.path.join(ROOT, "requirements.lock")])
+        elif len(given.folder) == 1:
+            set_up(given.folder[0], given.lock, given.project, given.wheelhouse, given.python or None, given.log)
+        else:
+            parser.error("one folder")
+    except SetUpError as error:
+        if error.log:
+            with open(error.log, encoding="utf-8", errors="replace") as log:
+                sys.stderr.write("".join(log.readlines()[-15:]))
+        say(f"set-up failed: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
