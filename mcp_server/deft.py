@@ -99,9 +99,9 @@ class StopResult(BaseModel):
 
 
 class Approve(BaseModel):
-    """The person's answer."""
+    """The person's answer: only a true of the client is a yes, no word or number that could pass for one."""
 
-    approve: bool = Field(description="Start this run?")
+    approve: bool = Field(strict=True, description="Start this run?")
 
 
 class CannotAsk(Approve):
