@@ -360,7 +360,7 @@ class _Work:
                 self._tell(videos, len(reached), *_pace(pace))
             await asyncio.sleep(_LOOK_SEC)
             if stop_file.exists():
-                gate.halt(RunHaltedError("stopped as asked", fix="run again to go on; nothing is paid for twice"))
+                gate.halt(RunHaltedError("stopped as asked", fix="run again to go on; every answer is kept"))
             if self.progress is not None:
                 self.progress(len(reached), videos, caller)
             if time.monotonic() >= due:
@@ -386,7 +386,7 @@ def _signals(gate: Gate) -> Iterator[None]:
     added: list[signal.Signals] = []
 
     def asked(which: signal.Signals) -> None:
-        gate.halt(RunHaltedError(f"stopped by {which.name}", fix="run again to go on; nothing is paid for twice"))
+        gate.halt(RunHaltedError(f"stopped by {which.name}", fix="run again to go on; every answer is kept"))
         loop.remove_signal_handler(which)
 
     for which in (signal.SIGINT, signal.SIGTERM):

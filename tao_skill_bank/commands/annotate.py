@@ -23,7 +23,7 @@ _FOLDER = click.Path(path_type=Path)
 
 @click.group()
 def cli() -> None:
-    """Annotate videos with captions, descriptions and questions with reasoning; nothing is paid for twice."""
+    """Annotate videos with captions, descriptions and questions with reasoning; every answer is kept, every call counted."""
 
 
 def _request_options(function: Function) -> Function:
