@@ -388,7 +388,12 @@ def _beta_quantile(a: int, b: int, tail: float) -> float:
     return x
 
 
-def _beta_share(a: int, b: int, x: float, log_norm: float) -> float:
+def beta_share(a: float, b: float, x: float) -> float:
+    """The share of a Beta(a, b) distribution at or below `x`; `a` and `b` above 0, `x` in (0, 1)."""
+    return _beta_share(a, b, x, math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b))
+
+
+def _beta_share(a: float, b: float, x: float, log_norm: float) -> float:
     """The regularised incomplete beta function, by its continued fraction (modified Lentz)."""
     if x > (a + 1) / (a + b + 2):
         return 1.0 - _beta_share(b, a, 1.0 - x, log_norm)
