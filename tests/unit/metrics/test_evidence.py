@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.metrics import beta_share
 from tao_skill_bank.metrics.evidence import (
     Bounds,
     exact_bounds,
@@ -16,9 +19,6 @@ from tao_skill_bank.metrics.evidence import (
     trials_to_show,
     wider,
 )
-
-from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.metrics import beta_share
 
 
 def binomial_tail(successes: int, trials: int, share: float) -> float:
