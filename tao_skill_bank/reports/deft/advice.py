@@ -270,7 +270,7 @@ def _certainty(view: RunView, status: Status) -> Iterator[Advice]:
     n, low = best.recall.trials, best.recall.bound_pct(at_most=False)
     need = [f"{percent(100 * r)} takes {whole(trials_to_show(1.0, r, at_most=False))}" for r in (0.99, 0.999)]
     yield Advice(
-        "enough-defects",
+        "full-recall",
         "Read 100 % recall as a lower bound",
         f"{whole(n - best.recall.successes)} of {plural(n, 'KPI defect')} missed means recall of at least "
         f"{percent(low)} with 95 % confidence. To show {listed(need)} defect samples without a miss; "
@@ -289,7 +289,7 @@ def _too_small_to_show(view: RunView, status: Status) -> Iterator[Advice]:
         if need is None or have is None or have >= need:
             continue
         yield Advice(
-            f"enough-{'passes' if ask.at_most else 'defects-set'}",
+            f"enough-{'passes' if ask.at_most else 'defects'}",
             f"Bring the {found.set} to {plural(need, ask.of)} or more",
             f"It has {whole(have)}. Even without a single error they could not show {ask.name} {ask.text} "
             "with 95 % confidence.",

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.changenet.kpi_target import KpiTarget
 from tao_skill_bank.loop.state import BASELINE, DeftState, Interval, Iteration
-from tao_skill_bank.loop.verdict import Ask, Claim, Verdict, claim, nothing_measured, verdict, word_of
+from tao_skill_bank.loop.verdict import Ask, Claim, Verdict, claim, nothing_measured, verdict
 from tao_skill_bank.tasks.changenet.trained import known
 
 ACCEPTANCE, KPI = "acceptance set", "KPI set"
@@ -57,12 +57,6 @@ def verdict_of(state: DeftState, label: str | None = None) -> Verdict:
         pending=pending,
         **common,
     )
-
-
-def all_met(target: KpiTarget, far: Any, recall: Any) -> bool:
-    """Whether the points of FAR and recall (intervals as plain values) both meet the target."""
-    found = claims_of(target, Interval.model_validate(far), Interval.model_validate(recall), independent=True)
-    return word_of(found) in ("shown", "met, not shown")
 
 
 def claims_of(

@@ -12,7 +12,7 @@ from tao_skill_bank.loop.stage import Outcome, Stage
 from tao_skill_bank.loop.state import BASELINE, Iteration
 from tao_skill_bank.metrics import confusion_at, far_at_recall
 from tao_skill_bank.tasks.changenet import scores, specs
-from tao_skill_bank.tasks.changenet.measures import all_met, verdict_of
+from tao_skill_bank.tasks.changenet.measures import verdict_of
 from tao_skill_bank.tasks.changenet.stages.evaluate import infer_all
 
 KPI_REACHED = "the KPI set's FAR is within the target"
@@ -76,7 +76,6 @@ class LoopStop(Stage):
                 "baseline_pct": measured["baseline"]["far_at_recall_pct"],
                 "best_pct": point["far_at_recall_pct"],
             },
-            "met": all_met(run.target, point["far"], point["recall"]),
         }
 
     def _measure(self, run: Run, iteration: Iteration, csv: Path) -> dict[str, Any]:
