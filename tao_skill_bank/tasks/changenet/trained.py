@@ -15,7 +15,7 @@ from typing import Any
 from tao_skill_bank import __version__
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import BankError
-from tao_skill_bank.data.changenet.spec import get
+from tao_skill_bank.data.changenet.spec_values import get
 from tao_skill_bank.loop.state import DeftState, Iteration, Trained
 from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.platforms.base import JobRecord, Platform
