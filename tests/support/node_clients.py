@@ -23,7 +23,7 @@ CLIENTS = {
     "inspector": ("@modelcontextprotocol/inspector@2.12.0", "node@22.23.3"),
     "conformance": ("@modelcontextprotocol/conformance@0.1.16", "node@22.23.3"),
     "skills": ("skills@1.7.4", "node@22.23.3"),
-    "codex": ("@openai/codex@0.169.0",),
+    "codex": ("@openai/codex@0.171.0",),
 }
 AGENTSKILLS = "skills-ref==0.1.1"
 UV = "uv==0.13.8"
