@@ -18,11 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.loop.order import TODAY, StageOrder
+from tao_skill_bank.loop.upcast import FORMAT, VERSION, upcast
 from tao_skill_bank.metrics.evidence import exact_bounds, group_bounds, spread_factor, wider
 from tao_skill_bank.tasks.changenet.config import RunConfig
 
 STATE_FILE = "deft_state.json"
-STATE_VERSION = 3
 BASELINE = "baseline"
 
 StageName = Literal[
@@ -245,7 +246,8 @@ class Approval(_Model):
 class DeftState(_Model):
     """The whole snapshot."""
 
-    version: Literal[3] = 3
+    format: Literal["tao-skill-bank"] = "tao-skill-bank"
+    version: Literal[4] = 4
     started_at: str
     kpi_target: str
     results_dir: str
@@ -253,6 +255,7 @@ class DeftState(_Model):
     current_iteration: int = Field(default=0, ge=0)
     status: RunStatus = "planned"
     stop_reason: str | None = None
+    order: StageOrder = TODAY
     config: RunConfig
     approval: Approval | None = None
     plan_digests: dict[str, str] = Field(default_factory=dict)
@@ -342,18 +345,25 @@ def load_state(results_dir: Path) -> DeftState:
         raise InputError("no run here", where=path, fix="name a run folder, or start one with deft run") from None
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise InputError(f"not readable as JSON: {error}", where=path, fix="restore the file from a backup") from None
-    if isinstance(raw, dict) and raw.get("version") != STATE_VERSION:
-        raise InputError(
-            f"state version {raw.get('version')!r} is not {STATE_VERSION}",
-            where=path,
-            fix=_OTHER_VERSION,
-        )
+    if isinstance(raw, dict):
+        today = upcast(raw)
+        if today is None:
+            raise InputError(_foreign(raw), where=path, fix=_OTHER_VERSION)
+        raw = today
     try:
         return DeftState.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"
         raise InputError(f"{key}: {first['msg']}", where=path, fix="restore the file from a backup") from None
+
+
+def _foreign(raw: dict[str, Any]) -> str:
+    """Why a state is not read: its version, or who else has written it."""
+    version, written_by = raw.get("version"), raw.get("format")
+    if written_by == FORMAT or version not in (VERSION, 3):
+        return f"state version {version!r} is not {VERSION}"
+    return f"state version {version!r} without format {FORMAT!r} is another program's"
 
 
 def load_own_state(results_dir: Path) -> DeftState:
