@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tao_skill_bank.core.text import clean, listed, percent, plural, score, whole
-from tao_skill_bank.metrics import Threshold, far_at_recall
+from tao_skill_bank.metrics import Threshold, far_at_recall, far_without_weakest
 from tao_skill_bank.metrics.evidence import trials_to_show
 from tao_skill_bank.reports.deft.checks import trained_text
 from tao_skill_bank.reports.deft.status import Status, rate
@@ -89,15 +89,20 @@ def _dearest_label(view: RunView, status: Status) -> Iterator[Advice]:
     best = view.best
     if best is None or best.scored is None or view.target is None or _met(view):
         return
-    costs = _costs(best)
-    if len(costs) < 2:
+    scored, now = best.scored, best.record.far_pct
+    keys = np.array([label.strip().upper() for label in scored.table.label])
+    without = []
+    for figures in _costs(best):
+        keep = keys != figures.label.upper()
+        point = far_at_recall(scored.scores[keep], scored.is_pass[keep], view.target.recall)
+        if point is not None:
+            without.append((point.far, figures, point))
+    if len(without) < 2 or now is None:
         return
-    first = costs[0]
-    scored = best.scored
-    keep = np.array([label.strip().upper() != first.label.upper() for label in scored.table.label])
-    others = far_at_recall(scored.scores[keep], scored.is_pass[keep], view.target.recall)
-    now = best.record.far_pct
-    if others is None or now is None or now - 100 * others.far < max(STEADY_PP, 0.05 * now):
+    # Below full recall, leaving out any type moves the quota of misses: only what no other type does is a cause.
+    (_, first, others), (next_far, _, _) = sorted(without, key=lambda item: item[0])[:2]
+    least = max(STEADY_PP, 0.05 * now)
+    if min(now, 100 * next_far) - 100 * others.far < least:
         return
     yield Advice(
         "dearest-label",
@@ -108,7 +113,10 @@ def _dearest_label(view: RunView, status: Status) -> Iterator[Advice]:
 
 
 def _doubtful_labels(view: RunView, status: Status) -> Iterator[Advice]:
-    """One sample that holds FAR up alone is either the hardest one or mislabelled: a person should look."""
+    """One sample that holds FAR up alone is either the hardest one or mislabelled: a person should look.
+
+    Alone: leaving out any other as many would not do it. Below full recall it often would.
+    """
     best = view.best
     if best is None or best.scored is None or view.target is None or best.record.far_pct is None:
         return
@@ -119,10 +127,11 @@ def _doubtful_labels(view: RunView, status: Status) -> Iterator[Advice]:
     now = best.record.far_pct
     order = defects[np.argsort(scored.scores[defects], kind="stable")]
     for count in (1, 2, 3):
-        keep = np.ones(len(scored.scores), dtype=bool)
-        keep[order[:count]] = False
-        point = far_at_recall(scored.scores[keep], scored.is_pass[keep], view.target.recall)
-        if point is not None and now - 100 * point.far > max(0.2 * now, STEADY_PP):
+        found = far_without_weakest(scored.scores, scored.is_pass, view.target.recall, count)
+        if found is None:
+            return
+        point, other = found
+        if min(now, 100 * other.far) - 100 * point.far > max(0.2 * now, STEADY_PP):
             names = [
                 f"{clean(_cell(best, row, 'object_name'))} in {clean(_cell(best, row, 'input_path'))} "
                 f"({clean(scored.table.label[row].strip())}, {score(float(scored.scores[row]))})"

@@ -71,6 +71,43 @@ def test_no_sample_is_doubted_where_none_stands_out(make_run: MakeRun) -> None:
     assert "doubtful-labels" not in advice_of(run)
 
 
+LOW = [0.10 + 0.004 * i for i in range(8)]
+
+
+def test_no_sample_is_blamed_where_leaving_out_any_of_the_lowest_does_the_same(make_run: MakeRun) -> None:
+    """19 of 20 defects are enough at 95 %; one fewer moves the quota, whichever it is."""
+    run = only_baseline(make_run, target="FAR < 5% at recall=95%")
+    rescore(run, {"PASS": PASSES, "bridge": [0.105, 0.106, *[0.9] * 10], "shift": [0.107, *[0.9] * 11]})
+    assert "doubtful-labels" not in advice_of(run)
+
+
+def test_no_pair_is_blamed_where_one_of_them_does_it_alone_with_any_other(make_run: MakeRun) -> None:
+    run = only_baseline(make_run)
+    rescore(run, {"PASS": PASSES, "bridge": [0.105, 0.185, 0.245, 0.285, 0.33], "shift": [0.36, 0.9]})
+    found = advice_of(run).get("doubtful-labels")
+    assert found is None or "this sample" in found.title
+
+
+def test_a_pair_that_only_together_holds_far_up_is_named(make_run: MakeRun) -> None:
+    run = only_baseline(make_run)
+    rescore(run, {"PASS": PASSES, "bridge": [0.105, 0.106, 0.9, 0.95], "shift": [0.8, 0.9]})
+    found = advice_of(run)["doubtful-labels"]
+    assert found.title == "Check the label of these 2 samples by eye"
+    assert "without them FAR would be 0 %" in found.why
+
+
+def test_no_type_is_blamed_where_leaving_out_another_does_the_same(make_run: MakeRun) -> None:
+    run = only_baseline(make_run, target="FAR < 5% at recall=90%")
+    rescore(run, {"PASS": PASSES, "bridge": [*LOW[::2], *[0.9] * 16], "shift": [*LOW[1::2], *[0.9] * 16]})
+    assert "dearest-label" not in advice_of(run)
+
+
+def test_the_type_without_which_far_falls_most_is_named_not_the_one_with_the_lowest_sample(make_run: MakeRun) -> None:
+    run = only_baseline(make_run, target="FAR < 5% at recall=90%")
+    rescore(run, {"PASS": PASSES, "bridge": [0.09, *[0.9] * 19], "shift": [*LOW, 0.9, 0.9]})
+    assert advice_of(run)["dearest-label"].title == "Collect more shift samples first"
+
+
 def test_the_defect_type_that_sets_far_is_the_one_to_collect(make_run: MakeRun) -> None:
     run = only_baseline(make_run)
     rescore(run, {"PASS": PASSES, "bridge": [0.105, 0.11, 0.12], "shift": [0.395, 0.9]})
