@@ -12,7 +12,7 @@ from mcp.server.mcpserver import ElicitationResult as Answer
 from pydantic import BaseModel
 
 from mcp_server.deft import Approve, CannotAsk
-from mcp_server.door import END, READ, WRITE, add, clip, errors_shown, program
+from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown, program
 from mcp_server.roots import Allowed, Roots
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class AnnotationStop(BaseModel):
     stop_requested: bool
 
 
-class Priced(BaseModel):
+class Priced(Held):
     """A request with its estimate. `module`: Python that it would run and nobody has allowed yet, else None."""
 
     request: Any
@@ -72,7 +72,12 @@ def priced_of(
 
     request = _request(allowed, results_dir, spec, max_calls, max_cost)
     module = not_allowed(request)
-    return Priced(request=request, estimate=estimate_run(request, general_prompts=module is not None), module=module)
+    return Priced(
+        folders=allowed.folders,
+        request=request,
+        estimate=estimate_run(request, general_prompts=module is not None),
+        module=module,
+    )
 
 
 _guarded_priced = errors_shown(priced_of)
@@ -144,13 +149,11 @@ async def start_annotation(
 def get_annotation_status(results_dir: str, allowed: Allowed) -> AnnotationStatus:
     """Where an annotation run stands."""
     from tao_skill_bank.annotate.api import status
-    from tao_skill_bank.annotate.ledger import may_have
 
     view = status(allowed.path(results_dir, "results_dir"))
     rows = ", ".join(f"step {step} {number} rows" for step, number in view.rows.items())
     items = ", ".join(f"{task} {number}" for task, number in view.items.items())
     cost = f"${view.cost:.4f}" + (f" and {view.unpriced} without a price" if view.unpriced else "")
-    cost += f", {may_have(view.unknown, view.may_cost)}" if view.unknown else ""
     far = "" if view.videos is None else f"{view.done} of {view.videos} videos gone through"
     left = "" if view.left_sec is None else f"about {max(1, round(view.left_sec / 60))} min left"
     parts = [view.message, far, left, f"{view.answers} answers, {cost}", rows, items and f"items: {items}"]

@@ -14,7 +14,7 @@ from mcp.server.mcpserver import AcceptedElicitation, Context, DeclinedElicitati
 from mcp.server.mcpserver import ElicitationResult as Answer
 from pydantic import BaseModel, ConfigDict, Field
 
-from mcp_server.door import END, READ, WRITE, add, clip, errors_shown, program
+from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown, program
 from mcp_server.roots import Allowed, Roots
 
 if TYPE_CHECKING:
@@ -82,7 +82,6 @@ class StatusResult(BaseModel):
     now: str | None = None
     kpi_target: str
     best: str | None = None
-    verdict: str
     phases: list[PhaseResult] | None = None
     log: list[str]
     cursor: int
@@ -100,16 +99,16 @@ class StopResult(BaseModel):
 
 
 class Approve(BaseModel):
-    """The person's answer: only a true of the client is a yes, no word or number that could pass for one."""
+    """The person's answer."""
 
-    approve: bool = Field(strict=True, description="Start this run?")
+    approve: bool = Field(description="Start this run?")
 
 
 class CannotAsk(Approve):
     """The client has no way to ask a person; kept apart from a person's no."""
 
 
-class Planned(BaseModel):
+class Planned(Held):
     """A request with its plan. `held`: an earlier approval of the same plan."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -137,7 +136,7 @@ def plan_of(
     )
     _confine(request, allowed)
     plan = plan_run(request)
-    return Planned(request=request, plan=plan, held=approval_holds(request, plan.digest))
+    return Planned(folders=allowed.folders, request=request, plan=plan, held=approval_holds(request, plan.digest))
 
 
 planned = errors_shown(plan_of)
@@ -261,7 +260,6 @@ async def get_deft_status(
         now=None if view.stage is None else f"{view.iteration} {view.stage}",
         kpi_target=view.kpi_target,
         best=best,
-        verdict=view.verdict.line,
         phases=[
             PhaseResult(phase=p.phase, far_pct=p.far_pct, rows=p.training_rows, mined=p.mined, synthetic=p.synthetic)
             for p in view.phases[-6:]

@@ -23,7 +23,7 @@ _FOLDER = click.Path(path_type=Path)
 
 @click.group()
 def cli() -> None:
-    """Annotate videos: captions, descriptions, questions with reasoning; answers are kept, every call is counted."""
+    """Annotate videos with captions, descriptions and questions with reasoning; nothing is paid for twice."""
 
 
 def _request_options(function: Function) -> Function:

@@ -19,6 +19,7 @@ from typing import IO, Any, Protocol
 
 import msgspec
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 
 BLOCK = 1 << 20
@@ -149,10 +150,10 @@ def read_predictions(path: Path, *, block: int = BLOCK) -> Iterator[Block]:
         InputError: No such file; not a JSON array; an item that is no object, lacks a field or holds a value that is
             no string (`item 3: missing 'gt'`, counted from 0); text that is not JSON or not UTF-8.
     """
-    if path.is_dir():
+    if guard.is_folder(path):
         raise InputError("is a folder", where=path, fix="name the predictions file: predictions_json=FILE")
     try:
-        raw = path.open("rb")
+        raw = guard.open_read(path)
     except FileNotFoundError:
         raise InputError("no such file", where=path, fix="check predictions_json=") from None
     with raw:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError, InputErrors, did_you_mean
 from tao_skill_bank.data.changenet.labels import PASS as PASS
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 REQUIRED_COLUMNS = ("input_path", "golden_path", "label", "object_name")
-BOARD_COLUMNS = ("board", "boardname")
-"""A column of one of these names says which board a row is of; the first that is there counts."""
 
 
 class PairTable:
@@ -119,15 +117,6 @@ class PairTable:
         return f"{self.path} row {row + 1}"
 
 
-def boards_of(table: PairTable) -> list[str] | None:
-    """The board of each row, where the table has such a column and every cell of it says one; None: not known."""
-    name = next((name for name in BOARD_COLUMNS if name in table.names), None)
-    if name is None:
-        return None
-    found = [cell.strip() for cell in table.column(name)]
-    return found if found and all(found) else None
-
-
 def read_pairs(
     path: Path,
     *,
@@ -180,7 +169,7 @@ def write_pairs(path: Path, columns: Mapping[str, Sequence[str]]) -> None:
 
 def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        data = guard.read_bytes(path, "CSV")
     except FileNotFoundError:
         raise InputError("no such file", where=path, fix="check the path of the CSV") from None
     except IsADirectoryError:
