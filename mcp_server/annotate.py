@@ -149,11 +149,13 @@ async def start_annotation(
 def get_annotation_status(results_dir: str, allowed: Allowed) -> AnnotationStatus:
     """Where an annotation run stands."""
     from tao_skill_bank.annotate.api import status
+    from tao_skill_bank.annotate.ledger import may_have
 
     view = status(allowed.path(results_dir, "results_dir"))
     rows = ", ".join(f"step {step} {number} rows" for step, number in view.rows.items())
     items = ", ".join(f"{task} {number}" for task, number in view.items.items())
     cost = f"${view.cost:.4f}" + (f" and {view.unpriced} without a price" if view.unpriced else "")
+    cost += f", {may_have(view.unknown, view.may_cost)}" if view.unknown else ""
     far = "" if view.videos is None else f"{view.done} of {view.videos} videos gone through"
     left = "" if view.left_sec is None else f"about {max(1, round(view.left_sec / 60))} min left"
     parts = [view.message, far, left, f"{view.answers} answers, {cost}", rows, items and f"items: {items}"]

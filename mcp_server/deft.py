@@ -82,6 +82,7 @@ class StatusResult(BaseModel):
     now: str | None = None
     kpi_target: str
     best: str | None = None
+    verdict: str
     phases: list[PhaseResult] | None = None
     log: list[str]
     cursor: int
@@ -99,9 +100,9 @@ class StopResult(BaseModel):
 
 
 class Approve(BaseModel):
-    """The person's answer."""
+    """The person's answer: only a true of the client is a yes, no word or number that could pass for one."""
 
-    approve: bool = Field(description="Start this run?")
+    approve: bool = Field(strict=True, description="Start this run?")
 
 
 class CannotAsk(Approve):
@@ -260,6 +261,7 @@ async def get_deft_status(
         now=None if view.stage is None else f"{view.iteration} {view.stage}",
         kpi_target=view.kpi_target,
         best=best,
+        verdict=view.verdict.line,
         phases=[
             PhaseResult(phase=p.phase, far_pct=p.far_pct, rows=p.training_rows, mined=p.mined, synthetic=p.synthetic)
             for p in view.phases[-6:]

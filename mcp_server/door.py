@@ -134,5 +134,6 @@ def clip(text: str, most: int) -> str:
     """One line of at most `most` characters."""
     from tao_skill_bank.core.text import clean
 
-    flat = " ".join(clean(text).split())
-    return flat if len(flat) <= most else flat[: most - 1] + "…"
+    # Of a text without end only the beginning is looked at.
+    flat = " ".join(clean(text[: 20 * most]).split())
+    return flat if len(flat) <= most and len(text) <= 20 * most else flat[: most - 1] + "…"

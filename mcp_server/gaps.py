@@ -67,10 +67,11 @@ class Verdict(BaseModel):
 
 
 class RcaCheck(BaseModel):
-    """What does not hold; and what was packaged beside a report that passes."""
+    """What does not hold, which pictures have no verdict; and what was packaged beside a report that passes."""
 
     ok: bool
     faults: list[str]
+    open: list[str]
     packaged: list[str]
 
 
@@ -185,21 +186,26 @@ def set_rca_verdict(
 
     folder = allowed.path(results_dir, "results_dir")
     spot = set_verdict(folder, image, verdict, note)
-    return Verdict(image=spot.image, verdict=verdict, open=sum(not s.verdict for s in load_rca(folder).spots))
+    return Verdict(image=spot.image, verdict=verdict, open=len(load_rca(folder).open_spots))
 
 
 def check_rca_report(results_dir: RcaFolder, allowed: Allowed) -> RcaCheck:
-    """Hold an RCA report against its data; one that passes is packaged with its configuration."""
-    from tao_skill_bank.reports.rca.check import check_rca
+    """Hold an RCA report against its data; one that passes, with every verdict set, is packaged."""
+    from tao_skill_bank.reports.rca.check import check_rca, open_verdicts
     from tao_skill_bank.reports.rca.package import package_rca, package_sources
 
     folder = allowed.path(results_dir, "results_dir")
     faults = check_rca(folder)
-    for source in [] if faults else package_sources(folder):
+    waiting = [] if faults else open_verdicts(folder)
+    ok = not faults and not waiting
+    for source in package_sources(folder) if ok else []:
         allowed.path(str(source.absolute()), "a file to package")
-    packaged = [] if faults else package_rca(folder)
+    packaged = package_rca(folder) if ok else []
     return RcaCheck(
-        ok=not faults, faults=[clip(f, 200) for f in faults[:8]], packaged=[path.name for path in packaged[:10]]
+        ok=ok,
+        faults=[clip(f, 200) for f in faults[:8]],
+        open=[clip(name, 120) for name in waiting],
+        packaged=[path.name for path in packaged[:10]],
     )
 
 

@@ -66,6 +66,7 @@ class PlannedAction(Held):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     request: Any
+    overrides: dict[str, str]
     plan: Any = None
 
 
@@ -89,7 +90,9 @@ def action_of(
     root = next(root for root in allowed.folders if root == out or root in out.parents)
     request = ActionRequest(command, out, root, platform, tuple(settings or ()), given)
     here = platform == "local" and not settings
-    return PlannedAction(folders=allowed.folders, request=request, plan=None if here else plan_action(request))
+    return PlannedAction(
+        folders=allowed.folders, request=request, overrides=values, plan=None if here else plan_action(request)
+    )
 
 
 planned_action = errors_shown(action_of)
@@ -265,11 +268,7 @@ def _typed(plan: PlannedAction) -> str:
     words += ["-e", str(request.spec)] if request.spec is not None else []
     for setting in request.settings:
         words += ["--set", setting]
-    given = request.command[1:] if generator else ()
-    pairs = [f"{k.removeprefix('--')}={v}" for k, v in zip(given[::2], given[1::2], strict=True)]
-    if not generator:
-        start = 4 if request.spec is not None else 2
-        pairs = list(request.command[start:-1])
+    pairs = [f"{key}={value}" for key, value in plan.overrides.items()]
     return shlex.join([*words, "--approve", plan.plan.digest, "--", *pairs])
 
 

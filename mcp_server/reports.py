@@ -37,6 +37,7 @@ class Rendered(BaseModel):
     path: str
     status: str
     why: str
+    verdict: str
     kpi_target: str
     best_iteration: str | None = None
     best_far_pct: float | None = None
@@ -111,6 +112,7 @@ def render_report(
         path=found.path,
         status=found.status,
         why=found.why,
+        verdict=found.verdict.line,
         kpi_target=found.kpi_target,
         best_iteration=found.best_iteration,
         best_far_pct=found.best_far_pct,

@@ -20,8 +20,12 @@ from tao_skill_bank.core.guard import is_personal
 from tao_skill_bank.core.personal import personal_roots
 
 MOST_SHOWN = 300
+MOST_ARGUMENT = 65_536
+"""Characters of an argument, all that it holds together; paths end at 4,096."""
 MOST_PATH = 4096
 """No system opens a longer one; resolving a path of megabytes takes minutes."""
+FOLDER_OF_SESSION = "codex/sandbox-state-meta"
+"""Codex has no roots; to a server that declares this it says with every call which folder its session works in."""
 
 
 class BankServer(MCPServer[None]):
@@ -34,14 +38,31 @@ class BankServer(MCPServer[None]):
     ) -> CallToolResult | InputRequiredResult:
         """Call a tool; an argument that it does not have is refused, one of the wrong kind is named in one line."""
         known = {tool.name: tool.input_schema["properties"] for tool in await self.list_tools()}
-        if name in known and (extra := sorted(set(arguments) - set(known[name]))):
-            raise ToolError(f"no argument {clip(extra[0], 60)!r} in {name} ({did_you_mean(extra[0], known[name])})")
+        if name not in known:
+            raise ToolError(f"Unknown tool: {clip(name, 60)}")
+        if extra := sorted(set(arguments) - set(known[name])):
+            unknown = clip(extra[0], 60)
+            raise ToolError(f"no argument {unknown!r} in {name} ({did_you_mean(unknown, known[name])})")
+        if (large := too_large(arguments)) is not None:
+            raise ToolError(f"{name}: {large}")
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
             if isinstance(error.__cause__, ValidationError):
                 raise ToolError(f"{name}: {_wrong_arguments(error.__cause__)}") from error.__cause__
             raise
+
+    async def run_stdio_async(self) -> None:
+        """Serve over stdio; what is no message is answered too."""
+        from mcp_server.stdio import serve
+
+        await serve(self)
+
+    async def serve_streams(self, read: Any, write: Any) -> None:
+        """Serve one client over a pair of streams."""
+        server = self._lowlevel_server
+        options = server.create_initialization_options(experimental_capabilities={FOLDER_OF_SESSION: {}})
+        await server.run(read, write, options)
 
     async def list_tools(self) -> list[Tool]:
         """All tools, their schemas without repetition."""
@@ -101,6 +122,22 @@ class Roots(Held):
         return None if text is None else self.path(text, name)
 
 
+def too_large(arguments: dict[str, Any]) -> str | None:
+    """What of a call's arguments is larger than any that has a meaning: looked at before it is resolved or shown."""
+    for name, argument in arguments.items():
+        room, rest = MOST_ARGUMENT, [argument]
+        while rest:
+            value = rest.pop()
+            room -= len(value) if isinstance(value, str) else 8
+            if isinstance(value, dict):
+                rest += [*value.keys(), *value.values()][: MOST_ARGUMENT + 1]
+            elif isinstance(value, list):
+                rest += value[: MOST_ARGUMENT + 1]
+            if room < 0:
+                return f"{clip(name, 60)} is too large: at most {MOST_ARGUMENT:,} characters are read"
+    return None
+
+
 def _wrong_arguments(error: ValidationError) -> str:
     faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
     return clip("; ".join(faults), 600)
@@ -120,8 +157,16 @@ def allowed_roots(ctx: Context, listed: Annotated[ListRootsResult, Resolve(clien
     return roots_of(ctx, [f for f in named if f is not None])
 
 
+def session_folder(ctx: Context) -> list[Path]:
+    """The folder that the client says its session works in; a model has no say in it."""
+    said = (ctx.request_context.meta or {}).get(FOLDER_OF_SESSION)
+    uri = said.get("sandboxCwd") if isinstance(said, dict) else None
+    folder = _folder(uri) if isinstance(uri, str) else None
+    return [folder] if folder is not None and _is_project(folder) else []
+
+
 def roots_of(ctx: Context, offered: list[Path]) -> Roots:
-    """Those of the server's start alone; else what the client offers (or the working folder), and the person's own.
+    """Those the server was started with; else what the client offers or works in, and the person's own.
 
     Raises:
         InputError: The person's list cannot be used.
@@ -129,7 +174,7 @@ def roots_of(ctx: Context, offered: list[Path]) -> Roots:
     started_with = own_roots(ctx)
     if started_with:
         return Roots(folders=list(started_with))
-    folders = dict.fromkeys([*(offered or working_folder()), *personal_roots()])
+    folders = dict.fromkeys([*(offered or session_folder(ctx) or working_folder()), *personal_roots()])
     return Roots(folders=list(folders), remedy=f"type: {shlex.join([*program(), 'roots', 'add'])} FOLDER")
 
 
@@ -140,17 +185,21 @@ def own_roots(ctx: Context) -> tuple[Path, ...]:
 
 
 def working_folder() -> list[Path]:
-    """The project a client started the server for; never the whole file system, nor the bank itself.
+    """The project a client started the server for.
 
     Some clients start a plugin's server in the plugin's folder; the project is then where they were started.
     """
-    from tao_skill_bank.bank.home import bank_root
-
     for given in (os.environ.get("CLAUDE_PROJECT_DIR"), os.getcwd(), os.environ.get("PWD")):
         folder = Path(given).resolve() if given else None
-        if folder is not None and folder.is_dir() and folder not in (Path(folder.anchor), bank_root().resolve()):
+        if folder is not None and _is_project(folder):
             return [folder]
     return []
+
+
+def _is_project(folder: Path) -> bool:
+    """Never the whole file system, nor a bank: neither this one nor a client's copy of the plugin."""
+    is_bank = (folder / "plugin.json").is_file() and (folder / "mcp_server").is_dir()
+    return folder.is_dir() and folder != Path(folder.anchor) and not is_bank
 
 
 def _folder(uri: str) -> Path | None:

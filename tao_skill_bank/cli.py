@@ -11,6 +11,7 @@ import click
 from tao_skill_bank import __version__
 from tao_skill_bank.actions.console import TRACEBACK_VARIABLE, report
 from tao_skill_bank.core.errors import BankError, system_error
+from tao_skill_bank.core.system import refuse_windows
 
 # Group → (module, one line for --help).
 GROUPS = {
@@ -72,6 +73,7 @@ def main() -> None:
     if "annotate" in sys.argv[1:]:
         _hide_keys()
     try:
+        refuse_windows()
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
         code = 130

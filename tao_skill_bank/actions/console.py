@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tao_skill_bank.core.errors import EXIT_USAGE, BankError, InputErrors, did_you_mean, system_error
+from tao_skill_bank.core.system import refuse_windows
 
 TRACEBACK_VARIABLE = "TAO_SKILLS_TRACEBACK"
 
@@ -41,6 +42,7 @@ def run_category(category: str, actions: Mapping[str, Action], argv: Sequence[st
     traceback = "--traceback" in args or os.environ.get(TRACEBACK_VARIABLE, "") not in ("", "0")
     args = [a for a in args if a != "--traceback"]
     try:
+        refuse_windows()
         if not args or args[0] in ("-h", "--help"):
             print(_category_help(category, actions))
             return 0 if args else EXIT_USAGE

@@ -66,6 +66,9 @@ class StatusView(BaseModel):
         rows: Rows of each step's file in the journal.
         open_batches: Batches at a vendor as its name and the number of their calls.
         items: Items of each task file.
+        calls: Everything that was sent, answered or not.
+        may_cost, unknown: USD that calls of an unknown outcome may have cost beside, and how many those are.
+        in_flight: Calls that are sent and not settled yet, those in open batches among them.
         left_out: Videos that are not to be annotated: too long.
         failures: The first few of what could not be done.
     """
@@ -78,11 +81,15 @@ class StatusView(BaseModel):
     done: int | None
     left_sec: int | None
     answers: int
+    calls: int
     failed_tries: dict[str, int]
     input_tokens: int
     output_tokens: int
     cost: float
     unpriced: int
+    may_cost: float
+    unknown: int
+    in_flight: int
     rows: dict[str, int]
     items: dict[str, int]
     rejected: int
@@ -219,7 +226,13 @@ def status(results_dir: Path) -> StatusView:
         ]
         rows, tries, (count, left_out) = journal.row_counts(), journal.tries(), journal.failure_count()
         advance = _advance(journal)
-        batches = {batch.id or batch.ticket: len(batch.calls) for batch in journal.open_batches()}
+        open_batches = journal.open_batches()
+    batches = {batch.id or batch.ticket: len(batch.calls) for batch in open_batches}
+    # Where nobody works, what was sent and stands in no batch is what a killed process left.
+    lost, lost_cost = (0, 0.0) if working else (totals.in_flight, totals.in_flight_cost)
+    if not working:
+        lost -= sum(batches.values())
+        lost_cost -= sum(call.worst for batch in open_batches for call in batch.calls)
     ended = {"SUCCESS": "complete", "FAILURE": "halted"}
     shown = "working" if working else ended.get(last.get("status", ""), "interrupted")
     data = last.get("data") or {}
@@ -232,11 +245,15 @@ def status(results_dir: Path) -> StatusView:
         done=advance and advance.done,
         left_sec=advance.left_sec if advance and working and not batches else None,
         answers=totals.answers,
+        calls=totals.calls,
         failed_tries=tries,
         input_tokens=totals.input_tokens,
         output_tokens=totals.output_tokens,
         cost=round(totals.cost, 6),
         unpriced=totals.unpriced,
+        may_cost=round(totals.may_cost + lost_cost, 6),
+        unknown=totals.unknown + lost,
+        in_flight=totals.in_flight - lost,
         rows=rows,
         items=data.get("items") or {},
         rejected=data.get("rejected") or 0,
@@ -278,7 +295,7 @@ def _next_step(shown: str, results_dir: Path, failures: int) -> str:
     if shown == "complete":
         review = results_dir / REVIEW_FILE
         return f"look at {review}" if review.exists() else f"tao-skills annotate review {results_dir}"
-    return "mend the cause, then run the same command again; nothing is paid for twice"
+    return "mend the cause, then run the same command again; every answer is kept"
 
 
 def _last_status(results_dir: Path) -> dict[str, Any]:

@@ -15,21 +15,31 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 
-from tao_skill_bank.annotate.calls import Call, CallFailedError, DeniedError, NotInBatchError, denial
+from tao_skill_bank.annotate.calls import (
+    Call,
+    CallFailedError,
+    DeniedError,
+    NotInBatchError,
+    denial,
+    emptiness,
+    no_room_left,
+)
 from tao_skill_bank.annotate.endpoints.base import PASSING, Ask, BatchLook, Endpoint, FaultError, Reply
 from tao_skill_bank.annotate.gate import BudgetReachedError, EndpointDownError, Gate
-from tao_skill_bank.annotate.journal import BatchedCall, Journal, OpenBatch, Recorded
+from tao_skill_bank.annotate.journal import Journal
+from tao_skill_bank.annotate.ledger import Ledger, entries_of, outcome_of
 from tao_skill_bank.annotate.prices import Prices
+from tao_skill_bank.annotate.records import BatchedCall, Entry, OpenBatch, Recorded, Settled
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.errors import BankError
 
 if TYPE_CHECKING:
-    from tao_skill_bank.annotate.calls import Budget
     from tao_skill_bank.annotate.media import Video
 
 FOLDER = ".batches"
 _NAME_LENGTH = 40
 """How much of a call's key names its line; vendors take 64 letters at most."""
+_ROUNDS_OF_EMPTY = 2
 T = TypeVar("T")
 
 
@@ -86,7 +96,7 @@ class Desk:
         journal: Journal,
         gate: Gate,
         prices: Prices,
-        budget: Budget,
+        ledger: Ledger,
         endpoints: Iterable[Endpoint],
         results_dir: Path,
         *,
@@ -97,7 +107,7 @@ class Desk:
         self.journal = journal
         self.gate = gate
         self.prices = prices
-        self.budget = budget
+        self.ledger = ledger
         self.collecting = collecting
         self.policy = policy
         self.made = 0
@@ -136,8 +146,7 @@ class Desk:
             known = batch if batch.id is not None else await self._found(counter, batch)
             if known is not None:
                 self._took(known)
-                for call in known.calls:
-                    self.budget.take_over(call.worst)
+                self.ledger.take_up(known)
         for left in self._folder.glob("*.jsonl"):
             left.unlink(missing_ok=True)
 
@@ -163,8 +172,8 @@ class Desk:
             BankError: The run is over.
         """
         fault: FaultError | None = None
-        form = endpoint.batches.form
-        rounds = 0
+        form = endpoint.form
+        rounds = empty = 0
         while rounds < self.policy.rounds:
             recorded = self.journal.answer(key)
             if recorded is not None:
@@ -173,13 +182,15 @@ class Desk:
             if key not in self._standing:
                 if not self.collecting:
                     raise NotInBatchError
-                form = await self._taken(call, key, endpoint, ask, worst * self.prices.batch)
+                form = await self._accepted(call, key, endpoint, ask, worst * self.prices.batch)
             try:
                 return await self._waiting.setdefault(key, asyncio.get_running_loop().create_future())
             except FaultError as found:
                 fault = found
             self._judge(call, endpoint, fault, form)
             rounds += fault.kind != "throttled"
+            if fault.kind == "empty" and (empty := empty + 1) >= _ROUNDS_OF_EMPTY:
+                break
         assert fault is not None
         raise CallFailedError(
             f"{call.kind}: no answer in {rounds} batches, last: {fault.message}", where=call.video, fix="run again"
@@ -218,24 +229,22 @@ class Desk:
 
     # What comes in.
 
-    async def _taken(
+    async def _accepted(
         self, call: Call, key: str, endpoint: Endpoint, ask: Callable[[], Awaitable[Ask]], worst: float
     ) -> str:
         """Write a call to the file that goes next; returns the form in which it stands there."""
+        # Whoever waits for money keeps no file from being sent: what stands in it may be what holds the money.
+        await self.ledger.hold(worst)
         self._preparing += 1
+        accepted = False
         try:
             asked = await ask()
             if self.gate.halted is not None:
                 raise self.gate.halted
-            try:
-                self.budget.hold(worst)
-            except BudgetReachedError as reached:
-                self.gate.halt(reached)
-                raise
-            door = endpoint.batches
-            form, line = door.form, door.line(key[:_NAME_LENGTH], asked)
+            form, line = endpoint.form, endpoint.batches.line(key[:_NAME_LENGTH], asked)
             file = self._file_for(self._counters[(endpoint.name, endpoint.model)], len(line))
             file.handle.write(line)
+            accepted = True
             file.size += len(line)
             file.calls.append(BatchedCall(key, call.kind, call.video, worst))
             if call.source is not None:
@@ -243,6 +252,8 @@ class Desk:
             self._standing.add(key)
             return form
         finally:
+            if not accepted:
+                self.ledger.let_go(worst)
             self._preparing -= 1
             self._touched = asyncio.get_running_loop().time()
 
@@ -262,12 +273,9 @@ class Desk:
         if fault.kind == "upload_gone" and call.source is not None:
             call.source.library.forget_upload(call.source.sha256)
             return
-        if fault.kind in PASSING or fault.kind == "gone":
+        if fault.kind in PASSING or fault.kind in ("gone", "empty"):
             return
-        door = endpoint.batches
-        if fault.kind == "refused" and (
-            door.adapted(fault.message, Ask(call.prompt, schema=call.schema)) or door.form != form
-        ):
+        if endpoint.adapted(fault, Ask(call.prompt, schema=call.schema), form):
             return
         if fault.kind == "denied" or (fault.kind == "refused" and not self.gate.lane(endpoint.name).proved):
             denied = denial(endpoint, fault)
@@ -300,7 +308,7 @@ class Desk:
         now = SystemClock().now().timestamp()
         endpoint = counter.endpoint
         plan = OpenBatch(file.ticket, endpoint.name, endpoint.model, None, now, tuple(file.calls))
-        await asyncio.wrap_future(self.journal.plan_batch(plan))
+        await self.ledger.sent_in_batch(plan)
         tried = False
 
         async def submit() -> str:
@@ -314,7 +322,7 @@ class Desk:
         try:
             name = await self._patiently(counter, submit)
         except DeniedError:
-            await asyncio.wrap_future(self.journal.close_batch(file.ticket))
+            await self.ledger.strike(plan, held=True)
             raise
         await asyncio.wrap_future(self.journal.name_batch(file.ticket, name))
         self._took(replace(plan, id=name))
@@ -326,7 +334,7 @@ class Desk:
         """A batch that was being sent at a kill, if the vendor has it; else it is forgotten, and asked for anew."""
         name = await self._patiently(counter, lambda: counter.endpoint.batches.find(batch.ticket, batch.at))
         if name is None:
-            await asyncio.wrap_future(self.journal.close_batch(batch.ticket))
+            await self.ledger.strike(batch, held=False)
             return None
         await asyncio.wrap_future(self.journal.name_batch(batch.ticket, name))
         return replace(batch, id=name)
@@ -356,21 +364,16 @@ class Desk:
         results = await self._patiently(counter, lambda: door.results(name)) if found.state == "ended" else []
         missing = found.fault or FaultError("server", f"batch {name} ended without an answer")
         outcomes = self._outcomes(batch, results, missing)
-        answers = {key: what for key, what in outcomes.items() if isinstance(what, Recorded)}
-        await asyncio.gather(*(asyncio.wrap_future(self.journal.record(answer)) for answer in answers.values()))
-        for what in outcomes.values():
-            if isinstance(what, FaultError):
-                self.journal.count_try(batch.endpoint, what.kind)
-        await asyncio.wrap_future(self.journal.close_batch(batch.ticket))
-        if answers:
+        settled = [self._settled(entry, outcomes[entry.key]) for entry in entries_of(batch)]
+        self.made += len(batch.calls)
+        await self.ledger.settle(settled, closes=batch.ticket)
+        if any(isinstance(what, Recorded) for what in outcomes.values()):
             self.gate.lane(batch.endpoint).proved = True
         del self._open[batch.ticket]
         if found.state == "failed":
             self._failed_whole(counter, batch, missing)
-        self.made += len(batch.calls)
         for call in batch.calls:
             what = outcomes[call.key]
-            self.budget.settle(call.worst, (what.cost or 0.0) if isinstance(what, Recorded) else 0.0)
             self._standing.discard(call.key)
             waiting = self._waiting.pop(call.key, None)
             if waiting is None or waiting.done():
@@ -409,6 +412,11 @@ class Desk:
             if isinstance(what, FaultError):
                 found[call.key] = what
                 continue
+            fault = emptiness(what)
+            if fault is not None:
+                fault.usage = (what.input_tokens, what.output_tokens)
+                found[call.key] = fault
+                continue
             read, wrote = what.input_tokens, what.output_tokens
             found[call.key] = Recorded(
                 key=call.key,
@@ -420,11 +428,21 @@ class Desk:
                 finish=what.finish,
                 input_tokens=read,
                 output_tokens=wrote,
-                cost=self.prices.cost(batch.model, read, wrote, batch=True),
+                # Where nothing is said of what was used, all that it can have been.
+                cost=self.prices.cost(batch.model, read, wrote, batch=True) if read or wrote else call.worst,
                 seconds=0.0,
                 at=now,
             )
         return found
+
+    def _settled(self, entry: Entry, what: Recorded | FaultError) -> tuple[Entry, Settled, Recorded | None]:
+        """What became of a call of a batch, for the ledger."""
+        if isinstance(what, Recorded):
+            outcome = "empty" if no_room_left(what) else "answered"
+            return entry, Settled(outcome, what.cost, what.input_tokens, what.output_tokens), what
+        usage = what.usage
+        cost = None if usage is None else self.prices.cost(entry.model, *usage, batch=True)
+        return entry, outcome_of(what, cost), None
 
     async def _patiently(self, counter: _Counter, work: Callable[[], Awaitable[T]]) -> T:
         """Do something at the vendor's, again and again where that may help.

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from tao_skill_bank.annotate.endpoints.base import PASSING, Ask, Clip, Endpoint, FaultError, Frame, Reply
-from tao_skill_bank.annotate.gate import BudgetReachedError, Gate, Lane, Priority, RunHaltedError
-from tao_skill_bank.annotate.journal import Journal, Recorded
+from tao_skill_bank.annotate.gate import Gate, Lane, Priority
+from tao_skill_bank.annotate.journal import Journal
+from tao_skill_bank.annotate.ledger import Ledger
 from tao_skill_bank.annotate.media import Video, View
+from tao_skill_bank.annotate.parse import without_open_thinking
 from tao_skill_bank.annotate.prices import Prices
+from tao_skill_bank.annotate.records import Entry, Recorded
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.fsio import canonical_json, sha256_text
@@ -19,13 +23,21 @@ from tao_skill_bank.core.fsio import canonical_json, sha256_text
 KEY_VERSION = 1
 _MEDIA_TOKENS_A_FRAME = 300
 _MEDIA_TOKENS_A_SECOND = 300
-_LEAST_CHARS_A_TOKEN = 2.0
+_LEAST_BYTES_A_TOKEN = 2.0
+_OVERHEAD_TOKENS = 64
+_TRIES_OF_EMPTY = 2
+_MOST_SPENT = 3
+"""A model whose first answers are all spent on thinking is not paid for more of them."""
 
 
 class DeniedError(BankError):
     """The endpoint refuses this key, model or request for good: nothing more is sent."""
 
     exit_code = 1
+
+
+class _OtherFormError(Exception):
+    """A request was refused for its form, and the next one goes in another form."""
 
 
 class CallFailedError(BankError):
@@ -63,48 +75,6 @@ class Call:
     attempt: int = 0
 
 
-@dataclass
-class Budget:
-    """Hard stops over the whole results folder. None: no limit. USD."""
-
-    max_calls: int | None = None
-    max_cost: float | None = None
-    calls: int = 0
-    cost: float = 0.0
-    held_calls: int = 0
-    held_cost: float = 0.0
-
-    def hold(self, cost: float) -> None:
-        """Set a call's worst cost aside.
-
-        Raises:
-            BudgetReachedError: It might go over a limit.
-        """
-        if self.max_calls is not None and self.calls + self.held_calls >= self.max_calls:
-            raise BudgetReachedError(
-                f"stopped at {self.calls + self.held_calls} calls: --max-calls {self.max_calls}",
-                fix="raise the limit and run again; nothing is paid for twice",
-            )
-        if self.max_cost is not None and self.cost + self.held_cost + cost > self.max_cost:
-            raise BudgetReachedError(
-                f"stopped at ${self.cost:.4f}: the next call might go over --max-cost {self.max_cost:g}",
-                fix="raise the limit and run again; nothing is paid for twice",
-            )
-        self.take_over(cost)
-
-    def take_over(self, cost: float) -> None:
-        """Set the worst cost of a call aside that an earlier run has sent already."""
-        self.held_calls += 1
-        self.held_cost += cost
-
-    def settle(self, held: float, cost: float) -> None:
-        """Replace what was set aside by what it was."""
-        self.held_calls -= 1
-        self.held_cost -= held
-        self.calls += 1
-        self.cost += cost
-
-
 class Desk(Protocol):
     """Where calls are gathered into a vendor's batches."""
 
@@ -125,18 +95,19 @@ class Caller:
     """Calls of a run. The same call twice at the same time is one call."""
 
     def __init__(
-        self, journal: Journal, gate: Gate, vlm: Endpoint, llm: Endpoint, prices: Prices, budget: Budget
+        self, journal: Journal, gate: Gate, vlm: Endpoint, llm: Endpoint, prices: Prices, ledger: Ledger
     ) -> None:
         self.journal = journal
         self.gate = gate
         self.endpoints = {"vlm": vlm, "llm": llm}
         self.prices = prices
-        self.budget = budget
+        self.ledger = ledger
         self.made = 0
         self.known = 0
         self.desk: Desk | None = None
         self._running: dict[str, asyncio.Future[Recorded]] = {}
-        answered = journal.answered_endpoints()
+        self._spent: Counter[tuple[str, str]] = Counter()
+        self._answered = answered = journal.answered_endpoints()
         for endpoint in (vlm, llm):
             if (endpoint.name, endpoint.model) in answered:
                 gate.lane(endpoint.name).proved = True
@@ -184,7 +155,24 @@ class Caller:
             raise CallFailedError(
                 f"{call.kind}: the endpoint declines to answer (content filter)", where=call.video, fix="take it out"
             )
+        if no_room_left(recorded):
+            raise self._all_thought(call, recorded)
+        self._answered.add((recorded.endpoint, recorded.model))
         return recorded
+
+    def _all_thought(self, call: Call, recorded: Recorded) -> BankError:
+        """An answer that holds nothing but thinking; where a model gives no other, the run is over."""
+        endpoint = self.endpoints[call.which]
+        setting = f"{call.which}.{endpoint.token_setting}"
+        what = f"{call.kind}: all {max_tokens(endpoint):,} tokens of {setting} went into thinking, none into an answer"
+        fix = f"raise {setting}, or turn the model's thinking off; asked unchanged it would be paid again for nothing"
+        name = (recorded.endpoint, recorded.model)
+        self._spent[name] += 1
+        if name not in self._answered and self._spent[name] >= _MOST_SPENT:
+            halted = DeniedError(what, where=f"{endpoint.name}, model {endpoint.model}", fix=fix)
+            self.gate.halt(halted)
+            return halted
+        return CallFailedError(what, where=call.video, fix=fix)
 
     async def _bought(self, call: Call, key: str) -> Recorded:
         """Through a batch where batches are made, or where one of an earlier run has the call; else directly."""
@@ -216,21 +204,27 @@ class Caller:
         endpoint = self.endpoints[call.which]
         lane = self.gate.lane(endpoint.name)
         fault: FaultError | None = None
-        for attempt in range(self.gate.policy.tries):
+        tries = 0
+        while tries < (_TRIES_OF_EMPTY if fault is not None and fault.kind == "empty" else self.gate.policy.tries):
             if fault is not None:
-                await self.gate.pause(self.gate.policy.backoff(attempt - 1, fault.retry_after, self.gate.rng))
+                await self.gate.pause(self.gate.policy.backoff(tries - 1, fault.retry_after, self.gate.rng))
             try:
                 frames, clip = await self._shown(call)
                 return await self._once(call, key, endpoint, lane, frames, clip)
+            except _OtherFormError:
+                # The server knows less than was asked of it, and is asked otherwise at once: that is no failed try.
+                fault = None
             except FaultError as error:
                 fault = error
-                continue
+                tries += 1
         raise self._unanswered(call, fault)
 
     def _unanswered(self, call: Call, fault: FaultError | None) -> CallFailedError:
         assert fault is not None
         return CallFailedError(
-            f"{call.kind}: no answer in {self.gate.policy.tries} tries, last: {fault.message}",
+            f"{call.kind}: {fault.message}, {_TRIES_OF_EMPTY} times"
+            if fault.kind == "empty"
+            else f"{call.kind}: no answer in {self.gate.policy.tries} tries, last: {fault.message}",
             where=call.video,
             fix="run again",
         )
@@ -254,38 +248,70 @@ class Caller:
     ) -> Recorded:
         """Ask once. The slot is held until the answer is on disk: a kill costs no more calls than there are workers."""
         ask = Ask(call.prompt, frames, clip, call.schema)
-        worst = self._worst_cost(call, endpoint)
+        endpoint.connected()
         async with self.gate.slot(lane, call.priority):
-            try:
-                self.budget.hold(worst)
-            except RunHaltedError as reached:
-                self.gate.halt(reached)
-                raise
+            worst = self._worst_cost(call, endpoint)
+            await self.ledger.hold(worst)
+            entry = await self.ledger.sent(key, endpoint.name, endpoint.model, worst)
             self.made += 1
-            spent = 0.0
             loop = asyncio.get_running_loop()
             began = loop.time()
+            form = endpoint.form
             try:
                 async with asyncio.timeout(endpoint.timeout):
                     reply = await endpoint.ask(ask)
-                spent = self._cost(call, endpoint, reply) or 0.0
             except TimeoutError:
                 late = FaultError("timeout", f"no answer within {endpoint.timeout:g} s")
-                self._judge(call, endpoint, lane, late)
+                await self._failed(call, endpoint, lane, entry, late)
                 raise late from None
             except FaultError as fault:
+                if endpoint.adapted(fault, ask, form):
+                    await self.ledger.failed(entry, fault)
+                    raise _OtherFormError from None
                 # Before the slot is given back: nobody may follow into an endpoint that denies.
-                self._judge(call, endpoint, lane, fault)
+                await self._failed(call, endpoint, lane, entry, fault)
                 raise
-            finally:
-                self.budget.settle(worst, spent)
-            seconds = loop.time() - began
+            return await self._taken(call, endpoint, lane, entry, reply, loop.time() - began)
+
+    async def _failed(self, call: Call, endpoint: Endpoint, lane: Lane, entry: Entry, fault: FaultError) -> None:
+        """Settle a call that brought no answer; returns if another try may help."""
+        cost = None if fault.usage is None else self.prices.cost(endpoint.model, *fault.usage)
+        await self.ledger.failed(entry, fault, cost)
+        self._judge(call, endpoint, lane, fault)
+
+    async def _taken(
+        self, call: Call, endpoint: Endpoint, lane: Lane, entry: Entry, reply: Reply, seconds: float
+    ) -> Recorded:
+        """Settle a call by its reply, and keep what is an answer; one without text is billed like any other."""
+        lane.proved = True
+        read, wrote = self._used(call, endpoint, reply)
+        cost = self.prices.cost(endpoint.model, read, wrote)
+        fault = emptiness(reply)
+        if fault is not None:
+            await self.ledger.answered(entry, fault.kind, cost, (read, wrote))
+            raise fault
+        recorded = Recorded(
+            key=entry.key,
+            kind=call.kind,
+            video=call.video,
+            endpoint=endpoint.name,
+            model=endpoint.model,
+            text=reply.text,
+            finish=reply.finish,
+            input_tokens=read,
+            output_tokens=wrote,
+            cost=cost,
+            seconds=round(seconds, 4),
+            at=log_time(SystemClock().now()),
+        )
+        spent = no_room_left(recorded)
+        await self.ledger.answered(entry, "empty" if spent else "answered", cost, (read, wrote), recorded)
+        if not spent:
             self.gate.succeeded(lane)
-            return await self._journaled(call, key, endpoint, reply, seconds)
+        return recorded
 
     def _judge(self, call: Call, endpoint: Endpoint, lane: Lane, fault: FaultError) -> None:
-        """Count a failed try; return if another one may help."""
-        self.journal.count_try(endpoint.name, fault.kind)
+        """Return if another try may help."""
         if fault.kind == "upload_gone" and call.view is not None:
             if call.source is not None:
                 call.source.library.forget_upload(call.view.sha256)
@@ -295,41 +321,25 @@ class Caller:
             if self.gate.halted is not None:
                 raise self.gate.halted
             return
-        if fault.kind == "denied" or not lane.proved:
+        if fault.kind in ("denied", "redirected") or not lane.proved:
             denied = denial(endpoint, fault)
             self.gate.halt(denied)
             raise denied
         raise CallFailedError(f"{call.kind}: {_said(fault)}", where=call.video)
 
-    async def _journaled(self, call: Call, key: str, endpoint: Endpoint, reply: Reply, seconds: float) -> Recorded:
-        recorded = Recorded(
-            key=key,
-            kind=call.kind,
-            video=call.video,
-            endpoint=endpoint.name,
-            model=endpoint.model,
-            text=reply.text,
-            finish=reply.finish,
-            input_tokens=reply.input_tokens,
-            output_tokens=reply.output_tokens,
-            cost=self._cost(call, endpoint, reply),
-            seconds=round(seconds, 4),
-            at=log_time(SystemClock().now()),
-        )
-        await asyncio.wrap_future(self.journal.record(recorded))
-        return recorded
-
-    def _cost(self, call: Call, endpoint: Endpoint, reply: Reply) -> float | None:
-        """What an answer cost. Where a server counts no tokens, generous counts: else no limit would be reached."""
+    def _used(self, call: Call, endpoint: Endpoint, reply: Reply) -> tuple[int, int]:
+        """Tokens in and out. Where a server counts none, generous counts: else no limit would be reached."""
         read, wrote = reply.input_tokens, reply.output_tokens
-        if not read and not wrote:
-            read, wrote = self._read_at_most(call), int(len(reply.text) / _LEAST_CHARS_A_TOKEN)
-        return self.prices.cost(endpoint.model, read, wrote)
+        if read or wrote:
+            return read, wrote
+        # What was thought beside the answer is not seen, and may have gone up to the end.
+        told = reply.finish == "stop" and reply.text.strip() and not reply.aside
+        return self._read_at_most(call), _tokens_at_most(reply.text) if told else max_tokens(endpoint)
 
     def _worst_cost(self, call: Call, endpoint: Endpoint) -> float:
         """What a call can cost at most, with generous counts of tokens. 0 where the price is unknown."""
-        most = int(endpoint.parameters.get("max_tokens", 4096))
-        return self.prices.cost(endpoint.model, self._read_at_most(call), most) or 0.0
+        thought = self.prices.cost(endpoint.model, self._read_at_most(call), max_tokens(endpoint)) or 0.0
+        return self.ledger.worst(endpoint.name, endpoint.model, thought)
 
     def _read_at_most(self, call: Call) -> int:
         """Tokens that a call sends, generously counted."""
@@ -339,12 +349,37 @@ class Caller:
         elif call.view is not None and call.source is not None:
             span = (call.view.end or call.source.duration) - (call.view.start or 0.0)
             media = span * _MEDIA_TOKENS_A_SECOND
-        return int(len(call.prompt) / _LEAST_CHARS_A_TOKEN + media)
+        schema = 0 if call.schema is None else _tokens_at_most(canonical_json(call.schema))
+        return _OVERHEAD_TOKENS + _tokens_at_most(call.prompt) + schema + int(media)
+
+
+def max_tokens(endpoint: Endpoint) -> int:
+    """How long an answer may be, in tokens."""
+    return int(endpoint.parameters.get("max_tokens", 4096))
+
+
+def emptiness(reply: Reply) -> FaultError | None:
+    """The fault of an answer that ended by itself without any text; None where it has some, or had no room for it."""
+    if reply.text.strip() or reply.finish != "stop":
+        return None
+    where = f"; the server put its text into {reply.aside}, where no answer is looked for" if reply.aside else ""
+    return FaultError("empty", f"the answer is empty{where}")
+
+
+def no_room_left(answer: Recorded) -> bool:
+    """Whether an answer was cut off at the token limit before it had begun: all tokens went into thinking."""
+    return answer.finish == "length" and not without_open_thinking(answer.text)
+
+
+def _tokens_at_most(text: str) -> int:
+    return int(len(text.encode("utf-8", "replace")) / _LEAST_BYTES_A_TOKEN)
 
 
 def denial(endpoint: Endpoint, fault: FaultError, *, where: str | None = None) -> DeniedError:
     """The one line that a refusal for good ends a run with."""
-    fix = "check the key" if fault.kind == "denied" else "check the model's name, the address and the settings"
+    fix = {"denied": "check the key", "redirected": "name that address as base_url if it is the right one"}.get(
+        fault.kind, "check the model's name, the address and the settings"
+    )
     return DeniedError(_said(fault), where=where or f"{endpoint.name}, model {endpoint.model}", fix=fix)
 
 

@@ -14,11 +14,12 @@ from tao_skill_bank.annotate import prompts as prompt_tools
 from tao_skill_bank.annotate import video as av_video
 from tao_skill_bank.annotate.calls import Call, Caller, CallFailedError
 from tao_skill_bank.annotate.config import AnnotationConfig
-from tao_skill_bank.annotate.journal import LEFT_OUT, Journal, Recorded
+from tao_skill_bank.annotate.journal import LEFT_OUT, Journal
 from tao_skill_bank.annotate.listing import StandingRows
 from tao_skill_bank.annotate.media import Library, Video, View
 from tao_skill_bank.annotate.output import faults_of
 from tao_skill_bank.annotate.prompts import Prompts, quoted
+from tao_skill_bank.annotate.records import Recorded
 from tao_skill_bank.annotate.schemas import qa_type, schema_of
 from tao_skill_bank.annotate.video import VideoError
 from tao_skill_bank.core.fsio import canonical_json, sha256_text

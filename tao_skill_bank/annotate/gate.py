@@ -100,6 +100,7 @@ class Gate:
         self._over = asyncio.Event()
         self._in_flight = 0
         self._lanes: dict[str, Lane] = {}
+        self._for_money: list[asyncio.Future[None]] = []
         self._number = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -133,6 +134,29 @@ class Gate:
                 if not ticket.done():
                     ticket.set_exception(self.halted)
             lane.waiting.clear()
+        self._wake(self.halted)
+
+    async def money_moved(self) -> None:
+        """Wait until a call in flight has been settled.
+
+        Raises:
+            BankError: What the run was halted with.
+        """
+        if self.halted is not None:
+            raise self.halted
+        ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._for_money.append(ticket)
+        await ticket
+
+    def money_moves(self) -> None:
+        """A call was settled: whoever waits for what it held may look again."""
+        self._wake(None)
+
+    def _wake(self, reason: BankError | None) -> None:
+        waiting, self._for_money = self._for_money, []
+        for ticket in waiting:
+            if not ticket.done():
+                ticket.set_result(None) if reason is None else ticket.set_exception(reason)
 
     async def pause(self, seconds: float) -> None:
         """Wait before another try, as long as the run goes on.

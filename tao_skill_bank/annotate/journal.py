@@ -10,106 +10,27 @@ import json
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tao_skill_bank.annotate.journal_tables import LEDGER, TABLES, has, ledger_before
+from tao_skill_bank.annotate.records import BatchedCall, Entry, OpenBatch, Recorded, Settled, Totals
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.errors import InputError
 
 FILE_NAME = "journal.sqlite3"
-VERSION = 1
+VERSION = 2
+"""From 2 on there is a ledger; a package that knows none would spend past it, and refuses."""
 LEFT_OUT = "left out"
 """The unit of a video that is not to be annotated; no run tries it again."""
+_READ = ("1", str(VERSION))
 _MOST_GROUPED = 256
-_TABLES = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS calls (
-  key TEXT PRIMARY KEY, kind TEXT NOT NULL, video TEXT NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL,
-  text TEXT NOT NULL, finish TEXT NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
-  cost REAL, seconds REAL NOT NULL, at TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS tries (endpoint TEXT, outcome TEXT, number INTEGER NOT NULL,
-  PRIMARY KEY (endpoint, outcome)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS failures (video TEXT, unit TEXT, reason TEXT NOT NULL, at TEXT NOT NULL,
-  PRIMARY KEY (video, unit)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS rows (step TEXT, video TEXT, part TEXT, position INTEGER NOT NULL, run INTEGER NOT NULL,
-  body TEXT NOT NULL, PRIMARY KEY (step, video, part)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS rows_in_order ON rows (step, position, part);
-CREATE TABLE IF NOT EXISTS media (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT NOT NULL,
-  probe TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS uploads (sha256 TEXT, endpoint TEXT, uri TEXT NOT NULL, mime TEXT NOT NULL,
-  expires REAL NOT NULL, PRIMARY KEY (sha256, endpoint)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS batches (ticket TEXT PRIMARY KEY, endpoint TEXT NOT NULL, model TEXT NOT NULL, id TEXT,
-  at REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS batch_calls (ticket TEXT, number INTEGER, key TEXT NOT NULL, kind TEXT NOT NULL,
-  video TEXT NOT NULL, worst REAL NOT NULL, PRIMARY KEY (ticket, number)) WITHOUT ROWID;
-"""
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """An answer as the journal keeps it. Tokens are the endpoint's own count; `cost` in USD, None if unknown."""
-
-    key: str
-    kind: str
-    video: str
-    endpoint: str
-    model: str
-    text: str
-    finish: str
-    input_tokens: int
-    output_tokens: int
-    cost: float | None
-    seconds: float
-    at: str
-
-
-@dataclass(frozen=True)
-class BatchedCall:
-    """A call that stands in a batch; `worst` is what it may cost at most, in USD."""
-
-    key: str
-    kind: str
-    video: str
-    worst: float
-
-
-@dataclass(frozen=True)
-class OpenBatch:
-    """A batch whose answers are not in the journal yet.
-
-    Attributes:
-        ticket: Our name of it, which the vendor's batch carries.
-        id: The vendor's name; None where it is not known whether the vendor ever took it on.
-        at: When it was to be sent, POSIX seconds.
-        calls: In the order of its lines.
-    """
-
-    ticket: str
-    endpoint: str
-    model: str
-    id: str | None
-    at: float
-    calls: tuple[BatchedCall, ...]
-
-
-@dataclass(frozen=True)
-class Totals:
-    """What a results folder has used so far."""
-
-    answers: int
-    tries: int
-    input_tokens: int
-    output_tokens: int
-    cost: float
-    unpriced: int
-    seconds: float
-
-
-_Write = tuple[str, tuple[Any, ...], Future[None]]
+_INTO_LEDGER = "INSERT OR REPLACE INTO ledger VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+_Statement = tuple[str, tuple[Any, ...]]
+_Write = tuple[Sequence[_Statement], Future[None]]
 
 
 class Journal:
@@ -129,6 +50,8 @@ class Journal:
             if self._version(self._read) is None:
                 # Somebody is making it this very moment.
                 raise InputError("the run has only just begun", where=self.path, fix="ask again")
+            if not has(self._read, "ledger"):
+                self._read.execute(f"CREATE TEMP VIEW ledger AS {ledger_before(self._read)}")
             if not read_only:
                 # Opened here: a thread that cannot open it would leave everybody waiting.
                 db = self._connect()
@@ -159,16 +82,64 @@ class Journal:
 
     def record(self, answer: Recorded) -> Future[None]:
         """Keep an answer. A second answer to the same key changes nothing."""
-        values = (
-            *(answer.key, answer.kind, answer.video, answer.endpoint, answer.model, answer.text, answer.finish),
-            *(answer.input_tokens, answer.output_tokens, answer.cost, answer.seconds, answer.at),
-        )
-        return self._submit("INSERT OR IGNORE INTO calls VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", values)
+        return self._submit_all([_kept(answer)])
 
-    def count_try(self, endpoint: str, outcome: str) -> Future[None]:
-        """Count a try that brought no answer."""
-        sql = "INSERT INTO tries VALUES (?,?,1) ON CONFLICT DO UPDATE SET number = number + 1"
-        return self._submit(sql, (endpoint, outcome))
+    def send(self, entries: Sequence[Entry], batch: OpenBatch | None = None) -> Future[None]:
+        """Write calls down before they leave, and the batch that they go with."""
+        now = log_time(SystemClock().now())
+        statements: list[_Statement] = [
+            (_INTO_LEDGER, (e.id, e.key, e.endpoint, e.model, e.batch, "sent", "sent", e.worst, None, 0, 0, now))
+            for e in entries
+        ]
+        if batch is not None:
+            for number, call in enumerate(batch.calls):
+                line = (batch.ticket, number, call.key, call.kind, call.video, call.worst)
+                statements.append(("INSERT OR REPLACE INTO batch_calls VALUES (?,?,?,?,?,?)", line))
+            named = (batch.ticket, batch.endpoint, batch.model, batch.id, batch.at)
+            statements.append(("INSERT OR REPLACE INTO batches VALUES (?,?,?,?,?)", named))
+        return self._submit_all(statements)
+
+    def settle(
+        self, settled: Sequence[tuple[str, Settled, Recorded | None]], *, closes: str | None = None
+    ) -> Future[None]:
+        """Say what became of calls, by their ids, and keep their answers: one step on disk.
+
+        Args:
+            settled: Id, outcome, and the answer where one is to be kept.
+            closes: The ticket of a batch that is done with this.
+        """
+        statements: list[_Statement] = []
+        for entry, what, answer in settled:
+            state = "unknown" if what.unknown else "settled"
+            values = (state, what.outcome, what.cost, what.input_tokens, what.output_tokens, entry)
+            sql = "UPDATE ledger SET state=?, outcome=?, cost=?, input_tokens=?, output_tokens=? WHERE id=?"
+            statements.append((sql, values))
+            if answer is not None:
+                statements.append(_kept(answer))
+        if closes is not None:
+            statements.append(("DELETE FROM batches WHERE ticket = ?", (closes,)))
+            statements.append(("DELETE FROM batch_calls WHERE ticket = ?", (closes,)))
+        return self._submit_all(statements)
+
+    def unsend(self, ids: Sequence[str], *, closes: str | None = None) -> Future[None]:
+        """Strike calls that never left, and the batch that they were to go with."""
+        statements: list[_Statement] = [("DELETE FROM ledger WHERE id = ?", (entry,)) for entry in ids]
+        if closes is not None:
+            statements.append(("DELETE FROM batches WHERE ticket = ?", (closes,)))
+            statements.append(("DELETE FROM batch_calls WHERE ticket = ?", (closes,)))
+        return self._submit_all(statements)
+
+    def take_up(self) -> Future[None]:
+        """What an earlier process sent and did not settle may have been billed; what stands in batches is fetched."""
+        sql = (
+            "UPDATE ledger SET state = 'unknown', outcome = 'killed' WHERE state = 'sent' "
+            "AND (batch IS NULL OR batch NOT IN (SELECT ticket FROM batches))"
+        )
+        return self._submit(sql, ())
+
+    def copy_ledger(self, rows: Sequence[tuple[Any, ...]]) -> Future[None]:
+        """Bring rows of another folder's ledger in; those that are there are brought up to date."""
+        return self._submit_all([(_INTO_LEDGER, row) for row in rows])
 
     def put_row(self, step: str, video: str, part: str, position: int, run: int, body: str) -> Future[None]:
         """Keep a row of a step's file."""
@@ -207,22 +178,9 @@ class Journal:
         """Forget an upload that the endpoint no longer knows."""
         return self._submit("DELETE FROM uploads WHERE sha256 = ? AND endpoint = ?", (sha256, endpoint))
 
-    def plan_batch(self, batch: OpenBatch) -> Future[None]:
-        """Note a batch before it is sent. Its own row comes last: without it, those of its calls mean nothing."""
-        sql = "INSERT OR REPLACE INTO batch_calls VALUES (?,?,?,?,?,?)"
-        for number, call in enumerate(batch.calls):
-            self._submit(sql, (batch.ticket, number, call.key, call.kind, call.video, call.worst))
-        values = (batch.ticket, batch.endpoint, batch.model, batch.id, batch.at)
-        return self._submit("INSERT OR REPLACE INTO batches VALUES (?,?,?,?,?)", values)
-
     def name_batch(self, ticket: str, batch: str) -> Future[None]:
         """Note the vendor's name of a batch."""
         return self._submit("UPDATE batches SET id = ? WHERE ticket = ?", (batch, ticket))
-
-    def close_batch(self, ticket: str) -> Future[None]:
-        """Forget a batch: its answers are here, or it never was."""
-        self._submit("DELETE FROM batches WHERE ticket = ?", (ticket,))
-        return self._submit("DELETE FROM batch_calls WHERE ticket = ?", (ticket,))
 
     def set_meta(self, name: str, value: str) -> Future[None]:
         """Set a named text."""
@@ -245,18 +203,31 @@ class Journal:
             yield Recorded(*row)
 
     def answered_endpoints(self) -> set[tuple[str, str]]:
-        """(endpoint, model) of everything that ever answered."""
-        return set(self._read.execute("SELECT DISTINCT endpoint, model FROM calls"))
+        """(endpoint, model) of everything that ever answered with text."""
+        return set(self._read.execute("SELECT DISTINCT endpoint, model FROM ledger WHERE outcome = 'answered'"))
 
     def totals(self) -> Totals:
         """What was used so far."""
+        answers, seconds = self._read.execute("SELECT COUNT(*), COALESCE(SUM(seconds), 0) FROM calls").fetchone()
         sql = (
-            "SELECT COUNT(*), COALESCE(SUM(input_tokens),0), COALESCE(SUM(output_tokens),0), COALESCE(SUM(cost),0), "
-            "COALESCE(SUM(cost IS NULL),0), COALESCE(SUM(seconds),0) FROM calls"
+            "SELECT COUNT(*), COALESCE(SUM(input_tokens),0), COALESCE(SUM(output_tokens),0), "
+            "COALESCE(SUM(CASE WHEN state = 'settled' THEN cost END),0.0), "
+            "COALESCE(SUM(state = 'settled' AND cost IS NULL),0), "
+            "COALESCE(SUM(CASE WHEN state = 'unknown' THEN worst END),0.0), COALESCE(SUM(state = 'unknown'),0), "
+            "COALESCE(SUM(CASE WHEN state = 'sent' THEN worst END),0.0), COALESCE(SUM(state = 'sent'),0) FROM ledger"
         )
-        answers, into, out, cost, unpriced, seconds = self._read.execute(sql).fetchone()
-        failed = self._read.execute("SELECT COALESCE(SUM(number),0) FROM tries").fetchone()[0]
-        return Totals(answers, answers + failed, into, out, cost, unpriced, seconds)
+        return Totals(answers, seconds, *self._read.execute(sql).fetchone())
+
+    def ledger(self) -> Iterator[tuple[Any, ...]]:
+        """Every row of the ledger, for another folder's."""
+        yield from self._read.execute("SELECT * FROM ledger")
+
+    def dearest(self) -> dict[tuple[str, str], float]:
+        """(endpoint, model) → the most that a call has cost, as a multiple of what it was thought to cost at most."""
+        sql = (
+            "SELECT endpoint, model, MAX(cost / worst) FROM ledger WHERE state = 'settled' AND worst > 0 GROUP BY 1, 2"
+        )
+        return {(endpoint, model): ratio for endpoint, model, ratio in self._read.execute(sql) if ratio is not None}
 
     def usage_by_kind(self) -> dict[tuple[str, str], tuple[int, float, float, float]]:
         """(kind, model) → answers and the means of input tokens, output tokens and seconds (0: none is known)."""
@@ -268,8 +239,9 @@ class Journal:
         return {(kind, model): (n, i, o, s) for kind, model, n, i, o, s in self._read.execute(sql)}
 
     def tries(self) -> dict[str, int]:
-        """Tries without an answer, by outcome."""
-        return dict(self._read.execute("SELECT outcome, SUM(number) FROM tries GROUP BY outcome ORDER BY outcome"))
+        """Calls that brought no answer that is kept, by outcome."""
+        sql = "SELECT outcome, COUNT(*) FROM ledger WHERE outcome NOT IN ('answered', 'sent') GROUP BY 1 ORDER BY 1"
+        return dict(self._read.execute(sql))
 
     def failures(self, limit: int = -1, *, left_out: bool = True) -> list[tuple[str, str, str]]:
         """(video, unit, reason) of what could not be done, and with `left_out` of videos that are not to be done."""
@@ -310,7 +282,7 @@ class Journal:
 
     def open_batches(self) -> list[OpenBatch]:
         """Batches whose answers are not here yet, the oldest first."""
-        if self._read.execute("SELECT 1 FROM sqlite_master WHERE name = 'batches'").fetchone() is None:
+        if not has(self._read, "batches"):
             return []
         found = self._read.execute("SELECT ticket, endpoint, model, id, at FROM batches ORDER BY at, ticket").fetchall()
         sql = "SELECT key, kind, video, worst FROM batch_calls WHERE ticket = ? ORDER BY number"
@@ -349,12 +321,12 @@ class Journal:
     def _version(self, db: sqlite3.Connection) -> str | None:
         """The journal's version, None where it has none yet; another one is refused before anything is changed."""
         try:
-            if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
+            if not has(db, "meta"):
                 return None
             row = db.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
         except sqlite3.Error as error:
             raise self._unusable(error) from None
-        if row is not None and row[0] != str(VERSION):
+        if row is not None and row[0] not in _READ:
             raise InputError(
                 f"journal version {row[0]}, this package reads {VERSION}",
                 where=self.path,
@@ -367,15 +339,27 @@ class Journal:
         with closing(self._connect()) as db:
             try:
                 self._version(db)
-                db.executescript(_TABLES)
-                db.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
+                db.executescript(TABLES)
+                db.execute("BEGIN IMMEDIATE")
+                if not has(db, "ledger"):
+                    before = ledger_before(db)
+                    for statement in LEDGER:
+                        db.execute(statement)
+                    db.execute(f"INSERT INTO ledger {before}")
+                    db.execute("DELETE FROM tries")
+                db.execute("INSERT OR REPLACE INTO meta VALUES ('version', ?)", (str(VERSION),))
                 db.execute("DELETE FROM batch_calls WHERE ticket NOT IN (SELECT ticket FROM batches)")
+                db.execute("COMMIT")
             except sqlite3.Error as error:
                 raise self._unusable(error) from None
 
     def _submit(self, sql: str, values: tuple[Any, ...]) -> Future[None]:
+        return self._submit_all([(sql, values)])
+
+    def _submit_all(self, statements: Sequence[_Statement]) -> Future[None]:
+        """Statements of one commit: all of them are on disk, or none."""
         done: Future[None] = Future()
-        self._queue.put((sql, values, done))
+        self._queue.put((statements, done))
         return done
 
     def _write_all(self, connection: sqlite3.Connection) -> None:
@@ -394,25 +378,34 @@ class Journal:
                     return
 
 
+def _kept(answer: Recorded) -> _Statement:
+    values = (
+        *(answer.key, answer.kind, answer.video, answer.endpoint, answer.model, answer.text, answer.finish),
+        *(answer.input_tokens, answer.output_tokens, answer.cost, answer.seconds, answer.at),
+    )
+    return "INSERT OR IGNORE INTO calls VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", values
+
+
 def _commit(db: sqlite3.Connection, group: list[_Write]) -> None:
     try:
         db.execute("BEGIN IMMEDIATE")
-        for sql, values, _ in group:
-            db.execute(sql, values)
+        for statements, _ in group:
+            for sql, values in statements:
+                db.execute(sql, values)
         db.execute("COMMIT")
     except sqlite3.Error as error:
         if db.in_transaction:
             db.execute("ROLLBACK")
         failure = InputError(f"the journal cannot be written: {error}", fix="make room on the disk, then run again")
-        for _, _, done in group:
+        for _, done in group:
             done.set_exception(failure)
         return
     except Exception as error:
         # Nobody may wait for ever for a thread that has died of a value that cannot be stored.
         if db.in_transaction:
             db.execute("ROLLBACK")
-        for _, _, done in group:
+        for _, done in group:
             done.set_exception(error)
         return
-    for _, _, done in group:
+    for _, done in group:
         done.set_result(None)

@@ -67,6 +67,13 @@ def without_thinking(text: str) -> str:
     return text.strip()
 
 
+def without_open_thinking(text: str) -> str:
+    """The same, and without thinking that was never closed: what comes behind an opening is then no answer."""
+    text = without_thinking(text)
+    opened = re.search(r"<think(?:ing)?>", text, re.IGNORECASE)
+    return text if opened is None else text[: opened.start()].strip()
+
+
 def json_value(text: str) -> Any:
     """The JSON object or array that `text` is or holds (in a fence, after a sentence); None where there is none."""
     text = without_thinking(text)

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tao_skill_bank.annotate.batch import BatchPolicy, Desk
-from tao_skill_bank.annotate.calls import Budget, Caller
+from tao_skill_bank.annotate.calls import Caller
 from tao_skill_bank.annotate.config import AnnotationConfig
 from tao_skill_bank.annotate.endpoints import open_endpoints
 from tao_skill_bank.annotate.files import StatusFile, write_step_files, write_task_files
@@ -25,6 +25,7 @@ from tao_skill_bank.annotate.flow import Shop, VideoFlow
 from tao_skill_bank.annotate.gate import Gate, Policy, RunHaltedError
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.layout import step_file
+from tao_skill_bank.annotate.ledger import Ledger, may_have
 from tao_skill_bank.annotate.listing import Listing, StandingRows, in_shard, list_videos
 from tao_skill_bank.annotate.media import Library
 from tao_skill_bank.annotate.output import read_verdicts
@@ -66,6 +67,7 @@ class Outcome:
         peak: Most calls in flight at one time.
         cost: USD of everything in the folder's journal that has a price.
         unpriced: Answers whose price is unknown.
+        may_cost, unknown: USD that calls of an unknown outcome may have cost beside, and how many those are.
         items: Items in the task files.
         rejected: Questions refused, in `rejected.jsonl`.
         halted: Why the run ended early, None if it did not.
@@ -79,6 +81,8 @@ class Outcome:
     peak: int = 0
     cost: float = 0.0
     unpriced: int = 0
+    may_cost: float = 0.0
+    unknown: int = 0
     items: dict[str, int] = field(default_factory=dict)
     rejected: int = 0
     halted: str | None = None
@@ -226,6 +230,9 @@ def annotate(
                 outcome.items, outcome.rejected = written.items, written.rejected
             totals = journal.totals()
             outcome.cost, outcome.unpriced = totals.cost, totals.unpriced
+            outcome.may_cost, outcome.unknown = totals.may_cost, totals.unknown
+            if totals.unknown:
+                outcome.problems.append(may_have(totals.unknown, totals.may_cost))
             outcome.halted = None if halted is None else halted.line()
             message = outcome.halted or f"{outcome.videos} videos, {outcome.failed} with failures"
             status.add("FAILURE" if halted else "SUCCESS", message, asdict(outcome))
@@ -255,12 +262,11 @@ class _Work:
     async def run(self, videos: list[str], vlm: Any, llm: Any, outcome: Outcome) -> BankError | None:
         """Go through the videos; returns what halted the run."""
         gate = Gate(self.config.workflow.max_workers, self.policy, random.Random())
-        totals = self.journal.totals()
-        budget = Budget(self.limits.max_calls, self.limits.max_cost, totals.tries, totals.cost)
-        caller = Caller(self.journal, gate, vlm, llm, self.prices, budget)
+        ledger = Ledger(self.journal, gate, self.limits.max_calls, self.limits.max_cost)
+        caller = Caller(self.journal, gate, vlm, llm, self.prices, ledger)
         library = Library(self.journal, gate, vlm, self.config.workflow)
         desk = caller.desk = Desk(
-            *(self.journal, gate, self.prices, budget, (vlm, llm), self.config.results_dir),
+            *(self.journal, gate, self.prices, ledger, (vlm, llm), self.config.results_dir),
             collecting=self.batch,
             policy=self.batch_policy,
             busy=lambda: library.busy,
@@ -354,7 +360,7 @@ class _Work:
                 self._tell(videos, len(reached), *_pace(pace))
             await asyncio.sleep(_LOOK_SEC)
             if stop_file.exists():
-                gate.halt(RunHaltedError("stopped as asked", fix="run again to go on; nothing is paid for twice"))
+                gate.halt(RunHaltedError("stopped as asked", fix="run again to go on; every answer is kept"))
             if self.progress is not None:
                 self.progress(len(reached), videos, caller)
             if time.monotonic() >= due:
@@ -380,7 +386,7 @@ def _signals(gate: Gate) -> Iterator[None]:
     added: list[signal.Signals] = []
 
     def asked(which: signal.Signals) -> None:
-        gate.halt(RunHaltedError(f"stopped by {which.name}", fix="run again to go on; nothing is paid for twice"))
+        gate.halt(RunHaltedError(f"stopped by {which.name}", fix="run again to go on; every answer is kept"))
         loop.remove_signal_handler(which)
 
     for which in (signal.SIGINT, signal.SIGTERM):

@@ -53,6 +53,8 @@ def merge_journals(results_dir: Path) -> Merged:
                     )
                 for answer in shard.answers():
                     journal.record(answer)
+                for number, *row in shard.ledger():
+                    journal.copy_ledger([(f"{folder.name} {number}", *row)])
             journal.flush()
         after = journal.totals().answers
     names = [folder.name for folder in folders]

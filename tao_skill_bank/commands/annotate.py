@@ -23,7 +23,7 @@ _FOLDER = click.Path(path_type=Path)
 
 @click.group()
 def cli() -> None:
-    """Annotate videos with captions, descriptions and questions with reasoning; nothing is paid for twice."""
+    """Annotate videos: captions, descriptions, questions with reasoning; answers are kept, every call is counted."""
 
 
 def _request_options(function: Function) -> Function:

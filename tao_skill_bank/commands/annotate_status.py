@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tao_skill_bank.annotate.ledger import may_have
 from tao_skill_bank.core.text import clean
 
 if TYPE_CHECKING:
@@ -85,4 +86,5 @@ def _paid(view: StatusView) -> str:
     text = f"{view.answers:,} answers, {view.input_tokens:,} tokens in, {view.output_tokens:,} out"
     if view.answers and view.unpriced == view.answers:
         return f"{text}; their price is unknown (--prices FILE tells)"
-    return f"{text}; ${view.cost:.4f}" + (f" and {view.unpriced:,} answers without a price" if view.unpriced else "")
+    text += f"; ${view.cost:.4f}" + (f" and {view.unpriced:,} answers without a price" if view.unpriced else "")
+    return f"{text}; {may_have(view.unknown, view.may_cost)}" if view.unknown else text

@@ -182,6 +182,7 @@ def _work(as_json: bool, yes: bool, approve: str | None, *, once: bool, detach: 
     if as_json:
         _print_json(api.status(folder))
         return
+    echo(f"verdict: {api.status(folder).verdict.line}")
     echo(str(folder / _REPORT) if (folder / _REPORT).exists() else str(folder))
 
 

@@ -42,4 +42,5 @@ def cli(folder: Path, seed: int, kpi_target: str, max_iterations: int, workspace
     results = api.open_run(request, approve=summary.digest, how="flag", checked=summary)
     with observer_for(results, quiet=False) as observer:
         api.run_loop(results, observer, by="demo")
+    echo(f"verdict: {api.status(results).verdict.line}")
     echo(str(results / "DEFT_Loop_Report.html"))

@@ -116,6 +116,7 @@ def print_status(view: StatusView) -> None:
     echo(f"{view.results_dir}")
     echo(f"  status     {view.status}{f' ({view.stop_reason})' if view.stop_reason else ''}")
     echo(f"  target     {view.kpi_target}")
+    echo(f"  verdict    {view.verdict.line}")
     echo(f"  best FAR   {best}")
     if view.stage is not None:
         echo(f"  next stage {view.iteration} · {view.stage}")

@@ -47,7 +47,6 @@ def vcn(
     from datetime import datetime
 
     from tao_skill_bank.reports.rca.analysis import make_rca
-    from tao_skill_bank.reports.rca.label_noise import SUSPECT
     from tao_skill_bank.reports.rca.package import find_transcript, package_rca
 
     rca = make_rca(
@@ -65,7 +64,9 @@ def vcn(
     )
     if rca.analysis is not None:
         echo("\n".join(rca.analysis.summary))
-        echo(f"labels to check first: {sum(s.suspicion >= SUSPECT for s in rca.suspects)}")
+        echo(
+            f"labels to check first: {sum(s.doubtful for s in rca.suspects)}" if check_labels else "labels: not checked"
+        )
     else:
         echo("the recall target cannot be reached; see unreachable_kpi.txt")
     for note in rca.notes:
@@ -93,12 +94,12 @@ def verdict(image: str, verdict: str, note: str, folder: Path) -> None:
 @cli.command()
 @click.argument("folder", type=PATH, default=Path())
 def check(folder: Path) -> None:
-    """Hold the report in FOLDER against its data; status 2 with every fault."""
+    """Hold the report in FOLDER against its data; status 2 with every fault, or while verdicts are open."""
     from tao_skill_bank.reports.rca.analysis import latest_rca
-    from tao_skill_bank.reports.rca.check import require_sound
+    from tao_skill_bank.reports.rca.check import require_finished
 
     where = latest_rca(folder)
-    require_sound(where)
+    require_finished(where)
     echo(f"ok: {where}")
 
 
@@ -110,11 +111,16 @@ def check(folder: Path) -> None:
 def package(folder: Path, configs: tuple[Path, ...], transcript: Path | None, no_transcript: bool) -> None:
     """Check the report in FOLDER and put rca_config/ and the transcript beside it, credentials taken out."""
     from tao_skill_bank.reports.rca.analysis import latest_rca
+    from tao_skill_bank.reports.rca.check import open_verdicts
     from tao_skill_bank.reports.rca.package import find_transcript, package_rca
 
     found = None if no_transcript else transcript or find_transcript(Path.cwd())
-    for path in package_rca(latest_rca(folder), configs=configs, transcript=found):
+    where = latest_rca(folder)
+    for path in package_rca(where, configs=configs, transcript=found):
         echo(str(path))
+    waiting = open_verdicts(where)
+    if waiting:
+        echo(f"note: {len(waiting)} spot-check verdicts are open", err=True)
 
 
 def _count(text: str) -> int | None:

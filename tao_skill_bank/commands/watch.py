@@ -189,7 +189,6 @@ class Screen:
         from rich.text import Text
 
         from tao_skill_bank.core.text import clean
-        from tao_skill_bank.loop.machine import BASELINE_STAGES, ITERATION_STAGES
 
         assert self._view is not None
         assert self._state is not None
@@ -199,7 +198,7 @@ class Screen:
         label = self._state.current_label
         it = self._state.iterations.get(label)
         done = {r.stage for r in it.stages if r.status == "ok"} if it else set()
-        stages = BASELINE_STAGES if label == "baseline" else ITERATION_STAGES
+        stages = self._state.order.of(0 if label == "baseline" else 1)
         text.append(f"{label}  ", style="bold")
         for stage in stages:
             if stage in done:

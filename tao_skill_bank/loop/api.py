@@ -31,9 +31,11 @@ from tao_skill_bank.loop.opening import (
 )
 from tao_skill_bank.loop.plan import Request
 from tao_skill_bank.loop.run import Observer, Run, clear_stop, request_stop
-from tao_skill_bank.loop.state import DeftState, iteration_number, load_own_state, load_state
+from tao_skill_bank.loop.state import DeftState, load_own_state, load_state
+from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.platforms.base import JobRecord, jobs_dir, read_exit, read_records
+from tao_skill_bank.tasks.changenet.measures import verdict_of
 
 _REPORT = "DEFT_Loop_Report.html"
 _START_LOCK = ".start.lock"
@@ -64,6 +66,7 @@ class StatusView(BaseModel):
     iteration: str
     best_iteration: str | None
     best_far_pct: float | None
+    verdict: Verdict
     phases: list[PhaseView]
     working: Holder | None
     job: str | None
@@ -170,7 +173,8 @@ def status(results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:
         shown_status = "running"
     report = results_dir / _REPORT
     records = state.records()
-    best = [(it.far_pct, -iteration_number(n), n) for n, it in state.iterations.items() if it.far_pct is not None]
+    best = state.best()
+    found = verdict_of(state)
     spent = sum(r.duration_sec for r in records)
     return StatusView(
         results_dir=str(results_dir),
@@ -180,15 +184,16 @@ def status(results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:
         max_iterations=state.max_iterations,
         stage=None if following is None else following.stage,
         iteration=state.current_label,
-        best_iteration=min(best)[2] if best else None,
-        best_far_pct=min(best)[0] if best else None,
+        best_iteration=best[0] if best else None,
+        best_far_pct=best[1].far_pct if best else None,
+        verdict=found,
         phases=[_phase(label, state) for label in state.iterations],
         working=working,
         job=_running_job(results_dir) if working else None,
         elapsed_sec=spent,
         remaining_sec=remaining_seconds(state) if following is not None else 0,
         report=str(report) if report.exists() else None,
-        next_step=_next_step(results_dir, shown_status, report.exists()),
+        next_step=_next_step(results_dir, shown_status, report.exists(), found),
         ask_again_sec=ask_again_seconds([r.duration_sec for r in records]) if shown_status == "running" else None,
         cursor=max((line.seq for line in lines), default=after),
         log=lines,
@@ -253,16 +258,24 @@ def _running_job(results_dir: Path) -> str | None:
     return open_jobs[-1].key if open_jobs else None
 
 
-def _next_step(results_dir: Path, shown: str, reported: bool) -> str:
+def _next_step(results_dir: Path, shown: str, reported: bool, found: Verdict) -> str:
     again = f"tao-skills deft run --results-dir {results_dir}"
+    if shown == "complete" and reported:
+        return _after_the_end(found)
     return {
         "running": "ask again",
-        "complete": "read the report; deploy with best_model_inference_spec.yaml if the gate is met"
-        if reported
-        else f"finish it: {again}",
+        "complete": f"finish it: {again}",
         "planned": f"start it: {again}",
         "interrupted": f"take it up: {again}",
     }.get(shown, f"mend the cause, or just go on: {again}")
+
+
+def _after_the_end(found: Verdict) -> str:
+    if found.may_ship:
+        return "read the report; deploy with best_model_inference_spec.yaml"
+    if found.rehearsal:
+        return "read the report; it was a rehearsal: run the same plan with TAO's own network before any decision"
+    return "read the report: it says what stands between this model and shipping"
 
 
 def latest_run(workspace: Path) -> Path | None:

@@ -16,7 +16,7 @@ from tao_skill_bank.core.errors import BankError, GateError, NeedsApprovalError,
 from tao_skill_bank.loop.approval import stands, unapproved
 from tao_skill_bank.loop.finish import close_run, render
 from tao_skill_bank.loop.log import next_seq, sync_log
-from tao_skill_bank.loop.machine import STOP, Position, next_stage
+from tao_skill_bank.loop.machine import Position, next_stage
 from tao_skill_bank.loop.plan import digest_now
 from tao_skill_bank.loop.run import Run, StopRequestedError
 from tao_skill_bank.loop.stage import Outcome, Stage
@@ -84,9 +84,9 @@ def step(run: Run) -> bool:
         raise
     _commit(run, position, outcome, _seconds(run, position, began))
     run.observer.stage_ended(run.state, position.label, status_line(run, position))
-    if position.stage == STOP:
+    if position.stage == run.state.order.ending:
         close_run(run)
-    elif position.stage == "rca":
+    elif position.stage in run.state.order.between:
         _quietly(run, render)
     return True
 
@@ -184,8 +184,9 @@ def _commit(run: Run, position: Position, outcome: Outcome, duration: int) -> No
     fields: dict[str, Any] = {**iteration.model_dump(), **_plain(outcome.updates)}
     fields["attempt"] = None
     fields["warnings"] = iteration.warnings + [w for w in outcome.warnings if w not in iteration.warnings]
-    fields["stage_completed"] = iteration.stage_completed if position.stage == STOP else position.stage
-    fields["status"] = "complete" if position.stage in (STOP, "rca") else "in_progress"
+    order = state.order
+    fields["stage_completed"] = iteration.stage_completed if position.stage == order.ending else position.stage
+    fields["status"] = "complete" if position.stage in (order.ending, *order.between[-1:]) else "in_progress"
     updated = Iteration.model_validate(fields)
     with next_seq(run.root, state) as seq:
         updated.stages.append(_record(run, seq, position.stage, "ok", outcome.summary, duration))
@@ -226,7 +227,7 @@ def _end(
         if failed is not None:
             iteration.stages.append(_record(run, seq, failed[0], "error", failed[1], failed[2]))
             seq += 1
-        iteration.stages.append(_record(run, seq, STOP, "error", f"{status}: {reason}", given_up))
+        iteration.stages.append(_record(run, seq, state.order.ending, "error", f"{status}: {reason}", given_up))
         run.save()
     _quietly(run, close_run)
 

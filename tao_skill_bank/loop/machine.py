@@ -1,24 +1,19 @@
 """Which stage comes next: a pure function of what the disk says.
 
-    baseline:  train, evaluate, [rca]
-    iter<N>:   routing, anomalygen, data_mining, data_merge, train, evaluate, [rca]
-    end:       loop_stop
-
-RCA runs once per model, and only if another iteration will follow: the one made on iteration N-1 feeds N.
+The run's own order says what its stages are: those of the baseline, those of an iteration, those between two (they run
+once a model, and only if another iteration will follow: the root cause of iteration N-1 feeds N), and the one that ends
+the loop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from tao_skill_bank.data.changenet.kpi_target import KpiTarget
 from tao_skill_bank.loop.state import BASELINE, DeftState, Iteration, iteration_label
-
-BASELINE_STAGES = ("train", "evaluate", "rca")
-ITERATION_STAGES = ("routing", "anomalygen", "data_mining", "data_merge", "train", "evaluate", "rca")
-STOP = "loop_stop"
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ def done_stages(iteration: Iteration | None) -> set[str]:
 
 def is_complete(state: DeftState) -> bool:
     """Whether the loop has stopped for good: its last stage is committed."""
-    return any(STOP in done_stages(iteration) for iteration in state.iterations.values())
+    return any(state.order.ending in done_stages(iteration) for iteration in state.iterations.values())
 
 
 def is_pre_seeded(state: DeftState, exists: Callable[[str], bool]) -> bool:
@@ -70,21 +65,21 @@ def next_stage(state: DeftState, exists: Callable[[str], bool] = lambda p: Path(
         state: The run's snapshot.
         exists: Whether a checkpoint is on disk (asked for a pre-seeded baseline only).
     """
-    number = 0
-    while True:
-        iteration = state.iterations.get(iteration_label(number))
-        done = done_stages(iteration)
-        if STOP in done:
-            return None
-        order = BASELINE_STAGES if number == 0 else ITERATION_STAGES
-        for stage in order:
+    if is_complete(state):
+        return None
+    for number in count():
+        done = done_stages(state.iterations.get(iteration_label(number)))
+        for stage in state.order.baseline if number == 0 else state.order.iteration:
             if stage in done:
                 continue
             if stage == "train" and number == 0 and "evaluate" not in done and is_pre_seeded(state, exists):
                 continue
             if stage == "train" and "evaluate" in done:
                 continue
-            if stage == "rca" and not another_iteration_follows(state, number):
-                return Position(number, STOP)
             return Position(number, stage)
-        number += 1
+        if not another_iteration_follows(state, number):
+            return Position(number, state.order.ending)
+        for stage in state.order.between:
+            if stage not in done:
+                return Position(number, stage)
+    raise AssertionError("unreachable: the numbers do not end")

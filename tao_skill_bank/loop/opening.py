@@ -263,6 +263,7 @@ def _new_state(results_dir: Path, plan: ResolvedPlan) -> DeftState:
         kpi_target=plan.kpi_target,
         results_dir=str(results_dir),
         max_iterations=plan.max_iterations,
+        order=plan.order,
         config=plan.config,
     )
 

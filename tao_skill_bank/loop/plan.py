@@ -1,8 +1,9 @@
 """The plan of a run: every parameter resolved, and the digest by which it is approved.
 
 Planning reads and never writes. The digest is SHA-256 over the canonical JSON of the resolved configuration, the KPI
-target, the number of iterations, and the content digests of spec and CSVs; no clock, measurement or run folder is in
-it, so the same plan on the same workspace has the same digest at any time, and a changed parameter another.
+target, the number of iterations, the order of stages, and the content digests of spec and CSVs; no clock, measurement
+or run folder is in it, so the same plan on the same workspace has the same digest at any time, and a changed parameter
+another.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.changenet.kpi_target import KpiTarget
+from tao_skill_bank.loop.order import TODAY, StageOrder
 from tao_skill_bank.loop.state import DeftState
 from tao_skill_bank.platforms import own_name
 from tao_skill_bank.tasks.changenet.config import RunConfig, apply_settings, run_config
@@ -59,20 +61,24 @@ class ResolvedPlan:
     max_iterations: int
     contents: dict[str, str]
     minutes_per_iteration: float
+    order: StageOrder = TODAY
 
     @property
     def digest(self) -> str:
         """By what the plan is approved."""
-        return plan_digest(self.config, self.kpi_target, self.max_iterations, self.contents)
+        return plan_digest(self.config, self.kpi_target, self.max_iterations, self.contents, self.order)
 
 
-def plan_digest(config: RunConfig, kpi_target: str, max_iterations: int, contents: dict[str, str]) -> str:
+def plan_digest(
+    config: RunConfig, kpi_target: str, max_iterations: int, contents: dict[str, str], order: StageOrder
+) -> str:
     """SHA-256 (hex) of a resolved plan."""
     value = {
         "config": config.model_dump(mode="json"),
         "kpi_target": kpi_target,
         "max_iterations": max_iterations,
         "contents": contents,
+        "order": order.model_dump(mode="json"),
     }
     return fsio.sha256_text(fsio.canonical_json(value))
 
@@ -108,7 +114,8 @@ def resolve(request: Request, state: DeftState | None = None) -> ResolvedPlan:
     config = config.model_copy(update={"anomalygen": _resolved_generator(config)})
     minutes = minutes_per_iteration(config)
     iterations = _iterations(request, minutes, None if state is None else state.max_iterations)
-    plan = ResolvedPlan(config, target.text(), iterations, content_digests(config), minutes)
+    order = TODAY if state is None else state.order
+    plan = ResolvedPlan(config, target.text(), iterations, content_digests(config), minutes, order)
     if state is not None:
         _refuse_what_was_measured(plan, state)
     return plan
@@ -116,7 +123,7 @@ def resolve(request: Request, state: DeftState | None = None) -> ResolvedPlan:
 
 def digest_now(state: DeftState) -> str:
     """The digest of a run's plan with today's contents of its spec and CSVs."""
-    return plan_digest(state.config, state.kpi_target, state.max_iterations, content_digests(state.config))
+    return plan_digest(state.config, state.kpi_target, state.max_iterations, content_digests(state.config), state.order)
 
 
 def _workspace_of(request: Request, state: DeftState | None) -> Path:
@@ -140,7 +147,7 @@ def _refuse_what_was_measured(plan: ResolvedPlan, state: DeftState) -> None:
     """What a run has measured stays comparable: some things may not change under it."""
     where = state.results_dir
     changed = plan.digest != digest_now(state)
-    if changed and any(r.stage == "loop_stop" and r.status == "ok" for r in state.records()):
+    if changed and any(r.stage == state.order.ending and r.status == "ok" for r in state.records()):
         raise InputError("this run is complete, and its plan cannot change", where=where, fix="start a new run")
     if plan.max_iterations < state.current_iteration:
         raise InputError(

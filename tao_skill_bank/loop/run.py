@@ -15,7 +15,7 @@ from tao_skill_bank.core import fsio
 from tao_skill_bank.core.clock import Clock, SystemClock
 from tao_skill_bank.core.errors import BankError, StageFailedError
 from tao_skill_bank.data.changenet.kpi_target import KpiTarget
-from tao_skill_bank.loop.state import DeftState, Iteration, iteration_label, iteration_number, save_state
+from tao_skill_bank.loop.state import DeftState, Iteration, iteration_label, save_state
 from tao_skill_bank.platforms.base import ENDED, JobRecord, Platform, new_record, read_exit, read_records
 from tao_skill_bank.platforms.worker import beside
 
@@ -119,19 +119,6 @@ class Run:
         """The label before `label`: the baseline for `iter1`."""
         number = int(label.removeprefix("iter"))
         return iteration_label(number - 1)
-
-    def best_so_far(self, *, complete_only: bool = False) -> tuple[str, Iteration] | None:
-        """The evaluated iteration with the lowest FAR (on a tie the later one, which has seen more data), or None."""
-        found: tuple[str, Iteration] | None = None
-        for label in sorted(self.state.iterations, key=iteration_number):
-            iteration = self.state.iterations[label]
-            if iteration.far_pct is None or iteration.best_ckpt_path is None:
-                continue
-            if complete_only and iteration.status != "complete":
-                continue
-            if found is None or found[1].far_pct is None or iteration.far_pct <= found[1].far_pct:
-                found = (label, iteration)
-        return found
 
     def save(self) -> None:
         """Commit the state."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,10 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.loop.order import TODAY, StageOrder
+from tao_skill_bank.loop.upcast import FORMAT, VERSION, upcast
+from tao_skill_bank.metrics.evidence import exact_bounds, group_bounds, spread_factor, wider
 from tao_skill_bank.tasks.changenet.config import RunConfig
 
 STATE_FILE = "deft_state.json"
-STATE_VERSION = 3
 BASELINE = "baseline"
 
 StageName = Literal[
@@ -79,13 +82,52 @@ class Attempt(_Model):
 
 
 class Interval(_Model):
-    """A share with its 95 % Clopper-Pearson interval; all three in percent."""
+    """A share with its 95 % interval: Clopper-Pearson, or by resampling groups where that is the wider; in percent.
+
+    `least_pct` and `most_pct` are the one-sided 95 % bounds. `groups` is how many groups (boards) were resampled, None
+    where the groups are not known; `factor` how many samples of these groups tell as much as one independent sample.
+    A record without them is an earlier one, of which no more is known than its counts.
+    """
 
     value_pct: float
     low_pct: float
     high_pct: float
     successes: int
     trials: int
+    least_pct: float | None = None
+    most_pct: float | None = None
+    groups: int | None = None
+    factor: float = 1.0
+
+    @classmethod
+    def of(cls, successes: int, trials: int, groups: Sequence[tuple[int, int]] | None = None) -> Interval:
+        """The share of `successes` in `trials`; `groups` are (successes, trials) of each board, where they are known.
+
+        One group alone says nothing of how groups differ; it is recorded, and only the exact bounds are there.
+        """
+        exact = exact_bounds(successes, trials)
+        known = None if groups is None else [(won, tried) for won, tried in groups if tried]
+        grouped = group_bounds([won for won, _ in known], [tried for _, tried in known]) if known else None
+        used = wider(exact, grouped)
+        return cls(
+            value_pct=100.0 * successes / trials if trials else 0.0,
+            low_pct=100.0 * used.low,
+            high_pct=100.0 * used.high,
+            successes=successes,
+            trials=trials,
+            least_pct=100.0 * used.least,
+            most_pct=100.0 * used.most,
+            groups=None if known is None else len(known),
+            factor=spread_factor(successes, trials, exact, used),
+        )
+
+    def bound_pct(self, *, at_most: bool) -> float:
+        """The one-sided 95 % bound on the side that a claim must hold on: of an earlier record, from its counts."""
+        found = self.most_pct if at_most else self.least_pct
+        if found is not None:
+            return found
+        exact = exact_bounds(self.successes, self.trials)
+        return 100.0 * (exact.most if at_most else exact.least)
 
 
 class Evaluation(_Model):
@@ -105,6 +147,35 @@ class Evaluation(_Model):
     fn: int
     far: Interval
     recall: Interval
+
+
+class Trained(_Model):
+    """Who trained a model, and on what it was really trained. What is not recorded is unknown, never a yes.
+
+    Attributes:
+        by: `tao`: NVIDIA's own Visual ChangeNet; `stand-in`: the bank's own small network, so that the run is a
+            rehearsal; `unknown`: nothing on disk says it.
+        network: The network that was trained, in words.
+        image: The container image that trained it, where there was one.
+        image_digest: That image's content digest.
+        release: The TAO release, as far as it is known.
+        image_size: Width and height the network saw, pixels.
+        host: Name of the machine that trained it, as its job says.
+        submitted_from: Name of the machine that submitted the job.
+        software: Version of this package.
+        checkpoint_sha256: Content digest of the checkpoint that was chosen.
+    """
+
+    by: Literal["tao", "stand-in", "unknown"] = "unknown"
+    network: str | None = None
+    image: str | None = None
+    image_digest: str | None = None
+    release: str | None = None
+    image_size: tuple[int, int] | None = None
+    host: str | None = None
+    submitted_from: str | None = None
+    software: str | None = None
+    checkpoint_sha256: str | None = None
 
 
 class Iteration(_Model):
@@ -127,6 +198,7 @@ class Iteration(_Model):
     training_spec: str | None = None
     training_csv: str | None = None
     training_rows: int | None = None
+    trained: Trained = Field(default_factory=Trained)
 
     rca_results_dir: str | None = None
     rca_gaps_parquet: str | None = None
@@ -156,6 +228,11 @@ class Iteration(_Model):
     provenance_counts: dict[str, int] | None = None
     warnings: list[str] = Field(default_factory=list)
 
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """The evaluation of the chosen checkpoint; told by its file, since a pre-seeded checkpoint keeps its kind."""
+        return next((e for e in self.evaluations if e.inference_csv == self.inference_csv), None)
+
 
 class Approval(_Model):
     """The one gate: which plan was approved, when, how the approval arrived, and the seal that shows who wrote it."""
@@ -169,7 +246,8 @@ class Approval(_Model):
 class DeftState(_Model):
     """The whole snapshot."""
 
-    version: Literal[3] = 3
+    format: Literal["tao-skill-bank"] = "tao-skill-bank"
+    version: Literal[4] = 4
     started_at: str
     kpi_target: str
     results_dir: str
@@ -177,6 +255,7 @@ class DeftState(_Model):
     current_iteration: int = Field(default=0, ge=0)
     status: RunStatus = "planned"
     stop_reason: str | None = None
+    order: StageOrder = TODAY
     config: RunConfig
     approval: Approval | None = None
     plan_digests: dict[str, str] = Field(default_factory=dict)
@@ -202,6 +281,26 @@ class DeftState(_Model):
         if label not in self.iterations:
             self.iterations[label] = Iteration()
         return self.iterations[label]
+
+    def best(self, *, complete_only: bool = False) -> tuple[str, Iteration] | None:
+        """The evaluated iteration with the lowest FAR (on a tie the later one, which has seen more data), or None.
+
+        Where the run has ended and named its best, that one.
+        """
+        named = self.iterations.get(self.best_iteration or "")
+        ended = self.status == "complete" and named is not None and named.far_pct is not None
+        if named is not None and ended and (named.status == "complete" or not complete_only):
+            return str(self.best_iteration), named
+        found: tuple[str, Iteration] | None = None
+        for label in sorted(self.iterations, key=iteration_number):
+            iteration = self.iterations[label]
+            if iteration.far_pct is None or iteration.best_ckpt_path is None:
+                continue
+            if complete_only and iteration.status != "complete":
+                continue
+            if found is None or found[1].far_pct is None or iteration.far_pct <= found[1].far_pct:
+                found = (label, iteration)
+        return found
 
     def records(self) -> list[StageRecord]:
         """Every stage record of the run, by `seq`."""
@@ -246,18 +345,25 @@ def load_state(results_dir: Path) -> DeftState:
         raise InputError("no run here", where=path, fix="name a run folder, or start one with deft run") from None
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise InputError(f"not readable as JSON: {error}", where=path, fix="restore the file from a backup") from None
-    if isinstance(raw, dict) and raw.get("version") != STATE_VERSION:
-        raise InputError(
-            f"state version {raw.get('version')!r} is not {STATE_VERSION}",
-            where=path,
-            fix=_OTHER_VERSION,
-        )
+    if isinstance(raw, dict):
+        today = upcast(raw)
+        if today is None:
+            raise InputError(_foreign(raw), where=path, fix=_OTHER_VERSION)
+        raw = today
     try:
         return DeftState.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"
         raise InputError(f"{key}: {first['msg']}", where=path, fix="restore the file from a backup") from None
+
+
+def _foreign(raw: dict[str, Any]) -> str:
+    """Why a state is not read: its version, or who else has written it."""
+    version, written_by = raw.get("version"), raw.get("format")
+    if written_by == FORMAT or version not in (VERSION, 3):
+        return f"state version {version!r} is not {VERSION}"
+    return f"state version {version!r} without format {FORMAT!r} is another program's"
 
 
 def load_own_state(results_dir: Path) -> DeftState:

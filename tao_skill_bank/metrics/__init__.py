@@ -85,6 +85,10 @@ class Curve:
         """(TP + TN) / n."""
         return _ratio(self.tp + self.tn, self.tp + self.fp + self.tn + self.fn)
 
+    def recall_over_far(self) -> tuple[FloatArray, FloatArray]:
+        """FAR and recall of every candidate, 0..1 each, from the strictest threshold to the loosest: neither falls."""
+        return self.far[::-1], self.recall[::-1]
+
     def at(self, index: int) -> Threshold:
         """The operating point at a position of the curve."""
         return _point(
@@ -182,6 +186,88 @@ def far_at_recall(scores: npt.ArrayLike, is_pass: npt.ArrayLike, recall: float) 
     tp = int(np.count_nonzero(positives >= step))
     fp = int(np.count_nonzero(negatives >= step))
     return _point(_below(values, step), tp, fp, total, len(negatives))
+
+
+def far_without_weakest(
+    scores: npt.ArrayLike, is_pass: npt.ArrayLike, recall: float, count: int
+) -> tuple[Threshold, Threshold] | None:
+    """FAR at a recall without the `count` lowest-scoring NO_PASS rows, and without any other choice of as many.
+
+    Below full recall some rows may be missed, and leaving out any of them moves the quota: then both are the same,
+    and nothing is said of these rows that would not hold for others.
+
+    Returns:
+        The operating point without the lowest, and the one of lowest FAR among all other choices of `count` NO_PASS
+        rows; None where fewer than two NO_PASS rows would be left to choose from.
+
+    Raises:
+        InputError: No rows, shapes that differ, NaN or infinite scores, `recall` outside 0..1.
+    """
+    values, passes = _checked(scores, is_pass)
+    defects = np.flatnonzero(~passes)
+    if count < 1 or len(defects) < count + 1:
+        return None
+    order = defects[np.argsort(values[defects], kind="stable")]
+
+    def without(rows: IntArray) -> Threshold | None:
+        keep = np.ones(len(values), dtype=np.bool_)
+        keep[rows] = False
+        return far_at_recall(values[keep], passes[keep], recall)
+
+    lowest = without(order[:count])
+    # No other choice does better than the one that keeps the highest of these and takes the next one instead.
+    other = without(np.concatenate([order[: count - 1], order[count : count + 1]]))
+    return None if lowest is None or other is None else (lowest, other)
+
+
+def parting_scores(scores: npt.ArrayLike, is_pass: npt.ArrayLike) -> FloatArray:
+    """For each row, the score at which the classes of all other rows part best: recall and 1 - FAR add up to most.
+
+    That is Youden's index: it depends on no recall target and, by shares, not on how rare defects are. The row itself
+    is left out, so that it cannot move the point to its own side. Halfway between the candidate, the lowest of
+    equals, and the next score of the others, so that it stands in the gap where there is one.
+
+    Returns:
+        Float64 [n]; NaN where a class would be missing or the scores part nothing.
+
+    Raises:
+        InputError: No rows, shapes that differ, NaN or infinite scores.
+    """
+    values, passes = _checked(scores, is_pass)
+    curve = operating_curve(values, passes)
+    m = len(curve)
+    places = np.searchsorted(curve.thresholds, values)
+    alone = np.bincount(places, minlength=m)[places] == 1
+    index = np.arange(m)
+    result = np.full(len(values), np.nan)
+    for side in (False, True):
+        rows = np.flatnonzero(passes == side)
+        positives, negatives = int(curve.tp[0]) - (not side), int(curve.fp[0]) - side
+        if not len(rows) or positives < 1 or negatives < 1:
+            continue
+        # Youden's index times both counts, in whole numbers; below its own score a row adds to tp or to fp.
+        parted = curve.tp * negatives - curve.fp * positives
+        own = positives if side else -negatives
+        best_below = np.maximum.accumulate(np.where(parted > _before(parted), index, 0))
+        turned = parted[::-1]
+        best_above = m - 1 - np.maximum.accumulate(np.where(turned >= _before(turned), index, 0))[::-1]
+        at = places[rows]
+        below, above = best_below[at - 1], best_above[at]
+        low = np.where(parted[below] + own >= parted[above], below, above)
+        known = np.where(low < at, parted[low] + own, parted[low]) > 0
+        # Where nobody else has its score, a row's own score is no end of the gap.
+        high = np.minimum(low + 1 + (alone[rows] & (low + 1 == at)), m - 1)
+        low = low - (alone[rows] & (low == at))
+        ends = curve.thresholds[low], curve.thresholds[high]
+        middle = ends[0] + (ends[1] - ends[0]) / 2
+        result[rows] = np.where(known, np.where(middle < ends[1], middle, ends[0]), np.nan)
+    return result
+
+
+def _before(values: IntArray) -> IntArray:
+    """The highest value before each place; less than any at the first."""
+    highest = np.maximum.accumulate(values)
+    return np.concatenate((values[:1] - 1, highest[:-1]))
 
 
 def operating_curve(scores: npt.ArrayLike, is_pass: npt.ArrayLike) -> Curve:
@@ -388,7 +474,12 @@ def _beta_quantile(a: int, b: int, tail: float) -> float:
     return x
 
 
-def _beta_share(a: int, b: int, x: float, log_norm: float) -> float:
+def beta_share(a: float, b: float, x: float) -> float:
+    """The share of a Beta(a, b) distribution at or below `x`; `a` and `b` above 0, `x` in (0, 1)."""
+    return _beta_share(a, b, x, math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b))
+
+
+def _beta_share(a: float, b: float, x: float, log_norm: float) -> float:
     """The regularised incomplete beta function, by its continued fraction (modified Lentz)."""
     if x > (a + 1) / (a + b + 2):
         return 1.0 - _beta_share(b, a, 1.0 - x, log_norm)

@@ -33,6 +33,8 @@ GENERATOR = "anomalygen"
 _STARTED: list[Platform] = []
 _TURNS_UP_SEC = 30.0
 _GENERATOR_LINES = {Path(name).stem: name for name in (AMP, SDG)}
+# The commands of data services write the one table that `output_parquet` names, and have no `results_dir`.
+_TABLES = {"embedding": "embeddings.parquet", "tmm": "neighbors.parquet"}
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,17 @@ def command_line(
 ) -> tuple[str, ...]:
     """The TAO command line of an action; the generator's two commands take `--key value`, all others `key=value`.
 
+    Its outputs go to `folder`; a table goes where an override says, by default there too.
+
     Raises:
         InputError: The generator has no such command, or was given a spec.
     """
     if category != GENERATOR:
         given = () if spec is None else ("-e", str(spec))
-        return (category, action, *given, *(f"{k}={v}" for k, v in overrides.items()), f"results_dir={folder}")
+        out = {"results_dir": str(folder)}
+        if category in _TABLES:
+            out = {"output_parquet": overrides.get("output_parquet", str(folder / _TABLES[category]))}
+        return (category, action, *given, *(f"{k}={v}" for k, v in {**overrides, **out}.items()))
     if action not in _GENERATOR_LINES:
         raise InputError(f"no action {action!r}", where=GENERATOR, fix=did_you_mean(action, _GENERATOR_LINES))
     if spec is not None:

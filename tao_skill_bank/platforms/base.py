@@ -41,6 +41,7 @@ class JobRecord(BaseModel):
         cwd: Its working folder.
         results_dir: The run folder.
         image: The container image, where there is one.
+        image_digest: What that reference was when the job was submitted, where the engine says it.
         mounts: Host folders it sees, at the same path inside.
         secrets: Names of environment variables whose values it was handed.
         submitted_at: UTC.
@@ -58,6 +59,7 @@ class JobRecord(BaseModel):
     cwd: str
     results_dir: str
     image: str | None = None
+    image_digest: str | None = None
     mounts: list[str] = Field(default_factory=list)
     secrets: list[str] = Field(default_factory=list)
     submitted_at: str

@@ -113,7 +113,7 @@ def run(record: Path, written: bytes) -> int:
     job = json.loads(written)
     alive = hold_alive(record)
     pid, identity = own_identity()
-    if not claim(record, {"pid": pid, "identity": identity, "claimed_at": now()}):
+    if not claim(record, {"pid": pid, "identity": identity, "host": os.uname().nodename, "claimed_at": now()}):
         return 0
     child: subprocess.Popen[bytes] | None = None
     canceled = False

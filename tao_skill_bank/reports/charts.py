@@ -16,6 +16,7 @@ import numpy.typing as npt
 from markupsafe import Markup, escape
 
 from tao_skill_bank.core.text import clean, limit, percent, score
+from tao_skill_bank.metrics import Curve
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,6 +45,12 @@ class Line:
     x: FloatArray
     y: FloatArray
     style: str
+
+    @classmethod
+    def of(cls, name: str, curve: Curve, style: str) -> Line:
+        """Recall over FAR of an operating curve, in percent: the one way in which pages draw it."""
+        far, recall = curve.recall_over_far()
+        return cls(name, 100 * far, 100 * recall, style)
 
 
 def nice_ticks(top: float, most: int = 5) -> list[float]:

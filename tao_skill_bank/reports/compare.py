@@ -14,6 +14,7 @@ from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_text
 from tao_skill_bank.core.text import clean, duration, percent, points, score, tokens, whole
 from tao_skill_bank.loop.state import Interval
+from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.reports import charts
 from tao_skill_bank.reports.deft.status import rate, status_of
 from tao_skill_bank.reports.deft.view import RunView
@@ -55,6 +56,7 @@ class RunFigures(_Model):
     results_dir: str
     status: str
     why: str
+    verdict: Verdict
     kpi_target: str
     best_iteration: str | None
     best_far_pct: float | None
@@ -130,6 +132,7 @@ def _figures(name: str, view: RunView) -> RunFigures:
         results_dir=str(view.root),
         status=status.wording,
         why=status.why,
+        verdict=view.verdict,
         kpi_target=view.state.kpi_target,
         best_iteration=best.label if best else None,
         best_far_pct=best.record.far_pct if best else None,
@@ -182,8 +185,8 @@ def _cautions(views: Sequence[RunView]) -> list[str]:
         found.append("The KPI sets differ, so their FARs are not measured on the same samples.")
     if len({view.target.recall if view.target else None for view in views}) > 1:
         found.append("The targets ask for different recalls, and FAR is read at the recall.")
-    if len({view.state.config.platform == "local" for view in views}) > 1:
-        found.append("Some ran on the local rehearsal network and some on TAO's: their FARs are of different models.")
+    if len({view.verdict.rehearsal for view in views if view.measured}) > 1:
+        found.append("Not all were trained by the same: a rehearsal's FAR is the bank's own network's, not TAO's.")
     best = [view.best.far for view in views if view.best is not None and view.best.far is not None]
     same = len({view.best.record.far_pct for view in views if view.best is not None}) == 1
     if len(best) == len(views) and not same and max(f.low_pct for f in best) <= min(f.high_pct for f in best):
@@ -217,6 +220,7 @@ def lines(found: Comparison) -> list[str]:
     out.append(row("  rows added", [whole(run.rows_added) for run in runs]))
     out += ["", "what differs in the plan" if found.differences else "the plans are the same"]
     out += [row(d.key, d.values) for d in found.differences]
+    out += ["", *[f"{run.name}: {run.verdict.line}" for run in runs]]
     if found.cautions:
         out += ["", *[f"note: {text}" for text in found.cautions]]
     return out

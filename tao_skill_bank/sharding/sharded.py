@@ -185,7 +185,7 @@ def annotate_sharded(
         raise BankError(
             f"{len(halted)} of {len(launches)} shards did not end: {api.status(halted[0]).message or 'see its log'}",
             where=halted[0],
-            fix="mend the cause and run the same command again; nothing is paid for twice",
+            fix="mend the cause and run the same command again; every answer is kept",
         )
     api.merge(config.results_dir)
     return api.run_here(request)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tao_skill_bank.cli import GROUPS
+from tao_skill_bank.core.system import WINDOWS
+
+ROOT = Path(__file__).resolve().parents[2]
 
 SHOWING = sorted(set(GROUPS) - {"demo", "doctor", "platforms", "serve"})  # these need nothing more: they run
 SINGLE = {"workspace"}  # a command, not a group of them
@@ -34,3 +38,24 @@ def test_a_mistyped_word_is_one_line_and_status_2(words: tuple[str, ...], said: 
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("tao_skill_bank.cli", ["deft", "plan"]),
+        ("tao_skill_bank.cli", ["serve"]),
+        ("tao_skill_bank.actions.gap_analysis.cli", ["vlm_bcq"]),
+        ("tao_skill_bank.actions.visual_changenet.cli", ["train"]),
+    ],
+)
+def test_on_windows_every_command_says_in_one_line_what_to_do(module: str, words: list[str]) -> None:
+    code = f"import sys; from {module} import main; sys.platform = 'win32'; main()"
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(WINDOWS)
+
+
+def test_the_set_up_says_the_same_of_windows() -> None:
+    assert f'WINDOWS = "{WINDOWS}"' in (ROOT / "scripts/set_up.py").read_text()

@@ -29,7 +29,7 @@ def entries() -> dict[str, dict[str, Any]]:
 
 
 def test_the_clients_of_the_page_are_these() -> None:
-    assert set(entries()) == {"Codex", "VS Code", "Cursor", "Claude Desktop"}
+    assert set(entries()) == {"Codex", "VS Code", "Cursor", "Claude Desktop", "An installed package"}
 
 
 def test_the_plugins_own_entries_name_the_same_launcher() -> None:
@@ -42,14 +42,14 @@ def test_the_plugins_own_entries_name_the_same_launcher() -> None:
 @pytest.mark.parametrize("client", sorted(entries()))
 def test_an_entry_starts_the_server(client: str, tmp_path: Path) -> None:
     entry = entries()[client]
-    assert entry["command"] == "python3"
+    programs = {"python3": [sys.executable], "tao-skills": [sys.executable, "-m", "tao_skill_bank.cli"]}
     words = [
         word.replace("/path/to/tao-skill-bank", str(ROOT)).replace("/path/to/workspaces", str(tmp_path))
         for word in entry["args"]
     ]
     asked = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
     done = subprocess.run(
-        [sys.executable, *words],
+        [*programs[entry["command"]], *words],
         input=json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": asked}) + "\n",
         env={**os.environ, "TAO_SKILL_BANK_CACHE": str(tmp_path / "cache")},
         cwd="/",

@@ -131,7 +131,7 @@ def test_ctrl_c_gives_the_terminal_back(going: Path) -> None:
 def test_a_run_that_has_ended_is_summed_up_and_left_at_once(done: Path) -> None:
     terminal = Terminal([*WATCH, str(done)])
     said = terminal.until(lambda text: MAIN in text and "run_20260901_081500" in text.split(MAIN)[-1])
-    assert re.search(r"MET|from target", said.split(MAIN)[-1])
+    assert re.search(r"rehearsal: (shown|met, not shown|not met|cannot be told)", said.split(MAIN)[-1])
     assert terminal.end() == 0
 
 
@@ -139,7 +139,7 @@ def test_without_a_terminal_it_is_a_line_a_stage_and_the_verdict_last(done: Path
     shown = subprocess.run([*WATCH, str(done)], capture_output=True, text=True, check=True)
     stages = [line for line in shown.stdout.splitlines() if re.match(r" +\d+ 2026-", line)]
     assert len(stages) == len((done / "loop_log.jsonl").read_text(encoding="utf-8").splitlines())
-    assert re.match(r"MET|[\d.]+pp from target", shown.stdout.splitlines()[len(stages)])
+    assert re.match(r"rehearsal: (shown|met, not shown|not met|cannot be told)", shown.stdout.splitlines()[len(stages)])
     assert "\x1b" not in shown.stdout
     assert shown.stderr == ""
 
@@ -156,7 +156,7 @@ def test_it_waits_for_the_report_of_a_run_whose_last_stage_has_ended(done: Path)
         report = render_report(done).path
         released.close()
         rest = child.stdout.read().splitlines()
-    assert re.match(r"MET|[\d.]+pp from target", rest[0])
+    assert re.match(r"rehearsal: (shown|met, not shown|not met|cannot be told)", rest[0])
     assert rest[1:] == [report]
 
 

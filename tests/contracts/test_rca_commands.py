@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,8 @@ def test_an_analysis_makes_the_whole_folder(experiment: Path) -> None:
 def test_the_report_passes_its_own_check_and_has_the_length(experiment: Path) -> None:
     assert check_rca(results(experiment)) == []
     assert 1000 <= len((results(experiment) / "RCA_Report.md").read_text().split()) <= 1800
-    assert tao_skills("rca", "check", experiment).returncode == 0
+    done = tao_skills("rca", "check", experiment)
+    assert done.returncode == 2 and "10 of 10 spot-check verdicts are open" in done.stderr
 
 
 def test_the_spec_that_was_run_gives_the_same_numbers_again(experiment: Path, tmp_path: Path) -> None:
@@ -120,6 +122,140 @@ def test_wrong_labels_come_first_in_the_list_to_check(experiment: Path) -> None:
         first = [Path(row["filepath"]).name for row in csv.DictReader(handle)][:2]
     assert sorted(first) == [f"{name}_L.png" for name in WRONG]
     assert "### Check these labels first" in (results(experiment) / "RCA_Report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--min-recall", "0.9"], ["--threshold", "0.45"], ["--top-k-per-label", "null"]],
+    ids=["full recall", "a lower recall", "pinned", "misclassified only"],
+)
+def test_a_label_is_suspected_whatever_the_operating_point(
+    experiment: Path, tmp_path: Path, options: list[str]
+) -> None:
+    """At full recall no sample labelled a defect lies below the threshold, so it cannot be the witness."""
+    out = tmp_path / "out"
+    done = tao_skills(
+        "rca",
+        "vcn",
+        experiment,
+        "--kpi-media-path",
+        experiment / "images",
+        "--no-transcript",
+        "--output",
+        out,
+        *options,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "labels to check first: 2" in done.stdout
+    with (out / "label_check.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert sorted(Path(row["filepath"]).stem for row in rows[:2]) == [f"{name}_L" for name in sorted(WRONG)]
+    assert [float(row["suspicion"]) >= 0.5 for row in rows[:3]] == [True, True, False]
+    report = (out / "RCA_Report.md").read_text()
+    assert "**Check 2 labels before anything else.**" in report
+
+
+def test_the_ranking_of_labels_is_the_same_at_every_recall(experiment: Path, tmp_path: Path) -> None:
+    found = []
+    for recall in ("1.0", "0.95", "0.5"):
+        out = tmp_path / recall
+        done = tao_skills(
+            "rca", "vcn", experiment, "--kpi-media-path", experiment / "images", "--no-transcript", "--output", out,
+            "--min-recall", recall,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        with (out / "label_check.csv").open() as handle:
+            found.append([(row["filepath"], row["suspicion"], row["model"]) for row in csv.DictReader(handle)])
+    assert found[0] == found[1] == found[2] != []
+
+
+def test_without_pictures_eight_planted_flips_are_among_the_first_fifteen_and_none_is_called_wrong(
+    tmp_path: Path,
+) -> None:
+    """Scores of a model whose test set holds four defects called PASS and four good boards called open."""
+    shutil.copy(Path(__file__).parent / "golden" / "flipped_labels.csv", tmp_path / "inference.csv")
+    train = {"dataset": {"classify": {"input_map": {"L": 0}, "image_ext": ".png"}}}
+    (tmp_path / "train.yaml").write_text(yaml.safe_dump(train))
+    done = tao_skills("rca", "vcn", tmp_path, "--no-transcript", "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "labels to check first: 0" in done.stdout
+    with (tmp_path / "out" / "label_check.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    flipped = [i for i, r in enumerate(rows, 1) if ("/good/" in r["filepath"]) != (r["label"] == "PASS")]
+    assert len(flipped) == 8 and max(flipped) <= 15 and flipped[:3] == [1, 2, 3]
+    report = (tmp_path / "out" / "RCA_Report.md").read_text()
+    assert "the model alone ranks these" in report and "before anything else" not in report
+    assert check_rca(tmp_path / "out") == []
+
+
+def falling_segments(page: Path) -> int:
+    """Segments of the page's recall-FAR curves along which recall falls."""
+    falls = 0
+    for points in re.findall(r'<polyline class="curve [^"]*" points="([^"]+)"', page.read_text(encoding="utf-8")):
+        places = [tuple(map(float, place.split(","))) for place in points.split()]
+        falls += sum(b[1] > a[1] + 1e-6 or b[0] < a[0] - 1e-6 for a, b in pairwise(places))
+    return falls
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3, 0.6])
+def test_the_recall_far_curve_of_the_page_never_falls(tmp_path: Path, spread: float) -> None:
+    folder = make_experiment(tmp_path, passes=3, defects=2)
+    random = np.random.default_rng(3)
+    rows = [f"b,g,bridge,d{i},{min(1.0, 0.7 + spread * random.normal()):.3f}" for i in range(200)]
+    rows += [f"b,g,PASS,p{i},{max(0.0, 0.3 + spread * random.normal()):.3f}" for i in range(200)]
+    (folder / "inference" / "inference.csv").write_text(
+        "input_path,golden_path,label,object_name,siamese_score\n" + "\n".join(rows) + "\n"
+    )
+    done = tao_skills("rca", "vcn", folder, "--no-transcript", "--no-check-labels", "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    page = tmp_path / "out" / "RCA_Report.html"
+    assert page.read_text(encoding="utf-8").count('class="curve ') == 1
+    assert falling_segments(page) == 0
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "advice"),
+    [
+        (["edge case"] * 10, "**Agree on a rule with whoever labels.**"),
+        (["mislabeled"] * 6 + ["systematic"] * 4, "**Correct the labels first.**"),
+        (["systematic"] * 9 + ["data quality"], "**Go on with the data below.**"),
+    ],
+)
+def test_a_finished_spot_check_is_no_longer_asked_for_and_its_verdicts_speak(
+    experiment: Path, tmp_path: Path, verdicts: list[str], advice: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(results(experiment), copy)
+    report = copy / "RCA_Report.md"
+    assert "**Finish the spot check: 10 pictures without a verdict.**" in report.read_text()
+    from tao_skill_bank.reports.rca.analysis import set_verdict
+
+    images = [s["image"] for s in json.loads((copy / "spot_check.json").read_text())]
+    for left, (image, verdict) in enumerate(zip(images, verdicts, strict=True), start=1):
+        done = tao_skills("rca", "check", copy)
+        assert done.returncode == 2 and f"{11 - left} of 10 spot-check verdicts are open" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        set_verdict(copy, image, verdict)
+    text, page = report.read_text(), (copy / "RCA_Report.html").read_text(encoding="utf-8")
+    assert "Finish the spot check" not in text and "Finish the spot check" not in page
+    assert advice in text and advice.strip("*.") in page
+    done = tao_skills("rca", "check", copy)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_list_of_actions_that_somebody_changed_stays_and_is_named_once_it_is_out_of_date(
+    experiment: Path, tmp_path: Path
+) -> None:
+    from tao_skill_bank.reports.rca.analysis import set_verdict
+
+    copy = tmp_path / "copy"
+    shutil.copytree(results(experiment), copy)
+    report = copy / "RCA_Report.md"
+    report.write_text(report.read_text().replace("stop here and relabel", "stop at once and relabel"))
+    for spot in json.loads((copy / "spot_check.json").read_text()):
+        set_verdict(copy, spot["image"], "systematic")
+    assert "stop at once and relabel" in report.read_text()
+    assert check_rca(copy) == ["RCA_Report.md: section 7 still asks for the spot check, whose verdicts are all set"]
 
 
 EDITS = {

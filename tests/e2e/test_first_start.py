@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from plugin_copy import copy_plugin
 from scripted_model import Call, Say, ScriptedModel, Seen
 
 NAME = "tao-skill-bank"
-TOOL = f"mcp__plugin_{NAME}_tao__list_images"
+TOOL = f"mcp__plugin_{NAME}_tao__list_jobs"
 # How the machine reaches its package index is the machine's business, not the home's.
 INDEX_VARIABLES = ("PIP_", "UV_", "SSL_", "REQUESTS_", "HTTP_", "HTTPS_")
 
@@ -35,12 +36,18 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def decide(seen: Seen) -> Call | Say:
-    if TOOL not in seen.tools and "ToolSearch" in seen.tools and not seen.results:
-        return Call("ToolSearch", {"query": f"select:{TOOL}"})
-    if TOOL in seen.tools and not any("images.tao_toolkit" in text for text in seen.results):
-        return Call(TOOL, {"key": "images.tao_toolkit.pyt"})
-    return Say("connected" if any("images.tao_toolkit" in text for text in seen.results) else "not connected")
+def looking_at(project: Path) -> Callable[[Seen], Call | Say]:
+    """A model that asks for the jobs of the person's project, and says whether it could."""
+
+    def decide(seen: Seen) -> Call | Say:
+        if TOOL not in seen.tools and "ToolSearch" in seen.tools and not seen.results:
+            return Call("ToolSearch", {"query": f"select:{TOOL}"})
+        answered = any('{"jobs":{}}' in text for text in seen.results)
+        if TOOL in seen.tools and not answered and len(seen.results) < 3:
+            return Call(TOOL, {"results_dir": str(project)})
+        return Say("connected" if answered else "not connected")
+
+    return decide
 
 
 @pytest.mark.timeout(900)
@@ -57,7 +64,7 @@ def test_the_server_is_connected_at_the_latest_in_the_second_session(
     work.mkdir()
     path = f"{interpreter_folder(tmp_path / 'bin', uv=uv)}:/usr/bin:/bin"
     index = {k: v for k, v in os.environ.items() if k.startswith(INDEX_VARIABLES)}
-    with ScriptedModel(decide) as model:
+    with ScriptedModel(looking_at(work)) as model:
         env = {
             **index,
             "PATH": path,

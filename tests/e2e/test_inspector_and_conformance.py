@@ -29,11 +29,12 @@ SCENARIOS = (
 )
 
 
-def inspect(root: Path, *words: str) -> dict[str, Any]:
+def inspect(root: Path, *words: str, started: tuple[str, ...] | None = None) -> dict[str, Any]:
     """What the inspector prints; its exit status is 0 even on errors, so only the content counts."""
     folder = client_folder("inspector")
+    server = ("-m", "mcp_server", "--root", str(root)) if started is None else started
     done = subprocess.run(
-        [str(folder / "mcp-inspector"), "--cli", sys.executable, "-m", "mcp_server", "--root", str(root), *words],
+        [str(folder / "mcp-inspector"), "--cli", sys.executable, *server, *words],
         env={**os.environ, "PATH": path_with(folder), "PYTHONPATH": str(ROOT)},
         cwd=root,
         capture_output=True,
@@ -63,6 +64,16 @@ def test_the_inspector_calls_a_tool_and_sees_an_error_as_one(tmp_path: Path) -> 
     bad = inspect(tmp_path, *call, "get_deft_status", "--tool-arg", f"results_dir={tmp_path}")
     assert bad["isError"]
     assert "no run here" in bad["content"][0]["text"]
+
+
+def test_in_the_first_session_a_tool_takes_a_path_of_the_project_the_inspector_was_started_in(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    call = ("--method", "tools/call", "--tool-name", "list_jobs", "--tool-arg")
+    started = ("-m", "tao_skill_bank.cli", "serve")
+    good = inspect(tmp_path / "project", *call, f"results_dir={tmp_path}/project", started=started)
+    assert good["structuredContent"] == {"jobs": {}}
+    outside = inspect(tmp_path / "project", *call, f"results_dir={tmp_path}", started=started)
+    assert "outside the allowed folders" in outside["content"][0]["text"]
 
 
 @pytest.fixture(scope="module")

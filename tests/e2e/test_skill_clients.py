@@ -1,4 +1,4 @@
-"""The Agent Skills validator, the skills installer and Codex: what they make of the bank."""
+"""The Agent Skills validator and the skills installer: what they make of the bank."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from node_clients import agentskills, client_folder, path_with
-from plugin_copy import copy_plugin
 
 ROOT = Path(__file__).resolve().parents[2]
 SKILLS = sorted(p.parent.name for p in ROOT.glob("skills/*/SKILL.md"))
@@ -56,31 +55,3 @@ def test_a_skill_that_is_copied_alone_ends_with_one_line_that_says_how_to_instal
         assert ran.returncode == 2
         assert len((ran.stdout + ran.stderr).splitlines()) == 1
         assert "pip install" in ran.stderr
-
-
-def test_codex_installs_the_plugin_and_starts_its_server_in_its_own_folder(tmp_path: Path) -> None:
-    codex = client_folder("codex") / "codex"
-    home = tmp_path / "home"
-    home.mkdir()
-
-    def say(*words: str) -> str:
-        done = subprocess.run(
-            [str(codex), *words],
-            env={"PATH": os.environ["PATH"], "HOME": str(home), "CODEX_HOME": str(home)},
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    bank = copy_plugin(tmp_path / "bank")
-    say("plugin", "marketplace", "add", str(bank))
-    say("plugin", "add", "tao-skill-bank@tao-skill-bank")
-    shown = dict(line.strip().split(": ", 1) for line in say("mcp", "get", "tao").splitlines() if ": " in line)
-    assert shown["command"] == "python3"
-    assert (Path(shown["cwd"]) / shown["args"].split()[0]).is_file()
-    assert (Path(shown["cwd"]) / "skills/tao-run-deft-aoi/SKILL.md").is_file()

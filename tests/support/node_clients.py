@@ -23,10 +23,11 @@ CLIENTS = {
     "inspector": ("@modelcontextprotocol/inspector@2.12.0", "node@22.23.3"),
     "conformance": ("@modelcontextprotocol/conformance@0.1.16", "node@22.23.3"),
     "skills": ("skills@1.7.4", "node@22.23.3"),
-    "codex": ("@openai/codex@0.169.0",),
+    "codex": ("@openai/codex@0.171.0",),
 }
 AGENTSKILLS = "skills-ref==0.1.1"
 UV = "uv==0.13.8"
+PIPX = "pipx==1.18.4"
 
 
 def client_folder(name: str) -> Path:
@@ -54,6 +55,11 @@ def uv_command() -> Path:
     """The uv program: the one at hand, else one from the registry; skips where it cannot be installed."""
     found = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     return Path(found) if found is not None else _python_packages(UV) / "bin" / "uv"
+
+
+def pipx_command() -> Path:
+    """The pipx program, as a script for this interpreter; skips where it cannot be installed."""
+    return _python_packages(PIPX) / "bin" / "pipx"
 
 
 def _python_packages(requirement: str) -> Path:

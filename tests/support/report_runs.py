@@ -15,10 +15,11 @@ from PIL import Image
 
 from tao_skill_bank.data.changenet.kpi_target import KpiTarget
 from tao_skill_bank.loop.log import sync_log
-from tao_skill_bank.loop.state import Approval, DeftState, Iteration, StageRecord, iteration_label, save_state
+from tao_skill_bank.loop.state import Approval, DeftState, Iteration, StageRecord, Trained, iteration_label, save_state
 from tao_skill_bank.metrics import clopper_pearson, confusion_at, far_at_recall
 from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.scores import evaluate
+from tao_skill_bank.tasks.changenet.stages.accept import KPI_REACHED
 
 DEFECTS = ("missing", "bridge", "shift", "scratch")
 SPEC = """\
@@ -64,6 +65,8 @@ class RunBuilder:
         with_baseline: bool = True,
         in_progress: str | None = None,
         alike: bool = False,
+        trainer: str = "stand-in",
+        accepted: tuple[tuple[int, int], tuple[int, int]] | None = None,
     ) -> None:
         self.folder = folder
         self.iterations = iterations
@@ -86,6 +89,8 @@ class RunBuilder:
         self.with_baseline = with_baseline
         self.in_progress = in_progress
         self.alike = alike
+        self.trainer = trainer
+        self.accepted = accepted  # (flagged, PASS rows), (found, defects) of the best model, instead of those drawn
         self.rng = np.random.default_rng(5)
         self.seq = 0
         self.seconds = 0
@@ -221,6 +226,7 @@ class RunBuilder:
         record.evaluations = [latest]
         record.far_pct, record.far_pct_recall_100 = latest.far_pct, latest.far_pct_recall_100
         record.threshold, record.inference_csv = latest.threshold, latest.inference_csv
+        record.trained = Trained(by=self.trainer, software="0.1.0")
         record.val_loss = 0.31 / (number + 1)
         record.rca_results_dir = str(folder / "rca_results/2026-09-01_081500")
         record.stages.append(self._record("train", f"{record.training_rows} rows, 10 epochs", seconds=640))
@@ -259,11 +265,13 @@ class RunBuilder:
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def _close(self, root: Path, state: DeftState, last: str) -> None:
+        if not state.iterations:
+            return
         best = min(state.iterations, key=lambda name: state.iterations[name].far_pct or 0.0)
         state.best_iteration = best
         record = state.iterations[best]
         met = self.target.met(record.far_pct or 0.0)
-        state.stop_reason = "target met" if met else f"{self.iterations} iterations used up"
+        state.stop_reason = KPI_REACHED if met else f"{self.iterations} iterations used up"
         if self.acceptance:
             state.acceptance = self._accept(root, state, best)
             path = root / "acceptance/acceptance.json"
@@ -306,9 +314,11 @@ class RunBuilder:
                 "fn": point.fn,
             }
         measured["best"]["iteration"] = best
-        far, recall = measured["best"]["far"]["value_pct"], measured["best"]["recall"]["value_pct"]
-        met = self.target.met(far) and recall >= 100 * self.target.recall - 1e-9
-        return {"recall_target_pct": 100 * self.target.recall, **measured, "far_at_recall": own, "met": met}
+        if self.accepted is not None:
+            (fp, passes), (tp, defects) = self.accepted
+            counts = {"tp": tp, "fp": fp, "tn": passes - fp, "fn": defects - tp}
+            measured["best"].update(counts, far=share(fp, passes), recall=share(tp, defects))
+        return {"recall_target_pct": 100 * self.target.recall, **measured, "far_at_recall": own}
 
     def _align(self, root: Path) -> None:
         path = root / "loop_log.jsonl"

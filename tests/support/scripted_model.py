@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,17 @@ def text_of(content: Any) -> str:
     return "\n".join(parts)
 
 
-class ScriptedModel:
+AnySeen = TypeVar("AnySeen")
+
+
+class ScriptedModel(Generic[AnySeen]):
     """The server; `url` is its address, `seen` every request for an answer."""
 
-    def __init__(self, decide: Callable[[Seen], Call | Say]) -> None:
+    seen_as: type = Seen
+
+    def __init__(self, decide: Callable[[AnySeen], Call | Say]) -> None:
         self.decide = decide
-        self.seen: list[Seen] = []
+        self.seen: list[AnySeen] = []
         self.faults: list[str] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -86,7 +91,7 @@ class ScriptedModel:
         """Where it listens."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def __enter__(self) -> ScriptedModel:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -97,7 +102,7 @@ class ScriptedModel:
 
     def answer(self, body: dict[str, Any]) -> Call | Say:
         """Decide, and remember what went wrong in deciding."""
-        seen = Seen(body)
+        seen = self.seen_as(body)
         if not seen.tools:
             return Say("{}")  # a side request (a title, a topic) gets a harmless answer
         self.seen.append(seen)
@@ -107,8 +112,24 @@ class ScriptedModel:
             self.faults.append(repr(error))
             return Say(f"fault: {error!r}")
 
+    def respond(self, path: str, raw: bytes) -> tuple[bytes, str]:
+        """The body of the answer to a POST, and its kind."""
+        if path.endswith("/count_tokens"):
+            return json.dumps({"input_tokens": len(raw) // 4}).encode(), "application/json"
+        if not path.endswith("/v1/messages"):
+            return b"{}", "application/json"
+        body = json.loads(raw)
+        message, events = _message(body, self.answer(body), len(self.seen))
+        return as_stream(events) if body.get("stream") else (json.dumps(message).encode(), "application/json")
 
-def _handler(model: ScriptedModel) -> type[BaseHTTPRequestHandler]:
+
+def as_stream(events: Iterable[tuple[str, dict[str, Any]]]) -> tuple[bytes, str]:
+    """Events as a client reads them, and their kind."""
+    lines = [f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n" for kind, data in events]
+    return "".join(lines).encode(), "text/event-stream"
+
+
+def _handler(model: ScriptedModel[Any]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -116,24 +137,13 @@ def _handler(model: ScriptedModel) -> type[BaseHTTPRequestHandler]:
             return
 
         def do_GET(self) -> None:
-            self._send(b"{}", "application/json")
+            self._send(*model.respond("GET", b""))
 
         do_HEAD = do_GET
 
         def do_POST(self) -> None:
             raw = self.rfile.read(int(self.headers.get("content-length") or 0))
-            path = self.path.partition("?")[0]
-            if path.endswith("/count_tokens"):
-                return self._send(json.dumps({"input_tokens": len(raw) // 4}).encode(), "application/json")
-            if not path.endswith("/v1/messages"):
-                return self._send(b"{}", "application/json")
-            body = json.loads(raw)
-            turn = model.answer(body)
-            message, events = _message(body, turn, len(model.seen))
-            if not body.get("stream"):
-                return self._send(json.dumps(message).encode(), "application/json")
-            lines = [f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n" for kind, data in events]
-            return self._send("".join(lines).encode(), "text/event-stream")
+            self._send(*model.respond(self.path.partition("?")[0], raw))
 
         def _send(self, body: bytes, kind: str) -> None:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tao_skill_bank.annotate.journal import FILE_NAME, Journal
+from tao_skill_bank.annotate.records import Settled
 from tao_skill_bank.core.errors import InputError
 
 HERE = Path(__file__).parent
@@ -37,10 +38,29 @@ def test_a_journal_of_an_earlier_version_is_written_to_and_loses_nothing(old_jou
         before = list(journal.answers())
         rows = dict(journal.row_counts())
     with Journal(old_journal) as journal:
-        journal.count_try("endpoint", "throttled").result()
+        journal.settle([("answer nobody", Settled("throttled"), None)]).result()
         assert list(journal.open_batches()) == []
         assert list(journal.answers()) == before
         assert dict(journal.row_counts()) == rows
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_the_money_of_a_journal_of_an_earlier_version_is_in_the_ledger(old_journal: Path, read_only: bool) -> None:
+    with closing(sqlite3.connect(old_journal / FILE_NAME)) as db, db:
+        db.execute("UPDATE calls SET cost = 0.25")
+        db.execute("INSERT INTO tries VALUES ('openai x', 'throttled', 2), ('openai x', 'timeout', 3)")
+        db.executescript(
+            "CREATE TABLE batches (ticket TEXT PRIMARY KEY, endpoint TEXT, model TEXT, id TEXT, at REAL);"
+            "CREATE TABLE batch_calls (ticket TEXT, number INTEGER, key TEXT, kind TEXT, video TEXT, worst REAL);"
+            "INSERT INTO batches VALUES ('t', 'openai x', 'm', 'b', 1.0);"
+            "INSERT INTO batch_calls VALUES ('t', 0, 'k', 'mcq', '/v', 0.5);"
+        )
+    for _ in range(2):
+        with Journal(old_journal, read_only=read_only) as journal:
+            totals = journal.totals()
+            assert (totals.calls, totals.cost, totals.unknown, totals.in_flight) == (16 + 5 + 1, 4.0, 3, 1)
+            assert totals.in_flight_cost == 0.5
+            assert journal.tries() == {"throttled": 2, "timeout": 3}
 
 
 @pytest.mark.parametrize("read_only", [True, False])
@@ -48,7 +68,7 @@ def test_a_journal_of_a_later_version_is_refused_with_the_reason_and_left_alone(
     old_journal: Path, read_only: bool
 ) -> None:
     with closing(sqlite3.connect(old_journal / FILE_NAME)) as db:
-        db.execute("UPDATE meta SET value = '2' WHERE name = 'version'")
+        db.execute("UPDATE meta SET value = '3' WHERE name = 'version'")
         db.commit()
 
     def content() -> list[str]:
@@ -56,6 +76,6 @@ def test_a_journal_of_a_later_version_is_refused_with_the_reason_and_left_alone(
             return list(db.iterdump())
 
     before = content()
-    with pytest.raises(InputError, match=r"journal version 2, this package reads 1 \(it is left as it is"):
+    with pytest.raises(InputError, match=r"journal version 3, this package reads 2 \(it is left as it is"):
         Journal(old_journal, read_only=read_only)
     assert content() == before

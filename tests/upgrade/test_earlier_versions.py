@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from tao_skill_bank.core.errors import InputError, NeedsApprovalError
 from tao_skill_bank.loop import api
 from tao_skill_bank.loop.log import LOG_FILE, read_log
 from tao_skill_bank.loop.plan import Request
-from tao_skill_bank.loop.state import STATE_FILE, keep_earlier
+from tao_skill_bank.loop.state import STATE_FILE, keep_earlier, load_state
+from tao_skill_bank.loop.upcast import upcast
 from tao_skill_bank.platforms.base import read_records
 
 HERE = Path(__file__).parent
@@ -69,30 +71,65 @@ def test_a_run_of_an_earlier_version_goes_on_once_its_plan_is_approved_and_its_o
     assert len(list(old_run.glob(f"{STATE_FILE}.earlier-*"))) == 1
 
 
+def test_a_state_of_version_3_is_read_as_version_4_and_keeps_its_own_order_of_stages(old_run: Path) -> None:
+    before = json.loads((old_run / STATE_FILE).read_text())
+    state = load_state(old_run)
+    after = state.model_dump(mode="json")
+    assert (after["format"], after["version"]) == ("tao-skill-bank", 4)
+    assert state.order.of(0) == ("train", "evaluate", "rca")
+    assert state.order.of(2) == ("routing", "anomalygen", "data_mining", "data_merge", "train", "evaluate", "rca")
+    for key in ("kpi_target", "plan_digests", "status", "started_at", "current_iteration", "max_iterations"):
+        assert after[key] == before[key]
+    assert state.iterations["baseline"].stage_completed == "train"
+    assert upcast(after) is after, "today's is left as it is"
+
+
+def test_reading_a_state_of_an_earlier_version_changes_nothing_of_what_was_read(old_run: Path) -> None:
+    raw = json.loads((old_run / STATE_FILE).read_text())
+    kept = json.loads(json.dumps(raw))
+    assert upcast(raw) is not None
+    assert raw == kept
+
+
 def read_log_line(data: bytes) -> Any:
     from tao_skill_bank.loop.log import LogLine
 
     return LogLine.model_validate_json(data.splitlines()[0])
 
 
-@pytest.mark.parametrize("version", [2, 4, "3", None, True])
+@pytest.mark.parametrize(
+    ("written_by", "version", "reason"),
+    [
+        (None, 2, "state version 2 is not 4"),
+        (None, "3", "state version '3' is not 4"),
+        (None, None, "state version None is not 4"),
+        (None, True, "state version True is not 4"),
+        (None, 4, "state version 4 without format 'tao-skill-bank' is another program's"),
+        ("upstream", 4, "state version 4 without format 'tao-skill-bank' is another program's"),
+        (None, 5, "state version 5 is not 4"),
+        ("tao-skill-bank", 3, "state version 3 is not 4"),
+        ("tao-skill-bank", 5, "state version 5 is not 4"),
+    ],
+)
 def test_a_state_of_another_format_is_refused_by_every_door_in_one_line_and_left_alone(
-    old_run: Path, version: object
+    old_run: Path, written_by: str | None, version: object, reason: str
 ) -> None:
     value = json.loads((old_run / STATE_FILE).read_text())
     value["version"] = version
     if version is None:
         del value["version"]
+    if written_by is not None:
+        value["format"] = written_by
     (old_run / STATE_FILE).write_text(json.dumps(value))
     before = everything(old_run)
-    reason = rf"{STATE_FILE}: state version {version!r} is not 3 \(it is left as it is; start a new run"
+    line = re.escape(f"{STATE_FILE}: {reason} (it is left as it is; start a new run")
     for ask in (
         lambda: api.status(old_run),
         lambda: api.run_loop(old_run),
         lambda: api.open_run(Request(results_dir=old_run), approve="0" * 64, how="flag"),
         lambda: api.stop(old_run),
     ):
-        with pytest.raises(InputError, match=reason):
+        with pytest.raises(InputError, match=line):
             ask()
     assert everything(old_run) == before
 
@@ -109,5 +146,5 @@ def test_the_command_refuses_a_state_of_the_earlier_format_with_exit_2(old_run: 
     command = [sys.executable, "-m", "tao_skill_bank.cli", "deft", "run", "--results-dir", str(old_run), "--yes"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
-    assert "state version 2 is not 3" in done.stderr
+    assert "state version 2 is not 4" in done.stderr
     assert everything(old_run) == before

@@ -151,6 +151,23 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(network, tuple(header.lights), Trained(**header.trained.model_dump()), header.sha256)
 
 
+def described(path: Path) -> Architecture | None:
+    """What network a file of the bank's own is of, by its first lines; None for any other file (TAO's, or none).
+
+    Raises:
+        InputError: It says that it is the bank's own, and is damaged.
+    """
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(len(MAGIC) + 8 + MOST_HEADER_BYTES)
+    except OSError:
+        return None
+    if not head.startswith(MAGIC):
+        return None
+    header, _ = _header(path, head)
+    return Architecture(header.network.channels, tuple(header.network.widths), header.network.image_size)
+
+
 def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as handle:

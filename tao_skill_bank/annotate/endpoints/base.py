@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -43,12 +43,18 @@ class Ask:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. `finish`: stop, length (cut off) or blocked (the endpoint refuses to answer)."""
+    """An answer, which may hold no text; it is billed all the same.
+
+    Attributes:
+        finish: stop, length (cut off) or blocked (the endpoint refuses to answer).
+        aside: The field in which the server put text that belongs to no answer (`reasoning_content`); else empty.
+    """
 
     text: str
     finish: Literal["stop", "length", "blocked"]
     input_tokens: int
     output_tokens: int
+    aside: str = ""
 
     def __post_init__(self) -> None:
         # Half of a surrogate pair, as JSON may carry it, can be written to no file.
@@ -65,19 +71,47 @@ class Upload:
 
 
 Kind = Literal[
-    "throttled", "server", "network", "timeout", "malformed", "refused", "denied", "upload_gone", "cancelled", "gone"
+    "throttled",
+    "server",
+    "network",
+    "timeout",
+    "malformed",
+    "empty",
+    "refused",
+    "denied",
+    "redirected",
+    "upload_gone",
+    "expired",
+    "cancelled",
+    "gone",
 ]
 _MOST_TOKENS = 1e12
-PASSING = frozenset({"throttled", "server", "network", "timeout", "malformed"})
+PASSING = frozenset({"throttled", "server", "network", "timeout", "malformed", "expired"})
+FREE = frozenset({"throttled", "refused", "denied", "redirected", "upload_gone", "expired", "cancelled"})
+"""Failures that no vendor bills, where there is no status that says so."""
 
 
 class FaultError(Exception):
-    """A call that brought no answer. Redacted; `kind` says whether another try may help."""
+    """A call that brought no answer. Redacted; `kind` says whether another try may help.
+
+    Attributes:
+        sent: False where no connection was ever made: nothing can have been billed.
+        usage: Tokens in and out where an answer says them that is none otherwise.
+    """
 
     def __init__(
-        self, kind: Kind, message: str, *, status: int | None = None, retry_after: float | None = None
+        self,
+        kind: Kind,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        sent: bool = True,
+        usage: tuple[int, int] | None = None,
     ) -> None:
         self.kind = kind
+        self.sent = sent
+        self.usage = usage
         self.status = status
         self.retry_after = retry_after
         self.message = " ".join(message.encode("utf-8", "replace").decode().split())[:300]
@@ -100,15 +134,8 @@ class BatchLook:
 class Batches(Protocol):
     """The vendor's way to answer a file of calls within a day for half the price. Every method may raise FaultError."""
 
-    @property
-    def form(self) -> str:
-        """What shapes the lines beside their calls; it changes when the endpoint turns out to know less."""
-
     def line(self, name: str, ask: Ask) -> bytes:
         """A call as a line of a batch's file."""
-
-    def adapted(self, message: str, ask: Ask) -> bool:
-        """Whether a refusal was met by another form of the lines."""
 
     async def submit(self, path: Path, ticket: str) -> str:
         """Hand a file of lines over; returns the vendor's name of the batch, which carries `ticket`."""
@@ -147,11 +174,25 @@ class Endpoint(Protocol):
         """What shapes its answers; part of a call's key."""
 
     @property
+    def token_setting(self) -> str:
+        """The setting that says how long an answer may be at most, below the model's own section."""
+
+    @property
+    def form(self) -> str:
+        """How it is asked now; it changes when the server turns out to know less."""
+
+    def adapted(self, fault: FaultError, ask: Ask, form: str) -> bool:
+        """Whether a refusal of a request in `form` is met by another form: then it is to be asked again."""
+
+    def connected(self) -> object:
+        """The SDK's client, made (and the SDK loaded) when it is first needed."""
+
+    @property
     def batches(self) -> Batches:
         """Its way to take many calls at once."""
 
     async def ask(self, ask: Ask) -> Reply:
-        """Ask once.
+        """Ask once: one request, whatever comes of it.
 
         Raises:
             FaultError: No answer came.
@@ -175,6 +216,8 @@ def kind_of_status(status: int, message: str) -> Kind:
         return "denied"
     if status == 402 or (status == 429 and "insufficient_quota" in lower):
         return "denied"
+    if 300 <= status < 400:
+        return "redirected"
     if status == 429:
         return "throttled"
     if status == 408:
@@ -182,6 +225,28 @@ def kind_of_status(status: int, message: str) -> Kind:
     if status in (409, 425) or status >= 500:
         return "server"
     return "refused"
+
+
+_NEVER_LEFT = frozenset(
+    {"ConnectError", "ConnectTimeout", "PoolTimeout", "ClientConnectorError", "UnsupportedProtocol"}
+)
+
+
+def never_left(error: BaseException | None) -> bool:
+    """Whether no connection was made at all, by what the HTTP library says of it."""
+    while error is not None:
+        if {cls.__name__ for cls in type(error).__mro__} & _NEVER_LEFT:
+            return True
+        error = error.__cause__
+    return False
+
+
+def redirected(status: int, headers: Mapping[str, str], redact: Callable[[str], str]) -> FaultError | None:
+    """A redirect as the refusal that it is here; None where it is none."""
+    if not 300 <= status < 400:
+        return None
+    target = redact(headers.get("location") or "nowhere")
+    return FaultError("redirected", f"would send the call on to {target}; redirects are not followed", status=status)
 
 
 def retry_after_seconds(value: str | None) -> float | None:

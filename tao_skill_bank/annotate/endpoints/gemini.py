@@ -20,6 +20,8 @@ from tao_skill_bank.annotate.endpoints.base import (
     entries,
     kind_of_status,
     label,
+    never_left,
+    redirected,
     retry_after_seconds,
     tokens,
 )
@@ -44,6 +46,8 @@ class GeminiEndpoint:
     """`generate_content` of the Gemini developer interface."""
 
     takes_video = True
+    token_setting = "gemini.max_output_tokens"
+    form = ""
 
     def __init__(self, options: GeminiOptions, secret: str, redact: Redactor) -> None:
         self._options = options
@@ -86,6 +90,10 @@ class GeminiEndpoint:
             raise self.fault(error) from None
         return reply_of(response.model_dump(mode="json", by_alias=True, exclude_none=True))
 
+    def adapted(self, fault: FaultError, ask: Ask, form: str) -> bool:
+        """There is one form only."""
+        return False
+
     async def upload(self, path: Path) -> Upload:
         """Upload a video and wait until the vendor has read it."""
         from google.genai import types
@@ -110,18 +118,23 @@ class GeminiEndpoint:
         if self._client is not None:
             await self._client.aio.aclose()
             self._client.close()
+            await self._http.aclose()
 
     def connected(self) -> Client:
         """The SDK's client, made when it is first needed."""
         if self._client is None:
+            import httpx2
             from google.genai import Client, types
 
-            options: dict[str, Any] = {"timeout": int(self.timeout * 1000)}
-            if "retry_options" in types.HttpOptions.model_fields:
-                # Else the SDK asks a second time by itself after a cut connection where aiohttp is installed: a call
-                # that no budget counts.
-                options["retry_options"] = types.HttpRetryOptions(attempts=1)
-            self._client = Client(vertexai=False, api_key=self._secret, http_options=types.HttpOptions(**options))
+            # Videos and texts go to the vendor, and every request is counted: no redirect is followed (where aiohttp is
+            # installed, which the SDK would take otherwise, it follows those of uploads), and nothing asked again.
+            self._http = httpx2.AsyncClient(follow_redirects=False, timeout=self.timeout)
+            options = types.HttpOptions(
+                timeout=int(self.timeout * 1000),
+                retry_options=types.HttpRetryOptions(attempts=1),
+                httpx_async_client=self._http,
+            )
+            self._client = Client(vertexai=False, api_key=self._secret, http_options=options)
         return self._client
 
     @staticmethod
@@ -135,16 +148,19 @@ class GeminiEndpoint:
 
         if isinstance(error, errors.APIError):
             message = self.redact(str(error.message or error))
-            kind = kind_of_status(error.code, f"{message} {error.details}")
             headers = getattr(error.response, "headers", None) or {}
+            if (moved := redirected(error.code, headers, self.redact)) is not None:
+                return moved
+            kind = kind_of_status(error.code, f"{message} {error.details}")
             after = retry_after_seconds(headers.get("retry-after")) or _retry_info(error.details)
             fault = FaultError(kind, message, status=error.code, retry_after=after)
             return FaultError("upload_gone", message, status=error.code) if self.file_gone(fault) else fault
         names = {cls.__name__ for cls in type(error).__mro__}
+        sent = not never_left(error)
         if "TimeoutException" in names or isinstance(error, TimeoutError):
-            return FaultError("timeout", f"no answer within {self.timeout:g} s")
+            return FaultError("timeout", f"no answer within {self.timeout:g} s", sent=sent)
         if names & {"TransportError", "ClientConnectionError"} or isinstance(error, OSError):
-            return FaultError("network", self.redact(f"{type(error).__name__}: {error}"))
+            return FaultError("network", self.redact(f"{type(error).__name__}: {error}"), sent=sent)
         if isinstance(error, (ValueError, KeyError, errors.UnknownApiResponseError)):
             return FaultError("malformed", self.redact(f"unreadable answer: {error}"))
         raise error
@@ -169,7 +185,7 @@ def _parts(ask: Ask) -> list[Any]:
 
 
 def reply_of(response: dict[str, Any]) -> Reply:
-    """A response in the vendor's own JSON as a reply; one that holds no answer, or is none, is a fault."""
+    """A response in the vendor's own JSON as a reply, which may be empty; one of another form is a fault."""
     try:
         return _reply_of(response)
     except (AttributeError, KeyError, TypeError):
@@ -185,15 +201,15 @@ def _reply_of(response: dict[str, Any]) -> Reply:
     if not candidates:
         if (response.get("promptFeedback") or {}).get("blockReason"):
             return Reply("", "blocked", read, wrote)
-        raise FaultError("malformed", "the answer holds no candidate")
+        used = (read, wrote) if read or wrote else None
+        raise FaultError("malformed", "the answer holds no candidate", usage=used)
     reason = str(candidates[0].get("finishReason") or "")
     parts = (candidates[0].get("content") or {}).get("parts") or []
     text = "".join(part.get("text") or "" for part in parts if not part.get("thought"))
     if reason not in _FINE:
         return Reply("", "blocked", read, wrote)
-    if not text.strip():
-        raise FaultError("malformed", "the answer is empty")
-    return Reply(text, "length" if reason == "MAX_TOKENS" else "stop", read, wrote)
+    aside = "thought" if any(part.get("thought") for part in parts) else ""
+    return Reply(text, "length" if reason == "MAX_TOKENS" else "stop", read, wrote, aside)
 
 
 def _retry_info(details: Any) -> float | None:
@@ -205,15 +221,9 @@ def _retry_info(details: Any) -> float | None:
 class GeminiBatches:
     """Batches of `generateContent`; each carries its ticket as display name, by which it is found again."""
 
-    form = ""
-
     def __init__(self, endpoint: GeminiEndpoint, options: GeminiOptions) -> None:
         self._endpoint = endpoint
         self._options = options
-
-    def adapted(self, message: str, ask: Ask) -> bool:
-        """There is one form only."""
-        return False
 
     def line(self, name: str, ask: Ask) -> bytes:
         """A request in the vendor's own JSON, with its name: what a direct call says, word for word."""
@@ -264,7 +274,7 @@ class GeminiBatches:
         if state in ("SUCCEEDED", "PARTIALLY_SUCCEEDED"):
             return BatchLook("ended", FaultError("server", f"{batch} ended without an answer"))
         if state == "EXPIRED":
-            return BatchLook("failed", FaultError("server", f"{batch} expired"))
+            return BatchLook("failed", FaultError("expired", f"{batch} expired"))
         if state == "CANCELLED":
             return BatchLook("failed", FaultError("cancelled", f"{batch} was cancelled at the vendor"))
         if state == "FAILED":

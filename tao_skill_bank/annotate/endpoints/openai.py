@@ -17,6 +17,8 @@ from tao_skill_bank.annotate.endpoints.base import (
     entries,
     kind_of_status,
     label,
+    never_left,
+    redirected,
     retry_after_seconds,
     tokens,
 )
@@ -31,12 +33,15 @@ _PATH: Final = "/v1/chat/completions"
 _TICKET = "ticket"
 _EARLIER = 86_400.0
 """How much a vendor's clock may lie behind ours before a batch of ours is overlooked in its list. Seconds."""
+_ASIDE = ("reasoning_content", "reasoning")
+"""Where servers put a model's thinking."""
 
 
 class OpenAIEndpoint:
     """Chat completions. What a server does not know (a schema, a parameter's name) is left out from then on."""
 
     takes_video = False
+    token_setting = "openai.max_tokens"
 
     def __init__(self, options: OpenAIOptions, secret: str, redact: Redactor) -> None:
         self._options = options
@@ -53,12 +58,11 @@ class OpenAIEndpoint:
 
     async def ask(self, ask: Ask) -> Reply:
         """One chat completion."""
-        while True:
-            try:
-                return await self._once(ask)
-            except FaultError as fault:
-                if fault.kind != "refused" or not self.adapted(fault.message, ask):
-                    raise
+        try:
+            response = await self.connected().chat.completions.create(**self.body(ask))
+        except Exception as error:
+            raise self.fault(error) from None
+        return reply_of(response)
 
     async def upload(self, path: Path) -> Upload:
         """Not taken: such a server gets frames."""
@@ -79,9 +83,14 @@ class OpenAIEndpoint:
         """How it is asked now."""
         return f"{self._structured} {self._limit_name} {self._tempered}"
 
-    def adapted(self, message: str, ask: Ask) -> bool:
+    def adapted(self, fault: FaultError, ask: Ask, form: str) -> bool:
         """Whether the server refused something that can be left out or called otherwise."""
-        lower = message.lower()
+        if fault.kind != "refused":
+            return False
+        if form != self.form:
+            # Another call has met the same refusal meanwhile; this one was asked in the old form.
+            return True
+        lower = fault.message.lower()
         if (
             ask.schema is not None
             and self._structured
@@ -112,31 +121,28 @@ class OpenAIEndpoint:
         import openai
 
         if isinstance(error, openai.APITimeoutError):
-            return FaultError("timeout", f"no answer within {self.timeout:g} s")
+            return FaultError("timeout", f"no answer within {self.timeout:g} s", sent=not never_left(error))
         if isinstance(error, openai.APIStatusError):
             message = self.redact(str(error.message))
+            if (moved := redirected(error.status_code, error.response.headers, self.redact)) is not None:
+                return moved
             after = retry_after_seconds(error.response.headers.get("retry-after"))
             kind = kind_of_status(error.status_code, f"{message} {error.code or ''}")
             return FaultError(kind, message, status=error.status_code, retry_after=after)
         if isinstance(error, openai.APIConnectionError):
-            return FaultError("network", self.redact(f"{error} {error.__cause__ or ''}"))
+            return FaultError("network", self.redact(f"{error} {error.__cause__ or ''}"), sent=not never_left(error))
         if isinstance(error, (openai.OpenAIError, ValueError)):
             return FaultError("malformed", self.redact(f"unreadable answer: {error}"))
         raise error
 
-    async def _once(self, ask: Ask) -> Reply:
-        try:
-            response = await self.connected().chat.completions.create(**self.body(ask))
-        except Exception as error:
-            raise self.fault(error) from None
-        return reply_of(response)
-
     def connected(self) -> AsyncOpenAI:
         """The SDK's client, made when it is first needed."""
         if self._client is None:
-            from openai import AsyncOpenAI
+            from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
             self._client = AsyncOpenAI(
+                # Frames and texts go where the settings say, and every request is counted: no redirect is followed.
+                http_client=DefaultAsyncHttpxClient(follow_redirects=False, timeout=self.timeout),
                 api_key=self._secret or _NO_KEY,
                 base_url=self._options.base_url or _VENDOR,
                 timeout=self.timeout,
@@ -158,24 +164,25 @@ def _content(ask: Ask) -> Any:
 
 
 def reply_of(response: Any) -> Reply:
-    """A response as a reply; a 200 that holds no answer is a fault."""
+    """A response as a reply, which may be empty; a 200 of another form is a fault."""
     # The SDK takes any JSON for a completion: nothing in it has its type for sure.
     choices = getattr(response, "choices", None)
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = getattr(choice, "message", None)
+    usage = getattr(response, "usage", None)
+    used = (tokens(getattr(usage, "prompt_tokens", None)), tokens(getattr(usage, "completion_tokens", None)))
     if message is None:
-        raise FaultError("malformed", "the answer holds no choice")
+        raise FaultError("malformed", "the answer holds no choice", usage=used if any(used) else None)
     reason = getattr(choice, "finish_reason", None)
     blocked = reason == "content_filter" or bool(getattr(message, "refusal", None))
     text = _said(getattr(message, "content", None))
-    if not text.strip() and not blocked:
-        raise FaultError("malformed", "the answer is empty")
-    usage = getattr(response, "usage", None)
+    aside = next((name for name in _ASIDE if _said(getattr(message, name, None)).strip()), "")
     return Reply(
         text="" if blocked else text,
         finish="blocked" if blocked else "length" if reason == "length" else "stop",
-        input_tokens=tokens(getattr(usage, "prompt_tokens", None)),
-        output_tokens=tokens(getattr(usage, "completion_tokens", None)),
+        input_tokens=used[0],
+        output_tokens=used[1],
+        aside=aside,
     )
 
 
@@ -192,15 +199,6 @@ class OpenAIBatches:
 
     def __init__(self, endpoint: OpenAIEndpoint) -> None:
         self._endpoint = endpoint
-
-    @property
-    def form(self) -> str:
-        """How the server is asked now."""
-        return self._endpoint.form
-
-    def adapted(self, message: str, ask: Ask) -> bool:
-        """Whether a refusal was met by leaving something out or calling it otherwise."""
-        return self._endpoint.adapted(message, ask)
 
     def line(self, name: str, ask: Ask) -> bytes:
         """The very body that a direct call would send, with its name."""
@@ -246,8 +244,10 @@ class OpenAIBatches:
             return BatchLook("failed", FaultError("throttled" if full else "refused", said))
         if found.status == "cancelled":
             return BatchLook("ended", FaultError("cancelled", f"batch {batch} was cancelled at the vendor"))
-        if found.status in ("completed", "expired"):
-            return BatchLook("ended", FaultError("server", f"batch {batch} ended without an answer ({found.status})"))
+        if found.status == "expired":
+            return BatchLook("ended", FaultError("expired", f"batch {batch} expired before it was answered"))
+        if found.status == "completed":
+            return BatchLook("ended", FaultError("server", f"batch {batch} ended without an answer"))
         return BatchLook("working")
 
     async def results(self, batch: str) -> list[tuple[str, Reply | FaultError]]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 REQUIRED_COLUMNS = ("input_path", "golden_path", "label", "object_name")
+BOARD_COLUMNS = ("board", "boardname")
+"""A column of one of these names says which board a row is of; the first that is there counts."""
 
 
 class PairTable:
@@ -115,6 +117,15 @@ class PairTable:
     def where(self, row: int) -> str:
         """`file.csv row 7` for position 6."""
         return f"{self.path} row {row + 1}"
+
+
+def boards_of(table: PairTable) -> list[str] | None:
+    """The board of each row, where the table has such a column and every cell of it says one; None: not known."""
+    name = next((name for name in BOARD_COLUMNS if name in table.names), None)
+    if name is None:
+        return None
+    found = [cell.strip() for cell in table.column(name)]
+    return found if found and all(found) else None
 
 
 def read_pairs(

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tao_skill_bank.core.text import clean, limit, listed, percent, plural, score, whole
-from tao_skill_bank.metrics import Threshold, far_at_recall, samples_needed
+from tao_skill_bank.core.text import clean, listed, percent, plural, score, whole
+from tao_skill_bank.metrics import Threshold, far_at_recall, far_without_weakest
+from tao_skill_bank.metrics.evidence import trials_to_show
+from tao_skill_bank.reports.deft.checks import trained_text
 from tao_skill_bank.reports.deft.status import Status, rate
 from tao_skill_bank.reports.deft.view import LabelFigures, Phase, RunView, is_pass, share
+from tao_skill_bank.tasks.changenet.measures import asks
 
 FEW_TRAINING_ROWS = 5
 STEADY_PP = 0.25
@@ -43,8 +46,9 @@ def recommendations(view: RunView, status: Status) -> list[Advice]:
         _hardly_trained,
         _pool_left,
         _no_more_gain,
-        _enough_defects,
-        _enough_passes,
+        _samples_to_show,
+        _certainty,
+        _too_small_to_show,
         _no_acceptance_set,
         _mostly_synthetic,
         _rehearsal,
@@ -71,29 +75,34 @@ def _mend_the_stop(view: RunView, status: Status) -> Iterator[Advice]:
 
 def _deploy(view: RunView, status: Status) -> Iterator[Advice]:
     best = view.best
-    if status.tone != "met" or best is None:
+    if not view.verdict.may_ship or best is None:
         return
     yield Advice(
         "deploy",
         f"Deploy {best.title.lower()} at threshold {score(best.record.threshold)}",
-        "The target is met; checkpoint, threshold and inference spec are named under Deploy.",
+        "The target is shown to be met; checkpoint, threshold and inference spec are named under Deploy.",
     )
 
 
 def _dearest_label(view: RunView, status: Status) -> Iterator[Advice]:
     """The defect type that sets FAR: without it, FAR at the same recall would be lower."""
     best = view.best
-    if best is None or best.scored is None or view.target is None or status.tone == "met":
+    if best is None or best.scored is None or view.target is None or _met(view):
         return
-    costs = _costs(best)
-    if len(costs) < 2:
+    scored, now = best.scored, best.record.far_pct
+    keys = np.array([label.strip().upper() for label in scored.table.label])
+    without = []
+    for figures in _costs(best):
+        keep = keys != figures.label.upper()
+        point = far_at_recall(scored.scores[keep], scored.is_pass[keep], view.target.recall)
+        if point is not None:
+            without.append((point.far, figures, point))
+    if len(without) < 2 or now is None:
         return
-    first = costs[0]
-    scored = best.scored
-    keep = np.array([label.strip().upper() != first.label.upper() for label in scored.table.label])
-    others = far_at_recall(scored.scores[keep], scored.is_pass[keep], view.target.recall)
-    now = best.record.far_pct
-    if others is None or now is None or now - 100 * others.far < max(STEADY_PP, 0.05 * now):
+    # Below full recall, leaving out any type moves the quota of misses: only what no other type does is a cause.
+    (_, first, others), (next_far, _, _) = sorted(without, key=lambda item: item[0])[:2]
+    least = max(STEADY_PP, 0.05 * now)
+    if min(now, 100 * next_far) - 100 * others.far < least:
         return
     yield Advice(
         "dearest-label",
@@ -104,7 +113,10 @@ def _dearest_label(view: RunView, status: Status) -> Iterator[Advice]:
 
 
 def _doubtful_labels(view: RunView, status: Status) -> Iterator[Advice]:
-    """One sample that holds FAR up alone is either the hardest one or mislabelled: a person should look."""
+    """One sample that holds FAR up alone is either the hardest one or mislabelled: a person should look.
+
+    Alone: leaving out any other as many would not do it. Below full recall it often would.
+    """
     best = view.best
     if best is None or best.scored is None or view.target is None or best.record.far_pct is None:
         return
@@ -115,10 +127,11 @@ def _doubtful_labels(view: RunView, status: Status) -> Iterator[Advice]:
     now = best.record.far_pct
     order = defects[np.argsort(scored.scores[defects], kind="stable")]
     for count in (1, 2, 3):
-        keep = np.ones(len(scored.scores), dtype=bool)
-        keep[order[:count]] = False
-        point = far_at_recall(scored.scores[keep], scored.is_pass[keep], view.target.recall)
-        if point is not None and now - 100 * point.far > max(0.2 * now, STEADY_PP):
+        found = far_without_weakest(scored.scores, scored.is_pass, view.target.recall, count)
+        if found is None:
+            return
+        point, other = found
+        if min(now, 100 * other.far) - 100 * point.far > max(0.2 * now, STEADY_PP):
             names = [
                 f"{clean(_cell(best, row, 'object_name'))} in {clean(_cell(best, row, 'input_path'))} "
                 f"({clean(scored.table.label[row].strip())}, {score(float(scored.scores[row]))})"
@@ -160,7 +173,7 @@ def _kept_promise(view: RunView, status: Status) -> Iterator[Advice]:
 def _hardly_trained(view: RunView, status: Status) -> Iterator[Advice]:
     """Defect types that the KPI set asks for and the newest training set hardly has."""
     training, kpi = view.dataset("training"), view.dataset("kpi")
-    if training is None or kpi is None or view.best is None or status.tone == "met":
+    if training is None or kpi is None or view.best is None or _met(view):
         return
     have: dict[str, int] = {}
     for label, count in training.labels.items():
@@ -182,7 +195,7 @@ def _hardly_trained(view: RunView, status: Status) -> Iterator[Advice]:
 def _pool_left(view: RunView, status: Status) -> Iterator[Advice]:
     """Whether the pool still has what the weak labels need."""
     pool, best = view.dataset("pool"), view.best
-    if status.tone == "met" or best is None or best.record.far_pct is None:
+    if _met(view) or best is None or best.record.far_pct is None:
         return
     if pool is None:
         if view.state.config.mining_pool_csv is None:
@@ -220,7 +233,7 @@ def _pool_left(view: RunView, status: Status) -> Iterator[Advice]:
 def _no_more_gain(view: RunView, status: Status) -> Iterator[Advice]:
     """The last iteration did not better the best one before it."""
     measured = view.measured
-    if len(measured) < 3 or status.tone in ("met", "running"):
+    if len(measured) < 3 or status.tone == "running" or _met(view):
         return
     last = measured[-1]
     lowest = min(measured[:-1], key=lambda p: p.record.far_pct or 0.0)
@@ -236,44 +249,59 @@ def _no_more_gain(view: RunView, status: Status) -> Iterator[Advice]:
         )
 
 
-def _enough_defects(view: RunView, status: Status) -> Iterator[Advice]:
-    """Whether the KPI set has the defects that the recall target needs."""
-    best, target = view.best, view.target
-    if best is None or best.recall is None or target is None:
+def _samples_to_show(view: RunView, status: Status) -> Iterator[Advice]:
+    """What the deciding set lacks, so that what is met is shown."""
+    found = view.verdict
+    if found.set is None or not found.final or found.word != "met, not shown":
         return
-    n, low = best.recall.trials, best.recall.low_pct
-    if target.recall >= 1.0:
-        yield Advice(
-            "enough-defects",
-            "Read 100 % recall as a lower bound",
-            f"{whole(n - best.recall.successes)} of {plural(n, 'KPI defect')} missed means recall of at least "
-            f"{percent(low)} with 95 % confidence. To show 99 % takes {whole(samples_needed(0.99))} defect samples "
-            f"without a miss, 99.9 % takes {whole(samples_needed(0.999))}; no number shows 100 %.",
-        )
+    lacking = [c for c in found.claims if c.outcome == "met" and c.more is not None]
+    if not lacking:
         return
-    need = samples_needed(target.recall)
-    # The threshold is set where recall just meets the target, so the bound itself always lies below it.
-    if n < need:
-        yield Advice(
-            "enough-defects",
-            f"Bring the KPI set to {whole(need)} defect samples or more",
-            f"It has {whole(n)}, which show recall of at least {percent(low)} with 95 % confidence. "
-            f"{whole(need)} without a miss would show {limit(100 * target.recall)}.",
-        )
+    more = " more" if view.state.config.acceptance_csv is not None else ""
+    wanted = [f"about {plural(c.more or 0, c.of).replace(' ', f'{more} ', 1)}" for c in lacking]
+    have = [
+        f"{c.name} is {c.bound_side} {percent(c.bound_pct)} with 95 % confidence, and the target asks for {c.asked}"
+        for c in lacking
+        if c.bound_pct is not None
+    ]
+    yield Advice(
+        "samples-to-show",
+        f"Put {listed(wanted)} into the acceptance set",
+        f"The figures meet the target and do not show it: {listed(have)}. So many more at the same rate would show it.",
+    )
 
 
-def _enough_passes(view: RunView, status: Status) -> Iterator[Advice]:
-    """Whether the KPI set has the PASS rows that the FAR limit needs."""
+def _certainty(view: RunView, status: Status) -> Iterator[Advice]:
+    """A recall of 100 % cannot be shown."""
     best, target = view.best, view.target
-    if best is None or best.far is None or target is None or not 0 < target.far_pct < 100:
+    if best is None or best.recall is None or target is None or target.recall < 1.0:
         return
-    need = samples_needed(1 - target.far_pct / 100)
-    if best.far.trials < need:
+    n, low = best.recall.trials, best.recall.bound_pct(at_most=False)
+    need = [f"{percent(100 * r)} takes {whole(trials_to_show(1.0, r, at_most=False))}" for r in (0.99, 0.999)]
+    yield Advice(
+        "full-recall",
+        "Read 100 % recall as a lower bound",
+        f"{whole(n - best.recall.successes)} of {plural(n, 'KPI defect')} missed means recall of at least "
+        f"{percent(low)} with 95 % confidence. To show {listed(need)} defect samples without a miss; "
+        "no number shows 100 %.",
+    )
+
+
+def _too_small_to_show(view: RunView, status: Status) -> Iterator[Advice]:
+    """Whether the deciding set could show the target at all, were every sample right."""
+    found, target = view.verdict, view.target
+    if target is None or found.set is None or found.word == "met, not shown":
+        return
+    for ask, claim in zip(asks(target), found.claims, strict=True):
+        need = trials_to_show(0.0 if ask.at_most else 1.0, ask.limit_pct / 100, at_most=ask.at_most)
+        have = None if claim.measured is None else claim.measured.trials
+        if need is None or have is None or have >= need:
+            continue
         yield Advice(
-            "enough-passes",
-            f"Bring the KPI set to {whole(need)} PASS rows or more",
-            f"It has {whole(best.far.trials)}. Even without a single false accept they could not show "
-            f"FAR below {limit(target.far_pct)} with 95 % confidence.",
+            f"enough-{'passes' if ask.at_most else 'defects'}",
+            f"Bring the {found.set} to {plural(need, ask.of)} or more",
+            f"It has {whole(have)}. Even without a single error they could not show {ask.name} {ask.text} "
+            "with 95 % confidence.",
         )
 
 
@@ -298,13 +326,18 @@ def _mostly_synthetic(view: RunView, status: Status) -> Iterator[Advice]:
 
 
 def _rehearsal(view: RunView, status: Status) -> Iterator[Advice]:
-    if view.state.config.platform == "local" and view.measured:
+    if view.verdict.rehearsal:
         yield Advice(
             "rehearsal",
-            "Run the same plan on a GPU platform before deciding about production",
-            "This run trained the bank's own small CPU classifier, which stands in for Visual ChangeNet: "
-            "its FAR is not TAO's. Workspace, plan and commands stay the same.",
+            "Run the same plan with TAO's own network before deciding about production",
+            f"This run trained {trained_text(view.verdict.trained)}. Its FAR is not TAO's. "
+            "Workspace, plan and commands stay the same.",
         )
+
+
+def _met(view: RunView) -> bool:
+    """Whether the run has ended with figures that meet the target: the model needs no mending then."""
+    return view.verdict.final and view.verdict.point_met
 
 
 def _costs(phase: Phase) -> list[LabelFigures]:

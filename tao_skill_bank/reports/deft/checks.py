@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tao_skill_bank.core.text import interval, limit, percent, plural, whole
-from tao_skill_bank.loop.state import Interval
-from tao_skill_bank.metrics import samples_needed
+from tao_skill_bank.core.text import DASH, interval, percent, plural
+from tao_skill_bank.loop.state import Interval, Trained
+from tao_skill_bank.loop.verdict import Claim, Verdict
 from tao_skill_bank.reports.deft.status import Status
 from tao_skill_bank.reports.deft.view import RunView
 
@@ -35,69 +35,73 @@ class Check:
 
 
 def ship_word(view: RunView, status: Status) -> str:
-    """The answer to "may it ship?" in a few words."""
-    if status.tone == "met":
-        return "Yes, in rehearsal: train it with TAO next" if view.state.config.platform == "local" else "Yes"
-    return {"near": "Not yet", "running": "Not decided yet", "stopped": "Not decided: the run stopped"}[status.tone]
+    """The answer to "may it ship?" in a few words: a yes only where the verdict is."""
+    if status.tone in ("running", "stopped"):
+        return {"running": "Not decided yet", "stopped": "Not decided: the run stopped"}[status.tone]
+    found = view.verdict
+    if found.may_ship:
+        return "Yes"
+    if found.rehearsal:
+        return "No, a rehearsal: train it with TAO next"
+    if found.point_met and found.rehearsal is None:
+        return "Cannot be told: nothing says who trained it"
+    return {"met, not shown": "Not yet: met, not shown", "not met": "Not yet"}.get(found.word, "Cannot be told")
 
 
 def ship_checks(view: RunView) -> list[Check]:
-    """The conditions of shipping, the deciding ones first."""
-    best, target, accepted = view.best, view.target, view.accepted("best")
-    found: list[Check] = []
-    if target is None:
-        found.append(Check("A target that can be read", "open", "–", detail="the run's target cannot be parsed"))
-    else:
-        far_limit, recall_limit = f"{target.op} {limit(target.far_pct)}", f"≥ {limit(100 * target.recall)}"
-        sets: list[tuple[str, Interval | None, float | None, Interval | None, str]] = []
-        if view.state.config.acceptance_csv is not None or accepted is not None:
-            far, recall = (accepted.far, accepted.recall) if accepted else (None, None)
-            sets.append(("acceptance set", far, far.value_pct if far else None, recall, "decides"))
-        far_pct = best.record.far_pct if best else None
-        sets.append(("KPI set", best.far if best else None, far_pct, best.recall if best else None, "optimistic"))
-        for where, rate, value, recall, role in sets:
-            outcome: Outcome = "unknown" if value is None else "holds" if target.met(value) else "open"
-            found.append(
-                Check(f"FAR on the {where} {far_limit}", outcome, percent(value), _range(rate), _role(role, sets))
-            )
-            got = recall.value_pct if recall else None
-            outcome = "unknown" if got is None else "holds" if got >= 100 * target.recall - 1e-9 else "open"
-            found.append(Check(f"Recall on the {where} {recall_limit}", outcome, percent(got), _range(recall)))
-        found.append(_enough(view, target.recall))
-    if view.state.config.platform == "local":
-        found.append(
-            Check(
-                "Trained by TAO itself", "open", "rehearsal", detail="the local network stands in for Visual ChangeNet"
-            )
-        )
-    return found
+    """The conditions of shipping: the verdict's claims, and who trained."""
+    found = view.verdict
+    if view.target is None:
+        return [Check("A target that can be read", "open", DASH, detail=found.text)]
+    checks = [_claim_check(claim, found) for claim in found.claims]
+    if view.state.config.acceptance_csv is None:
+        detail = "the loop chose its data and threshold on the KPI set, which can show nothing"
+        checks.append(Check("An acceptance set", "open", "none", detail=detail))
+    if found.model is not None:
+        who: dict[bool | None, tuple[Outcome, str]] = {
+            False: ("holds", "TAO"),
+            True: ("open", "a rehearsal"),
+            None: ("unknown", "not recorded"),
+        }
+        outcome, value = who[found.rehearsal]
+        checks.append(Check("Trained by TAO itself", outcome, value, detail=trained_text(found.trained)))
+    return checks
 
 
-def _role(role: str, sets: list[tuple[str, Interval | None, float | None, Interval | None, str]]) -> str:
-    if role == "decides":
-        return "never seen by the loop, so it decides"
-    return "the loop chose its data and threshold on it" if len(sets) > 1 else "no acceptance set: the KPI set decides"
-
-
-def _enough(view: RunView, recall: float) -> Check:
-    best = view.best
-    if recall >= 1.0:
-        low = best.recall.low_pct if best and best.recall else None
-        text = "no number of samples shows 100 %"
-        return Check(
-            "Defect samples show the recall",
-            "unknown" if low is None else "open",
-            percent(low) if low is None else f"≥ {percent(low)}",
-            detail=text,
-        )
-    need, have = samples_needed(recall), best.recall.trials if best and best.recall else None
-    outcome: Outcome = "unknown" if have is None else "holds" if have >= need else "open"
+def _claim_check(found: Claim, verdict: Verdict) -> Check:
+    outcome: Outcome = {"shown": "holds", "unknown": "unknown"}.get(found.outcome, "open")  # type: ignore[assignment]
     return Check(
-        "KPI defects enough to show the recall",
+        f"{found.name} on the {verdict.set} {found.asked}",
         outcome,
-        whole(have),
-        detail=f"{plural(need, 'sample')} without a miss would show {limit(100 * recall)}",
+        percent(found.value_pct),
+        _range(found.measured),
+        _evidence(found),
     )
+
+
+def _evidence(found: Claim) -> str:
+    """How sure a claim is: its one-sided bound, and what is missing."""
+    if found.outcome == "unknown":
+        return found.why
+    bound = "" if found.bound_pct is None else f"{found.bound_side} {percent(found.bound_pct)} with 95 % confidence"
+    if found.outcome == "shown":
+        return f"shown: {bound}"
+    if found.outcome == "not met":
+        return bound
+    more = "" if found.more is None else f"about {plural(found.more, found.of)} more would show it"
+    return "; ".join(x for x in (f"met, not shown: {bound}" if bound else "met, not shown", more, found.why) if x)
+
+
+def trained_text(found: Trained) -> str:
+    """Who trained, in words."""
+    if found.by == "unknown":
+        return "nothing on disk says who trained it"
+    what = found.network or ""
+    size = f"{found.image_size[0]} × {found.image_size[1]}" if found.image_size else ""
+    real = ", ".join(x for x in (what, size) if x)
+    if found.by == "tao":
+        return f"NVIDIA TAO's Visual ChangeNet{f' ({real})' if real else ''}"
+    return f"a stand-in for Visual ChangeNet{f': {real}' if real else ''}"
 
 
 def _range(found: Interval | None) -> str:

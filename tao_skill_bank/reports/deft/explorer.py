@@ -124,9 +124,8 @@ def _curve(phase: Phase, limit: int) -> Curve | None:
 
 
 def _line(phase: Phase, curve: Curve, view: RunView) -> charts.Line:
-    order = np.lexsort((curve.recall, curve.far))
     style = "best" if phase is view.best else "base" if phase is view.baseline else "quiet"
-    return charts.Line(phase.title, 100 * curve.far[order], 100 * curve.recall[order], style)
+    return charts.Line.of(phase.title, curve, style)
 
 
 def _styled(line: charts.Line) -> charts.Line:

@@ -10,6 +10,7 @@ from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.text import DASH, clean, duration, listed, plural, points, score, whole
 from tao_skill_bank.loop.state import is_iteration_label, load_state
+from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.reports.deft import sections
 from tao_skill_bank.reports.deft.added import additions
 from tao_skill_bank.reports.deft.advice import recommendations
@@ -19,6 +20,7 @@ from tao_skill_bank.reports.deft.gallery import Album, weakest
 from tao_skill_bank.reports.deft.status import Status, rate, status_of
 from tao_skill_bank.reports.deft.view import NARRATIVE, Phase, RunView
 from tao_skill_bank.reports.page import render_page, script
+from tao_skill_bank.tasks.changenet.stages.accept import KPI_REACHED
 
 REPORT_FILE = "DEFT_Loop_Report.html"
 SUMMARY_WORDS = 300
@@ -32,6 +34,7 @@ class ReportSummary(BaseModel):
     path: str
     status: str
     why: str
+    verdict: Verdict
     kpi_target: str
     best_iteration: str | None
     best_far_pct: float | None
@@ -62,6 +65,7 @@ def render_report(results_dir: Path) -> ReportSummary:
         path=str(path),
         status=status.wording,
         why=status.why,
+        verdict=view.verdict,
         kpi_target=view.state.kpi_target,
         best_iteration=best.label if best else None,
         best_far_pct=best.record.far_pct if best else None,
@@ -93,6 +97,8 @@ def report_html(view: RunView, status: Status, *, live: str = "") -> str:
         view=view,
         state=view.state,
         status=status,
+        verdict=view.verdict,
+        ended_because=state_reason(view),
         ship=ship_word(view, status),
         checks=ship_checks(view),
         target=view.target,
@@ -121,6 +127,15 @@ def report_html(view: RunView, status: Status, *, live: str = "") -> str:
         script=script("report.js"),
         live=live,
     )
+
+
+def state_reason(view: RunView) -> str:
+    """Why the loop ended, in words that are no verdict; empty while it goes on or where it was stopped."""
+    if view.state.status != "complete" or view.best is None or view.target is None:
+        return ""
+    if view.target.met(view.best.record.far_pct or 0.0):
+        return KPI_REACHED
+    return f"{plural(view.state.max_iterations, 'iteration')} used up"
 
 
 def write_narrative(results_dir: Path, text: str) -> Path:

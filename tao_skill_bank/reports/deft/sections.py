@@ -11,9 +11,9 @@ from markupsafe import Markup
 
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.text import percent, plural
-from tao_skill_bank.loop.state import Interval
+from tao_skill_bank.loop.state import Interval, Trained
 from tao_skill_bank.reports import charts
-from tao_skill_bank.reports.deft.checks import leakage_text
+from tao_skill_bank.reports.deft.checks import leakage_text, trained_text
 from tao_skill_bank.reports.deft.status import rate
 from tao_skill_bank.reports.deft.view import LabelFigures, Phase, RunView, StageLine, is_pass, share
 
@@ -277,11 +277,14 @@ def approach(view: RunView) -> list[tuple[str, str]]:
     mining, limits = config.mining, config.mining_filter
     budget = "no row limit" if mining.budget is None else f"at most {mining.budget} rows an iteration"
     near = plural(limits.top_k_per_target, "neighbour")
+    trained = view.verdict.trained
+    planned = " · ".join(str(x) for x in (backbone, module) if x)
     rows = [
-        ("Platform", "local (the bank's own CPU classifier)" if config.platform == "local" else config.platform),
-        ("Model", " · ".join(str(x) for x in (backbone, module) if x)),
+        ("Platform", config.platform),
+        ("Trained by", trained_text(trained) if view.measured else ""),
+        ("Model", trained.network or (planned and f"{planned} (by the spec)")),
         ("Training", f"{epochs} epochs, batch {batch}, seed {config.seed}" if epochs and batch else ""),
-        ("Images", _images(classify, lights)),
+        ("Images", _images(trained, classify, lights)),
         ("Mining", f"{mining.strategy}, {budget}, {near} a weak sample, cosine ≥ {limits.min_similarity:g}"),
         ("Synthetic defects", f"{config.anomalygen.mode}, at most {config.anomalygen.num_SDG} an iteration"),
         ("Iterations", f"at most {view.state.max_iterations}"),
@@ -294,9 +297,11 @@ def approach(view: RunView) -> list[tuple[str, str]]:
     return [(name, text) for name, text in rows if text]
 
 
-def _images(classify: dict[str, Any], lights: str) -> str:
-    width, height = classify.get("image_width"), classify.get("image_height")
-    size = f"{width} × {height}" if width and height else ""
+def _images(trained: Trained, classify: dict[str, Any], lights: str) -> str:
+    """The size the network really saw; before that is known, what the spec says."""
+    spec = (classify.get("image_width"), classify.get("image_height"))
+    width, height = trained.image_size or spec
+    size = f"{width} × {height}{'' if trained.image_size else ' (by the spec)'}" if width and height else ""
     return ", ".join(x for x in (size, f"lightings {lights}" if lights else "") if x)
 
 

@@ -21,8 +21,9 @@ from tao_skill_bank.data.changenet.kpi import Scored, read_scored
 from tao_skill_bank.data.changenet.kpi_target import KpiTarget
 from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.loop.log import line_of, log_path, read_log
-from tao_skill_bank.loop.state import BASELINE, DeftState, Evaluation, Interval, Iteration, load_state
-from tao_skill_bank.metrics import clopper_pearson
+from tao_skill_bank.loop.state import BASELINE, STATE_FILE, DeftState, Evaluation, Interval, Iteration, load_state
+from tao_skill_bank.loop.verdict import Verdict
+from tao_skill_bank.tasks.changenet.measures import verdict_of
 
 NARRATIVE = "report_narrative.md"
 MOST_NARRATIVE = 20_000
@@ -190,15 +191,19 @@ class RunView:
 
     @cached_property
     def best(self) -> Phase | None:
-        """The best phase: as the state names it, else the lowest FAR, the earlier on a tie."""
-        named = next((p for p in self.measured if p.label == self.state.best_iteration), None)
-        return named or min(self.measured, key=lambda p: (p.record.far_pct or 0.0, p.number), default=None)
+        """The best phase, as the state tells it."""
+        found = self.state.best()
+        return None if found is None else next((p for p in self.measured if p.label == found[0]), None)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What can be said of the run's model against its target."""
+        return verdict_of(self.state)
 
     @cached_property
     def acceptance(self) -> dict[str, Any] | None:
-        """`acceptance.json`, or what the state keeps of it."""
-        path = self.root / "acceptance" / "acceptance.json"
-        found = self._json(path, "acceptance result") if path.exists() else self.state.acceptance
+        """What the run's end measured on the acceptance set; the state is what counts."""
+        found = self.state.acceptance
         return found if isinstance(found, dict) and isinstance(found.get("best"), dict) else None
 
     def accepted(self, which: str) -> Accepted | None:
@@ -209,7 +214,7 @@ class RunView:
         try:
             far, recall = (Interval.model_validate(found[key]) for key in ("far", "recall"))
         except (KeyError, ValueError):
-            self.lacks("acceptance result", self.root / "acceptance" / "acceptance.json", f"{which} is not complete")
+            self.lacks("acceptance result", self.root / STATE_FILE, f"{which} is not complete")
             return None
         own = ((self.acceptance or {}).get("far_at_recall") or {}).get(f"{which}_pct")
         threshold = found.get("threshold")
@@ -327,8 +332,7 @@ class RunView:
         return [self._phase(label, self.state.iterations[label], base) for label in order]
 
     def _phase(self, label: str, record: Iteration, base: Iteration | None) -> Phase:
-        # A pre-seeded checkpoint keeps its kind, so the evaluation is told by its checkpoint.
-        evaluation = next((e for e in record.evaluations if e.inference_csv == record.inference_csv), None)
+        evaluation = record.evaluation
         scored = self._scored(label, record)
         far, recall = (evaluation.far, evaluation.recall) if evaluation else (None, None)
         if evaluation is None and scored is not None and record.threshold is not None:
@@ -384,11 +388,7 @@ def is_pass(label: str) -> bool:
     return label.strip().upper() == "PASS"
 
 
-def share(successes: int, trials: int) -> Interval:
-    """A share with its 95 % Clopper-Pearson interval, in percent."""
-    low, high = clopper_pearson(successes, trials)
-    value = 100.0 * successes / trials if trials else 0.0
-    return Interval(value_pct=value, low_pct=100.0 * low, high_pct=100.0 * high, successes=successes, trials=trials)
+share = Interval.of
 
 
 def _intervals(scored: Scored, threshold: float) -> tuple[Interval, Interval]:

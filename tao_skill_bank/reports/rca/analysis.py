@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ from tao_skill_bank.reports.rca.data import (
     verdict_named,
     write_spots,
 )
-from tao_skill_bank.reports.rca.text import heading, render_report, spot_section
+from tao_skill_bank.reports.rca.text import action_list, heading, render_report, rows_shown, spot_section
 
 if TYPE_CHECKING:
     from tao_skill_bank.actions.mining.encoders import Encoder
@@ -143,9 +143,7 @@ def make_rca(
     suspects: list[label_noise.Suspect] = []
     used = ""
     if check_labels:
-        suspects, used, note = _suspects(
-            inference, names.suffixes[0], config, analysis.metrics.threshold, weak, encoder
-        )
+        suspects, used, note = _suspects(inference, names.suffixes[0], config, analysis.metrics.threshold, encoder)
         notes += note
         label_noise.write_suspects(folder / SUSPECTS, suspects)
     _write_context(folder, context.model_copy(update={"encoder": used, "notes": notes}))
@@ -155,7 +153,7 @@ def make_rca(
 def set_verdict(folder: Path, image: str, verdict: str, note: str = "") -> Spot:
     """Enter what was seen in a picture, in the spot check and in section 5 of the report.
 
-    Only that section is written anew, so that words somebody added elsewhere stay.
+    Only that section and the list of actions are written anew, so that words somebody added elsewhere stay.
 
     Raises:
         InputError: No such image or verdict, or a report without its headings.
@@ -173,7 +171,9 @@ def set_verdict(folder: Path, image: str, verdict: str, note: str = "") -> Spot:
     changed = spot.model_copy(update={"verdict": value, "note": " ".join(note.split())})
     spots = [changed if s is spot else s for s in data.spots]
     write_spots(folder, spots)
-    write_text(report, text[:start] + spot_section(spots, data) + "\n" + text[end:])
+    text = text[:start] + spot_section(spots, data, rows_shown(text)) + "\n" + text[end:]
+    # The list of actions too, unless somebody has changed it.
+    write_text(report, text.replace(action_list(data), action_list(replace(data, spots=spots))))
     write_page(load_rca(folder))
     return changed
 
@@ -264,9 +264,9 @@ def _take_pictures(folder: Path, weak: Sequence[Weak]) -> list[Spot]:
 
 
 def _suspects(
-    inference: Inference, suffix: str, config: VcnAoiConfig, threshold: float, weak: Sequence[Weak], encoder_name: str
+    inference: Inference, suffix: str, config: VcnAoiConfig, threshold: float, encoder_name: str
 ) -> tuple[list[label_noise.Suspect], str, list[str]]:
-    """The ranking, the encoder behind it, and notes on what could not be read."""
+    """The ranking, the encoder behind it ("" where the model ranks alone), and notes on what could not be read."""
     import numpy as np
 
     from tao_skill_bank.actions.gap_analysis import vcn_select
@@ -284,11 +284,18 @@ def _suspects(
         return [path for batch in batches for path in batch.column(0).to_pylist()]
 
     files = images_of(inference)
-    weak_files = {w.filepath for w in weak}
-    weak_rows = [i for i, path in enumerate(files) if path in weak_files]
-    rows = [int(i) for i in label_noise.reference_rows(len(files), weak_rows) if os.path.isfile(files[i])]
+    labels = [inference.label_texts[code] for code in inference.label_codes]
+    wrong = vcn_select.misclassified(inference.scores, inference.is_pass, threshold)
+    votes = label_noise.model_votes(inference.scores, inference.is_pass)
+    judged = label_noise.rows_to_judge(votes, inference.label_codes)
+
+    def alone(note: str) -> tuple[list[label_noise.Suspect], str, list[str]]:
+        ranked = label_noise.rank_by_model(files, labels, judged, inference.scores, distance, wrong, votes)
+        return ranked, "", [f"{note}; the model ranks them alone"]
+
+    rows = [int(i) for i in label_noise.reference_rows(len(files), judged) if os.path.isfile(files[i])]
     if len(rows) < 2:
-        return [], "", ["the test images were not found, so labels could not be compared with their look-alikes"]
+        return alone("the test images were not found, so labels could not be compared with their look-alikes")
     encoder = get_encoder(encoder_name)
     golden_table = read_goldens(inference)
     golden_files = [] if golden_table is None else images_of(golden_table)
@@ -298,16 +305,17 @@ def _suspects(
         if goldens and all(os.path.isfile(g) for g in goldens):
             vectors = label_noise.with_differences(vectors, _embed_once(goldens, encoder))
     except ImageError as error:
-        return [], "", [f"labels were not compared with their look-alikes: {error.line()}"]
+        return alone(f"labels were not compared with their look-alikes: {error.line()}")
     place = {row: at for at, row in enumerate(rows)}
     suspects = label_noise.rank_suspects(
         vectors,
         [files[i] for i in rows],
-        [inference.label_texts[inference.label_codes[i]] for i in rows],
-        [place[i] for i in weak_rows if i in place],
+        [labels[i] for i in rows],
+        [place[i] for i in judged if i in place],
         inference.scores[rows],
         distance[rows],
-        vcn_select.misclassified(inference.scores[rows], inference.is_pass[rows], threshold),
+        wrong[rows],
+        model=votes[rows],
     )
     absent = len(files) - len(rows) if len(files) <= label_noise.MOST_IMAGES else 0
     notes = [f"{absent} test images were not found and took no part in the comparison of labels"] if absent else []

@@ -7,15 +7,17 @@ from pathlib import Path
 
 from tao_skill_bank.actions.gap_analysis.vcn_aoi import BREAKDOWN, GAPS, METRICS, THRESHOLD, UNREACHABLE
 from tao_skill_bank.core.errors import InputError, InputErrors
+from tao_skill_bank.core.text import listed
 from tao_skill_bank.reports.rca import tables as rca_tables
 from tao_skill_bank.reports.rca.data import IMAGES, REPORT, SPOT_CHECK, RcaData, load_rca
 from tao_skill_bank.reports.rca.text import (
     FEWEST_WORDS,
     HEADINGS,
     MOST_WORDS,
+    SPOT_CHECK_OPEN,
     UNREACHABLE_HEADINGS,
     heading,
-    weak_rows_shown,
+    rows_shown,
 )
 
 _THRESHOLD = re.compile(r"threshold:? `([^`]+)`", re.IGNORECASE)
@@ -49,9 +51,38 @@ def check_rca(folder: Path) -> list[str]:
     faults += _thresholds(text, data, folder)
     faults += _tables(text, data)
     faults += _labels(text, data)
+    if not data.open_spots and SPOT_CHECK_OPEN in text:
+        faults.append(f"{REPORT}: section 7 still asks for the spot check, whose verdicts are all set")
     pictures = {*_IMAGE.findall(text), *(s.image for s in data.spots if s.image)}
     faults += [f"{IMAGES}/{name}: missing" for name in sorted(pictures) if not (folder / IMAGES / name).is_file()]
     return faults
+
+
+def open_verdicts(folder: Path) -> list[str]:
+    """The pictures of the spot check that have no verdict yet, by name: until there is none nobody has looked.
+
+    Raises:
+        InputError: A folder that cannot be read as an analysis.
+    """
+    return [spot.image for spot in load_rca(folder).open_spots]
+
+
+def require_finished(folder: Path) -> None:
+    """Refuse an RCA folder that does not pass its check, or whose spot check is open.
+
+    Raises:
+        InputErrors: With a line for every fault.
+        InputError: Pictures without a verdict.
+    """
+    require_sound(folder)
+    waiting = open_verdicts(folder)
+    if waiting:
+        total = len(load_rca(folder).spots)
+        raise InputError(
+            f"the numbers are right, but {len(waiting)} of {total} spot-check verdicts are open: {listed(waiting, 3)}",
+            where=folder,
+            fix="look at each picture in rca_images/ and set `tao-skills rca verdict IMAGE VERDICT`",
+        )
 
 
 def require_sound(folder: Path) -> None:
@@ -107,7 +138,7 @@ def _tables(text: str, data: RcaData) -> list[str]:
     """Each table must stand in the report line by line as the data renders it."""
     lines = text.splitlines()
     faults = []
-    for name, table in rca_tables.all_tables(data, weak_rows_shown(text)).items():
+    for name, table in rca_tables.all_tables(data, rows_shown(text)).items():
         wanted = table.splitlines()
         if "\n" + table + "\n" in "\n" + text:
             continue

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tao_skill_bank.actions.gap_analysis.vcn_aoi import GAPS, METRICS, UNREACHABLE, VcnMetrics
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.fsio import write_text
-from tao_skill_bank.reports.rca.label_noise import read_suspects
+from tao_skill_bank.reports.rca.label_noise import SUSPECT, read_suspects
 
 REPORT = "RCA_Report.md"
 IMAGES = "rca_images"
@@ -98,6 +98,21 @@ class RcaData:
     weak: list[Weak] = field(default_factory=list)
     spots: list[Spot] = field(default_factory=list)
     suspects: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def doubtful(self) -> int:
+        """Labels that their look-alikes and the model contradict."""
+        return sum(bool(s["look_alikes"]) and float(s["suspicion"]) >= SUSPECT for s in self.suspects)
+
+    @property
+    def by_model_alone(self) -> bool:
+        """The labels were ranked, but no picture was at hand to compare."""
+        return bool(self.suspects) and not self.suspects[0]["look_alikes"]
+
+    @property
+    def open_spots(self) -> list[Spot]:
+        """The pictures of the spot check that nobody has looked at."""
+        return [s for s in self.spots if s.image and s.verdict is None]
 
 
 def load_rca(folder: Path) -> RcaData:

@@ -1,10 +1,12 @@
-"""Which labels to check first: weak samples that neither their look-alikes nor the model agree with.
+"""Which labels to check first: samples that neither their look-alikes nor the model agree with.
 
 The idea of confident learning with two witnesses. The first are the samples that look most like it, by an image
 embedding: their vote, weighted by likeness, for the other side of PASS and NO_PASS. The second is the model: how far
-the score lies on the wrong side of the threshold, as a logistic curve. Suspicion is the product, so both have to speak
-against a label. Where goldens are at hand, what differs from the golden counts three times as much as the picture
-itself: a defect is a small difference on a large board. `docs/design/label-noise.md` has the measurements.
+the score lies beyond the point at which PASS and NO_PASS part best, as a logistic curve. That point is not the
+operating threshold: where every defect has to be caught, a wrongly labelled one pulls the threshold below itself and
+would excuse itself. Suspicion is the product, so both have to speak against a label. Where goldens are at hand, what
+differs from the golden counts three times as much as the picture itself: a defect is a small difference on a large
+board. `docs/design/label-noise.md` has the measurements.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import atomic_open
+from tao_skill_bank.metrics import parting_scores
 
 NEIGHBOURS = 20
 # From here on a label is worth somebody's time: on real boards nine in ten of these were wrong.
@@ -26,20 +30,27 @@ SUSPECT = 0.5
 DIFFERENCE_WEIGHT = 3.0
 # Beyond this many images the reference is thinned evenly: the ranking needs look-alikes, not every sample.
 MOST_IMAGES = 20_000
-COLUMNS = ("rank", "filepath", "label", "siamese_score", "weakness", "misclassified", "suspicion", "neighbours")
+# Judged are the weakest of each label, and whatever the model contradicts up to a limit.
+WEAKEST_EACH = 50
+MOST_JUDGED = 2_000
+EARLIER_COLUMNS = ("rank", "filepath", "label", "siamese_score", "weakness", "misclassified", "suspicion", "neighbours")
+COLUMNS = (*EARLIER_COLUMNS[:-1], "look_alikes", "model", "neighbours")
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A weak sample and what its neighbours say of its label.
+    """A sample and what its neighbours and the model say of its label.
 
     Attributes:
         filepath: The image.
         label: As written in the data, stripped.
         score: The model's score.
         weakness: How far the score lies on the wrong side of the threshold.
-        misclassified: The model contradicts the label.
-        suspicion: Vote of the look-alikes against the label times the model's, 0..1.
+        misclassified: It lies on the wrong side of the threshold.
+        suspicion: Vote of the look-alikes against the label times the model's, 0..1; the model's alone where no
+            look-alikes were at hand.
+        model: The model's vote against the label, 0..1; from 0.5 on it contradicts the label.
+        look_alikes: Theirs, 0..1; None where the pictures were not at hand.
         neighbours: (image, label, similarity) of those on the other side, most alike first.
     """
 
@@ -49,7 +60,46 @@ class Suspect:
     weakness: float
     misclassified: bool
     suspicion: float
+    model: float
+    look_alikes: float | None
     neighbours: tuple[tuple[str, str, float], ...]
+
+    @property
+    def doubtful(self) -> bool:
+        """Both witnesses speak against the label, so that it is worth somebody's time."""
+        return self.look_alikes is not None and self.suspicion >= SUSPECT
+
+
+def model_votes(scores: npt.NDArray[np.float64], is_pass: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """How much each score speaks against its label, float64 [n] in 0..1, whatever recall is asked for.
+
+    1 / (1 + exp(-1.5 d / s)): d is how far the score lies on the other side of the point where PASS and NO_PASS part
+    best among all other samples, s the standard deviation of all scores, so that it does not depend on their scale.
+    Half, which decides nothing, where a class is missing or the scores part nothing.
+    """
+    spread = float(scores.std()) if len(scores) else 0.0
+    if not spread > 0:
+        return np.full(len(scores), 0.5)
+    at = parting_scores(scores, is_pass)
+    beyond = np.where(np.isnan(at), 0.0, np.where(is_pass, scores - at, at - scores))
+    votes: npt.NDArray[np.float64] = 1.0 / (1.0 + np.exp(-1.5 * beyond / spread))
+    return votes
+
+
+def rows_to_judge(
+    votes: npt.NDArray[np.float64], codes: npt.NDArray[np.integer[Any]], each: int = WEAKEST_EACH
+) -> list[int]:
+    """Which samples to judge, ascending: those that the model contradicts, and of each label the weakest.
+
+    Args:
+        votes: Float64 [n] of `model_votes`.
+        codes: Integers [n], the label of each sample.
+        each: How many of each label at least.
+    """
+    from tao_skill_bank.actions.gap_analysis.vcn_select import ordered, weakest
+
+    against = ordered(votes, np.flatnonzero(votes > 0.5))[:MOST_JUDGED]
+    return sorted({*against.tolist(), *weakest(votes, codes, each).tolist()})
 
 
 def rank_suspects(
@@ -61,12 +111,12 @@ def rank_suspects(
     weakness: npt.NDArray[np.float64],
     misclassified: npt.NDArray[np.bool_],
     k: int = NEIGHBOURS,
+    model: npt.NDArray[np.float64] | None = None,
 ) -> list[Suspect]:
-    """Rank weak samples by how much their look-alikes and the model contradict their label.
+    """Rank samples by how much their look-alikes and the model contradict their label.
 
     A neighbour's vote counts as much as it is nearer than the farthest of the k, the farthest a tenth of the nearest.
-    The model's is 1 / (1 + exp(-1.5 weakness / s)) with s the standard deviation of all scores, so that it does not
-    depend on their scale.
+    The model's is that of `model_votes`; neither depends on the threshold.
 
     Args:
         vectors: Float32 [n, d] of length 1, of every sample.
@@ -74,13 +124,14 @@ def rank_suspects(
         labels: [n], stripped.
         weak: Positions of the samples to judge.
         scores: Float64 [n].
-        weakness: Float64 [n].
-        misclassified: Bool [n].
+        weakness: Float64 [n], at the threshold, to be shown.
+        misclassified: Bool [n], at the threshold, to be shown.
         k: Neighbours that vote.
+        model: Float64 [n] of `model_votes`, where these samples are a part of the set; by default it is taken of them.
 
     Returns:
-        The suspects, most suspicious first; at equal suspicion the weaker ones first. Samples without a contradicting
-        neighbour are left out.
+        The suspects, most suspicious first; at equal suspicion those first that the model contradicts most. Samples
+        without a contradicting neighbour are left out.
     """
     from tao_skill_bank.actions.mining.knn import knn
 
@@ -90,8 +141,7 @@ def rank_suspects(
     rows = np.asarray(weak, dtype=np.int64)
     # One more than asked for: each sample finds itself, or an equal twin in its place.
     found, similarity = knn(vectors, vectors[rows], min(k + 1, len(vectors)), "cosine")
-    spread = float(scores.std())
-    model = 1.0 / (1.0 + np.exp(-1.5 * weakness / spread)) if spread > 0 else np.full(len(scores), 0.5)
+    model = model_votes(scores, passes) if model is None else model
     suspects = []
     for row, near, alike in zip(rows.tolist(), found, similarity, strict=True):
         others = (near >= 0) & (near != row)
@@ -100,6 +150,7 @@ def rank_suspects(
         against = passes[near] != passes[row]
         if not against.any():
             continue
+        share = float(votes[against].sum() / votes.sum())
         suspects.append(
             Suspect(
                 filepath=filepaths[row],
@@ -107,14 +158,51 @@ def rank_suspects(
                 score=float(scores[row]),
                 weakness=float(weakness[row]),
                 misclassified=bool(misclassified[row]),
-                suspicion=float(votes[against].sum() / votes.sum() * model[row]),
+                suspicion=share * float(model[row]),
+                model=float(model[row]),
+                look_alikes=share,
                 neighbours=tuple(
                     (filepaths[n], labels[n], float(s)) for n, s in zip(near[against], alike[against], strict=True)
                 ),
             )
         )
-    suspects.sort(key=lambda s: (-round(s.suspicion, 9), -s.weakness, s.filepath))
-    return suspects
+    return _ranked(suspects)
+
+
+def rank_by_model(
+    filepaths: Sequence[str],
+    labels: Sequence[str],
+    weak: Sequence[int],
+    scores: npt.NDArray[np.float64],
+    weakness: npt.NDArray[np.float64],
+    misclassified: npt.NDArray[np.bool_],
+    model: npt.NDArray[np.float64],
+) -> list[Suspect]:
+    """The ranking where no picture is at hand: by the model alone, which cannot tell a wrong label from a hard sample.
+
+    Args and order as of `rank_suspects`; left out are the samples whose label the model does not contradict.
+    """
+    return _ranked(
+        [
+            Suspect(
+                filepath=filepaths[row],
+                label=labels[row],
+                score=float(scores[row]),
+                weakness=float(weakness[row]),
+                misclassified=bool(misclassified[row]),
+                suspicion=float(model[row]),
+                model=float(model[row]),
+                look_alikes=None,
+                neighbours=(),
+            )
+            for row in weak
+            if model[row] > 0.5
+        ]
+    )
+
+
+def _ranked(suspects: list[Suspect]) -> list[Suspect]:
+    return sorted(suspects, key=lambda s: (-round(s.suspicion, 9), -round(s.model, 9), s.filepath))
 
 
 def _votes(alike: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -146,12 +234,25 @@ def write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:
         for rank, s in enumerate(suspects, start=1):
             shown = "; ".join(f"{file} ({label}, {alike:.4f})" for file, label, alike in s.neighbours)
             writer.writerow(
-                [rank, s.filepath, s.label, s.score, s.weakness, s.misclassified, round(s.suspicion, 6), shown]
+                [
+                    rank,
+                    s.filepath,
+                    s.label,
+                    s.score,
+                    s.weakness,
+                    s.misclassified,
+                    round(s.suspicion, 6),
+                    "" if s.look_alikes is None else round(s.look_alikes, 6),
+                    round(s.model, 6),
+                    shown,
+                ]
             )
 
 
 def read_suspects(path: Path) -> list[dict[str, str]]:
     """The rows of a ranking written by `write_suspects`; none where there is no file.
+
+    A file of an earlier version has no votes: there the model's was which side of the threshold the score lay on.
 
     Raises:
         InputError: A file with other columns.
@@ -161,6 +262,11 @@ def read_suspects(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as handle:
         reader = csv.DictReader(handle)
         rows = list(reader)
+        if tuple(reader.fieldnames or ()) == EARLIER_COLUMNS:
+            return [
+                {**r, "look_alikes": r["suspicion"], "model": "1" if r["misclassified"] == "True" else "0"}
+                for r in rows
+            ]
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise InputError("has other columns than a label ranking", where=path, fix="run the analysis again")
     return rows

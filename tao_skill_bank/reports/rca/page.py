@@ -87,6 +87,7 @@ def page_html(data: RcaData) -> str:
             for s in data.suspects[:SUSPECTS_SHOWN]
         ],
         suspects_all=len(data.suspects),
+        by_model_alone=data.by_model_alone,
         **_scores(data),
         **common,
     )
@@ -109,8 +110,7 @@ def _scores(data: RcaData) -> dict[str, Any]:
         return nothing
     curve = thinned_curve(scores, is_pass, keep=(m.threshold,), limit=POINTS)
     ticks = charts.score_axis(min(float(scores.min()), m.threshold), max(float(scores.max()), m.threshold))
-    order = curve.far.argsort(kind="stable")
-    line = charts.Line("All thresholds", 100 * curve.far[order], 100 * curve.recall[order], "best")
+    line = charts.Line.of("All thresholds", curve, "best")
     axes = charts.curve_axes([line], None)
     at = (100 * c.fp / max(c.fp + c.tn, 1), 100 * c.tp / max(c.tp + c.fn, 1))
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 
 from tao_skill_bank.actions.gap_analysis.vcn_aoi import PerLabel
@@ -18,6 +19,14 @@ MOST_LABEL_ROWS = 12
 OPEN = "open"
 # A longer note stands whole in `spot_check.json`.
 NOTE_SHOWN = 80
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How many rows the tables have that a report may shorten: of each group of the weakest, and of the suspects."""
+
+    weak: int
+    suspects: int
 
 
 def cell(value: object) -> str:
@@ -129,14 +138,14 @@ def spot_table(spots: Sequence[Spot]) -> str:
     return table(["Image", "File", "Label", "Score", "Verdict", "Note"], rows, right=(3,))
 
 
-def suspects_table(data: RcaData) -> str:
+def suspects_table(data: RcaData, most: int = SUSPECTS_SHOWN) -> str:
     """The labels to check first."""
     rows = []
-    for s in data.suspects[:SUSPECTS_SHOWN]:
+    for s in data.suspects[:most]:
         neighbour = s["neighbours"].split("; ")[0]
         path, _, rest = neighbour.rpartition(" (")
-        shown = f"{name_of(path)} ({cell(rest)}" if path else cell(neighbour)
-        agrees = "against" if s["misclassified"] == "True" else "for"
+        shown = f"{name_of(path)} ({cell(rest)}" if path else cell(neighbour) or "–"
+        agrees = "against" if float(s["model"]) >= 0.5 else "for"
         rows.append(
             [s["rank"], name_of(s["filepath"]), cell(s["label"]), percent(100 * float(s["suspicion"])), agrees, shown]
         )
@@ -174,16 +183,16 @@ def ranked_labels(data: RcaData) -> list[tuple[str, PerLabel]]:
     return sorted(items, key=lambda item: (item[0] != "PASS", -item[1].misclassified, -item[1].count, item[0]))
 
 
-def all_tables(data: RcaData, most: int) -> dict[str, str]:
+def all_tables(data: RcaData, rows: Rows) -> dict[str, str]:
     """Every table of a report by name, as it must stand there."""
     tables = {
         "confusion matrix": confusion_table(data),
         "rates": rates_table(data),
         "weakness": weakness_table(data),
-        "weakest samples": weakest_table(data, most),
+        "weakest samples": weakest_table(data, rows.weak),
         "spot check": spot_table(data.spots),
         "labels": labels_table(data),
     }
     if data.suspects:
-        tables["labels to check first"] = suspects_table(data)
+        tables["labels to check first"] = suspects_table(data, rows.suspects)
     return tables

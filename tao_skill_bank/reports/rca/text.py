@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from tao_skill_bank.core.text import clean, listed, percent, plural, score
 from tao_skill_bank.metrics import samples_needed
 from tao_skill_bank.reports.rca import tables
-from tao_skill_bank.reports.rca.data import RcaData, Spot, Weak
-from tao_skill_bank.reports.rca.label_noise import SUSPECT
+from tao_skill_bank.reports.rca.data import VERDICTS, RcaData, Spot, Weak
 
 HEADINGS = (
     "Verdict",
@@ -29,28 +28,35 @@ def render_report(data: RcaData) -> str:
     """The whole report as Markdown, in 1000 to 1800 words; the table of weakest samples gives way where needed."""
     if data.metrics is None:
         return _join(_unreachable(data))
-    for most in range(tables.MOST_WEAK_ROWS, 2, -1):
-        text = _join(_sections(data, most))
+    weak = [tables.Rows(n, tables.SUSPECTS_SHOWN) for n in range(tables.MOST_WEAK_ROWS, 2, -1)]
+    for rows in [*weak, *(tables.Rows(3, n) for n in range(tables.SUSPECTS_SHOWN - 1, 0, -1))]:
+        text = _join(_sections(data, rows))
         if len(text.split()) <= MOST_WORDS - ROOM_FOR_NOTES:
             break
     return text
 
 
-def weak_rows_shown(text: str) -> int:
-    """How many rows a group the table of weakest samples of a report has, told by its last rank."""
+def rows_shown(text: str) -> tables.Rows:
+    """How many rows the tables of a report have that may be shortened, told by their last ranks."""
+    return tables.Rows(
+        _last_rank(text, "| Rank | Image | Label | Score"), _last_rank(text, "| Rank | Image | Label | Suspicion")
+    )
+
+
+def _last_rank(text: str, head: str) -> int:
     ranks = [0]
     inside = False
     for line in text.splitlines():
-        inside = line.startswith("| Rank | Image | Label | Score") or (inside and line.startswith("|"))
+        inside = line.startswith(head) or (inside and line.startswith("|"))
         first = line.split("|")[1].strip() if inside else ""
         if first.isdigit():
             ranks.append(int(first))
     return max(ranks)
 
 
-def spot_section(spots: list[Spot], data: RcaData) -> str:
+def spot_section(spots: list[Spot], data: RcaData, rows: tables.Rows) -> str:
     """Section 5, which changes with every verdict."""
-    return _join(_spot_check(data, spots))
+    return _join(_spot_check(data, spots, rows))
 
 
 def heading(number: int, names: tuple[str, ...] = HEADINGS) -> str:
@@ -62,13 +68,13 @@ def _join(parts: Iterator[str]) -> str:
     return "\n\n".join(parts).rstrip() + "\n"
 
 
-def _sections(data: RcaData, most: int) -> Iterator[str]:
+def _sections(data: RcaData, rows: tables.Rows) -> Iterator[str]:
     yield from _head(data)
     yield from _verdict(data)
     yield from _threshold(data)
     yield from _weakness(data)
-    yield from _weakest(data, most)
-    yield from _spot_check(data, data.spots)
+    yield from _weakest(data, rows.weak)
+    yield from _spot_check(data, data.spots, rows)
     yield from _labels(data)
     yield from _actions(data)
 
@@ -88,10 +94,10 @@ def _verdict(data: RcaData) -> Iterator[str]:
     yield f"**{headline(data)}**"
     yield (
         f"At the threshold `{m.threshold!r}` the model flags {c.fp} of {plural(passes, 'good sample')}, a false-accept "
-        f"rate (FAR) of {tables.rate(c.fp, passes)}, and misses {c.fn} of {plural(defects, 'defect sample')}, a "
-        "recall of "
-        f"{tables.rate(c.tp, defects)}. The ranges in brackets are exact 95 % binomial intervals: they say how far the "
-        f"same model could come out on another set of this size. {_certainty(defects, c.fn)}"
+        f"rate (FAR: good boards flagged, false calls) of {tables.rate(c.fp, passes)}, and misses {c.fn} of "
+        f"{plural(defects, 'defect sample')} (escapes), a recall of {tables.rate(c.tp, defects)}. The ranges in "
+        "brackets are exact 95 % binomial intervals: how far the same model could come out on another set of this "
+        f"size. {_certainty(defects, c.fn)}"
     )
     yield main_cause(data)
 
@@ -135,12 +141,11 @@ def main_cause(data: RcaData) -> str:
     share = percent(100 * worst.misclassified / total)
     others = f"The errors are spread over {len(ranked)} labels."
     spread = others if len(ranked) > 1 else "No other label is affected."
-    doubtful = sum(float(s["suspicion"]) >= SUSPECT for s in data.suspects)
     labels = (
-        f" Before any retraining, {plural(doubtful, 'label')} should be looked at: look-alikes and the model both "
+        f" Before any retraining, {plural(data.doubtful, 'label')} should be looked at: look-alikes and the model both "
         "speak "
         "against them, so the data may be wrong."
-        if doubtful
+        if data.doubtful
         else ""
     )
     return (
@@ -264,14 +269,15 @@ def _weakest(data: RcaData, most: int) -> Iterator[str]:
         )
 
 
-def _spot_check(data: RcaData, spots: list[Spot]) -> Iterator[str]:
+def _spot_check(data: RcaData, spots: list[Spot], rows: tables.Rows) -> Iterator[str]:
     yield heading(5)
     open_ones = sum(s.verdict is None and bool(s.image) for s in spots)
+    unseen = sum(not s.image for s in spots)
     seen: dict[str, int] = {}
     for s in spots:
         if s.verdict:
             seen[s.verdict] = seen.get(s.verdict, 0) + 1
-    state = f"Open: {open_ones} of {len(spots)}."
+    state = f"Open: {open_ones} of {len(spots)}." + (f" Without a picture: {unseen}." if unseen else "")
     found = f" Seen so far: {', '.join(f'{name} {count}' for name, count in sorted(seen.items()))}." if seen else ""
     yield (
         "The five weakest PASS and the five weakest NO_PASS samples, one image each, first lighting, scaled to 128 "
@@ -285,16 +291,23 @@ def _spot_check(data: RcaData, spots: list[Spot]) -> Iterator[str]:
     )
     if spots:
         yield tables.spot_table(spots)
-    if data.suspects:
+    if data.by_model_alone:
         yield (
             "### Check these labels first\n\n"
-            f"For each weak sample the {tables.cell(data.context.encoder)} embedding found what looks most like it. "
-            "Suspicion "
-            "is the vote of these look-alikes against the label times the model's; from 50 % on a look is worth it. "
-            "It says "
-            f"where to look and judges nothing. All {len(data.suspects)} stand in `label_check.csv`."
+            "No picture was at hand, so the model alone ranks these: how far the score lies beyond the point where "
+            "PASS and NO_PASS part best, at any recall. It cannot tell a wrong label from a hard sample. "
+            f"All {len(data.suspects)} stand in `label_check.csv`."
         )
-        yield tables.suspects_table(data)
+        yield tables.suspects_table(data, rows.suspects)
+    elif data.suspects:
+        yield (
+            "### Check these labels first\n\n"
+            f"Suspicion is the vote of the nearest look-alikes ({tables.cell(data.context.encoder)} embedding) against "
+            "the label, times the model's: how far the score lies beyond the point where PASS and NO_PASS part best, "
+            "at any recall. From 50 % on a look is worth it; it judges nothing. "
+            f"All {len(data.suspects)} stand in `label_check.csv`."
+        )
+        yield tables.suspects_table(data, rows.suspects)
     for note in data.context.notes:
         yield f"Note: {tables.cell(note)}."
 
@@ -320,29 +333,27 @@ def _labels(data: RcaData) -> Iterator[str]:
 
 def _actions(data: RcaData) -> Iterator[str]:
     yield heading(7)
-    yield "\n".join(f"{i}. {text}" for i, text in enumerate(advice(data), start=1))
+    yield action_list(data)
+
+
+def action_list(data: RcaData) -> str:
+    """The numbered list of section 7, which the verdicts of the spot check change."""
+    return "\n".join(f"{i}. {text}" for i, text in enumerate(advice(data), start=1))
 
 
 def advice(data: RcaData) -> Iterator[str]:
     """What to do next, one Markdown paragraph each: `**what** Reason: why`."""
     assert data.metrics is not None
     c = data.metrics.confusion_matrix
-    doubtful = [s for s in data.suspects if float(s["suspicion"]) >= SUSPECT]
-    if doubtful:
+    if data.doubtful:
         yield (
-            f"**Check {plural(len(doubtful), 'label')} before anything else.** Reason: their look-alikes and the "
+            f"**Check {plural(data.doubtful, 'label')} before anything else.** Reason: their look-alikes and the "
             "model both "
             "speak against them, and training on wrong labels teaches the error. Start at the top of "
             "`label_check.csv`, "
             "correct the CSV, and run the analysis again; it takes seconds."
         )
-    yield (
-        "**Finish the spot check.** Reason: mislabeled and data-quality cases need no training at all, and "
-        "systematic ones "
-        "show what the model looks at. If most verdicts are *mislabeled*, stop here and relabel; if most are *data "
-        "quality*, mend the capture; if most are *edge case*, agree on a rule with whoever labels; if most are "
-        "*systematic*, go on below."
-    )
+    yield from _spot_advice(data)
     defects = [name for name, x in tables.ranked_labels(data) if name != "PASS" and x.misclassified]
     if c.fp:
         yield (
@@ -370,6 +381,37 @@ def advice(data: RcaData) -> Iterator[str]:
         "one scale, so a threshold cannot be carried over. Compare FAR at the same recall with its interval: a change "
         "smaller than the interval may be chance."
     )
+
+
+SPOT_CHECK_OPEN = "**Finish the spot check"
+_SEEN = {
+    "mislabeled": ("Correct the labels first", "Stop here and relabel; the numbers above are wrong until then."),
+    "data quality": ("Mend the capture first", "Light, focus or cropping failed there, and no training mends that."),
+    "edge case": (
+        "Agree on a rule with whoever labels",
+        "These could be called either way, by a person as by the model.",
+    ),
+    "systematic": (
+        "Go on with the data below",
+        "These are plain to see, and the model disagrees: it lacks such samples.",
+    ),
+}
+
+
+def _spot_advice(data: RcaData) -> Iterator[str]:
+    """What the verdicts of the spot check ask for, or the verdicts that are missing."""
+    waiting = len(data.open_spots)
+    if waiting:
+        yield (
+            f"{SPOT_CHECK_OPEN}: {plural(waiting, 'picture')} without a verdict.** Reason: if most are *mislabeled*, "
+            "stop here and relabel; if most are *data quality*, mend the capture: neither needs training. If most are "
+            "*edge case*, agree on a rule with whoever labels; if most are *systematic*, go on below."
+        )
+        return
+    seen = [s.verdict for s in data.spots if s.verdict]
+    for verdict in sorted({*seen}, key=lambda name: (-seen.count(name), VERDICTS.index(name)))[:1]:
+        title, why = _SEEN[verdict]
+        yield f"**{title}.** Reason: {seen.count(verdict)} of {len(seen)} pictures looked at are *{verdict}*. {why}"
 
 
 def _unreachable(data: RcaData) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
@@ -12,6 +11,7 @@ from tao_skill_bank.data.changenet.spec import load_spec
 from tao_skill_bank.loop.run import Run
 from tao_skill_bank.loop.state import load_state
 from tao_skill_bank.platforms import platform_named
+from tao_skill_bank.tasks.changenet.measures import verdict_of
 from tao_skill_bank.tasks.changenet.specs import write_spec
 
 BEST_MODEL = "best_model.json"
@@ -37,7 +37,7 @@ def write_handoff(run: Run) -> list[Path]:
     The best is the lowest FAR among the complete iterations; the spec is the one that iteration trained with.
     The same state gives the same bytes, so that it may be called again at any time.
     """
-    best = run.best_so_far(complete_only=True)
+    best = run.state.best(complete_only=True)
     if best is None:
         return []
     label, iteration = best
@@ -47,7 +47,6 @@ def write_handoff(run: Run) -> list[Path]:
     training_spec = Path(iteration.training_spec or config.specs_file)
     spec = load_spec(training_spec)
     backbone = (spec.get("model") or {}).get("backbone") or {}
-    accepted: dict[str, Any] | None = run.state.acceptance
     threshold = iteration.threshold
     if threshold is None:
         return []
@@ -60,8 +59,7 @@ def write_handoff(run: Run) -> list[Path]:
         "images_dir": config.images_dir,
         "training_spec": str(training_spec),
         "platform": config.platform,
-        "kpi_met": run.target.met(iteration.far_pct) if iteration.far_pct is not None else False,
-        "acceptance_met": None if accepted is None else bool(accepted["met"]),
+        "verdict": verdict_of(run.state, label).model_dump(mode="json"),
     }
     fsio.write_json(run.root / BEST_MODEL, handed)
     write_spec(run.root / INFERENCE_SPEC, inference_spec(spec, threshold))

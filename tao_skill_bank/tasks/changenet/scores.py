@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from tao_skill_bank.core.errors import GateError, InputError, InputErrors
 from tao_skill_bank.data.changenet.kpi import read_scored
-from tao_skill_bank.data.changenet.tables import read_pairs
+from tao_skill_bank.data.changenet.tables import boards_of, read_pairs
 from tao_skill_bank.loop.state import Evaluation, Interval
-from tao_skill_bank.metrics import Threshold, clopper_pearson, confusion_at, far_at_recall
+from tao_skill_bank.metrics import Threshold, far_at_recall
 
 _VALIDATED = "Eval metrics generated"
 _IN_PROGRESS = re.compile(r"Training loop in progress, epoch (\d+)")
@@ -30,11 +30,13 @@ class Scores:
         labels: As written, shape [n].
         is_pass: bool [n].
         score: float64 [n], the probability of NO_PASS.
+        boards: The board of each row, where the CSV has such a column.
     """
 
     labels: list[str]
     is_pass: npt.NDArray[np.bool_]
     score: npt.NDArray[np.float64]
+    boards: list[str] | None = None
 
 
 def read_scores(csv: Path) -> Scores:
@@ -52,29 +54,25 @@ def read_scores(csv: Path) -> Scores:
                 "all-scores-missing", "no row has a usable score", where=csv, fix="see the inference log"
             ) from None
         raise
-    return Scores(scored.table.label, scored.is_pass, scored.scores)
+    return Scores(scored.table.label, scored.is_pass, scored.scores, boards_of(scored.table))
 
 
-def share(successes: int, trials: int) -> Interval:
-    """A share in percent with its 95 % Clopper-Pearson interval."""
-    low, high = clopper_pearson(successes, trials)
-    return Interval(
-        value_pct=100.0 * successes / trials if trials else 0.0,
-        low_pct=100.0 * low,
-        high_pct=100.0 * high,
-        successes=successes,
-        trials=trials,
+def far_and_recall(scores: Scores, point: Threshold) -> tuple[Interval, Interval]:
+    """FAR and recall of NO_PASS at an operating point, with their intervals; by board where the boards are known."""
+    if scores.boards is None:
+        return Interval.of(point.fp, point.fp + point.tn), Interval.of(point.tp, point.tp + point.fn)
+    flagged = scores.score > point.threshold
+    _, board = np.unique(np.asarray(scores.boards), return_inverse=True)
+
+    def by_board(rows: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+        tried = np.bincount(board[rows], minlength=board.max(initial=-1) + 1)
+        won = np.bincount(board[rows & flagged], minlength=len(tried))
+        return [(int(w), int(t)) for w, t in zip(won, tried, strict=True)]
+
+    return (
+        Interval.of(point.fp, point.fp + point.tn, by_board(scores.is_pass)),
+        Interval.of(point.tp, point.tp + point.fn, by_board(~scores.is_pass)),
     )
-
-
-def recall_interval(point: Threshold) -> Interval:
-    """Recall of NO_PASS with its interval."""
-    return share(point.tp, point.tp + point.fn)
-
-
-def far_interval(point: Threshold) -> Interval:
-    """FAR with its interval."""
-    return share(point.fp, point.fp + point.tn)
 
 
 def evaluate(kind: str, checkpoint: Path, csv: Path, recall: float) -> Evaluation:
@@ -90,6 +88,7 @@ def evaluate(kind: str, checkpoint: Path, csv: Path, recall: float) -> Evaluatio
         raise GateError("no-no-pass-row", "the KPI set has no NO_PASS row", where=csv, fix="add defects to the KPI set")
     if at_target.fp + at_target.tn == 0:
         raise GateError("no-pass-row", "the KPI set has no PASS row", where=csv, fix="add PASS samples to the KPI set")
+    far, recall_found = far_and_recall(scores, at_target)
     return Evaluation(
         kind=kind,
         checkpoint=str(checkpoint),
@@ -103,15 +102,9 @@ def evaluate(kind: str, checkpoint: Path, csv: Path, recall: float) -> Evaluatio
         fp=at_target.fp,
         tn=at_target.tn,
         fn=at_target.fn,
-        far=far_interval(at_target),
-        recall=recall_interval(at_target),
+        far=far,
+        recall=recall_found,
     )
-
-
-def at_threshold(csv: Path, threshold: float) -> Threshold:
-    """Confusion of an inference at a frozen threshold."""
-    scores = read_scores(csv)
-    return confusion_at(scores.score, scores.is_pass, threshold)
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,9 @@ def test_the_schema_goes_along_in_each_vendors_form(server: ScriptedEndpoint, mo
     assert server.requests[1].body["generationConfig"]["responseMimeType"] == "application/json"
 
 
-def test_a_server_that_knows_other_names_is_asked_by_them(server: ScriptedEndpoint) -> None:
+def test_a_server_that_knows_other_names_is_asked_by_them_and_every_request_is_counted(
+    server: ScriptedEndpoint, tmp_path: Path
+) -> None:
     def fault(request: Request) -> Fault | None:
         if "max_tokens" in request.body:
             return Fault(400, '{"error": {"message": "use max_completion_tokens instead of max_tokens"}}')
@@ -147,10 +149,12 @@ def test_a_server_that_knows_other_names_is_asked_by_them(server: ScriptedEndpoi
         return None
 
     server.faults = fault
-    ask_openai(server, Ask("hello"))
+    make_videos(tmp_path / "v", 1)
+    outcome = run(config_for(server, tmp_path / "out", tmp_path / "v", "workflow.steps=['1a']", "workflow.mode=normal"))
+    assert outcome.failed == 0
     assert server.requests[-1].body["max_completion_tokens"] == 4096
     assert "temperature" not in server.requests[-1].body
-    assert server.calls == 3
+    assert outcome.calls == server.calls == 4
 
 
 def test_usage_and_the_end_of_an_answer_are_reported(server: ScriptedEndpoint) -> None:

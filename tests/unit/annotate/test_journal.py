@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from tao_skill_bank.annotate.journal import Journal, Recorded
+from tao_skill_bank.annotate.journal import Journal
+from tao_skill_bank.annotate.ledger import entries_of
+from tao_skill_bank.annotate.records import BatchedCall, Entry, OpenBatch, Recorded, Settled
 from tao_skill_bank.annotate.shards import merge_journals, shard_folder
 from tao_skill_bank.core.errors import InputError
 
@@ -29,14 +31,30 @@ def test_the_first_answer_to_a_key_stays(tmp_path: Path) -> None:
         assert journal.answer("other") is None
 
 
-def test_totals_count_answers_tries_tokens_and_what_has_no_price(tmp_path: Path) -> None:
+def test_totals_count_answers_calls_tokens_and_what_has_no_price_or_no_known_outcome(tmp_path: Path) -> None:
+    entries = [Entry(name, name, "openai x", "m", 1.5) for name in "abcdef"]
     with Journal(tmp_path) as journal:
-        journal.record(recorded("a"))
-        journal.record(recorded("b", cost=None))
-        journal.count_try("openai x", "throttled")
-        journal.count_try("openai x", "throttled").result()
+        journal.send(entries)
+        journal.settle([("a", Settled("answered", 0.5, 10, 5), recorded("a"))])
+        journal.settle([("b", Settled("answered", None, 10, 5), recorded("b", cost=None))])
+        journal.settle([("c", Settled("empty", 0.25, 100, 50), None), ("d", Settled("throttled"), None)])
+        journal.settle([("e", Settled("timeout", None, unknown=True), None)]).result()
         totals = journal.totals()
-    assert (totals.answers, totals.tries, totals.input_tokens, totals.cost, totals.unpriced) == (2, 4, 20, 0.5, 1)
+        assert (totals.answers, totals.calls, totals.input_tokens, totals.cost, totals.unpriced) == (2, 6, 120, 0.75, 1)
+        assert (totals.unknown, totals.may_cost, totals.in_flight, totals.in_flight_cost) == (1, 1.5, 1, 1.5)
+        assert journal.tries() == {"empty": 1, "throttled": 1, "timeout": 1}
+
+
+def test_what_a_killed_process_sent_may_have_been_billed(tmp_path: Path) -> None:
+    batch = OpenBatch("t", "openai x", "m", "b", 1.0, (BatchedCall("k", "mcq", "/v", 0.5),))
+    with Journal(tmp_path) as journal:
+        journal.send([Entry("a", "a", "openai x", "m", 1.5)])
+        journal.send(entries_of(batch), batch).result()
+    with Journal(tmp_path) as journal:
+        journal.take_up().result()
+        totals = journal.totals()
+        assert (totals.unknown, totals.may_cost, totals.in_flight, totals.in_flight_cost) == (1, 1.5, 1, 0.5)
+        assert journal.tries() == {"killed": 1}
 
 
 def test_an_answer_that_was_committed_survives_a_kill(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 from annotation import CANARY, config_for, run
 from scripted_endpoint import ScriptedEndpoint
 from videos import make_videos
 
-from tao_skill_bank.annotate.journal import Journal, Recorded
+from tao_skill_bank.annotate.journal import Journal
 
 
 def test_no_more_answers_are_off_the_disk_than_there_are_workers_however_slow_the_disk(
@@ -23,14 +24,14 @@ def test_no_more_answers_are_off_the_disk_than_there_are_workers_however_slow_th
     at_once = threading.Lock()
     written = 0
     most = 0
-    really = Journal.record
+    really = Journal.settle
 
-    def slowly(self: Journal, answer: Recorded) -> Future[None]:
+    def slowly(self: Journal, settled: Any, *, closes: str | None = None) -> Future[None]:
         late: Future[None] = Future()
 
         def commit() -> None:
             nonlocal written
-            really(self, answer).result()
+            really(self, settled, closes=closes).result()
             with at_once:
                 written += 1
             late.set_result(None)
@@ -44,7 +45,7 @@ def test_no_more_answers_are_off_the_disk_than_there_are_workers_however_slow_th
             most = max(most, server.calls - written)
         return 0.0
 
-    monkeypatch.setattr(Journal, "record", slowly)
+    monkeypatch.setattr(Journal, "settle", slowly)
     with ScriptedEndpoint(latency=look) as server:
         run(config_for(server, tmp_path / "out", tmp_path / "v", f"workflow.max_workers={workers}"))
         assert server.calls == written == 3 * 16

@@ -214,7 +214,7 @@ def test_on_a_tie_the_later_iteration_is_the_better_one_and_every_iteration_coun
     for label in ("baseline", "iter1", "iter2", "iter10"):
         it = run.iteration(label)
         it.far_pct, it.best_ckpt_path, it.status = (3.0 if label == "baseline" else 2.0), "/c.pth", "complete"
-    best = run.best_so_far(complete_only=True)
+    best = run.state.best(complete_only=True)
     assert best is not None and best[0] == "iter10"
 
 

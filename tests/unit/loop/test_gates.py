@@ -480,5 +480,5 @@ def test_the_best_model_is_the_lowest_far_of_the_complete_iterations(workspace: 
     evaluated(run.state, "baseline", 5.0)
     evaluated(run.state, "iter1", 3.0)
     evaluated(run.state, "iter2", 1.0, "failed")
-    best = run.best_so_far(complete_only=True)
+    best = run.state.best(complete_only=True)
     assert best is not None and best[0] == "iter1"

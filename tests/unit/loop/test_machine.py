@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tao_skill_bank.loop.machine import BASELINE_STAGES, ITERATION_STAGES, STOP, Position, next_stage
+from tao_skill_bank.loop.machine import Position, is_complete, next_stage
+from tao_skill_bank.loop.order import TODAY, StageOrder
 from tao_skill_bank.loop.state import DeftState, iteration_label
 
 CONFIG = {
@@ -56,8 +57,8 @@ def reference(max_iterations: int, fars: list[float]) -> list[tuple[int, str]]:
     while fars[number] >= 1 and number < max_iterations:
         out.append((number, "rca"))
         number += 1
-        out += [(number, stage) for stage in ITERATION_STAGES[:-1]]
-    return [*out, (number, STOP)]
+        out += [(number, stage) for stage in TODAY.iteration]
+    return [*out, (number, TODAY.ending)]
 
 
 @given(
@@ -92,7 +93,7 @@ def test_a_pre_seeded_baseline_goes_on_at_evaluate_only_where_its_checkpoint_is_
 
 def test_a_target_with_less_than_is_not_met_by_the_limit_itself() -> None:
     state = fresh()
-    for stage in BASELINE_STAGES[:2]:
+    for stage in TODAY.baseline:
         commit(state, Position(0, stage), **({"far_pct": 1.0} if stage == "evaluate" else {}))
     assert next_stage(state) == Position(0, "rca")
 
@@ -101,7 +102,53 @@ def test_nothing_follows_the_stop() -> None:
     state = fresh()
     commit(state, Position(0, "train"))
     commit(state, Position(0, "evaluate"), far_pct=0.2)
-    assert next_stage(state) == Position(0, STOP)
-    commit(state, Position(0, STOP))
+    assert next_stage(state) == Position(0, TODAY.ending)
+    commit(state, Position(0, TODAY.ending))
     assert next_stage(state) is None
     assert iteration_label(0) == "baseline"
+
+
+ADDED = StageOrder(
+    baseline=("train", "anomalygen_finetune", "evaluate"),
+    iteration=("anomalygen_finetune", *TODAY.iteration),
+    between=("rca",),
+    ending="loop_stop",
+)
+ADDED_OUTSIDE_THE_BASELINE = ADDED.model_copy(
+    update={
+        "baseline": TODAY.baseline,
+        "between": ("rca", "data_mining"),
+        "iteration": ("routing", "train", "evaluate"),
+    }
+)
+
+
+def finished(order: StageOrder, fars: tuple[float, ...] = (5.0, 2.0)) -> DeftState:
+    """A run of this order with one iteration, as it stands when it has ended."""
+    state = fresh(1)
+    state.order = order
+    while (position := next_stage(state, lambda _: False)) is not None:
+        commit(state, position, **({"far_pct": fars[position.number]} if position.stage == "evaluate" else {}))
+    return state
+
+
+def test_a_finished_run_stays_finished_whatever_its_order_becomes() -> None:
+    for mine in (TODAY, ADDED):
+        state = finished(mine)
+        for other in (TODAY, ADDED):
+            state.order = other
+            assert is_complete(state)
+            assert next_stage(state) is None
+
+
+def test_a_run_under_way_goes_on_in_the_order_it_was_approved_with() -> None:
+    state = finished(ADDED_OUTSIDE_THE_BASELINE)
+    assert [(label, r.stage) for label, r in state.labelled_records()] == [
+        *(("baseline", stage) for stage in ADDED_OUTSIDE_THE_BASELINE.of(0)),
+        *(("iter1", stage) for stage in (*ADDED_OUTSIDE_THE_BASELINE.iteration, "loop_stop")),
+    ]
+
+
+def test_a_stage_between_two_iterations_does_not_run_where_none_follows() -> None:
+    stages = [r.stage for r in finished(ADDED, fars=(0.5, 0.5)).records()]
+    assert stages == [*ADDED.baseline, "loop_stop"]

@@ -27,7 +27,8 @@ from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError, StageFailedError
 from tao_skill_bank.loop import api, engine, finish
 from tao_skill_bank.loop.log import LOG_FILE, read_log
-from tao_skill_bank.loop.machine import BASELINE_STAGES, ITERATION_STAGES, next_stage
+from tao_skill_bank.loop.machine import next_stage
+from tao_skill_bank.loop.order import TODAY
 from tao_skill_bank.loop.plan import Request
 from tao_skill_bank.loop.run import Run
 from tao_skill_bank.loop.stage import Outcome, Stage
@@ -199,8 +200,8 @@ class Loop(RuleBasedStateMachine):
         records = [(label, r) for label, r in load_state(self.run).labelled_records() if r.status == "ok"]
         done = [(label, r.stage) for label, r in sorted(records, key=lambda pair: pair[1].seq)]
         assert len(done) == len(set(done))
-        expected = [("baseline", stage) for stage in BASELINE_STAGES]
-        expected += [(f"iter{n}", stage) for n in range(1, self.iterations + 1) for stage in ITERATION_STAGES]
+        expected = [("baseline", stage) for stage in TODAY.of(0)]
+        expected += [(f"iter{n}", stage) for n in range(1, self.iterations + 1) for stage in TODAY.of(1)]
         plain = [d for d in done if d[1] != "loop_stop"]
         assert plain == expected[: len(plain)]
         assert all(stage != "loop_stop" for _, stage in done[:-1])

@@ -30,7 +30,7 @@ def test_a_written_state_fits_the_shipped_schema(tmp_path: Path) -> None:
     ("damage", "says"),
     [
         (lambda text: "", "not readable as JSON"),
-        (lambda text: text.replace('"version": 3', '"version": 2'), "version 2"),
+        (lambda text: text.replace('"version": 4', '"version": 2'), "version 2"),
         (lambda text: text.replace('"max_iterations": 2', '"max_iterations": 0'), "max_iterations"),
         (lambda text: text.replace('"status": "planned"', '"status": "fine"'), "status"),
         (lambda text: text[: len(text) // 2], "not readable as JSON"),

@@ -159,3 +159,60 @@ def test_a_plan_that_changed_meanwhile_is_not_started(workspace: Path, tools: Pa
     with pytest.raises(InputError, match="is not a setting"):
         plan_action(ActionRequest(command, workspace / "out", workspace, "virtualenv", ("platform=docker",)))
     assert not (workspace / "out").exists()
+
+
+def test_images_are_embedded_and_searched_as_actions_like_any_other(workspace: Path, server: BankServer) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    images = sorted(str(path) for path in (workspace / "images").rglob("*.png"))[:6]
+    table = workspace / "images.parquet"
+    pq.write_table(pa.table({"filepath": images}), table)
+    out = workspace / "mined"
+    embedding = {
+        "category": "embedding",
+        "action": "image_embeddings",
+        "results_dir": str(out),
+        "overrides": {"input_parquet": str(table), "model": "local"},
+    }
+    job = ok(call(server, "start_action", embedding))
+    assert ended(server, str(out), job["job"])["state"] == "complete"
+    made = str(out / "embeddings.parquet")
+    search = {
+        "category": "tmm",
+        "action": "nearest_neighbors",
+        "results_dir": str(out),
+        "overrides": {
+            "source_parquet": made,
+            "target_parquet": made,
+            "output_parquet": f"{out}/found.parquet",
+            "topn": 1,
+        },
+    }
+    job = ok(call(server, "start_action", search))
+    assert ended(server, str(out), job["job"])["state"] == "complete"
+    assert len(pq.read_table(out / "found.parquet")) == len(images)
+
+
+def test_every_command_gets_the_key_for_its_outputs_that_it_knows() -> None:
+    from tao_skill_bank.actions.gap_analysis.config import VCN_AOI_SCHEMA, VLM_BCQ_SCHEMA
+    from tao_skill_bank.actions.mining.config import IMAGE_EMBEDDINGS_SCHEMA, NEAREST_NEIGHBORS_SCHEMA
+
+    for words, schema in (
+        (("gap_analysis", "vcn_aoi"), VCN_AOI_SCHEMA),
+        (("gap_analysis", "vlm_bcq"), VLM_BCQ_SCHEMA),
+        (("embedding", "image_embeddings"), IMAGE_EMBEDDINGS_SCHEMA),
+        (("tmm", "nearest_neighbors"), NEAREST_NEIGHBORS_SCHEMA),
+    ):
+        *_, last = command_line(*words, None, {}, Path("/out"))
+        assert last.partition("=")[0] in schema.defaults, words
+
+
+@pytest.mark.parametrize("value", ["yes", 1, "true"])
+def test_only_a_true_of_the_client_starts_a_job(
+    workspace: Path, server: BankServer, tools: Path, value: str | int
+) -> None:
+    answer = ElicitResult(action="accept", content={"approve": value})
+    said = call(server, "start_action", training(workspace, tools), elicit=answer)
+    assert said.error and said.asked
+    assert not (workspace / "out").exists()

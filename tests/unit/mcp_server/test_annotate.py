@@ -57,6 +57,17 @@ def test_without_a_persons_yes_nothing_is_bought(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("value", ["yes", 1, "true"])
+def test_only_a_true_of_the_client_buys_anything(
+    paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path, value: str | int
+) -> None:
+    answer = ElicitResult(action="accept", content={"approve": value})
+    said = call(build_server([tmp_path]), "start_annotation", paid[1], elicit=answer)
+    assert said.error and said.asked
+    assert paid[0].calls == 0
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_approved_run_works_in_the_background_to_its_end(
     paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from server_calls import MODES, call, plan_arguments
 
-from mcp_server.roots import BankServer, Roots
+from mcp_server.roots import FOLDER_OF_SESSION, BankServer, Roots
 from mcp_server.server import build_server
 from tao_skill_bank.bank.home import bank_root
 from tao_skill_bank.core.errors import InputError
@@ -259,3 +259,83 @@ def test_no_tool_touches_the_persons_settings_whatever_the_roots_are(
 def test_no_tool_adds_a_root() -> None:
     tools = anyio.run(build_server().list_tools)
     assert not [t.name for t in tools if "root" in t.name or "roots" in t.input_schema["properties"]]
+
+
+async def _with_meta(server: BankServer, arguments: dict[str, Any], meta: dict[str, Any]) -> Any:
+    from mcp.client import Client
+
+    async with Client(server, mode="legacy") as client:
+        return await client.call_tool("plan_deft_run", arguments, meta=meta)
+
+
+def _in_session(folder: str) -> dict[str, Any]:
+    return {FOLDER_OF_SESSION: {"permissionProfile": {}, "sandboxCwd": folder}}
+
+
+@pytest.mark.usefixtures("person")
+def test_a_client_without_roots_may_say_with_a_call_which_folder_its_session_works_in(workspace: Path) -> None:
+    done = anyio.run(_with_meta, build_server(), plan_arguments(workspace), _in_session(workspace.as_uri()))
+    assert not done.is_error, done.content
+
+
+@pytest.mark.usefixtures("person")
+@pytest.mark.parametrize(
+    "said", ["file:///", "file://elsewhere{w}", "{w}", "http://127.0.0.1{w}", "", 7, None, "{bank}"]
+)
+def test_a_session_folder_that_is_none_opens_nothing(workspace: Path, said: Any) -> None:
+    folder = said.format(w=workspace, bank=bank_root().as_uri()) if isinstance(said, str) else said
+    done = anyio.run(_with_meta, build_server(), plan_arguments(workspace), _in_session(folder))
+    assert done.is_error
+    assert "there is none" in done.content[0].text
+
+
+@pytest.mark.usefixtures("person")
+def test_a_session_folder_does_not_widen_a_server_with_roots_of_its_own(workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "narrow").mkdir()
+    server = build_server([tmp_path / "narrow"])
+    assert anyio.run(_with_meta, server, plan_arguments(workspace), _in_session(workspace.as_uri())).is_error
+
+
+@pytest.mark.usefixtures("person")
+def test_an_argument_that_looks_like_the_clients_word_is_refused(workspace: Path) -> None:
+    for extra in ({"_meta": _in_session(workspace.as_uri())}, _in_session(workspace.as_uri())):
+        answer = call(build_server(), "plan_deft_run", {**plan_arguments(workspace), **extra})
+        assert "no argument" in answer.text
+
+
+HUGE = 1 << 24
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["/" + "a" * HUGE, "/a" * (HUGE // 2), "/" * HUGE, "\0" * HUGE, "a" * 65_537],
+    ids=["a name", "parts", "slashes", "NULs", "one too many"],
+)
+def test_an_argument_without_end_is_refused_before_anything_is_done_with_it(server: BankServer, value: str) -> None:
+    answer = call(server, "get_deft_status", {"results_dir": value})
+    assert answer.text.endswith("results_dir is too large: at most 65,536 characters are read")
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("align_tokens", {"transcripts": ["/a"] * 100_000}),
+        ("align_tokens", {"transcripts": ["/" + "a" * 40_000] * 2}),
+        ("start_action", {"category": "tmm", "action": "a", "overrides": {f"k{i}": i for i in range(10_000)}}),
+        ("start_action", {"category": "tmm", "action": "a", "overrides": {"k": "v" * 65_536}}),
+        ("plan_deft_run", {"settings": ["k=" + "v" * 70_000]}),
+    ],
+    ids=["items", "texts", "keys", "a value", "a setting"],
+)
+def test_many_small_things_are_too_large_too(
+    workspace: Path, server: BankServer, tool: str, arguments: dict[str, Any]
+) -> None:
+    answer = call(server, tool, {"results_dir": str(workspace), **arguments})
+    assert answer.error
+    assert "is too large: at most 65,536 characters are read" in answer.text
+
+
+def test_a_name_without_end_is_not_sent_back(server: BankServer) -> None:
+    for answer in (call(server, "x" * HUGE), call(server, "get_deft_status", {"x" * HUGE: "/"})):
+        assert answer.error
+        assert len(answer.text) < 1000

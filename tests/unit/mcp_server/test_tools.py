@@ -239,6 +239,8 @@ def test_a_report_is_written_its_pictures_judged_and_checked(
     assert Path(made["report"]).is_file()
     assert len(made["images"]) == 10
     folder = made["results_dir"]
+    unseen = ok(call(server, "check_rca_report", {"results_dir": folder}))
+    assert (unseen["ok"], unseen["faults"], unseen["open"], unseen["packaged"]) == (False, [], made["images"], [])
     for left, image in zip(range(9, -1, -1), made["images"], strict=True):
         arguments = {"results_dir": folder, "image": image, "verdict": "edge case", "note": "at the border"}
         assert ok(call(server, "set_rca_verdict", arguments)) == {"image": image, "verdict": "edge case", "open": left}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from tao_skill_bank.metrics import (
     clopper_pearson,
     confusion_at,
     far_at_recall,
+    far_without_weakest,
     operating_curve,
     optimal_threshold,
+    parting_scores,
     samples_needed,
     thinned_curve,
 )
@@ -268,3 +271,79 @@ def test_certainty_cannot_be_sampled() -> None:
         clopper_pearson(3, 2)
     with pytest.raises(InputError, match="confidence"):
         clopper_pearson(1, 2, 1.0)
+
+
+@given(rows=ROWS)
+def test_recall_never_falls_while_far_rises_along_a_curve(rows: list[tuple[float, bool]]) -> None:
+    scores, passes = [s for s, _ in rows], [p for _, p in rows]
+    for curve in (operating_curve(scores, passes), thinned_curve(scores, passes, limit=12)):
+        far, recall = curve.recall_over_far()
+        assert len(far) == len(recall) == len(curve)
+        assert (np.diff(far) >= 0).all() and (np.diff(recall) >= 0).all()
+
+
+SMALL = st.lists(st.tuples(TIED, st.booleans()), min_size=1, max_size=9)
+
+
+@given(rows=SMALL, recall=RECALLS, count=st.sampled_from([1, 2, 3]))
+@settings(max_examples=300, deadline=None)
+def test_leaving_out_the_lowest_is_held_against_every_other_choice(
+    rows: list[tuple[float, bool]], recall: float, count: int
+) -> None:
+    scores, passes = np.array([s for s, _ in rows]), np.array([p for _, p in rows])
+    defects = np.flatnonzero(~passes)
+    found = far_without_weakest(scores, passes, recall, count)
+    if len(defects) < count + 1:
+        assert found is None
+        return
+    lowest = set(defects[np.argsort(scores[defects], kind="stable")][:count].tolist())
+
+    def far(out: tuple[int, ...]) -> float:
+        keep = np.array([i not in out for i in range(len(scores))])
+        point = far_at_recall(scores[keep], passes[keep], recall)
+        assert point is not None
+        return point.far
+
+    others = [far(c) for c in combinations(defects.tolist(), count) if set(c) != lowest]
+    assert found is not None
+    assert found[0].far == far(tuple(lowest))
+    assert found[1].far == min(others)
+
+
+def test_below_full_recall_no_single_sample_sets_far_because_the_quota_moves() -> None:
+    scores = [0.1 * i for i in range(20)] + [0.05 * i for i in range(40)]
+    passes = [False] * 20 + [True] * 40
+    found = far_without_weakest(scores, passes, 0.7, 1)
+    assert found is not None and found[0].far == found[1].far
+
+
+@given(rows=ROWS)
+@settings(deadline=None)
+def test_the_parting_score_of_a_row_parts_all_others_best(rows: list[tuple[float, bool]]) -> None:
+    scores, passes = np.array([s for s, _ in rows]), np.array([p for _, p in rows])
+    found = parting_scores(scores, passes)
+    for i, at in enumerate(found.tolist()):
+        others, kinds = np.delete(scores, i), np.delete(passes, i)
+
+        def parted(t: float, others: np.ndarray = others, kinds: np.ndarray = kinds) -> float:
+            return float((others[~kinds] > t).mean() - (others[kinds] > t).mean())
+
+        two = bool(kinds.any() and not kinds.all())
+        best = max(parted(t) for t in candidates(others.tolist())) if two else 0.0
+        if math.isnan(at):
+            assert best < 1e-9
+        else:
+            assert parted(at) == pytest.approx(best, abs=1e-9)
+
+
+def test_the_parting_score_stands_in_the_middle_of_a_gap_however_rare_defects_are() -> None:
+    scores = [0.1] * 500 + [0.2] * 500 + [0.8, 0.8]
+    found = parting_scores(scores, [True] * 1000 + [False] * 2)
+    assert found.tolist() == pytest.approx([0.5] * 1002)
+
+
+def test_a_row_does_not_move_the_parting_score_to_its_own_side() -> None:
+    scores = [0.1, 0.2, 0.35, 0.6, 0.7]
+    found = parting_scores(scores, [True, True, False, False, False])
+    assert found[2] == pytest.approx(0.4)  # between 0.2 and 0.6, for all others
+    assert found[4] == pytest.approx(0.275)

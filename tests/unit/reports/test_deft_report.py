@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.loop.state import load_state, save_state
+from tao_skill_bank.loop.state import Interval, load_state, save_state
 from tao_skill_bank.reports.deft.report import REPORT_FILE, iter_summary, render_report
 
 MakeRun = Callable[..., Path]
@@ -223,11 +223,18 @@ def test_every_recall_and_far_a_person_sees_has_its_interval(make_run: MakeRun) 
     assert [field for field in rates if f"{field}.interval" not in page.fields] == []
 
 
+SHOWN: dict[str, object] = {"target": "FAR < 5% at recall=95%", "accepted": ((0, 500), (500, 500))}
+
+
 @pytest.mark.parametrize(
     ("options", "wording"),
     [
-        ({"skill": 1.4}, "MET"),
-        ({"iterations": 0, "acceptance": False}, None),
+        (SHOWN, "rehearsal: shown"),
+        ({**SHOWN, "trainer": "tao"}, "shown"),
+        ({**SHOWN, "trainer": "unknown", "platform": "docker"}, "trainer unknown: shown"),
+        ({"skill": 1.4, "trainer": "tao"}, "met, not shown"),
+        ({"iterations": 0, "acceptance": False, "trainer": "tao"}, "not met"),
+        ({"status": "complete", "with_baseline": False, "acceptance": False}, "cannot be told"),
         ({"status": "running"}, "IN PROGRESS"),
         ({"status": "planned", "iterations": 0, "with_baseline": False}, "IN PROGRESS"),
         ({"status": "stopped", "stop_reason": "silent-drop: nobody takes scratch"}, "STOPPED: silent-drop"),
@@ -235,12 +242,11 @@ def test_every_recall_and_far_a_person_sees_has_its_interval(make_run: MakeRun) 
         ({"status": "failed", "stop_reason": "train.log: no checkpoint: see it"}, "STOPPED: routing"),
     ],
 )
-def test_the_status_is_one_of_four_wordings(make_run: MakeRun, options: dict[str, object], wording: str | None) -> None:
+def test_the_status_is_where_the_run_is_or_the_head_of_its_verdict(
+    make_run: MakeRun, options: dict[str, object], wording: str
+) -> None:
     run = make_run(**options)
     summary = render_report(run)
-    if wording is None:
-        far = load_state(run).iterations["baseline"].far_pct or 0.0
-        wording = f"{far - 5:.1f}pp from target"
     assert summary.status == wording
     page = Page((run / REPORT_FILE).read_text(encoding="utf-8"))
     assert page.fields["status"]["data-value"] == page.fields["final_status"]["data-value"] == wording
@@ -251,22 +257,22 @@ def test_a_far_that_equals_a_strict_limit_is_not_met(make_run: MakeRun) -> None:
     state = load_state(run)
     state.kpi_target = f"FAR < {state.iterations['baseline'].far_pct!r}% at recall=100%"
     save_state(state)
-    assert render_report(run).status == "0.0pp from target"
+    assert render_report(run).status == "rehearsal: not met"
     state.kpi_target = state.kpi_target.replace("<", "<=")
     save_state(state)
-    assert render_report(run).status == "MET"
+    assert render_report(run).status == "rehearsal: met, not shown"
 
 
 def test_the_acceptance_set_decides_where_there_is_one(make_run: MakeRun) -> None:
-    run = make_run(skill=1.4)
-    path = run / "acceptance/acceptance.json"
-    accepted = json.loads(path.read_text(encoding="utf-8"))
-    accepted["met"] = False
-    accepted["best"]["recall"].update(value_pct=93.75, successes=30, trials=32)
-    path.write_text(json.dumps(accepted), encoding="utf-8")
-    assert render_report(run).status == "6.2pp from target"
-    path.unlink()
-    assert render_report(run).status == "MET"  # the state keeps the result of the run's own end
+    run = make_run(skill=1.4, trainer="tao")
+    assert render_report(run).status == "met, not shown"
+    state = load_state(run)
+    assert state.acceptance is not None
+    state.acceptance["best"]["recall"] = Interval.of(30, 32).model_dump()
+    save_state(state)
+    assert render_report(run).status == "not met"
+    (run / "acceptance/acceptance.json").unlink()
+    assert render_report(run).status == "not met"  # the state keeps the result of the run's own end
 
 
 def test_hostile_text_stays_text(make_run: MakeRun) -> None:
@@ -335,7 +341,7 @@ def test_a_report_that_cannot_be_finished_leaves_the_old_one(
     before = (run / REPORT_FILE).read_bytes()
     names = sorted(p.name for p in run.iterdir())
 
-    def full_disk(*_: object) -> None:
+    def full_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tao_skill_bank.core.fsio.os.replace", full_disk)
@@ -394,12 +400,22 @@ def test_the_name_of_the_target_stands_where_it_hides_no_point() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "warned"), [("FAR < 99% at recall=95%", False), ("FAR < 0.0001% at recall=95%", True)]
+    ("options", "says"),
+    [
+        ({**SHOWN, "trainer": "tao"}, "Hand-off: deploy these together"),
+        ({**SHOWN, "trainer": "tao", "accepted": ((9, 500), (480, 500))}, "Not to ship as it is"),
+        ({**SHOWN, "trainer": "tao", "accepted": ((99, 500), (500, 500))}, "Not to ship as it is"),
+        ({**SHOWN, "trainer": "unknown"}, "Not to ship as it is"),
+        ({**SHOWN, "trainer": "stand-in"}, "A rehearsal, nothing to deploy"),
+    ],
 )
-def test_a_model_that_missed_the_target_is_not_handed_over_without_a_word(
-    make_run: MakeRun, target: str, warned: bool
+def test_a_model_is_handed_over_with_the_word_that_it_needs(
+    make_run: MakeRun, options: dict[str, object], says: str
 ) -> None:
-    run = make_run(iterations=1, pictures=False, acceptance=False, skill=0.2, target=target)
+    run = make_run(iterations=1, pictures=False, platform="docker", **options)
     render_report(run)
     html = (run / REPORT_FILE).read_text(encoding="utf-8")
-    assert ("Not to ship as it is" in html) is warned
+    every = ("Not to ship as it is", "A rehearsal, nothing to deploy", "Hand-off: deploy these together")
+    assert [text for text in every if text in html] == [says] or says == every[0]
+    assert says in html
+    assert ("/model/best.pth" in html) is (options["trainer"] != "stand-in")

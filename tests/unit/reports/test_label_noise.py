@@ -9,9 +9,13 @@ import pytest
 
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.reports.rca.label_noise import (
+    EARLIER_COLUMNS,
+    model_votes,
+    rank_by_model,
     rank_suspects,
     read_suspects,
     reference_rows,
+    rows_to_judge,
     with_differences,
     write_suspects,
 )
@@ -121,3 +125,65 @@ def test_a_ranking_is_read_back_and_another_file_is_refused(tmp_path: Path) -> N
     (tmp_path / "s.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="other columns"):
         read_suspects(tmp_path / "s.csv")
+
+
+def drawn(
+    flipped_good: int, flipped_bad: int, goods: int = 300, bads: int = 80
+) -> tuple[np.ndarray, np.ndarray, set[int]]:
+    """Scores of two overlapping classes with planted flips either way: scores, PASS by label, the flipped rows."""
+    random = np.random.default_rng(11)
+    scores = np.concatenate([random.beta(2, 14, goods), random.beta(12, 3, bads)])
+    is_pass = np.arange(goods + bads) < goods
+    flipped = {*range(flipped_good), *range(goods, goods + flipped_bad)}
+    is_pass[list(flipped)] ^= True
+    return scores, is_pass, flipped
+
+
+@pytest.mark.parametrize(("good", "bad"), [(5, 5), (10, 0), (0, 10)])
+def test_planted_flips_either_way_are_first_by_the_model_alone(good: int, bad: int) -> None:
+    scores, is_pass, flipped = drawn(good, bad)
+    votes = model_votes(scores, is_pass)
+    first = np.argsort(-votes, kind="stable")[: len(flipped)]
+    assert len(flipped & set(first.tolist())) >= 9
+    assert sum(votes[i] > 0.5 for i in flipped) >= 9
+
+
+def test_a_lone_flipped_defect_at_full_recall_does_not_excuse_itself() -> None:
+    """At full recall the threshold lies below every sample labelled a defect, so it contradicts none of them."""
+    scores, is_pass, _ = drawn(1, 0)
+    assert scores[0] == scores[~is_pass].min()
+    votes = model_votes(scores, is_pass)
+    assert int(np.argmax(votes)) == 0 and votes[0] > 0.7
+
+
+def test_without_two_classes_or_with_a_score_that_parts_nothing_the_model_is_no_witness() -> None:
+    scores = np.array([0.1, 0.2, 0.8, 0.9])
+    for is_pass in ([True] * 4, [False] * 4, [False, False, True, True]):
+        assert model_votes(scores, np.array(is_pass)).tolist() == [0.5] * 4
+    assert model_votes(np.full(4, 0.3), np.array([True, True, False, False])).tolist() == [0.5] * 4
+
+
+def test_whoever_the_model_contradicts_is_judged_and_the_weakest_of_each_label() -> None:
+    scores, is_pass, flipped = drawn(5, 5)
+    codes = np.where(is_pass, 0, np.where(np.arange(len(scores)) % 2, 1, 2))
+    rows = rows_to_judge(model_votes(scores, is_pass), codes, each=3)
+    assert flipped <= set(rows) and rows == sorted(set(rows))
+    assert all(np.count_nonzero(codes[rows] == code) >= 3 for code in (0, 1, 2))
+    assert len(rows) < 60
+
+
+def test_the_order_by_the_model_alone_leaves_out_what_it_does_not_contradict() -> None:
+    scores, is_pass, flipped = drawn(5, 5)
+    labels = ["PASS" if p else "bridge" for p in is_pass]
+    files = [f"f{i}" for i in range(len(labels))]
+    nothing = np.zeros(len(labels))
+    votes = model_votes(scores, is_pass)
+    ranked = rank_by_model(files, labels, range(len(labels)), scores, nothing, nothing.astype(bool), votes)
+    assert {f"f{i}" for i in flipped} <= {s.filepath for s in ranked} and all(s.model > 0.5 for s in ranked)
+    assert not any(s.doubtful for s in ranked)  # one witness makes no doubtful label
+
+
+def test_a_ranking_of_an_earlier_version_is_read_with_the_side_of_the_threshold_as_vote(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text(",".join(EARLIER_COLUMNS) + "\n1,a.png,PASS,0.9,0.4,True,0.8,b.png (x; 0.9)\n")
+    (row,) = read_suspects(tmp_path / "s.csv")
+    assert (row["model"], row["look_alikes"], row["suspicion"]) == ("1", "0.8", "0.8")

@@ -10,9 +10,13 @@ from tao_skill_bank.core.errors import StageFailedError
 from tao_skill_bank.loop.run import Run
 from tao_skill_bank.loop.stage import Outcome, Stage
 from tao_skill_bank.loop.state import BASELINE, Iteration
-from tao_skill_bank.metrics import far_at_recall
+from tao_skill_bank.metrics import confusion_at, far_at_recall
 from tao_skill_bank.tasks.changenet import scores, specs
+from tao_skill_bank.tasks.changenet.measures import verdict_of
 from tao_skill_bank.tasks.changenet.stages.evaluate import infer_all
+
+KPI_REACHED = "the KPI set's FAR is within the target"
+"""Why the loop ended. Whether the target is met, the verdict says."""
 
 
 class LoopStop(Stage):
@@ -27,29 +31,25 @@ class LoopStop(Stage):
     def work(self, run: Run, label: str) -> Outcome:
         """Measure the baseline and the best model on the acceptance set, each at its frozen threshold."""
         # The iteration that ends the loop is complete: nothing of its own is left to do.
-        best = run.best_so_far()
+        best = run.state.best()
         if best is None or best[1].far_pct is None:
             raise StageFailedError("no iteration was evaluated", where=run.root, fix="see the log")
-        met = run.target.met(best[1].far_pct)
-        reason = "target met" if met else f"{run.state.max_iterations} iterations used up"
+        reached = run.target.met(best[1].far_pct)
+        reason = KPI_REACHED if reached else f"{run.state.max_iterations} iterations used up"
         acceptance = self._acceptance(run, label, best)
-        summary = f"{reason}; best {best[0]} with FAR {best[1].far_pct:.4g}% on the KPI set"
+        updates = {
+            "status": "complete",
+            "stop_reason": reason,
+            "acceptance": acceptance,
+            "best_iteration": best[0],
+        }
+        found = verdict_of(run.state.model_copy(update=updates))
         promised: list[Path] = []
         if acceptance is not None:
             path = run.root / "acceptance" / "acceptance.json"
             fsio.write_json(path, acceptance)
             promised.append(path)
-            summary += f", {acceptance['best']['far']['value_pct']:.4g}% on the acceptance set"
-        return Outcome(
-            summary=summary,
-            promised=promised,
-            run_updates={
-                "status": "complete",
-                "stop_reason": reason,
-                "acceptance": acceptance,
-                "best_iteration": best[0],
-            },
-        )
+        return Outcome(summary=f"{reason}; {found.line}", promised=promised, run_updates=updates)
 
     def _acceptance(self, run: Run, label: str, best: tuple[str, Iteration]) -> dict[str, Any] | None:
         config = run.state.config
@@ -68,8 +68,6 @@ class LoopStop(Stage):
         measured = {name: self._measure(run, models[name], outs[name] / "inference.csv") for name in outs}
         measured.setdefault("best", measured["baseline"])
         point = measured["best"]
-        met = bool(point["far"]["trials"] and point["recall"]["trials"]) and run.target.met(point["far"]["value_pct"])
-        met = met and (point["recall"]["value_pct"] >= 100.0 * run.target.recall - 1e-9)
         return {
             "recall_target_pct": 100.0 * run.target.recall,
             "baseline": measured["baseline"],
@@ -78,20 +76,20 @@ class LoopStop(Stage):
                 "baseline_pct": measured["baseline"]["far_at_recall_pct"],
                 "best_pct": point["far_at_recall_pct"],
             },
-            "met": met,
         }
 
     def _measure(self, run: Run, iteration: Iteration, csv: Path) -> dict[str, Any]:
         if iteration.threshold is None:
             raise StageFailedError("no threshold to accept at", where=csv, fix="see the log")
-        frozen = scores.at_threshold(csv, iteration.threshold)
         read = scores.read_scores(csv)
+        frozen = confusion_at(read.score, read.is_pass, iteration.threshold)
+        far, recall = scores.far_and_recall(read, frozen)
         own = far_at_recall(read.score, read.is_pass, run.target.recall)
         return {
             "checkpoint": iteration.best_ckpt_path,
             "threshold": iteration.threshold,
-            "recall": scores.recall_interval(frozen).model_dump(),
-            "far": scores.far_interval(frozen).model_dump(),
+            "recall": recall.model_dump(),
+            "far": far.model_dump(),
             "tp": frozen.tp,
             "fp": frozen.fp,
             "tn": frozen.tn,

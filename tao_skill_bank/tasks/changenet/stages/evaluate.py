@@ -13,6 +13,7 @@ from tao_skill_bank.loop.stage import Outcome, Stage
 from tao_skill_bank.loop.state import Evaluation
 from tao_skill_bank.tasks.changenet import scores, specs
 from tao_skill_bank.tasks.changenet.stages.train import checkpoints
+from tao_skill_bank.tasks.changenet.trained import found_trained, with_checkpoint
 
 
 class Evaluate(Stage):
@@ -51,6 +52,8 @@ class Evaluate(Stage):
             csv = Path(evaluation.inference_csv)
             analyze_kpi(csv, csv.parent / "kpi", images=evaluation is best)
         seeded = "train" not in done_stages(run.iteration(label))
+        checkpoint = Path(best.checkpoint)
+        trained = found_trained(checkpoint) if seeded else run.iteration(label).trained
         return Outcome(
             summary=(
                 f"FAR {best.far_pct:.4g}% at recall {best.recall_pct:.4g}% "
@@ -65,6 +68,7 @@ class Evaluate(Stage):
                 "threshold": best.threshold,
                 "val_loss": losses.get(best.kind),
                 "inference_csv": best.inference_csv,
+                "trained": with_checkpoint(trained, checkpoint),
             },
             promised=promised,
         )

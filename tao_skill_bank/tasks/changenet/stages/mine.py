@@ -139,7 +139,7 @@ class DataMining(Stage):
         routed_labels = {normal(str(x)) for x in routed.column("label").to_pylist()}
         labels = [normal(x) for x in pool.table.label]
         candidate = np.array([x in routed_labels for x in labels], dtype=np.bool_)
-        best = run.best_so_far()
+        best = run.state.best()
         scores: npt.NDArray[np.float64] | None = None
         if needs_scores(config.mining.strategy):
             scores = self._pool_scores(run, label, pool, naming, candidate & ~match.used)
@@ -320,7 +320,7 @@ class DataMining(Stage):
         """The best model's score of every wanted pool row, NaN elsewhere."""
         from tao_skill_bank.data.changenet.kpi import read_scored
 
-        best = run.best_so_far()
+        best = run.state.best()
         rows = np.flatnonzero(wanted)
         scores = np.full(len(pool.table), np.nan)
         if best is None or best[1].best_ckpt_path is None or len(rows) == 0:

@@ -16,6 +16,7 @@ from tao_skill_bank.loop.stage import Outcome, Stage
 from tao_skill_bank.loop.state import BASELINE
 from tao_skill_bank.tasks.changenet import specs
 from tao_skill_bank.tasks.changenet.scores import epoch_and_step
+from tao_skill_bank.tasks.changenet.trained import trained_by
 
 
 def checkpoints(train_dir: Path) -> list[Path]:
@@ -61,7 +62,7 @@ class Train(Stage):
         specs.write_spec(spec_path, spec)
         command = ["visual_changenet", "train", "-e", str(spec_path), setting("results_dir", run.folder(label))]
         if label != BASELINE:
-            best = run.best_so_far()
+            best = run.state.best()
             if best is None or best[1].best_ckpt_path is None:
                 raise StageFailedError("no checkpoint to train on from", where=label, fix="evaluate the baseline first")
             command.append(setting("train.pretrained_model_path", best[1].best_ckpt_path))
@@ -83,9 +84,16 @@ class Train(Stage):
                 fix="see the job's log, then run again",
             )
         rows = len(read_pairs(training))
+        records = run.stage_records(label, self.name)
+        trained = trained_by(found[-1], spec, run.platform, records[-1] if records else None)
         return Outcome(
             summary=f"{len(found)} checkpoints from {rows} rows",
-            updates={"training_spec": str(spec_path), "training_csv": str(training), "training_rows": rows},
+            updates={
+                "training_spec": str(spec_path),
+                "training_csv": str(training),
+                "training_rows": rows,
+                "trained": trained,
+            },
             promised=[found[-1], spec_path],
         )
 

@@ -1,0 +1,20 @@
+"""Which operating systems the bank runs on."""
+
+from __future__ import annotations
+
+import sys
+
+from tao_skill_bank.core.errors import BankError
+
+# The set-up, which runs without the package, says the same (scripts/set_up.py); a test holds them together.
+WINDOWS = "Windows itself is not supported: install WSL (`wsl --install`) and run the same command inside it"
+
+
+def refuse_windows() -> None:
+    """End at once, in one line, where nothing would work.
+
+    Raises:
+        BankError: This is Windows, outside WSL.
+    """
+    if sys.platform == "win32":
+        raise BankError(WINDOWS)

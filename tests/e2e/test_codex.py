@@ -1,0 +1,105 @@
+"""The real Codex, offline: the plugin from the marketplace, a scripted model, a first call into a project."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from node_clients import client_folder
+from plugin_copy import copy_plugin
+from scripted_model import Call, Say
+from scripted_responses import Asked, ScriptedResponses
+
+MOST_TURNS = 60
+
+
+@dataclass
+class Codex:
+    """A person's Codex: a home of its own, the plugin installed, nothing else set."""
+
+    home: Path
+    program: Path
+
+    def say(self, cwd: Path, *words: str) -> str:
+        """What a command prints."""
+        done = subprocess.run(
+            [str(self.program), *words],
+            # The interpreter that starts the server has the bank: what the launcher makes is tried elsewhere.
+            env={
+                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+                "HOME": str(self.home),
+                "CODEX_HOME": str(self.home),
+            },
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def codex(tmp_path_factory: pytest.TempPathFactory) -> Codex:
+    folder = tmp_path_factory.mktemp("codex")
+    found = Codex(folder / "home", client_folder("codex") / "codex")
+    found.home.mkdir()
+    found.say(folder, "plugin", "marketplace", "add", str(copy_plugin(folder / "bank")))
+    found.say(folder, "plugin", "add", "tao-skill-bank@tao-skill-bank")
+    return found
+
+
+def one_call(codex: Codex, cwd: Path, call: Call, *words: str) -> str:
+    """What a tool of the bank answers in a session that does nothing else; the tools come once the server is there."""
+
+    def decide(asked: Asked) -> Call | Say:
+        if call.tool in asked.tools:
+            called = any(item.get("name") == call.tool for item in asked.body["input"])
+            return Say("done") if called else call
+        return Call("exec_command", {"cmd": "sleep 1"}) if len(asked.results) < MOST_TURNS else Say("no tools")
+
+    with ScriptedResponses(decide) as model:
+        (codex.home / "config.toml").write_text(model.config + (codex.home / "plugins.toml").read_text())
+        codex.say(cwd, "exec", "--skip-git-repo-check", *words, "look at my jobs")
+    assert model.faults == []
+    assert model.seen[-1].results, "the tool was never offered"
+    return model.seen[-1].results[-1]
+
+
+@pytest.fixture(autouse=True)
+def _settings(codex: Codex) -> None:
+    """Keep what installing the plugin wrote beside what the session's model is."""
+    kept = codex.home / "plugins.toml"
+    if not kept.exists():
+        kept.write_text("\n" + (codex.home / "config.toml").read_text())
+
+
+def test_codex_starts_the_server_in_the_plugins_own_folder(codex: Codex, tmp_path: Path) -> None:
+    shown = dict(
+        line.strip().split(": ", 1) for line in codex.say(tmp_path, "mcp", "get", "tao").splitlines() if ": " in line
+    )
+    assert shown["command"] == "python3"
+    assert (Path(shown["cwd"]) / shown["args"].split()[0]).is_file()
+    assert (Path(shown["cwd"]) / "skills/tao-run-deft-aoi/SKILL.md").is_file()
+
+
+def test_in_the_first_session_a_tool_takes_a_path_of_the_project_and_none_outside(codex: Codex, tmp_path: Path) -> None:
+    project = tmp_path / "my boards"
+    project.mkdir()
+    assert '{"jobs":{}}' in one_call(codex, project, Call("list_jobs", {"results_dir": str(project)}))
+    outside = one_call(codex, project, Call("list_jobs", {"results_dir": str(tmp_path)}))
+    assert f"outside the allowed folders ({project})" in outside
+    assert "roots add FOLDER" in outside
+
+
+def test_a_folder_that_codex_was_told_to_work_in_is_the_project(codex: Codex, tmp_path: Path) -> None:
+    project = tmp_path / "elsewhere"
+    project.mkdir()
+    answer = one_call(codex, tmp_path, Call("list_jobs", {"results_dir": str(project)}), "--cd", str(project))
+    assert '{"jobs":{}}' in answer

@@ -1,0 +1,40 @@
+"""What a client sends for a person's answer: only a boolean true starts anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp_types import ElicitResult
+from server_calls import MODES, call, ok, plan_arguments
+
+from mcp_server.roots import BankServer
+
+NO_YES: list[Any] = ["yes", "true", "True", "on", 1, 1.0, "1", 0, "no", None, ["true"], "approve"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("value", NO_YES, ids=repr)
+def test_what_only_looks_like_a_yes_starts_nothing(workspace: Path, server: BankServer, value: Any, mode: str) -> None:
+    answer = ElicitResult(action="accept", content={"approve": value})
+    said = call(server, "start_deft_run", plan_arguments(workspace), mode=mode, elicit=answer)
+    assert said.asked
+    assert said.error, said.text
+    assert not (workspace / "results").exists()
+
+
+@pytest.mark.parametrize("content", [None, {}, {"Approve": True}, {"approved": True}], ids=repr)
+def test_an_accepted_question_without_an_answer_starts_nothing(
+    workspace: Path, server: BankServer, content: dict[str, Any] | None
+) -> None:
+    answer = ElicitResult(action="accept", content=content)
+    said = call(server, "start_deft_run", plan_arguments(workspace), elicit=answer)
+    assert said.error, said.text
+    assert not (workspace / "results").exists()
+
+
+def test_a_true_beside_a_refusal_is_no_yes(workspace: Path, server: BankServer) -> None:
+    answer = ElicitResult(action="decline", content={"approve": True})
+    assert ok(call(server, "start_deft_run", plan_arguments(workspace), elicit=answer))["status"] == "declined"
+    assert not (workspace / "results").exists()
