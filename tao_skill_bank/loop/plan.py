@@ -19,7 +19,7 @@ from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.changenet.kpi_target import KpiTarget
 from tao_skill_bank.loop.order import TODAY, StageOrder
 from tao_skill_bank.loop.state import DeftState
-from tao_skill_bank.platforms import own_name
+from tao_skill_bank.platforms import own_name, tao_runs
 from tao_skill_bank.tasks.changenet.config import RunConfig, apply_settings, run_config
 from tao_skill_bank.tasks.changenet.generator import find_assets
 
@@ -241,10 +241,10 @@ def inside_workspace(workspace: Path, path: Path, key: str) -> Path:
 def minutes_per_iteration(config: RunConfig) -> float:
     """The estimate an iteration is planned with.
 
-    A GPU iteration took 33 minutes on the reference data; a rehearsal on this machine's CPU is far shorter and grows
-    with the rows it handles (about 20 ms a training row and epoch-equivalent, 2 ms a scored row).
+    A GPU iteration of TAO's took 33 minutes on the reference data; a rehearsal on a CPU is far shorter and grows with
+    the rows it handles (about 20 ms a training row and epoch-equivalent, 2 ms a scored row).
     """
-    if config.platform != "local":
+    if tao_runs(config, "visual_changenet") is not False:
         return GPU_ITERATION_MINUTES
     rows = sum(_line_count(Path(p)) for p in (config.training_csv, config.kpi_test_csv, config.mining_pool_csv) if p)
     return max(0.1, round(rows * 0.0002 + 0.15, 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.errors import BankError, InputError, did_you_mean
 
 if TYPE_CHECKING:
     from tao_skill_bank.platforms.base import Platform
@@ -45,3 +45,11 @@ def platform_named(config: Any) -> Platform:
     module, _, attribute = _CLASSES[name].rpartition(".")
     found: Platform = getattr(import_module(f"tao_skill_bank.platforms.{module}"), attribute).of(config)
     return found
+
+
+def tao_runs(config: Any, command: str) -> bool | None:
+    """Whether NVIDIA's own implementation runs `command` for a run; None where its platform cannot be set up."""
+    try:
+        return platform_named(config).tao_own(command)
+    except BankError:
+        return None

@@ -17,9 +17,10 @@ from tao_skill_bank.data.changenet.spec import spec_faults
 from tao_skill_bank.data.changenet.tables import PASS
 from tao_skill_bank.data.changenet.validate import DatasetReport, Kind, check_dataset, check_leakage, label_warnings
 from tao_skill_bank.loop.plan import ResolvedPlan
-from tao_skill_bank.platforms import platform_named
+from tao_skill_bank.platforms import platform_named, tao_runs
 from tao_skill_bank.tasks.changenet import specs
 from tao_skill_bank.tasks.changenet.routing import normal
+from tao_skill_bank.tasks.changenet.trained import COMMAND
 
 CREDENTIALS = ("NGC_KEY", "HF_TOKEN")
 _FREE_BYTES_NEEDED = 1 << 30
@@ -308,10 +309,7 @@ def _encoder(plan: ResolvedPlan) -> Check:
     path = config.mining.encoder_path
     if path is not None and not Path(path).is_dir():
         raise BankError("the encoder's weights are not there", where=path, fix="name their folder: mining.encoder_path")
-    try:
-        tao = platform_named(config).tao_own("embedding")
-    except BankError:
-        tao = False  # the check of the platform says why
+    tao = tao_runs(config, "embedding") or False  # where it is not known, the check of the platform says why
     spec = specs.encoder_spec(config, tao=tao)
     if tao and config.offline and path is None:
         raise BankError(
@@ -330,8 +328,12 @@ def _encoder(plan: ResolvedPlan) -> Check:
 
 def _backbone(plan: ResolvedPlan) -> Check:
     config = plan.config
-    if config.platform == "local":
-        return Check(name="backbone", status="skip", text="the local network starts from nothing")
+    tao = tao_runs(config, COMMAND)
+    if not tao:
+        why = (
+            "the platform says why" if tao is None else "a rehearsal: the network is not TAO's own"
+        )
+        return Check(name="backbone", status="skip", text=why)
     named = specs.checked_spec(config).pretrained_backbone_path
     if named is not None and not Path(named).is_file():
         raise BankError("the backbone's weights are not there", where=named, fix="stage them with stage_backbone.py")
@@ -341,8 +343,8 @@ def _backbone(plan: ResolvedPlan) -> Check:
 def _credentials(plan: ResolvedPlan) -> Check:
     """Presence only, by name."""
     present = [name for name in CREDENTIALS if os.environ.get(name)]
-    if plan.config.platform == "local":
-        return Check(name="credentials", status="skip", text="none needed here")
+    if tao_runs(plan.config, COMMAND) is False and plan.config.anomalygen.mode != "inline":
+        return Check(name="credentials", status="skip", text="none needed: nothing of NVIDIA's runs")
     absent = [name for name in CREDENTIALS if name not in present]
     text = f"set: {', '.join(present) or 'none'}; not set: {', '.join(absent) or 'none'}"
     return Check(name="credentials", status="warn" if absent else "ok", text=text)

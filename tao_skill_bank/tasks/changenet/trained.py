@@ -17,7 +17,7 @@ from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.data.changenet.spec_values import get
 from tao_skill_bank.loop.state import DeftState, Iteration, Trained
-from tao_skill_bank.platforms import platform_named
+from tao_skill_bank.platforms import tao_runs
 from tao_skill_bank.platforms.base import JobRecord, Platform
 from tao_skill_bank.platforms.worker import beside
 
@@ -61,11 +61,7 @@ def known(state: DeftState, iteration: Iteration) -> Trained:
     own = None if iteration.best_ckpt_path is None else _own(Path(iteration.best_ckpt_path))
     if own is not None:
         return own
-    try:
-        stand_in = not platform_named(state.config).tao_own(COMMAND)
-    except BankError:
-        stand_in = False
-    return Trained(by="stand-in" if stand_in else "unknown")
+    return Trained(by="stand-in" if tao_runs(state.config, COMMAND) is False else "unknown")
 
 
 def with_checkpoint(trained: Trained, checkpoint: Path) -> Trained:
