@@ -11,7 +11,7 @@ DASH = "–"
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-_UNIT = re.compile(r"(?<=\d) (?=%|pp\b)")
+_UNIT = re.compile(r"(?<=\d) (?=%|pp\b|×)|(?<=×) (?=\d)")
 _RANGE = re.compile(r"(?<=\d)–(?=\d)")
 
 

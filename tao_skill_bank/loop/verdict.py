@@ -115,6 +115,7 @@ class Verdict(_Model):
         text: The evidence as one sentence.
         asked: The target.
         set: The set that decides, as `acceptance set`.
+        independent: Whether the loop never saw that set.
         model: The iteration whose model was judged.
         threshold: The threshold it was judged at.
         claims: Figures against limits.
@@ -128,6 +129,7 @@ class Verdict(_Model):
     text: str
     asked: str
     set: str | None = None
+    independent: bool = False
     model: str | None = None
     threshold: float | None = None
     claims: tuple[Claim, ...] = ()
@@ -239,6 +241,7 @@ def verdict(
         text=f"{text}. {tail[:1].upper()}{tail[1:]}" if tail else text,
         asked=asked,
         set=set_name,
+        independent=independent,
         model=model,
         threshold=threshold,
         claims=tuple(claims),

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from tao_skill_bank.core.text import clean, listed, percent, plural, score, whole
+from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.metrics import Threshold, far_at_recall, far_without_weakest
 from tao_skill_bank.metrics.evidence import trials_to_show
 from tao_skill_bank.reports.deft.checks import trained_text
 from tao_skill_bank.reports.deft.status import Status, rate
-from tao_skill_bank.reports.deft.view import LabelFigures, Phase, RunView, is_pass, share
+from tao_skill_bank.reports.deft.view import LabelFigures, Phase, RunView, share
 from tao_skill_bank.tasks.changenet.measures import asks
 
 FEW_TRAINING_ROWS = 5

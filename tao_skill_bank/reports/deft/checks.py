@@ -71,7 +71,7 @@ def ship_checks(view: RunView) -> list[Check]:
 def _claim_check(found: Claim, verdict: Verdict) -> Check:
     outcome: Outcome = {"shown": "holds", "unknown": "unknown"}.get(found.outcome, "open")  # type: ignore[assignment]
     return Check(
-        f"{found.name} on the {verdict.set} {found.asked}",
+        f"{found.name[:1].upper()}{found.name[1:]} on the {verdict.set} {found.asked}",
         outcome,
         percent(found.value_pct),
         _range(found.measured),

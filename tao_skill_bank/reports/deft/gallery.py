@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tao_skill_bank.data.changenet.kpi import Scored
 from tao_skill_bank.reports.deft.view import Phase, RunView
 from tao_skill_bank.reports.pictures import EDGE, data_uri, find_picture
 
@@ -27,15 +28,21 @@ class Lit:
 
 @dataclass(frozen=True)
 class Sample:
-    """One KPI row: who it is, how it scored, how it looks."""
+    """One scored row: who it is, how it scored, how it looks."""
 
     label: str
+    good: bool
     name: str
     folder: str
     score: float
     weakness: float
     wrong: bool
     views: tuple[Lit, ...]
+
+    @property
+    def mistake(self) -> str:
+        """What the model did wrong, in the words of the floor; empty where it did right."""
+        return "" if not self.wrong else "flagged" if self.good else "missed (escape)"
 
     @property
     def seen(self) -> bool:
@@ -61,7 +68,8 @@ class Album:
         self._kept: dict[Path, str | None] = {}
         self.left_out = 0
         config = view.state.config
-        self._roots = [Path(config.images_dir), Path(config.workspace), Path(config.kpi_test_csv).parent]
+        beside = [Path(csv).parent for csv in (config.kpi_test_csv, config.acceptance_csv) if csv]
+        self._roots = list(dict.fromkeys([Path(config.images_dir), Path(config.workspace), *beside]))
 
     def picture(self, folder: str, name: str) -> str | None:
         """A picture as a `data:` address; None where there is none, or no room."""
@@ -98,12 +106,11 @@ def weakest(album: Album, phase: Phase, *, defects: bool, most: int = PER_SIDE) 
         if not defects or sum(labels[t].strip().upper() == labels[row].strip().upper() for t in taken) < 2:
             taken.append(row)
     taken += [row for row in order if row not in taken][: most - len(taken)]
-    return [_sample(album, phase, row, threshold) for row in taken]
+    return [sample(album, scored, row, threshold) for row in taken]
 
 
-def _sample(album: Album, phase: Phase, row: int, threshold: float) -> Sample:
-    scored = phase.scored
-    assert scored is not None
+def sample(album: Album, scored: Scored, row: int, threshold: float, *, pictures: bool = True) -> Sample:
+    """One row of an inference at a threshold."""
     table, value = scored.table, float(scored.scores[row])
     good = bool(scored.is_pass[row])
 
@@ -113,12 +120,13 @@ def _sample(album: Album, phase: Phase, row: int, threshold: float) -> Sample:
     folder, name = cell("input_path"), cell("object_name")
     return Sample(
         label=table.label[row].strip(),
+        good=good,
         name=name,
         folder=folder,
         score=value,
         weakness=value - threshold if good else threshold - value,
         wrong=value > threshold if good else value <= threshold,
-        views=_views(album, folder, cell("golden_path"), name),
+        views=_views(album, folder, cell("golden_path"), name) if pictures else (),
     )
 
 

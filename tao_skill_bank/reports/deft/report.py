@@ -8,13 +8,14 @@ from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.text import DASH, clean, duration, listed, plural, points, score, whole
+from tao_skill_bank.core.text import clean, duration, listed, plural, points, score, whole
 from tao_skill_bank.loop.state import is_iteration_label, load_state
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.reports.deft import sections
 from tao_skill_bank.reports.deft.added import additions
 from tao_skill_bank.reports.deft.advice import recommendations
 from tao_skill_bank.reports.deft.checks import gates, ship_checks, ship_word
+from tao_skill_bank.reports.deft.deciding import deciding
 from tao_skill_bank.reports.deft.explorer import explorer
 from tao_skill_bank.reports.deft.gallery import Album, weakest
 from tao_skill_bank.reports.deft.status import Status, rate, status_of
@@ -90,6 +91,7 @@ def report_html(view: RunView, status: Status, *, live: str = "") -> str:
     """
     best = view.best
     album = Album(view)
+    decides = deciding(view, album)
     passes = weakest(album, best, defects=False) if best else []
     defects = weakest(album, best, defects=True) if best else []
     return render_page(
@@ -108,6 +110,7 @@ def report_html(view: RunView, status: Status, *, live: str = "") -> str:
         accepted=view.accepted("best"),
         advice=recommendations(view, status),
         gates=gates(view),
+        deciding=decides,
         passes=passes,
         defects=defects,
         lights_shown=album.lights_shown,
@@ -187,7 +190,7 @@ def _summary_lines(view: RunView, phase: Phase) -> list[str]:
         lines += [
             f"- FAR: {rate(phase.far, record.far_pct)}{against}; target {_md(view.state.kpi_target)}",
             f"- Recall: {rate(phase.recall)}",
-            f"- Threshold: {record.threshold!r}" if record.threshold is not None else f"- Threshold: {DASH}",
+            f"- Threshold: {score(record.threshold)}",
         ]
     if phase.rows is not None:
         made = "" if phase.synthetic is None else f", {whole(phase.synthetic)} of them synthetic"

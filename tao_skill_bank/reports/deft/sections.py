@@ -11,11 +11,12 @@ from markupsafe import Markup
 
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.text import percent, plural
+from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.loop.state import Interval, Trained
 from tao_skill_bank.reports import charts
 from tao_skill_bank.reports.deft.checks import leakage_text, trained_text
 from tao_skill_bank.reports.deft.status import rate
-from tao_skill_bank.reports.deft.view import LabelFigures, Phase, RunView, StageLine, is_pass, share
+from tao_skill_bank.reports.deft.view import LabelFigures, Phase, RunView, StageLine, share
 
 STAGE_ORDER = (
     "routing",

@@ -19,11 +19,12 @@ from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.text import is_number
 from tao_skill_bank.data.changenet.kpi import Scored, read_scored
 from tao_skill_bank.data.changenet.kpi_target import KpiTarget
+from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.loop.log import line_of, log_path, read_log
 from tao_skill_bank.loop.state import BASELINE, STATE_FILE, DeftState, Evaluation, Interval, Iteration, load_state
 from tao_skill_bank.loop.verdict import Verdict
-from tao_skill_bank.tasks.changenet.measures import verdict_of
+from tao_skill_bank.tasks.changenet.measures import ACCEPTANCE, verdict_of
 
 NARRATIVE = "report_narrative.md"
 MOST_NARRATIVE = 20_000
@@ -138,6 +139,23 @@ class Accepted:
     own_far: Interval | None
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """One model's scores on one set, with the threshold it is judged at."""
+
+    scored: Scored
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Decisive:
+    """The scores that the verdict was made of: of the best model, and of the baseline where that is another."""
+
+    set: str
+    best: Scoring
+    baseline: Scoring | None
+
+
 class RunView:
     """A run folder, read once.
 
@@ -226,6 +244,30 @@ class RunView:
             recall,
             share(round(own * far.trials / 100), far.trials) if is_number(own) else None,
         )
+
+    @cached_property
+    def decisive(self) -> Decisive | None:
+        """The scores on the set that decides; None before a model was measured, or where they are not on disk."""
+        found, best, base = self.verdict, self.best, self.baseline
+        if found.set is None or found.model is None or best is None:
+            return None
+        other = base if base is not best else None
+        if found.set == ACCEPTANCE:
+            own = self._accepted_scores("best" if found.model != BASELINE else "baseline", "best")
+            before = self._accepted_scores("baseline", "baseline") if other is not None else None
+        else:
+            own = _scoring(best.scored, best.record.threshold)
+            before = None if other is None else _scoring(other.scored, other.record.threshold)
+        return None if own is None else Decisive(found.set, own, before)
+
+    def _accepted_scores(self, folder: str, which: str) -> Scoring | None:
+        found = self.accepted(which)
+        path = self.root / "acceptance" / folder / "inference.csv"
+        try:
+            return None if found is None else _scoring(read_scored(path), found.threshold)
+        except (BankError, OSError) as error:
+            self.lacks(f"acceptance inference of the {which}", path, _why(error))
+            return None
 
     @cached_property
     def best_model(self) -> dict[str, Any] | None:
@@ -361,6 +403,10 @@ class RunView:
             return None
 
 
+def _scoring(scored: Scored | None, threshold: float | None) -> Scoring | None:
+    return None if scored is None or threshold is None else Scoring(scored, threshold)
+
+
 def label_figures(scored: Scored, threshold: float | None) -> dict[str, LabelFigures]:
     """Figures of every label, keyed by its upper-cased name: PASS first, then the dearest defect first."""
     labels = np.array([label.strip().upper() for label in scored.table.label])
@@ -381,11 +427,6 @@ def label_figures(scored: Scored, threshold: float | None) -> dict[str, LabelFig
         found.append((key, LabelFigures(shown, len(scores), wrong, weakest, cost)))
     found.sort(key=lambda item: (item[0] != "PASS", -(item[1].cost_pct or 0.0), item[1].weakest, item[0]))
     return dict(found)
-
-
-def is_pass(label: str) -> bool:
-    """PASS as every part of the project tells it."""
-    return label.strip().upper() == "PASS"
 
 
 share = Interval.of

@@ -50,16 +50,19 @@ def write_handoff(run: Run) -> list[Path]:
     threshold = iteration.threshold
     if threshold is None:
         return []
+    found = verdict_of(run.state, label)
+    # The spec's backbone is TAO's; on a rehearsal nothing of it was trained.
+    path = None if found.rehearsal or not isinstance(backbone, dict) else backbone.get("pretrained_backbone_path")
     handed = {
         "checkpoint": iteration.best_ckpt_path,
         "threshold": threshold,
         "far_pct": iteration.far_pct,
         "iteration": label,
-        "backbone": backbone.get("pretrained_backbone_path") if isinstance(backbone, dict) else None,
+        "backbone": path,
         "images_dir": config.images_dir,
         "training_spec": str(training_spec),
         "platform": config.platform,
-        "verdict": verdict_of(run.state, label).model_dump(mode="json"),
+        "verdict": found.model_dump(mode="json"),
     }
     fsio.write_json(run.root / BEST_MODEL, handed)
     write_spec(run.root / INFERENCE_SPEC, inference_spec(spec, threshold))

@@ -330,9 +330,7 @@ def _backbone(plan: ResolvedPlan) -> Check:
     config = plan.config
     tao = tao_runs(config, COMMAND)
     if not tao:
-        why = (
-            "the platform says why" if tao is None else "a rehearsal: the network is not TAO's own"
-        )
+        why = "the platform says why" if tao is None else "a rehearsal: the network is not TAO's own"
         return Check(name="backbone", status="skip", text=why)
     named = specs.checked_spec(config).pretrained_backbone_path
     if named is not None and not Path(named).is_file():

@@ -376,7 +376,7 @@ def test_an_iteration_summary_has_its_figures_in_300_words(make_run: MakeRun) ->
     assert path == run / "iter1_summary.md"
     assert len(text.split()) <= 300
     assert text.startswith("# Iteration 1\n")
-    assert repr(state.iterations["iter1"].threshold) in text
+    assert f"- Threshold: {state.iterations['iter1'].threshold:.6f}\n" in text
     assert "- FAR: " in text
     with pytest.raises(InputError, match="no iteration 'iter9'"):
         iter_summary(run, "iter9")

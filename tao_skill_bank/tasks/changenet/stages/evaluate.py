@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tao_skill_bank.core.errors import StageFailedError
+from tao_skill_bank.core.text import score
 from tao_skill_bank.data.changenet.kpi import analyze_kpi
 from tao_skill_bank.loop.commandline import setting
 from tao_skill_bank.loop.machine import done_stages
@@ -57,7 +58,7 @@ class Evaluate(Stage):
         return Outcome(
             summary=(
                 f"FAR {best.far_pct:.4g}% at recall {best.recall_pct:.4g}% "
-                f"(target {target.text()}), threshold {best.threshold!r}, {best.kind}"
+                f"(target {target.text()}), threshold {score(best.threshold)}, {best.kind}"
             ),
             updates={
                 "evaluations": evaluations,
