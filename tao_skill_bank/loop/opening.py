@@ -78,7 +78,7 @@ def open_run(request: Request, *, approve: str | None, how: How, checked: PreFli
                 clear_stop(folder)
             return folder
     if checked is None or checked.digest != plan.digest:
-        pre_flight(plan)
+        checked = pre_flight(plan)
     if approve is None:
         changed = existing is not None and existing.approval is not None
         given = (
@@ -97,6 +97,7 @@ def open_run(request: Request, *, approve: str | None, how: How, checked: PreFli
             raise BusyError("the run changed while its plan was approved", where=results_dir, fix="plan it again")
         if existing is not None:
             keep_earlier(results_dir)
+        state.checked = checked.checks
         _accept(state, plan, sealed(approval, results_dir, Path(plan.config.workspace)))
         clear_stop(results_dir)
     return results_dir

@@ -15,9 +15,10 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from tao_skill_bank.core import fsio, guard
+from tao_skill_bank.core import fsio
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.order import TODAY, StageOrder
 from tao_skill_bank.loop.upcast import FORMAT, VERSION, upcast
 from tao_skill_bank.metrics.evidence import exact_bounds, group_bounds, spread_factor, wider
@@ -258,6 +259,7 @@ class DeftState(_Model):
     order: StageOrder = TODAY
     config: RunConfig
     approval: Approval | None = None
+    checked: list[Check] = Field(default_factory=list)
     plan_digests: dict[str, str] = Field(default_factory=dict)
     iterations: dict[str, Iteration] = Field(default_factory=dict)
     acceptance: dict[str, Any] | None = None
@@ -340,7 +342,7 @@ def load_state(results_dir: Path) -> DeftState:
     """
     path = state_path(results_dir)
     try:
-        raw = json.loads(guard.read_text(path, "state"))
+        raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError("no run here", where=path, fix="name a run folder, or start one with deft run") from None
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
@@ -389,12 +391,12 @@ def keep_earlier(results_dir: Path) -> Path | None:
         The copy; None where the state has every key, so that a run is copied once a format.
     """
     path = state_path(results_dir)
-    data = guard.read_bytes(path, "state")
+    data = path.read_bytes()
     if json.loads(data) == load_state(results_dir).model_dump(mode="json"):
         return None
     number = 1
-    while guard.status(kept := path.with_name(f"{STATE_FILE}.earlier-{number}")) is not None:
-        if guard.read_bytes(kept) == data:
+    while (kept := path.with_name(f"{STATE_FILE}.earlier-{number}")).exists():
+        if kept.read_bytes() == data:
             return kept
         number += 1
     fsio.write_bytes(kept, data)

@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tao_skill_bank.core import fsio, guard
+from tao_skill_bank.core import fsio
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.process import is_alive
@@ -169,7 +170,7 @@ def read_records(results_dir: Path, key: str | None = None, prefix: str = "") ->
     found: list[JobRecord] = []
     start = _uid_start(f"{key}." if key is not None else prefix)
     try:
-        names = guard.names(jobs_dir(results_dir))
+        names = sorted(os.listdir(jobs_dir(results_dir)))
     except FileNotFoundError:
         names = []
     for name in names:
@@ -177,7 +178,7 @@ def read_records(results_dir: Path, key: str | None = None, prefix: str = "") ->
             continue
         path = jobs_dir(results_dir) / name
         try:
-            record = JobRecord.model_validate_json(guard.read_bytes(path, "job record"))
+            record = JobRecord.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             continue
         except ValidationError as error:
@@ -197,7 +198,7 @@ def read_exit(record: JobRecord) -> ExitRecord | None:
     """
     path = beside(record.path, "exit.json")
     try:
-        return ExitRecord.model_validate_json(guard.read_bytes(path, "exit record"))
+        return ExitRecord.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except ValidationError as error:
@@ -217,10 +218,10 @@ def job_state(record: JobRecord) -> JobState:
     claimed = read_process(beside(record.path, "claim.json"))
     if claimed is None:
         # Without its record the job was moved aside, and nobody runs it.
-        return "pending" if guard.is_file(record.path) else "lost"
+        return "pending" if record.path.exists() else "lost"
     if claimed[0] == 0:
         # Nobody runs it: the claim only keeps a late worker away.
-        return "canceled" if guard.is_file(beside(record.path, "cancel")) else "lost"
+        return "canceled" if beside(record.path, "cancel").exists() else "lost"
     if is_held(record.path):
         return "running"
     child = read_process(beside(record.path, "child.json"))
@@ -235,7 +236,7 @@ def ended_state(record: JobRecord) -> JobState | None:
     ended = read_exit(record)
     if ended is None:
         return None
-    if ended.canceled or (ended.exit_code != 0 and guard.is_file(beside(record.path, "cancel"))):
+    if ended.canceled or (ended.exit_code != 0 and beside(record.path, "cancel").exists()):
         return "canceled"
     return "complete" if ended.exit_code == 0 else "failed"
 
@@ -243,7 +244,7 @@ def ended_state(record: JobRecord) -> JobState | None:
 def tail_of(path: Path, lines: int) -> str:
     """The last `lines` lines of a text file, read from its end; empty if there is none."""
     try:
-        with guard.open_read(path, "log") as handle:
+        with path.open("rb") as handle:
             end = handle.seek(0, 2)
             handle.seek(max(0, end - 65536))
             data = handle.read()
@@ -258,7 +259,7 @@ def read_process(path: Path) -> tuple[int, str | None] | None:
     A container makes its claim in two steps, so one that cannot be read is somebody's all the same: (-1, None).
     """
     try:
-        value = json.loads(guard.read_bytes(path))
+        value = json.loads(path.read_bytes())
         return int(value["pid"]), value.get("identity")
     except FileNotFoundError:
         return None

@@ -22,8 +22,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SUPPORT = HERE.parent / "support"
-if __name__ == "__main__":
-    sys.path[:0] = [str(SUPPORT), str(HERE)]
+sys.path[:0] = [str(SUPPORT), str(HERE)]
 
 from annotation import CANARY, final_files  # noqa: E402
 from harness import FAULTS, Ended, ForkServer, Point, chosen, compile_library  # noqa: E402

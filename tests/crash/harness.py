@@ -31,8 +31,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SUPPORT = HERE.parent / "support"
-if __name__ == "__main__":
-    sys.path.insert(0, str(SUPPORT))
+sys.path.insert(0, str(SUPPORT))
 
 import tiny  # noqa: E402
 

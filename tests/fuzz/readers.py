@@ -26,8 +26,7 @@ from pathlib import Path
 from types import FrameType
 
 HERE = Path(__file__).resolve().parent
-if __name__ == "__main__":
-    sys.path[:0] = [str(HERE.parent / "support"), str(HERE)]
+sys.path[:0] = [str(HERE.parent / "support"), str(HERE)]
 
 import tool_arguments  # noqa: E402
 
@@ -196,7 +195,6 @@ def readers() -> list[Reader]:
     from tao_skill_bank.actions.gap_analysis.config import VlmBcqConfig
     from tao_skill_bank.actions.gap_analysis.vcn_read import read_image_names, read_inference
     from tao_skill_bank.actions.gap_analysis.vlm_read import read_predictions
-    from tao_skill_bank.actions.mining.images import bomb_warnings_as_errors, load_rgb
     from tao_skill_bank.actions.mining.tables import read_embeddings
     from tao_skill_bank.actions.visual_changenet.checkpoint import load
     from tao_skill_bank.annotate.listing import read_rows
@@ -208,6 +206,7 @@ def readers() -> list[Reader]:
     from tao_skill_bank.bank.versions import load_versions
     from tao_skill_bank.data.changenet.spec import classify_spec, load_spec, spec_faults
     from tao_skill_bank.data.changenet.tables import read_pairs
+    from tao_skill_bank.data.pictures.decode import bomb_warnings_as_errors, load_rgb
     from tao_skill_bank.loop.log import read_log, read_tail
     from tao_skill_bank.loop.state import load_state
     from tao_skill_bank.platforms.base import read_records

@@ -39,7 +39,7 @@ def server() -> tuple[bool, str]:
     return not answer.error, answer.text
 
 
-tiny.fake_model().start()
+tiny.use_fake_model()
 print("ready", flush=True)
 sys.stdin.readline()
 worked, text = {"command": command, "server": server}[door]()

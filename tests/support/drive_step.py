@@ -8,7 +8,7 @@ import tiny
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.loop import api
 
-tiny.fake_model().start()
+tiny.use_fake_model()
 try:
     api.run_loop(Path(sys.argv[1]), once=True)
 except BankError as error:

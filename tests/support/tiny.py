@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import yaml
@@ -86,14 +85,14 @@ def _image(path: Path, name: str) -> None:
     Image.fromarray(base).save(path)
 
 
-def fake_model() -> Any:
-    """While it lasts (`with`; `start()` in a process of its own), the local platform runs the stand-in for training."""
+def use_fake_model() -> None:
+    """Let the local platform run the stand-in for `visual_changenet`."""
     real = local.own_argv
 
     def argv(command: Sequence[str]) -> list[str]:
         return [sys.executable, str(FAKE), *command[1:]] if command[0] == "visual_changenet" else real(command)
 
-    return patch.object(local, "own_argv", argv)
+    local.own_argv = argv
 
 
 def request(workspace: Path, target: str = "FAR < 1% at recall=99%", iterations: int = 2, **more: Any) -> Request:

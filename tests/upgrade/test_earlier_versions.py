@@ -9,7 +9,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,16 @@ from tao_skill_bank.loop.log import LOG_FILE, read_log
 from tao_skill_bank.loop.plan import Request
 from tao_skill_bank.loop.state import STATE_FILE, keep_earlier, load_state
 from tao_skill_bank.loop.upcast import upcast
+from tao_skill_bank.platforms import local
 from tao_skill_bank.platforms.base import read_records
 
 HERE = Path(__file__).parent
 
 
 @pytest.fixture
-def old_run(tmp_path: Path) -> Iterator[Path]:
+def old_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(local, "own_argv", local.own_argv)
+    tiny.use_fake_model()
     workspace = tiny.make_workspace(tmp_path / "w", pool=6, pairs=2, acceptance=False)
     run = workspace / "results" / "run_of_then"
     for name, text in json.loads((HERE / "run_before_platforms.json").read_text()).items():
@@ -37,8 +39,7 @@ def old_run(tmp_path: Path) -> Iterator[Path]:
         for mark, real in (("@RUN@", run), ("@WORKSPACE@", workspace), ("@PYTHON@", sys.executable)):
             text = text.replace(mark, str(real))
         path.write_text(text)
-    with tiny.fake_model():
-        yield run
+    return run
 
 
 def everything(folder: Path) -> dict[str, bytes]:

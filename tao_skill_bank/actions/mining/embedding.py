@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tao_skill_bank.actions.mining.encoders import Encoder
-from tao_skill_bank.actions.mining.images import ImageError
 from tao_skill_bank.actions.mining.tables import (
     FILEPATH,
     EncoderId,
@@ -21,6 +20,7 @@ from tao_skill_bank.actions.mining.tables import (
     embedding_writer,
 )
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.data.pictures.decode import ImageError
 
 CHUNK_ROWS: Final = 4096
 

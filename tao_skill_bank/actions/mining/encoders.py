@@ -18,9 +18,9 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tao_skill_bank.actions.mining.images import ImageError, bomb_warnings_as_errors, load_rgb
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.fsio import sha256_file
+from tao_skill_bank.data.pictures.decode import ImageError, bomb_warnings_as_errors, load_rgb
 
 AUTO: Final = "auto"
 LOCAL: Final = "local"

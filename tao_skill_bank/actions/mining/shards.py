@@ -25,12 +25,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tao_skill_bank.actions.mining.embedding import CHUNK_ROWS, embed_parquet
 from tao_skill_bank.actions.mining.encoders import Encoder, get_encoder
-from tao_skill_bank.actions.mining.images import ImageError
 from tao_skill_bank.actions.mining.knn import NO_NEIGHBOR, Search, merge_topk
 from tao_skill_bank.actions.mining.neighbors import Mined, nearest_neighbors
 from tao_skill_bank.actions.mining.tables import FILEPATH, LABEL, EncoderId, ImageTable, embedding_writer
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import BankError, InputError
+from tao_skill_bank.data.pictures.decode import ImageError
 
 PLAN_FILE: Final = "mining_plan.json"
 SHARDS_FOLDER: Final = "shards"

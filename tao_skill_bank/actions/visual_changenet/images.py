@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tao_skill_bank.actions.mining.images import ImageError, bomb_warnings_as_errors, load_rgb
 from tao_skill_bank.actions.visual_changenet.network import IMAGE_SIZE, Pairs
 from tao_skill_bank.core.errors import InputError, InputErrors
 from tao_skill_bank.data.changenet.images import ImageNaming, place
 from tao_skill_bank.data.changenet.labels import label_fault
 from tao_skill_bank.data.changenet.tables import PASS, PairTable, read_pairs
+from tao_skill_bank.data.pictures.decode import ImageError, bomb_warnings_as_errors, load_rgb
 
 
 @dataclass(frozen=True)

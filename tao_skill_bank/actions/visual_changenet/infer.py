@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tao_skill_bank import metrics
-from tao_skill_bank.actions.mining.images import bomb_warnings_as_errors
 from tao_skill_bank.actions.visual_changenet import checkpoint
 from tao_skill_bank.actions.visual_changenet.images import PairSet, open_set, read_images
 from tao_skill_bank.actions.visual_changenet.network import logits, probabilities
@@ -20,6 +19,7 @@ from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.threads import one_blas_thread
 from tao_skill_bank.data.changenet.tables import write_pairs
+from tao_skill_bank.data.pictures.decode import bomb_warnings_as_errors
 
 INFERENCE_CSV = "inference.csv"
 EVALUATION = "evaluate.json"

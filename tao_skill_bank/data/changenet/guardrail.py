@@ -2,7 +2,7 @@
 
 `SDG_result.csv` stands beside `reconstructed_image/`; a row whose `guardrail_pass` is not 1 was blocked. A row is tied
 to its picture by the file name it holds, else by its place: pictures are numbered in the order of the rows, defect type
-by defect type. A black NG picture whose OK picture is not black is left out as well, whether a table says so or not.
+by defect type. A black NG picture whose OK picture is not is left out as well, whether a table says so or not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tao_skill_bank.core.errors import InputError
 TABLE = "SDG_result.csv"
 PASSED, TYPES, FILES = "guardrail_pass", ("defect_type", "anomaly_type"), ("output_filename", "reconstructed_image")
 _YES = frozenset({"1", "1.0", "true", "yes"})
-_DARKEST = 2
+_DARKEST, _LIT = 2, 12.0
 
 
 def left_out(pairs: Sequence[tuple[Path, Path]], table: Path | None) -> dict[str, str]:
@@ -34,7 +34,7 @@ def left_out(pairs: Sequence[tuple[Path, Path]], table: Path | None) -> dict[str
     for ng, ok in pairs:
         if ng.stem in blocked:
             found[ng.stem] = blocked[ng.stem]
-        elif _black(ng) and not _black(ok):
+        elif _brightness(ng)[1] <= _DARKEST and _brightness(ok)[0] > _LIT:
             found[ng.stem] = "its picture is black"
     return found
 
@@ -77,12 +77,13 @@ def _refused(row: dict[str, str]) -> str | None:
     return None if text.lower() in _YES else text
 
 
-def _black(path: Path) -> bool:
-    from PIL import Image, UnidentifiedImageError
+def _brightness(path: Path) -> tuple[float, int]:
+    """Mean and greatest grey value; of what cannot be read, those of no black picture: whoever stages it says so."""
+    from PIL import Image, ImageStat, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
-            extrema = image.convert("RGB").getextrema()
+            found = ImageStat.Stat(image.convert("L"))
+            return float(found.mean[0]), int(found.extrema[0][1])
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return False  # whoever stages the picture says that it cannot be read
-    return max(int(high) for _, high in extrema) <= _DARKEST  # type: ignore[misc]
+        return 255.0, 255

@@ -235,7 +235,7 @@ def _take_pictures(folder: Path, weak: Sequence[Weak]) -> list[Spot]:
     """The weakest PASS and NO_PASS samples as small pictures; one that cannot be read leaves an empty name."""
     from PIL import Image
 
-    from tao_skill_bank.actions.mining.images import ImageError, load_rgb
+    from tao_skill_bank.data.pictures.decode import ImageError, load_rgb
 
     (folder / IMAGES).mkdir(exist_ok=True)
     spots = []
@@ -273,7 +273,7 @@ def _suspects(
     from tao_skill_bank.actions.gap_analysis.vcn_read import ImageNames
     from tao_skill_bank.actions.mining.embedding import embed_images
     from tao_skill_bank.actions.mining.encoders import get_encoder
-    from tao_skill_bank.actions.mining.images import ImageError
+    from tao_skill_bank.data.pictures.decode import ImageError
 
     everything = np.arange(len(inference))
     distance = vcn_select.weakness(inference.scores, inference.is_pass, threshold)

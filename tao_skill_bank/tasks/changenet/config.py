@@ -68,6 +68,17 @@ class RoutingConfig(_Strict):
     accept_dropped: list[str] = Field(default_factory=list)
 
 
+class PlanConfig(_Strict):
+    """How closely a plan looks at the pictures.
+
+    Attributes:
+        pictures: `decoded` opens and decodes every picture that was never seen before. `headers` reads their headers
+            alone, for a million of them on a slow disk; plan and report then say what was not looked at.
+    """
+
+    pictures: Literal["decoded", "headers"] = "decoded"
+
+
 class RcaConfig(_Strict):
     """Root-cause analysis: weakest samples kept per label."""
 
@@ -234,6 +245,7 @@ class RunConfig(_Strict):
     seed: int = Field(default=1234, ge=0)
     automl_policy: Literal["off"] = "off"
     offline: bool = False
+    plan: PlanConfig = Field(default_factory=PlanConfig)
     anomalygen: AnomalygenConfig = Field(default_factory=AnomalygenConfig)
     mining_filter: MiningFilterConfig = Field(default_factory=MiningFilterConfig)
     mining: MiningConfig = Field(default_factory=MiningConfig)

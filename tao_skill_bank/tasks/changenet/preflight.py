@@ -16,23 +16,17 @@ from tao_skill_bank.data.changenet.images import FolderIndex
 from tao_skill_bank.data.changenet.spec import spec_faults
 from tao_skill_bank.data.changenet.tables import PASS
 from tao_skill_bank.data.changenet.validate import DatasetReport, Kind, check_dataset, check_leakage, label_warnings
+from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.plan import ResolvedPlan
 from tao_skill_bank.platforms import platform_named, tao_runs
 from tao_skill_bank.tasks.changenet import specs
+from tao_skill_bank.tasks.changenet.looks import picture_checks
 from tao_skill_bank.tasks.changenet.routing import normal
 from tao_skill_bank.tasks.changenet.trained import COMMAND
 
 CREDENTIALS = ("NGC_KEY", "HF_TOKEN")
 _FREE_BYTES_NEEDED = 1 << 30
 _MOST_FAULTS = 50
-
-
-class Check(BaseModel):
-    """One check: `ok`, `warn` (shown, does not stop), `skip` (does not apply), `fail` (stops)."""
-
-    name: str
-    status: Literal["ok", "warn", "skip", "fail"]
-    text: str
 
 
 class Split(BaseModel):
@@ -115,6 +109,7 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
         checks.extend(_datasets(plan, reports, faults))
         checks.append(_labels(reports))
         checks.append(_leakage(reports, faults))
+        checks.extend(picture_checks(plan.config, reports, faults))
         check("synthetic", lambda: _generator(plan))
         check("weak labels", lambda: _routable(plan, reports))
         check("encoder", lambda: _encoder(plan))

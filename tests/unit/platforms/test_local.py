@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.process import process_identity
 from tao_skill_bank.platforms.base import (
@@ -180,7 +179,7 @@ def killed_before_it_is_written(path, value):
     os.kill(os.getppid(), signal.SIGKILL)
 
 worker.write_whole = killed_before_it_is_written
-worker.run(Path(sys.argv[1]), Path(sys.argv[1]).read_bytes())
+worker.run(Path(sys.argv[1]))
 """
 
 
@@ -240,7 +239,7 @@ def asked_now(path, value):
         os.kill(os.getppid(), signal.SIGTERM)
 
 worker.write_whole = asked_now
-worker.run(Path(sys.argv[1]), Path(sys.argv[1]).read_bytes())
+worker.run(Path(sys.argv[1]))
 """
     subprocess.run([sys.executable, "-c", code, str(record.path)], check=True, timeout=20)
     assert job_state(record) == "canceled"
@@ -250,14 +249,14 @@ def test_a_record_that_is_moved_away_while_the_records_are_read_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone, kept = sorted((unsubmitted(tmp_path) for _ in range(2)), key=lambda r: r.uid)
-    read = guard.read_bytes
+    read = Path.read_bytes
 
-    def read_as_it_goes(path: Path, what: str) -> bytes:
+    def read_as_it_goes(path: Path) -> bytes:
         if path == gone.path:
             path.unlink()
-        return read(path, what)
+        return read(path)
 
-    monkeypatch.setattr(guard, "read_bytes", read_as_it_goes)
+    monkeypatch.setattr(Path, "read_bytes", read_as_it_goes)
     assert [r.uid for r in read_records(tmp_path)] == [kept.uid]
 
 

@@ -12,6 +12,7 @@ from tao_skill_bank.loop.stage import Outcome, Stage
 from tao_skill_bank.loop.state import BASELINE, Iteration
 from tao_skill_bank.metrics import confusion_at, far_at_recall
 from tao_skill_bank.tasks.changenet import scores, specs
+from tao_skill_bank.tasks.changenet.looks import require_sound
 from tao_skill_bank.tasks.changenet.measures import verdict_of
 from tao_skill_bank.tasks.changenet.stages.evaluate import infer_all
 
@@ -56,6 +57,7 @@ class LoopStop(Stage):
         if config.acceptance_csv is None:
             return None
         csv = Path(config.acceptance_csv)
+        require_sound(config, csv)
         folder = run.root / "acceptance"
         spec_path = folder / "inference_spec.yaml"
         root = specs.image_root(config, csv, specs.naming_of(config))

@@ -13,6 +13,7 @@ from tao_skill_bank.loop.run import JobPlan, Run
 from tao_skill_bank.loop.stage import Outcome, Stage
 from tao_skill_bank.loop.state import Evaluation
 from tao_skill_bank.tasks.changenet import scores, specs
+from tao_skill_bank.tasks.changenet.looks import require_sound
 from tao_skill_bank.tasks.changenet.stages.train import checkpoints
 from tao_skill_bank.tasks.changenet.trained import found_trained, with_checkpoint
 
@@ -35,6 +36,7 @@ class Evaluate(Stage):
         config = run.state.config
         naming = specs.naming_of(config)
         kpi_csv = Path(config.kpi_test_csv)
+        require_sound(config, kpi_csv)
         spec_path = self._spec_path(run, label)
         specs.write_spec(spec_path, specs.inference_spec(config, kpi_csv, specs.image_root(config, kpi_csv, naming)))
         candidates, losses = self._candidates(run, label)

@@ -15,6 +15,7 @@ from tao_skill_bank.loop.run import Run
 from tao_skill_bank.loop.stage import Outcome, Stage
 from tao_skill_bank.loop.state import BASELINE
 from tao_skill_bank.tasks.changenet import specs
+from tao_skill_bank.tasks.changenet.looks import require_sound
 from tao_skill_bank.tasks.changenet.scores import epoch_and_step
 from tao_skill_bank.tasks.changenet.trained import trained_by
 
@@ -56,6 +57,7 @@ class Train(Stage):
         naming = specs.naming_of(config)
         training = self._training_csv(run, label)
         validation = Path(config.validation_csv)
+        require_sound(config, training, validation)
         root = run.workspace if label != BASELINE else specs.image_root(config, training, naming)
         spec = specs.train_spec(config, training, root, validation, specs.image_root(config, validation, naming))
         spec_path = self._spec_path(run, label)

@@ -10,8 +10,8 @@ from PIL import Image
 
 from tao_skill_bank.actions.mining import encoders
 from tao_skill_bank.actions.mining.encoders import find_weights, get_encoder, learned_encoder_ready
-from tao_skill_bank.actions.mining.images import ImageError
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.data.pictures.decode import ImageError
 
 
 @pytest.fixture(autouse=True)

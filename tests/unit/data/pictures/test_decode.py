@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tao_skill_bank.actions.mining.images import MAX_PIXELS, ImageError, bomb_warnings_as_errors, load_rgb
+from tao_skill_bank.data.pictures.decode import MAX_PIXELS, ImageError, bomb_warnings_as_errors, load_rgb
 
 
 def png_that_claims(path, width, height):
@@ -64,16 +64,25 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path):
         load_rgb(tmp_path)
 
 
-def test_sixteen_bit_grey_keeps_its_upper_bits(tmp_path):
+@pytest.mark.parametrize("top", [256, 4095, 65535])
+def test_values_that_tao_would_cut_off_are_refused_instead_of_becoming_black_or_white(tmp_path, top):
     path = tmp_path / "deep.png"
-    Image.fromarray(np.array([[0, 0x8000], [0xFF00, 0xFFFF]], dtype=np.uint16)).save(path)
-    assert np.asarray(load_rgb(path))[..., 0].tolist() == [[0, 128], [255, 255]]
+    Image.fromarray(np.array([[0, 100], [200, top]], dtype=np.uint16)).save(path)
+    with pytest.raises(ImageError, match=f"16-bit pixels with values up to {top}, of which TAO cuts off") as error:
+        load_rgb(path)
+    assert "convert it to 8 bits" in error.value.line()
 
 
-def test_a_float_image_has_no_fixed_range_and_is_refused(tmp_path):
+def test_eight_bits_in_a_sixteen_bit_file_are_what_they_are(tmp_path):
+    path = tmp_path / "shallow.png"
+    Image.fromarray(np.array([[0, 100], [200, 255]], dtype=np.uint16)).save(path)
+    assert np.asarray(load_rgb(path))[..., 0].tolist() == [[0, 100], [200, 255]]
+
+
+def test_a_float_image_beyond_eight_bits_is_refused(tmp_path):
     path = tmp_path / "float.tif"
-    Image.fromarray(np.ones((4, 4), dtype=np.float32)).save(path)
-    with pytest.raises(ImageError, match="pixel mode F"):
+    Image.fromarray(np.full((4, 4), 1e4, dtype=np.float32)).save(path)
+    with pytest.raises(ImageError, match="floating-point pixels with values up to 10000"):
         load_rgb(path)
 
 

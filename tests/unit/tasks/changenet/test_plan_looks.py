@@ -1,0 +1,285 @@
+"""A plan that looks: faults planted into drawn boards, what it finds of them, and nothing in the clean ones."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+from PIL import Image
+from planted import SETS, Planted
+
+from tao_skill_bank.core.errors import InputErrors, StageFailedError
+from tao_skill_bank.loop import api
+from tao_skill_bank.loop.state import load_state
+from tao_skill_bank.tasks.changenet.looks import require_sound
+from tao_skill_bank.tasks.changenet.preflight import PreFlight
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> Planted:
+    return Planted(tmp_path / "w")
+
+
+def plan(planted: Planted, *settings: str) -> PreFlight:
+    return api.plan_run(tiny.request(planted.root, settings=("anomalygen.mode=local_standin", *settings)))
+
+
+def check(summary: PreFlight, name: str) -> Any:
+    (found,) = [c for c in summary.checks if c.name == name]
+    return found
+
+
+def faults(planted: Planted, *settings: str) -> list[str]:
+    with pytest.raises(InputErrors) as caught:
+        plan(planted, *settings)
+    return caught.value.faults
+
+
+LOOKS = ("pictures", "orientation", "shapes", "lightings", "contents", "repeated rows", "equal pictures")
+
+
+def test_the_clean_set_is_not_warned_of_and_every_check_says_how_much_it_looked_at(clean: Planted) -> None:
+    summary = plan(clean)
+    assert summary.warnings == []
+    total = 2 * 2 * sum(rows for _, rows in SETS.values())
+    assert f"{total:,} pictures" in check(summary, "pictures").text
+    assert f"{total:,} decode" in check(summary, "pictures").text
+    assert "64 x 64" in check(summary, "pictures").text and "PNG L, 8 bit" in check(summary, "pictures").text
+    for name in LOOKS:
+        assert check(summary, name).status == "ok"
+        assert any(c.isdigit() for c in check(summary, name).text) or name == "lightings"
+
+
+def test_a_plan_writes_nothing_into_the_workspace(clean: Planted) -> None:
+    before = sorted(clean.root.rglob("*"))
+    plan(clean)
+    assert sorted(clean.root.rglob("*")) == before
+
+
+def test_a_truncated_picture_is_refused_with_row_file_and_reason(clean: Planted) -> None:
+    for name, row, side in (("training", 4, "image"), ("KPI", 7, "golden"), ("mining pool", 2, "image")):
+        path = clean.file(name, row, side)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    found = faults(clean)
+    assert len(found) == 3
+    for line, (name, row, noun) in zip(
+        found, (("training", 4, "image"), ("KPI", 7, "golden"), ("mining pool", 2, "image")), strict=True
+    ):
+        assert line.startswith(f"{clean.root / SETS[name][0]}: row {row + 1}: {noun} ")
+        assert "cannot be read as an image" in line
+
+
+def test_a_truncated_jpeg_is_refused_in_the_plan(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "w", ext=".jpg", lights=("SolderLight",))
+    assert plan(planted).warnings == []
+    path = planted.file("acceptance", 5)
+    path.write_bytes(path.read_bytes()[:-300])
+    (line,) = faults(planted)
+    assert f"row 6: image {path} cannot be read as an image: " in line
+
+
+def test_an_empty_file_and_one_that_is_no_picture_are_refused(clean: Planted) -> None:
+    clean.file("training", 1).write_bytes(b"")
+    clean.file("validation", 1).write_text("<html>not found</html>")
+    found = faults(clean)
+    assert len(found) == 2 and all("no known image format" in line for line in found)
+
+
+def test_a_golden_of_many_rows_is_one_fault_that_says_how_many(clean: Planted) -> None:
+    for row in clean.rows["KPI"]:
+        row["golden_path"], row["object_name"] = "golden/one/", row["object_name"]
+    for row in range(len(clean.rows["KPI"])):
+        for light in clean.lights:
+            target = clean.file("KPI", row, "golden", light)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(clean.file("training", 0, "golden", light), target)
+    clean.rows["KPI"][3]["object_name"] = clean.rows["KPI"][2]["object_name"]
+    for light in clean.lights:
+        clean.file("KPI", 3, "image", light)
+    clean.write("KPI")
+    clean.file("KPI", 2, "golden").write_bytes(b"")
+    # Rows 3 and 4 name one golden; their captures stand in folders of their own.
+    for light in clean.lights:
+        source = clean.root / "images" / clean.rows["KPI"][3]["input_path"] / f"C3_{light}.png"
+        source.rename(clean.file("KPI", 3, "image", light))
+    (line,) = [x for x in faults(clean) if "golden" in x]
+    assert "row 3: golden" in line and "(in 2 rows)" in line
+
+
+def deepen(path: Path, scale: int) -> None:
+    pixels = np.asarray(Image.open(path)).astype(np.uint16)
+    Image.fromarray(pixels * scale).save(path)
+
+
+@pytest.mark.parametrize(("scale", "top"), [(16, 4080), (257, 65535)])
+def test_twelve_and_sixteen_bit_captures_are_refused_with_their_range_and_the_remedy(
+    clean: Planted, scale: int, top: int
+) -> None:
+    for row in range(10):
+        for path in clean.files("KPI", row):
+            deepen(path, scale)
+    (line,) = faults(clean)
+    assert "20 of 144 pictures hold values up to" in line and "TAO cuts off all above 255" in line
+    assert "row 1 of the KPI set" in line and "convert them to 8 bits" in line
+
+
+def test_eight_bits_in_sixteen_bit_files_are_fine(clean: Planted) -> None:
+    for row in range(5):
+        for path in (*clean.files("training", row), *clean.files("training", row, "golden")):
+            deepen(path, 1)
+    assert plan(clean).warnings == []
+
+
+def turn(path: Path, orientation: int) -> None:
+    """Store a picture as a camera that was held sideways does: turned, with the tag that turns it back."""
+    with Image.open(path) as image:
+        undone = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270, 3: Image.Transpose.ROTATE_180}
+        turned = image.transpose(undone[orientation])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned.save(path, exif=exif.tobytes())
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_exif_orientation_is_counted_and_pairs_that_it_tears_apart_too(clean: Planted, orientation: int) -> None:
+    for row in range(7):
+        for path in clean.files("KPI", row):
+            turn(path, orientation)
+    for path in (*clean.files("training", 2), *clean.files("training", 2, "golden")):
+        turn(path, orientation)
+    said = check(plan(clean), "orientation")
+    assert said.status == "warn"
+    assert said.text.startswith("18 pictures (training 4, KPI 14) carry an EXIF orientation")
+    assert "in 14 pairs picture and golden differ by it" in said.text
+    assert "neither TAO's loader nor the local network applies" in said.text
+
+
+def test_a_capture_that_was_turned_in_its_pixels_is_told_by_its_shape(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "w", lights=("SolderLight",))
+    for name, (_, rows) in SETS.items():
+        for row in range(rows):
+            for side in ("image", "golden"):
+                path = planted.file(name, row, side)
+                Image.open(path).resize((96, 64)).save(path)
+    assert plan(planted).warnings == []
+    for row in range(3):
+        path = planted.file("acceptance", row)
+        Image.open(path).transpose(Image.Transpose.ROTATE_90).save(path)
+    said = check(plan(planted), "shapes")
+    assert said.status == "warn" and said.text.startswith("in 3 pairs (acceptance 3)")
+    assert "64 x 96 beside 96 x 64" in said.text
+
+
+def test_a_lighting_under_the_name_of_another_is_found_copied_or_swapped(clean: Planted) -> None:
+    first, second = clean.files("training", 5)
+    second.write_bytes(first.read_bytes())
+    for row in (1, 2):
+        a, b = clean.files("KPI", row)
+        kept = a.read_bytes()
+        a.write_bytes(b.read_bytes())
+        b.write_bytes(kept)
+    said = check(plan(clean), "lightings")
+    assert said.status == "warn"
+    assert "1 parts have the same picture under two lightings (training 1)" in said.text
+    assert "2 parts have a picture that looks like the golden of another lighting (KPI 2)" in said.text
+
+
+def test_byte_copies_across_sets_are_counted_shown_and_named(clean: Planted) -> None:
+    for row in range(11):
+        clean.copy(("training", row), ("KPI", row))
+    clean.copy(("training", 20), ("acceptance", 30))
+    said = check(plan(clean), "equal pictures")
+    assert said.status == "warn"
+    assert "11 of 36 KPI pictures are pixel for pixel those of the training set" in said.text
+    assert "1 of 36 acceptance pictures are pixel for pixel those of the training set" in said.text
+    assert "first row 1 of the KPI set and row 1 of the training set" in said.text
+
+
+def test_the_same_pixels_in_another_file_are_no_other_picture(clean: Planted) -> None:
+    for light in clean.lights:
+        with Image.open(clean.file("training", 3, "image", light)) as image:
+            image.save(clean.file("validation", 4, "image", light), compress_level=1, dpi=(300, 300))
+    assert clean.file("training", 3).read_bytes() != clean.file("validation", 4).read_bytes()
+    assert "1 of 12 validation pictures" in check(plan(clean), "equal pictures").text
+
+
+def test_blank_captures_that_are_equal_are_no_leak_and_are_counted(clean: Planted) -> None:
+    for name in ("training", "KPI"):
+        for row in (1, 2):
+            for path in (*clean.files(name, row), *clean.files(name, row, "golden")):
+                Image.new("L", (64, 64), 200).save(path)
+    summary = plan(clean)
+    assert check(summary, "equal pictures").status == check(summary, "repeated rows").status == "ok"
+    assert "4 blank captures aside" in check(summary, "equal pictures").text
+
+
+def test_a_pool_that_holds_evaluation_pictures_is_said_and_stops_nothing(clean: Planted) -> None:
+    clean.copy(("KPI", 4), ("mining pool", 4))
+    said = check(plan(clean), "equal pictures")
+    assert said.status == "ok" and "1 of 24 mining pool pictures" in said.text and "never mined" in said.text
+
+
+def test_the_same_pair_under_two_labels_is_named_by_both_rows(clean: Planted) -> None:
+    clean.copy(("training", 1), ("training", 9))
+    for a, b in zip(clean.files("training", 1, "golden"), clean.files("training", 9, "golden"), strict=True):
+        b.write_bytes(a.read_bytes())
+    said = check(plan(clean), "repeated rows")
+    assert said.status == "warn"
+    assert "row 2 of the training set is 'PASS', row 10 shows the same and is" in said.text
+
+
+def test_a_good_part_labelled_as_a_defect_is_found_where_it_shows_its_golden(clean: Planted) -> None:
+    for row in (3, 6, 9):
+        for image, golden in zip(clean.files("training", row), clean.files("training", row, "golden"), strict=True):
+            image.write_bytes(golden.read_bytes())
+    said = check(plan(clean), "contents")
+    assert said.status == "warn" and "3 rows labelled as a defect show their golden" in said.text
+
+
+def test_black_captures_are_counted(clean: Planted) -> None:
+    for row in (1, 2):
+        Image.new("L", (64, 64), 0).save(clean.file("KPI", row))
+    said = check(plan(clean), "contents")
+    assert said.status == "warn" and "2 captures are black beside a golden that is not (KPI 2)" in said.text
+
+
+def test_headers_alone_say_what_was_not_looked_at_in_plan_and_state(
+    clean: Planted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TAO_CACHE_DIR", str(tmp_path / "nothing-known"))
+    path = clean.file("KPI", 3)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for row in range(9):
+        clean.copy(("training", row), ("acceptance", row))
+    summary = plan(clean, "plan.pictures=headers")
+    said = check(summary, "pictures")
+    assert said.status == "warn"
+    assert "552 were looked at by their headers alone" in said.text
+    assert "whether they decode, hold values above 255, or are the same in two sets was not looked at" in said.text
+    assert not [c for c in summary.checks if c.name == "equal pictures"]
+    wanted = tiny.request(clean.root, settings=("anomalygen.mode=local_standin", "plan.pictures=headers"))
+    folder = api.open_run(wanted, approve=api.plan_run(wanted).digest, how="flag")
+    assert next(c for c in load_state(folder).checked if c.name == "pictures").text == said.text
+
+
+def test_a_picture_that_was_spoilt_after_the_plan_is_found_before_it_is_read(clean: Planted) -> None:
+    wanted = tiny.request(clean.root, settings=("anomalygen.mode=local_standin",))
+    config = load_state(api.open_run(wanted, approve=api.plan_run(wanted).digest, how="flag")).config
+    csv = Path(config.kpi_test_csv)
+    require_sound(config, csv)
+    path = clean.file("KPI", 5, "golden")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(StageFailedError, match="row 6: golden"):
+        require_sound(config, csv)
+
+
+def test_what_the_plan_saw_is_kept_with_the_run(clean: Planted) -> None:
+    wanted = tiny.request(clean.root, settings=("anomalygen.mode=local_standin",))
+    summary = api.plan_run(wanted)
+    state = load_state(api.open_run(wanted, approve=summary.digest, how="flag"))
+    names = {c.name for c in state.checked}
+    assert set(LOOKS) <= names and all(c.status != "fail" for c in state.checked)
