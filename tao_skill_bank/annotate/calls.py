@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -106,7 +106,7 @@ class Caller:
         self.known = 0
         self.desk: Desk | None = None
         self._running: dict[str, asyncio.Future[Recorded]] = {}
-        self._spent: Counter[tuple[str, str]] = Counter()
+        self._spent: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._answered = answered = journal.answered_endpoints()
         for endpoint in (vlm, llm):
             if (endpoint.name, endpoint.model) in answered:
@@ -167,8 +167,8 @@ class Caller:
         what = f"{call.kind}: all {max_tokens(endpoint):,} tokens of {setting} went into thinking, none into an answer"
         fix = f"raise {setting}, or turn the model's thinking off; asked unchanged it would be paid again for nothing"
         name = (recorded.endpoint, recorded.model)
-        self._spent[name] += 1
-        if name not in self._answered and self._spent[name] >= _MOST_SPENT:
+        self._spent[name].add(recorded.key)
+        if name not in self._answered and len(self._spent[name]) >= _MOST_SPENT:
             halted = DeniedError(what, where=f"{endpoint.name}, model {endpoint.model}", fix=fix)
             self.gate.halt(halted)
             return halted
@@ -306,7 +306,11 @@ class Caller:
         )
         spent = no_room_left(recorded)
         await self.ledger.answered(entry, "empty" if spent else "answered", cost, (read, wrote), recorded)
-        if not spent:
+        if spent:
+            # Before the slot is given back: nobody may follow where a model gives no other answer.
+            self._all_thought(call, recorded)
+        else:
+            self._answered.add((endpoint.name, endpoint.model))
             self.gate.succeeded(lane)
         return recorded
 

@@ -62,7 +62,11 @@ class Ledger:
             BudgetReachedError: It does not fit, and none is in flight.
             BankError: What the run was halted with.
         """
-        while (limit := self._passed(worst)) is not None:
+        while True:
+            if self._gate.halted is not None:
+                raise self._gate.halted
+            if (limit := self._passed(worst)) is None:
+                break
             if not self.held_calls:
                 reached = self._reached(worst, limit)
                 self._gate.halt(reached)

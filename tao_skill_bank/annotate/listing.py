@@ -92,6 +92,11 @@ class StandingRows:
         found = self._db.execute(sql, (step, os.path.abspath(video), int(adopted)))
         return {part: _usable(json.loads(body)) for part, body in found}
 
+    def made(self, step: str) -> bool:
+        """Whether there are rows of a step that a run of ours made from answers."""
+        sql = "SELECT 1 FROM rows WHERE step = ? AND NOT adopted LIMIT 1"
+        return self._db.execute(sql, (step,)).fetchone() is not None
+
     def videos(self, steps: tuple[str, ...], *, adopted: bool) -> Iterator[str]:
         """Videos with rows in any of `steps`, as written, in the order of the files."""
         marks = ",".join("?" * len(steps))

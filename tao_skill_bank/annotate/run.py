@@ -23,8 +23,8 @@ from tao_skill_bank.annotate.endpoints import open_endpoints
 from tao_skill_bank.annotate.files import StatusFile, write_step_files, write_task_files
 from tao_skill_bank.annotate.flow import Shop, VideoFlow
 from tao_skill_bank.annotate.gate import Gate, Policy, RunHaltedError
-from tao_skill_bank.annotate.journal import Journal
-from tao_skill_bank.annotate.layout import step_file
+from tao_skill_bank.annotate.journal import FILE_NAME, Journal
+from tao_skill_bank.annotate.layout import STEP_FILES, step_file
 from tao_skill_bank.annotate.ledger import Ledger, may_have
 from tao_skill_bank.annotate.listing import Listing, StandingRows, in_shard, list_videos
 from tao_skill_bank.annotate.media import Library
@@ -212,6 +212,7 @@ def annotate(
         vlm_llm = open_endpoints(config) if calls_models else None
         if limits.max_cost is not None:
             _priced(config, prices)
+        _not_bought_before(config.results_dir, steps, standing)
         with Journal(config.results_dir) as journal:
             journal.set_meta("video_root", config.data.video_root)
             status = StatusFile(config.results_dir)
@@ -398,6 +399,27 @@ def _signals(gate: Gate) -> Iterator[None]:
     finally:
         for which in added:
             loop.remove_signal_handler(which)
+
+
+def _not_bought_before(results_dir: Path, steps: frozenset[str], standing: StandingRows) -> None:
+    """Refuse a run whose answers were bought before, and are gone.
+
+    Raises:
+        InputError: There are rows of an earlier run of a step that is asked for, and no journal that holds its answers.
+    """
+    made = next((step for step in STEP_FILES if step in steps and standing.made(step)), None)
+    if made is None:
+        return
+    path = results_dir / FILE_NAME
+    if path.exists() and path.stat().st_size > 0:
+        with Journal(results_dir, read_only=True) as journal:
+            if journal.totals().answers:
+                return
+    raise InputError(
+        f"holds no answers, but {STEP_FILES[made]} has rows that were made from some: everything would be bought again",
+        where=path,
+        fix=f"restore {FILE_NAME}, or name a new results_dir",
+    )
 
 
 def _priced(config: AnnotationConfig, prices: Prices) -> None:

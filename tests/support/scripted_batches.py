@@ -143,12 +143,22 @@ class ScriptedBatches:
         same = self.server.number(request)
         named = {} if self.nameless else {"key": line.get("key")} if gemini else {"custom_id": line["custom_id"]}
         fault = self.server.faults(request)
+        if fault is not None and fault.billed is not None:
+            self.server.bill.append((0.5, *fault.billed))
+        if fault is not None and fault.status == 200:
+            try:
+                body = json.loads(fault.text)
+            except ValueError:
+                body = {"cut": True}
+            return named | ({"response": body} if gemini else _openai_line(200, body))
         if fault is not None:
             error = json.loads(fault.text)["error"] | {"code": fault.status}
             return named | ({"error": error} if gemini else _openai_line(fault.status, {"error": error}))
         text = self.server.answers(request)
         self.server.answered[same] += 1
-        answer = answer_of(text, self.server.usage(request, text), gemini)
+        usage = self.server.usage(request, text)
+        self.server.bill.append((0.5, *usage))
+        answer = answer_of(text, usage, gemini)
         return named | ({"response": answer} if gemini else _openai_line(200, answer))
 
     def _looked_at(self, name: str) -> Batch | None:

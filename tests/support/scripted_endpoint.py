@@ -39,11 +39,16 @@ class Request:
 
 @dataclass
 class Fault:
-    """What the server does instead of answering. `status` 0 cuts the connection, 200 sends `text` as the body."""
+    """What the server does instead of answering. `status` 0 cuts the connection, 200 sends `text` as the body.
+
+    `billed` is what it charges all the same; `twice` sends the response two times.
+    """
 
     status: int
     text: str = '{"error": {"message": "scripted fault", "code": null}}'
     headers: dict[str, str] = field(default_factory=dict)
+    billed: Usage | None = None
+    twice: bool = False
 
 
 # What tells a prompt of the shipped sets apart, in order.
@@ -140,6 +145,7 @@ class ScriptedEndpoint:
         self.requests: list[Request] = []
         self.served: list[tuple[Request, float]] = []
         self.uploads: list[int] = []
+        self.bill: list[tuple[float, int, int]] = []
         self.answered: Counter[str] = Counter()
         self.in_flight = 0
         self.peak = 0
@@ -174,6 +180,7 @@ class ScriptedEndpoint:
     def reset(self) -> None:
         """Begin to count anew."""
         self.requests, self.served, self.uploads, self._calls, self.peak = [], [], [], 0, 0
+        self.bill = []
         self.answered.clear()
         self._tries.clear()
         self.batches.reset()
@@ -228,15 +235,20 @@ class ScriptedEndpoint:
             fault = self.faults(request)
         finally:
             self.in_flight -= 1
+        if fault is not None and fault.billed is not None:
+            self.bill.append((1.0, *fault.billed))
         if fault is not None and fault.status == 0:
             writer.transport.abort()
             return False
         if fault is not None:
-            await _send(writer, fault.status, fault.text.encode(), fault.headers)
+            for _ in range(1 + fault.twice):
+                await _send(writer, fault.status, fault.text.encode(), fault.headers)
             return True
         text = self.answers(request)
         self.answered[same] += 1
-        answer = answer_of(text, self.usage(request, text), gemini)
+        usage = self.usage(request, text)
+        self.bill.append((1.0, *usage))
+        answer = answer_of(text, usage, gemini)
         if self.keep:
             self.served.append((request, delay))
         await _send(writer, 200, json.dumps(answer).encode(), {})
@@ -312,11 +324,14 @@ def gemini_request(path: str, body: dict[str, Any], headers: dict[str, str]) -> 
     return Request(kind_of(text), text, model[1] if model else "", images, clips, schema, body, headers)
 
 
-def answer_of(text: str, usage: Usage, gemini: bool) -> dict[str, Any]:
+def answer_of(text: str | None, usage: Usage, gemini: bool, finish: str = "stop", **message: Any) -> dict[str, Any]:
+    """An answer in a vendor's own form; `finish` in OpenAI's word, `message` is what stands beside the text."""
     read, wrote = usage
     if gemini:
+        reason = {"stop": "STOP", "length": "MAX_TOKENS"}[finish]
+        parts = [] if text is None else [{"text": text}]
         return {
-            "candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": "STOP"}],
+            "candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": reason}],
             "usageMetadata": {
                 "promptTokenCount": read,
                 "candidatesTokenCount": wrote,
@@ -328,6 +343,8 @@ def answer_of(text: str, usage: Usage, gemini: bool) -> dict[str, Any]:
         "object": "chat.completion",
         "created": 0,
         "model": "scripted",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": text, **message}, "finish_reason": finish}
+        ],
         "usage": {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote},
     }
