@@ -21,7 +21,7 @@ from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.fsio import canonical_json, sha256_text
 
 KEY_VERSION = 1
-_MEDIA_TOKENS_A_FRAME = 300
+_MEDIA_TOKENS_A_FRAME = 1200
 _MEDIA_TOKENS_A_SECOND = 300
 _LEAST_BYTES_A_TOKEN = 2.0
 _OVERHEAD_TOKENS = 64
@@ -338,7 +338,8 @@ class Caller:
             return read, wrote
         # What was thought beside the answer is not seen, and may have gone up to the end.
         told = reply.finish == "stop" and reply.text.strip() and not reply.aside
-        return self._read_at_most(call), _tokens_at_most(reply.text) if told else max_tokens(endpoint)
+        wrote = tokens_at_most(len(reply.text.encode("utf-8", "replace"))) if told else max_tokens(endpoint)
+        return self._read_at_most(call), wrote
 
     def _worst_cost(self, call: Call, endpoint: Endpoint) -> float:
         """What a call can cost at most, with generous counts of tokens. 0 where the price is unknown."""
@@ -347,14 +348,13 @@ class Caller:
 
     def _read_at_most(self, call: Call) -> int:
         """Tokens that a call sends, generously counted."""
-        media = 0.0
+        frames, seconds = 0, 0.0
         if call.view is not None and call.view.times:
-            media = len(call.view.times) * _MEDIA_TOKENS_A_FRAME * 4
+            frames = len(call.view.times)
         elif call.view is not None and call.source is not None:
-            span = (call.view.end or call.source.duration) - (call.view.start or 0.0)
-            media = span * _MEDIA_TOKENS_A_SECOND
-        schema = 0 if call.schema is None else _tokens_at_most(canonical_json(call.schema))
-        return _OVERHEAD_TOKENS + _tokens_at_most(call.prompt) + schema + int(media)
+            seconds = (call.view.end or call.source.duration) - (call.view.start or 0.0)
+        text = call.prompt if call.schema is None else call.prompt + canonical_json(call.schema)
+        return tokens_at_most(len(text.encode("utf-8", "replace")), frames=frames, seconds=seconds)
 
 
 def max_tokens(endpoint: Endpoint) -> int:
@@ -375,8 +375,10 @@ def no_room_left(answer: Recorded) -> bool:
     return answer.finish == "length" and not without_open_thinking(answer.text)
 
 
-def _tokens_at_most(text: str) -> int:
-    return int(len(text.encode("utf-8", "replace")) / _LEAST_BYTES_A_TOKEN)
+def tokens_at_most(text_bytes: float, *, frames: int = 0, seconds: float = 0.0) -> int:
+    """Tokens of a text of so many bytes (UTF-8) with frames or so many seconds of native video, generously counted."""
+    media = frames * _MEDIA_TOKENS_A_FRAME + seconds * _MEDIA_TOKENS_A_SECOND
+    return _OVERHEAD_TOKENS + int(text_bytes / _LEAST_BYTES_A_TOKEN + media)
 
 
 def denial(endpoint: Endpoint, fault: FaultError, *, where: str | None = None) -> DeniedError:

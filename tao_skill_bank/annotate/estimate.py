@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from tao_skill_bank.annotate.calls import tokens_at_most
 from tao_skill_bank.annotate.config import AnnotationConfig, ModelOptions, Workflow
 from tao_skill_bank.annotate.journal import FILE_NAME, Journal
 from tao_skill_bank.annotate.listing import StandingRows
@@ -141,6 +142,10 @@ def estimate(
         total.cost = None if total.cost is None else total.cost * prices.batch
         notes.append(f"in batches at {prices.batch:.0%} of the price; a vendor takes up to 24 hours for each round of")
         notes[-1] += f" them, {_rounds(config, steps)} rounds at most"
+    dearest = _dearest_call(config, prompts, prices, lengths) if total.calls else None
+    if dearest is not None:
+        dearest *= prices.batch if batch else 1.0
+        notes.append(f"one call may cost ${dearest:.4f} at most: --max-cost needs that much above the cost")
     if total.cost is None:
         notes.append("no price for a model: give --prices FILE")
     return Estimate(
@@ -271,16 +276,36 @@ def _filled(key: str, name: str) -> dict[str, str]:
 
 def _whole_tokens(vlm: ModelOptions, flow: Workflow, length: float) -> float:
     if length > flow.long_video_threshold_sec:
-        frames = max(1, min(flow.long_video_max_frames, int(length * flow.long_video_sample_fps)))
-        return frames * _frame_tokens(vlm)
+        return _frames(flow, length) * _frame_tokens(vlm)
     return _span_tokens(vlm, flow, length)
 
 
 def _span_tokens(vlm: ModelOptions, flow: Workflow, length: float) -> float:
     if vlm.backend == "gemini":
         return length * _SECOND.get(vlm.gemini.media_resolution or "", _SECOND_OTHERWISE)
-    frames = min(flow.long_video_max_frames, max(min(4, flow.long_video_max_frames), math.ceil(length)))
-    return frames * _frame_tokens(vlm)
+    return _frames(flow, length) * _frame_tokens(vlm)
+
+
+def _frames(flow: Workflow, length: float) -> int:
+    """How many frames stand for a whole video, or for a piece of it."""
+    most = flow.long_video_max_frames
+    if length > flow.long_video_threshold_sec:
+        return max(1, min(most, int(length * flow.long_video_sample_fps)))
+    return min(most, max(min(4, most), math.ceil(length)))
+
+
+def _dearest_call(config: AnnotationConfig, prompts: Prompts, prices: Prices, lengths: list[float]) -> float | None:
+    """What one call of the run may cost at most, about, in USD: what no limit can use up to its end."""
+    flow, found = config.workflow, []
+    for which, options, frames, seconds in (
+        ("vlm", config.vlm, max((_frames(flow, length) for length in lengths), default=0), max(lengths, default=0.0)),
+        ("llm", config.llm, 0, 0.0),
+    ):
+        native = which == "vlm" and options.backend == "gemini" and seconds <= flow.long_video_threshold_sec
+        prompt = max(_prompt_tokens(prompts, key, flow.max_chunks) for key in KEYS) * _CHARS_A_TOKEN
+        read = tokens_at_most(prompt, frames=0 if native else frames, seconds=seconds if native else 0.0)
+        found.append(prices.cost(options.model, read, options.max_tokens))
+    return None if None in found else max(cost for cost in found if cost is not None)
 
 
 def _frame_tokens(vlm: ModelOptions) -> float:
