@@ -133,7 +133,7 @@ async def start_action(
         lines = [] if declined else [*(clip(x.strip(), 300) for x in plan.plan.lines()), _typed(plan)]
         state = "declined" if declined else "needs_approval"
         return JobResult(results_dir=str(request.folder), state=state, output=lines)
-    record = await anyio.to_thread.run_sync(actions.start_action, request, plan.plan.digest)
+    record = await anyio.to_thread.run_sync(actions.start_action, request, plan.plan.digest, "elicitation")
     return JobResult(job=record.uid, results_dir=record.results_dir, state="pending", ask_again_sec=5)
 
 

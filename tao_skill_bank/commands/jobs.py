@@ -47,6 +47,7 @@ def list_jobs(folder: Path, as_json: bool) -> None:
 @_JSON
 def status(folder: Path, job: str, as_json: bool) -> None:
     """One job: its state, and how it ended."""
+    from tao_skill_bank.core.consent import approved
     from tao_skill_bank.platforms.base import read_exit
     from tao_skill_bank.platforms.jobs import job_state, read_job
 
@@ -59,7 +60,7 @@ def status(folder: Path, job: str, as_json: bool) -> None:
         return
     echo(f"{state}: {' '.join(record.command)}")
     echo(f"  platform   {record.platform}" + (f", image {record.image}" if record.image else ""))
-    echo(f"  submitted  {record.submitted_at}")
+    echo(f"  submitted  {record.submitted_at}" + (f", {approved(record.approved)}" if record.approved else ""))
     if ended is not None:
         echo(f"  ended      {ended.ended_at}, exit status {ended.exit_code}" + _because(ended.error))
 

@@ -118,6 +118,8 @@ def print_status(view: StatusView) -> None:
     echo(f"  target     {view.kpi_target}")
     echo(f"  verdict    {view.verdict.line}")
     echo(f"  best FAR   {best}")
+    if view.approval is not None:
+        echo(f"  approval   {view.approval}")
     if view.stage is not None:
         echo(f"  next stage {view.iteration} · {view.stage}")
     if view.working is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.process import process_identity
 from tao_skill_bank.loop import engine
 from tao_skill_bank.loop.approval import stands
@@ -67,6 +68,7 @@ class StatusView(BaseModel):
     best_iteration: str | None
     best_far_pct: float | None
     verdict: Verdict
+    approval: str | None
     phases: list[PhaseView]
     working: Holder | None
     job: str | None
@@ -187,6 +189,7 @@ def status(results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:
         best_iteration=best[0] if best else None,
         best_far_pct=best[1].far_pct if best else None,
         verdict=found,
+        approval=None if state.approval is None else approved(state.approval.how),
         phases=[_phase(label, state) for label in state.iterations],
         working=working,
         job=_running_job(results_dir) if working else None,

@@ -7,12 +7,12 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from tao_skill_bank.core.clock import SystemClock, log_time
+from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import BusyError, InputError, NeedsApprovalError
 from tao_skill_bank.core.process import is_alive, own_identity
 from tao_skill_bank.loop.approval import sealed, stands, unapproved
@@ -25,7 +25,6 @@ from tao_skill_bank.platforms.base import jobs_dir
 from tao_skill_bank.platforms.worker import write_whole
 from tao_skill_bank.tasks.changenet.preflight import PreFlight, pre_flight
 
-How = Literal["flag", "elicitation", "tty"]
 _LOCK = ".deft.lock"
 _ENGINE = ".engine.json"
 WORKER = "worker"

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.clock import LOG_FORMAT
+from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.order import TODAY, StageOrder
@@ -240,7 +241,7 @@ class Approval(_Model):
 
     digest: str
     approved_at: str
-    how: Literal["flag", "elicitation", "tty"]
+    how: How
     seal: str = ""
 
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.clock import LOG_FORMAT
+from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError, did_you_mean
 from tao_skill_bank.platforms import own_name, platform_named
 from tao_skill_bank.platforms.base import ENDED, JobRecord, Platform, PlatformCheck, new_record, read_records
@@ -109,12 +110,13 @@ def plan_action(request: ActionRequest) -> ActionPlan:
     return _planned(request)[1]
 
 
-def start_action(request: ActionRequest, approve: str) -> JobRecord:
+def start_action(request: ActionRequest, approve: str, how: How = "flag") -> JobRecord:
     """Plan again, and submit if that is what was approved.
 
     Args:
         request: What is asked for.
         approve: The digest a person approved.
+        how: How that word arrived.
 
     Raises:
         NeedsApprovalError: Something changed since; nothing was written.
@@ -134,7 +136,7 @@ def start_action(request: ActionRequest, approve: str) -> JobRecord:
         outputs=[request.folder],
         cwd=request.folder,
         results_dir=request.folder,
-    )
+    ).model_copy(update={"approved": how})
     if getattr(platform, "plan", None) is not None:
         platform.plan(record)  # type: ignore[attr-defined]
     request.folder.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.clock import SystemClock, log_time
+from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.process import is_alive
 from tao_skill_bank.platforms.worker import beside, is_held
@@ -46,6 +47,7 @@ class JobRecord(BaseModel):
         mounts: Host folders it sees, at the same path inside.
         secrets: Names of environment variables whose values it was handed.
         submitted_at: UTC.
+        approved: How the word of a person arrived for a single action; a run's approval is in its state.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -64,6 +66,7 @@ class JobRecord(BaseModel):
     mounts: list[str] = Field(default_factory=list)
     secrets: list[str] = Field(default_factory=list)
     submitted_at: str
+    approved: How | None = None
 
     @property
     def path(self) -> Path:

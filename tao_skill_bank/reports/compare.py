@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict
 
+from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_text
 from tao_skill_bank.core.text import clean, duration, percent, points, score, tokens, whole
@@ -57,6 +58,7 @@ class RunFigures(_Model):
     status: str
     why: str
     verdict: Verdict
+    approval: str | None
     kpi_target: str
     best_iteration: str | None
     best_far_pct: float | None
@@ -133,6 +135,7 @@ def _figures(name: str, view: RunView) -> RunFigures:
         status=status.wording,
         why=status.why,
         verdict=view.verdict,
+        approval=None if view.state.approval is None else approved(view.state.approval.how),
         kpi_target=view.state.kpi_target,
         best_iteration=best.label if best else None,
         best_far_pct=best.record.far_pct if best else None,
@@ -220,7 +223,7 @@ def lines(found: Comparison) -> list[str]:
     out.append(row("  rows added", [whole(run.rows_added) for run in runs]))
     out += ["", "what differs in the plan" if found.differences else "the plans are the same"]
     out += [row(d.key, d.values) for d in found.differences]
-    out += ["", *[f"{run.name}: {run.verdict.line}" for run in runs]]
+    out += ["", *[f"{run.name}: {run.verdict.line}{f' ({run.approval})' if run.approval else ''}" for run in runs]]
     if found.cautions:
         out += ["", *[f"note: {text}" for text in found.cautions]]
     return out

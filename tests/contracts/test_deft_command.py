@@ -78,6 +78,10 @@ def test_a_run_prints_a_line_a_stage_and_the_report_last_and_can_be_asked_about(
     assert "best FAR" in skills("deft", "status", "--workspace", workspace).stdout
     approval = json.loads((run / "deft_state.json").read_text())["approval"]
     assert approval["how"] == "flag"
+    told = "approved by flag; nobody was asked"
+    assert view["approval"] == told
+    assert told in skills("deft", "status", run).stdout
+    assert told in report.read_text(encoding="utf-8")
     model = json.loads((run / "best_model.json").read_text())
     assert Path(model["checkpoint"]).is_file() and model["threshold"] == pytest.approx(model["threshold"])
     again = skills("deft", "run", "--results-dir", run)

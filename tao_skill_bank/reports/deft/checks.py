@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.text import DASH, interval, percent, plural
 from tao_skill_bank.loop.state import Interval, Trained
 from tao_skill_bank.loop.verdict import Claim, Verdict
@@ -138,8 +139,8 @@ def gates(view: RunView) -> list[Gate]:
     held = []
     approval = view.state.approval
     if approval is not None:
-        how = {"flag": "on the command line", "tty": "at the terminal", "elicitation": "in the client"}[approval.how]
-        text = f"Plan {approval.digest[:16]} approved {how}, {approval.approved_at[:16].replace('T', ' ')} UTC."
+        at = approval.approved_at[:16].replace("T", " ")
+        text = f"Plan {approval.digest[:16]} {approved(approval.how)}, {at} UTC."
         held.append(Gate("held", "plan", text))
     for phase in view.phases:
         found = phase.record.leakage

@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from tao_skill_bank.core.clock import LOG_FORMAT
+from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.text import percent, plural
 from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.loop.state import Interval, Trained
@@ -291,9 +292,8 @@ def approach(view: RunView) -> list[tuple[str, str]]:
         ("Iterations", f"at most {view.state.max_iterations}"),
     ]
     if view.state.approval is not None:
-        how = {"flag": "on the command line", "tty": "at the terminal", "elicitation": "in the client"}
         approval = view.state.approval
-        rows.append(("Approved", f"{approval.approved_at[:16].replace('T', ' ')} UTC, {how[approval.how]}"))
+        rows.append(("Approval", f"{approved(approval.how)}, {approval.approved_at[:16].replace('T', ' ')} UTC"))
         rows.append(("Plan digest", approval.digest[:16]))
     return [(name, text) for name, text in rows if text]
 

@@ -68,6 +68,7 @@ def test_a_person_who_approves_starts_the_job_there(
     job = ok(answer)
     assert ended(server, job["results_dir"], job["job"])["state"] == "complete"
     (record,) = read_records(workspace / "out")
+    assert record.approved == "elicitation"
     assert record.platform == "virtualenv" and record.argv[0] == str(tools / "visual_changenet")
     assert list((workspace / "out/train").glob("model_epoch_*.pth"))
 
@@ -94,6 +95,9 @@ def test_the_command_that_is_named_starts_that_very_job(workspace: Path, server:
     spec.write_text(before.removesuffix("# another\n"))
     done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=workspace.parent, env=env)
     job = done.stdout.partition(":")[0]
+    shown = [*argv[:4], "status", f"{workspace}/out", job]
+    status = subprocess.run(shown, capture_output=True, text=True, check=True, env=env).stdout
+    assert "approved by flag; nobody was asked" in status
     assert ended(server, f"{workspace}/out", job)["state"] == "complete"
 
 

@@ -25,6 +25,19 @@ def changed(run: Path, **config: object) -> Path:
     return run
 
 
+def test_how_each_run_was_approved_stands_beside_its_verdict(make_run: MakeRun, tmp_path: Path) -> None:
+    runs = [make_run(iterations=1), make_run(iterations=2)]
+    state = load_state(runs[1])
+    assert state.approval is not None
+    state.approval = state.approval.model_copy(update={"how": "tty"})
+    save_state(state)
+    found = compare_runs(runs)
+    text, page = "\n".join(lines(found)), write_page(found, tmp_path / "page.html").read_text(encoding="utf-8")
+    for shown in (text, page):
+        assert "approved by flag; nobody was asked" in shown
+        assert "approved at the terminal" in shown
+
+
 def test_figures_of_each_run_are_those_of_its_state_and_log(make_run: MakeRun) -> None:
     runs = [make_run(iterations=2, skill=0.6), make_run(iterations=3, skill=0.9)]
     found = compare_runs(runs)

@@ -1,0 +1,19 @@
+"""How a person's word arrived, and how every page tells it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+How = Literal["flag", "elicitation", "tty"]
+"""`flag`: --yes or --approve of a command, which a script or an agent may have typed; `elicitation`: the question of a
+client; `tty`: the question at a terminal."""
+_WORDS: dict[How, str] = {
+    "flag": "by flag; nobody was asked",
+    "elicitation": "in the client",
+    "tty": "at the terminal",
+}
+
+
+def approved(how: How) -> str:
+    """`approved by flag; nobody was asked`, `approved in the client`, `approved at the terminal`."""
+    return f"approved {_WORDS[how]}"
