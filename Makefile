@@ -50,10 +50,8 @@ bench: $(VENV)/.dev-ready ## Print the ratios that benchmarks/README.md explains
 	@bad=; for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b --quick || bad="$$bad $$b"; done; \
 	  [ -z "$$bad" ] || { echo "a limit was missed in:$$bad"; exit 1; }
 
-lock: ## Resolve the dependencies anew (needs uv; names, versions and hashes only).
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --python-version 3.11 pyproject.toml --group build -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --python-version 3.11 pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+lock: ## Resolve the dependencies anew (needs uv and the network) and measure what they cost.
+	"$(RUN)" scripts/lock.py
 
 sbom: $(VENV)/.run-ready ## Print a CycloneDX bill of materials of the locked dependencies.
 	@$(BIN)/python scripts/supply_chain.py sbom

@@ -12,7 +12,7 @@ from mcp.server.mcpserver import ElicitationResult as Answer
 from pydantic import BaseModel
 
 from mcp_server.deft import Approve, CannotAsk
-from mcp_server.door import END, READ, WRITE, add, clip, errors_shown, program
+from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown, program
 from mcp_server.roots import Allowed, Roots
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class AnnotationStop(BaseModel):
     stop_requested: bool
 
 
-class Priced(BaseModel):
+class Priced(Held):
     """A request with its estimate. `module`: Python that it would run and nobody has allowed yet, else None."""
 
     request: Any
@@ -72,7 +72,12 @@ def priced_of(
 
     request = _request(allowed, results_dir, spec, max_calls, max_cost)
     module = not_allowed(request)
-    return Priced(request=request, estimate=estimate_run(request, general_prompts=module is not None), module=module)
+    return Priced(
+        folders=allowed.folders,
+        request=request,
+        estimate=estimate_run(request, general_prompts=module is not None),
+        module=module,
+    )
 
 
 _guarded_priced = errors_shown(priced_of)

@@ -14,7 +14,7 @@ from mcp.server.mcpserver import AcceptedElicitation, Context, DeclinedElicitati
 from mcp.server.mcpserver import ElicitationResult as Answer
 from pydantic import BaseModel, ConfigDict, Field
 
-from mcp_server.door import END, READ, WRITE, add, clip, errors_shown, program
+from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown, program
 from mcp_server.roots import Allowed, Roots
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class CannotAsk(Approve):
     """The client has no way to ask a person; kept apart from a person's no."""
 
 
-class Planned(BaseModel):
+class Planned(Held):
     """A request with its plan. `held`: an earlier approval of the same plan."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -137,7 +137,7 @@ def plan_of(
     )
     _confine(request, allowed)
     plan = plan_run(request)
-    return Planned(request=request, plan=plan, held=approval_holds(request, plan.digest))
+    return Planned(folders=allowed.folders, request=request, plan=plan, held=approval_holds(request, plan.digest))
 
 
 planned = errors_shown(plan_of)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,12 @@ READ = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 WRITE = ToolAnnotations(destructive_hint=False, open_world_hint=False)
 REWRITE = ToolAnnotations(destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 END = ToolAnnotations(destructive_hint=True, idempotent_hint=True, open_world_hint=False)
+
+
+class Held(BaseModel):
+    """What carries a call's roots: the folders that it may touch, links resolved."""
+
+    folders: list[Path]
 
 
 def add(
@@ -58,11 +66,20 @@ def errors_shown(function: Callable[..., Any]) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:
         try:
             bound = functools.partial(function, *args, **kwargs)
-            return await bound() if is_async else await anyio.to_thread.run_sync(bound)
+            with _held_to_roots([*args, *kwargs.values()]):
+                return await bound() if is_async else await anyio.to_thread.run_sync(bound)
         except (BankError, OSError) as error:
             raise ToolError(error_text(error)) from None
 
     return call
+
+
+def _held_to_roots(arguments: Iterable[Any]) -> AbstractContextManager[None]:
+    """What the call opens is held to its roots, whichever of its arguments carries them."""
+    from tao_skill_bank.core import guard
+
+    held = [value.folders for value in arguments if isinstance(value, Held)]
+    return guard.confined(held[0]) if held else contextlib.nullcontext()
 
 
 def as_result(value: BaseModel) -> CallToolResult:

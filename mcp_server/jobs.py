@@ -15,7 +15,7 @@ from mcp.server.mcpserver import ElicitationResult as Answer
 from pydantic import BaseModel, ConfigDict, Field
 
 from mcp_server.deft import Approve, CannotAsk, Settings
-from mcp_server.door import END, READ, WRITE, add, clip, errors_shown, program
+from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown, program
 from mcp_server.roots import Allowed, Roots
 from tao_skill_bank.core.errors import InputError
 
@@ -60,7 +60,7 @@ class Canceled(BaseModel):
     state: str
 
 
-class PlannedAction(BaseModel):
+class PlannedAction(Held):
     """An action with its plan; no plan where it runs on this machine's CPU, which needs nobody's approval."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -90,7 +90,9 @@ def action_of(
     root = next(root for root in allowed.folders if root == out or root in out.parents)
     request = ActionRequest(command, out, root, platform, tuple(settings or ()), given)
     here = platform == "local" and not settings
-    return PlannedAction(request=request, overrides=values, plan=None if here else plan_action(request))
+    return PlannedAction(
+        folders=allowed.folders, request=request, overrides=values, plan=None if here else plan_action(request)
+    )
 
 
 planned_action = errors_shown(action_of)

@@ -11,16 +11,19 @@ from urllib.parse import unquote, urlsplit
 from mcp.server.mcpserver import Context, ListRoots, MCPServer, Resolve
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, InputRequiredResult, ListRootsResult, Tool
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from mcp_server.door import clip, errors_shown, program
+from mcp_server.door import Held, clip, errors_shown, program
 from mcp_server.schemas import slim, slim_output
 from tao_skill_bank.core.errors import InputError, did_you_mean
-from tao_skill_bank.core.personal import is_personal, personal_roots
+from tao_skill_bank.core.guard import is_personal
+from tao_skill_bank.core.personal import personal_roots
 
 MOST_SHOWN = 300
 MOST_ARGUMENT = 65_536
 """Characters of an argument, all that it holds together; paths end at 4,096."""
+MOST_PATH = 4096
+"""No system opens a longer one; resolving a path of megabytes takes minutes."""
 FOLDER_OF_SESSION = "codex/sandbox-state-meta"
 """Codex has no roots; to a server that declares this it says with every call which folder its session works in."""
 
@@ -72,10 +75,9 @@ class BankServer(MCPServer[None]):
         ]
 
 
-class Roots(BaseModel):
-    """The folders a call may touch, links resolved."""
+class Roots(Held):
+    """The folders a call may touch."""
 
-    folders: list[Path]
     remedy: str = "start the server with --root FOLDER"
     """What a person does to allow another folder; a tool cannot."""
 
@@ -86,6 +88,8 @@ class Roots(BaseModel):
             InputError: It is not absolute, holds `..` or a NUL, lies outside the roots, also by a link, or is neither a
                 file nor a folder.
         """
+        if len(text) > MOST_PATH:
+            raise InputError(f"{name} has {len(text):,} characters", where=name, fix="give a plain path")
         if "\0" in text:
             raise InputError(f"{name} holds a NUL character", where=name, fix="give a plain path")
         given = Path(text)

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Check what linters do not: file lengths, addresses in lock files, words that mark unfinished work, credentials."""
+"""Check what linters do not: lengths, addresses in locks, unfinished work, credentials, tests that reach for others."""
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tao_skill_bank.bank.redaction import TOKEN
@@ -18,6 +20,21 @@ UNFINISHED = re.compile("TO" + r"DO\b|FIX" + r"ME\b|XX" + r"X\b|raise NotImpl" +
 KEY = re.compile("-----BEGIN [A-Z ]*PRIVATE KEY" + r"-----\s*\n\s*[A-Za-z0-9+/=]{16}")
 # What tests call a key: nobody ever had it.
 INVENTED = ("sk-abcdefghijklmnop",)
+
+# Files that run in a process of their own, and only there.
+ALONE = (
+    "tests/crash/forkserver.py",
+    "tests/fuzz/bombs.py",
+    "tests/support/at_once.py",
+    "tests/support/real_tao_stubs/",
+)
+# What these change belongs to the process.
+SHARED_CALLS = (
+    r"os\.(chdir|fchdir|putenv|unsetenv|umask|setsid|setpgrp)|os\.environ\.(update|pop|popitem|setdefault|clear)"
+    r"|sys\.(path|modules|meta_path)\.(append|clear|extend|insert|pop|remove|update)|signal\.(signal|setitimer)|resource\.setrlimit"
+    r"|(random|np\.random|numpy\.random)\.seed|locale\.setlocale|time\.tzset|socket\.setdefaulttimeout"
+    r"|logging\.(basicConfig|disable)|warnings\.(simplefilter|filterwarnings)"
+)
 
 
 def tracked() -> list[Path]:
@@ -39,12 +56,59 @@ def faults() -> list[str]:
             for number, line in enumerate(text.splitlines(), start=1):
                 if UNFINISHED.search(line):
                     found.append(f"{name}:{number}: unfinished work (finish it or take it out)")
+        if name.startswith("tests/") and path.suffix == ".py" and not name.startswith(ALONE):
+            found.extend(
+                f"{name}:{line}: {what} is changed for other tests (use monkeypatch, or a process of its own)"
+                for line, what in reaches(path.read_text(encoding="utf-8"))
+            )
         found.extend(
             f"{name}: looks like a credential: {text[:8]}… (take it out, and have it revoked)" for text in secrets(path)
         )
         if name.endswith(".lock") and re.search(r"://|--(extra-)?index-url|--find-links", path.read_text("utf-8")):
             found.append(f"{name}: holds an address (lock files carry names, versions and hashes only)")
     return found
+
+
+def reaches(source: str) -> list[tuple[int, str]]:
+    """(line, what) where a test changes a module, the environment or a folder outside `monkeypatch` or `patch`.
+
+    Left out is what the end of the same function puts back (`finally`), and what runs in a process of its own
+    (`if __name__ == "__main__"`).
+    """
+    tree = ast.parse(source)
+    imported = {
+        (name.asname or name.name).partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in node.names
+    }
+    allowed = {id(n) for block in ast.walk(tree) if _is_main(block) for n in ast.walk(block)}
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            last = [line for t in ast.walk(function) if isinstance(t, ast.Try) for line in t.finalbody]
+            put_back = {what for line in last for n in ast.walk(line) for what in _changed(n, imported)}
+            allowed |= {id(n) for n in ast.walk(function) if put_back & set(_changed(n, imported))}
+    return [(n.lineno, what) for n in ast.walk(tree) if id(n) not in allowed for what in _changed(n, imported)]
+
+
+def _is_main(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+
+
+def _changed(node: ast.AST, imported: set[str]) -> Iterator[str]:
+    """What of a module, a class or the process a statement sets, deletes or calls for."""
+    if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+        owner: ast.AST = node
+        while isinstance(owner, ast.Attribute | ast.Subscript):
+            owner = owner.value
+        if isinstance(owner, ast.Name) and owner.id in imported:
+            yield ast.unparse(node)
+    if isinstance(node, ast.Call):
+        called = ast.unparse(node.func)
+        if re.fullmatch(SHARED_CALLS, called):
+            yield called
+        elif called in ("setattr", "delattr") and isinstance(node.args[0], ast.Name) and node.args[0].id in imported:
+            yield ast.unparse(node)
 
 
 def secrets(path: Path) -> list[str]:

@@ -1,11 +1,18 @@
-"""What every test has: a cache folder of the session's own, so that no test reads or fills the user's."""
+"""What holds for the whole suite, and a cache folder of the session's own: no test reads or fills the user's."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
+
+pytest_plugins = ["isolation", "skipped"]
+
+# Examples are slow or quick by what else the machine does; that is no property of the code.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)

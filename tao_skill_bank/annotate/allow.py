@@ -21,7 +21,7 @@ from types import ModuleType
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError
 from tao_skill_bank.core.fsio import write_json
-from tao_skill_bank.core.personal import config_folder
+from tao_skill_bank.core.guard import config_folder, own_files
 
 VARIABLE = "TAO_ALLOWED_PROMPTS"
 """Digests (SHA-256, commas between them) for machines where nobody types; workers get theirs by it."""
@@ -98,9 +98,9 @@ def allowed(source: Source) -> bool:
 def allow(source: Source, *, how: str) -> Path:
     """Note that a person allows these bytes; `how` says through which door. Returns the file of the note."""
     path = _entry(source)
-    path.parent.mkdir(parents=True, exist_ok=True)
     at = log_time(SystemClock().now())
-    write_json(path, {"sha256": source.sha256, "path": str(source.path), "at": at, "how": how})
+    with own_files():
+        write_json(path, {"sha256": source.sha256, "path": str(source.path), "at": at, "how": how})
     return path
 
 

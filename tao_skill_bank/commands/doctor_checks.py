@@ -38,7 +38,7 @@ _EXTRAS = {
     "siglip": (("torch", "transformers"), "mine by the learned SigLIP encoder; without it the local one is used"),
     "hub": (("huggingface_hub",), "stage backbones from the Hugging Face hub"),
 }
-_RUNTIME = ("numpy", "pyarrow", "PIL", "pydantic", "yaml", "hydra", "jinja2", "mcp", "scipy", "matplotlib", "rich")
+_RUNTIME = ("numpy", "pyarrow", "PIL", "pydantic", "yaml", "hydra", "jinja2", "mcp", "rich")
 _DATA = (
     "reports/templates/deft_report.html.j2",
     "reports/templates/report.css",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from tao_skill_bank.core import guard
 
 CHUNK = 1 << 20
 
@@ -18,7 +21,7 @@ def fsync_dir(folder: Path) -> None:
     """Make renames and new names in `folder` durable."""
     fd = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(fd)
+        _sync_folder(fd)
     finally:
         os.close(fd)
 
@@ -29,30 +32,37 @@ def is_temporary(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path, mode: int | None = None) -> Iterator[Path]:
+def atomic_path(path: Path, mode: int = 0o666) -> Iterator[Path]:
     """A temporary sibling of `path` to write to; it takes the place of `path` when the block ends well.
 
     For writers that want a file name (parquet, PNG). The suffix of `path` is kept, because some of them
-    choose the format by it. On an error the temporary file is removed and `path` is as it was.
+    choose the format by it. On an error the temporary file is removed and `path` is as it was. A link in the place
+    of `path` is replaced, not followed; roots hold as in `core.guard`.
     `mode`: the permissions; by default those of a new file of the user's.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd, name = tempfile.mkstemp(prefix=f".{path.stem[:60]}.", suffix=f".tmp{path.suffix}", dir=path.parent)
-    os.close(fd)
-    temp = Path(name)
-    try:
-        yield temp
-        fd = os.open(temp, os.O_RDONLY)
+    with guard.place(path, make=True) as at:
+        name = f".{path.stem[:60]}.{secrets.token_hex(6)}.tmp{path.suffix}"
         try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.chmod(temp, 0o666 & ~_umask() if mode is None else mode)
-        os.replace(temp, path)
-    except BaseException:
-        temp.unlink(missing_ok=True)
-        raise
-    fsync_dir(path.parent)
+            fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=at.fd)
+        except OSError as error:
+            error.filename = str(path)
+            raise
+        os.close(fd)
+        try:
+            yield at.folder / name
+            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=at.fd)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.replace(name, at.name, src_dir_fd=at.fd, dst_dir_fd=at.fd)
+        except BaseException as error:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=at.fd)
+            if isinstance(error, OSError) and str(error.filename).endswith(name):
+                error.filename = str(path)
+            raise
+        _sync_folder(at.fd)
 
 
 @contextlib.contextmanager
@@ -62,7 +72,7 @@ def atomic_open(path: Path, *, newline: str = "\n") -> Iterator[IO[str]]:
         yield handle
 
 
-def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
+def write_text(path: Path, text: str, *, mode: int = 0o666) -> None:
     """Replace `path` by `text` (UTF-8), atomically and durably; `mode`: its permissions, where they matter."""
     with atomic_path(path, mode) as temp:
         temp.write_bytes(text.encode())
@@ -92,21 +102,16 @@ def sha256_text(text: str) -> str:
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, as hex, read in blocks."""
     digest = hashlib.sha256()
-    with path.open("rb") as handle:
+    with guard.open_read(path) as handle:
         while block := handle.read(CHUNK):
             digest.update(block)
     return digest.hexdigest()
 
 
-def _umask() -> int:
-    """The process's umask. Reading it means setting it, so it is read once, when this module loads."""
-    return _UMASK
-
-
-def _read_umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-_UMASK = _read_umask()
+def _sync_folder(fd: int) -> None:
+    """Some file systems have no such thing for a folder (FUSE, SMB): a rename is as durable there as it gets."""
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise

@@ -14,14 +14,10 @@ from pathlib import Path
 
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.fsio import write_text
+from tao_skill_bank.core.guard import config_folder, is_personal
 
 MOST_BYTES = 1 << 20
 _HEAD = "# Folders that the tools of tao-skill-bank may read and write in. Change it by `tao-skills roots`, or by hand."
-
-
-def config_folder() -> Path:
-    """The user's own folder of settings: in XDG_CONFIG_HOME, else in `~/.config`."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "tao-skills"
 
 
 def roots_path() -> Path:
@@ -80,12 +76,6 @@ def remove_root(folder: Path) -> Path:
             raise InputError("not one of your roots", where=given, fix=fix)
         lines[:] = [line for line in lines if found not in _folders([line])]
     return found
-
-
-def is_personal(path: Path) -> bool:
-    """Whether a resolved path lies in the user's settings, which no tool touches."""
-    own = config_folder().resolve()
-    return path == own or own in path.parents
 
 
 def _refuse_too_much(path: Path) -> None:

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 
 MOST_BYTES = 256 * 1024
@@ -32,7 +33,7 @@ def read_yaml(path: Path, *, what: str = "file") -> Any:
         InputError: It is missing, no text, no YAML, or more than `parse_yaml` takes; the line is named.
     """
     try:
-        with path.open("rb") as handle:
+        with guard.open_read(path, what) as handle:
             data = handle.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise InputError(f"no such {what}", where=path, fix="check the path") from None

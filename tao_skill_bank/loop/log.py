@@ -16,10 +16,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT, SystemClock, log_time
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.loop.state import (
@@ -85,8 +84,7 @@ def log_path(results_dir: Path) -> Path:
 @contextmanager
 def log_lock(path: Path) -> Iterator[None]:
     """Hold the log's lock: at most one process appends or rewrites at a time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT_SEC):
+    with guard.locked(path.with_name(f"{path.name}.lock"), timeout=LOCK_TIMEOUT_SEC):
         yield
 
 
@@ -181,7 +179,7 @@ def read_log(path: Path) -> list[LogLine]:
         InputError: A line before the last cannot be read; it is named.
     """
     try:
-        data = path.read_bytes()
+        data = guard.read_bytes(path, "log")
     except FileNotFoundError:
         return []
     lines = data.split(b"\n")
@@ -206,7 +204,7 @@ def read_tail(path: Path, after: int = 0, limit: int = 20) -> list[LogLine]:
         InputError: One of them, before the last, cannot be read.
     """
     try:
-        size = path.stat().st_size
+        size = _size(path)
     except FileNotFoundError:
         return []
     out: list[LogLine] = []
@@ -267,9 +265,14 @@ def line_of(label: str, record: StageRecord) -> LogLine:
 
 
 def _sibling_state(path: Path) -> DeftState | None:
-    if path.name != LOG_FILE or not (path.parent / STATE_FILE).exists():
+    if path.name != LOG_FILE or not guard.is_file(path.parent / STATE_FILE):
         return None
     return load_state(path.parent)
+
+
+def _size(path: Path) -> int:
+    with guard.open_read(path, "log") as handle:
+        return handle.seek(0, os.SEEK_END)
 
 
 def _is_one_line(text: str) -> bool:
@@ -286,7 +289,7 @@ def _is_torn_record(path: Path, state: DeftState | None) -> bool:
     if state is None or tail is None or tail.endswith(b"\n"):
         return False
     try:
-        last = last_seq(path, before=path.stat().st_size - len(tail))
+        last = last_seq(path, before=_size(path) - len(tail))
     except InputError:
         return False
     lines = (line_of(label, r).json_line().encode() for label, r in state.labelled_records() if r.seq > last)
@@ -315,7 +318,7 @@ def _last_line(path: Path, before: int | None = None) -> bytes | None:
     Of the first `before` bytes, if given.
     """
     try:
-        handle: IO[bytes] = path.open("rb")
+        handle: IO[bytes] = guard.open_read(path, "log")
     except FileNotFoundError:
         return None
     with handle:
@@ -355,17 +358,16 @@ def _move_corrupt_tail(path: Path) -> None:
     if line is None:
         return
     number = 1
-    while (aside := path.with_name(f"{path.name}.corrupt-{number}")).exists():
+    while guard.status(aside := path.with_name(f"{path.name}.corrupt-{number}")) is not None:
         number += 1
     fsio.write_bytes(aside, line)
-    with path.open("r+b") as handle:
-        handle.truncate(path.stat().st_size - len(line))
+    with guard.open_write(path, "r+b") as handle:
+        handle.truncate(handle.seek(0, os.SEEK_END) - len(line))
         os.fsync(handle.fileno())
 
 
 def _append_bytes(path: Path, data: bytes) -> None:
-    new = not path.exists()
-    with path.open("ab", buffering=0) as handle:
+    with guard.open_write(path, "ab") as handle:
         start = handle.seek(0, os.SEEK_END)
         try:
             written = 0
@@ -376,5 +378,5 @@ def _append_bytes(path: Path, data: bytes) -> None:
             # A full disk must not leave half a line behind.
             handle.truncate(start)
             raise
-    if new:
+    if start == 0:
         fsio.fsync_dir(path.parent)

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError
@@ -343,7 +343,7 @@ def load_state(results_dir: Path) -> DeftState:
     """
     path = state_path(results_dir)
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = json.loads(guard.read_text(path, "state"))
     except FileNotFoundError:
         raise InputError("no run here", where=path, fix="name a run folder, or start one with deft run") from None
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
@@ -392,12 +392,12 @@ def keep_earlier(results_dir: Path) -> Path | None:
         The copy; None where the state has every key, so that a run is copied once a format.
     """
     path = state_path(results_dir)
-    data = path.read_bytes()
+    data = guard.read_bytes(path, "state")
     if json.loads(data) == load_state(results_dir).model_dump(mode="json"):
         return None
     number = 1
-    while (kept := path.with_name(f"{STATE_FILE}.earlier-{number}")).exists():
-        if kept.read_bytes() == data:
+    while guard.status(kept := path.with_name(f"{STATE_FILE}.earlier-{number}")) is not None:
+        if guard.read_bytes(kept) == data:
             return kept
         number += 1
     fsio.write_bytes(kept, data)

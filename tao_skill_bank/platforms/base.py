@@ -10,7 +10,6 @@ Rules:
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError
@@ -173,7 +172,7 @@ def read_records(results_dir: Path, key: str | None = None, prefix: str = "") ->
     found: list[JobRecord] = []
     start = _uid_start(f"{key}." if key is not None else prefix)
     try:
-        names = sorted(os.listdir(jobs_dir(results_dir)))
+        names = guard.names(jobs_dir(results_dir))
     except FileNotFoundError:
         names = []
     for name in names:
@@ -181,7 +180,7 @@ def read_records(results_dir: Path, key: str | None = None, prefix: str = "") ->
             continue
         path = jobs_dir(results_dir) / name
         try:
-            record = JobRecord.model_validate_json(path.read_bytes())
+            record = JobRecord.model_validate_json(guard.read_bytes(path, "job record"))
         except FileNotFoundError:
             continue
         except ValidationError as error:
@@ -201,7 +200,7 @@ def read_exit(record: JobRecord) -> ExitRecord | None:
     """
     path = beside(record.path, "exit.json")
     try:
-        return ExitRecord.model_validate_json(path.read_bytes())
+        return ExitRecord.model_validate_json(guard.read_bytes(path, "exit record"))
     except FileNotFoundError:
         return None
     except ValidationError as error:
@@ -221,10 +220,10 @@ def job_state(record: JobRecord) -> JobState:
     claimed = read_process(beside(record.path, "claim.json"))
     if claimed is None:
         # Without its record the job was moved aside, and nobody runs it.
-        return "pending" if record.path.exists() else "lost"
+        return "pending" if guard.is_file(record.path) else "lost"
     if claimed[0] == 0:
         # Nobody runs it: the claim only keeps a late worker away.
-        return "canceled" if beside(record.path, "cancel").exists() else "lost"
+        return "canceled" if guard.is_file(beside(record.path, "cancel")) else "lost"
     if is_held(record.path):
         return "running"
     child = read_process(beside(record.path, "child.json"))
@@ -239,7 +238,7 @@ def ended_state(record: JobRecord) -> JobState | None:
     ended = read_exit(record)
     if ended is None:
         return None
-    if ended.canceled or (ended.exit_code != 0 and beside(record.path, "cancel").exists()):
+    if ended.canceled or (ended.exit_code != 0 and guard.is_file(beside(record.path, "cancel"))):
         return "canceled"
     return "complete" if ended.exit_code == 0 else "failed"
 
@@ -247,7 +246,7 @@ def ended_state(record: JobRecord) -> JobState | None:
 def tail_of(path: Path, lines: int) -> str:
     """The last `lines` lines of a text file, read from its end; empty if there is none."""
     try:
-        with path.open("rb") as handle:
+        with guard.open_read(path, "log") as handle:
             end = handle.seek(0, 2)
             handle.seek(max(0, end - 65536))
             data = handle.read()
@@ -262,7 +261,7 @@ def read_process(path: Path) -> tuple[int, str | None] | None:
     A container makes its claim in two steps, so one that cannot be read is somebody's all the same: (-1, None).
     """
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(guard.read_bytes(path))
         return int(value["pid"]), value.get("identity")
     except FileNotFoundError:
         return None

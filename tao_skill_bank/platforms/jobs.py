@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import EngineUnreachableError, InputError
 from tao_skill_bank.platforms import base, platform_named
 from tao_skill_bank.platforms.base import ENDED, JobRecord, JobState, Platform, jobs_dir, new_record
@@ -40,7 +41,7 @@ def submit(key: str, command: Sequence[str], output: Path, folder: Path) -> JobR
     from tao_skill_bank.platforms.local import own_argv
 
     own_argv(command)
-    folder.mkdir(parents=True, exist_ok=True)
+    guard.make_folder(folder)
     record = new_record(key=key, platform="local", command=command, outputs=[output], cwd=folder, results_dir=folder)
     return _local().submit(record)
 
@@ -58,7 +59,7 @@ def read_job(folder: Path, uid: str) -> JobRecord:
     if not _UID.fullmatch(uid):
         raise missing
     try:
-        return JobRecord.model_validate_json(path.read_bytes())
+        return JobRecord.model_validate_json(guard.read_bytes(path, "job record"))
     except FileNotFoundError:
         raise missing from None
     except ValidationError as error:
@@ -111,11 +112,11 @@ def platform_of(record: JobRecord) -> Platform:
 @cache
 def _platform(name: str, results_dir: str) -> Platform:
     path = Path(results_dir) / _STATE
-    if not path.exists():
+    if not guard.is_file(path):
         path = Path(results_dir) / ACTION
     config: Any = SimpleNamespace()
     try:
-        read = json.loads(path.read_bytes(), object_hook=lambda pairs: SimpleNamespace(**pairs))
+        read = json.loads(guard.read_bytes(path), object_hook=lambda pairs: SimpleNamespace(**pairs))
         config = getattr(read, "config", config)
     except FileNotFoundError:
         pass

@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from tao_skill_bank.bank.command_lines import CATEGORIES
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.process import has_open, is_alive
 from tao_skill_bank.platforms.base import (
@@ -86,13 +88,17 @@ class LocalPlatform:
         """Write the record, then start the job's worker in a session of its own."""
         full = record.model_copy(update={"argv": self.argv(record.command), "env": dict(SINGLE_THREAD)})
         write_record(full)
-        self._workers[full.uid] = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tao_skill_bank.platforms.worker", str(full.path)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with tempfile.TemporaryFile() as record_as_submitted:
+            record_as_submitted.write(full.model_dump_json().encode())
+            record_as_submitted.seek(0)
+            self._workers[full.uid] = subprocess.Popen(
+                [sys.executable, "-P", "-m", "tao_skill_bank.platforms.worker", str(full.path)],
+                stdin=record_as_submitted,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, **guard.environment()},
+                start_new_session=True,
+            )
         return full
 
     def status(self, record: JobRecord) -> JobState:
@@ -116,7 +122,7 @@ class LocalPlatform:
 
         Only a process that has the job's `alive` file open is ended: a record that names another is not believed.
         """
-        beside(record.path, "cancel").touch()
+        guard.open_write(beside(record.path, "cancel"), "ab").close()
         if claim(record.path, {"pid": 0, "identity": None, "claimed_at": now()}):
             return
         for kind in ("claim.json", "child.json"):

@@ -1,8 +1,8 @@
 """The detached worker of one local job: claims it, runs its command, writes its exit record.
 
-    python -m tao_skill_bank.platforms.worker RUN/jobs/<uid>.json
+    python -m tao_skill_bank.platforms.worker RUN/jobs/<uid>.json < the record
 
-It outlives the process that submitted it. Standard library only, because it starts once a job. Files beside the
+It outlives the process that submitted it. Nothing heavy is imported, because it starts once a job. Files beside the
 record, each written whole: `<uid>.claim.json` (who runs it; made once, by whoever comes first), `<uid>.child.json`
 (the command's process; it writes this itself before it becomes the command), `<uid>.log` (its output),
 `<uid>.exit.json` (how it ended). `<uid>.alive` is empty: the worker locks it before it claims, and the command
@@ -12,20 +12,24 @@ inherits the lock, so the kernel holds it for as long as either lives, whatever 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from tao_skill_bank.core import fsio, guard
+from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.process import own_identity
 
 TERMINATE_GRACE_SEC = 10.0
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+"""What a file system without hard links answers (exFAT, SMB, some FUSE)."""
 
 
 def beside(record: Path, kind: str) -> Path:
@@ -35,22 +39,31 @@ def beside(record: Path, kind: str) -> Path:
 
 def write_whole(path: Path, value: dict[str, Any]) -> None:
     """Replace `path` by JSON, durably."""
-    temp = _temp(path, value)
-    os.replace(temp, path)
-    _sync_folder(path.parent)
+    fsio.write_text(path, json.dumps(value))
 
 
 def claim(record: Path, value: dict[str, Any]) -> bool:
     """Take the job: true for the first caller, false for every later one, whatever crashes in between."""
-    path = beside(record, "claim.json")
-    temp = _temp(path, value)
-    try:
-        os.link(temp, path)
-    except FileExistsError:
-        return False
-    finally:
-        os.unlink(temp)
-    _sync_folder(path.parent)
+    with guard.place(beside(record, "claim.json")) as at:
+        temp = f".{at.name}.{os.getpid()}.tmp"
+        try:
+            with guard.open_write(record.with_name(temp), "wb") as handle:
+                _fill(handle, value)
+            os.link(temp, at.name, src_dir_fd=at.fd, dst_dir_fd=at.fd)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            try:
+                with guard.open_write(beside(record, "claim.json"), "xb") as handle:
+                    _fill(handle, value)
+            except FileExistsError:
+                return False
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temp, dir_fd=at.fd)
+    fsio.fsync_dir(record.parent)
     return True
 
 
@@ -59,7 +72,8 @@ def hold_alive(record: Path) -> int:
 
     On a file system without locks it stays unlocked, and liveness is seen by process identity alone.
     """
-    fd = os.open(beside(record, "alive"), os.O_RDWR | os.O_CREAT, 0o666)
+    with guard.open_write(beside(record, "alive"), "ab") as handle:
+        fd = os.dup(handle.fileno())
     with contextlib.suppress(OSError):
         fcntl.flock(fd, fcntl.LOCK_EX)
     return fd
@@ -68,10 +82,11 @@ def hold_alive(record: Path) -> int:
 def is_held(record: Path) -> bool:
     """Whether the job's worker or its command lives, by the lock they hold on `<uid>.alive`."""
     try:
-        # Where somebody put a pipe in its place, opening must not wait for a writer.
-        fd = os.open(beside(record, "alive"), os.O_RDONLY | os.O_NONBLOCK)
-    except FileNotFoundError:
+        handle = guard.open_read(beside(record, "alive"))
+    except (FileNotFoundError, InputError):
+        # Nothing there, or a pipe that somebody put in its place.
         return False
+    fd = handle.fileno()
     try:
         # Shared, so that two who look at once do not see each other.
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -81,7 +96,7 @@ def is_held(record: Path) -> bool:
     except OSError:
         return False
     finally:
-        os.close(fd)
+        handle.close()
     return False
 
 
@@ -90,9 +105,12 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def run(record: Path) -> int:
-    """Run the job of `record` unless somebody has claimed it; returns the command's exit status."""
-    job = json.loads(record.read_text(encoding="utf-8"))
+def run(record: Path, written: bytes) -> int:
+    """Run the job of `record` unless somebody has claimed it; returns the command's exit status.
+
+    `written` is the record as it was submitted: the file may have been changed since by whoever can write there.
+    """
+    job = json.loads(written)
     alive = hold_alive(record)
     pid, identity = own_identity()
     if not claim(record, {"pid": pid, "identity": identity, "host": os.uname().nodename, "claimed_at": now()}):
@@ -111,7 +129,7 @@ def run(record: Path) -> int:
     started = now()
     error = None
     code = 127
-    with beside(record, "log").open("ab", buffering=0) as log:
+    with guard.open_write(beside(record, "log"), "ab") as log:
         if not canceled:
             try:
                 child = subprocess.Popen(
@@ -162,26 +180,10 @@ def _wait(child: subprocess.Popen[bytes], canceled: Any) -> int:
                     os.killpg(child.pid, signal.SIGKILL)
 
 
-def _temp(path: Path, value: dict[str, Any]) -> str:
-    fd, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(fd, "w", encoding="utf-8") as handle:
-            json.dump(value, handle)
-            handle.flush()
-            os.fsync(handle.fileno())
-    except OSError:
-        os.unlink(name)
-        raise
-    return name
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def _fill(handle: BinaryIO, value: dict[str, Any]) -> None:
+    handle.write(json.dumps(value).encode())
+    os.fsync(handle.fileno())
 
 
 if __name__ == "__main__":
-    sys.exit(run(Path(sys.argv[1])))
+    sys.exit(run(Path(sys.argv[1]), sys.stdin.buffer.read()))

@@ -8,15 +8,15 @@ do not scale. Every function returns markup with its text escaped.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
-from tao_skill_bank.core.text import clean, limit, percent, score
-from tao_skill_bank.metrics import Curve
+from tao_skill_bank.core.text import clean, limit, percent
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -37,22 +37,6 @@ class RatePoint:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Line:
-    """A curve: x and y of the same length, drawn in one of the styles `quiet`, `base`, `best`."""
-
-    name: str
-    x: FloatArray
-    y: FloatArray
-    style: str
-
-    @classmethod
-    def of(cls, name: str, curve: Curve, style: str) -> Line:
-        """Recall over FAR of an operating curve, in percent: the one way in which pages draw it."""
-        far, recall = curve.recall_over_far()
-        return cls(name, 100 * far, 100 * recall, style)
-
-
 def nice_ticks(top: float, most: int = 5) -> list[float]:
     """Round numbers from 0 to at least `top`: at most `most` + 1 of them."""
     if not math.isfinite(top) or top <= 0:
@@ -68,31 +52,63 @@ def nice_ticks(top: float, most: int = 5) -> list[float]:
 MOST_LINEAR = 8.0
 
 
+@dataclass(frozen=True)
+class RateAxis:
+    """An upright axis of rates in percent, from 0 to the last of `ticks`; `bent`: by the square root."""
+
+    ticks: list[float]
+    bent: bool
+
+    @classmethod
+    def of(cls, values: Iterable[float], target_pct: float | None) -> RateAxis:
+        """The axis that holds `values` and the target; bent where the target lies far below the highest."""
+        highest = max([*values, (target_pct or 0.0) * 1.15, 1e-3])
+        bent = target_pct is not None and highest > MOST_LINEAR * target_pct
+        return cls(root_ticks(highest) if bent else nice_ticks(highest), bent)
+
+    @property
+    def name(self) -> str:
+        """What stands at the axis."""
+        return "FAR, %" + ", square-root scale" * self.bent
+
+    def y(self, value: float) -> float:
+        """Percent from the top of the plot."""
+        part = min(max(value, 0.0), self.ticks[-1]) / self.ticks[-1]
+        return 100.0 - 100.0 * (math.sqrt(part) if self.bent else part)
+
+    def grid(self, target_pct: float | None) -> list[str]:
+        """Its lines across the plot, and the goal."""
+        shapes = [
+            f'<line class="grid" x1="0" x2="100%" y1="{self.y(t):.3f}%" y2="{self.y(t):.3f}%"/>' for t in self.ticks
+        ]
+        if target_pct is not None:
+            at = self.y(target_pct)
+            shapes.append(f'<rect class="goal" x="0" y="{at:.3f}%" width="100%" height="{100 - at:.3f}%"/>')
+            shapes.append(f'<line class="goal-line" x1="0" x2="100%" y1="{at:.3f}%" y2="{at:.3f}%"/>')
+        return shapes
+
+    def labels(self) -> str:
+        """Its figures."""
+        return "".join(f'<span style="bottom:{100 - self.y(t):.3f}%">{escape(f"{t:g}")}</span>' for t in self.ticks)
+
+    def title(self) -> str:
+        """Its name, over the plot."""
+        return f'<span class="axis-name up">{escape(self.name)}</span>'
+
+
 def far_chart(points: Sequence[RatePoint], target_pct: float | None, op: str = "<") -> Markup:
     """FAR of each phase with its interval, against the target; on a square-root axis where the target is far below."""
     if not points:
         return Markup("")
-    highest = max([*(p.high if p.high is not None else p.value for p in points), (target_pct or 0.0) * 1.15, 1e-3])
-    bent = target_pct is not None and highest > MOST_LINEAR * target_pct
-    ticks = _root_ticks(highest) if bent else nice_ticks(highest)
-    top = ticks[-1]
-
-    def y(value: float) -> float:
-        """Percent from the top of the plot."""
-        part = min(max(value, 0.0), top) / top
-        return 100.0 - 100.0 * (math.sqrt(part) if bent else part)
-
+    axis = RateAxis.of((p.high if p.high is not None else p.value for p in points), target_pct)
+    y = axis.y
     n = len(points)
     xs = [100.0 * (i + 0.5) / n for i in range(n)]
-    shapes = [f'<line class="grid" x1="0" x2="100%" y1="{y(t):.3f}%" y2="{y(t):.3f}%"/>' for t in ticks]
-    if target_pct is not None:
-        at = y(target_pct)
-        shapes.append(f'<rect class="goal" x="0" y="{at:.3f}%" width="100%" height="{100 - at:.3f}%"/>')
-        shapes.append(f'<line class="goal-line" x1="0" x2="100%" y1="{at:.3f}%" y2="{at:.3f}%"/>')
+    shapes = axis.grid(target_pct)
     run = [(x, p) for x, p in zip(xs, points, strict=True) if not p.held]
     if len(run) > 1:
         shapes.append(
-            _curve(np.array([x for x, _ in run]) / 100, 1 - np.array([y(p.value) for _, p in run]) / 100, "run")
+            polyline(np.array([x for x, _ in run]) / 100, 1 - np.array([y(p.value) for _, p in run]) / 100, "run")
         )
     for x, p in zip(xs, points, strict=True):
         if p.low is not None and p.high is not None:
@@ -107,25 +123,29 @@ def far_chart(points: Sequence[RatePoint], target_pct: float | None, op: str = "
     if n > 12:  # a label next to one that must be there gives way, the more so next to a long one
         reach = [(j, math.ceil(n * 0.16) if points[j].held else 1) for j in range(n) if _must(points, j)]
         shown = [i for i in shown if _must(points, i) or all(abs(i - j) > wide for j, wide in reach)]
-    labels = "".join(_span(xs[i], escape(points[i].name)) for i in shown)
+    labels = "".join(tick(xs[i], escape(points[i].name)) for i in shown)
+    drawn = [
+        Drawn(x, y(p.value), y(p.value if p.high is None else p.high), y(p.value if p.low is None else p.low))
+        for x, p in zip(xs, points, strict=True)
+    ]
+    valued = [i for i in range(n) if n <= 6 or points[i].marked or points[i].held or i == 0]
+    texts = [(i, max(len(percent(points[i].value)), len(points[i].note)), bool(points[i].note)) for i in valued]
+    places, taken = value_places(drawn, texts, [d for d, p in zip(drawn, points, strict=True) if not p.held])
     values = "".join(
-        f'<span class="val{" marked" if points[i].marked else ""}{" flip" if xs[i] > 72 else ""}" '
-        f'style="left:{xs[i]:.3f}%;bottom:{100 - y(points[i].value):.3f}%">'
-        f"{escape(percent(points[i].value))}{_note(points[i].note)}</span>"
-        for i in range(n)
-        if n <= 6 or points[i].marked or points[i].held or i == 0
+        f'<span class="val{" marked" if points[i].marked else ""} {place}" style="left:{xs[i]:.3f}%;'
+        f'{_anchor(drawn[i], place)}">{escape(percent(points[i].value))}{_note(points[i].note)}</span>'
+        for i, place in zip(valued, places, strict=True)
     )
     goal = ""
     if target_pct is not None:
-        place = _free_place(y(target_pct), [(x, y(p.value), x > 72) for x, p in zip(xs, points, strict=True)])
+        place = _free_place(y(target_pct), [*taken, *(b for d in drawn for b in (d.box, d.whisker))])
         goal = (
             f'<span class="goal-name {place}" style="bottom:{100 - y(target_pct):.3f}%">'
             f"target {escape(op)} {escape(limit(target_pct))}</span>"
         )
     said = "; ".join(f"{p.name} {percent(p.value)}" + f", {p.note}" * bool(p.note) for p in points)
     about = f"FAR by phase: {said}." + (f" Target {op} {limit(target_pct)}." if target_pct is not None else "")
-    axis = "".join(f'<span style="bottom:{100 - y(t):.3f}%">{escape(f"{t:g}")}</span>' for t in ticks)
-    return _framed(about, axis, "".join(shapes), labels, goal + values, "tall")
+    return framed(about, axis.labels(), "".join(shapes), labels, axis.title() + goal + values, "tall named")
 
 
 def far_lines(
@@ -135,57 +155,130 @@ def far_lines(
     known = [value for _, values in runs for value in values if value is not None]
     if not known:
         return Markup("")
-    highest = max([*known, (target_pct or 0.0) * 1.15, 1e-3])
-    bent = target_pct is not None and highest > MOST_LINEAR * target_pct
-    ticks = _root_ticks(highest) if bent else nice_ticks(highest)
-    top, n = ticks[-1], len(names)
-
-    def y(value: float) -> float:
-        part = min(max(value, 0.0), top) / top
-        return 100.0 - 100.0 * (math.sqrt(part) if bent else part)
-
-    shapes = [f'<line class="grid" x1="0" x2="100%" y1="{y(t):.3f}%" y2="{y(t):.3f}%"/>' for t in ticks]
-    if target_pct is not None:
-        at = y(target_pct)
-        shapes.append(f'<rect class="goal" x="0" y="{at:.3f}%" width="100%" height="{100 - at:.3f}%"/>')
-        shapes.append(f'<line class="goal-line" x1="0" x2="100%" y1="{at:.3f}%" y2="{at:.3f}%"/>')
+    axis, n = RateAxis.of(known, target_pct), len(names)
+    y = axis.y
+    shapes = axis.grid(target_pct)
     for i, (_, values) in enumerate(runs):
         places = [((j + 0.5) / n, y(v)) for j, v in enumerate(values) if v is not None]
         if len(places) > 1:
             shapes.append(
-                _curve(np.array([x for x, _ in places]), 1 - np.array([v for _, v in places]) / 100, f"r{i % 6}")
+                polyline(np.array([x for x, _ in places]), 1 - np.array([v for _, v in places]) / 100, f"r{i % 6}")
             )
         shapes += [f'<circle class="dot r{i % 6}" cx="{100 * x:.3f}%" cy="{v:.3f}%" r="4"/>' for x, v in places]
     every = max(1, math.ceil(n / 14))
-    labels = "".join(_span(100 * (j + 0.5) / n, escape(clean(names[j]))) for j in range(0, n, every))
-    axis = "".join(f'<span style="bottom:{100 - y(t):.3f}%">{escape(f"{t:g}")}</span>' for t in ticks)
+    labels = "".join(tick(100 * (j + 0.5) / n, escape(clean(names[j]))) for j in range(0, n, every))
     legend = "".join(
         f'<span class="key line r{i % 6}">{escape(clean(name))}</span>' for i, (name, _) in enumerate(runs)
     )
     said = "; ".join(f"{name} " + ", ".join(percent(v) for v in values if v is not None) for name, values in runs)
-    drawn = _framed(f"FAR by iteration: {said}.", axis, "".join(shapes), labels, "", "tall")
+    about = f"FAR by iteration: {said}."
+    drawn = framed(about, axis.labels(), "".join(shapes), labels, axis.title(), "tall named")
     return Markup(f'<div class="legend" aria-hidden="true">{legend}</div>') + drawn
 
 
-def _free_place(line: float, points: Sequence[tuple[float, float, bool]]) -> str:
-    """Where the name of the target hides no point and no value: `right` or `left`, above its line or `below`.
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in percent of a plot."""
+
+# A plot as narrow and as low as it is drawn at its least; a letter, a line of text and a dot in percent of it.
+_LETTER, _LINE, _DOT = 2.0, 7.0, 2.6
+_GAP = 2.2
+PLACES = ("right", "left", "above", "below", "above end", "below end", "above start", "below start")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A point and the ends of its interval, in percent from the left and from the top."""
+
+    x: float
+    y: float
+    high: float
+    low: float
+
+    @property
+    def box(self) -> Box:
+        """Where the dot lies."""
+        return self.x - _DOT, self.y - _DOT, self.x + _DOT, self.y + _DOT
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Where dot and interval end, at the top and at the bottom."""
+        return min(self.high, self.y - _DOT), max(self.low, self.y + _DOT)
+
+    @property
+    def whisker(self) -> Box:
+        """Where the interval lies."""
+        return self.x - 0.6, self.high, self.x + 0.6, self.low
+
+
+def value_places(
+    points: Sequence[Drawn], texts: Sequence[tuple[int, int, bool]], line: Sequence[Drawn] = ()
+) -> tuple[list[str], list[Box]]:
+    """Where the value of a point stands so that it covers no dot, no interval and no other value.
+
+    Args:
+        points: All points of the plot.
+        texts: Of each value: its point, its longest line in letters, and whether it has two lines.
+        line: The points that a line joins, which had better be left free too.
+
+    Returns:
+        One of `PLACES` for each, and the boxes that they take: beside the dot, or beyond an end of its interval.
+    """
+    steps = np.linspace(0, 1, 25)
+    joined = [(a.x + (b.x - a.x) * t, a.y + (b.y - a.y) * t) for a, b in pairwise(line) for t in steps.tolist()]
+    taken: list[Box] = []
+    places = []
+    for i, letters, two in texts:
+        boxes = {place: _box(points[i], letters * _LETTER, _LINE * (1 + two), place) for place in PLACES}
+
+        def hidden(place: str, boxes: dict[str, Box] = boxes, own: int = i) -> float:
+            box = boxes[place]
+            outside = max(0.0, -box[0]) + max(0.0, box[2] - 100) + max(0.0, -_LINE - box[1]) + max(0.0, box[3] - 100)
+            dots = sum(_overlap(box, b) for b in (*taken, *(d.box for d in points)))
+            beyond = place not in PLACES[:2]  # only beside its own dot may a value lie over its own interval
+            others = sum(_overlap(box, d.whisker) for j, d in enumerate(points) if j != own or beyond)
+            crossed = sum(box[0] < x < box[2] and box[1] < y < box[3] for x, y in joined)
+            return float(200 * outside + 10 * dots + 5 * others + 0.3 * crossed)
+
+        best = min(PLACES, key=hidden)
+        places.append(best)
+        taken.append(boxes[best])
+    return places, taken
+
+
+def _box(point: Drawn, wide: float, high: float, place: str) -> Box:
+    end, _, align = place.partition(" ")
+    if end in ("above", "below"):
+        left = point.x + {"": -wide / 2, "end": 1.5 - wide, "start": -1.5}[align]
+        top = point.ends[0] - _GAP - high if end == "above" else point.ends[1] + _GAP
+        return left, top, left + wide, top + high
+    left = point.x + _DOT + 0.4 if place == "right" else point.x - _DOT - 0.4 - wide
+    return left, point.y - high / 2, left + wide, point.y + high / 2
+
+
+def _anchor(point: Drawn, place: str) -> str:
+    """The style that hangs a value beside its dot, or at an end of its interval."""
+    if "below" in place:
+        return f"top:{point.ends[1]:.3f}%"
+    return f"bottom:{100 - (point.ends[0] if 'above' in place else point.y):.3f}%"
+
+
+def _overlap(a: Box, b: Box) -> float:
+    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+
+
+def _free_place(line: float, boxes: Sequence[Box]) -> str:
+    """Where the name of the target hides least of what is drawn: `right` or `left`, above its line or `below`.
 
     Args:
         line: Where the target's line lies, percent from the top.
-        points: Percent from the left and from the top, and whether the value stands to the left of the point.
+        boxes: What is drawn.
     """
     wide, high = 22.0, 9.0
 
-    def hidden(place: str) -> int:
+    def hidden(place: str) -> float:
         left = 0.0 if "left" in place else 100.0 - wide
         top = line if "below" in place else line - high
-        return sum(
-            x + (2 if flipped else 14) > left
-            and x - (14 if flipped else 2) < left + wide
-            and y + 4 > top
-            and y - 4 < top + high
-            for x, y, flipped in points
-        )
+        return sum(_overlap((left, top, left + wide, top + high), box) for box in boxes)
 
     places = [p for p in ("right", "left", "right below", "left below") if "below" not in p or line + high < 100]
     return min(places, key=hidden)
@@ -200,7 +293,7 @@ def _must(points: Sequence[RatePoint], i: int) -> bool:
     return points[i].marked or points[i].held or i in (0, len(points) - 1)
 
 
-def _root_ticks(highest: float) -> list[float]:
+def root_ticks(highest: float) -> list[float]:
     """Round numbers for a square-root axis, far enough apart to be read, 0 and the top among them."""
     power = 10.0 ** math.floor(math.log10(highest))
     top = next(power * m for m in (1, 2, 3, 4, 5, 6, 8, 10) if power * m >= highest * (1 - 1e-9))
@@ -210,167 +303,6 @@ def _root_ticks(highest: float) -> list[float]:
         if value < top and place >= 0.085 and math.sqrt(found[-1] / top) - place >= 0.085:
             found.append(value)
     return [0.0, *reversed(found)]
-
-
-def score_axis(low: float, high: float) -> FloatArray:
-    """Ticks of an axis that holds scores from `low` to `high`: from 0 where none is negative."""
-    if low >= 0 and high > 0:
-        return np.array(nice_ticks(high, most=4))
-    low, high = (low, high) if high - low > 1e-9 else (low - 0.5, high + 0.5)
-    return np.linspace(low, high, 5)
-
-
-def distribution(
-    passes: FloatArray, defects: FloatArray, threshold: float | None, ticks: FloatArray | None = None, bins: int = 48
-) -> Markup:
-    """How scores lie: PASS above the line, defects below it, the threshold through both. Heights are square roots.
-
-    Args:
-        passes: Scores of PASS samples, [n].
-        defects: Scores of the others, [m].
-        threshold: Where the line is drawn; None draws none.
-        ticks: The axis, so that several can be compared; by default it fits these scores.
-        bins: Bars over the axis.
-    """
-    everything = np.concatenate([passes, defects])
-    if not len(everything):
-        return Markup("")
-    held = threshold is not None and math.isfinite(threshold)
-    if ticks is None:
-        known = [*everything, threshold] if held else everything
-        ticks = score_axis(float(np.min(known)), float(np.max(known)))
-    low, high = float(ticks[0]), float(ticks[-1])
-    edges = np.linspace(low, high, bins + 1)
-    counts = [np.histogram(x, edges)[0] for x in (passes, defects)]
-    most = [max(int(c.max()), 1) for c in counts]
-    shapes = ['<line class="zero" x1="0" x2="100%" y1="50%" y2="50%"/>']
-    width = 100 / bins
-    for kind, count, tallest in zip(("pass", "defect"), counts, most, strict=True):
-        for i in np.flatnonzero(count):
-            size = max(46 * math.sqrt(int(count[i]) / tallest), 1.2)
-            y = 50 - size if kind == "pass" else 50.0
-            shapes.append(
-                f'<rect class="bar {kind}" x="{i * width + width * 0.08:.2f}%" y="{y:.2f}%" '
-                f'width="{width * 0.84:.2f}%" height="{size:.2f}%"/>'
-            )
-    over = ""
-    if threshold is not None and held:
-        x = min(max(100 * (threshold - low) / (high - low), 0.0), 100.0)
-        shapes.append(f'<line class="cut" x1="{x:.3f}%" x2="{x:.3f}%" y1="0" y2="100%"/>')
-        shapes.append('<line class="cut try" visibility="hidden" x1="0" x2="0" y1="0" y2="100%"/>')
-        side = "right" if x > 60 else "left"
-        place = f"right:{100 - x:.3f}%" if x > 60 else f"left:{x:.3f}%"
-        over = f'<span class="cut-name {side}" style="{place}">threshold {escape(score(threshold))}</span>'
-    labels = "".join(_span(100 * (t - low) / (high - low), escape(f"{t:.3g}")) for t in ticks)
-    at = f" threshold {score(threshold)}" if threshold is not None else ""
-    about = (
-        f"Score distribution: {len(passes)} PASS from {score(passes.min() if len(passes) else None)} to "
-        f"{score(passes.max() if len(passes) else None)}, {len(defects)} defects from "
-        f"{score(defects.min() if len(defects) else None)} to {score(defects.max() if len(defects) else None)};{at}"
-    )
-    return Markup(
-        f'<div class="plot bare" role="img" aria-label="{escape(about)}"><div class="field"><svg aria-hidden="true" '
-        f'width="100%" height="100%">{"".join(shapes)}</svg>{over}</div>'
-        f'<div class="x-axis" aria-hidden="true">{labels}</div></div>'
-    )
-
-
-@dataclass(frozen=True)
-class CurveAxes:
-    """Axes in percent: FAR from 0 to `right` (`bent`: by its square root), recall from `floor` to 100."""
-
-    right: float
-    floor: float
-    bent: bool
-
-    @property
-    def x_ticks(self) -> list[float]:
-        """Round numbers from 0 to `right`."""
-        return _root_ticks(self.right) if self.bent else nice_ticks(self.right)
-
-    def across(self, far: FloatArray) -> FloatArray:
-        """Where FAR values lie, 0..1 from the left."""
-        part = np.clip(far, 0.0, self.right) / self.right
-        return np.sqrt(part) if self.bent else part
-
-    def place(self, far: float, recall: float) -> tuple[float, float]:
-        """Where a point lies, in percent from the left and from the top."""
-        x = 100 * float(self.across(np.array([far]))[0])
-        return x, 100 - 100 * (min(max(recall, self.floor), 100.0) - self.floor) / (100 - self.floor)
-
-
-def curve_axes(lines: Sequence[Line], target_pct: float | None) -> CurveAxes:
-    """Axes that hold all of `lines` up to where each reaches its highest recall."""
-    lines = [line for line in lines if len(line.x)]
-    reach = max((float(line.x[np.argmax(line.y >= line.y.max() - 1e-9)]) for line in lines), default=1.0)
-    reach = max(reach * 1.05, (target_pct or 0) * 1.5, 1.0)
-    bent = target_pct is not None and reach > MOST_LINEAR * target_pct
-    ticks = _root_ticks(min(reach, 100.0)) if bent else nice_ticks(reach)
-    floor = min((float(np.interp(0.0, line.x, line.y)) for line in lines), default=0.0)
-    return CurveAxes(ticks[-1], max(f for f in (0.0, 50.0, 75.0, 90.0) if f <= max(floor, 0.0)), bent)
-
-
-def recall_far(
-    lines: Sequence[Line],
-    target_pct: float | None,
-    recall_pct: float | None,
-    axes: CurveAxes | None = None,
-    point: tuple[float, float] | None = None,
-) -> Markup:
-    """Recall over FAR, a curve a phase; the corner that meets the target is shaded.
-
-    Args:
-        lines: FAR and recall in percent.
-        target_pct: The FAR limit.
-        recall_pct: The recall that the target asks for.
-        axes: Shared axes; by default they fit `lines`.
-        point: (FAR, recall) of the operating point, in percent; a second mark is there for a script to move.
-    """
-    lines = [line for line in lines if len(line.x)]
-    if not lines:
-        return Markup("")
-    axes = axes or curve_axes(lines, target_pct)
-    right, floor = axes.right, axes.floor
-    y_ticks = [floor + (100 - floor) * i / 5 for i in range(6)]
-    shapes = []
-    for tick in y_ticks:
-        y = axes.place(0, tick)[1]
-        shapes.append(f'<line class="grid" x1="0" x2="100%" y1="{y:.3f}%" y2="{y:.3f}%"/>')
-    if target_pct is not None and recall_pct is not None:
-        y = axes.place(0, recall_pct)[1]
-        # A corner without height is still a goal: it is given enough to be seen.
-        shapes.append(
-            f'<rect class="goal" x="0" y="{min(y, 0.0):.3f}%" width="{axes.place(target_pct, 0)[0]:.3f}%" '
-            f'height="{max(y, 2.5):.3f}%"/>'
-        )
-    for line in lines:
-        keep = line.x <= right * 1.0001
-        x, y_values = line.x[keep], np.clip(line.y[keep], floor, 100)
-        if len(x):
-            # Only the points themselves can be had, so the line between them is a stair.
-            x, y_values = np.repeat(x, 2)[1:], np.repeat(y_values, 2)[:-1]
-            shapes.append(_curve(axes.across(x), (y_values - floor) / (100 - floor), line.style))
-    if point is not None:
-        px, py = axes.place(*point)
-        shapes.append(f'<circle class="here" cx="{px:.3f}%" cy="{py:.3f}%" r="5"/>')
-        shapes.append('<circle class="here try" visibility="hidden" cx="0" cy="0" r="5"/>')
-    labels = "".join(_span(axes.place(t, 0)[0], escape(f"{t:g} %" if t else "0")) for t in axes.x_ticks)
-    legend = "".join(
-        f'<span class="key {style}">{escape(clean(name))}</span>'
-        for style, name in {line.style: line.name for line in lines if line.style != "quiet"}.items()
-    )
-    if any(line.style == "quiet" for line in lines):
-        legend += '<span class="key quiet">other iterations</span>'
-    about = "Recall over FAR. " + " ".join(
-        f"{line.name} reaches recall {percent(float(line.y.max()))} at FAR "
-        f"{percent(float(line.x[np.argmax(line.y >= line.y.max() - 1e-9)]))}."
-        for line in lines
-        if line.style != "quiet"
-    )
-    axis = "".join(f'<span style="bottom:{100 - axes.place(0, t)[1]:.3f}%">{escape(f"{t:g}")}</span>' for t in y_ticks)
-    names = '<span class="axis-name up">recall, %</span><span class="axis-name along">FAR</span>'
-    drawn = _framed(about, axis, "".join(shapes), labels, names, "curve-plot" if point else "tall named")
-    return Markup(f'<div class="legend" aria-hidden="true">{legend}</div>') + drawn
 
 
 def spread(rows: Sequence[tuple[str, float]], total: float) -> Markup:
@@ -397,7 +329,8 @@ def cost_bar(before: float | None, after: float | None, top: float) -> Markup:
     return Markup(f'<svg class="spread" aria-hidden="true" width="100%" height="100%">{"".join(parts)}</svg>')
 
 
-def _framed(about: str, axis: str, shapes: str, labels: str, over: str, kind: str) -> Markup:
+def framed(about: str, axis: str, shapes: str, labels: str, over: str, kind: str) -> Markup:
+    """A plot: what is said of it, its upright axis, its shapes, the axis below, and what lies over."""
     return Markup(
         f'<div class="plot {kind}" role="img" aria-label="{escape(clean(about))}">'
         f'<div class="y-axis" aria-hidden="true">{axis}</div>'
@@ -406,7 +339,7 @@ def _framed(about: str, axis: str, shapes: str, labels: str, over: str, kind: st
     )
 
 
-def _curve(x: FloatArray, y: FloatArray, style: str) -> str:
+def polyline(x: FloatArray, y: FloatArray, style: str) -> str:
     """A polyline through points in 0..1, y upwards; consecutive equal points are drawn once."""
     places: list[str] = []
     for px, py in zip(np.clip(x, 0, 1), np.clip(y, 0, 1), strict=True):
@@ -419,6 +352,7 @@ def _curve(x: FloatArray, y: FloatArray, style: str) -> str:
     )
 
 
-def _span(left: float, text: object) -> str:
+def tick(left: float, text: object) -> str:
+    """A figure under a plot, at `left` percent; those at an end stay within."""
     edge = " first" if left < 4 else " last" if left > 96 else ""
     return f'<span class="tick{edge}" style="left:{left:.3f}%">{text}</span>'

@@ -24,16 +24,10 @@ GOLDEN = Path(__file__).parent / "golden"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run here; its command lines are those of any platform."""
-    from tao_skill_bank.platforms import local
-
-    real = local.own_argv
-    tiny.use_fake_model()
-    try:
+    with tiny.fake_model():
         workspace = tiny.make_workspace(tmp_path_factory.mktemp("golden") / "workspace")
         found = tiny.approved(tiny.request(workspace, iterations=1, settings=["automl_policy=off"]))
         api.run_loop(found)
-    finally:
-        local.own_argv = real
     return found
 
 

@@ -15,7 +15,10 @@ import tiny
 
 SUPPORT = Path(tiny.__file__).parent
 TARGET = "FAR < 1% at recall=99%"
-RUN = "import sys, tiny; tiny.use_fake_model(); from tao_skill_bank.cli import main; sys.argv[0] = 'tao-skills'; main()"
+RUN = (
+    "import sys, tiny; tiny.fake_model().start(); sys.argv[0] = 'tao-skills';"
+    " from tao_skill_bank.cli import main; main()"
+)
 
 
 def skills(*args: str | Path) -> subprocess.CompletedProcess[str]:

@@ -99,7 +99,7 @@ def test_the_stage_of_the_guide_runs_in_the_loop_and_stands_in_the_report(tmp_pa
     assert "count_labels" in (tmp_path / "tao_skill_bank/schemas/deft_state.schema.json").read_text(encoding="utf-8")
     workspace = make_workspace(tmp_path / "w")
     loop = (
-        "from pathlib import Path; from tiny import *; import tao_skill_bank; use_fake_model();"
+        "from pathlib import Path; from tiny import *; import tao_skill_bank; fake_model().start();"
         f"assert Path(tao_skill_bank.__file__).is_relative_to({str(tmp_path)!r});"
         f"results = approved(request(Path({str(workspace)!r}), iterations=1)); api.run_loop(results); print(results)"
     )

@@ -19,7 +19,6 @@ from tao_skill_bank.cli import cli
 from tao_skill_bank.commands.annotate_status import shown
 from tao_skill_bank.core.errors import InputErrors
 from tao_skill_bank.loop.log import append_stage, log_path
-from tao_skill_bank.platforms import local
 
 RED, TITLE, REVERSED = "\x1b[31m", "\x1b]0;owned\x07", "\u202e"
 EVIL = f"bri{RED}{TITLE}dge{REVERSED}"
@@ -32,14 +31,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     workspace = tiny.make_workspace(tmp_path_factory.mktemp("hostile") / "workspace", pairs=0)
     for path in workspace.rglob("*.csv"):
         path.write_text(path.read_text().replace(",bridge,", f",{EVIL},").replace(",missing,", f",{EVIL},"))
-    real = local.own_argv
-    tiny.use_fake_model()
-    try:
+    with tiny.fake_model():
         settings = ["--set", "anomalygen.mode=none"]
         target = ["--workspace", str(workspace), "--kpi-target", "FAR < 0.1% at recall=100%", "--max-iterations", "1"]
         done = CliRunner().invoke(cli, ["deft", "run", *target, *settings, "--yes"])
-    finally:
-        local.own_argv = real
     assert done.exit_code == 0, done.output
     (folder,) = (workspace / "results").iterdir()
     (folder / "printed").write_text(done.output)

@@ -433,3 +433,16 @@ def test_mining_finds_images_like_the_weak_ones(experiment: Path, tmp_path: Path
     assert (tmp_path / "out" / "mining_summary.txt").is_file()
     done = tao_skills("gaps", "mine", tmp_path / "none", tmp_path / "pool.parquet", "--output", tmp_path / "o")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+
+
+def test_a_set_without_good_boards_has_no_far_on_the_page(tmp_path: Path) -> None:
+    folder = make_experiment(tmp_path, passes=0, defects=6)
+    path = folder / "inference" / "inference.csv"
+    path.write_text(path.read_text().replace(",PASS,", ",bridge,"))
+    done = tao_skills("rca", "vcn", folder, "--no-transcript", "--no-check-labels", "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "FAR: undefined (no PASS row)" in done.stdout
+    page = (tmp_path / "out" / "RCA_Report.html").read_text(encoding="utf-8")
+    far = page[page.index("<dt>FAR</dt>") : page.index("<dt>Recall</dt>")]
+    assert "–" in far and "%" not in far
+    assert "| FAR (PASS flagged) | – | 0 of 0 |" in (tmp_path / "out" / "RCA_Report.md").read_text()

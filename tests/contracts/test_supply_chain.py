@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
+import check_tree
 import pytest
+import supply_chain
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "supply_chain.py"
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def called(what: str) -> subprocess.CompletedProcess[str]:
@@ -50,21 +41,19 @@ def test_every_runtime_dependency_may_be_passed_on_with_the_project() -> None:
 
 @pytest.mark.parametrize("name", ["GPL-3.0-only", "AGPL-3.0", "Other/Proprietary License", "not named"])
 def test_a_licence_that_is_not_on_the_list_is_a_fault(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    chain = load("supply_chain")
-    package = chain.Package("thing", "1.0", None)
-    monkeypatch.setattr(chain.Package, "license", property(lambda _self: name))
-    (line,) = chain.license_faults([package])
+    package = supply_chain.Package("thing", "1.0", None)
+    monkeypatch.setattr(supply_chain.Package, "license", property(lambda _self: name))
+    (line,) = supply_chain.license_faults([package])
     assert "thing 1.0" in line and name in line
 
 
 def test_a_token_or_a_private_key_in_the_tree_is_a_fault(tmp_path: Path) -> None:
-    tree = load("check_tree")
     path = tmp_path / "config.yaml"
     for secret in ("hf_" + "a1B2" * 6, "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7\n"):
         path.write_text(f"key: {secret}\n")
-        assert len(tree.secrets(path)) == 1
+        assert len(check_tree.secrets(path)) == 1
     path.write_text("key: ${HF_TOKEN}\n")
-    assert tree.secrets(path) == []
+    assert check_tree.secrets(path) == []
 
 
 @pytest.mark.parametrize(
@@ -77,19 +66,54 @@ def test_a_token_or_a_private_key_in_the_tree_is_a_fault(tmp_path: Path) -> None
 def test_an_audit_that_could_not_be_had_is_not_taken_for_a_clean_one(
     stdout: str, stderr: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chain = load("supply_chain")
     done = subprocess.CompletedProcess([], 1, stdout, stderr)
-    monkeypatch.setattr(chain.subprocess, "run", lambda *_, **__: done)
-    assert chain.audit() == 3
+    monkeypatch.setattr(supply_chain.subprocess, "run", lambda *_, **__: done)
+    assert supply_chain.audit() == 3
     assert said in capsys.readouterr().out
 
 
 def test_a_known_vulnerability_fails_the_audit_and_names_its_mend(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chain = load("supply_chain")
     fault = {"name": "a", "version": "1", "vulns": [{"id": "X-1", "fix_versions": ["2"]}]}
     answer = json.dumps({"dependencies": [fault, {"name": "b", "version": "1", "vulns": []}]})
-    monkeypatch.setattr(chain.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1, answer, ""))
-    assert chain.audit() == 1
+    monkeypatch.setattr(supply_chain.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1, answer, ""))
+    assert supply_chain.audit() == 1
     assert "a 1: X-1 (fixed in 2)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "jobs.submit = None",
+        "jobs.submit.timeout += 1",
+        "del jobs.submit",
+        "setattr(jobs, 'submit', None)",
+        "os.environ['HOME'] = '/'",
+        "os.environ.pop('HOME')",
+        "os.chdir('/')",
+        "sys.path.insert(0, '/')",
+        "for jobs.submit in (1, 2): pass",
+        "(jobs.submit, other) = 1, 2",
+        "def late():\n    jobs.submit = None",
+    ],
+)
+def test_a_test_that_changes_what_others_share_is_a_fault(line: str) -> None:
+    head = "import os, sys\nfrom tao_skill_bank.platforms import jobs\n"
+    assert [number for number, _ in check_tree.reaches(head + line)] == [line.count("\n") + 3]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "job = jobs.submit",
+        "jobs = 1",
+        "def test(monkeypatch):\n    monkeypatch.setattr(jobs, 'submit', None)",
+        "def test():\n    try:\n        jobs.submit = 1\n    finally:\n        jobs.submit = old",
+        "if __name__ == '__main__':\n    os.chdir('/')",
+        "record.submit = None",
+        "own = dict(os.environ, HOME='/')",
+    ],
+)
+def test_what_goes_back_or_is_nobody_elses_is_no_fault(line: str) -> None:
+    assert check_tree.reaches("import os, sys\nfrom tao_skill_bank.platforms import jobs\n" + line) == []

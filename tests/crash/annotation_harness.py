@@ -22,7 +22,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SUPPORT = HERE.parent / "support"
-sys.path[:0] = [str(SUPPORT), str(HERE)]
+if __name__ == "__main__":
+    sys.path[:0] = [str(SUPPORT), str(HERE)]
 
 from annotation import CANARY, final_files  # noqa: E402
 from harness import FAULTS, Ended, ForkServer, Point, chosen, compile_library  # noqa: E402

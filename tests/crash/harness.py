@@ -31,7 +31,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SUPPORT = HERE.parent / "support"
-sys.path.insert(0, str(SUPPORT))
+if __name__ == "__main__":
+    sys.path.insert(0, str(SUPPORT))
 
 import tiny  # noqa: E402
 

@@ -7,13 +7,9 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 import annotation_harness
+import pytest
 from annotation_harness import AnnotationHarness
 from harness import FAULTS, Harness, Point, chosen, masked
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,10 +30,10 @@ SETTINGS = ("slurm.lost_grace_sec=1", "mining.strategy=nearest")
 
 
 @pytest.fixture
-def quick_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_model() -> Iterator[None]:
     """The stand-in for `visual_changenet`, on the node too: the loop and SLURM are what is tested."""
-    monkeypatch.setattr(local, "own_argv", local.own_argv)
-    tiny.use_fake_model()
+    with tiny.fake_model():
+        yield
 
 
 def small(root: Path) -> Path:

@@ -26,7 +26,8 @@ from pathlib import Path
 from types import FrameType
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "support"), str(HERE)]
+if __name__ == "__main__":
+    sys.path[:0] = [str(HERE.parent / "support"), str(HERE)]
 
 import tool_arguments  # noqa: E402
 

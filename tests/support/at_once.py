@@ -39,7 +39,7 @@ def server() -> tuple[bool, str]:
     return not answer.error, answer.text
 
 
-tiny.use_fake_model()
+tiny.fake_model().start()
 print("ready", flush=True)
 sys.stdin.readline()
 worked, text = {"command": command, "server": server}[door]()

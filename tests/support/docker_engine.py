@@ -41,7 +41,6 @@ _PACKAGES = [
     "yaml",
     "_yaml",
     "msgspec",
-    "zstandard",
     "PIL",
     "pillow.libs",
     "threadpoolctl.py",
@@ -208,7 +207,7 @@ eval "$2"
 
 
 def pack_bank(tar: tarfile.TarFile) -> None:
-    """The bank's CPU image, made of what is installed here: what its Dockerfile installs, but for SciPy and pandas."""
+    """The bank's CPU image, made of what is installed here: what its Dockerfile installs, but for pandas."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     interpreter = Path(os.path.realpath(sys.executable))
     stdlib, site = Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("purelib"))

@@ -7,6 +7,6 @@ import tiny
 
 from tao_skill_bank.loop import api
 
-tiny.use_fake_model()
+tiny.fake_model().start()
 print("ready", flush=True)
 api.run_loop(Path(sys.argv[1]))

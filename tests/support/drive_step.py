@@ -8,7 +8,7 @@ import tiny
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.loop import api
 
-tiny.use_fake_model()
+tiny.fake_model().start()
 try:
     api.run_loop(Path(sys.argv[1]), once=True)
 except BankError as error:

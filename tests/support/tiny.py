@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import yaml
@@ -85,14 +86,14 @@ def _image(path: Path, name: str) -> None:
     Image.fromarray(base).save(path)
 
 
-def use_fake_model() -> None:
-    """Let the local platform run the stand-in for `visual_changenet`."""
+def fake_model() -> Any:
+    """While it lasts (`with`; `start()` in a process of its own), the local platform runs the stand-in for training."""
     real = local.own_argv
 
     def argv(command: Sequence[str]) -> list[str]:
         return [sys.executable, str(FAKE), *command[1:]] if command[0] == "visual_changenet" else real(command)
 
-    local.own_argv = argv
+    return patch.object(local, "own_argv", argv)
 
 
 def request(workspace: Path, target: str = "FAR < 1% at recall=99%", iterations: int = 2, **more: Any) -> Request:

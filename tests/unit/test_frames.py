@@ -18,15 +18,10 @@ from tao_skill_bank.loop.state import load_state
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    patch = pytest.MonkeyPatch()
-    patch.setattr("tao_skill_bank.platforms.local.own_argv", tiny.local.own_argv)
-    tiny.use_fake_model()
-    try:
+    with tiny.fake_model():
         workspace = tiny.make_workspace(tmp_path_factory.mktemp("frames") / "w")
         folder = tiny.approved(tiny.request(workspace, target="FAR < 0.001% at recall=100%", iterations=1))
         api.run_loop(folder)
-    finally:
-        patch.undo()
     moved = folder.parent.parent.parent / "moved"
     shutil.move(folder, moved)
     return moved

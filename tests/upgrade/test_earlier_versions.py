@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,13 @@ from tao_skill_bank.loop.log import LOG_FILE, read_log
 from tao_skill_bank.loop.plan import Request
 from tao_skill_bank.loop.state import STATE_FILE, keep_earlier, load_state
 from tao_skill_bank.loop.upcast import upcast
-from tao_skill_bank.platforms import local
 from tao_skill_bank.platforms.base import read_records
 
 HERE = Path(__file__).parent
 
 
 @pytest.fixture
-def old_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(local, "own_argv", local.own_argv)
-    tiny.use_fake_model()
+def old_run(tmp_path: Path) -> Iterator[Path]:
     workspace = tiny.make_workspace(tmp_path / "w", pool=6, pairs=2, acceptance=False)
     run = workspace / "results" / "run_of_then"
     for name, text in json.loads((HERE / "run_before_platforms.json").read_text()).items():
@@ -39,7 +37,8 @@ def old_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for mark, real in (("@RUN@", run), ("@WORKSPACE@", workspace), ("@PYTHON@", sys.executable)):
             text = text.replace(mark, str(real))
         path.write_text(text)
-    return run
+    with tiny.fake_model():
+        yield run
 
 
 def everything(folder: Path) -> dict[str, bytes]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
+import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import fsync_dir
 
@@ -29,23 +29,25 @@ def staged_outputs(results_dir: Path, owned: Sequence[str]) -> Iterator[Path]:
         OSError: It cannot be written, the disk is full; `filename` is set.
     """
     made = _make_dirs(results_dir)
-    aside: Path | None = None
+    name = f".unfinished-{secrets.token_hex(6)}"
     try:
-        aside = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=results_dir))
-        yield aside
-        names = sorted((p.name for p in aside.iterdir()), key=lambda n: (owned.index(n) if n in owned else -1, n))
-        for name in names:
-            _fsync(aside / name)
-        for name in names:
-            os.replace(aside / name, results_dir / name)
-        for name in owned:
-            if name not in names:
-                (results_dir / name).unlink(missing_ok=True)
-        aside.rmdir()
+        with guard.place(results_dir / name) as at, guard.folder_within(at) as (aside, path):
+            try:
+                yield path
+                written = sorted(os.listdir(aside), key=lambda n: (owned.index(n) if n in owned else -1, n))
+                for one in written:
+                    _fsync(one, aside)
+                for one in written:
+                    os.replace(one, one, src_dir_fd=aside, dst_dir_fd=at.fd)
+                for one in set(owned).difference(written):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(one, dir_fd=at.fd)
+            except OSError as error:
+                if str(error.filename).startswith(f"{path}/"):
+                    error.filename = str(results_dir / Path(error.filename).name)
+                raise
         fsync_dir(results_dir)
     except BaseException as error:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
         for folder in reversed(made):
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -67,7 +69,7 @@ def _make_dirs(folder: Path) -> list[Path]:
     made: list[Path] = []
     try:
         for path in missing:
-            path.mkdir(exist_ok=True)
+            guard.make_folder(path)
             made.append(path)
     except OSError:
         for path in reversed(made):
@@ -77,8 +79,8 @@ def _make_dirs(folder: Path) -> list[Path]:
     return missing
 
 
-def _fsync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
+def _fsync(name: str, folder: int) -> None:
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
     try:
         os.fsync(fd)
     finally:

@@ -317,7 +317,7 @@ def _write_curve(path: Path, curve: Curve) -> None:
         "f1": curve.f1,
         "far": curve.far,
     }
-    with path.open("w", encoding="utf-8", newline="") as handle:
+    with path.open("x", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
@@ -339,7 +339,7 @@ def _write_gaps(
     root = "" if config.kpi_media_path is None else str(config.kpi_media_path)
     written = 0
     # Through a Python handle: its errors carry the number and the name that arrow's own lose.
-    with path.open("wb") as handle, pq.ParquetWriter(handle, gaps_schema()) as writer:
+    with path.open("xb") as handle, pq.ParquetWriter(handle, gaps_schema()) as writer:
         for batch in image_rows(inference, selection.rows, selection.weak, names, root):
             writer.write_batch(batch)
             written += batch.num_rows

@@ -24,6 +24,7 @@ from tao_skill_bank.actions.gap_analysis.config import VlmBcqConfig
 from tao_skill_bank.actions.gap_analysis.outputs import staged_outputs
 from tao_skill_bank.actions.gap_analysis.vlm_lines import Resolver, gap_lines
 from tao_skill_bank.actions.gap_analysis.vlm_read import Prediction, read_predictions
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 
 GAPS = "kpi_gaps.jsonl"
@@ -124,7 +125,7 @@ def analyze_vlm_bcq(
                 warn(f"skipped item {skip.number} (video_id {skip.video_id!r}): {skip.why}")
             if gaps.places and handle is None:
                 aside = stack.enter_context(staged_outputs(results_dir, OUTPUTS))
-                handle = stack.enter_context((aside / GAPS).open("wb"))
+                handle = stack.enter_context((aside / GAPS).open("xb"))
             if handle is not None:
                 data = gap_lines(block.items, gaps.places, gaps.kinds, resolver, block.first)
                 # The disk is written to while the next block is decoded; one write at a time, in order.
@@ -144,7 +145,7 @@ def analyze_vlm_bcq(
     if handle is None:
         # Files of an earlier analysis would say that there are gaps.
         for name in OUTPUTS:
-            (results_dir / name).unlink(missing_ok=True)
+            guard.remove(results_dir / name)
     return result
 
 

@@ -19,6 +19,7 @@ from typing import IO, Any, Protocol
 
 import msgspec
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 
 BLOCK = 1 << 20
@@ -64,50 +65,6 @@ class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-class _Zstd:
-    """The bytes of zstd frames, one behind the other, that notices a frame cut short."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        import zstandard
-
-        self._raw = raw
-        self._new = zstandard.ZstdDecompressor().decompressobj
-        self._frame: Any = None
-        self._feed = 1 << 12
-        self._ready = bytearray()
-
-    def read(self, size: int, /) -> bytes:
-        import zstandard
-
-        while len(self._ready) < size:
-            data = self._raw.read(self._feed)
-            if not data:
-                if self._frame is not None:
-                    raise EOFError("it ends in the middle of a frame")
-                break
-            before = len(self._ready)
-            try:
-                self._decompress(data)
-            except zstandard.ZstdError as error:
-                raise EOFError(str(error)) from None
-            # So much input at a time that the output stays near the size asked for, however well it was compressed.
-            grown = len(self._ready) - before
-            self._feed = min(self._feed * 2, 1 << 18) if grown < size // 4 else max(self._feed // 2, 1 << 9)
-        out = bytes(self._ready[:size])
-        del self._ready[:size]
-        return out
-
-    def _decompress(self, data: bytes) -> None:
-        while data:
-            if self._frame is None:
-                self._frame = self._new()
-            self._ready += self._frame.decompress(data)
-            if not self._frame.eof:
-                return
-            data = self._frame.unused_data
-            self._frame = None
-
-
 class _Source:
     """The decompressed bytes of a file, and how much of the file has been read."""
 
@@ -122,7 +79,9 @@ class _Source:
         if magic[:2] == b"\x1f\x8b":
             self._stream = gzip.GzipFile(fileobj=raw, mode="rb")
         elif magic == b"\x28\xb5\x2f\xfd":
-            self._stream = _Zstd(raw)
+            import pyarrow as pa
+
+            self._stream = pa.CompressedInputStream(raw, "zstd")
 
     @property
     def share(self) -> float:
@@ -132,7 +91,9 @@ class _Source:
         """At most `size` bytes; empty at the end only."""
         try:
             return self._stream.read(size)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        except (EOFError, zlib.error, OSError) as error:  # a bad gzip and a bad zstd are an OSError
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
             raise InputError(
                 f"damaged compressed file: {error}", where=self.path, fix="compress or copy it again"
             ) from None
@@ -149,10 +110,10 @@ def read_predictions(path: Path, *, block: int = BLOCK) -> Iterator[Block]:
         InputError: No such file; not a JSON array; an item that is no object, lacks a field or holds a value that is
             no string (`item 3: missing 'gt'`, counted from 0); text that is not JSON or not UTF-8.
     """
-    if path.is_dir():
+    if guard.is_folder(path):
         raise InputError("is a folder", where=path, fix="name the predictions file: predictions_json=FILE")
     try:
-        raw = path.open("rb")
+        raw = guard.open_read(path)
     except FileNotFoundError:
         raise InputError("no such file", where=path, fix="check predictions_json=") from None
     with raw:

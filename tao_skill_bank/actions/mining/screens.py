@@ -100,6 +100,10 @@ class _Euclidean:
         return _rounded(-np.sqrt(np.add.reduce(gap * gap, axis=1)))
 
 
+_IN_CACHE: Final = 1 << 17
+"""Numbers that are read for one target after the other while they are near: a megabyte."""
+
+
 class _Manhattan:
     """No product can screen this metric: every pair is measured in float64. Slow, and exact all the same."""
 
@@ -110,9 +114,15 @@ class _Manhattan:
         return Prepared(block, 0.0)
 
     def products(self, at: Indices | slice, prepared: Prepared) -> tuple[Scores, Doubles]:
-        from scipy.spatial.distance import cdist
-
-        distance = cdist(self._target[at], prepared.matrix, "cityblock")
+        target, matrix = self._target[at].astype(np.float64), prepared.matrix
+        distance = np.empty((len(target), len(matrix)), dtype=np.float64)
+        step = max(1, _IN_CACHE // max(1, matrix.shape[1]))
+        for start in range(0, len(matrix), step):
+            part = matrix[start : start + step].astype(np.float64)
+            gap = np.empty_like(part)
+            for row, one in enumerate(target):
+                np.abs(np.subtract(part, one, out=gap), out=gap)
+                np.add.reduce(gap, axis=1, out=distance[row, start : start + step])
         # The float64 sums agree to far below one float32 rounding, which is the only error that counts.
         return (-distance).astype(np.float32), 4 * UNIT * distance.max(axis=1, initial=0.0)
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError, InputErrors, did_you_mean
 from tao_skill_bank.data.changenet.labels import PASS as PASS
 
@@ -180,7 +180,7 @@ def write_pairs(path: Path, columns: Mapping[str, Sequence[str]]) -> None:
 
 def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        data = guard.read_bytes(path, "CSV")
     except FileNotFoundError:
         raise InputError("no such file", where=path, fix="check the path of the CSV") from None
     except IsADirectoryError:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from tao_skill_bank.loop.state import Interval
 from tao_skill_bank.metrics import Curve, confusion_at, thinned_curve
-from tao_skill_bank.reports import charts
+from tao_skill_bank.reports import score_charts
 from tao_skill_bank.reports.deft.view import Phase, RunView, share
 
 POINTS = 240
@@ -51,24 +51,28 @@ def explorer(view: RunView) -> Explorer:
     if not phases:
         return Explorer((), Markup(""), Markup("[]"), 0)
     ticks = _ticks(phases)
+    halves = {
+        p.label: (p.scored.scores[p.scored.is_pass], p.scored.scores[~p.scored.is_pass]) for p in phases if p.scored
+    }
+    highest = [score_charts.highest_bars(*both, ticks) for both in halves.values()]
+    most = max(up for up, _ in highest), max(down for _, down in highest)
     limit = POINTS if len(phases) <= 8 else FEWER_POINTS
     curves = {p.label: _curve(p, limit) for p in phases}
     lines = {label: _line(p, curve, view) for p in phases if (curve := curves[p.label]) for label in [p.label]}
     target = view.target
     far_pct, recall_pct = (target.far_pct, 100 * target.recall) if target else (None, None)
-    shared = charts.curve_axes(list(lines.values()), far_pct)
+    shared = score_charts.curve_axes(list(lines.values()), far_pct)
     ordered = sorted(lines.values(), key=lambda line: ("quiet", "base", "best").index(line.style))
-    overlay = charts.recall_far(ordered, far_pct, recall_pct, shared)
+    overlay = score_charts.recall_far(ordered, far_pct, recall_pct, shared)
     frames, data = [], []
     for phase in phases:
         curve, counts = curves[phase.label], _counts(phase)
         drawn = Markup("")
         if curve is not None:
             own = lines[phase.label]
-            # Each frame has axes of its own, so that the corner which matters is never too small to read.
-            axes = charts.curve_axes([own], far_pct)
-            drawn = charts.recall_far([_styled(own)], far_pct, recall_pct, axes, _place(counts))
-            data.append(tryout(phase.title, curve, ticks, axes))
+            # The same axes in every frame, so that scrubbing compares.
+            drawn = score_charts.recall_far([_styled(own)], far_pct, recall_pct, shared, _place(counts))
+            data.append(tryout(phase.title, curve, ticks, shared))
         else:
             data.append({"title": phase.title, "t": []})
         scored = phase.scored
@@ -78,9 +82,7 @@ def explorer(view: RunView) -> Explorer:
         frames.append(
             Frame(
                 phase=phase,
-                distribution=charts.distribution(
-                    scored.scores[scored.is_pass], scored.scores[~scored.is_pass], at, ticks
-                ),
+                distribution=score_charts.distribution(*halves[phase.label], at, ticks, most),
                 curve=drawn,
                 tp=tp,
                 fp=fp,
@@ -113,7 +115,7 @@ def _ticks(phases: list[Phase]) -> Any:
         if phase.record.threshold is not None:
             lows.append(phase.record.threshold)
             highs.append(phase.record.threshold)
-    return charts.score_axis(min(lows, default=0.0), max(highs, default=1.0))
+    return score_charts.score_axis(min(lows, default=0.0), max(highs, default=1.0))
 
 
 def _curve(phase: Phase, limit: int) -> Curve | None:
@@ -123,13 +125,13 @@ def _curve(phase: Phase, limit: int) -> Curve | None:
     return thinned_curve(scored.scores, scored.is_pass, keep=() if at is None else (at,), limit=limit)
 
 
-def _line(phase: Phase, curve: Curve, view: RunView) -> charts.Line:
+def _line(phase: Phase, curve: Curve, view: RunView) -> score_charts.Line:
     style = "best" if phase is view.best else "base" if phase is view.baseline else "quiet"
-    return charts.Line.of(phase.title, curve, style)
+    return score_charts.Line.of(phase.title, curve, style)
 
 
-def _styled(line: charts.Line) -> charts.Line:
-    return charts.Line(line.name, line.x, line.y, "best")
+def _styled(line: score_charts.Line) -> score_charts.Line:
+    return score_charts.Line(line.name, line.x, line.y, "best")
 
 
 def _counts(phase: Phase) -> tuple[int, int, int, int] | None:
@@ -150,7 +152,7 @@ def _place(counts: tuple[int, int, int, int] | None) -> tuple[float, float] | No
     return 100 * fp / max(fp + tn, 1), 100 * tp / max(tp + fn, 1)
 
 
-def tryout(title: str, curve: Curve, ticks: Any, axes: charts.CurveAxes) -> dict[str, Any]:
+def tryout(title: str, curve: Curve, ticks: Any, axes: score_charts.CurveAxes) -> dict[str, Any]:
     """What the page's script needs of one set of scores: candidate thresholds, ascending, with their errors."""
     return {
         "title": title,

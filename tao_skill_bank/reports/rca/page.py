@@ -13,7 +13,7 @@ from markupsafe import Markup
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.fsio import write_text
 from tao_skill_bank.loop.state import Interval
-from tao_skill_bank.reports import charts
+from tao_skill_bank.reports import charts, score_charts
 from tao_skill_bank.reports.deft.explorer import POINTS, embedded, tryout
 from tao_skill_bank.reports.deft.view import share
 from tao_skill_bank.reports.page import render_page, script
@@ -76,9 +76,9 @@ def page_html(data: RcaData) -> str:
         tone="met" if not c.fp and not c.fn else "near",
         headline=headline(data),
         cause=plain(main_cause(data)),
-        far=share(c.fp, c.fp + c.tn),
-        recall=share(c.tp, c.tp + c.fn),
-        precision=share(c.tp, c.tp + c.fp),
+        far=_share(c.fp, c.fp + c.tn),
+        recall=_share(c.tp, c.tp + c.fn),
+        precision=_share(c.tp, c.tp + c.fp),
         labels=_labels(data),
         passes=[s for s in _shots(data) if s.label.upper() == "PASS"],
         defects=[s for s in _shots(data) if s.label.upper() != "PASS"],
@@ -91,6 +91,11 @@ def page_html(data: RcaData) -> str:
         **_scores(data),
         **common,
     )
+
+
+def _share(part: int, whole: int) -> Interval | None:
+    """A rate, or nothing where there is nothing to take it of."""
+    return share(part, whole) if whole else None
 
 
 def _scores(data: RcaData) -> dict[str, Any]:
@@ -109,13 +114,13 @@ def _scores(data: RcaData) -> dict[str, Any]:
     if len(scores) != m.input.rows or is_pass.all() or not is_pass.any():
         return nothing
     curve = thinned_curve(scores, is_pass, keep=(m.threshold,), limit=POINTS)
-    ticks = charts.score_axis(min(float(scores.min()), m.threshold), max(float(scores.max()), m.threshold))
-    line = charts.Line.of("All thresholds", curve, "best")
-    axes = charts.curve_axes([line], None)
+    ticks = score_charts.score_axis(min(float(scores.min()), m.threshold), max(float(scores.max()), m.threshold))
+    line = score_charts.Line.of("All thresholds", curve, "best")
+    axes = score_charts.curve_axes([line], None)
     at = (100 * c.fp / max(c.fp + c.tn, 1), 100 * c.tp / max(c.tp + c.fn, 1))
     return {
-        "distribution": charts.distribution(scores[is_pass], scores[~is_pass], m.threshold, ticks),
-        "curve": charts.recall_far([line], None, None, axes, at),
+        "distribution": score_charts.distribution(scores[is_pass], scores[~is_pass], m.threshold, ticks),
+        "curve": score_charts.recall_far([line], None, None, axes, at),
         "data": embedded([tryout("this model", curve, ticks, axes)]),
         "start": int(abs(curve.thresholds - m.threshold).argmin()),
         "last": len(curve) - 1,

@@ -76,6 +76,10 @@
     if (text === "100.0" && v !== 100) { const p = Math.min(Math.max(1, Math.ceil(-Math.log10(100 - v))), 12); return (Math.floor(v * 10 ** p) / 10 ** p).toFixed(p); }
     return text === "100.0" ? "100" : text;
   };
+  const scored = (v) => {
+    const size = Math.abs(v);
+    return size >= 1e-3 && size < 10 ? v.toFixed(6) : String(Number(v.toPrecision(6)));
+  };
   const share = (k, n) => {
     if (!n) return "–";
     const [low, high] = interval(k, n);
@@ -103,7 +107,7 @@
     input.addEventListener("input", () => {
       const i = Number(input.value);
       const x = 100 * (phase.t[i] - phase.low) / (phase.high - phase.low);
-      const threshold = Number(phase.t[i].toPrecision(6));
+      const threshold = scored(phase.t[i]);
       cut.setAttribute("x1", x + "%"); cut.setAttribute("x2", x + "%"); cut.removeAttribute("visibility");
       if (dot) {
         const far = 100 * phase.fp[i] / phase.passes, recall = 100 * (phase.defects - phase.fn[i]) / phase.defects;

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tao_skill_bank.annotate.gate import EndpointDownError, Gate, Policy, RunHaltedError
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 8), st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=60))
 def test_never_more_than_the_workers_are_in_flight_over_both_lanes(workers: int, calls: list[tuple[bool, int]]) -> None:
     async def main() -> None:

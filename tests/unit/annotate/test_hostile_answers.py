@@ -69,13 +69,13 @@ def read(text: str) -> None:
             assert question.item is None or question.item.span is None or 0 <= question.item.span[0] < 10.0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(VALUES)
 def test_any_json_is_read_or_refused(value: object) -> None:
     read(json.dumps(value))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(st.sampled_from("ABYesno:=.*\n {}[]\"',0123456789<think>/"), max_size=200))
 def test_any_text_is_read_or_refused(text: str) -> None:
     read(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,9 @@ REPORT = "DEFT_Loop_Report.html"
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(local, "own_argv", local.own_argv)
-    tiny.use_fake_model()
-    return tiny.make_workspace(tmp_path / "w")
+def workspace(tmp_path: Path) -> Iterator[Path]:
+    with tiny.fake_model():
+        yield tiny.make_workspace(tmp_path / "w")
 
 
 def steps(run: Path, count: int) -> None:

@@ -225,7 +225,7 @@ class Loop(RuleBasedStateMachine):
         shutil.rmtree(self.root)
 
 
-FREE: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+FREE: dict[str, Any] = {"suppress_health_check": list(HealthCheck)}
 
 
 def test_commands_in_any_order_never_run_a_stage_that_is_not_due_or_not_approved() -> None:

@@ -11,14 +11,12 @@ import tiny
 from tao_skill_bank.loop import api
 from tao_skill_bank.loop.log import log_path, read_log
 from tao_skill_bank.loop.state import load_state
-from tao_skill_bank.platforms import local
 
 
 @pytest.fixture
-def fake_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(local, "own_argv", local.own_argv)
-    tiny.use_fake_model()
-    yield
+def fake_model() -> Iterator[None]:
+    with tiny.fake_model():
+        yield
 
 
 @pytest.mark.parametrize("name", ["plant [7] it's, a=b", "Werk {1} (neu) $HOME"])

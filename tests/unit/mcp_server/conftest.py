@@ -34,14 +34,9 @@ def server(workspace: Path) -> BankServer:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A finished run of one iteration, with the stand-in model; tests read it, or write what belongs beside it."""
     from tao_skill_bank.loop import api
-    from tao_skill_bank.platforms import local
 
     root = tiny.make_workspace(tmp_path_factory.mktemp("finished") / "workspace")
-    real = local.own_argv
-    tiny.use_fake_model()
-    try:
+    with tiny.fake_model():
         run = tiny.approved(tiny.request(root, TARGET, 1))
         api.run_loop(run)
-    finally:
-        local.own_argv = real
     yield run

@@ -305,7 +305,8 @@ def test_an_input_that_is_a_link_to_a_file_outside_is_not_read(
     (workspace / name).symlink_to(private)
     answer = call(server, tool, plan_arguments(workspace))
     assert answer.error
-    assert f"{key} lies outside the allowed folders" in answer.text
+    assert key in answer.text or name in answer.text
+    assert "the allowed folders" in answer.text
     assert "nobody" not in answer.text
     assert not (workspace / "results").exists()
 

@@ -61,7 +61,7 @@ def split(rows: list[tuple[float, bool]]) -> tuple[list[float], list[bool]]:
     return [s for s, _ in rows], [p for _, p in rows]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(ROWS, RECALLS)
 @example([(0.5, False), (0.5, True)], 1.0)
 @example([(0.0, False), (-0.0, True)], 0.5)
@@ -75,7 +75,7 @@ def test_the_optimal_threshold_equals_a_brute_force_sweep(rows: list[tuple[float
         assert (found.tp, found.fp, found.tn, found.fn) == counts(scores, passes, found.threshold)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(ROWS, RECALLS)
 def test_far_at_a_recall_is_read_at_the_highest_candidate_that_keeps_it(
     rows: list[tuple[float, bool]], recall: float
@@ -92,7 +92,7 @@ def test_far_at_a_recall_is_read_at_the_highest_candidate_that_keeps_it(
     assert found == confusion_at(scores, passes, max(kept))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ROWS)
 def test_far_at_full_recall_is_the_share_of_pass_rows_not_below_the_lowest_ng_score(
     rows: list[tuple[float, bool]],
@@ -108,7 +108,7 @@ def test_far_at_full_recall_is_the_share_of_pass_rows_not_below_the_lowest_ng_sc
     assert found.far == (sum(s >= lowest for s in ok) / len(ok) if ok else 0.0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ROWS)
 def test_the_operating_curve_holds_every_candidate_with_its_counts(rows: list[tuple[float, bool]]) -> None:
     scores, passes = split(rows)
@@ -137,7 +137,7 @@ def test_equal_f1_is_decided_by_precision() -> None:
     assert (point.tp, point.fp, point.threshold) == (1, 0, 0.7)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ROWS, st.lists(ANY, max_size=3), st.integers(14, 40))
 def test_a_thinned_curve_keeps_the_corners_and_its_limit(
     rows: list[tuple[float, bool]], keep: list[float], limit: int
@@ -225,7 +225,7 @@ def test_no_missed_defect_of_350_is_a_recall_of_at_least_98_95_percent() -> None
     assert (round(low, 4), high) == (0.9895, 1.0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 60), st.integers(0, 60), st.sampled_from([0.8, 0.95, 0.99]))
 def test_the_interval_ends_where_the_binomial_tails_hold_half_of_what_is_left(a: int, b: int, conf: float) -> None:
     k, n = min(a, b), max(a, b)
@@ -240,7 +240,7 @@ def test_the_interval_ends_where_the_binomial_tails_hold_half_of_what_is_left(a:
     assert high == 1.0 if k == n else math.isclose(upper, half, rel_tol=1e-6, abs_tol=1e-9)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.sampled_from([0.5, 0.8, 0.95, 0.999]))
 @example(1, 10**6, 0.95)
 @example(10**6 - 1, 10**6, 0.95)
@@ -255,7 +255,7 @@ def test_the_interval_agrees_with_scipy_at_any_size(a: int, b: int, conf: float)
     assert math.isclose(high, 1.0 if k == n else betaincinv(k + 1, n - k, 1 - half), rel_tol=1e-7)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.floats(0.01, 0.9999), st.sampled_from([0.8, 0.95, 0.99]))
 def test_samples_needed_is_the_smallest_flawless_set_whose_bound_reaches_the_recall(recall: float, conf: float) -> None:
     n = samples_needed(recall, conf)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.process import process_identity
 from tao_skill_bank.platforms.base import (
@@ -179,7 +180,7 @@ def killed_before_it_is_written(path, value):
     os.kill(os.getppid(), signal.SIGKILL)
 
 worker.write_whole = killed_before_it_is_written
-worker.run(Path(sys.argv[1]))
+worker.run(Path(sys.argv[1]), Path(sys.argv[1]).read_bytes())
 """
 
 
@@ -239,7 +240,7 @@ def asked_now(path, value):
         os.kill(os.getppid(), signal.SIGTERM)
 
 worker.write_whole = asked_now
-worker.run(Path(sys.argv[1]))
+worker.run(Path(sys.argv[1]), Path(sys.argv[1]).read_bytes())
 """
     subprocess.run([sys.executable, "-c", code, str(record.path)], check=True, timeout=20)
     assert job_state(record) == "canceled"
@@ -249,14 +250,14 @@ def test_a_record_that_is_moved_away_while_the_records_are_read_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone, kept = sorted((unsubmitted(tmp_path) for _ in range(2)), key=lambda r: r.uid)
-    read = Path.read_bytes
+    read = guard.read_bytes
 
-    def read_as_it_goes(path: Path) -> bytes:
+    def read_as_it_goes(path: Path, what: str) -> bytes:
         if path == gone.path:
             path.unlink()
-        return read(path)
+        return read(path, what)
 
-    monkeypatch.setattr(Path, "read_bytes", read_as_it_goes)
+    monkeypatch.setattr(guard, "read_bytes", read_as_it_goes)
     assert [r.uid for r in read_records(tmp_path)] == [kept.uid]
 
 

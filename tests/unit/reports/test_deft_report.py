@@ -341,7 +341,7 @@ def test_a_report_that_cannot_be_finished_leaves_the_old_one(
     before = (run / REPORT_FILE).read_bytes()
     names = sorted(p.name for p in run.iterdir())
 
-    def full_disk(*_: object) -> None:
+    def full_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tao_skill_bank.core.fsio.os.replace", full_disk)

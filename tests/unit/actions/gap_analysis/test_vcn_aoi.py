@@ -99,7 +99,7 @@ def expected_rows(rows: list[Row], t: float, k: int | None, lights: list[str], m
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     ROWS,
     LIGHTS,
@@ -294,7 +294,7 @@ def test_a_byte_order_mark_windows_line_ends_and_quotes_are_read(tmp_path: Path)
     assert pq.read_table(result.files["kpi_gaps.parquet"])["filepath"].to_pylist()[0].startswith(("a,1/", "a/"))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.binary(max_size=200) | st.text('input_path,object_name,label,siamese_score\n"x 0.5\r\t\0PASS', max_size=160))
 def test_no_csv_makes_more_than_a_one_line_error(data: bytes | str) -> None:
     body = data if isinstance(data, bytes) else data.encode()

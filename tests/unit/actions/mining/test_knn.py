@@ -62,14 +62,14 @@ def problems(draw):
     return source, target, draw(st.integers(1, 8)), draw(st.sampled_from(METRICS))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(problems(), st.integers(1, 30))
 def test_any_block_size_gives_what_every_pair_compared_gives(problem, block_rows):
     source, target, k, metric = problem
     same(knn(source, target, k, metric, block_rows=block_rows), oracle(source, target, k, metric))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(problems(), st.data())
 def test_within_groups_only_rows_of_the_targets_own_group_are_found(problem, data):
     source, target, k, metric = problem
@@ -80,7 +80,7 @@ def test_within_groups_only_rows_of_the_targets_own_group_are_found(problem, dat
     same(got, oracle(source, target, k, metric, source_groups, target_groups))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(problems(), st.lists(st.integers(0, 40), max_size=4))
 def test_searches_over_shards_merge_into_the_search_over_everything(problem, cuts):
     source, target, k, metric = problem

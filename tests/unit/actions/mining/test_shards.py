@@ -89,7 +89,7 @@ def planned(
     return plan
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_shards_give_the_bytes_of_the_whole_pool_ties_included(
     data: st.DataObject, pictures: list[str], tmp_path_factory: pytest.TempPathFactory

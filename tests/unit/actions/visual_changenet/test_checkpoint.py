@@ -125,7 +125,7 @@ def test_a_file_beyond_the_limit_is_not_read_whole(tmp_path, monkeypatch):
         load(path)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_byte_or_a_cut_is_always_one_clear_error(tmp_path, data):
     path = tmp_path / "x.pth"

@@ -151,7 +151,7 @@ NAMES = st.sampled_from(["C1", "C2", "C3", "deep/C1"])
 FOLDERS = st.sampled_from(["a", "a/", "./a", "b", "alias", "none", "b/../a"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.tuples(FOLDERS, NAMES), min_size=1, max_size=8),
     files=st.sets(st.tuples(st.sampled_from(["a", "b", "a/deep"]), st.sampled_from(["C1", "C2", "C3"]))),

@@ -131,7 +131,7 @@ def test_spaces_around_a_score_do_no_harm(tmp_path: Path) -> None:
     assert scored.is_pass.tolist() == [True, True, False]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     rows=st.lists(
         st.tuples(st.booleans(), st.sampled_from([-1.5, 0.0, 0.1, 0.2, 0.30000000000000004, 0.9, 3.0])),

@@ -89,7 +89,7 @@ CONTENTS = st.sampled_from(["x", "y", "blank"])
 ROWS = st.lists(st.tuples(FOLDERS, st.sampled_from(["C1", "C2", "C3"])), min_size=1, max_size=5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(train=ROWS, other=ROWS, contents=st.tuples(*[CONTENTS] * 6))
 def test_leaks_and_equal_bytes_agree_with_a_comparison_of_every_two_rows(
     tmp_path_factory: pytest.TempPathFactory,

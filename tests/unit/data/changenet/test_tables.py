@@ -129,7 +129,7 @@ CELL = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.lists(st.tuples(CELL, CELL, CELL, CELL), min_size=1, max_size=6))
 def test_what_is_written_is_read_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, ...]]
