@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import hmac
 import os
+import pwd
 import secrets
 import shlex
 from pathlib import Path
@@ -55,6 +56,15 @@ def stands(state: DeftState, digest: str) -> bool:
     return expected is not None and hmac.compare_digest(approval.seal.encode(), expected.encode())
 
 
+def approver() -> str:
+    """The user and the machine, as an approval names them: by the system, not by variables anybody may set."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = f"uid {os.getuid()}"
+    return f"{user}@{os.uname().nodename}"
+
+
 def unapproved(state: DeftState, digest: str) -> str:
     """Why no approval stands, for people."""
     if state.approval is None:
@@ -66,6 +76,8 @@ def unapproved(state: DeftState, digest: str) -> str:
 
 def _seal(approval: Approval, results_dir: Path, key: bytes) -> str:
     value = [approval.digest, approval.approved_at, approval.how, str(results_dir.resolve())]
+    if approval.by is not None:
+        value.append(approval.by)
     return hmac.new(key, fsio.canonical_json(value).encode(), hashlib.sha256).hexdigest()
 
 

@@ -15,7 +15,7 @@ from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import BusyError, InputError, NeedsApprovalError
 from tao_skill_bank.core.process import is_alive, own_identity
-from tao_skill_bank.loop.approval import sealed, stands, unapproved
+from tao_skill_bank.loop.approval import approver, sealed, stands, unapproved
 from tao_skill_bank.loop.log import sync_log
 from tao_skill_bank.loop.machine import is_complete
 from tao_skill_bank.loop.plan import Request, ResolvedPlan, digest_now, inside_workspace, resolve
@@ -84,7 +84,7 @@ def open_run(request: Request, *, approve: str | None, how: How, checked: PreFli
             unapproved(existing, plan.digest) if existing is not None and changed else "the plan is not approved yet"
         )
         raise NeedsApprovalError(given, digest=plan.digest, fix=_approve_text(plan))
-    approval = Approval(digest=plan.digest, approved_at=log_time(SystemClock().now()), how=how)
+    approval = Approval(digest=plan.digest, approved_at=log_time(SystemClock().now()), how=how, by=approver())
     results_dir = (
         Path(existing.results_dir)
         if existing is not None

@@ -120,6 +120,7 @@ class DockerPlatform:
                 "argv": plan.argv(),
                 "env": dict(plan.env),
                 "image": plan.image,
+                "image_digest": self._digest(plan.image),
                 "mounts": [b.option() for b in plan.binds],
                 "secrets": list(plan.secrets),
             }
@@ -142,6 +143,11 @@ class DockerPlatform:
         finally:
             self._submitting.discard(full.uid)
         return full
+
+    def _digest(self, reference: str) -> str | None:
+        """What a reference is on this engine: the digest registries know it by, else that of its configuration."""
+        found = self.engine.image(reference)
+        return None if found is None else next(iter(found.digests), found.id)
 
     def status(self, record: JobRecord) -> JobState:
         """The job's state; one that nobody is about to start is given up as lost, an ended one's container removed.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.text import clean, duration, listed, plural, points, score, whole
-from tao_skill_bank.loop.state import is_iteration_label, load_state
+from tao_skill_bank.loop.state import is_iteration_label
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.reports.deft import sections
 from tao_skill_bank.reports.deft.added import additions
@@ -18,12 +19,15 @@ from tao_skill_bank.reports.deft.checks import gates, ship_checks, ship_word
 from tao_skill_bank.reports.deft.deciding import deciding
 from tao_skill_bank.reports.deft.explorer import explorer
 from tao_skill_bank.reports.deft.gallery import Album, weakest
+from tao_skill_bank.reports.deft.narrative import unsupported
+from tao_skill_bank.reports.deft.signature import signature
 from tao_skill_bank.reports.deft.status import Status, rate, status_of
 from tao_skill_bank.reports.deft.view import NARRATIVE, Phase, RunView
 from tao_skill_bank.reports.page import render_page, script
 from tao_skill_bank.tasks.changenet.stages.accept import KPI_REACHED
 
 REPORT_FILE = "DEFT_Loop_Report.html"
+TEMPLATE = "deft_report.html.j2"
 SUMMARY_WORDS = 300
 
 
@@ -94,42 +98,51 @@ def report_html(view: RunView, status: Status, *, live: str = "") -> str:
     decides = deciding(view, album)
     passes = weakest(album, best, defects=False) if best else []
     defects = weakest(album, best, defects=True) if best else []
-    return render_page(
-        "deft_report.html.j2",
-        view=view,
-        state=view.state,
-        status=status,
-        verdict=view.verdict,
-        ended_because=state_reason(view),
-        ship=ship_word(view, status),
-        checks=ship_checks(view),
-        target=view.target,
-        baseline=view.baseline,
-        best=best,
-        base_accepted=view.accepted("baseline"),
-        accepted=view.accepted("best"),
-        advice=recommendations(view, status),
-        gates=gates(view),
-        deciding=decides,
-        passes=passes,
-        defects=defects,
-        lights_shown=album.lights_shown,
-        pictures_left_out=album.left_out,
-        pair=next((s for s in defects if s.seen), None),
-        approach=sections.approach(view),
-        start=sections.baseline_text(view),
-        far_figure=sections.far_figure(view),
-        explorer=explorer(view),
-        additions=additions(view),
-        defect_rows=sections.defect_rows(view),
-        pool_rows=sections.pool_rows(view),
-        lanes=sections.lanes(view),
-        stages_seen=sections.stages_seen(view),
-        elapsed_sec=sections.elapsed_sec(view),
-        cards=sections.cards(view),
-        script=script("report.js"),
-        live=live,
-    )
+    context: dict[str, Any] = {
+        "view": view,
+        "state": view.state,
+        "status": status,
+        "verdict": view.verdict,
+        "ended_because": state_reason(view),
+        "ship": ship_word(view, status),
+        "checks": ship_checks(view),
+        "target": view.target,
+        "baseline": view.baseline,
+        "best": best,
+        "base_accepted": view.accepted("baseline"),
+        "accepted": view.accepted("best"),
+        "advice": recommendations(view, status),
+        "gates": gates(view),
+        "deciding": decides,
+        "signature": signature(view),
+        "passes": passes,
+        "defects": defects,
+        "lights_shown": album.lights_shown,
+        "pictures_left_out": album.left_out,
+        "pair": next((s for s in defects if s.seen), None),
+        "approach": sections.approach(view),
+        "start": sections.baseline_text(view),
+        "far_figure": sections.far_figure(view),
+        "explorer": explorer(view),
+        "additions": additions(view),
+        "defect_rows": sections.defect_rows(view),
+        "pool_rows": sections.pool_rows(view),
+        "lanes": sections.lanes(view),
+        "stages_seen": sections.stages_seen(view),
+        "elapsed_sec": sections.elapsed_sec(view),
+        "cards": sections.cards(view),
+        "script": script("report.js"),
+        "live": live,
+        "narrative": [],
+        "not_on_page": [],
+    }
+    page = render_page(TEMPLATE, **context)
+    if view.narrative:
+        # A note may have been written by hand, or before the run went on: its figures are held against this page.
+        wrong = unsupported("\n\n".join(view.narrative), page)
+        shown = {"not_on_page": wrong} if wrong else {"narrative": view.narrative}
+        page = render_page(TEMPLATE, **{**context, **shown})
+    return page
 
 
 def state_reason(view: RunView) -> str:
@@ -149,13 +162,21 @@ def write_narrative(results_dir: Path, text: str) -> Path:
         text: Plain paragraphs, at most 300 words; it replaces an earlier one.
 
     Raises:
-        InputError: No run there, no text, or too long a one.
+        InputError: No run there, no text, too long a one, or one with a figure that the run's page does not show.
     """
-    load_state(results_dir)
+    view = RunView(results_dir)
     words = len(text.split())
     if not 0 < words <= SUMMARY_WORDS:
         raise InputError(
             f"the narrative has {words} words", where=results_dir / NARRATIVE, fix=f"write 1 to {SUMMARY_WORDS}"
+        )
+    view.narrative = []
+    wrong = unsupported(text, report_html(view, status_of(view)))
+    if wrong:
+        raise InputError(
+            f"the narrative says {listed(wrong)}, which the page does not show",
+            where=results_dir / NARRATIVE,
+            fix="use the figures of the page, as they stand there",
         )
     fsio.write_text(results_dir / NARRATIVE, clean(text.strip()) + "\n")
     return results_dir / NARRATIVE

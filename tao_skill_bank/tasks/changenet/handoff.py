@@ -50,7 +50,7 @@ def write_handoff(run: Run) -> list[Path]:
     threshold = iteration.threshold
     if threshold is None:
         return []
-    found = verdict_of(run.state, label)
+    found, approval = verdict_of(run.state, label), run.state.approval
     # The spec's backbone is TAO's; on a rehearsal nothing of it was trained.
     path = None if found.rehearsal or not isinstance(backbone, dict) else backbone.get("pretrained_backbone_path")
     handed = {
@@ -62,6 +62,8 @@ def write_handoff(run: Run) -> list[Path]:
         "images_dir": config.images_dir,
         "training_spec": str(training_spec),
         "platform": config.platform,
+        "approval": None if approval is None else approval.model_dump(exclude={"seal"}),
+        "contents": run.state.plan_digests,
         "verdict": found.model_dump(mode="json"),
     }
     fsio.write_json(run.root / BEST_MODEL, handed)

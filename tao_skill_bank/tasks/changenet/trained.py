@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import platform as machine
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,7 @@ def trained_by(checkpoint: Path, spec: Mapping[str, Any], platform: Platform, re
     made = _own(checkpoint) or _by_platform(spec, platform)
     return made.model_copy(
         update={
-            "image": None if record is None else record.image,
-            "image_digest": None if record is None else record.image_digest,
-            "host": None if record is None else _host(record),
+            **({} if record is None else _of_job(record, made.by)),
             "submitted_from": machine.node() or None,
             "software": __version__,
         }
@@ -67,6 +65,27 @@ def known(state: DeftState, iteration: Iteration) -> Trained:
 def with_checkpoint(trained: Trained, checkpoint: Path) -> Trained:
     """The same with the content digest of the checkpoint that was chosen."""
     return trained.model_copy(update={"checkpoint_sha256": fsio.sha256_file(checkpoint)})
+
+
+def _of_job(record: JobRecord, by: str) -> dict[str, str | None]:
+    """What the record of a training's job says: image, its digest, TAO's release, the machine."""
+    name, _, digest = (record.image or "").partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    release = (tag or None) if record.image else _installed(record.argv)
+    return {
+        "image": record.image,
+        "image_digest": record.image_digest or digest or None,
+        "release": release if by == "tao" else None,
+        "host": _host(record),
+    }
+
+
+def _installed(argv: Sequence[str]) -> str | None:
+    """The version of a pip-installed TAO, beside the command that ran; None where there is none."""
+    if not argv:
+        return None
+    found = sorted((Path(argv[0]).parent.parent / "lib").glob("python*/site-packages/nvidia_tao_pytorch-*.dist-info"))
+    return found[-1].name.removesuffix(".dist-info").rpartition("-")[2] if found else None
 
 
 def _host(record: JobRecord) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +82,17 @@ def test_a_state_written_by_hand_with_an_approval_of_its_own_runs_nowhere(worksp
     rewrite(run, approve)
     nothing_runs(run, server)
     assert not key_path().exists()
+
+
+@pytest.mark.parametrize("name", ["boss@head-office", None])
+def test_an_approval_whose_approver_was_edited_approves_nothing(
+    approved: Path, server: BankServer, name: str | None
+) -> None:
+    approval = load_state(approved).approval
+    assert approval is not None
+    assert approval.by == f"{pwd.getpwuid(os.getuid()).pw_name}@{os.uname().nodename}"
+    rewrite(approved, lambda state: state["approval"].update(by=name))
+    nothing_runs(approved, server)
 
 
 def test_an_approval_does_not_carry_over_to_another_run_of_the_same_plan(

@@ -1,0 +1,48 @@
+"""What somebody who signs for a run must know: software, image, checkpoint, data, machines, and who approved."""
+
+from __future__ import annotations
+
+from tao_skill_bank import __version__
+from tao_skill_bank.core.consent import approved
+from tao_skill_bank.reports.deft.checks import trained_text
+from tao_skill_bank.reports.deft.view import RunView
+
+UNKNOWN = "not recorded"
+CONTENTS = {
+    "specs_file": "Spec",
+    "training_csv": "Training CSV",
+    "validation_csv": "Validation CSV",
+    "kpi_test_csv": "KPI CSV",
+    "acceptance_csv": "Acceptance CSV",
+    "mining_pool_csv": "Mining pool CSV",
+}
+
+
+def signature(view: RunView) -> list[tuple[str, str]]:
+    """(name, text) of each fact; what is not recorded says so."""
+    trained, approval = view.verdict.trained, view.state.approval
+    rows = [
+        ("Software", f"TAO Skill Bank {trained.software or UNKNOWN}; this page by {__version__}"),
+        ("Trained by", trained_text(trained)),
+        ("TAO release", trained.release or (UNKNOWN if trained.by != "stand-in" else "none: a rehearsal")),
+        ("Image", trained.image or "none"),
+        ("Image digest", trained.image_digest or (UNKNOWN if trained.image else "none")),
+        ("Trained on host", trained.host or UNKNOWN),
+        ("Submitted from host", trained.submitted_from or UNKNOWN),
+        ("Checkpoint, SHA-256", trained.checkpoint_sha256 or UNKNOWN),
+    ]
+    if view.best is None:
+        rows = [("Software", f"this page by TAO Skill Bank {__version__}")]
+    found = view.state.plan_digests
+    rows += [(f"{CONTENTS.get(key, key)}, SHA-256", digest) for key, digest in found.items()]
+    if not found:
+        rows.append(("Data, SHA-256", UNKNOWN))
+    if approval is None:
+        return [*rows, ("Approved", "by nobody")]
+    when = approval.approved_at[:19].replace("T", " ")
+    return [
+        *rows,
+        ("Plan digest", approval.digest),
+        ("Approved as", approval.by or UNKNOWN),
+        ("Approved", f"{when} UTC, {approved(approval.how)}"),
+    ]

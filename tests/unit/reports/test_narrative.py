@@ -1,0 +1,100 @@
+"""A note on the page may say what the page says, and no other figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.text import percent, score, whole
+from tao_skill_bank.reports.deft.narrative import figures, unsupported
+from tao_skill_bank.reports.deft.report import NARRATIVE, REPORT_FILE, render_report, write_narrative
+from tao_skill_bank.reports.deft.view import RunView
+
+MakeRun = Callable[..., Path]
+PAGE = (
+    '<p>FAR <span data-field="best.far_pct" data-value="2.608695652">2.61 %</span> '
+    '<span data-low="0.9639" data-high="5.594">0.96–⁠5.59 %</span> of 1 250 rows, 8 of 65 missed, '
+    "gain −3.1 pp, target FAR < 5% at recall=95%, iter2</p><style>.x{margin:77px}</style><script>var y=88;</script>"
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FAR is 2.61 %.",
+        "FAR is 2.61% (0.96–5.59 %).",
+        "FAR is 2.61 percent, between 0.96 % and 5.59 %.",
+        "FAR is 2.61 per cent; in German 2,61 %.",
+        "FAR is 2.608695652 % with all its digits.",
+        "Of 1250 rows, 1,250 rows, or 1 250 rows, 8 of 65 defects are missed.",
+        "It gained 3.1 pp, that is 3.1 percentage points, in iter2 of run_77 at C88.",
+        "The target asks for 5 % and for 95 %.",
+        "No figure at all.",
+    ],
+)
+def test_a_figure_that_stands_on_the_page_may_be_said_however_it_is_written(text: str) -> None:
+    assert unsupported(text, PAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("FAR is 0.001 %, ship it", ["0.001 %"]),
+        ("FAR is 2.6 %", ["2.6 %"]),
+        ("FAR is 2.62 % and recall 99.9%", ["2.62 %", "99.9 %"]),
+        ("recall of 65 %", ["65 %"]),  # 65 is a number of defects, no rate
+        ("only 5 missed, 0.3 missed", ["5", "0.3"]),  # 5 % is a rate, no number of defects
+        ("1 in 1000 boards", ["1", "1000"]),
+        ("about 77 or 88", ["77", "88"]),  # a style sheet and a script are not shown
+        ("FAR2.7%", ["2.7 %"]),
+        ("FAR 1e-3 %", ["1e-3 %"]),
+        ("gain of 2.61 pp", ["2.61 pp"]),
+        ("one thousand is 1 000 rows", ["1 000"]),
+        ("٣ missed", ["٣"]),
+        ("7.7 and again 7.7", ["7.7"]),
+    ],
+)
+def test_any_other_figure_is_named(text: str, named: list[str]) -> None:
+    assert unsupported(text, PAGE) == named
+
+
+def test_a_number_in_a_name_is_no_figure() -> None:
+    assert [f.written for f in figures("iter2, C17, run_20260901, 3 rows")] == ["3"]
+
+
+def test_a_note_with_a_figure_of_its_own_is_refused_and_nothing_is_written(make_run: MakeRun) -> None:
+    run = make_run(pictures=False)
+    with pytest.raises(InputError, match=r"says 0\.001 %, which the page does not show") as caught:
+        write_narrative(run, "FAR is 0.001 %, ship it")
+    assert str(run / NARRATIVE) in str(caught.value)
+    assert not (run / NARRATIVE).exists()
+
+
+def test_a_note_of_the_pages_own_figures_is_taken(make_run: MakeRun) -> None:
+    run = make_run(pictures=False)
+    best = RunView(run).best
+    assert best is not None
+    far, rows = percent(best.record.far_pct), whole(best.rows)
+    text = f"{best.title} reaches FAR {far} at threshold {score(best.record.threshold)} from {rows} rows."
+    write_narrative(run, text)
+    render_report(run)
+    assert text in (run / REPORT_FILE).read_text(encoding="utf-8")
+
+
+def test_a_note_cannot_vouch_for_the_next_one(make_run: MakeRun) -> None:
+    run = make_run(pictures=False)
+    (run / NARRATIVE).write_text("FAR is 0.001 %.\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"0\.001 %"):
+        write_narrative(run, "FAR is 0.001 %, ship it")
+
+
+def test_a_note_written_by_hand_with_another_figure_is_left_out_and_the_page_says_why(make_run: MakeRun) -> None:
+    run = make_run(pictures=False)
+    (run / NARRATIVE).write_text("FAR is 0.001 %, ship it\n", encoding="utf-8")
+    render_report(run)
+    html = (run / REPORT_FILE).read_text(encoding="utf-8")
+    assert "ship it" not in html
+    assert "Left out: it says <bdi>0.001\u00a0%</bdi>, which this page does not show." in html
