@@ -232,7 +232,8 @@ def _write_split(
     for start in range(0, len(order), _ROWS_A_BOARD):
         second_line = bool(rng.random() < split.second_line)
         design = _DESIGNS[int(rng.integers(len(_DESIGNS)))][0]
-        board = f"{'line2' if second_line else 'line1'}/{design}/{board_number:05d}/"
+        number = f"{board_number:05d}"
+        board = f"{'line2' if second_line else 'line1'}/{design}/{number}/"
         board_number += 1
         target = folder / "images" / board
         target.mkdir(parents=True, exist_ok=True)
@@ -245,10 +246,10 @@ def _write_split(
                 defect = Defect(label, float(rng.uniform(*split.severity)), int(rng.integers(1 << 30)))
             for light, pixels in zip(LIGHTS, draw(part, _capture(split, second_line, rng), defect), strict=True):
                 _save(pixels, target / f"{part.name}_{light}{IMAGE_EXT}")
-            rows.append([board, f"golden/{design}/", label, part.name])
+            rows.append([board, f"golden/{design}/", label, part.name, number])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["input_path", "golden_path", "label", "object_name"])
+    writer.writerow(["input_path", "golden_path", "label", "object_name", "board"])
     writer.writerows(rows)
     fsio.write_text(folder / split.path, text.getvalue())
     return board_number

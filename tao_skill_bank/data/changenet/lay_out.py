@@ -6,116 +6,78 @@ and goldens. From these the four or five CSVs, the names and a spec follow by ru
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
-import json
 import math
-import os
 import re
-import shutil
-import stat
-import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError, InputErrors
-from tao_skill_bank.data.changenet.labels import is_zero, says_good
-from tao_skill_bank.data.changenet.layout import Workspace
-from tao_skill_bank.data.changenet.tables import PASS, REQUIRED_COLUMNS, write_pairs
+from tao_skill_bank.data.changenet.labels import PASS, is_zero, near_misses
+from tao_skill_bank.data.changenet.layout_find import Sample, find_samples, label_of, not_text, walk
+from tao_skill_bank.data.changenet.layout_names import Proposal, lighting_hint, propose_board
+from tao_skill_bank.data.changenet.layout_write import SETS, Remade, write_workspace
 from tao_skill_bank.data.changenet.validate import READ_AS_MISSING
+from tao_skill_bank.data.pictures.facts import Facts
+from tao_skill_bank.data.pictures.look import look, memory_for, still_known
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-_ONE_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif"}
-SETS = ("training", "validation", "kpi", "acceptance", "pool")
 SHARES = (0.25, 0.10, 0.25, 0.20, 0.20)
 """Parts of the samples that go to each of `SETS`; a set of share 0 is not made."""
-LARGEST_SIDE, STEP = 224, 32
-_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
-_SPEC = """\
-# Visual ChangeNet for pictures laid out by `tao-skills workspace`: a learnable classifier on a FAN backbone, which
-# takes any number of lightings side by side.
-task: classify
-train:
-  num_epochs: 10
-  checkpoint_interval: 1
-  validation_interval: 1
-  seed: 1234
-  classify: {{loss: ce, cls_weight: [1.0, 10.0]}}
-  optim: {{lr: 0.00001, optim: adamw, policy: linear}}
-model:
-  backbone: {{type: fan_tiny_8_p4_hybrid, pretrained_backbone_path: null, freeze_backbone: false}}
-  classify: {{difference_module: learnable, learnable_difference_modules: 4, embed_dec: 30, eval_margin: 0.3}}
-  decode_head: {{feature_strides: [4, 8, 16, 32]}}
-dataset:
-  classify:
-    train_dataset: {{csv_path: "", images_dir: ""}}
-    validation_dataset: {{csv_path: "", images_dir: ""}}
-    image_ext: {ext}
-    batch_size: {batch}
-    workers: 0
-    num_input: {inputs}
-    input_map: {lights}
-    concat_type: linear
-    grid_map: {{x: {inputs}, y: 1}}
-    image_width: {side}
-    image_height: {side}
-    num_classes: 2
-"""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One part: its capture and golden of every lighting, under names that do not change.
-
-    Attributes:
-        label: `PASS` or a defect name in lower case.
-        folder: Where its captures lie below the pictures folder, label first, `/` between.
-        name: File name without lighting and extension.
-        board: What must not be shared between two sets.
-        captures: One file a lighting.
-        goldens: One file a lighting.
-    """
-
-    label: str
-    folder: str
-    name: str
-    board: str
-    captures: tuple[Path, ...]
-    goldens: tuple[Path, ...]
+LEAVE_OUT = "leave these out with --leave-out-incomplete"
 
 
 @dataclass(frozen=True)
 class LaidOut:
-    """What was laid out: the folder, and for each set its rows by label, PASS first."""
+    """What was laid out.
+
+    Attributes:
+        workspace: The folder.
+        sets: For each set its rows by label, PASS first.
+        boards: How many boards there are, none of them in two sets; None where nothing says which part is of which.
+        proposal: What may tell boards, where they are not known and names share beginnings.
+        left_out: What was left out because it lacks a picture: a line each.
+        remade: Pictures that were written anew.
+        warnings: What a person should look at: a line each.
+    """
 
     workspace: Path
     sets: dict[str, dict[str, int]]
-    boards: int
+    boards: int | None
+    proposal: Proposal | None
+    left_out: tuple[str, ...]
+    remade: Remade
+    warnings: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """A line a set, as the pre-flight summary writes them."""
+        """A line a set, as the pre-flight summary writes them, then what was made of the pictures, then the boards."""
         out = []
         for name, labels in self.sets.items():
             shown = ", ".join(f"{label} {count}" for label, count in labels.items())
             out.append(f"{name:<11} {sum(labels.values())} rows: {shown}")
+        if self.left_out:
+            out.append(f"left out    {len(self.left_out)} incomplete, first: {self.left_out[0]}")
+        if self.remade.turned:
+            out.append(f"upright     {self.remade.turned} pictures turned by their EXIF orientation, which TAO ignores")
+        if self.remade.scaled:
+            how = f"from {self.remade.bits} bits by one factor: TAO cuts off everything above 255"
+            out.append(f"8 bits      {self.remade.scaled} pictures scaled {how}")
+        out += [f"warning: {line}" for line in self.warnings]
+        known = self.boards is not None
+        out.append(f"{self.boards} boards, none of them in two sets" if known else _unknown_boards(self.proposal))
         return out
 
 
-@dataclass
-class _Found:
-    samples: list[Sample] = field(default_factory=list)
-    without_golden: list[str] = field(default_factory=list)
-    unlit: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
-    two_goldens: list[str] = field(default_factory=list)
+def _unknown_boards(proposal: Proposal | None) -> str:
+    what = "warning: boards are not known: each picture was drawn for itself, and a board may stand in several sets"
+    if proposal is None:
+        return f"{what}. Put a folder a board below each label, or say --board PATTERN"
+    return (
+        f"{what}. By {proposal.quoted()} there are {proposal.boards} boards of {proposal.smallest} to "
+        f"{proposal.largest} pictures, such as {proposal.example}, and {proposal.torn} of them do: if that is the "
+        f"board, lay out anew with --board {proposal.quoted()}"
+    )
 
 
 def lay_out(
@@ -126,14 +88,16 @@ def lay_out(
     lightings: Sequence[str] = (),
     board: str | None = None,
     shares: Sequence[float] = SHARES,
+    leave_out_incomplete: bool = False,
 ) -> LaidOut:
     """Make a workspace of folders of pictures. The same folders give the same workspace.
 
-    `pictures` holds a folder a label; `pass`, `ok` and `good` in any case are good parts, every other name is a defect.
+    `pictures` holds a folder a label; `pass`, `ok`, `good` and the like are good parts, every other name is a defect.
     The golden of `LABEL/ANY/NAME.png` is the first of `ANY/NAME`, `LABEL/ANY/NAME`, `NAME` and `ANY` that is a
     picture below `goldens`, or the only picture there. Goldens may lie among the pictures, as a folder
-    beside the labels. Files are linked, or copied where the file system cannot link;
-    pictures of several formats are made PNG. Names that begin with a dot are passed over.
+    beside the labels. Files are linked, or copied where the file system cannot link; pictures of several formats are
+    made PNG, those with an EXIF orientation are turned upright and those with values above 255 scaled to 8 bits by one
+    factor, because TAO does neither. Names that begin with a dot are passed over.
 
     Args:
         pictures: Captures by label.
@@ -141,42 +105,81 @@ def lay_out(
         workspace: A folder that is new or empty.
         lightings: How file names end, for several pictures a part: `("SolderLight", "WhiteLight")`.
         board: Regular expression that finds the board in a picture's path below `pictures`; its first group counts if
-            it has one. By default a picture's folder below its label is its board, and a picture without one its own.
+            it has one. By default a picture's folder below its label is its board. Where a picture lies in the folder
+            of its label itself, boards are not known: each picture is drawn for itself.
         shares: Parts of the samples for training, validation, KPI, acceptance and pool.
+        leave_out_incomplete: Leave out parts that lack a golden or a picture of a lighting, or have one that does not
+            decode, and files of no lighting, instead of refusing them.
 
     Raises:
         InputError: Folders without pictures, without good parts or without defects; labels that TAO would read as no
             label; too few boards for the sets; a board that cannot be found; a workspace folder that holds something
             or lies among the pictures; shares that are no shares.
-        InputErrors: Pictures without a golden or one of their lightings, in two formats, or that are no pictures;
-            names that are not UTF-8: a line each.
+        InputErrors: Pictures without a golden or one of their lightings, in two formats, or that do not decode; names
+            that are not UTF-8: a line each.
     """
     _check_arguments(pictures, goldens, workspace, lightings, shares)
-    files, known = _walk(pictures, aside=goldens), _walk(goldens, aside=pictures)
+    files, known = walk(pictures, aside=goldens), walk(goldens, aside=pictures)
     _check_labels(pictures, {label_of(name.split("/")[0]) for name in files if "/" in name})
-    found = _samples(files, known, lightings, _pattern(board))
-    for faults, what, fix in (
-        (_not_text([*files, *known]), "of a name that is not UTF-8", "rename them"),
+    found = find_samples(files, known, lightings, _pattern(board))
+    _refuse(
+        pictures,
+        (not_text([*files, *known]), "of a name that is not UTF-8", "rename them"),
         (found.doubled, "of a name that another format has too", "keep one format of each picture"),
-        (found.unlit, "without a lighting", "name the endings of the files with --lightings"),
-        (
-            found.without_golden,
-            "without a golden",
-            f"a golden has the name of its picture, or of the picture's folder, below {goldens}",
-        ),
         (found.two_goldens, "with two goldens of one name", "keep one format of each golden"),
-        (_unreadable(found.samples), "that are no pictures", "take them out or export them again"),
-    ):
-        if faults:
-            raise InputErrors(f"{len(faults)} {what}, first: {faults[0]}", faults, where=pictures, fix=fix)
-    sets = draw_sets(found.samples, shares)
+    )
+    by_name = f"a golden has the name of its picture, or of the picture's folder, below {goldens}"
+    lacking = (
+        (found.incomplete, "that lack a lighting", f"add what is missing, or {LEAVE_OUT}"),
+        (found.unlit, "without a lighting in their name", f"name all endings with --lightings, or {LEAVE_OUT}"),
+        (found.without_golden, "without a golden", f"{by_name}; or {LEAVE_OUT}"),
+    )
+    if not leave_out_incomplete:
+        _refuse(pictures, *lacking)
+    memory = memory_for()
+    looked = look((str(p) for s in found.samples for p in (*s.captures, *s.goldens)), memory=memory)
+    facts = looked.facts
+    broken = {s: lines for s in found.samples if (lines := _broken(s, facts))}
+    if not leave_out_incomplete:
+        faults = list(dict.fromkeys(line for lines in broken.values() for line in lines))
+        _refuse(pictures, (faults, "that are no pictures or are damaged", f"export them again, or {LEAVE_OUT}"))
+    left_out = [line for lines, _, _ in lacking for line in lines] + [lines[0] for lines in broken.values()]
+    samples = [s for s in found.samples if s not in broken]
+    if not samples:
+        raise InputError(f"no part is whole, first: {left_out[0]}", where=pictures, fix="add what is missing")
+    sets = draw_sets(samples, shares)
     _check_sets(pictures, sets)
-    _write(workspace.resolve(), sets, lightings)
+    known_boards = board is not None or not found.flat
+    remade = write_workspace(workspace.resolve(), sets, lightings, facts, boards=known_boards)
+    still_known(looked, memory)
     return LaidOut(
         workspace=workspace,
         sets={name: _counts(rows) for name, rows in sets.items()},
-        boards=len({s.board for s in found.samples}),
+        boards=len({s.board for s in samples}) if known_boards else None,
+        proposal=None if known_boards else propose_board(sets),
+        left_out=tuple(left_out),
+        remade=remade,
+        warnings=tuple(_warnings(samples, lightings)),
     )
+
+
+def _refuse(where: Path, *kinds: tuple[Sequence[str], str, str]) -> None:
+    for faults, what, fix in kinds:
+        if faults:
+            raise InputErrors(f"{len(faults)} {what}, first: {faults[0]}", list(faults), where=where, fix=fix)
+
+
+def _broken(sample: Sample, facts: dict[str, Facts]) -> list[str]:
+    paths = [str(path) for path in (*sample.captures, *sample.goldens)]
+    return [f"{path}: {facts[path].fault}" for path in paths if facts[path].fault is not None]
+
+
+def _warnings(samples: Sequence[Sample], lightings: Sequence[str]) -> Iterable[str]:
+    hint = None if lightings else lighting_hint(samples)
+    if hint is not None:
+        yield hint
+    for line in near_misses(Counter(s.label for s in samples)):
+        yield f"one defect under two names? {line}"
 
 
 def draw_sets(samples: Sequence[Sample], shares: Sequence[float] = SHARES) -> dict[str, list[Sample]]:
@@ -254,138 +257,6 @@ def _pattern(board: str | None) -> re.Pattern[str] | None:
         ) from None
 
 
-def _walk(folder: Path, *, aside: Path) -> dict[str, Path]:
-    """Every picture below a folder by its path there with `/` between, in order, but for those below `aside`."""
-    found: dict[str, Path] = {}
-    apart = aside.resolve()
-
-    def enter(here: Path, within: str, above: frozenset[Path]) -> None:
-        real = here.resolve()
-        # A link that leads back to a folder it lies in would be walked for ever.
-        if real == apart or real in above:
-            return
-        for entry in list(os.scandir(here)):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                enter(here / entry.name, f"{within}{entry.name}/", above | {real})
-            elif Path(entry.name).suffix.lower() in PICTURES:
-                found[within + entry.name] = here / entry.name
-
-    enter(folder, "", frozenset())
-    return dict(sorted(found.items()))
-
-
-def _not_text(names: Iterable[str]) -> list[str]:
-    """What the CSVs cannot hold, made readable."""
-    return [
-        name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        for name in names
-        if not name.isascii() and any("\udc80" <= c <= "\udcff" for c in name)
-    ]
-
-
-def _unreadable(samples: Iterable[Sample]) -> list[str]:
-    """Captures and goldens that are empty, broken links, no files, or do not begin as a picture does: a line each."""
-    from PIL import Image
-
-    faults = []
-    for path in dict.fromkeys(path for s in samples for path in (*s.captures, *s.goldens)):
-        try:
-            if not stat.S_ISREG(os.stat(path).st_mode):
-                raise OSError("not a file")
-            with Image.open(path):
-                pass
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-            faults.append(str(path))
-    return faults
-
-
-def _samples(
-    files: dict[str, Path], goldens: dict[str, Path], lightings: Sequence[str], board: re.Pattern[str] | None
-) -> _Found:
-    known, doubled = _by_stem(goldens)
-    parts: dict[tuple[str, str], dict[str, Path]] = defaultdict(dict)
-    found = _Found()
-    for shown, path in files.items():
-        place = PurePosixPath(shown)
-        stem, light = _split(place.stem, lightings)
-        if len(place.parts) == 1:
-            continue
-        if light is None:
-            found.unlit.append(f"{shown} ends in none of {', '.join(lightings)}")
-        else:
-            if light in parts[str(place.parent), stem]:
-                found.doubled.append(shown)
-            parts[str(place.parent), stem][light] = path
-    lights = tuple(lightings) or ("",)
-    for (folder, name), captures in parts.items():
-        lacking = [light for light in lights if light not in captures]
-        if lacking:
-            found.unlit.append(f"{folder}/{name} has no picture of {', '.join(lacking)}")
-            continue
-        label, *below = folder.split("/")
-        matching = [_golden(known, label, "/".join(below), name, light) for light in lights]
-        if None in matching:
-            found.without_golden.append(f"{folder}/{name}")
-            continue
-        if not doubled.isdisjoint(path for path in matching if path is not None):
-            found.two_goldens.append(f"{folder}/{name}")
-            continue
-        found.samples.append(
-            Sample(
-                label=label_of(label),
-                folder=folder,
-                name=name,
-                board=_board(board, folder, name, "/".join(below)),
-                captures=tuple(captures[light] for light in lights),
-                goldens=tuple(path for path in matching if path is not None),
-            )
-        )
-    return found
-
-
-def label_of(folder: str) -> str:
-    """`PASS` for `ok`, `Good`, `PASS`; else the folder's name as TAO wants a label: lower case, no spaces."""
-    return PASS if says_good(folder) else re.sub(r"\s+", "_", folder.strip().lower())
-
-
-def _by_stem(files: dict[str, Path]) -> tuple[dict[str, Path], set[Path]]:
-    """Files without their extension, and those of them that stand for several."""
-    known: dict[str, Path] = {}
-    doubled: set[Path] = set()
-    for name, path in files.items():
-        if known.setdefault(str(PurePosixPath(name).with_suffix("")), path) is not path:
-            doubled.add(known[str(PurePosixPath(name).with_suffix(""))])
-    return known, doubled
-
-
-def _split(stem: str, lightings: Sequence[str]) -> tuple[str, str | None]:
-    """Name and lighting of a file; no lightings: the whole name and an empty one."""
-    if not lightings:
-        return stem, ""
-    fitting = [x for x in lightings if stem.endswith(f"_{x}") and len(stem) > len(x) + 1]
-    light = max(fitting, key=len, default=None)  # `White_Light` is not `Light` of a part called `..._White`
-    return (stem, None) if light is None else (stem[: -len(light) - 1], light)
-
-
-def _golden(known: dict[str, Path], label: str, below: str, name: str, light: str) -> Path | None:
-    end = f"_{light}" if light else ""
-    places = [f"{below}/{name}{end}", f"{label}/{below}/{name}{end}", f"{name}{end}", f"{below}{end}"]
-    tidy = (str(PurePosixPath(place)).lstrip("/") for place in places)
-    only = next(iter(known.values())) if len(known) == 1 and not light else None
-    return next((known[place] for place in tidy if place in known), only)
-
-
-def _board(pattern: re.Pattern[str] | None, folder: str, name: str, below: str) -> str:
-    if pattern is None:
-        return below or f"{folder}/{name}"
-    met = pattern.search(f"{folder}/{name}")
-    if met is None:
-        raise InputError(f"no board in {folder}/{name}", where="--board", fix="mend the expression, or leave it out")
-    return next((text for text in met.groups() if text), met.group(0))
-
-
 def _check_labels(pictures: Path, found: set[str]) -> None:
     if not found:
         raise InputError(
@@ -428,106 +299,3 @@ def _check_sets(pictures: Path, sets: dict[str, list[Sample]]) -> None:
 def _counts(rows: Iterable[Sample]) -> dict[str, int]:
     found = Counter(s.label for s in rows)
     return dict(sorted(found.items(), key=lambda item: (item[0] != PASS, item[0])))
-
-
-def _write(workspace: Path, sets: dict[str, list[Sample]], lightings: Sequence[str]) -> None:
-    """Everything into a folder beside, which then takes the workspace's name."""
-    everything = [s for rows in sets.values() for s in rows]
-    endings = {path.suffix for s in everything for path in (*s.captures, *s.goldens)}
-    formats = {_format(ending) for ending in endings}
-    ext = endings.pop() if len(endings) == 1 else formats.pop() if len(formats) == 1 else ".png"
-    with _scratch(workspace) as scratch:
-        _put_pictures(scratch / "images", everything, lightings, ext)
-        layout = Workspace(scratch)
-        files = (layout.training_csv, layout.validation_csv, layout.kpi_csv, layout.acceptance_csv, layout.pool_csv)
-        for name, path in zip(SETS, files, strict=True):
-            if name in sets:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                rows = [(f"captures/{s.folder}/", f"golden/{s.folder}/", s.label, s.name) for s in sets[name]]
-                write_pairs(path, dict(zip(REQUIRED_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)))
-        smallest = min(len(sets[name]) for name in ("training", "validation"))
-        fsio.write_text(layout.spec, _spec(everything[0].captures[0], lightings, ext, max(1, min(16, smallest))))
-        os.replace(scratch, workspace)
-        fsio.fsync_dir(workspace.parent)
-
-
-@contextlib.contextmanager
-def _scratch(workspace: Path) -> Iterator[Path]:
-    """A folder beside the workspace that is gone when the block ends badly; those of killed calls are cleared.
-
-    Its lock tells a call that goes on from one that was killed, whose process ids mean nothing in another container.
-    """
-    workspace.parent.mkdir(parents=True, exist_ok=True)
-    prefix, suffix = f".{workspace.name[:60]}.", ".part"
-    for entry in os.scandir(workspace.parent):
-        if entry.name.startswith(prefix) and entry.name.endswith(suffix) and entry.is_dir(follow_symlinks=False):
-            with contextlib.suppress(OSError), _locked(Path(entry.path)):
-                shutil.rmtree(entry.path, ignore_errors=True)
-    scratch = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=workspace.parent))
-    try:
-        with _locked(scratch):
-            umask = os.umask(0)
-            os.umask(umask)
-            scratch.chmod(0o777 & ~umask)
-            yield scratch
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock; `BlockingIOError` where somebody else does."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _format(ending: str) -> str:
-    return _ONE_FORMAT.get(ending.lower(), ending.lower())
-
-
-def _put_pictures(images: Path, samples: Iterable[Sample], lightings: Sequence[str], ext: str) -> None:
-    endings = [f"_{light}{ext}" for light in lightings] or [ext]
-    for sample in samples:
-        for side, files in (("captures", sample.captures), ("golden", sample.goldens)):
-            folder = images / side / sample.folder
-            folder.mkdir(parents=True, exist_ok=True)
-            for file, ending in zip(files, endings, strict=True):
-                _put(file, folder / f"{sample.name}{ending}")
-
-
-def _put(source: Path, target: Path) -> None:
-    """Link where the file system can, else copy; another format is read and written anew, without loss."""
-    if _format(source.suffix) != _format(target.suffix):
-        with _opened(source) as image:
-            (image if image.mode in _PNG_MODES else image.convert("RGB")).save(target, "PNG")
-        return
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            image.load()
-            yield image
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise InputError("cannot be read as a picture", where=path, fix="take it out or export it again") from None
-
-
-def _spec(example: Path, lightings: Sequence[str], ext: str, batch: int) -> str:
-    with _opened(example) as image:
-        largest = max(image.size)
-    side = min(LARGEST_SIDE, max(STEP * 2, -(-largest // STEP) * STEP))
-    # Quoted: YAML takes `on` and `1` for other things than names.
-    lights = "{" + ", ".join(f"{json.dumps(name, ensure_ascii=False)}: {i}" for i, name in enumerate(lightings)) + "}"
-    return _SPEC.format(ext=ext, batch=batch, inputs=max(1, len(lightings)), lights=lights, side=side)

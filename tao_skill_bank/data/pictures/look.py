@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,12 +29,14 @@ class Looked:
         opened: Files that were opened now.
         remembered: Files that were known from an earlier look.
         problem: Why nothing is remembered on disk; None where it is.
+        keys: What each file was known by.
     """
 
     facts: dict[str, Facts] = field(default_factory=dict)
     opened: int = 0
     remembered: int = 0
     problem: str | None = None
+    keys: dict[str, Key] = field(default_factory=dict)
 
 
 def memory_for(workspace: Path | None = None) -> Memory:
@@ -63,7 +66,7 @@ def look(
     """
     memory = memory or Memory(None)
     looked = Looked()
-    keys: dict[str, Key] = {}
+    keys = looked.keys
     for path in dict.fromkeys(paths):
         try:
             found = os.stat(path)
@@ -98,6 +101,17 @@ def look(
     looked.opened, looked.remembered = len(todo), len(set(keys.values())) - len(todo)
     looked.problem = memory.problem
     return looked
+
+
+def still_known(looked: Looked, memory: Memory) -> None:
+    """Remember decoded files under what they are now: whoever has linked them to another name changed their `ctime`."""
+    now: dict[Key, Facts] = {}
+    for path, key in looked.keys.items():
+        with contextlib.suppress(OSError):
+            today = key_of(os.stat(path))
+            if today[:-1] == key[:-1] and today != key and looked.facts[path].decoded:
+                now[today] = looked.facts[path]
+    memory.keep(now)
 
 
 def default_workers() -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tao_skill_bank.core.errors import StageFailedError
+from tao_skill_bank.data.changenet.boards import board_finding
 from tao_skill_bank.data.changenet.images import FolderIndex, Placed, place
 from tao_skill_bank.data.changenet.looking import LookedSets, look_at_sets
 from tao_skill_bank.data.changenet.tables import read_pairs
@@ -25,7 +26,10 @@ def picture_checks(config: RunConfig, reports: Mapping[str, DatasetReport], faul
     found = _looked(config, placed)
     for name, lines in found.faults.items():
         faults.extend(f"{placed[name].table.path}: {line}" for line in lines)
-    checks = [Check(name=f.name, status=f.status, text=f.text) for f in found.findings]
+    findings = list(found.findings)
+    if placed:
+        findings.append(board_finding({name: one.table for name, one in placed.items()}))
+    checks = [Check(name=f.name, status=f.status, text=f.text) for f in findings]
     if found.faults:
         count = sum(len(lines) for lines in found.faults.values())
         first = next(iter(found.faults.items()))

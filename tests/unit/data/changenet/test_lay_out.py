@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shlex
 import shutil
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -17,8 +19,9 @@ from PIL import Image
 
 from tao_skill_bank.commands.workspace import cli
 from tao_skill_bank.core.errors import InputError, InputErrors
-from tao_skill_bank.data.changenet.lay_out import SETS, SHARES, Sample, _scratch, draw_sets, lay_out
+from tao_skill_bank.data.changenet.lay_out import SETS, SHARES, Sample, draw_sets, lay_out
 from tao_skill_bank.data.changenet.layout import Workspace
+from tao_skill_bank.data.changenet.layout_write import scratch
 from tao_skill_bank.data.changenet.spec import classify_spec, load_spec, spec_faults
 from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.data.changenet.validate import check_dataset, check_leakage
@@ -188,7 +191,7 @@ def test_a_damaged_picture_is_named_and_leaves_nothing(export: Path) -> None:
     cut = picture(export / "export/open/P0/scan.bmp")
     cut.write_bytes(cut.read_bytes()[:-30])
     picture(export / "goldens/P0/scan.bmp")
-    with pytest.raises(InputError, match="cannot be read as a picture"):
+    with pytest.raises(InputError, match=r"1 that are no pictures or are damaged, first: .*scan\.bmp: .*truncated"):
         lay_out(export / "export", export / "goldens", export / "w")
     assert sorted(os.listdir(export)) == ["export", "goldens"]
 
@@ -204,7 +207,8 @@ def test_what_only_has_the_name_of_a_picture_is_listed(export: Path) -> None:
     (export / "goldens/P1/cam 1, 0001.png").write_bytes(b"")
     with pytest.raises(InputErrors, match="5 that are no pictures") as raised:
         lay_out(export / "export", export / "goldens", export / "w")
-    assert set(raised.value.faults) == {*map(str, bad.values()), str(export / "goldens/P1/cam 1, 0001.png")}
+    named = {fault.partition(": ")[0] for fault in raised.value.faults}
+    assert named == {*map(str, bad.values()), str(export / "goldens/P1/cam 1, 0001.png")}
     assert sorted(os.listdir(export)) == ["export", "goldens"]
 
 
@@ -257,7 +261,7 @@ def test_lightings_are_names_whatever_yaml_takes_them_for(tmp_path: Path, lights
 
 
 def test_a_call_that_was_killed_is_cleared_away_by_the_next_and_one_that_goes_on_is_not(export: Path) -> None:
-    with _scratch(export / "w") as working:
+    with scratch(export / "w") as working:
         picture(working / "a.png")
         killed = picture(export / ".w.gone.part/images/a.png").parents[1]
         lay_out(export / "export", export / "goldens", export / "w")
@@ -311,3 +315,200 @@ def test_the_next_line_can_be_pasted_whatever_the_folder_is_called(export: Path)
     assert done.exit_code == 0
     next_step = done.stdout.splitlines()[-1].removeprefix("next: ")
     assert shlex.split(next_step)[:5] == ["tao-skills", "deft", "plan", "--workspace", str(to)]
+
+
+# -- boards --
+
+
+def flat(root: Path, boards: int = 20, names: str = "B{0:02d}_{1}") -> Path:
+    """Boards of two good and one bad part whose pictures lie in the folders of their labels."""
+    for board in range(boards):
+        for part, label in (("C1", "Pass"), ("C2", "Pass"), ("D1", "bad")):
+            picture(root / f"p/{label}/{names.format(board, part)}.png")
+    picture(root / "g/golden.png")
+    return root
+
+
+def sets_of(root: Path, find: str) -> dict[str, set[str]]:
+    layout = Workspace(root)
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in (layout.training_csv, layout.validation_csv, layout.kpi_csv, layout.acceptance_csv, layout.pool_csv):
+        for name in read_pairs(path).object_name:
+            met = re.search(find, name)
+            assert met is not None
+            found[met[0]].add(path.name)
+    return found
+
+
+def test_without_folders_or_a_pattern_no_board_is_claimed_and_one_is_proposed(tmp_path: Path) -> None:
+    made = lay_out(flat(tmp_path) / "p", tmp_path / "g", tmp_path / "w")
+    assert made.boards is None and made.proposal is not None
+    torn = sum(len(sets) > 1 for sets in sets_of(tmp_path / "w", "^B[0-9]+").values())
+    assert (made.proposal.boards, made.proposal.smallest, made.proposal.largest) == (20, 3, 3)
+    assert made.proposal.torn == torn > 0
+    said = made.lines()[-1]
+    assert said.startswith("warning: boards are not known") and f"--board {made.proposal.quoted()}" in said
+    assert "none of them in two sets" not in "\n".join(made.lines())
+    assert "board" not in read_pairs(Workspace(tmp_path / "w").kpi_csv).names
+
+
+def test_the_proposed_pattern_lays_out_by_board_and_the_csvs_say_which(tmp_path: Path) -> None:
+    first = lay_out(flat(tmp_path) / "p", tmp_path / "g", tmp_path / "w")
+    assert first.proposal is not None
+    made = lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "again", board=first.proposal.pattern)
+    assert made.lines()[-1] == "20 boards, none of them in two sets"
+    assert all(len(sets) == 1 for sets in sets_of(tmp_path / "again", "^B[0-9]+").values())
+    table = read_pairs(Workspace(tmp_path / "again").kpi_csv)
+    assert table.column("board") == [name.split("_")[0] for name in table.object_name]
+
+
+@pytest.mark.parametrize(
+    ("names", "boards"),
+    [("2024-03_B{0:02d}_{1}", 20), ("panel-{0:03d}-{1}", 20), ("P{0:03d}{1}x", 20), ("{0:04d}_{1}", 20)],
+)
+def test_usual_ways_to_name_a_board_are_proposed(tmp_path: Path, names: str, boards: int) -> None:
+    made = lay_out(flat(tmp_path, names=names) / "p", tmp_path / "g", tmp_path / "w")
+    assert made.proposal is not None and made.proposal.boards == boards
+
+
+@pytest.mark.parametrize("names", ["{1}_{0:05d}", "img_{0}{1}", "{1}{0:05d}"])
+def test_names_that_share_no_beginning_propose_nothing(tmp_path: Path, names: str) -> None:
+    made = lay_out(flat(tmp_path, names=names) / "p", tmp_path / "g", tmp_path / "w")
+    assert made.boards is None
+    assert made.proposal is None or made.proposal.boards < 20
+
+
+def test_a_folder_below_each_label_is_a_board_and_one_picture_beside_them_makes_boards_unknown(export: Path) -> None:
+    made = lay_out(export / "export", export / "goldens", export / "w")
+    assert made.lines()[-1] == "12 boards, none of them in two sets"
+    assert read_pairs(Workspace(export / "w").training_csv).column("board")[0].startswith("P")
+    picture(export / "export/open/lone.png")
+    picture(export / "goldens/lone.png")
+    assert lay_out(export / "export", export / "goldens", export / "w2").boards is None
+
+
+# -- lightings --
+
+
+def lit(root: Path, lights: tuple[str, ...], boards: int = 8) -> Path:
+    for board in range(boards):
+        for label in ("ok", "bridge"):
+            for light in lights:
+                picture(root / f"p/{label}/B{board}/U3_{light}.png")
+    for light in lights:
+        picture(root / f"g/U3_{light}.png")
+    return root
+
+
+LIGHTS = ("LowAngle", "Side", "SolderLight", "WhiteLight")
+
+
+def test_a_part_that_lacks_a_lighting_is_named_with_what_it_lacks_and_the_way_out(tmp_path: Path) -> None:
+    lit(tmp_path, LIGHTS)
+    (tmp_path / "p/bridge/B3/U3_Side.png").unlink()
+    with pytest.raises(InputErrors) as raised:
+        lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w", lightings=LIGHTS)
+    assert raised.value.faults == ["bridge/B3/U3 has no picture of Side"]
+    assert "add what is missing, or leave these out with --leave-out-incomplete" in raised.value.line()
+    assert "--lightings" not in raised.value.line()
+
+
+def test_incomplete_parts_are_left_out_when_asked_and_counted(tmp_path: Path) -> None:
+    lit(tmp_path, LIGHTS)
+    (tmp_path / "p/bridge/B3/U3_Side.png").unlink()
+    cut = tmp_path / "p/ok/B1/U3_WhiteLight.png"
+    cut.write_bytes(cut.read_bytes()[:60])
+    picture(tmp_path / "p/ok/B1/overview.png")
+    made = lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w", lightings=LIGHTS, leave_out_incomplete=True)
+    assert len(made.left_out) == 3
+    assert "left out    3 incomplete, first: bridge/B3/U3 has no picture of Side" in made.lines()
+    assert any("overview.png ends in none of" in line for line in made.left_out)
+    assert any(str(cut) in line for line in made.left_out)
+    assert sum(sum(labels.values()) for labels in made.sets.values()) == 14
+    layout = Workspace(tmp_path / "w")
+    spec = classify_spec(load_spec(layout.spec), layout.spec)
+    for path in (layout.training_csv, layout.kpi_csv):
+        assert check_dataset(path, spec.naming, kind="pool", images_dir=layout.images_dir).ok
+
+
+def test_a_golden_that_lacks_one_lighting_is_no_missing_golden(tmp_path: Path) -> None:
+    lit(tmp_path, LIGHTS)
+    (tmp_path / "g/U3_WhiteLight.png").unlink()
+    with pytest.raises(InputErrors, match="16 that lack a lighting") as raised:
+        lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w", lightings=LIGHTS)
+    assert raised.value.faults[0].endswith("has no golden of WhiteLight")
+
+
+def test_nothing_is_laid_out_where_no_part_is_whole(tmp_path: Path) -> None:
+    lit(tmp_path, LIGHTS)
+    for file in (tmp_path / "g").iterdir():
+        file.unlink()
+    with pytest.raises(InputError, match="no part is whole, first: bridge/B0/U3"):
+        lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w", lightings=LIGHTS, leave_out_incomplete=True)
+
+
+def test_forgotten_lightings_are_named_from_the_file_names(tmp_path: Path) -> None:
+    lit(tmp_path, LIGHTS)
+    made = lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w")
+    (said,) = made.warnings
+    assert "16 times 4 pictures have one name but for LowAngle, Side, SolderLight, WhiteLight" in said
+    assert "--lightings LowAngle,Side,SolderLight,WhiteLight" in said
+    assert not lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w2", lightings=LIGHTS).warnings
+
+
+def test_parts_of_a_board_are_not_taken_for_lightings(tmp_path: Path) -> None:
+    assert not lay_out(flat(tmp_path) / "p", tmp_path / "g", tmp_path / "w").warnings
+
+
+def test_folders_that_spell_one_defect_twice_are_named(export: Path) -> None:
+    for board in range(4):
+        picture(export / f"export/pin-hole/P{board}/x.png")
+        picture(export / f"goldens/P{board}/x.png")
+    made = lay_out(export / "export", export / "goldens", export / "w")
+    assert made.warnings == ("one defect under two names? 'pin-hole' (4 rows) beside 'pin_hole' (6 rows)",)
+
+
+# -- pictures that TAO would misread --
+
+
+def test_captures_with_an_exif_orientation_are_laid_out_upright_in_their_own_format(tmp_path: Path) -> None:
+    pixels = np.zeros((16, 48), np.uint8)
+    pixels[:, :24] = 200
+    for board in range(6):
+        for label in ("ok", "open"):
+            path = tmp_path / f"p/{label}/B{board}/c.jpg"
+            path.parent.mkdir(parents=True)
+            exif = Image.Exif()
+            exif[0x0112] = 6
+            turned = Image.fromarray(pixels).transpose(Image.Transpose.ROTATE_90)
+            turned.save(path, exif=exif.tobytes(), quality=90)
+    (tmp_path / "g").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "g/golden.jpg", quality=90)
+    made = lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w", shares=(1, 1, 1, 0, 0))
+    assert "upright     12 pictures turned by their EXIF orientation, which TAO ignores" in made.lines()
+    with (
+        Image.open(tmp_path / "w/images/captures/ok/B0/c.jpg") as image,
+        Image.open(tmp_path / "g/golden.jpg") as golden,
+    ):
+        assert (image.format, image.size, image.getexif().get(0x0112)) == ("JPEG", (48, 16), None)
+        assert np.abs(np.asarray(image).astype(int) - np.asarray(golden).astype(int)).max() < 12
+    assert (tmp_path / "w/images/golden/ok/B0/c.jpg").samefile(tmp_path / "g/golden.jpg")
+
+
+def test_twelve_bit_captures_are_scaled_to_eight_by_one_factor_and_the_originals_stay(tmp_path: Path) -> None:
+    values = np.arange(0, 1024, dtype=np.uint16).reshape(32, 32)
+    for board in range(6):
+        for label, factor in (("ok", 3), ("open", 1)):
+            path = tmp_path / f"p/{label}/B{board}/c.png"
+            path.parent.mkdir(parents=True)
+            Image.fromarray(values * factor).save(path)
+    (tmp_path / "g").mkdir()
+    Image.fromarray(values).save(tmp_path / "g/golden.png")
+    made = lay_out(tmp_path / "p", tmp_path / "g", tmp_path / "w", shares=(1, 1, 1, 0, 0))
+    assert "8 bits      13 pictures scaled from 12 bits by one factor" in "\n".join(made.lines())
+    for label, factor in (("ok", 3), ("open", 1)):
+        with Image.open(tmp_path / f"w/images/captures/{label}/B2/c.png") as image:
+            assert image.mode == "L"
+            assert np.array_equal(np.asarray(image), (values * factor) >> 4)
+    with Image.open(tmp_path / "p/ok/B2/c.png") as image:
+        assert np.array_equal(np.asarray(image), values * 3)

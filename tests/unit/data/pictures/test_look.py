@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tao_skill_bank.data.pictures import memory as module
-from tao_skill_bank.data.pictures.look import look
+from tao_skill_bank.data.pictures.look import look, still_known
 from tao_skill_bank.data.pictures.memory import FILE, Memory, cache_folder
 
 LONG_AGO = 1_600_000_000_123_456_789
@@ -102,6 +102,18 @@ def test_two_names_of_one_file_are_opened_once(tmp_path: Path) -> None:
     os.symlink(path, tmp_path / "link.png")
     looked = look([path, str(tmp_path / "other.png"), str(tmp_path / "link.png")])
     assert looked.opened == 1 and len(set(looked.facts.values())) == 1 and len(looked.facts) == 3
+
+
+def test_a_file_that_was_linked_to_another_name_is_still_known(tmp_path: Path) -> None:
+    paths = draw(tmp_path / "p", 3)
+    looked = look(paths, memory=kept_in(tmp_path / "c"))
+    for number, path in enumerate(paths):
+        os.link(path, tmp_path / f"{number}.png")
+    Path(paths[1]).write_bytes(Path(paths[0]).read_bytes())
+    still_known(looked, kept_in(tmp_path / "c"))
+    again = look([str(tmp_path / f"{n}.png") for n in range(3)], memory=kept_in(tmp_path / "c"))
+    assert again.opened == 1
+    assert again.facts[str(tmp_path / "1.png")].pixels == looked.facts[paths[0]].pixels
 
 
 def test_missing_files_folders_and_pipes_are_faults_and_nobody_waits(tmp_path: Path) -> None:
@@ -224,7 +236,7 @@ import sys
 from pathlib import Path
 import time
 from tao_skill_bank.data.pictures import memory as m
-from tao_skill_bank.data.pictures.look import look
+from tao_skill_bank.data.pictures.look import look, still_known
 files = [str(p) for p in sorted(Path(sys.argv[1]).iterdir())]
 print("ready", flush=True)
 for _ in range(int(sys.argv[3])):

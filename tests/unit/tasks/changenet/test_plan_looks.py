@@ -39,7 +39,7 @@ def faults(planted: Planted, *settings: str) -> list[str]:
     return caught.value.faults
 
 
-LOOKS = ("pictures", "orientation", "shapes", "lightings", "contents", "repeated rows", "equal pictures")
+LOOKS = ("boards", "pictures", "orientation", "shapes", "lightings", "contents", "repeated rows", "equal pictures")
 
 
 def test_the_clean_set_is_not_warned_of_and_every_check_says_how_much_it_looked_at(clean: Planted) -> None:
@@ -283,3 +283,52 @@ def test_what_the_plan_saw_is_kept_with_the_run(clean: Planted) -> None:
     state = load_state(api.open_run(wanted, approve=summary.digest, how="flag"))
     names = {c.name for c in state.checked}
     assert set(LOOKS) <= names and all(c.status != "fail" for c in state.checked)
+
+
+# -- boards --
+
+
+def test_boards_that_stand_in_two_sets_are_counted_by_board_with_their_rows(clean: Planted) -> None:
+    first, second = clean.rows["training"][0]["board"], clean.rows["training"][4]["board"]
+    for row, board in ((0, first), (1, first), (7, second)):
+        clean.rows["KPI"][row]["board"] = board
+    clean.write("KPI")
+    said = check(plan(clean), "boards")
+    assert said.status == "warn"
+    assert said.text.startswith("2 of 46 boards (column board) stand in several sets, with these rows: ")
+    assert "training 6 of 30" in said.text and "KPI 3 of 36" in said.text and "acceptance 0 of 36" in said.text
+
+
+def test_without_a_column_boards_are_not_known_and_nothing_is_claimed_of_them(tmp_path: Path) -> None:
+    summary = plan(Planted(tmp_path / "w", boards=False))
+    said = check(summary, "boards")
+    assert said.status == "warn" and said.text.startswith("not known: no column board")
+    assert "was not looked at" in said.text and "none is named by two sets" in said.text
+    assert [w for w in summary.warnings if "board" in w] == summary.warnings
+
+
+def test_names_that_share_beginnings_across_sets_are_said_where_boards_are_not_known(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "w", boards=False)
+    number = 0
+    for name, (_, rows) in SETS.items():
+        for row in range(rows):
+            places = [(side, light) for side in ("image", "golden") for light in planted.lights]
+            old = [(side, light, planted.file(name, row, side, light)) for side, light in places]
+            planted.rows[name][row]["object_name"] = f"B{number % 40:02d}_C{row}{name[:2]}"
+            for side, light, path in old:
+                path.rename(planted.file(name, row, side, light))
+            number += 1
+        planted.write(name)
+    said = check(plan(planted), "boards")
+    assert "by the beginnings of file names there are 40 (such as B00), and 40 stand in several sets" in said.text
+
+
+def test_a_column_of_designs_is_asked_about(clean: Planted) -> None:
+    clean.columns = (*clean.columns[:4], "boardname")
+    for name, rows in clean.rows.items():
+        for row in rows:
+            row["boardname"] = "AX12"
+        clean.write(name)
+    said = check(plan(clean), "boards")
+    assert "1 of 1 boards (column boardname) stand in several sets" in said.text
+    assert "where boardname names a design and no single board, add a column board" in said.text

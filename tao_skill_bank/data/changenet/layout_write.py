@@ -1,0 +1,241 @@
+"""A laid out workspace on disk: pictures linked or made anew where TAO would misread them, the CSVs, a spec."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.data.changenet.layout import Workspace
+from tao_skill_bank.data.changenet.layout_find import Sample
+from tao_skill_bank.data.changenet.tables import BOARD_COLUMNS, REQUIRED_COLUMNS, write_pairs
+from tao_skill_bank.data.pictures.decode import is_deep
+from tao_skill_bank.data.pictures.facts import ORIENTATION_TAG, UPRIGHT, Facts
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SETS = ("training", "validation", "kpi", "acceptance", "pool")
+LARGEST_SIDE, STEP = 224, 32
+_ONE_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif"}
+_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
+_SPEC = """\
+# Visual ChangeNet for pictures laid out by `tao-skills workspace`: a learnable classifier on a FAN backbone, which
+# takes any number of lightings side by side.
+task: classify
+train:
+  num_epochs: 10
+  checkpoint_interval: 1
+  validation_interval: 1
+  seed: 1234
+  classify: {{loss: ce, cls_weight: [1.0, 10.0]}}
+  optim: {{lr: 0.00001, optim: adamw, policy: linear}}
+model:
+  backbone: {{type: fan_tiny_8_p4_hybrid, pretrained_backbone_path: null, freeze_backbone: false}}
+  classify: {{difference_module: learnable, learnable_difference_modules: 4, embed_dec: 30, eval_margin: 0.3}}
+  decode_head: {{feature_strides: [4, 8, 16, 32]}}
+dataset:
+  classify:
+    train_dataset: {{csv_path: "", images_dir: ""}}
+    validation_dataset: {{csv_path: "", images_dir: ""}}
+    image_ext: {ext}
+    batch_size: {batch}
+    workers: 0
+    num_input: {inputs}
+    input_map: {lights}
+    concat_type: linear
+    grid_map: {{x: {inputs}, y: 1}}
+    image_width: {side}
+    image_height: {side}
+    num_classes: 2
+"""
+
+
+@dataclass(frozen=True)
+class Remade:
+    """Pictures that were written anew because TAO would have misread them.
+
+    Attributes:
+        turned: Turned upright by their EXIF orientation.
+        scaled: Brought from more than 8 bits to 8.
+        bits: How many bits the deepest of them used; the others were scaled by the same factor.
+    """
+
+    turned: int
+    scaled: int
+    bits: int
+
+
+def write_workspace(
+    workspace: Path,
+    sets: Mapping[str, Sequence[Sample]],
+    lightings: Sequence[str],
+    facts: Mapping[str, Facts],
+    *,
+    boards: bool,
+) -> Remade:
+    """Everything into a folder beside, which then takes the workspace's name.
+
+    Args:
+        workspace: The folder, links resolved; absent or empty.
+        sets: The parts of each set of `SETS` that is to be made.
+        lightings: Lightings in file names.
+        facts: Of every capture and golden, by path.
+        boards: Whether the parts' boards are known, and go into the CSVs.
+    """
+    everything = [s for rows in sets.values() for s in rows]
+    paths = dict.fromkeys(path for s in everything for path in (*s.captures, *s.goldens))
+    endings = {path.suffix for path in paths}
+    formats = {_format(ending) for ending in endings}
+    ext = endings.pop() if len(endings) == 1 else formats.pop() if len(formats) == 1 else ".png"
+    used = [facts[str(path)] for path in paths]
+    bits = max((int(f.highest or 0).bit_length() for f in used if f.cut_off), default=8)
+    columns = (*REQUIRED_COLUMNS, *BOARD_COLUMNS[:1]) if boards else REQUIRED_COLUMNS
+    with scratch(workspace) as folder:
+        _put_pictures(folder / "images", everything, lightings, ext, facts, bits)
+        layout = Workspace(folder)
+        files = (layout.training_csv, layout.validation_csv, layout.kpi_csv, layout.acceptance_csv, layout.pool_csv)
+        for name, path in zip(SETS, files, strict=True):
+            if name in sets:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                rows = [(f"captures/{s.folder}/", f"golden/{s.folder}/", s.label, s.name, s.board) for s in sets[name]]
+                write_pairs(path, dict(zip(columns, map(list, zip(*rows, strict=True)), strict=False)))
+        smallest = min(len(sets[name]) for name in ("training", "validation"))
+        largest = max(max(f.width, f.height) for f in used)
+        fsio.write_text(layout.spec, _spec(largest, lightings, ext, max(1, min(16, smallest))))
+        os.replace(folder, workspace)
+        fsio.fsync_dir(workspace.parent)
+    return Remade(sum(f.orientation != UPRIGHT for f in used), sum(f.cut_off for f in used), bits)
+
+
+@contextlib.contextmanager
+def scratch(workspace: Path) -> Iterator[Path]:
+    """A folder beside the workspace that is gone when the block ends badly; those of killed calls are cleared.
+
+    Its lock tells a call that goes on from one that was killed, whose process ids mean nothing in another container.
+    """
+    workspace.parent.mkdir(parents=True, exist_ok=True)
+    prefix, suffix = f".{workspace.name[:60]}.", ".part"
+    for entry in os.scandir(workspace.parent):
+        if entry.name.startswith(prefix) and entry.name.endswith(suffix) and entry.is_dir(follow_symlinks=False):
+            with contextlib.suppress(OSError), _locked(Path(entry.path)):
+                shutil.rmtree(entry.path, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=workspace.parent))
+    try:
+        with _locked(made):
+            umask = os.umask(0)
+            os.umask(umask)
+            made.chmod(0o777 & ~umask)
+            yield made
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock; `BlockingIOError` where somebody else does."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _format(ending: str) -> str:
+    return _ONE_FORMAT.get(ending.lower(), ending.lower())
+
+
+def _put_pictures(
+    images: Path, samples: Iterable[Sample], lightings: Sequence[str], ext: str, facts: Mapping[str, Facts], bits: int
+) -> None:
+    endings = [f"_{light}{ext}" for light in lightings] or [ext]
+    for sample in samples:
+        for side, files in (("captures", sample.captures), ("golden", sample.goldens)):
+            folder = images / side / sample.folder
+            folder.mkdir(parents=True, exist_ok=True)
+            for file, ending in zip(files, endings, strict=True):
+                _put(file, folder / f"{sample.name}{ending}", facts[str(file)], bits)
+
+
+def _put(source: Path, target: Path, facts: Facts, bits: int) -> None:
+    """Link where the file system can, else copy; written anew where format, depth or orientation must change."""
+    if _format(source.suffix) == _format(target.suffix) and facts.orientation == UPRIGHT and not facts.cut_off:
+        try:
+            os.link(source.resolve(), target)
+        except OSError:
+            shutil.copyfile(source, target)
+        return
+    from PIL import Image
+
+    with _opened(source) as image:
+        made = _eight_bits(image, bits) if is_deep(image.mode) else image
+        if facts.orientation != UPRIGHT:
+            made = _upright(made, facts.orientation)
+        kind = Image.registered_extensions()[target.suffix.lower()]
+        if kind == "PNG" and made.mode not in _PNG_MODES:
+            made = made.convert("RGB")
+        made.save(target, kind, **_as_it_was(image, kind))
+
+
+def _eight_bits(image: Image.Image, bits: int) -> Image.Image:
+    """A grey picture of 8 bits: the upper ones of the `bits` that the deepest picture of all uses."""
+    import numpy as np
+    from PIL import Image as module
+
+    values = np.maximum(np.asarray(image), 0).astype(np.int64)
+    return module.fromarray((values >> (bits - 8) if values.max() > 255 else values).astype(np.uint8))
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    from PIL import Image as module
+    from PIL import ImageOps
+
+    exif = module.Exif()
+    exif[ORIENTATION_TAG] = orientation
+    plain = image.copy()
+    plain.info = {"exif": exif.tobytes()}
+    turned = ImageOps.exif_transpose(plain)
+    turned.info = {}
+    return turned
+
+
+def _as_it_was(image: Image.Image, kind: str) -> dict[str, Any]:
+    """How to save a picture of the same format with as little loss as it was saved with before; no tags."""
+    if kind == "JPEG":
+        from PIL import JpegImagePlugin
+
+        tables = getattr(image, "quantization", None)
+        if not tables:
+            return {"quality": 95, "subsampling": 0}
+        return {"qtables": tables, "subsampling": max(0, JpegImagePlugin.get_sampling(image))}
+    return {"lossless": True} if kind == "WEBP" else {}
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            yield image
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        raise InputError("cannot be read as a picture", where=path, fix="take it out or export it again") from None
+
+
+def _spec(largest: int, lightings: Sequence[str], ext: str, batch: int) -> str:
+    side = min(LARGEST_SIDE, max(STEP * 2, -(-largest // STEP) * STEP))
+    # Quoted: YAML takes `on` and `1` for other things than names.
+    lights = "{" + ", ".join(f"{json.dumps(name, ensure_ascii=False)}: {i}" for i, name in enumerate(lightings)) + "}"
+    return _SPEC.format(ext=ext, batch=batch, inputs=max(1, len(lightings)), lights=lights, side=side)
