@@ -18,6 +18,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel
 
+from tao_skill_bank.core import roots
 from tao_skill_bank.core.errors import BankError, InputErrors
 
 MOST_FAULTS = 10
@@ -76,10 +77,8 @@ def errors_shown(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _held_to_roots(arguments: Iterable[Any]) -> AbstractContextManager[None]:
     """What the call opens is held to its roots, whichever of its arguments carries them."""
-    from tao_skill_bank.core import guard
-
     held = [value.folders for value in arguments if isinstance(value, Held)]
-    return guard.confined(held[0]) if held else contextlib.nullcontext()
+    return roots.confined(held[0]) if held else contextlib.nullcontext()
 
 
 def as_result(value: BaseModel) -> CallToolResult:

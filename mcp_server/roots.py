@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from mcp_server.door import Held, clip, errors_shown, program
 from mcp_server.schemas import slim, slim_output
 from tao_skill_bank.core.errors import InputError, did_you_mean
-from tao_skill_bank.core.guard import is_personal
 from tao_skill_bank.core.personal import personal_roots
+from tao_skill_bank.core.roots import is_personal
 
 MOST_SHOWN = 300
 MOST_ARGUMENT = 65_536

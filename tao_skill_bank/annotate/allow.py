@@ -21,7 +21,7 @@ from types import ModuleType
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError
 from tao_skill_bank.core.fsio import write_json
-from tao_skill_bank.core.guard import config_folder, own_files
+from tao_skill_bank.core.roots import config_folder, own_files
 
 VARIABLE = "TAO_ALLOWED_PROMPTS"
 """Digests (SHA-256, commas between them) for machines where nobody types; workers get theirs by it."""

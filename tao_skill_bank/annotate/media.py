@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.video import FRAME_SIDE, Probe, VideoError
 from tao_skill_bank.core.clock import SystemClock
 from tao_skill_bank.core.fsio import sha256_file
+from tao_skill_bank.core.threads import ThreadPool
 
 CLIP_FPS = 1.0
 """Frames a second of short videos and clips, for endpoints that take pictures only."""
@@ -49,7 +49,7 @@ class Library:
         self.gate = gate
         self.vlm = vlm
         self.workflow = workflow
-        self._threads = ThreadPoolExecutor(_DECODERS, thread_name_prefix="video")
+        self._threads = ThreadPool(_DECODERS, thread_name_prefix="video")
         self._uploads: dict[str, asyncio.Future[Upload]] = {}
         self._in_threads = 0
 

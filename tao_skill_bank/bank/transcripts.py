@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 
 _MOST_LINE_BYTES = 64 << 20
@@ -57,7 +58,7 @@ def project_dir(cwd: Path, home: Path | None = None) -> Path:
 
 def transcripts_in(folder: Path) -> list[Path]:
     """The transcripts of a folder, with those of subagents below it, by name."""
-    return sorted(p for p in folder.rglob("*.jsonl") if p.is_file())
+    return sorted(p for p in folder.rglob("*.jsonl") if guard.is_file(p))
 
 
 def read_usage(paths: Iterable[Path]) -> list[Usage]:
@@ -84,7 +85,7 @@ def parse_time(text: str) -> datetime | None:
 
 def _usages(path: Path) -> Iterator[Usage]:
     try:
-        handle = path.open("rb")
+        handle = guard.open_read(path)
     except OSError as error:
         raise InputError(error.strerror or "cannot be opened", where=path, fix="name a readable transcript") from None
     with handle:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from tao_skill_bank.core import guard
 
@@ -27,61 +29,64 @@ def fsync_dir(folder: Path) -> None:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file name is that of a temporary sibling, as `atomic_path` makes them."""
+    """Whether a file name is that of a temporary sibling, as `atomic_file` makes them."""
     return name.startswith(".") and ".tmp" in name
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path, mode: int = 0o666) -> Iterator[Path]:
-    """A temporary sibling of `path` to write to; it takes the place of `path` when the block ends well.
+def atomic_file(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """A handle whose content replaces `path` when the block ends well.
 
-    For writers that want a file name (parquet, PNG). The suffix of `path` is kept, because some of them
-    choose the format by it. On an error the temporary file is removed and `path` is as it was. A link in the place
-    of `path` is replaced, not followed; roots hold as in `core.guard`.
+    It writes to a temporary sibling, which is removed on an error; `path` is then as it was. A link in the place of
+    `path` is replaced, not followed; roots hold as in `core.guard`.
     `mode`: the permissions; by default those of a new file of the user's.
     """
     with guard.place(path, make=True) as at:
         name = f".{path.stem[:60]}.{secrets.token_hex(6)}.tmp{path.suffix}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=at.fd)
-        except OSError as error:
-            error.filename = str(path)
-            raise
-        os.close(fd)
-        try:
-            yield at.folder / name
-            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=at.fd)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            with os.fdopen(os.open(name, flags, mode, dir_fd=at.fd), "w+b") as handle:
+                yield handle
+                handle.flush()
+                os.fsync(handle.fileno())
             os.replace(name, at.name, src_dir_fd=at.fd, dst_dir_fd=at.fd)
         except BaseException as error:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=at.fd)
-            if isinstance(error, OSError) and str(error.filename).endswith(name):
-                error.filename = str(path)
+            if isinstance(error, OSError) and error.filename in (None, name):
+                error.filename, error.filename2 = str(path), None
             raise
         _sync_folder(at.fd)
 
 
 @contextlib.contextmanager
 def atomic_open(path: Path, *, newline: str = "\n") -> Iterator[IO[str]]:
-    """A UTF-8 text handle whose content replaces `path` when the block ends well."""
-    with atomic_path(path) as temp, temp.open("w", encoding="utf-8", newline=newline) as handle:
-        yield handle
+    """The same for UTF-8 text."""
+    with atomic_file(path) as handle:
+        text = io.TextIOWrapper(handle, encoding="utf-8", newline=newline)
+        try:
+            yield text
+            text.flush()
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                text.detach()
 
 
 def write_text(path: Path, text: str, *, mode: int = 0o666) -> None:
     """Replace `path` by `text` (UTF-8), atomically and durably; `mode`: its permissions, where they matter."""
-    with atomic_path(path, mode) as temp:
-        temp.write_bytes(text.encode())
+    write_bytes(path, text.encode(), mode=mode)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Replace `path` by `data`, atomically and durably."""
-    with atomic_path(path) as temp:
-        temp.write_bytes(data)
+    with atomic_file(path, mode) as handle:
+        handle.write(data)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Replace `target` by a copy of the file `source`, atomically and durably."""
+    with guard.open_read(source) as handle, atomic_file(target) as copy:
+        shutil.copyfileobj(handle, copy, CHUNK)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -8,110 +8,36 @@ person named. A path from anywhere, an argument, a spec, a cell of a CSV, a link
 - a pipe, a device or a socket is refused at once, and never waited for;
 - what is refused is not opened: no byte of it can stand in a message.
 
-Looking where a path leads and opening it are one step (`core.beneath`): what is swapped in between is refused.
-
-A person's own command line has no roots: it opens what it names, as ever, except pipes and the like. Roots hold for
-the running context (`confined`), else for the process (the variable `TAO_SKILLS_CONFINED`, which children inherit).
+Looking where a path leads and opening it are one step (`core.beneath`): what is swapped in between is refused. A
+person's own command line has no roots: it opens what it names, as ever, except pipes and the like (`core.roots`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import functools
+import fnmatch
 import io
-import json
 import os
-import shlex
+import secrets
+import shutil
 import stat
-from collections.abc import Iterable, Iterator
-from contextvars import ContextVar
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, Literal, cast
 
 from tao_skill_bank.core.beneath import open_beneath
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.roots import OutsideError, Roots, held, holding, is_personal, refusal
 
-VARIABLE = "TAO_SKILLS_CONFINED"
-"""The roots of a process and its children, as a JSON list. Set and empty or unreadable: nothing may be opened."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # A pipe without a writer must not be waited for; a terminal must not become ours.
 _LOOK = getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK) | os.O_CLOEXEC
 _AT_ONCE = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-Roots = tuple[Path, ...]
-_context: ContextVar[Roots | Literal["process"] | None] = ContextVar("roots", default="process")
 
 
-class OutsideError(InputError):
-    """A path leads out of the roots. `folder` is what a person would have to add for it."""
-
-    def __init__(self, what: str, *, where: str | Path, folder: Path, allowed: Roots) -> None:
-        self.folder = folder
-        shown = ", ".join(str(one) for one in allowed) or "none"
-        fix = f"a person allows it with: tao-skills roots add {shlex.quote(str(folder))}; allowed now: {shown}"
-        super().__init__(what, where=where, fix=fix)
-
-
-def roots() -> Roots | None:
-    """The folders that this context may touch, links resolved, none within another; None: whatever its user may."""
-    held = _context.get()
-    return _of_process() if held == "process" else held
-
-
-@contextlib.contextmanager
-def confined(folders: Iterable[Path]) -> Iterator[None]:
-    """Hold what runs in the block to `folders`. Within other roots it is held to what both allow."""
-    wanted = outermost(folders)
-    before = roots()
-    if before is not None:
-        wanted = outermost([f for f in wanted if _holding(f, before)] + [f for f in before if _holding(f, wanted)])
-    token = _context.set(wanted)
-    try:
-        yield
-    finally:
-        _context.reset(token)
-
-
-@contextlib.contextmanager
-def own_files() -> Iterator[None]:
-    """Open what the bank itself keeps (its package data, its user's key): never around a path that somebody named."""
-    token = _context.set(None)
-    try:
-        yield
-    finally:
-        _context.reset(token)
-
-
-def environment() -> dict[str, str]:
-    """What a child process is given so that it is held to the same roots."""
-    held = roots()
-    return {} if held is None else {VARIABLE: json.dumps([str(folder) for folder in held])}
-
-
-def config_folder() -> Path:
-    """The user's own folder of settings: in XDG_CONFIG_HOME, else in `~/.config`."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "tao-skills"
-
-
-def is_personal(path: Path | str) -> bool:
-    """Whether a resolved path lies in the user's settings, which nobody who is held to roots touches."""
-    return _holding(path, [Path(os.path.realpath(config_folder()))]) is not None
-
-
-def outermost(folders: Iterable[Path]) -> Roots:
-    """Folders, links resolved, without those that lie within another.
-
-    One within another could be swapped for a link by who may write in the outer one.
-    """
-    found: list[Path] = []
-    for folder in sorted({Path(os.path.realpath(folder)) for folder in folders}):
-        if _holding(folder, found) is None:
-            found.append(folder)
-    return tuple(found)
-
-
-def open_read(path: Path | str, what: str = "file") -> BinaryIO:
+def open_read(path: Path | str, what: str = "file") -> io.BufferedReader:
     """A regular file for reading.
 
     Args:
@@ -123,12 +49,25 @@ def open_read(path: Path | str, what: str = "file") -> BinaryIO:
         InputError: It is no regular file, or a link that leads to itself or changed meanwhile.
         OSError: As `open(2)`; `filename` is the path.
     """
-    return cast(BinaryIO, open(path, "rb", opener=lambda _path, _flags: _read_fd(Path(path), what)))
+    return open(path, "rb", opener=lambda _path, _flags: _read_fd(Path(path), what))
 
 
-def open_text(path: Path | str, what: str = "file", *, errors: str = "strict", newline: str | None = None) -> IO[str]:
-    """The same, as UTF-8 text."""
-    return io.TextIOWrapper(open_read(path, what), encoding="utf-8", errors=errors, newline=newline)
+def open_text(
+    path: Path | str,
+    what: str = "file",
+    *,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    newline: str | None = None,
+) -> IO[str]:
+    """The same, as text."""
+    return io.TextIOWrapper(open_read(path, what), encoding=encoding, errors=errors, newline=newline)
+
+
+def reopening(handle: IO[bytes], path: Path | str) -> str:
+    """A name by which a library that takes none but names opens the very file that `handle` has open (on Linux)."""
+    through = f"/proc/self/fd/{handle.fileno()}"
+    return through if held() is not None and os.path.exists(through) else str(path)
 
 
 def read_bytes(path: Path | str, what: str = "file") -> bytes:
@@ -137,9 +76,10 @@ def read_bytes(path: Path | str, what: str = "file") -> bytes:
         return handle.read()
 
 
-def read_text(path: Path | str, what: str = "file", *, errors: str = "strict") -> str:
-    """The same, as UTF-8 text."""
-    return read_bytes(path, what).decode("utf-8", errors)
+def read_text(path: Path | str, what: str = "file", *, encoding: str = "utf-8", errors: str = "strict") -> str:
+    """The same, as text with LF at the ends of lines."""
+    with open_text(path, what, encoding=encoding, errors=errors) as handle:
+        return handle.read()
 
 
 def status(path: Path | str) -> os.stat_result | None:
@@ -149,10 +89,12 @@ def status(path: Path | str) -> os.stat_result | None:
         OutsideError: It leads out of the roots; whether something is there is not told.
     """
     try:
-        if roots() is None:
+        if held() is None:
             return os.stat(path)
         fd = _opened(Path(path), _LOOK)
-    except (FileNotFoundError, NotADirectoryError):
+    except OutsideError:
+        raise
+    except (FileNotFoundError, NotADirectoryError, InputError):
         return None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
@@ -164,16 +106,52 @@ def status(path: Path | str) -> os.stat_result | None:
         os.close(fd)
 
 
+def entry(path: Path) -> os.stat_result | None:
+    """What stands under a name itself, a link not followed; None if nothing does."""
+    try:
+        with place(path) as at:
+            return os.stat(at.name, dir_fd=at.fd, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def exists(path: Path | str) -> bool:
+    """Whether a path leads to anything; raises as `status`."""
+    return status(path) is not None
+
+
 def is_file(path: Path | str) -> bool:
     """Whether a path leads to a regular file; raises as `status`."""
     about = status(path)
     return about is not None and stat.S_ISREG(about.st_mode)
 
 
+def holds_bytes(path: Path | str) -> bool:
+    """Whether a path leads to a file that is not empty; raises as `status`."""
+    about = status(path)
+    return about is not None and about.st_size > 0
+
+
 def is_folder(path: Path | str) -> bool:
     """Whether a path leads to a folder; raises as `status`."""
     about = status(path)
     return about is not None and stat.S_ISDIR(about.st_mode)
+
+
+def real_path(path: Path | str) -> str:
+    """A path, absolute, with every link resolved as far as the roots hold where it leads; beyond them its text."""
+    real, roots = os.path.realpath(path), held()
+    return real if roots is None or holding(real, roots) is not None else os.path.abspath(path)
+
+
+@contextlib.contextmanager
+def folder(path: Path | str) -> Iterator[int]:
+    """A folder, open for looking at what is in it; raises as `names`."""
+    fd = _opened(Path(path), _FOLDER)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def names(folder: Path | str) -> list[str]:
@@ -188,6 +166,19 @@ def names(folder: Path | str) -> list[str]:
         return sorted(os.listdir(fd))
     finally:
         os.close(fd)
+
+
+def children(folder: Path) -> list[Path]:
+    """What is in a folder, by name; raises as `names`."""
+    return [folder / name for name in names(folder)]
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """What is in a folder and fits a pattern (`*.pth`), by name; nothing where there is no such folder."""
+    try:
+        return [folder / name for name in fnmatch.filter(names(folder), pattern)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 @dataclass(frozen=True)
@@ -205,15 +196,20 @@ class Place:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, timeout: float = -1) -> Iterator[None]:
-    """Hold the lock file `path`, made where it is not there; at most one process does.
+def locked(path: Path, *, timeout: float = -1, make: bool = False) -> Iterator[None]:
+    """Hold the lock file `path`; at most one process does.
+
+    Args:
+        path: The file; it is made where it is not there.
+        timeout: Seconds to wait; negative: for as long as it takes.
+        make: Make its folder, too.
 
     Raises:
         filelock.Timeout: Another process has it for longer than `timeout` seconds.
     """
     from filelock import FileLock
 
-    with place(path, make=True) as at, FileLock(at.path, timeout=timeout):
+    with place(path, make=make) as at, FileLock(at.path, timeout=timeout):
         yield
 
 
@@ -228,14 +224,14 @@ def place(path: Path, *, make: bool = False) -> Iterator[Place]:
     Raises:
         OutsideError: It lies outside the roots, or a link leads to it.
     """
-    held = roots()
-    if held is None:
+    roots = held()
+    if roots is None:
         if make:
             path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path.parent, _FOLDER)
         shown = path.parent
     else:
-        root, parts = _lexically(path, held)
+        root, parts = _lexically(path, roots)
         fd = _make(root, parts[:-1], path) if make else _no_link(root, parts[:-1], _FOLDER, 0, path)
         shown = _through(fd, path.parent)
     try:
@@ -244,9 +240,30 @@ def place(path: Path, *, make: bool = False) -> Iterator[Place]:
         os.close(fd)
 
 
+@dataclass(frozen=True)
+class Within:
+    """A fresh folder, open: what is written is written there, whatever is put in its place meanwhile."""
+
+    fd: int
+
+    def open(self, name: str) -> BinaryIO:
+        """A new file in it, for writing.
+
+        Raises:
+            FileExistsError: Something of that name is there.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.fdopen(os.open(name, flags, 0o666, dir_fd=self.fd), "wb")
+
+    def write(self, name: str, text: str) -> None:
+        """A new file of UTF-8 text."""
+        with self.open(name) as handle:
+            handle.write(text.encode())
+
+
 @contextlib.contextmanager
-def folder_within(at: Place) -> Iterator[tuple[int, Path]]:
-    """A fresh folder at a place, open, and a path that leads into it; it and its files are gone when the block ends.
+def folder_within(at: Place) -> Iterator[Within]:
+    """A fresh folder at a place; it and its files are gone when the block ends.
 
     Raises:
         FileExistsError: Something of that name is there.
@@ -254,7 +271,7 @@ def folder_within(at: Place) -> Iterator[tuple[int, Path]]:
     os.mkdir(at.name, 0o700, dir_fd=at.fd)
     fd = open_beneath(at.fd, (at.name,), _FOLDER)
     try:
-        yield fd, _through(fd, at.path)
+        yield Within(fd)
     finally:
         with contextlib.suppress(OSError):
             for name in os.listdir(fd):
@@ -263,13 +280,21 @@ def folder_within(at: Place) -> Iterator[tuple[int, Path]]:
         os.close(fd)
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder and those that lead to it; one that is there is left as it is."""
-    held = roots()
-    if held is None:
+def make_folder(path: Path, *, fresh: bool = False) -> None:
+    """Make a folder and those that lead to it; one that is there is left as it is.
+
+    Raises:
+        FileExistsError: It is there, and was to be `fresh`.
+    """
+    if fresh:
+        with place(path, make=True) as at:
+            os.mkdir(at.name, dir_fd=at.fd)
+        return
+    roots = held()
+    if roots is None:
         path.mkdir(parents=True, exist_ok=True)
     else:
-        root, parts = _lexically(path, held)
+        root, parts = _lexically(path, roots)
         os.close(_make(root, parts, path))
 
 
@@ -277,6 +302,39 @@ def remove(path: Path) -> None:
     """Remove a file or a link, not what it leads to; nothing there is fine."""
     with contextlib.suppress(FileNotFoundError), place(path) as at:
         os.unlink(at.name, dir_fd=at.fd)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove an empty folder.
+
+    Raises:
+        OSError: It is not there, not empty, or no folder.
+    """
+    with place(path) as at:
+        os.rmdir(at.name, dir_fd=at.fd)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder and all that is in it, no link followed; nothing there is fine."""
+    with contextlib.suppress(FileNotFoundError), place(path) as at:
+        shutil.rmtree(at.name, dir_fd=at.fd)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give a file, folder or link another name; what is there is replaced as `rename(2)` does."""
+    with place(source) as one, place(target, make=True) as other:
+        os.rename(one.name, other.name, src_dir_fd=one.fd, dst_dir_fd=other.fd)
+
+
+@contextlib.contextmanager
+def temporary_folder(within: Path, prefix: str) -> Iterator[Path]:
+    """A fresh folder in a folder, which is made where it is missing; gone when the block ends."""
+    path = within / f"{prefix}{secrets.token_hex(6)}"
+    make_folder(path)
+    try:
+        yield path
+    finally:
+        remove_tree(path)
 
 
 def open_write(path: Path, mode: Literal["ab", "r+b", "xb", "wb"], *, make: bool = False) -> BinaryIO:
@@ -309,7 +367,7 @@ def open_write(path: Path, mode: Literal["ab", "r+b", "xb", "wb"], *, make: bool
         about = os.fstat(fd)
         if not stat.S_ISREG(about.st_mode):
             raise _irregular(path, "file")
-        if about.st_nlink > 1 and roots() is not None:
+        if about.st_nlink > 1 and held() is not None:
             what = "has a second name (a hard link), which may lie outside the allowed folders"
             raise InputError(what, where=path, fix="make it a file of its own: copy it and move the copy in its place")
         if mode == "wb":
@@ -323,30 +381,10 @@ def open_write(path: Path, mode: Literal["ab", "r+b", "xb", "wb"], *, make: bool
 _UNLINK = "put the file itself in the link's place, or name the folder that has it"
 
 
-def _of_process() -> Roots | None:
-    said = os.environ.get(VARIABLE)
-    return None if said is None else _read(said)
-
-
-@functools.lru_cache(maxsize=8)
-def _read(said: str) -> Roots:
-    try:
-        listed = json.loads(said)
-        return outermost(Path(folder) for folder in listed if os.path.isabs(folder))
-    except (ValueError, TypeError):
-        return ()
-
-
-def _holding(path: Path | str, folders: Iterable[Path]) -> Path | None:
-    """The folder that holds an absolute path, by its text."""
-    text = str(path)
-    return next((f for f in folders if text == str(f) or text.startswith(f"{str(f).rstrip('/')}/")), None)
-
-
 def _through(fd: int, folder: Path) -> Path:
     """A path that means the open folder itself, for a writer that wants a name; where there is none, its own."""
     through = Path(f"/proc/self/fd/{fd}")
-    return through if roots() is not None and through.exists() else folder
+    return through if held() is not None and through.exists() else folder
 
 
 def _name(path: Path | str) -> str:
@@ -382,13 +420,13 @@ def _irregular(path: Path, what: str) -> InputError:
 
 def _opened(path: Path, flags: int) -> int:
     """A descriptor for reading, links followed within the roots."""
-    held = roots()
-    if held is None:
+    roots = held()
+    if roots is None:
         return os.open(path, flags)
     real = os.path.realpath(path)
-    root = _holding(real, held)
+    root = holding(real, roots)
     if root is None or is_personal(real):
-        raise outside(path, held, is_folder=bool(flags & os.O_DIRECTORY))
+        raise refusal(path, roots, is_folder=bool(flags & os.O_DIRECTORY))
     parts = Path(real).relative_to(root).parts
     return _no_link(root, parts, flags, 0, path)
 
@@ -407,19 +445,19 @@ def _no_link(root: Path, parts: tuple[str, ...], flags: int, mode: int, path: Pa
         os.close(at)
 
 
-def _lexically(path: Path, held: Roots) -> tuple[Path, tuple[str, ...]]:
+def _lexically(path: Path, roots: Roots) -> tuple[Path, tuple[str, ...]]:
     """The root that a path to be written lies in by its text, and the parts beneath it."""
     text = os.path.abspath(path)
-    root = _holding(text, held)
+    root = holding(text, roots)
     if is_personal(text):
-        raise outside(path, held)
+        raise refusal(path, roots)
     if root is not None:
         return root, Path(text).relative_to(root).parts
     # Above its root a path may lead through links: nobody who is held to the root has made them.
     for folder in reversed(Path(text).parents):
-        if (real := Path(os.path.realpath(folder))) in held:
+        if (real := Path(os.path.realpath(folder))) in roots:
             return real, Path(text).relative_to(folder).parts
-    raise outside(path, held)
+    raise refusal(path, roots)
 
 
 def _make(root: Path, parts: tuple[str, ...], path: Path) -> int:
@@ -445,33 +483,3 @@ def _make(root: Path, parts: tuple[str, ...], path: Path) -> int:
             raise InputError("a link was put in its place", where=path, fix=_UNLINK) from None
         raise
     return at
-
-
-def outside(path: Path, held: Roots, *, is_folder: bool = False) -> InputError:
-    """The refusal of a path that leads out of the roots; says no more than its text and the links within them tell."""
-    text = os.path.abspath(path)
-    if is_personal(text):
-        return InputError(
-            "leads to the user's own settings, which nobody else touches", where=path, fix="name another path"
-        )
-    if _holding(text, held) is None:
-        return OutsideError("lies outside the allowed folders", where=path, folder=_of(text, is_folder), allowed=held)
-    # Walk as far as the roots hold the way, and no step further: what lies beyond is not looked at.
-    at, rest = Path("/"), list(Path(text).parts[1:])
-    for _ in range(1000):
-        if not rest:
-            break
-        at = Path(os.path.normpath(at / rest.pop(0)))
-        if _holding(at, held) is None:
-            if any(_holding(folder, [at]) for folder in held):
-                continue
-            break
-        with contextlib.suppress(OSError):
-            rest = [*Path(os.path.normpath(at.parent / os.readlink(at))).parts[1:], *rest]
-            at = Path("/")
-    folder = _of(at, bool(rest) or is_folder)
-    return OutsideError("lies outside the allowed folders, where a link leads", where=path, folder=folder, allowed=held)
-
-
-def _of(path: Path | str, is_folder: bool) -> Path:
-    return Path(path) if is_folder else Path(path).parent

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.fsio import write_text
-from tao_skill_bank.core.guard import config_folder, is_personal
+from tao_skill_bank.core.roots import config_folder, is_personal
 
 MOST_BYTES = 1 << 20
 _HEAD = "# Folders that the tools of tao-skill-bank may read and write in. Change it by `tao-skills roots`, or by hand."

@@ -1,9 +1,24 @@
-"""Threads of numeric libraries, held to one where their number would change a result."""
+"""Threads: those of numeric libraries held to one, and those of ours held to the roots of whoever gives them work."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ThreadPool(ThreadPoolExecutor):
+    """Threads that do each piece of work in the context of whoever handed it in: the same roots hold (`core.guard`)."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """As `ThreadPoolExecutor.submit`."""
+        context: Callable[..., Any] = copy_context().run
+        return super().submit(context, fn, *args, **kwargs)
 
 
 @contextmanager

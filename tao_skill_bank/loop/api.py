@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from tao_skill_bank.core import guard, roots
 from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.process import process_identity
 from tao_skill_bank.loop import engine
@@ -32,7 +34,7 @@ from tao_skill_bank.loop.opening import (
 )
 from tao_skill_bank.loop.plan import Request
 from tao_skill_bank.loop.run import Observer, Run, clear_stop, request_stop
-from tao_skill_bank.loop.state import DeftState, load_own_state, load_state
+from tao_skill_bank.loop.state import DeftState, load_own_state, load_state, state_path
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.platforms.base import JobRecord, jobs_dir, read_exit, read_records
@@ -128,15 +130,13 @@ def start_detached(results_dir: Path, *, once: bool = False) -> int:
 
     From here on the worker counts as working on the run: it can be stopped, and a second one is refused.
     """
-    from filelock import FileLock
-
-    jobs_dir(results_dir).mkdir(parents=True, exist_ok=True)
+    guard.make_folder(jobs_dir(results_dir))
     # Looking who works and saying that somebody does is one step: of calls at once, one starts a worker.
-    with FileLock(jobs_dir(results_dir) / _START_LOCK), idle(results_dir):
+    with guard.locked(jobs_dir(results_dir) / _START_LOCK), idle(results_dir):
         if holder(results_dir) is not None:
             raise busy(results_dir)
         clear_stop(results_dir)
-        with (jobs_dir(results_dir) / "engine.log").open("ab") as log:
+        with guard.open_write(jobs_dir(results_dir) / "engine.log", "ab") as log:
             worker = subprocess.Popen(
                 [
                     sys.executable,
@@ -149,6 +149,7 @@ def start_detached(results_dir: Path, *, once: bool = False) -> int:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                env={**os.environ, **roots.environment()},
                 start_new_session=True,
             )
         write_holder(results_dir, worker.pid, process_identity(worker.pid), WORKER)
@@ -195,8 +196,8 @@ def status(results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:
         job=_running_job(results_dir) if working else None,
         elapsed_sec=spent,
         remaining_sec=remaining_seconds(state) if following is not None else 0,
-        report=str(report) if report.exists() else None,
-        next_step=_next_step(results_dir, shown_status, report.exists(), found),
+        report=str(report) if guard.exists(report) else None,
+        next_step=_next_step(results_dir, shown_status, guard.exists(report), found),
         ask_again_sec=ask_again_seconds([r.duration_sec for r in records]) if shown_status == "running" else None,
         cursor=max((line.seq for line in lines), default=after),
         log=lines,
@@ -283,7 +284,8 @@ def _after_the_end(found: Verdict) -> str:
 
 def latest_run(workspace: Path) -> Path | None:
     """The newest run folder of a workspace that holds a state."""
-    runs = [p.parent for p in (workspace / "results").glob("*/deft_state.json")]
+    found = guard.children(workspace / "results") if guard.is_folder(workspace / "results") else []
+    runs = [run for run in found if guard.is_file(state_path(run))]
     return max(runs, key=lambda p: load_state(p).started_at) if runs else None
 
 

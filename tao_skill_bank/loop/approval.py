@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.guard import config_folder
+from tao_skill_bank.core.roots import config_folder
 from tao_skill_bank.loop.state import Approval, DeftState
 
 _BYTES = 32

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 
 from tao_skill_bank.bank.transcripts import project_dir, transcripts_in
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.loop.log import log_path, sync_log
 from tao_skill_bank.loop.run import Run
@@ -35,7 +36,7 @@ def render(run: Run) -> None:
 def _align(run: Run) -> None:
     """Give the stages the tokens of agents started here or in the workspace; no transcripts, no figures."""
     folders = {project_dir(Path.cwd()), project_dir(run.workspace)}
-    files = [path for folder in sorted(folders) if folder.is_dir() for path in transcripts_in(folder)]
+    files = [path for folder in sorted(folders) if guard.is_folder(folder) for path in transcripts_in(folder)]
     if files:
         with contextlib.suppress(BankError, OSError):
             align_tokens(log_path(run.root), files)

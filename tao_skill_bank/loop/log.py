@@ -84,7 +84,7 @@ def log_path(results_dir: Path) -> Path:
 @contextmanager
 def log_lock(path: Path) -> Iterator[None]:
     """Hold the log's lock: at most one process appends or rewrites at a time."""
-    with guard.locked(path.with_name(f"{path.name}.lock"), timeout=LOCK_TIMEOUT_SEC):
+    with guard.locked(path.with_name(f"{path.name}.lock"), timeout=LOCK_TIMEOUT_SEC, make=True):
         yield
 
 

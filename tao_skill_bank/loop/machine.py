@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.data.changenet.kpi_target import KpiTarget
 from tao_skill_bank.loop.state import BASELINE, DeftState, Iteration, iteration_label
 
@@ -58,7 +59,7 @@ def another_iteration_follows(state: DeftState, number: int) -> bool:
     return not met and number < state.max_iterations
 
 
-def next_stage(state: DeftState, exists: Callable[[str], bool] = lambda p: Path(p).is_file()) -> Position | None:
+def next_stage(state: DeftState, exists: Callable[[str], bool] = lambda p: guard.is_file(Path(p))) -> Position | None:
     """The stage to run now, or None when the loop has stopped for good.
 
     Args:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from pydantic import BaseModel
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import BusyError, InputError, NeedsApprovalError
@@ -117,7 +117,7 @@ def init_state(request: Request, *, force: bool = False) -> Path:
     if request.results_dir is None:
         raise InputError("the run folder is not named", where="--results-dir", fix="name a folder in the workspace")
     folder = inside_workspace(Path(plan.config.workspace), request.results_dir.absolute(), "--results-dir")
-    if not state_path(folder).exists():
+    if not guard.exists(state_path(folder)):
         folder = _fresh_folder(Path(plan.config.workspace), folder)
     elif not force:
         raise InputError("there is a state already", where=state_path(folder), fix="use --force to replace it")
@@ -141,7 +141,7 @@ def plan_of(request: Request) -> tuple[ResolvedPlan, DeftState | None]:
 
 def taken_up(request: Request) -> Path | None:
     """The run folder that is taken up, if the request names one that holds a run."""
-    if request.results_dir is None or not state_path(request.results_dir.absolute()).exists():
+    if request.results_dir is None or not guard.exists(state_path(request.results_dir.absolute())):
         return None
     return request.results_dir.resolve()
 
@@ -153,15 +153,12 @@ def idle(results_dir: Path, patience: float = 0.0) -> Iterator[None]:
     Raises:
         BusyError: Somebody works on it, and still does after `patience` seconds.
     """
-    lock = FileLock(results_dir / _LOCK, timeout=patience)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise busy(results_dir) from None
-    try:
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(guard.locked(results_dir / _LOCK, timeout=patience))
+        except Timeout:
+            raise busy(results_dir) from None
         yield
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager
@@ -182,13 +179,12 @@ def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
             write_holder(results_dir, pid, identity, by)
             yield
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                (jobs_dir(results_dir) / _ENGINE).unlink()
+            guard.remove(jobs_dir(results_dir) / _ENGINE)
 
 
 def write_holder(results_dir: Path, pid: int, identity: str | None, by: str) -> None:
     """Say who works, or is about to work, on the run."""
-    jobs_dir(results_dir).mkdir(parents=True, exist_ok=True)
+    guard.make_folder(jobs_dir(results_dir))
     who = {"pid": pid, "identity": identity or "gone", "since": log_time(SystemClock().now()), "by": by}
     write_whole(jobs_dir(results_dir) / _ENGINE, who)
 
@@ -196,7 +192,7 @@ def write_holder(results_dir: Path, pid: int, identity: str | None, by: str) -> 
 def holder(results_dir: Path) -> Holder | None:
     """Who works on the run now, or None."""
     try:
-        found = Holder.model_validate_json((jobs_dir(results_dir) / _ENGINE).read_bytes())
+        found = Holder.model_validate_json(guard.read_bytes(jobs_dir(results_dir) / _ENGINE))
     except (FileNotFoundError, ValueError):
         return None
     return found if is_alive(found.pid, found.identity) else None
@@ -218,7 +214,7 @@ def _approve_text(plan: ResolvedPlan) -> str:
 def _free_folder(workspace: Path, wanted: Path) -> Path:
     """A folder inside the workspace that is absent or empty."""
     folder = inside_workspace(workspace, wanted.absolute(), "--results-dir")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if guard.exists(folder) and (not guard.is_folder(folder) or any(guard.children(folder))):
         raise InputError(
             "the run folder holds files, and no run", where=folder, fix="name a new folder, or leave --results-dir away"
         )
@@ -228,33 +224,31 @@ def _free_folder(workspace: Path, wanted: Path) -> Path:
 def _fresh_folder(workspace: Path, wanted: Path | None) -> Path:
     if wanted is not None:
         folder = _free_folder(workspace, wanted)
-        folder.mkdir(parents=True, exist_ok=True)
+        guard.make_folder(folder)
         return folder
     base = workspace / "results"
-    base.mkdir(exist_ok=True)
+    guard.make_folder(base)
     stamp = SystemClock().now().strftime("%Y%m%d_%H%M%S")
     number = 1
     while True:
         folder = base / (f"run_{stamp}" if number == 1 else f"run_{stamp}_{number}")
         with contextlib.suppress(FileExistsError):
-            folder.mkdir()
+            guard.make_folder(folder, fresh=True)
             return folder
         number += 1
 
 
 def _move_aside(folder: Path) -> None:
     """Everything a run left, but its lock, into `replaced/<n>/`: nothing that was written is lost."""
-    left = [p for p in folder.iterdir() if p.name not in (_LOCK, "replaced", "jobs")]
-    left += [p for p in jobs_dir(folder).iterdir() if p.name != _ENGINE]
+    left = [p for p in guard.children(folder) if p.name not in (_LOCK, "replaced", "jobs")]
+    left += [p for p in guard.children(jobs_dir(folder)) if p.name != _ENGINE]
     if not left:
         return
     number = 1
-    while (target := folder / "replaced" / str(number)).exists():
+    while guard.exists(target := folder / "replaced" / str(number)):
         number += 1
     for path in left:
-        place = target / path.relative_to(folder)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(path, place)
+        guard.rename(path, target / path.relative_to(folder))
 
 
 def _new_state(results_dir: Path, plan: ResolvedPlan) -> DeftState:

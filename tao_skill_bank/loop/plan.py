@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.changenet.kpi_target import KpiTarget
 from tao_skill_bank.loop.order import TODAY, StageOrder
@@ -109,7 +109,7 @@ def resolve(request: Request, state: DeftState | None = None) -> ResolvedPlan:
             values[key] = str(inside_workspace(workspace, Path(str(values[key])), key))
     config = run_config(values, str(workspace))
     for key in ("specs_file", "training_csv", "validation_csv", "kpi_test_csv"):
-        if not Path(getattr(config, key)).is_file():
+        if not guard.is_file(Path(getattr(config, key))):
             raise InputError(f"{key} is missing", where=getattr(config, key), fix=f"put it there or --set {key}=PATH")
     config = config.model_copy(update={"anomalygen": _resolved_generator(config)})
     minutes = minutes_per_iteration(config)
@@ -172,7 +172,7 @@ def content_digests(config: RunConfig) -> dict[str, str]:
     out: dict[str, str] = {}
     for key in CONTENT_KEYS:
         path = getattr(config, key)
-        if path is not None and Path(path).is_file():
+        if path is not None and guard.is_file(Path(path)):
             out[key] = fsio.sha256_file(Path(path))
     if config.anomalygen.mode == "inline":
         spec = find_assets(config).defect_spec
@@ -189,7 +189,9 @@ def discover(workspace: Path) -> dict[str, Any]:
         "training_csv": str(workspace / "train" / "base" / "training_set.csv"),
         "validation_csv": str(workspace / "train" / "base" / "validation_set.csv"),
         "kpi_test_csv": str(workspace / "kpi" / "testing_set.csv"),
-        "images_dir": str(older if not (workspace / "images").is_dir() and older.is_dir() else workspace / "images"),
+        "images_dir": str(
+            older if not guard.is_folder(workspace / "images") and guard.is_folder(older) else workspace / "images"
+        ),
     }
     optional = {
         "acceptance_csv": workspace / "kpi" / "acceptance_set.csv",
@@ -198,7 +200,7 @@ def discover(workspace: Path) -> dict[str, Any]:
         "pregen_dir": workspace / "augmentation" / "anomalygen",
     }
     for key, path in optional.items():
-        present = (path / "reconstructed_image").is_dir() if key == "pregen_dir" else path.exists()
+        present = guard.is_folder(path / "reconstructed_image") if key == "pregen_dir" else guard.exists(path)
         values[key] = str(path) if present else None
     return values
 
@@ -210,7 +212,7 @@ def existing_folder(path: Path) -> Path:
         InputError: It is not.
     """
     absolute = path.expanduser().absolute()
-    if not absolute.is_dir():
+    if not guard.is_folder(absolute):
         raise InputError("no such workspace folder", where=absolute, fix="name the folder that holds specs/ and train/")
     return absolute.resolve()
 
@@ -252,7 +254,7 @@ def minutes_per_iteration(config: RunConfig) -> float:
 
 def _line_count(path: Path) -> int:
     try:
-        with path.open("rb") as handle:
+        with guard.open_read(path) as handle:
             return sum(block.count(b"\n") for block in iter(lambda: handle.read(1 << 20), b""))
     except FileNotFoundError:
         return 0

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import Clock, SystemClock
 from tao_skill_bank.core.errors import BankError, StageFailedError
 from tao_skill_bank.data.changenet.kpi_target import KpiTarget
@@ -170,7 +168,7 @@ class Run:
             return record
         self.check_stop()
         for path in plan.outputs:
-            (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
+            guard.make_folder(path.parent if path.suffix else path)
         return self.platform.submit(
             new_record(
                 key=key,
@@ -241,11 +239,10 @@ class Run:
             folders: The files and folders the stage writes.
         """
         files = [p for folder in folders for p in (folder, *folder.rglob("*"))]
-        files += [p for r in self.stage_records(label, stage) for p in r.path.parent.glob(f"{r.uid}.*")]
+        files += [p for r in self.stage_records(label, stage) for p in guard.matching(r.path.parent, f"{r.uid}.*")]
         newest = 0.0
         for path in files:
-            with contextlib.suppress(FileNotFoundError):
-                found = path.lstat()
+            if (found := guard.entry(path)) is not None:
                 newest = max(newest, found.st_mtime if stat.S_ISREG(found.st_mode) else 0.0)
         return newest
 
@@ -253,7 +250,7 @@ class Run:
 
     def stop_requested(self) -> bool:
         """Whether somebody asked this run to stop."""
-        return (self.root / STOP_REQUEST).exists()
+        return guard.exists(self.root / STOP_REQUEST)
 
     def check_stop(self) -> None:
         """Raise if somebody asked this run to stop."""
@@ -262,17 +259,17 @@ class Run:
 
     def sweep_root(self) -> None:
         """Remove half-written files that a killed process left in the run folder; their whole versions are there."""
-        for path in self.root.glob(".*"):
-            if path.is_file() and fsio.is_temporary(path.name) and not path.name.startswith(".loop_log"):
-                path.unlink(missing_ok=True)
+        for path in guard.matching(self.root, ".*"):
+            if guard.is_file(path) and fsio.is_temporary(path.name) and not path.name.startswith(".loop_log"):
+                guard.remove(path)
 
     def sweep_jobs(self) -> None:
         """Remove half-written files of jobs that have ended; those of a job that may still run are its own."""
         for record in read_records(self.root):
             if read_exit(record) is not None:
-                for path in record.path.parent.glob(f".{record.uid}.*"):
+                for path in guard.matching(record.path.parent, f".{record.uid}.*"):
                     if fsio.is_temporary(path.name):
-                        path.unlink(missing_ok=True)
+                        guard.remove(path)
 
     # -- leftovers -----------------------------------------------------------------------------------------------
 
@@ -285,52 +282,48 @@ class Run:
             folders: The files and folders the stage writes.
             keep_jobs: Leave jobs that ended well, and their outputs, where they are, to be taken over.
         """
-        for path in self.folder(label).glob(".*"):
+        for path in guard.matching(self.folder(label), ".*"):
             # Beside the stage's own folders; no process that could be writing one is left.
-            if path.is_file() and fsio.is_temporary(path.name):
-                path.unlink(missing_ok=True)
+            if guard.is_file(path) and fsio.is_temporary(path.name):
+                guard.remove(path)
         records = self.stage_records(label, stage)
         kept = [r for r in records if keep_jobs and self.platform.status(r) == "complete"]
         keep = {Path(p) for r in kept for p in r.outputs}
         kept_uids = {r.uid for r in kept}
         leftovers = [p for folder in folders for p in _outside(folder, keep)]
-        leftovers += [p for k in sorted(keep) if k.is_dir() for p in k.rglob(".*") if fsio.is_temporary(p.name)]
+        leftovers += [p for k in sorted(keep) if guard.is_folder(k) for p in k.rglob(".*") if fsio.is_temporary(p.name)]
         drop = [r for r in records if r.uid not in kept_uids]
         if not leftovers and not drop:
             return
         base = self.folder(label) / "abandoned"
         number = 1
-        while (base / str(number)).exists():
+        while guard.exists(base / str(number)):
             number += 1
         target = base / str(number)
         for path in leftovers:
-            place = target / path.relative_to(self.root)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(path, place)
+            guard.rename(path, target / path.relative_to(self.root))
         for record in drop:
             # The record moves last: while it is there, the job is known.
-            files = sorted(record.path.parent.glob(f"{record.uid}.*"), key=lambda p: p == record.path)
+            files = sorted(guard.matching(record.path.parent, f"{record.uid}.*"), key=lambda p: p == record.path)
             for path in files:
-                (target / "jobs").mkdir(parents=True, exist_ok=True)
-                shutil.move(path, target / "jobs" / path.name)
+                guard.rename(path, target / "jobs" / path.name)
 
 
 def _outside(path: Path, keep: set[Path]) -> list[Path]:
     """`path`, or those parts of it that hold nothing to keep."""
-    if not path.exists() and not path.is_symlink():
+    found = guard.entry(path)
+    if found is None or path in keep:
         return []
-    if path in keep:
-        return []
-    if path.is_dir() and not path.is_symlink() and any(path in k.parents for k in keep):
-        return [p for child in sorted(path.iterdir()) for p in _outside(child, keep)]
+    if stat.S_ISDIR(found.st_mode) and any(path in k.parents for k in keep):
+        return [p for child in sorted(guard.children(path)) for p in _outside(child, keep)]
     return [path]
 
 
 def request_stop(results_dir: Path, by: str) -> None:
     """Ask whoever works on the run to stop."""
-    (results_dir / STOP_REQUEST).write_text(json.dumps({"by": by}) + "\n", encoding="utf-8")
+    fsio.write_text(results_dir / STOP_REQUEST, json.dumps({"by": by}) + "\n")
 
 
 def clear_stop(results_dir: Path) -> None:
     """Forget an earlier request to stop."""
-    (results_dir / STOP_REQUEST).unlink(missing_ok=True)
+    guard.remove(results_dir / STOP_REQUEST)

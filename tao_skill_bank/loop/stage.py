@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import StageFailedError
 from tao_skill_bank.loop.run import Run
 
@@ -50,7 +51,7 @@ class Stage(ABC):
     def check_needs(self, run: Run, label: str) -> None:
         """Refuse to start without its inputs."""
         for path in self.needs(run, label):
-            if not path.exists():
+            if not guard.exists(path):
                 raise StageFailedError(
                     "an input of this stage is missing", where=path, fix="restore the file, then run again"
                 )
@@ -58,7 +59,7 @@ class Stage(ABC):
     def check_promises(self, label: str, outcome: Outcome) -> None:
         """Refuse to commit without its outputs."""
         for path in outcome.promised:
-            if not path.is_file() or path.stat().st_size == 0:
+            if not guard.is_file(path) or not guard.holds_bytes(path):
                 raise StageFailedError(
                     f"{self.name} ended without writing what it must write", where=path, fix="see the job's log"
                 )

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError, did_you_mean
@@ -139,7 +138,7 @@ def start_action(request: ActionRequest, approve: str, how: How = "flag") -> Job
     ).model_copy(update={"approved": how})
     if getattr(platform, "plan", None) is not None:
         platform.plan(record)  # type: ignore[attr-defined]
-    request.folder.mkdir(parents=True, exist_ok=True)
+    guard.make_folder(request.folder)
     with _alone(request.folder):
         _refuse_other(request.folder / ACTION, config)
         _refuse_twice(record, platform)
@@ -151,13 +150,10 @@ def start_action(request: ActionRequest, approve: str, how: How = "flag") -> Job
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """One start in a folder at a time; the kernel ends it with its process. Without locks there it is not waited."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
+    with guard.folder(folder) as fd:
         with contextlib.suppress(OSError):
             fcntl.flock(fd, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(fd)
 
 
 def _refuse_twice(record: JobRecord, platform: Platform) -> None:
@@ -180,7 +176,7 @@ def _refuse_twice(record: JobRecord, platform: Platform) -> None:
 def _refuse_other(path: Path, config: RunConfig) -> None:
     """Jobs of one folder share its `action.json`: who looks at them later asks the platform that it names."""
     try:
-        before = json.loads(path.read_text(encoding="utf-8")).get("config", {})
+        before = json.loads(guard.read_text(path)).get("config", {})
     except FileNotFoundError:
         return
     except (ValueError, AttributeError):
@@ -193,7 +189,7 @@ def _refuse_other(path: Path, config: RunConfig) -> None:
 def workspace_of(folder: Path, root: Path) -> Path:
     """The workspace an output folder lies in: the nearest folder above it that has `specs/`, else `root`."""
     above = [p for p in folder.parents if p == root or root in p.parents]
-    return next((p for p in above if (p / "specs").is_dir()), root)
+    return next((p for p in above if guard.is_folder(p / "specs")), root)
 
 
 def _planned(request: ActionRequest) -> tuple[RunConfig, ActionPlan]:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError
 from tao_skill_bank.platforms.base import (
     JobRecord,
@@ -204,7 +204,7 @@ class KubernetesPlatform:
             update={"argv": argv, "image": container["image"], "mounts": mounts, "secrets": secrets}
         )
         for folder in folders_of(full):
-            folder.mkdir(parents=True, exist_ok=True)
+            guard.make_folder(folder)
         fsio.write_text(full.path.with_name(WRAPPER.name), WRAPPER.read_text(encoding="utf-8"))
         write_record(full)
         fsio.write_text(beside(full.path, "yaml"), manifest_yaml(body))
@@ -233,10 +233,10 @@ class KubernetesPlatform:
             return self._given_up(record, "failed")
         if found is not None and not found.get("succeeded"):
             self._unknown_since.pop(record.uid, None)
-            return "running" if beside(record.path, "claim.json").exists() else "pending"
+            return "running" if guard.exists(beside(record.path, "claim.json")) else "pending"
         since = self._unknown_since.setdefault(record.uid, self._monotonic())
         if self._monotonic() - since < _GRACE_SEC:
-            return "running" if beside(record.path, "claim.json").exists() else "pending"
+            return "running" if guard.exists(beside(record.path, "claim.json")) else "pending"
         return self._given_up(record, "lost")
 
     def logs(self, record: JobRecord, tail: int = 200) -> str:
@@ -245,7 +245,7 @@ class KubernetesPlatform:
 
     def cancel(self, record: JobRecord) -> None:
         """Delete the Job; one that nobody began cannot begin any more."""
-        beside(record.path, "cancel").touch()
+        guard.open_write(beside(record.path, "cancel"), "ab").close()
         claim(record.path, _nobody())
         self.api.delete(self.given.namespace, job_name(record.uid))
 
@@ -253,10 +253,10 @@ class KubernetesPlatform:
         ended = ended_state(record)
         if ended is not None:
             return ended
-        if beside(record.path, "cancel").exists():
+        if guard.exists(beside(record.path, "cancel")):
             return "canceled"
-        if beside(record.path, "kubernetes.json").exists():
-            noted: JobState = json.loads(beside(record.path, "kubernetes.json").read_text(encoding="utf-8"))["ended"]
+        if guard.exists(beside(record.path, "kubernetes.json")):
+            noted: JobState = json.loads(guard.read_text(beside(record.path, "kubernetes.json")))["ended"]
             return noted
         claimed = read_process(beside(record.path, "claim.json"))
         return "lost" if claimed is not None and claimed[0] == 0 else None

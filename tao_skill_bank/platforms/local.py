@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from tao_skill_bank.bank.command_lines import CATEGORIES
-from tao_skill_bank.core import guard
+from tao_skill_bank.core import guard, roots
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.process import has_open, is_alive
 from tao_skill_bank.platforms.base import (
@@ -96,7 +96,7 @@ class LocalPlatform:
                 stdin=record_as_submitted,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, **guard.environment()},
+                env={**os.environ, **roots.environment()},
                 start_new_session=True,
             )
         return full

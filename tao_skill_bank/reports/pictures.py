@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from tao_skill_bank.core import guard
+
 MOST_PIXELS = 50_000_000
 EDGE = 144
 
@@ -19,7 +21,7 @@ def find_picture(roots: Sequence[Path], folder: str, name: str) -> Path | None:
     for root in roots:
         path = root / folder / name
         try:
-            if path.is_file():
+            if guard.is_file(path):
                 return path
         except OSError:  # a name longer than the file system takes
             return None
@@ -35,7 +37,7 @@ def data_uri(path: Path | None, edge: int = EDGE) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as opened:
+            with guard.open_read(path, "image") as handle, Image.open(handle) as opened:
                 if opened.width * opened.height > MOST_PIXELS:
                     return None
                 opened.draft("RGB", (edge, edge))

@@ -14,13 +14,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard, roots
 from tao_skill_bank.core.errors import EngineUnreachableError, InputError
+from tao_skill_bank.core.threads import ThreadPool
 from tao_skill_bank.platforms import local
 from tao_skill_bank.platforms.base import ENDED, JobRecord, new_record, read_records, write_record
 from tao_skill_bank.platforms.slurm.script import resource_argv
@@ -46,9 +46,9 @@ def run_here(
     pieces: Sequence[Piece], log: Path, *, workers: int | None = None, secrets: Mapping[str, str] | None = None
 ) -> int:
     """Run pieces as processes of this machine; returns how many failed. Their output goes to `log`."""
-    env = {**os.environ, **local.SINGLE_THREAD, **(secrets or {})}
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as out, ThreadPoolExecutor(max_workers=workers or os.cpu_count() or 1) as pool:
+    env = {**os.environ, **roots.environment(), **local.SINGLE_THREAD, **(secrets or {})}
+    guard.make_folder(log.parent)
+    with guard.open_write(log, "ab") as out, ThreadPool(max_workers=workers or os.cpu_count() or 1) as pool:
 
         def one(piece: Piece) -> int:
             return subprocess.run(
@@ -145,7 +145,7 @@ def wait_for_array(platform: SlurmPlatform, record: JobRecord, progress: Callabl
 
 def close_array(record: JobRecord, failed: int) -> None:
     """Write the array's exit record: 0 if every piece has valid output."""
-    if not beside(record.path, "exit.json").exists():
+    if not guard.exists(beside(record.path, "exit.json")):
         ended = {"exit_code": 1 if failed else 0, "started_at": record.submitted_at, "ended_at": now()}
         error = f"{failed} pieces have no valid output" if failed else None
         write_whole(beside(record.path, "exit.json"), {**ended, "canceled": False, "error": error})

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank.annotate.layout import STATUS_FILE
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.sharding.arrays import (
     Piece,
@@ -211,7 +211,7 @@ def _is_annotated(folder: Path) -> bool:
 
 def _launch(folder: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((folder / _LAUNCH_FILE).read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(guard.read_text(folder / _LAUNCH_FILE))
     except (FileNotFoundError, ValueError):
         return {}
     return found

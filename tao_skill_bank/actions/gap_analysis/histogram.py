@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +24,7 @@ _PASS, _NO_PASS = (66, 133, 190), (214, 110, 20)
 
 
 def draw_histogram(
-    path: Path, scores: npt.NDArray[np.float64], is_pass: npt.NDArray[np.bool_], threshold: float
+    file: BinaryIO, scores: npt.NDArray[np.float64], is_pass: npt.NDArray[np.bool_], threshold: float
 ) -> None:
     """Write the histogram; counts stand on a logarithmic axis, because defects are few and the tail is the point."""
     from PIL import Image, ImageDraw, ImageFont
@@ -71,7 +70,7 @@ def draw_histogram(
         right -= 20
         draw.rectangle((right, 14, right + 13, 27), fill=colour)
         right -= 24
-    image.save(path, format="PNG", optimize=False)
+    image.save(file, format="PNG", optimize=False)
 
 
 def _counts(values: npt.NDArray[np.float64], low: float, high: float) -> npt.NDArray[np.int64]:

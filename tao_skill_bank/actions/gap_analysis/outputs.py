@@ -14,7 +14,7 @@ from tao_skill_bank.core.fsio import fsync_dir
 
 
 @contextlib.contextmanager
-def staged_outputs(results_dir: Path, owned: Sequence[str]) -> Iterator[Path]:
+def staged_outputs(results_dir: Path, owned: Sequence[str]) -> Iterator[guard.Within]:
     """A folder to write outputs to; they appear in `results_dir` when the block ends well.
 
     Files of `owned` that an earlier analysis left and this one did not write are removed, so that the folder never
@@ -31,28 +31,23 @@ def staged_outputs(results_dir: Path, owned: Sequence[str]) -> Iterator[Path]:
     made = _make_dirs(results_dir)
     name = f".unfinished-{secrets.token_hex(6)}"
     try:
-        with guard.place(results_dir / name) as at, guard.folder_within(at) as (aside, path):
-            try:
-                yield path
-                written = sorted(os.listdir(aside), key=lambda n: (owned.index(n) if n in owned else -1, n))
-                for one in written:
-                    _fsync(one, aside)
-                for one in written:
-                    os.replace(one, one, src_dir_fd=aside, dst_dir_fd=at.fd)
-                for one in set(owned).difference(written):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(one, dir_fd=at.fd)
-            except OSError as error:
-                if str(error.filename).startswith(f"{path}/"):
-                    error.filename = str(results_dir / Path(error.filename).name)
-                raise
+        with guard.place(results_dir / name) as at, guard.folder_within(at) as aside:
+            yield aside
+            written = sorted(os.listdir(aside.fd), key=lambda n: (owned.index(n) if n in owned else -1, n))
+            for one in written:
+                _fsync(one, aside.fd)
+            for one in written:
+                os.replace(one, one, src_dir_fd=aside.fd, dst_dir_fd=at.fd)
+            for one in set(owned).difference(written):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(one, dir_fd=at.fd)
         fsync_dir(results_dir)
     except BaseException as error:
         for folder in reversed(made):
             with contextlib.suppress(OSError):
-                folder.rmdir()
-        if isinstance(error, OSError) and not isinstance(error.filename, str):
-            error.filename = str(results_dir)
+                guard.remove_folder(folder)
+        if isinstance(error, OSError) and not (isinstance(error.filename, str) and os.path.isabs(error.filename)):
+            error.filename = str(results_dir / (error.filename or ""))
         raise
 
 
@@ -63,7 +58,7 @@ def _make_dirs(folder: Path) -> list[Path]:
     while not os.path.lexists(probe):
         missing.append(probe)
         probe = probe.parent
-    if not probe.is_dir():
+    if not guard.is_folder(probe):
         raise InputError("is not a folder", where=probe, fix="name a folder for results_dir")
     missing.reverse()
     made: list[Path] = []
@@ -74,7 +69,7 @@ def _make_dirs(folder: Path) -> list[Path]:
     except OSError:
         for path in reversed(made):
             with contextlib.suppress(OSError):
-                path.rmdir()
+                guard.remove_folder(path)
         raise
     return missing
 

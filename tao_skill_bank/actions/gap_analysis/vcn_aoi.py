@@ -8,6 +8,7 @@ strictly above the threshold.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import UnreachableError
 from tao_skill_bank.data.changenet.labels import judged_as_defect, near_misses, not_judged
 
@@ -148,7 +150,7 @@ def analyze_vcn_aoi(config: VcnAoiConfig) -> VcnAoiResult:
     if point is None:
         text = _unreachable_text(config, inference)
         with staged_outputs(results_dir, OUTPUTS) as aside:
-            (aside / UNREACHABLE).write_text(text, encoding="utf-8")
+            aside.write(UNREACHABLE, text)
         raise UnreachableError(
             f"no threshold reaches a NO_PASS recall of {config.min_recall:g}: none of {len(inference)} rows is NO_PASS",
             where=inference.path,
@@ -161,14 +163,14 @@ def analyze_vcn_aoi(config: VcnAoiConfig) -> VcnAoiResult:
     corners = [point.threshold, *([full.threshold] if full else [])]
     curve = thinned_curve(inference.scores, is_pass, corners, CURVE_POINTS)
     with staged_outputs(results_dir, OUTPUTS) as aside:
-        (aside / THRESHOLD).write_text(repr(point.threshold), encoding="utf-8")
+        aside.write(THRESHOLD, repr(point.threshold))
         text = json.dumps(metrics.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
-        (aside / METRICS).write_text(text + "\n", encoding="utf-8")
+        aside.write(METRICS, text + "\n")
         breakdown = "\n".join(_breakdown(config, inference, point, selection.counts)) + "\n"
-        (aside / BREAKDOWN).write_text(breakdown, encoding="utf-8")
-        _write_curve(aside / CURVE, curve)
-        _write_histogram(aside / HISTOGRAM, inference, point.threshold)
-        image_rows = _write_gaps(aside / GAPS, config, inference, selection, names)
+        aside.write(BREAKDOWN, breakdown)
+        _write_curve(aside, curve)
+        _write_histogram(aside, inference, point.threshold)
+        image_rows = _write_gaps(aside, config, inference, selection, names)
     return VcnAoiResult(
         results_dir=results_dir,
         metrics=metrics,
@@ -304,7 +306,7 @@ def _unreachable_text(config: VcnAoiConfig, inference: Inference) -> str:
     )
 
 
-def _write_curve(path: Path, curve: Curve) -> None:
+def _write_curve(aside: guard.Within, curve: Curve) -> None:
     """`recall_far.csv`: the operating curve, thresholds ascending, at most 1,000 points."""
     columns = {
         "threshold": curve.thresholds,
@@ -317,20 +319,21 @@ def _write_curve(path: Path, curve: Curve) -> None:
         "f1": curve.f1,
         "far": curve.far,
     }
-    with path.open("x", encoding="utf-8", newline="") as handle:
+    with io.TextIOWrapper(aside.open(CURVE), encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
 
 
-def _write_histogram(path: Path, inference: Inference, threshold: float) -> None:
+def _write_histogram(aside: guard.Within, inference: Inference, threshold: float) -> None:
     from tao_skill_bank.actions.gap_analysis.histogram import draw_histogram
 
-    draw_histogram(path, inference.scores, inference.is_pass, threshold)
+    with aside.open(HISTOGRAM) as handle:
+        draw_histogram(handle, inference.scores, inference.is_pass, threshold)
 
 
 def _write_gaps(
-    path: Path, config: VcnAoiConfig, inference: Inference, selection: _Selection, names: ImageNames
+    aside: guard.Within, config: VcnAoiConfig, inference: Inference, selection: _Selection, names: ImageNames
 ) -> int:
     import pyarrow.parquet as pq
 
@@ -339,7 +342,7 @@ def _write_gaps(
     root = "" if config.kpi_media_path is None else str(config.kpi_media_path)
     written = 0
     # Through a Python handle: its errors carry the number and the name that arrow's own lose.
-    with path.open("xb") as handle, pq.ParquetWriter(handle, gaps_schema()) as writer:
+    with aside.open(GAPS) as handle, pq.ParquetWriter(handle, gaps_schema()) as writer:
         for batch in image_rows(inference, selection.rows, selection.weak, names, root):
             writer.write_batch(batch)
             written += batch.num_rows

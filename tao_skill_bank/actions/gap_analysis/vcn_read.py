@@ -7,13 +7,15 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tao_skill_bank.core import guard
+from tao_skill_bank.core.arrow import arrow_file
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.overrides import load_yaml_mapping
+from tao_skill_bank.core.threads import ThreadPool
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +85,7 @@ def read_inference(folder: Path) -> Inference:
     """
     path = _csv_of(folder)
     header = _header(path)
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPool(1) as pool:
         digest = pool.submit(_sha256, path)
         found = _read_columns(path)
         if found is None:
@@ -99,7 +101,7 @@ def read_goldens(inference: Inference) -> Inference | None:
     column, kind = "golden_path", pa.dictionary(pa.int32(), pa.string())
     try:
         table = arrow_csv.read_csv(
-            inference.path,
+            arrow_file(inference.path),
             parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(include_columns=[column], column_types={column: kind}),
         )
@@ -119,7 +121,7 @@ def read_image_names(train_config: Path) -> ImageNames:
     Raises:
         InputError: No such file, not YAML, a missing or malformed key.
     """
-    if train_config.is_dir():
+    if guard.is_folder(train_config):
         raise InputError("is a folder", where=train_config, fix="name the train YAML itself: train_config=FILE.yaml")
     try:
         config: Any = load_yaml_mapping(train_config)
@@ -154,25 +156,25 @@ def _suffixes(classify: dict[Any, Any], where: Path) -> Iterator[str]:
 
 
 def _csv_of(folder: Path) -> Path:
-    if folder.is_file():
+    if guard.is_file(folder):
         raise InputError(
             "inference_results_dir is a file",
             where=folder,
             fix=f"pass the directory: inference_results_dir={folder.parent}",
         )
-    if not folder.is_dir():
+    if not guard.is_folder(folder):
         raise InputError("no such folder", where=folder, fix=f"inference_results_dir= names the folder of {CSV_NAME}")
     path = folder / CSV_NAME
-    if path.is_file():
+    if guard.is_file(path):
         return path
-    others = sorted(folder.glob(f"*/{CSV_NAME}"))
+    others = [at for below in guard.children(folder) if guard.is_file(at := below / CSV_NAME)]
     fix = f"pass inference_results_dir={others[0].parent}" if others else "run inference first"
     raise InputError(f"holds no {CSV_NAME}", where=folder, fix=fix)
 
 
 def _header(path: Path) -> list[str]:
     # Bytes that are not UTF-8 further down are none of the header's business: they are found with their row.
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as handle:
+    with guard.open_text(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as handle:
         first = handle.readline(LONGEST_HEADER + 1)
         if len(first) > LONGEST_HEADER:
             what = f"the first line is longer than {LONGEST_HEADER >> 10} KiB"
@@ -193,7 +195,7 @@ def _header(path: Path) -> list[str]:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as handle:
+    with guard.open_read(path) as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
@@ -210,7 +212,7 @@ def _read_columns(path: Path) -> dict[str, Any] | None:
     types = {"input_path": text, "object_name": pa.string(), "label": text, "siamese_score": pa.float64()}
     try:
         table = arrow_csv.read_csv(
-            path,
+            arrow_file(path),
             parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(include_columns=list(types), column_types=types),
         )
@@ -242,7 +244,7 @@ def _first_fault(path: Path, header: list[str]) -> InputError:
     fix = "mend the row, or run inference again"
     row, line = 0, 1
     try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
+        with guard.open_text(path, encoding="utf-8-sig", newline="") as handle:
             reader = csv.reader(handle, strict=True)
             next(reader)
             for cells in reader:
@@ -265,7 +267,7 @@ def _first_fault(path: Path, header: list[str]) -> InputError:
 
 def _first_line_not_utf8(path: Path) -> int:
     """Which line, counted from 1, holds the first byte that is not UTF-8."""
-    with path.open("rb") as handle:
+    with guard.open_read(path) as handle:
         for number, raw in enumerate(handle, start=1):
             try:
                 raw.decode("utf-8")

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -26,6 +26,7 @@ from tao_skill_bank.actions.gap_analysis.vlm_lines import Resolver, gap_lines
 from tao_skill_bank.actions.gap_analysis.vlm_read import Prediction, read_predictions
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.threads import ThreadPool
 
 GAPS = "kpi_gaps.jsonl"
 REPORT = "kpi_gaps_report.txt"
@@ -112,10 +113,9 @@ def analyze_vlm_bcq(
     tally = _Tally()
     resolver = Resolver(config.videos_dir)
     with contextlib.ExitStack() as stack:
-        writer = stack.enter_context(ThreadPoolExecutor(1))
+        writer = stack.enter_context(ThreadPool(1))
         handle: IO[bytes] | None = None
         writing: Future[int] | None = None
-        aside = Path()
         for block in read_predictions(config.predictions_json):
             gaps, skips = tally.add(block.items, block.first)
             for skip in skips:
@@ -125,7 +125,7 @@ def analyze_vlm_bcq(
                 warn(f"skipped item {skip.number} (video_id {skip.video_id!r}): {skip.why}")
             if gaps.places and handle is None:
                 aside = stack.enter_context(staged_outputs(results_dir, OUTPUTS))
-                handle = stack.enter_context((aside / GAPS).open("xb"))
+                handle = stack.enter_context(aside.open(GAPS))
             if handle is not None:
                 data = gap_lines(block.items, gaps.places, gaps.kinds, resolver, block.first)
                 # The disk is written to while the next block is decoded; one write at a time, in order.
@@ -141,7 +141,7 @@ def analyze_vlm_bcq(
             if writing is not None:
                 writing.result()
             handle.close()
-            (aside / REPORT).write_text("\n".join(_report(result, tally)) + "\n", encoding="utf-8")
+            aside.write(REPORT, "\n".join(_report(result, tally)) + "\n")
     if handle is None:
         # Files of an earlier analysis would say that there are gaps.
         for name in OUTPUTS:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from tao_skill_bank.actions.gap_analysis.vlm_read import Prediction
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 
 FOLDERS_REMEMBERED = 100_000
@@ -27,7 +28,7 @@ class Resolver:
     """`video_id` → absolute path, with every symbolic link on the way resolved; each folder is looked up once."""
 
     def __init__(self, videos_dir: Path | None) -> None:
-        self._root = os.path.realpath(videos_dir) if videos_dir is not None else os.getcwd()
+        self._root = guard.real_path(videos_dir) if videos_dir is not None else os.getcwd()
         self._folders: dict[str, tuple[str, bool]] = {}
 
     def resolve(self, video_ids: Sequence[str]) -> list[str]:
@@ -38,15 +39,15 @@ class Resolver:
             # "/x" and "x" both leave the empty text before their last slash; the slash tells them apart.
             known = folders.get(folder or slash) or self._look_up(folder or slash)
             if name in _NO_NAMES:
-                paths.append(os.path.realpath(os.path.join(self._root, video_id)))
+                paths.append(guard.real_path(os.path.join(self._root, video_id)))
                 continue
             path = known[0] + name
-            paths.append(os.path.realpath(path) if known[1] and os.path.islink(path) else path)
+            paths.append(guard.real_path(path) if known[1] and os.path.islink(path) else path)
         return paths
 
     def _look_up(self, folder: str) -> tuple[str, bool]:
         """The resolved folder with a slash behind it, and whether it is there at all."""
-        real = os.path.realpath(os.path.join(self._root, folder))
+        real = guard.real_path(os.path.join(self._root, folder))
         known = (real.rstrip("/") + "/", os.path.isdir(real))
         if len(self._folders) < FOLDERS_REMEMBERED:
             self._folders[folder] = known

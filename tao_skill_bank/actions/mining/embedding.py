@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from tao_skill_bank.actions.mining.tables import (
     check_filepaths,
     embedding_writer,
 )
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.pictures.decode import ImageError
 
@@ -84,11 +86,11 @@ def embed_parquet(input_parquet: Path, output_parquet: Path, encoder: Encoder) -
 @contextlib.contextmanager
 def _folders_of(path: Path) -> Iterator[None]:
     """Take back the folders that were made for `path` when the block fails, so a refused input leaves no trace."""
-    missing = [folder for folder in path.parents if not folder.exists()]
+    missing = list(itertools.takewhile(lambda folder: not guard.exists(folder), path.parents))
     try:
         yield
     except BaseException:
         for folder in missing:
             with contextlib.suppress(OSError):
-                folder.rmdir()
+                guard.remove_folder(folder)
         raise

@@ -6,11 +6,11 @@ through transformers, when the extra `siglip` is installed and the weights are o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,8 +18,10 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tao_skill_bank.core import guard, roots
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.fsio import sha256_file
+from tao_skill_bank.core.threads import ThreadPool
 from tao_skill_bank.data.pictures.decode import ImageError, bomb_warnings_as_errors, load_rgb
 
 AUTO: Final = "auto"
@@ -109,13 +111,14 @@ def find_weights(model_path: str) -> Path:
         )
     if _holds_weights(folder):
         return folder
-    if not folder.is_dir() and model_path.count("/") == 1:
+    if not guard.is_folder(folder) and model_path.count("/") == 1:
         cached = _hub_cache() / f"models--{model_path.replace('/', '--')}"
         ref = cached / "refs" / "main"
-        names = [ref.read_text(encoding="utf-8").strip()] if ref.is_file() else []
-        for snapshot in [cached / "snapshots" / name for name in names]:
-            if _holds_weights(snapshot):
-                return snapshot
+        with roots.own_files():
+            names = [guard.read_text(ref).strip()] if guard.is_file(ref) else []
+            for snapshot in [cached / "snapshots" / name for name in names]:
+                if _holds_weights(snapshot):
+                    return snapshot
     raise InputError(
         f"no model weights on disk for {model_path!r}",
         where="model_path",
@@ -147,6 +150,8 @@ def _learned(model: str, name: str, folder: Path, device: str, batch_size: int) 
         from transformers import AutoImageProcessor, AutoModel
     except ImportError:
         raise InputError(f"model {model} needs torch and transformers", where="model", fix=_EXTRA) from None
+    # Before the library opens the files by their names: none of them may lead out of the roots.
+    version = _weights_version(folder)
     try:
         network: Any = AutoModel.from_pretrained(folder, local_files_only=True).to(device).eval()
         processor: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
@@ -168,7 +173,7 @@ def _learned(model: str, name: str, folder: Path, device: str, batch_size: int) 
         return np.concatenate(parts) if parts else np.empty((0, dim), dtype=np.float32)
 
     dim = int(getattr(network.config, "projection_dim", 0) or network.config.vision_config.hidden_size)
-    return Encoder(f"{model} {name}", _weights_version(folder), dim, encode)
+    return Encoder(f"{model} {name}", version, dim, encode)
 
 
 def _in_order(work: Callable[[Path], T], paths: Sequence[Path]) -> list[T]:
@@ -177,7 +182,7 @@ def _in_order(work: Callable[[Path], T], paths: Sequence[Path]) -> list[T]:
     with bomb_warnings_as_errors():
         if threads <= 1:
             return [work(path) for path in paths]
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPool(threads) as pool:
             jobs = [pool.submit(work, path) for path in paths]
             try:
                 return [job.result() for job in jobs]
@@ -194,14 +199,15 @@ def _unit(rows: NDArray[Any]) -> Vectors:
 
 
 def _holds_weights(folder: Path) -> bool:
-    return (folder / "config.json").is_file() and any((folder / name).is_file() for name in _WEIGHTS)
+    return guard.is_file(folder / "config.json") and any(guard.is_file(folder / name) for name in _WEIGHTS)
 
 
 def _weights_version(folder: Path) -> str:
     """A fingerprint of the model's files, so the same weights in two places count as the same encoder."""
     files = {"config.json", "preprocessor_config.json"}
-    files |= {path.name for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern)}
-    lines = [f"{name} {sha256_file(folder / name)}" for name in sorted(files) if (folder / name).is_file()]
+    with roots.own_files() if _hub_cache() in folder.parents else contextlib.nullcontext():
+        files |= {path.name for pattern in ("*.safetensors", "*.bin") for path in guard.matching(folder, pattern)}
+        lines = [f"{name} {sha256_file(folder / name)}" for name in sorted(files) if guard.is_file(folder / name)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 

@@ -23,8 +23,9 @@ from tao_skill_bank.actions.mining.tables import (
     ImageTable,
     same_encoder,
 )
+from tao_skill_bank.core.arrow import write_parquet
 from tao_skill_bank.core.errors import InputError, did_you_mean
-from tao_skill_bank.core.fsio import atomic_path, write_text
+from tao_skill_bank.core.fsio import write_text
 
 SUMMARY: Final = "mining_summary.txt"
 TOLERANCE: Final = 1e-6
@@ -221,7 +222,6 @@ def _unique(
 
 def _write(path: Path, mined: Mined, source: ImageTable, metric: str) -> None:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     name = "similarity" if metric == "cosine" else "distance"
     note = (source.schema.metadata or {}).get(ENCODER_KEY)
@@ -233,8 +233,7 @@ def _write(path: Path, mined: Mined, source: ImageTable, metric: str) -> None:
         },
         metadata=None if note is None else {ENCODER_KEY: note},
     )
-    with atomic_path(path) as temp:
-        pq.write_table(table, temp)
+    write_parquet(path, table)
 
 
 def _label_filter(value: str) -> str:

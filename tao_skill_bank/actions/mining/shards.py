@@ -28,7 +28,7 @@ from tao_skill_bank.actions.mining.encoders import Encoder, get_encoder
 from tao_skill_bank.actions.mining.knn import NO_NEIGHBOR, Search, merge_topk
 from tao_skill_bank.actions.mining.neighbors import Mined, nearest_neighbors
 from tao_skill_bank.actions.mining.tables import FILEPATH, LABEL, EncoderId, ImageTable, embedding_writer
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.data.pictures.decode import ImageError
 
@@ -183,10 +183,10 @@ def make_plan(
 def write_plan(output: Path, plan: MiningPlan) -> Path:
     """Put the plan and the targets' embeddings where shards find them; a plan that stands already is kept."""
     path = output / PLAN_FILE
-    if not path.exists() or read_plan(output).digest != plan.digest or not (output / TARGETS_FILE).exists():
+    if not guard.exists(path) or read_plan(output).digest != plan.digest or not guard.exists(output / TARGETS_FILE):
         embed_parquet(Path(plan.gaps), output / TARGETS_FILE, _encoder_of(plan))
         fsio.write_text(path, plan.model_dump_json(indent=2) + "\n")
-    (output / SHARDS_FOLDER).mkdir(parents=True, exist_ok=True)
+    guard.make_folder(output / SHARDS_FOLDER)
     return path
 
 
@@ -198,7 +198,7 @@ def read_plan(output: Path) -> MiningPlan:
     """
     path = output / PLAN_FILE
     try:
-        return MiningPlan.model_validate_json(path.read_bytes())
+        return MiningPlan.model_validate_json(guard.read_bytes(path))
     except FileNotFoundError:
         raise InputError("no plan of sharded mining", where=path, fix="run `tao-skills gaps mine` first") from None
     except ValidationError as error:
@@ -209,7 +209,7 @@ def valid_receipt(output: Path, plan: MiningPlan, index: int) -> Receipt | None:
     """The receipt of a shard whose files are whole and of this plan, else None."""
     files = ShardFiles.of(output, plan, index)
     try:
-        receipt = Receipt.model_validate_json(files.receipt.read_bytes())
+        receipt = Receipt.model_validate_json(guard.read_bytes(files.receipt))
         whole = (
             receipt.plan == plan.digest
             and receipt.index == index
@@ -235,14 +235,12 @@ def run_shard(output: Path, index: int) -> Receipt:
         InputError: No such shard, tables that changed since the plan, another encoder than the plan's.
         BankError: No target can be read.
     """
-    from filelock import FileLock
-
     plan = read_plan(output)
     if not 0 <= index < len(plan.shards):
         raise InputError(f"no shard {index}", where=output / PLAN_FILE, fix=f"0 to {len(plan.shards) - 1}")
     files = ShardFiles.of(output, plan, index)
-    files.folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(files.folder / f"{files.stem}.lock"):
+    guard.make_folder(files.folder)
+    with guard.locked(files.folder / f"{files.stem}.lock"):
         found = valid_receipt(output, plan, index)
         return found if found is not None else _run_shard(output, plan, plan.shards[index], files)
 
@@ -281,7 +279,7 @@ def _run_shard(output: Path, plan: MiningPlan, shard: ShardPlan, files: ShardFil
     nearest = np.empty(indices.shape, dtype=[("row", np.int64), ("similarity", np.float32)])
     nearest["row"], nearest["similarity"] = indices, scores
     for path, array in ((files.vectors, vectors), (files.nearest, nearest)):
-        with fsio.atomic_path(path) as temp, temp.open("wb") as handle:
+        with fsio.atomic_file(path) as handle:
             np.lib.format.write_array(handle, array, allow_pickle=False)
     receipt = Receipt(
         plan=plan.digest,
@@ -387,7 +385,8 @@ class _VectorStream:
 
 
 def _read_array(path: Path) -> Any:
-    return np.load(path, allow_pickle=False)
+    with guard.open_read(path) as handle:
+        return np.load(handle, allow_pickle=False)
 
 
 def _paths(table: ImageTable, shard: ShardPlan) -> Iterator[tuple[int, list[str | None]]]:
@@ -439,7 +438,7 @@ def _write_errors(path: Path, errors: Sequence[ErrorRow]) -> None:
     import csv
 
     if not errors:
-        path.unlink(missing_ok=True)
+        guard.remove(path)
         return
     with fsio.atomic_open(path) as handle:
         writer = csv.writer(handle, lineterminator="\n")

@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tao_skill_bank.actions.gap_analysis.arrow_arrays import from_numpy, to_numpy
+from tao_skill_bank.core import guard
+from tao_skill_bank.core.arrow import arrow_file
 from tao_skill_bank.core.errors import InputError, did_you_mean
-from tao_skill_bank.core.fsio import atomic_path
+from tao_skill_bank.core.fsio import atomic_file
 
 FILEPATH: Final = "filepath"
 EMBEDDING: Final = "embedding"
@@ -54,10 +56,10 @@ class ImageTable:
         import pyarrow.parquet as pq
 
         self.path = path
-        if path.is_dir():
+        if guard.is_folder(path):
             raise InputError("is a folder, not a parquet file", where=path, fix="name the file")
         try:
-            self._file = pq.ParquetFile(path)
+            self._file = pq.ParquetFile(arrow_file(path))
         except FileNotFoundError:
             raise InputError("no such parquet file", where=path, fix="check the path") from None
         except (pa.ArrowException, OSError, UnicodeError) as error:
@@ -193,7 +195,8 @@ def refuse_endless(file: Any, where: Path) -> None:
     Raises:
         InputError: More rows than bits, and enough of them to fill a memory; rows wider than any vector.
     """
-    rows, size = int(file.metadata.num_rows), where.stat().st_size
+    facts = guard.status(where)
+    rows, size = int(file.metadata.num_rows), 0 if facts is None else facts.st_size
     if rows > _MANY_ROWS and rows > 8 * size:
         raise InputError(f"stands for {rows:,} rows in {size:,} bytes", where=where, fix="write it again")
     for number in range(file.metadata.num_row_groups):
@@ -232,7 +235,7 @@ def embedding_writer(path: Path, source: ImageTable, encoder: EncoderId, dim: in
     fields = [pa.field(FILEPATH, pa.string()), pa.field(EMBEDDING, vector), *extra]
     schema = pa.schema(fields, metadata={ENCODER_KEY: note.encode("utf-8")})
     plain = [f.name for f in fields if f.name != EMBEDDING]
-    with atomic_path(path) as temp, pq.ParquetWriter(temp, schema, use_dictionary=plain) as writer:
+    with atomic_file(path) as handle, pq.ParquetWriter(handle, schema, use_dictionary=plain) as writer:
 
         def write(batch: Any, vectors: NDArray[np.float32]) -> None:
             values = pa.FixedSizeListArray.from_arrays(from_numpy(vectors.ravel()), dim)

@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tao_skill_bank.actions.visual_changenet.network import IMAGE_SIZE, Architecture, Network
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError
 
 MAGIC = b"TAO Skill Bank local ChangeNet checkpoint 1\n"
@@ -170,7 +170,7 @@ def described(path: Path) -> Architecture | None:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as handle:
+        with guard.open_read(path) as handle:
             data = handle.read(MOST_FILE_BYTES + 1)
     except FileNotFoundError:
         raise InputError("no such checkpoint", where=path, fix="name a .pth file of a finished training") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from tao_skill_bank.actions.visual_changenet.network import IMAGE_SIZE, Pairs
 from tao_skill_bank.core.errors import InputError, InputErrors
+from tao_skill_bank.core.threads import ThreadPool
 from tao_skill_bank.data.changenet.images import ImageNaming, place
 from tao_skill_bank.data.changenet.labels import label_fault
 from tao_skill_bank.data.changenet.tables import PASS, PairTable, read_pairs
@@ -79,7 +79,7 @@ def read_images(pairs: PairSet, channels: int | None, rows: Sequence[int] | None
     """
     chosen = range(len(pairs)) if rows is None else rows
     if workers > 1:
-        with bomb_warnings_as_errors(), ThreadPoolExecutor(workers) as pool:
+        with bomb_warnings_as_errors(), ThreadPool(workers) as pool:
             loaded = list(pool.map(lambda row: _row(pairs, row, channels), chosen))
     else:
         loaded = [_row(pairs, row, channels) for row in chosen]

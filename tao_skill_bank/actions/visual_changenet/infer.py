@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from tao_skill_bank.actions.visual_changenet.options import Options, workers
 from tao_skill_bank.actions.visual_changenet.train import check_lights
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.threads import one_blas_thread
+from tao_skill_bank.core.threads import ThreadPool, one_blas_thread
 from tao_skill_bank.data.changenet.tables import write_pairs
 from tao_skill_bank.data.pictures.decode import bomb_warnings_as_errors
 
@@ -103,7 +102,7 @@ def score(model: checkpoint.Checkpoint, pairs: PairSet) -> npt.NDArray[np.float6
         rows = range(start, min(start + BLOCK, len(pairs)))
         return logits(model.network, read_images(pairs, model.architecture.channels, rows))
 
-    with one_blas_thread(), bomb_warnings_as_errors(), ThreadPoolExecutor(workers()) as pool:
+    with one_blas_thread(), bomb_warnings_as_errors(), ThreadPool(workers()) as pool:
         parts = list(pool.map(block, range(0, len(pairs), BLOCK)))
     return probabilities(np.concatenate(parts))
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.clock import Clock, SystemClock
 
 STATUS_FILE = "status.json"
@@ -29,8 +30,8 @@ class Status:
 
     def say(self, text: str) -> None:
         """A line for the log and the console."""
-        with self.log_path.open("a", encoding="utf-8") as log:
-            log.write(text + "\n")
+        with guard.open_write(self.log_path, "ab") as log:
+            log.write(f"{text}\n".encode())
         if not self.quiet:
             print(text, flush=True)
 
@@ -46,5 +47,5 @@ class Status:
         }
         if kpi is not None:
             line["kpi"] = kpi
-        with self.status_path.open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(line, allow_nan=False) + "\n")
+        with guard.open_write(self.status_path, "ab") as handle:
+            handle.write(f"{json.dumps(line, allow_nan=False)}\n".encode())

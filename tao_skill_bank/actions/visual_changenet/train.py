@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +14,11 @@ from tao_skill_bank.actions.visual_changenet.images import open_set, read_images
 from tao_skill_bank.actions.visual_changenet.network import Architecture, Network, Pairs, logits, probabilities
 from tao_skill_bank.actions.visual_changenet.options import Options, workers
 from tao_skill_bank.actions.visual_changenet.status import STATUS_FILE, Status
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import Clock, SystemClock
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.overrides import config_yaml
-from tao_skill_bank.core.threads import one_blas_thread
+from tao_skill_bank.core.threads import ThreadPool, one_blas_thread
 
 LATEST = "changenet_model_classify_latest.pth"
 LOG_FILE = "train.log"
@@ -82,7 +81,7 @@ def train(options: Options, *, quiet: bool = False, clock: Clock | None = None) 
         class_weights=(spec.cls_weight[0], spec.cls_weight[1]),
         seed=spec.seed,
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    guard.make_folder(folder)
     fsio.write_text(folder / EXPERIMENT, config_yaml(spec.raw))
     status = Status(folder, LOG_FILE, quiet=quiet, clock=clock)
     status.status("Starting Visual ChangeNet training (local CPU stand-in).", status="STARTED")
@@ -149,7 +148,7 @@ def validate(
     a pair: the ranking of checkpoints does not need more.
     """
     starts = range(0, len(pairs), VALIDATION_BLOCK)
-    with ThreadPoolExecutor(workers()) as pool:
+    with ThreadPool(workers()) as pool:
         parts = list(pool.map(lambda s: logits(network, pairs[s : s + VALIDATION_BLOCK], 1), starts))
     logit = np.concatenate(parts)
     weight = np.where(is_defect, cls_weight[1], cls_weight[0])
@@ -205,8 +204,8 @@ def check_lights(model: checkpoint.Checkpoint, options: Options, path: Path) -> 
 
 
 def _refuse_used_folder(folder: Path) -> None:
-    found = sorted(folder.glob("*.pth")) if folder.is_dir() else []
-    if found or (folder / STATUS_FILE).exists():
+    found = guard.matching(folder, "*.pth")
+    if found or guard.exists(folder / STATUS_FILE):
         raise InputError(
             f"holds an earlier training ({found[0].name if found else STATUS_FILE})",
             where=folder,
@@ -242,8 +241,9 @@ def _epochs_between(options: Options, rows: int) -> int:
 
 def _link(link: Path, name: str) -> None:
     """Point `link` at `name` beside it, in one step."""
-    temp = link.with_name(f".{link.name}.{os.getpid()}")
-    temp.unlink(missing_ok=True)
-    temp.symlink_to(name)
-    os.replace(temp, link)
+    temp = f".{link.name}.{os.getpid()}"
+    guard.remove(link.with_name(temp))
+    with guard.place(link) as at:
+        os.symlink(name, temp, dir_fd=at.fd)
+        os.replace(temp, at.name, src_dir_fd=at.fd, dst_dir_fd=at.fd)
     fsio.fsync_dir(link.parent)

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard, roots
 from tao_skill_bank.core.errors import InputError, StageFailedError
 
 REPOSITORY = "nvidia/C-RADIOv2-B"
@@ -51,12 +51,13 @@ def stage_backbone(
         return staged
     if Path(file_name).suffix not in EXTENSIONS:
         raise InputError(f"{file_name!r} is no weight file", where="file", fix=f"one of {', '.join(EXTENSIONS)}")
-    folder.mkdir(parents=True, exist_ok=True)
-    target = (folder / Path(file_name).name).resolve()
-    with fsio.atomic_path(target) as temp:
+    guard.make_folder(folder)
+    target = Path(guard.real_path(folder)) / Path(file_name).name
+    with fsio.atomic_file(target) as handle:
         source = (fetch or _fetch_from_hub)(repository, file_name, revision)
-        shutil.copyfile(source, temp)
-        if temp.stat().st_size == 0:
+        with roots.own_files(), guard.open_read(source) as fetched:
+            shutil.copyfileobj(fetched, handle)
+        if handle.tell() == 0:
             raise StageFailedError("the downloaded file is empty", where=f"{repository}/{file_name}", fix="try again")
     return target
 
@@ -67,16 +68,18 @@ def staged_backbone(folder: Path) -> Path | None:
     Raises:
         InputError: There are several, or it is empty.
     """
-    if not folder.is_dir():
+    if not guard.is_folder(folder):
         return None
-    found = sorted(p for p in folder.iterdir() if p.suffix in EXTENSIONS and not p.name.startswith(".") and p.is_file())
+    found = sorted(
+        p for p in guard.children(folder) if p.suffix in EXTENSIONS and not p.name.startswith(".") and guard.is_file(p)
+    )
     if len(found) > 1:
         raise InputError(
             f"holds {len(found)} weight files: {', '.join(p.name for p in found)}", where=folder, fix="keep one"
         )
-    if found and found[0].stat().st_size == 0:
+    if found and (facts := guard.status(found[0])) is not None and facts.st_size == 0:
         raise InputError("is empty", where=found[0], fix="remove it and stage the backbone again")
-    return found[0].resolve() if found else None
+    return Path(guard.real_path(found[0])) if found else None
 
 
 def _fetch_from_hub(repository: str, file_name: str, revision: str | None) -> Path:

@@ -11,6 +11,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 
 TABLE = "SDG_result.csv"
@@ -29,7 +30,7 @@ def left_out(pairs: Sequence[tuple[Path, Path]], table: Path | None) -> dict[str
     Raises:
         InputError: The table blocks rows that cannot be tied to pictures, or cannot be read.
     """
-    blocked = {} if table is None or not table.is_file() else _blocked(table, [ng.stem for ng, _ in pairs])
+    blocked = {} if table is None or not guard.is_file(table) else _blocked(table, [ng.stem for ng, _ in pairs])
     found: dict[str, str] = {}
     for ng, ok in pairs:
         if ng.stem in blocked:
@@ -41,7 +42,7 @@ def left_out(pairs: Sequence[tuple[Path, Path]], table: Path | None) -> dict[str
 
 def _blocked(table: Path, stems: Sequence[str]) -> dict[str, str]:
     try:
-        with table.open(newline="", encoding="utf-8-sig") as handle:
+        with guard.open_text(table, encoding="utf-8-sig", newline="") as handle:
             rows = [{str(k).strip().lower(): v for k, v in row.items()} for row in csv.DictReader(handle)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"the generator's table cannot be read: {error}", where=table, fix="restore it") from None
@@ -82,7 +83,7 @@ def _brightness(path: Path) -> tuple[float, int]:
     from PIL import Image, ImageStat, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        with guard.open_read(path, "image") as handle, Image.open(handle) as image:
             found = ImageStat.Stat(image.convert("L"))
             return float(found.mean[0]), int(found.extrema[0][1])
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):

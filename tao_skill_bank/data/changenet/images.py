@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from tao_skill_bank.core import guard, roots
 from tao_skill_bank.core.errors import InputError, InputErrors
 
 if TYPE_CHECKING:
@@ -88,18 +89,26 @@ def _scan(folder: str) -> _Listing:
     names: list[str] = []
     links: dict[str, str] = {}
     try:
-        with os.scandir(folder) as entries:
+        with guard.folder(folder) as at, os.scandir(at) as entries:
             for entry in entries:
                 if entry.is_file(follow_symlinks=False):
                     names.append(entry.name)
                 elif entry.is_symlink():
-                    target = os.path.realpath(entry.path)
-                    if os.path.isfile(target):
+                    target = os.path.realpath(os.path.join(folder, entry.name))
+                    if _leads_to_file(target):
                         links[entry.name] = target
                         names.append(entry.name)
     except (OSError, ValueError):
         return _Listing(folder, [], folder, {})
     return _Listing(folder, names, os.path.realpath(folder), links)
+
+
+def _leads_to_file(target: str) -> bool:
+    try:
+        return guard.is_file(target)
+    except roots.OutsideError:
+        # Whoever opens it is told which folder it lies in; other files of this one are none the worse.
+        return True
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.changenet.spec import load_spec
 from tao_skill_bank.data.changenet.spec_values import get
@@ -74,7 +74,7 @@ def write_inference_spec(best_model: Path, output: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        best = json.loads(best_model.read_text(encoding="utf-8"))
+        best = json.loads(guard.read_text(best_model))
     except FileNotFoundError:
         raise InputError("no such file", where=best_model, fix="run the loop to its end first") from None
     except ValueError as error:

@@ -203,7 +203,7 @@ def metric_table(curve: Curve) -> pa.Table:
 def _write_metrics(path: Path, curve: Curve) -> None:
     from pyarrow import csv as arrow_csv
 
-    with fsio.atomic_path(path) as temp, temp.open("wb") as sink:
+    with fsio.atomic_file(path) as sink:
         sink.write((",".join(METRIC_COLUMNS) + "\n").encode())
         options = arrow_csv.WriteOptions(include_header=False, batch_size=1 << 16)
         arrow_csv.write_csv(metric_table(curve), sink, options)

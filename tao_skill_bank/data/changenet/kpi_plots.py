@@ -202,5 +202,5 @@ def _legend(image: Image.Image, names: list[tuple[str, str | None]]) -> None:
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    with fsio.atomic_path(path) as temp:
-        image.convert("RGB").save(temp, format="PNG")
+    with fsio.atomic_file(path) as handle:
+        image.convert("RGB").save(handle, format="PNG")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tao_skill_bank.core import guard
+
 IMAGES_DIRS = ("images", "kpi/images")
 
 
@@ -21,7 +23,7 @@ class Workspace:
     @property
     def images_dir(self) -> Path | None:
         """`images/`, or `kpi/images/` in the older layout; None where neither is a folder."""
-        return next((self.root / name for name in IMAGES_DIRS if (self.root / name).is_dir()), None)
+        return next((self.root / name for name in IMAGES_DIRS if guard.is_folder(self.root / name)), None)
 
     @property
     def spec(self) -> Path:

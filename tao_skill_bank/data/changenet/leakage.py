@@ -6,13 +6,14 @@ shared between splits; a test image may not.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.data.changenet.images import FolderIndex, ImageNaming, Placed, place
 
 if TYPE_CHECKING:
@@ -176,7 +177,9 @@ def _samples(placed: Placed, stats: dict[str, tuple[int, int]]) -> Iterator[tupl
     for files in zip(*(images.to_pylist() for images in placed.images.resolved), strict=True):
         for file in files:
             if file not in stats:
-                found = os.stat(file)
+                found = guard.status(file)
+                if found is None:
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file)
                 stats[file] = (found.st_size, found.st_mtime_ns)
         yield files
 

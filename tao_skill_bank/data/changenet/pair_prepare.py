@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError, InputErrors
 from tao_skill_bank.data.changenet.guardrail import TABLE, left_out
 from tao_skill_bank.data.changenet.images import ImageNaming
@@ -161,17 +160,16 @@ def prepare_pairs(
         )
     rows = _rows([ng for ng, _ in pairs], subdir, output_csv)
     naming = ImageNaming(tuple(lights), image_ext)
-    images_dir.mkdir(parents=True, exist_ok=True)
     reencoded = resized = 0
-    with tempfile.TemporaryDirectory(prefix=f".{subdir}.", dir=images_dir) as name:
-        aside = Path(name)
+    with guard.temporary_folder(images_dir, f".{subdir}.") as aside:
         for ng, ok in pairs:
             sizes = []
             for source, kind in ((ng, "ng"), (ok, "ok")):
                 data, size, changed = _encoded(source, image_ext)
                 for target in naming.files(aside, kind, ng.stem):
-                    target.parent.mkdir(exist_ok=True)
-                    target.write_bytes(data)
+                    with guard.open_write(target, "xb", make=True) as handle:
+                        handle.write(data)
+                        os.fsync(handle.fileno())
                 reencoded += changed
                 sizes.append(size)
             resized += sizes[0] != sizes[1]
@@ -215,11 +213,11 @@ def _parts(path: Path) -> tuple[str, str]:
 
 
 def _images(folder: Path) -> dict[str, list[Path]]:
-    if not folder.is_dir():
+    if not guard.is_folder(folder):
         raise InputError("no such folder", where=folder, fix="name a folder of images")
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if not path.name.startswith(".") and path.suffix.lower() in FORMATS and path.is_file():
+    for path in sorted(guard.children(folder)):
+        if not path.name.startswith(".") and path.suffix.lower() in FORMATS and guard.is_file(path):
             found.setdefault(path.stem, []).append(path)
     if not found:
         raise InputError("holds no image", where=folder, fix=f"put images here ({', '.join(FORMATS)})")
@@ -260,7 +258,7 @@ def _encoded(source: Path, image_ext: str) -> tuple[bytes, tuple[int, int], bool
 
     from PIL import Image, UnidentifiedImageError
 
-    data = source.read_bytes()
+    data = guard.read_bytes(source)
     wanted = FORMATS[image_ext.lower()]
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -299,23 +297,19 @@ def _commit(moves: Mapping[Path, Path]) -> None:
     """Rename folders into place; folders of the same content that are there already are left as they are."""
     todo = {source: target for source, target in moves.items() if not _same(source, target)}
     for target in todo.values():
-        if target.exists():
+        if guard.exists(target):
             raise InputError(
                 "holds other images already", where=target, fix="choose another --subdir, or move the folder away"
             )
     for source, target in todo.items():
-        for file in source.iterdir():
-            fd = os.open(file, os.O_RDONLY)
-            os.fsync(fd)
-            os.close(fd)
-        os.rename(source, target)
+        guard.rename(source, target)
         fsio.fsync_dir(target.parent)
 
 
 def _same(first: Path, second: Path) -> bool:
-    if not second.is_dir():
+    if not guard.is_folder(second):
         return False
-    names = [sorted(path.name for path in folder.iterdir()) for folder in (first, second)]
+    names = [sorted(path.name for path in guard.children(folder)) for folder in (first, second)]
     return names[0] == names[1] and all(
-        (first / name).read_bytes() == (second / name).read_bytes() for name in names[0]
+        guard.read_bytes(first / name) == guard.read_bytes(second / name) for name in names[0]
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError, InputErrors
 from tao_skill_bank.data.changenet.images import FolderIndex, ImageNaming, Placed, place, root_candidates
 from tao_skill_bank.data.changenet.labels import is_pass, label_fault, near_misses, says_good
@@ -168,7 +169,7 @@ def check_training(
     Raises:
         InputError: The workspace is no folder, or its spec cannot be read.
     """
-    if not workspace.is_dir():
+    if not guard.is_folder(workspace):
         raise InputError("no such folder", where=workspace, fix="name the workspace folder")
     from tao_skill_bank.data.changenet.layout import Workspace
 
@@ -186,7 +187,7 @@ def check_training(
 
 
 def _naming(spec: Path, lights: Sequence[str] | None, image_ext: str | None) -> ImageNaming:
-    if (lights is None or image_ext is None) and spec.is_file():
+    if (lights is None or image_ext is None) and guard.is_file(spec):
         from tao_skill_bank.data.changenet.spec import classify_spec, load_spec
 
         given = classify_spec(load_spec(spec), spec)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def load_rgb(path: Path, size: tuple[int, int] | None = None) -> Image.Image:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with guard.open_read(path, "image") as handle, Image.open(handle) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(path, too_large(f"{image.width} x {image.height} pixels"), _SMALLER)
             if size is not None and image.format == "JPEG":
@@ -59,6 +60,8 @@ def load_rgb(path: Path, size: tuple[int, int] | None = None) -> Image.Image:
         return rgb if size is None or rgb.size == size else rgb.resize(size, Image.Resampling.BILINEAR)
     except (ImageError, MemoryError):
         raise
+    except InputError as error:
+        raise ImageError(path, error.what, error.fix or "name another file") from None
     except FileNotFoundError:
         raise ImageError(path, "no such image file", "check the filepath column") from None
     except IsADirectoryError:

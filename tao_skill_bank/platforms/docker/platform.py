@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError
 from tao_skill_bank.platforms.base import (
     ENDED,
@@ -127,10 +127,10 @@ class DockerPlatform:
         )
         self._sweep(full.results_dir)
         for folder in folders_of(full):
-            folder.mkdir(parents=True, exist_ok=True)
+            guard.make_folder(folder)
         for bind in plan.binds:
             if not bind.read_only:
-                Path(bind.source).mkdir(parents=True, exist_ok=True)
+                guard.make_folder(Path(bind.source))
         _put_wrapper(Path(plan.wrapper))
         self._submitting.add(full.uid)
         try:
@@ -182,7 +182,7 @@ class DockerPlatform:
             return ended
         claimed = _claimant(record)
         if claimed == 0:
-            return "canceled" if beside(record.path, "cancel").exists() else "lost"
+            return "canceled" if guard.exists(beside(record.path, "cancel")) else "lost"
         found = self.engine.container(record.uid)
         state = {} if found is None else found["State"]
         kind = state.get("Status")
@@ -194,7 +194,7 @@ class DockerPlatform:
             return ended
         if kind in ("exited", "dead"):
             return self._ended_without_record(record, state)
-        if claimed is None and record.path.exists():
+        if claimed is None and guard.exists(record.path):
             return "pending"
         return "lost"
 
@@ -210,7 +210,7 @@ class DockerPlatform:
         """Ask the container to end; after ten seconds it is killed. One that has not begun never begins."""
         if ended_state(record) is not None:
             return
-        beside(record.path, "cancel").touch()
+        guard.open_write(beside(record.path, "cancel"), "ab").close()
         claim(record.path, {**_NOBODY, "claimed_at": now()})
         found = self.engine.container(record.uid)
         if found is None:
@@ -224,7 +224,7 @@ class DockerPlatform:
         """Wait at most `seconds` for the job's exit record."""
         path = beside(record.path, "exit.json")
         until = time.monotonic() + seconds
-        while not path.exists() and (left := until - time.monotonic()) > 0:
+        while not guard.exists(path) and (left := until - time.monotonic()) > 0:
             time.sleep(min(_LOOK_SEC, left))
         return True
 
@@ -242,7 +242,7 @@ class DockerPlatform:
         with contextlib.suppress(OSError):
             # On a full disk the container stays, and says the same when it is asked again.
             write_whole(beside(record.path, "exit.json"), ended.model_dump())
-        return "canceled" if beside(record.path, "cancel").exists() else "failed"
+        return "canceled" if guard.exists(beside(record.path, "cancel")) else "failed"
 
     def _give_up(self, record: JobRecord, reason: str) -> None:
         """The engine refused to make or start the container: the job has failed, unless it runs after all."""
@@ -271,8 +271,8 @@ class DockerPlatform:
         self._swept.add(results_dir)
         for uid, state in self.engine.of_run(results_dir):
             path = Path(results_dir) / "jobs" / f"{uid}.json"
-            known = path.exists()
-            ended = beside(path, "exit.json").exists()
+            known = guard.exists(path)
+            ended = guard.exists(beside(path, "exit.json"))
             if state in ("created", "exited", "dead") and (ended or not known or _claimant_of(path) == 0):
                 self.engine.remove(uid)
 
@@ -296,7 +296,7 @@ def _put_wrapper(path: Path) -> None:
     """The wrapper beside the records; replaced by rename, so that one that runs keeps its own."""
     text = WRAPPER.read_text(encoding="utf-8")
     try:
-        if path.read_text(encoding="utf-8") == text:
+        if guard.read_text(path) == text:
             return
     except FileNotFoundError:
         pass
@@ -310,7 +310,7 @@ def _claimant(record: JobRecord) -> int | None:
 def _claimant_of(path: Path) -> int | None:
     """Who has the job: None nobody yet, 0 nobody ever, else its container (which writes its claim in two steps)."""
     try:
-        text = beside(path, "claim.json").read_text(encoding="utf-8")
+        text = guard.read_text(beside(path, "claim.json"))
     except FileNotFoundError:
         return None
     return 0 if '"pid": 0' in text else 1

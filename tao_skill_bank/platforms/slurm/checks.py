@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError, did_you_mean
 from tao_skill_bank.platforms.base import PlatformCheck
 from tao_skill_bank.platforms.gpu_rules import check_batch, memory_of, spec_batch_size
@@ -196,7 +197,7 @@ def _from_a_node(client: SlurmClient, settings: SlurmSettings, config: Any) -> P
     except EngineUnreachableError:
         return PlatformCheck(name=name, status="warn", text="no node answered in time; not looked at")
     said = done.stdout.strip().splitlines()
-    if done.returncode == 0 and said and said[-1].split()[0] == hashlib.sha256(spec.read_bytes()).hexdigest():
+    if done.returncode == 0 and said and said[-1].split()[0] == hashlib.sha256(guard.read_bytes(spec)).hexdigest():
         return _ok(name, "there, the same, and writable")
     if done.returncode == 0:
         raise BankError(

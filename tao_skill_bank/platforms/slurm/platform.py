@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tao_skill_bank.bank.command_lines import CATEGORIES
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError
 from tao_skill_bank.platforms import local
@@ -213,7 +213,7 @@ class SlurmPlatform:
         full = self.planned(record)
         if full.image is not None:
             for folder in folders_of(full):
-                folder.mkdir(parents=True, exist_ok=True)
+                guard.make_folder(folder)
         write_record(full)
         fsio.write_text(script_path(full), job_script(full))
         self.hand_over(full, sbatch_argv(full, self.request(full.command)))
@@ -286,11 +286,11 @@ class SlurmPlatform:
             verdict = "pending" if job.state in _WAITING else _ENDED.get(job.state, "running")
             # Its exit record may still become visible.
             return "running" if job.state == "COMPLETED" else verdict
-        try:
-            age = time.time() - beside(record.path, "claim.json").stat().st_mtime
-        except FileNotFoundError:
+        begun = guard.status(beside(record.path, "claim.json"))
+        if begun is None:
             # One that the controller took, and knows no more, it has lost; any other may still be on its way.
             return "lost" if "number" in self._noted(record) else "pending"
+        age = time.time() - begun.st_mtime
         return "running" if is_held(record.path) or age < self.settings.lost_grace_sec else "lost"
 
     def logs(self, record: JobRecord, tail: int = 200) -> str:
@@ -303,7 +303,7 @@ class SlurmPlatform:
         Raises:
             EngineUnreachableError: The job runs, and the controller does not answer.
         """
-        beside(record.path, "cancel").touch()
+        guard.open_write(beside(record.path, "cancel"), "ab").close()
         began = not claim(record.path, _nobody())
         try:
             self.client.ask(["scancel", "--quiet", f"--name={record.uid}"])
@@ -316,7 +316,7 @@ class SlurmPlatform:
 
     def _settled(self, record: JobRecord) -> JobState | None:
         """How the job ended, by the disk alone; None while that says nothing."""
-        asked = beside(record.path, "cancel").exists()
+        asked = guard.exists(beside(record.path, "cancel"))
         ended = read_exit(record)
         if ended is not None:
             state = ended_state(record)
@@ -326,7 +326,7 @@ class SlurmPlatform:
         if claimed is not None and claimed[0] == 0:
             return "canceled" if asked else "lost"
         verdict: JobState | None = self._noted(record).get("ended")
-        if verdict is None and not record.path.exists():
+        if verdict is None and not guard.exists(record.path):
             return "lost"
         return verdict
 
@@ -350,7 +350,7 @@ class SlurmPlatform:
         settled = self._settled(record)
         if settled is not None:
             return settled
-        if not beside(record.path, "claim.json").exists():
+        if not guard.exists(beside(record.path, "claim.json")):
             if "number" not in self._noted(record) and _age(record) < self.settings.lost_grace_sec:
                 return "pending"
             if claim(record.path, _nobody()):
@@ -379,7 +379,7 @@ class SlurmPlatform:
         settled = read_exit(record)
         if settled is not None:
             return self._settled(record) or verdict
-        if beside(record.path, "cancel").exists() and verdict != "lost":
+        if guard.exists(beside(record.path, "cancel")) and verdict != "lost":
             verdict = "canceled"
         with contextlib.suppress(OSError):
             self._note(record, ended=verdict, said=said)
@@ -400,7 +400,7 @@ class SlurmPlatform:
         return job
 
     def _last_known(self, record: JobRecord) -> JobState:
-        return "running" if beside(record.path, "claim.json").exists() else "pending"
+        return "running" if guard.exists(beside(record.path, "claim.json")) else "pending"
 
     def _arrived(self, record: JobRecord) -> bool:
         """Whether a job whose submission failed is known to the controller all the same."""
@@ -414,13 +414,13 @@ class SlurmPlatform:
 
     def _noted(self, record: JobRecord) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = json.loads(_note_path(record).read_text(encoding="utf-8"))
+            found: dict[str, Any] = json.loads(guard.read_text(_note_path(record)))
         except (FileNotFoundError, ValueError):
             return {}
         return found
 
     def _note(self, record: JobRecord, **more: str | None) -> None:
-        if record.path.exists():
+        if guard.exists(record.path):
             fsio.write_json(_note_path(record), {**self._noted(record), **more})
 
 

@@ -21,6 +21,7 @@ from tao_skill_bank.annotate.layout import REVIEW_FILE, STEP_FILES, VERDICTS_FIL
 from tao_skill_bank.annotate.listing import read_rows, video_of
 from tao_skill_bank.annotate.output import TASKS, Question, media_root, questions_of, read_verdicts, video_identity
 from tao_skill_bank.annotate.video import VideoError, frames_at, probe, spread
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_text
 from tao_skill_bank.reports.page import render_page, script
@@ -168,7 +169,7 @@ def _views(
     views: dict[str, VideoView] = {}
     more = False
     path = step_file(results_dir, "3")
-    for row in read_rows(path) if path.exists() else ():
+    for row in read_rows(path) if guard.exists(path) else ():
         video = os.path.abspath(video_of(row))
         if video not in views:
             if len(views) == limit:
@@ -180,7 +181,7 @@ def _views(
         views[video].flags += [f"{row.get('prompt_key')}: cut off at the token limit"] * bool(row.get("truncated"))
     for step in STEP_FILES:
         path = step_file(results_dir, step)
-        if step == "3" or not path.exists():
+        if step == "3" or not guard.exists(path):
             continue
         for row in read_rows(path):
             view = views.get(os.path.abspath(video_of(row)))
@@ -197,7 +198,7 @@ def _earlier(results_dir: Path) -> dict[str, dict[str, str]]:
     """What an earlier review said, by the items' digests: the next export holds it too."""
     read_verdicts(results_dir)
     path = verdicts_path(results_dir)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = guard.read_text(path).splitlines() if guard.exists(path) else []
     entries = [json.loads(line) for line in lines if line.strip()]
     names = ("video_id", "task", "verdict", "note")
     return {entry["digest"]: {name: str(entry.get(name) or "") for name in names} for entry in entries}

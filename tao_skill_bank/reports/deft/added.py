@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from tao_skill_bank.core import guard
+from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.reports import charts
 from tao_skill_bank.reports.deft.view import Phase, RunView
 
@@ -93,15 +95,13 @@ def _sources(view: RunView, phase: Phase) -> tuple[tuple[str, int], ...]:
     if record.provenance_csv is not None:
         path = view.at(record.provenance_csv)
         try:
-            with path.open(encoding="utf-8", newline="") as handle:
+            with guard.open_text(path, newline="") as handle:
                 counts = Counter((row["source"], row.get("kind") or "real") for row in csv.DictReader(handle))
             return tuple((_SOURCES.get(key, " ".join(key)), n) for key, n in sorted(counts.items()))
-        except (OSError, ValueError, KeyError, TypeError, csv.Error):
-            view.lacks(
-                f"provenance of {phase.label}",
-                record.provenance_csv,
-                "not on disk" if not path.exists() else "not readable",
-            )
+        except FileNotFoundError:
+            view.lacks(f"provenance of {phase.label}", record.provenance_csv)
+        except (BankError, OSError, ValueError, KeyError, TypeError, csv.Error):
+            view.lacks(f"provenance of {phase.label}", record.provenance_csv, "not readable")
     counts_kept = record.provenance_counts or {}
     named = (("earlier", "before"), ("mined", "mining pool"), ("synthetic", "generator"))
     return tuple((name, counts_kept[key]) for key, name in named if key in counts_kept)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tao_skill_bank.data.changenet.kpi import Scored
+from tao_skill_bank.core.roots import OutsideError
 from tao_skill_bank.reports.deft.view import Phase, RunView
 from tao_skill_bank.reports.pictures import EDGE, data_uri, find_picture
 
@@ -73,7 +74,11 @@ class Album:
 
     def picture(self, folder: str, name: str) -> str | None:
         """A picture as a `data:` address; None where there is none, or no room."""
-        path = find_picture(self._roots, folder, name) if folder and name else None
+        try:
+            path = find_picture(self._roots, folder, name) if folder and name else None
+        except OutsideError as error:
+            self.view.lacks("pictures", error.folder, "outside the allowed folders")
+            return None
         if path is None:
             return None
         if path not in self._kept:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.consent import approved
+from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.text import percent, plural
 from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.loop.state import Interval, Trained
@@ -326,13 +328,12 @@ def _parquet(view: RunView, path: str | None, columns: list[str], what: str) -> 
     if path is None:
         return None
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
         # The path itself, not a dataset of the folder: `iter=1` in a folder's name is no partition.
-        table = pq.ParquetFile(view.at(path)).read(columns=columns)
+        table = read_parquet(view.at(path), columns)
         return {name: table.column(name).to_pylist() for name in columns}
-    except (OSError, pa.ArrowException, KeyError) as error:
+    except (BankError, OSError, pa.ArrowException, KeyError) as error:
         view.lacks(what, path, "not on disk" if isinstance(error, FileNotFoundError) else "not readable")
         return None
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.text import is_number
 from tao_skill_bank.data.changenet.kpi import Scored, read_scored
@@ -273,15 +274,15 @@ class RunView:
     def best_model(self) -> dict[str, Any] | None:
         """`best_model.json`, if the run has handed a model off."""
         path = self.root / "best_model.json"
-        found = self._json(path, "hand-off") if path.exists() else None
+        found = self._json(path, "hand-off") if guard.exists(path) else None
         return found if isinstance(found, dict) else None
 
     @cached_property
     def narrative(self) -> list[str]:
         """The paragraphs of `report_narrative.md`, as plain text."""
         try:
-            text = (self.root / NARRATIVE).read_text(encoding="utf-8", errors="replace")[:MOST_NARRATIVE]
-        except OSError:
+            text = guard.read_text(self.root / NARRATIVE, errors="replace")[:MOST_NARRATIVE]
+        except (BankError, OSError):
             return []
         return [block.strip() for block in text.replace("\r\n", "\n").split("\n\n") if block.strip()]
 
@@ -316,8 +317,8 @@ class RunView:
 
     def _json(self, path: Path, what: str) -> Any:
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            return json.loads(guard.read_text(path))
+        except (BankError, OSError, ValueError, RecursionError) as error:
             self.lacks(what, path, _why(error))
             return None
 
@@ -329,8 +330,9 @@ class RunView:
         except (BankError, OSError) as error:
             self.lacks("log", path, _why(error))
             found = {}
-        if not path.exists() and records:
-            self.lacks("log", path)
+        else:
+            if not found and records:
+                self.lacks("log", path, "empty" if guard.exists(path) else "not on disk")
         merged = {**records, **found}
         return [
             StageLine(

@@ -24,8 +24,9 @@ from tao_skill_bank.actions.gap_analysis.vcn_read import (
     read_image_names,
     read_inference,
 )
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError, UnreachableError
-from tao_skill_bank.core.fsio import atomic_path, write_text
+from tao_skill_bank.core.fsio import atomic_file, write_text
 from tao_skill_bank.reports.rca import label_noise
 from tao_skill_bank.reports.rca.data import (
     CONTEXT,
@@ -104,14 +105,14 @@ def make_rca(
     Raises:
         InputError: Input that cannot be used; nothing is written.
     """
-    if not experiment.is_dir():
+    if not guard.is_folder(experiment):
         raise InputError("no such folder", where=experiment, fix="name the experiment's folder")
     inference_dir = inference_dir or _find_inference(experiment)
     train_config = train_config or _find_train_config(experiment)
     names = read_image_names(train_config)
     inference = read_inference(inference_dir)
     folder = output or experiment / "rca_results" / now.strftime(TIME_FORMAT)
-    if (folder / REPORT).exists():
+    if guard.exists(folder / REPORT):
         raise InputError("holds a report already", where=folder, fix="wait a second, or name another --output")
     config = VcnAoiConfig(
         inference_results_dir=inference_dir,
@@ -164,7 +165,7 @@ def set_verdict(folder: Path, image: str, verdict: str, note: str = "") -> Spot:
     spot = find_spot(data.spots, image)
     value = verdict_named(verdict)
     report = folder / REPORT
-    text = report.read_text(encoding="utf-8") if report.is_file() else render_report(data)
+    text = guard.read_text(report) if guard.is_file(report) else render_report(data)
     start, end = text.find(f"{heading(5)}\n"), text.find(f"{heading(6)}\n")
     if not 0 <= start < end:
         raise InputError("sections 5 and 6 cannot be found", where=report, fix="restore the report's headings")
@@ -184,9 +185,11 @@ def latest_rca(experiment: Path) -> Path:
     Raises:
         InputError: There is none.
     """
-    if (experiment / CONTEXT).is_file():
+    if guard.is_file(experiment / CONTEXT):
         return experiment
-    found = sorted(p.parent for p in experiment.glob(f"rca_results/*/{CONTEXT}"))
+    earlier = experiment / "rca_results"
+    made = guard.children(earlier) if guard.is_folder(earlier) else []
+    found = [folder for folder in made if guard.is_file(folder / CONTEXT)]
     if not found:
         raise InputError("holds no analysis", where=experiment, fix="run `tao-skills rca vcn` first")
     return found[-1]
@@ -203,8 +206,8 @@ def _find_inference(experiment: Path) -> Path:
 
 
 def _find_train_config(experiment: Path) -> Path:
-    usual = [p for p in (experiment / "train.yaml", experiment / "train" / "experiment.yaml") if p.is_file()]
-    found = usual or sorted([*experiment.glob("*.yaml"), *experiment.glob("*.yml")])
+    usual = [p for p in (experiment / "train.yaml", experiment / "train" / "experiment.yaml") if guard.is_file(p)]
+    found = usual or sorted([*guard.matching(experiment, "*.yaml"), *guard.matching(experiment, "*.yml")])
     if usual or len(found) == 1:
         return found[0]
     what = "holds no train YAML" if not found else f"holds {len(found)} YAML files"
@@ -237,7 +240,7 @@ def _take_pictures(folder: Path, weak: Sequence[Weak]) -> list[Spot]:
 
     from tao_skill_bank.data.pictures.decode import ImageError, load_rgb
 
-    (folder / IMAGES).mkdir(exist_ok=True)
+    guard.make_folder(folder / IMAGES)
     spots = []
     for side, wanted in (("pass", True), ("no_pass", False)):
         group = [w for w in weak if w.is_pass is wanted][:SPOTS_EACH]
@@ -249,8 +252,8 @@ def _take_pictures(folder: Path, weak: Sequence[Weak]) -> list[Spot]:
             except ImageError:
                 name = ""
             else:
-                with atomic_path(folder / IMAGES / name) as temp:
-                    picture.save(temp, format="PNG")
+                with atomic_file(folder / IMAGES / name) as handle:
+                    picture.save(handle, format="PNG")
             spots.append(
                 Spot(
                     image=name,

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from tao_skill_bank.actions.gap_analysis.vcn_aoi import BREAKDOWN, GAPS, METRICS, THRESHOLD, UNREACHABLE
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError, InputErrors
 from tao_skill_bank.core.text import listed
 from tao_skill_bank.reports.rca import tables as rca_tables
@@ -31,14 +32,14 @@ def check_rca(folder: Path) -> list[str]:
     1 and 2 name the threshold of `metrics.json`; every table says what the data says; every label stands with its
     count; every picture that is named is there.
     """
-    faults = [f"{name}: missing" for name in _expected(folder) if not (folder / name).is_file()]
+    faults = [f"{name}: missing" for name in _expected(folder) if not guard.is_file(folder / name)]
     if faults:
         return faults
     try:
         data = load_rca(folder)
     except InputError as error:
         return [error.line()]
-    text = (folder / REPORT).read_text(encoding="utf-8")
+    text = guard.read_text(folder / REPORT)
     names = HEADINGS if data.metrics is not None else UNREACHABLE_HEADINGS
     faults += _headings(text, names)
     if data.metrics is None:
@@ -54,7 +55,7 @@ def check_rca(folder: Path) -> list[str]:
     if not data.open_spots and SPOT_CHECK_OPEN in text:
         faults.append(f"{REPORT}: section 7 still asks for the spot check, whose verdicts are all set")
     pictures = {*_IMAGE.findall(text), *(s.image for s in data.spots if s.image)}
-    faults += [f"{IMAGES}/{name}: missing" for name in sorted(pictures) if not (folder / IMAGES / name).is_file()]
+    faults += [f"{IMAGES}/{name}: missing" for name in sorted(pictures) if not guard.is_file(folder / IMAGES / name)]
     return faults
 
 
@@ -98,7 +99,7 @@ def require_sound(folder: Path) -> None:
 
 
 def _expected(folder: Path) -> tuple[str, ...]:
-    if (folder / UNREACHABLE).is_file():
+    if guard.is_file(folder / UNREACHABLE):
         return (REPORT,)
     return (REPORT, GAPS, THRESHOLD, METRICS, BREAKDOWN, SPOT_CHECK)
 
@@ -129,7 +130,7 @@ def _thresholds(text: str, data: RcaData, folder: Path) -> list[str]:
         if found != {right}:
             shown = ", ".join(sorted(found)) or "none"
             faults.append(f"{REPORT}: section {number} names the threshold {shown}, {METRICS} says {right}")
-    if (folder / THRESHOLD).read_text(encoding="utf-8").strip() != right:
+    if guard.read_text(folder / THRESHOLD).strip() != right:
         faults.append(f"{THRESHOLD}: is not the threshold of {METRICS}, {right}")
     return faults
 

@@ -12,6 +12,8 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tao_skill_bank.actions.gap_analysis.vcn_aoi import GAPS, METRICS, UNREACHABLE, VcnMetrics
+from tao_skill_bank.core import guard
+from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.fsio import write_text
 from tao_skill_bank.reports.rca.label_noise import SUSPECT, read_suspects
@@ -121,11 +123,11 @@ def load_rca(folder: Path) -> RcaData:
     Raises:
         InputError: No such folder, a file missing or not what it should be.
     """
-    if not folder.is_dir():
+    if not guard.is_folder(folder):
         raise InputError("no such folder", where=folder, fix="name a folder under rca_results")
     context = _model(folder / CONTEXT, Context)
-    if (folder / UNREACHABLE).is_file():
-        return RcaData(folder, context, None, (folder / UNREACHABLE).read_text(encoding="utf-8"))
+    if guard.is_file(folder / UNREACHABLE):
+        return RcaData(folder, context, None, guard.read_text(folder / UNREACHABLE))
     metrics = _model(folder / METRICS, VcnMetrics)
     return RcaData(
         folder=folder,
@@ -145,10 +147,9 @@ def read_weak(path: Path, lightings: int, threshold: float) -> list[Weak]:
         InputError: No such file, or one that is no such table.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        rows = pq.read_table(path, columns=["filepath", "label", "siamese_score", "weakness"]).to_pylist()
+        rows = read_parquet(path, ["filepath", "label", "siamese_score", "weakness"]).to_pylist()
     except FileNotFoundError:
         raise InputError("no such file", where=path, fix="run the analysis again") from None
     except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
@@ -200,7 +201,7 @@ def verdict_named(text: str) -> str:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(guard.read_text(path))
     except FileNotFoundError:
         raise InputError("no such file", where=path, fix="run `tao-skills rca vcn` again") from None
     except (ValueError, RecursionError) as error:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import atomic_open
 from tao_skill_bank.metrics import parting_scores
@@ -257,9 +258,9 @@ def read_suspects(path: Path) -> list[dict[str, str]]:
     Raises:
         InputError: A file with other columns.
     """
-    if not path.is_file():
+    if not guard.is_file(path):
         return []
-    with path.open(encoding="utf-8", newline="") as handle:
+    with guard.open_text(path, newline="") as handle:
         reader = csv.DictReader(handle)
         rows = list(reader)
         if tuple(reader.fieldnames or ()) == EARLIER_COLUMNS:

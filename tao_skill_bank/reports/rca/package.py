@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tao_skill_bank.bank.redaction import redact, redact_json_lines
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import atomic_open, write_text
 from tao_skill_bank.reports.rca.analysis import SPEC
@@ -43,7 +44,7 @@ def package_rca(folder: Path, *, configs: Sequence[Path] = (), transcript: Path 
         written.append(folder / CONFIG / name)
     if transcript is not None:
         try:
-            lines = transcript.open(encoding="utf-8", errors="replace")
+            lines = guard.open_text(transcript, errors="replace")
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror}", where=transcript, fix="name a transcript") from None
         with lines, atomic_open(folder / TRANSCRIPT) as handle:
@@ -54,7 +55,7 @@ def package_rca(folder: Path, *, configs: Sequence[Path] = (), transcript: Path 
 
 def package_sources(folder: Path) -> list[Path]:
     """The files beside the transcript that packaging takes: the spec that was run, and the train YAML it names."""
-    return [p for p in (folder / SPEC, _train_config(folder)) if p is not None and p.is_file()]
+    return [p for p in (folder / SPEC, _train_config(folder)) if p is not None and guard.is_file(p)]
 
 
 def find_transcript(cwd: Path, home: Path | None = None) -> Path | None:
@@ -62,15 +63,20 @@ def find_transcript(cwd: Path, home: Path | None = None) -> Path | None:
     from tao_skill_bank.bank.transcripts import project_dir
 
     folder = project_dir(cwd, home)
-    found = [p for p in folder.glob("*.jsonl") if p.is_file()] if folder.is_dir() else []
-    return max(found, key=lambda p: (p.stat().st_mtime_ns, p.name), default=None)
+    found = [p for p in guard.matching(folder, "*.jsonl") if guard.is_file(p)] if guard.is_folder(folder) else []
+    return max(found, key=_age, default=None)
+
+
+def _age(path: Path) -> tuple[int, str]:
+    found = guard.status(path)
+    return (0 if found is None else found.st_mtime_ns, path.name)
 
 
 def _train_config(folder: Path) -> Path | None:
     """The train YAML that the spec names."""
     from tao_skill_bank.core.overrides import load_yaml_mapping
 
-    if not (folder / SPEC).is_file():
+    if not guard.is_file(folder / SPEC):
         return None
     value = load_yaml_mapping(folder / SPEC).get("train_config")
     return Path(value) if isinstance(value, str) else None
@@ -78,6 +84,6 @@ def _train_config(folder: Path) -> Path | None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return guard.read_text(path, errors="replace")
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=path, fix="name a readable file") from None

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import GateError, InputError
 from tao_skill_bank.data.changenet.guardrail import TABLE, left_out
 from tao_skill_bank.data.changenet.labels import says_good
@@ -76,7 +77,7 @@ class Assets:
     @property
     def base_is_there(self) -> bool:
         """Whether the base models were downloaded before."""
-        return self.base.is_dir() and any(self.base.iterdir())
+        return guard.is_folder(self.base) and any(guard.children(self.base))
 
 
 def label_of(defect_type: str) -> str:
@@ -94,7 +95,7 @@ def find_assets(config: RunConfig) -> Assets:
     home = Path(config.workspace) / "augmentation" / "anomalygen"
     project = given.project or _only_project(home)
     dataset = Path(given.dataset_dir_source or home / "datasets" / project)
-    if not dataset.is_dir():
+    if not guard.is_folder(dataset):
         raise InputError(
             "no data set for the generator",
             where=dataset,
@@ -102,7 +103,7 @@ def find_assets(config: RunConfig) -> Assets:
         )
     spec = Path(given.defect_spec or dataset / "defect_spec.jsonl")
     checkpoint = Path(given.checkpoint_dir or home / "checkpoints" / project)
-    if not checkpoint.is_dir():
+    if not guard.is_folder(checkpoint):
         fix = "fine-tune the generator first, and name its folder: --set anomalygen.checkpoint_dir=FOLDER"
         raise InputError("no fine-tuned generator", where=checkpoint, fix=fix)
     return Assets(
@@ -117,7 +118,7 @@ def find_assets(config: RunConfig) -> Assets:
 
 def _only_project(home: Path) -> str:
     folder = home / "datasets"
-    found = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    found = sorted(p.name for p in guard.children(folder) if guard.is_folder(p)) if guard.is_folder(folder) else []
     if len(found) != 1:
         what = f"{len(found)} data sets are there: {', '.join(found)}" if found else "no data set is there"
         raise InputError(
@@ -134,7 +135,7 @@ def latest_step(checkpoint: Path) -> int:
     """
     path = checkpoint / LATEST
     try:
-        text = path.read_text(encoding="utf-8").strip()
+        text = guard.read_text(path).strip()
     except (FileNotFoundError, UnicodeDecodeError):
         raise InputError("the generator's step is not known", where=path, fix="--set anomalygen.step=NUMBER") from None
     match = _STEP.fullmatch(text)
@@ -204,7 +205,7 @@ def allocated(amp: Path) -> Counter[str]:
     """
     path = amp / "allocation.json"
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(guard.read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise GateError("allocation", f"the allocation cannot be read: {error}", where=path) from None
     found = _numbers(value)
@@ -235,7 +236,7 @@ def generated(path: Path) -> Counter[str]:
         GateError: It cannot be read, or a row does not say its defect type.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:
+        with guard.open_text(path, encoding="utf-8-sig", newline="") as handle:
             return Counter(_label(row, f"{path} row {n}") for n, row in enumerate(csv.DictReader(handle), 1))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise GateError("allocation", f"the generator's table cannot be read: {error}", where=path) from None
@@ -341,7 +342,7 @@ def _label(value: Mapping[str, Any], where: str) -> str:
 def _json_lines(path: Path, fix: str) -> list[tuple[int, dict[str, Any]]]:
     try:
         # Not `splitlines`: a prompt may hold U+2028, which JSON allows within a line.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        lines = guard.read_text(path, encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         what = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "is no UTF-8 text"
         raise InputError(what, where=path, fix=fix) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.changenet.inference_spec import inference_spec
 from tao_skill_bank.data.changenet.spec import load_spec
@@ -41,7 +41,7 @@ def write_handoff(run: Run) -> list[Path]:
     if best is None:
         return []
     label, iteration = best
-    if iteration.best_ckpt_path is None or not Path(iteration.best_ckpt_path).is_file():
+    if iteration.best_ckpt_path is None or not guard.is_file(Path(iteration.best_ckpt_path)):
         return []
     config = run.state.config
     training_spec = Path(iteration.training_spec or config.specs_file)

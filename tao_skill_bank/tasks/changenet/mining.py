@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from tao_skill_bank.actions.mining.knn import knn
 from tao_skill_bank.actions.mining.neighbors import TOLERANCE
+from tao_skill_bank.core.arrow import write_parquet
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.fsio import atomic_path, write_text
+from tao_skill_bank.core.fsio import write_text
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,6 @@ def write_mined(path: Path, match: PoolMatch, rows: Sequence[int] | NDArray[np.i
     and null in the other two.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     table = pa.table(
         {
@@ -213,8 +213,7 @@ def write_mined(path: Path, match: PoolMatch, rows: Sequence[int] | NDArray[np.i
             "target": pa.array([match.targets[r] or None for r in rows], pa.string()),
         }
     )
-    with atomic_path(path) as temp:
-        pq.write_table(table, temp)
+    write_parquet(path, table)
 
 
 def write_knn_summary(path: Path, kept: Kept) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError, InputErrors
 from tao_skill_bank.core.text import clean
 from tao_skill_bank.data.changenet.images import FolderIndex
@@ -302,7 +303,7 @@ def _encoder(plan: ResolvedPlan) -> Check:
 
     config = plan.config
     path = config.mining.encoder_path
-    if path is not None and not Path(path).is_dir():
+    if path is not None and not guard.is_folder(Path(path)):
         raise BankError("the encoder's weights are not there", where=path, fix="name their folder: mining.encoder_path")
     tao = tao_runs(config, "embedding") or False  # where it is not known, the check of the platform says why
     spec = specs.encoder_spec(config, tao=tao)
@@ -328,7 +329,7 @@ def _backbone(plan: ResolvedPlan) -> Check:
         why = "the platform says why" if tao is None else "a rehearsal: the network is not TAO's own"
         return Check(name="backbone", status="skip", text=why)
     named = specs.checked_spec(config).pretrained_backbone_path
-    if named is not None and not Path(named).is_file():
+    if named is not None and not guard.is_file(Path(named)):
         raise BankError("the backbone's weights are not there", where=named, fix="stage them with stage_backbone.py")
     return Check(name="backbone", status="ok" if named else "warn", text=named or "none: training starts from nothing")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank.core import fsio
+from tao_skill_bank.core.arrow import arrow_file, read_parquet, write_parquet
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.text import clean
 
@@ -125,12 +126,12 @@ def _weak_samples(path: Path) -> pa.Table:
 
     from tao_skill_bank.actions.mining.tables import refuse_endless
 
-    with pq.ParquetFile(path) as file:
+    with arrow_file(path) as opened, pq.ParquetFile(opened) as file:
         refuse_endless(file, path)
         kinds = {f.name: f.type.value_type if pa.types.is_dictionary(f.type) else f.type for f in file.schema_arrow}
     texts = [name for name, kind in kinds.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
     size = 0
-    with pq.ParquetFile(path, read_dictionary=texts) as file:
+    with arrow_file(path) as opened, pq.ParquetFile(opened, read_dictionary=texts) as file:
         for batch in file.iter_batches(columns=texts) if texts else ():
             for column in batch.columns:
                 values = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
@@ -139,7 +140,7 @@ def _weak_samples(path: Path) -> pa.Table:
                 size += int(lengths[kept].sum()) if len(kept) else 0
                 if size > _MOST_TEXT:
                     raise InputError(f"holds more than {_MOST_TEXT >> 20} MiB of text", where=path, fix="analyse again")
-    return pq.read_table(path)
+    return read_parquet(path)
 
 
 def normal(label: str) -> str:
@@ -156,11 +157,9 @@ def write_routing(folder: Path, rows: pa.Table, routing: Routing) -> None:
         routing: Their routing.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     for name, positions in ((MINING_FILE, routing.mining), (GENERATOR_FILE, routing.anomalygen)):
-        with fsio.atomic_path(folder / name) as temp:
-            pq.write_table(rows.take(pa.array(positions, pa.int64())), temp)
+        write_parquet(folder / name, rows.take(pa.array(positions, pa.int64())))
     fsio.write_text(folder / SUMMARY_FILE, summary_text(routing))
     fsio.write_text(folder / REPORT_FILE, report_text(routing))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import GateError, InputError, InputErrors
 from tao_skill_bank.data.changenet.kpi import read_scored
 from tao_skill_bank.data.changenet.tables import boards_of, read_pairs
@@ -132,7 +133,7 @@ def validation_losses(status_json: Path, interval: int | None = None) -> list[Va
         interval: Epochs between validations; by default that of the `experiment.yaml` beside it.
     """
     try:
-        lines = status_json.read_text(encoding="utf-8", errors="replace").split("\n")
+        lines = guard.read_text(status_json, errors="replace").split("\n")
     except FileNotFoundError:
         return []
     losses: list[object] = []

@@ -7,8 +7,6 @@ its golden) and lays it on a PASS training sample. Its rows are labelled as synt
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import GateError, InputError, StageFailedError
 from tao_skill_bank.data.changenet.guardrail import TABLE, left_out
 from tao_skill_bank.data.changenet.images import ImageNaming
@@ -70,8 +68,8 @@ def stage_pool(run_root: Path, source: Path, naming: ImageNaming) -> SynthPool:
     """
     pool = run_root / POOL_DIR
     manifest = _manifest_of(source)
-    if (pool / "manifest.json").is_file():
-        staged = Manifest.model_validate_json((pool / "manifest.json").read_bytes())
+    if guard.is_file(pool / "manifest.json"):
+        staged = Manifest.model_validate_json(guard.read_bytes(pool / "manifest.json"))
         usable = [i for i, pair in enumerate(staged.pairs) if pair.stem not in manifest.left_out]
         if [staged.pairs[i] for i in usable] != manifest.pairs:
             raise GateError(
@@ -82,8 +80,8 @@ def stage_pool(run_root: Path, source: Path, naming: ImageNaming) -> SynthPool:
             )
     else:
         building = run_root / f"{POOL_DIR}.building"
-        shutil.rmtree(building, ignore_errors=True)
-        building.mkdir(parents=True)
+        guard.remove_tree(building)
+        guard.make_folder(building)
         prepare_pairs(
             input_dir=source / NG_DIR,
             golden_dir=source / OK_DIR,
@@ -95,7 +93,7 @@ def stage_pool(run_root: Path, source: Path, naming: ImageNaming) -> SynthPool:
         )
         _name_final(building / SUMMARY_FILE, building, pool)
         fsio.write_json(building / "manifest.json", manifest.model_dump())
-        os.rename(building, pool)
+        guard.rename(building, pool)
         fsio.fsync_dir(run_root)
         usable = list(range(len(manifest.pairs)))
         staged = manifest
@@ -108,7 +106,7 @@ def stage_pool(run_root: Path, source: Path, naming: ImageNaming) -> SynthPool:
 
 def _name_final(summary: Path, building: Path, pool: Path) -> None:
     """Let the summary of the preparation name the folder that the pool is about to have."""
-    said = json.loads(summary.read_text(encoding="utf-8"))
+    said = json.loads(guard.read_text(summary))
     for key in ("images_dir", "output_csv"):
         said[key] = str(pool / Path(said[key]).relative_to(building))
     fsio.write_json(summary, said)
@@ -116,7 +114,7 @@ def _name_final(summary: Path, building: Path, pool: Path) -> None:
 
 def pregen_labels(source: Path) -> list[str]:
     """The labels (upper-cased, sorted) of the pairs that can be trained on; empty without pairs."""
-    if not (source / NG_DIR).is_dir():
+    if not guard.is_folder(source / NG_DIR):
         return []
     return sorted({pair.label.upper() for pair in _manifest_of(source).pairs})
 
@@ -124,7 +122,7 @@ def pregen_labels(source: Path) -> list[str]:
 def _manifest_of(source: Path) -> Manifest:
     for name in (NG_DIR, OK_DIR):
         folder = source / name
-        if not folder.is_dir() or not any(folder.iterdir()):
+        if not guard.is_folder(folder) or not any(guard.children(folder)):
             raise GateError(
                 "pregen-missing", "no pre-generated images here", where=folder, fix="put NG/OK pairs there, by stem"
             )
@@ -206,10 +204,14 @@ def _write_standin(
 ) -> None:
     from PIL import Image
 
+    def pixels(file: Path) -> npt.NDArray[np.float32]:
+        with guard.open_read(file, "image") as handle, Image.open(handle) as image:
+            return np.asarray(image.convert("RGB"), dtype=np.float32)
+
     def load(row: int, side: str) -> list[npt.NDArray[np.float32]]:
         folders: Mapping[str, list[str]] = {"input": table.input_path, "golden": table.golden_path}
         files = naming.files(root, folders[side][row], table.object_name[row])
-        return [np.asarray(Image.open(f).convert("RGB"), dtype=np.float32) for f in files]
+        return [pixels(f) for f in files]
 
     ng, ng_golden = load(ng_row, "input"), load(ng_row, "golden")
     ok, ok_golden = load(ok_row, "input"), load(ok_row, "golden")
@@ -221,9 +223,10 @@ def _write_standin(
         height, width = min(base.shape[0], mask.shape[0]), min(base.shape[1], mask.shape[1])
         inside = mask[:height, :width]
         base[:height, :width][inside] = ng[index][:height, :width][inside]
-        for kind, pixels in (("standin_ng", base), ("standin_ok", ok_golden[index])):
-            with fsio.atomic_path(folder / kind / f"{name}{suffix}") as temp:
-                Image.fromarray(pixels.astype(np.uint8)).save(temp)
+        for kind, values in (("standin_ng", base), ("standin_ok", ok_golden[index])):
+            with fsio.atomic_file(folder / kind / f"{name}{suffix}") as handle:
+                kind_of = Image.registered_extensions()[suffix[suffix.rindex(".") :].lower()]
+                Image.fromarray(values.astype(np.uint8)).save(handle, format=kind_of)
 
 
 def _grown(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tao_skill_bank.core import beneath, guard
+from tao_skill_bank.core import beneath, guard, roots
 from tao_skill_bank.core.beneath import Opener, by_kernel, by_walk
 from tao_skill_bank.core.errors import InputError
 
@@ -22,13 +22,13 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
-    """A root that this test is held to, with a file and a folder; `../outside/secret` lies outside."""
+    """A root that this test is held to, with a file and a folder; `../outside/secret.txt` lies outside."""
     root = tmp_path / "root"
     (root / "folder").mkdir(parents=True)
     (root / "folder/file").write_text("inside")
     (tmp_path / "outside").mkdir()
-    (tmp_path / "outside/secret").write_text("hunter2")
-    with guard.confined([root]):
+    (tmp_path / "outside/secret.txt").write_text("hunter2")
+    with roots.confined([root]):
         yield root
 
 
@@ -66,7 +66,7 @@ def test_no_link_is_followed_wherever_it_stands(root: Path, opener: Opener, flag
 
 
 @pytest.mark.parametrize("opener", OPENERS)
-@pytest.mark.parametrize("parts", [("..", "outside", "secret"), ("folder", "..", "..", "outside", "secret")])
+@pytest.mark.parametrize("parts", [("..", "outside", "secret.txt"), ("folder", "..", "..", "outside", "secret.txt")])
 def test_no_dots_lead_out(root: Path, opener: Opener, parts: tuple[str, ...]) -> None:
     at = os.open(root, FOLDER)
     with pytest.raises(OSError) as caught:
@@ -109,28 +109,28 @@ def test_a_link_is_followed_to_where_the_roots_hold_it(root: Path, to: str) -> N
 def test_a_link_into_another_root_is_followed(root: Path) -> None:
     other = root.parent / "outside"
     (root / "link").symlink_to(other)
-    with guard.own_files(), guard.confined([root, other]):
-        assert guard.read_text(root / "link/secret") == "hunter2"
-        assert guard.names(root / "link") == ["secret"]
+    with roots.own_files(), roots.confined([root, other]):
+        assert guard.read_text(root / "link/secret.txt") == "hunter2"
+        assert guard.names(root / "link") == ["secret.txt"]
 
 
 @pytest.mark.parametrize("how", ["named", "dots", "link", "link to folder", "two links", "link by the system's own"])
 def test_what_lies_outside_is_not_read_and_the_folder_to_add_is_named(root: Path, how: str) -> None:
     outside = root.parent / "outside"
-    (root / "file").symlink_to(outside / "secret")
+    (root / "file").symlink_to(outside / "secret.txt")
     (root / "away").symlink_to(outside)
     (root / "first").symlink_to("away")
     (root / "proc").symlink_to("/proc/self/root")
     path = {
-        "named": outside / "secret",
-        "dots": root / "folder/../../outside/secret",
+        "named": outside / "secret.txt",
+        "dots": root / "folder/../../outside/secret.txt",
         "link": root / "file",
-        "link to folder": root / "away/secret",
-        "two links": root / "first/secret",
-        "link by the system's own": root / "proc" / str(outside)[1:] / "secret",
+        "link to folder": root / "away/secret.txt.txt",
+        "two links": root / "first/secret.txt",
+        "link by the system's own": root / "proc" / str(outside)[1:] / "secret.txt",
     }[how]
     for look in (guard.read_bytes, guard.status, guard.is_file, guard.open_text):
-        with pytest.raises(guard.OutsideError) as caught:
+        with pytest.raises(roots.OutsideError) as caught:
             look(path)
         assert "hunter2" not in str(caught.value)
         if how != "link by the system's own":
@@ -141,15 +141,15 @@ def test_what_lies_outside_is_not_read_and_the_folder_to_add_is_named(root: Path
 def test_a_refusal_tells_nothing_of_where_links_outside_lead(root: Path) -> None:
     (root.parent / "outside/private-name").symlink_to("/srv/customers-secret-project/x")
     (root / "link").symlink_to(root.parent / "outside/private-name")
-    with pytest.raises(guard.OutsideError) as caught:
+    with pytest.raises(roots.OutsideError) as caught:
         guard.read_bytes(root / "link")
     assert "customers" not in str(caught.value)
 
 
 def test_whether_something_outside_is_there_is_not_told(root: Path) -> None:
     said = []
-    for name in ("secret", "nothing"):
-        with pytest.raises(guard.OutsideError) as caught:
+    for name in ("secret.txt", "nothing.txt"):
+        with pytest.raises(roots.OutsideError) as caught:
             guard.status(root.parent / "outside" / name)
         said.append(str(caught.value).replace(name, "NAME"))
     assert said[0] == said[1]
@@ -157,7 +157,7 @@ def test_whether_something_outside_is_there_is_not_told(root: Path) -> None:
 
 def test_a_sibling_with_the_roots_name_as_its_beginning_is_outside(root: Path) -> None:
     (root.parent / "root-private").write_text("x")
-    with pytest.raises(guard.OutsideError):
+    with pytest.raises(roots.OutsideError):
         guard.read_bytes(root.parent / "root-private")
 
 
@@ -170,9 +170,9 @@ def test_a_pipe_a_socket_and_a_device_are_refused_at_once(root: Path, what: str,
             os.mkfifo(path)
         elif what == "socket":
             bound.bind(str(path))
-        stack.enter_context(guard.own_files())
+        stack.enter_context(roots.own_files())
         if held:
-            stack.enter_context(guard.confined([root, Path("/dev")]))
+            stack.enter_context(roots.confined([root, Path("/dev")]))
         for look in (guard.read_bytes, guard.open_text):
             with pytest.raises(InputError, match="neither a file nor a folder"):
                 look(path)
@@ -189,9 +189,9 @@ def test_a_link_to_itself_is_one_line(root: Path) -> None:
 
 
 def test_without_roots_a_person_opens_what_they_name(root: Path) -> None:
-    with guard.own_files():
-        assert guard.roots() is None
-        assert guard.read_text(root.parent / "outside/secret") == "hunter2"
+    with roots.own_files():
+        assert roots.held() is None
+        assert guard.read_text(root.parent / "outside/secret.txt") == "hunter2"
 
 
 # -- writing ----------------------------------------------------------------------------------------------
@@ -210,17 +210,17 @@ def test_files_and_folders_within_are_made(root: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["ab", "r+b", "xb", "wb"])
-@pytest.mark.parametrize("name", ["file", "new", "way/secret", "way/new", "within/file", "twice"])
+@pytest.mark.parametrize("name", ["file", "new", "way/secret.txt", "way/new", "within/file", "twice"])
 def test_nothing_is_written_through_a_link(root: Path, name: str, mode: str) -> None:
     outside = root.parent / "outside"
-    (root / "file").symlink_to(outside / "secret")
+    (root / "file").symlink_to(outside / "secret.txt")
     (root / "new").symlink_to(outside / "new")
     (root / "way").symlink_to(outside)
     (root / "within").symlink_to("folder")
-    os.link(outside / "secret", root / "twice")
+    os.link(outside / "secret.txt", root / "twice")
     with pytest.raises((InputError, FileExistsError)):
         guard.open_write(root / name, mode, make=True)  # type: ignore[arg-type]
-    assert sorted(os.listdir(outside)) == ["secret"] and (outside / "secret").read_text() == "hunter2"
+    assert sorted(os.listdir(outside)) == ["secret.txt"] and (outside / "secret.txt").read_text() == "hunter2"
     assert (root / "folder/file").read_text() == "inside"
 
 
@@ -230,15 +230,15 @@ def test_no_folder_is_made_through_a_link(root: Path, name: str) -> None:
     (root / "gone").symlink_to(root.parent / "outside/gone")
     with pytest.raises(InputError):
         guard.make_folder(root / name)
-    assert os.listdir(root.parent / "outside") == ["secret"]
+    assert os.listdir(root.parent / "outside") == ["secret.txt"]
 
 
 def test_a_file_outside_is_not_written(root: Path) -> None:
-    with pytest.raises(guard.OutsideError):
+    with pytest.raises(roots.OutsideError):
         guard.open_write(root.parent / "outside/x", "ab")
-    with pytest.raises(guard.OutsideError):
+    with pytest.raises(roots.OutsideError):
         guard.make_folder(root.parent / "outside/x")
-    with pytest.raises(guard.OutsideError):
+    with pytest.raises(roots.OutsideError):
         guard.open_write(root / "../outside/x", "ab")
 
 
@@ -255,13 +255,13 @@ def test_a_folder_that_is_swapped_after_it_was_opened_gets_what_is_written(root:
         (root / "folder").symlink_to(root.parent / "outside")
         at.path.write_text("x")
     assert (root / "moved/new").read_text() == "x"
-    assert os.listdir(root.parent / "outside") == ["secret"]
+    assert os.listdir(root.parent / "outside") == ["secret.txt"]
 
 
 def test_a_root_may_be_named_by_a_path_with_links(root: Path) -> None:
     (root.parent / "alias").symlink_to(root)
-    with guard.own_files(), guard.confined([root.parent / "alias"]):
-        assert guard.roots() == (root,)
+    with roots.own_files(), roots.confined([root.parent / "alias"]):
+        assert roots.held() == (root,)
         with guard.open_write(root.parent / "alias/folder/new", "ab") as handle:
             handle.write(b"x")
         assert guard.read_text(root.parent / "alias/folder/new") == "x"
@@ -272,24 +272,24 @@ def test_a_root_may_be_named_by_a_path_with_links(root: Path) -> None:
 
 def test_roots_within_roots_only_narrow(root: Path) -> None:
     (root / "other").mkdir()
-    with guard.confined([root / "folder", root.parent / "outside"]):
-        assert guard.roots() == (root / "folder",)
-        with guard.confined([root]):
-            assert guard.roots() == (root / "folder",)
-    assert guard.roots() == (root,)
+    with roots.confined([root / "folder", root.parent / "outside"]):
+        assert roots.held() == (root / "folder",)
+        with roots.confined([root]):
+            assert roots.held() == (root / "folder",)
+    assert roots.held() == (root,)
 
 
 def test_a_root_within_another_is_not_one_of_its_own(root: Path) -> None:
-    assert guard.outermost([root / "folder", root, root / "folder"]) == (root,)
+    assert roots.outermost([root / "folder", root, root / "folder"]) == (root,)
 
 
 def test_a_child_is_held_to_the_roots_of_its_parent(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = guard.environment()
-    monkeypatch.setenv(guard.VARIABLE, said[guard.VARIABLE])
-    assert contextvars.Context().run(guard.roots) == (root,)
+    said = roots.environment()
+    monkeypatch.setenv(roots.VARIABLE, said[roots.VARIABLE])
+    assert contextvars.Context().run(roots.held) == (root,)
 
 
 @pytest.mark.parametrize("said", ["", "[]", "{}", "7", "/tmp", '["relative"]', "[3]"])
 def test_roots_that_cannot_be_read_allow_nothing(root: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
-    monkeypatch.setenv(guard.VARIABLE, said)
-    assert contextvars.Context().run(guard.roots) == ()
+    monkeypatch.setenv(roots.VARIABLE, said)
+    assert contextvars.Context().run(roots.held) == ()

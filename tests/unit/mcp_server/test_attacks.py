@@ -321,7 +321,13 @@ def test_a_results_folder_that_leads_outside_gets_no_run(workspace: Path, server
     assert not list(elsewhere.iterdir())
 
 
-def test_images_on_another_disk_are_taken(workspace: Path, server: BankServer, tmp_path: Path) -> None:
+def test_images_on_another_disk_are_taken_once_a_person_allows_its_folder(
+    workspace: Path, server: BankServer, tmp_path: Path
+) -> None:
     shutil.move(workspace / "images", tmp_path / "disk")
     (workspace / "images").symlink_to(tmp_path / "disk")
-    assert ok(call(server, "plan_deft_run", plan_arguments(workspace)))["digest"]
+    answer = call(server, "plan_deft_run", plan_arguments(workspace))
+    assert answer.error
+    assert f"tao-skills roots add {tmp_path}/disk;" in answer.text
+    allowed = build_server([workspace, tmp_path / "disk"])
+    assert ok(call(allowed, "plan_deft_run", plan_arguments(workspace)))["digest"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import StageFailedError
 from tao_skill_bank.core.text import score
 from tao_skill_bank.data.changenet.kpi import analyze_kpi
@@ -122,5 +123,5 @@ def infer_all(
     ]
     run.jobs(label, stage, plans)
     for out in outs.values():
-        if not (out / "inference.csv").is_file():
+        if not guard.is_file(out / "inference.csv"):
             raise StageFailedError("inference ended without inference.csv", where=out, fix="see the job's log")

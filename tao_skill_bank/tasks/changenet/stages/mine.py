@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
+from tao_skill_bank.core.arrow import arrow_file, read_parquet, write_parquet
 from tao_skill_bank.core.errors import GateError, InputError, StageFailedError
 from tao_skill_bank.core.threads import one_blas_thread
 from tao_skill_bank.data.changenet.images import ImageNaming
@@ -70,13 +70,11 @@ class DataMining(Stage):
 
     def work(self, run: Run, label: str) -> Outcome:
         """Search, choose, check, write."""
-        import pyarrow.parquet as pq
-
         config = run.state.config
         naming = specs.naming_of(config)
         out = run.folder(label) / "mining_filter"
         routed_parquet, synthetic_csv = self.needs(run, label)
-        routed = pq.read_table(routed_parquet)
+        routed = read_parquet(routed_parquet)
         synthetic = read_pairs(synthetic_csv, allow_no_rows=True)
         warnings: list[str] = []
         updates: dict[str, Any] = {}
@@ -195,7 +193,7 @@ class DataMining(Stage):
                 name: self._one_light(out, embedded[name], name, light, len(naming.suffixes), used_files)
                 for name in ("target", "source")
             }
-            if any(pq.read_metadata(p).num_rows == 0 for p in parts.values()):
+            if any(pq.read_metadata(arrow_file(p)).num_rows == 0 for p in parts.values()):
                 continue
             folder = out / "neighbors" / str(light)
             made = folder / "mined.parquet"
@@ -226,14 +224,13 @@ class DataMining(Stage):
         """Take embeddings from the previous iteration where the images and the encoder are the same."""
         before = run.folder(run.previous(label)) / "mining_filter"
         same = all(
-            (before / name).is_file() and (before / name).read_bytes() == (out / name).read_bytes()
+            guard.is_file(before / name) and guard.read_bytes(before / name) == guard.read_bytes(out / name)
             for name in (f"{what}s.parquet", "emb.yaml")
         )
         made = f"{what}_embeddings.parquet"
-        if not same or not (before / made).is_file():
+        if not same or not guard.is_file(before / made):
             return False
-        with fsio.atomic_path(out / made) as temp:
-            shutil.copyfile(before / made, temp)
+        fsio.copy_file(before / made, out / made)
         return True
 
     def _near_duplicates(
@@ -267,11 +264,9 @@ class DataMining(Stage):
 
     def _found(self, mined: Path, parts: dict[str, Path]) -> list[tuple[str, float, str]]:
         """(pool image, similarity, weak image) of a search; TAO's own table has the images alone."""
-        import pyarrow.parquet as pq
-
         from tao_skill_bank.actions.mining.tables import ImageTable
 
-        table = pq.read_table(mined)
+        table = read_parquet(mined)
         files = [str(x) for x in table.column("filepath").to_pylist()]
         if {"similarity", "target"} <= set(table.column_names):
             similar = [float(x) for x in table.column("similarity").to_pylist()]
@@ -291,27 +286,23 @@ class DataMining(Stage):
 
     def _write_list(self, path: Path, files: list[str], lights: list[int]) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        with fsio.atomic_path(path) as temp:
-            pq.write_table(pa.table({"filepath": files, "lighting": pa.array(lights, pa.int32())}), temp)
+        write_parquet(path, pa.table({"filepath": files, "lighting": pa.array(lights, pa.int32())}))
 
     def _one_light(self, out: Path, embedded: Path, name: str, light: int, lights: int, used_files: set[str]) -> Path:
         """The embeddings of one lighting; of the pool, those not used before."""
         import pyarrow as pa
         import pyarrow.compute as pc
-        import pyarrow.parquet as pq
 
         if lights == 1 and (name == "target" or not used_files):
             return embedded
-        table = pq.read_table(embedded)
+        table = read_parquet(embedded)
         keep = pc.equal(table.column("lighting"), light)
         if name == "source" and used_files:
             taken = pc.is_in(table.column("filepath"), value_set=pa.array(sorted(used_files), pa.string()))
             keep = pc.and_(keep, pc.invert(taken))
         path = out / "by_light" / f"{name}_{light}.parquet"
-        with fsio.atomic_path(path) as temp:
-            pq.write_table(table.filter(keep), temp)
+        write_parquet(path, table.filter(keep))
         return path
 
     def _pool_scores(
@@ -384,7 +375,7 @@ def load_pool(run: Run, naming: ImageNaming) -> Pool:
     if config.mining_pool_csv is None:
         raise GateError("mining-pool", "rows were routed to mining and there is no pool", where=config.workspace)
     path = Path(config.mining_pool_csv)
-    if not path.is_file():
+    if not guard.is_file(path):
         raise GateError("mining-pool", "the mining pool is missing", where=path, fix="restore it")
     try:
         table = read_pairs(path)

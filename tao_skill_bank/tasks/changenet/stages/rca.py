@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
+from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import StageFailedError
 from tao_skill_bank.loop.commandline import setting
 from tao_skill_bank.loop.run import Run
@@ -34,8 +33,6 @@ class Rca(Stage):
 
     def work(self, run: Run, label: str) -> Outcome:
         """Run gap analysis; read back the labels it found weak."""
-        import pyarrow.parquet as pq
-
         config = run.state.config
         iteration = run.iteration(label)
         if iteration.inference_csv is None or iteration.threshold is None:
@@ -64,16 +61,16 @@ class Rca(Stage):
             command.append(f"threshold={threshold!r}")
         run.job(label, self.name, "gap_analysis", command, [out])
         parquet = out / "kpi_gaps.parquet"
-        if not parquet.is_file():
+        if not guard.is_file(parquet):
             raise StageFailedError("gap analysis left no parquet", where=parquet, fix="see the job's log")
         self._complete(out, Path(iteration.inference_csv).parent, command)
-        table = pq.read_table(parquet, columns=["label", "weakness"])
+        table = read_parquet(parquet, ["label", "weakness"])
         labels = [str(x).upper() for x in table.column("label").to_pylist()]
         weakness = table.column("weakness").to_pylist()
         defects = sorted({x for x in labels if x != "PASS"})
         lights = max(1, len(specs.naming_of(config).lights))
         wrong = sum(1 for w, x in zip(weakness, labels, strict=True) if (w >= 0 if x != "PASS" else w > 0)) // lights
-        used = float((out / "threshold.txt").read_text(encoding="utf-8").strip())
+        used = float(guard.read_text(out / "threshold.txt").strip())
         return Outcome(
             summary=f"{len(labels) // lights} weakest samples of {len(set(labels))} labels, {wrong} misclassified",
             updates={
@@ -90,7 +87,7 @@ class Rca(Stage):
 
         The bank's own analysis of the same inference fills the gaps; what TAO wrote stays as it is.
         """
-        missing = [name for name in _WANTED if not (out / name).is_file()]
+        missing = [name for name in _WANTED if not guard.is_file(out / name)]
         if not missing:
             return
         from tao_skill_bank.actions.gap_analysis.config import VCN_AOI_SCHEMA, VcnAoiConfig
@@ -98,11 +95,12 @@ class Rca(Stage):
         from tao_skill_bank.core.overrides import parse_command_line
         from tao_skill_bank.core.settings import validated
 
-        with tempfile.TemporaryDirectory(dir=out, prefix=".own.tmp") as folder:
-            arguments = [setting("results_dir", folder) if a.startswith("results_dir=") else a for a in command[2:]]
+        with guard.temporary_folder(out, ".own.tmp") as folder:
+            arguments = [
+                setting("results_dir", str(folder)) if a.startswith("results_dir=") else a for a in command[2:]
+            ]
             line = parse_command_line(arguments, VCN_AOI_SCHEMA)
             made = analyze_vcn_aoi(validated(VcnAoiConfig, line.config))
             for name in missing:
                 if name in made.files:
-                    with fsio.atomic_path(out / name) as temp:
-                        shutil.copyfile(made.files[name], temp)
+                    fsio.copy_file(made.files[name], out / name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import GateError, StageFailedError
 from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.loop.run import Run
@@ -30,11 +31,9 @@ class Route(Stage):
 
     def work(self, run: Run, label: str) -> Outcome:
         """Route, write the files, then let the gates speak."""
-        import pyarrow.parquet as pq
-
         config = run.state.config
         out = run.folder(label) / "routing_results" / timestamp(run, label)
-        rows = pq.read_table(self.needs(run, label)[0])
+        rows = read_parquet(self.needs(run, label)[0])
         pool = set() if config.mining_pool_csv is None else set(read_pairs(Path(config.mining_pool_csv)).label)
         routing = route(
             [str(x) for x in rows.column("label").to_pylist()],

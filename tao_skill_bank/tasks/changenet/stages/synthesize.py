@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tao_skill_bank.core import fsio
+from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import GateError, StageFailedError
 from tao_skill_bank.core.threads import one_blas_thread
 from tao_skill_bank.data.changenet.pair_prepare import PAIR_COLUMNS, prepare_pairs
@@ -38,11 +39,9 @@ class Anomalygen(Stage):
 
     def work(self, run: Run, label: str) -> Outcome:
         """Make the rows; an empty branch is committed as skipped, with its proof."""
-        import pyarrow.parquet as pq
-
         out = run.folder(label) / "anomalygen"
         rows_csv = out / "sdg_rows.csv"
-        routed = pq.read_table(self.needs(run, label)[0])
+        routed = read_parquet(self.needs(run, label)[0])
         labels = sorted({str(x).strip().upper() for x in routed.column("label").to_pylist()})
         mode = run.state.config.anomalygen.mode
         used: list[str] = []

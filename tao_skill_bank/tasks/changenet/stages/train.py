@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import GateError, StageFailedError
 from tao_skill_bank.data.changenet.spec import classify_spec
 from tao_skill_bank.data.changenet.spec_values import get
@@ -22,7 +23,11 @@ from tao_skill_bank.tasks.changenet.trained import trained_by
 
 def checkpoints(train_dir: Path) -> list[Path]:
     """The checkpoints of a training, by epoch and step."""
-    found = [(at, p) for p in train_dir.glob("*.pth") if (at := epoch_and_step(p)) is not None and p.is_file()]
+    found = [
+        (at, p)
+        for p in guard.matching(train_dir, "*.pth")
+        if (at := epoch_and_step(p)) is not None and guard.is_file(p)
+    ]
     return [p for _, p in sorted(found)]
 
 
