@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tao_skill_bank.data.changenet.kpi import Scored
 from tao_skill_bank.core.roots import OutsideError
+from tao_skill_bank.data.changenet.kpi import Scored
 from tao_skill_bank.reports.deft.view import Phase, RunView
 from tao_skill_bank.reports.pictures import EDGE, data_uri, find_picture
 
