@@ -166,7 +166,7 @@ class Screen:
                 Text(far, style="bold" if best else ""),
             ]
             if wide:
-                row.append(_interval(next((e.far for e in it.evaluations if e.far_pct == it.far_pct), None)))
+                row.append(_interval(it.evaluation.far if it.evaluation else None))
             row.append(Bar(phase.far_pct, most, self._limit()))
             if wide:
                 row += [str(phase.training_rows or ""), _plus(phase.mined), _plus(phase.synthetic)]
