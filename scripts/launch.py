@@ -260,7 +260,7 @@ def serve(arguments):
 def main(arguments):
     """Find or make the environment, then become what was asked for."""
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("where", [])
-    if os.name == "nt":
+    if set_up.WINDOWS_HERE:
         say(set_up.WINDOWS)
         return 1
     if verb == "make":

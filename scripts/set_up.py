@@ -30,6 +30,8 @@ HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}\s*(?:\\)?$")
 SIZE = re.compile(r"# (\d+) MB to fetch, (\d+) MB on disk")
 BEGUN = re.compile(r"(?:Collecting |Processing (?:[^(]*/)?)([A-Za-z][\w.-]*?)(?:==|-)(\d[^\s-]*?)(?:-|\.tar|\s|$)")
 SILENCE_SEC = 15
+NO_ROOM_BYTES = 8 << 20  # what fails with less left failed for it, whatever it says
+WINDOWS_HERE = os.name == "nt"
 WINDOWS = "Windows itself is not supported: install WSL (`wsl --install`) and run the same command inside it"
 
 
@@ -252,7 +254,7 @@ class Work:
                 first.write(builder)
                 first.flush()
                 self.install("--require-hashes", "-r", first.name, patience=("--retries", "2"))
-        self.total, self.fetched = len(lock.names), 0
+        self.total, self.fetched = len(lock.names), 1 if builder else 0
         self.install("--require-hashes", "-r", os.path.abspath(lock.path))
 
     def check(self, lock):
@@ -307,7 +309,7 @@ class Work:
             now = self._unpacked()
             if now > before and (now == self.total or now - before >= 5):
                 before = now
-                self.show(f"unpacking {now} of {self.total}")
+                self.show(f"unpacking {min(now, self.total)} of {self.total}")
             elif time.monotonic() - self.said_at > SILENCE_SEC and self.shown:
                 self.show(self.shown)
 
@@ -354,8 +356,11 @@ def explain(text, purpose, work):
     offline = "without a network use a wheelhouse (`make wheelhouse` where there is one, then {}=DIR)".format(
         "WHEELHOUSE" if os.path.basename(work.folder) == ".venv" else "TAO_SKILL_BANK_WHEELHOUSE"
     )
-    if re.search(r"No space left on device|Errno 28|Disk quota exceeded|os error (28|122)", text):
-        return f"the disk is full ({work.folder}, {tempfile.gettempdir()})", "free some space, or name another folder"
+    places = [folder for folder in (work.folder, tempfile.gettempdir()) if os.path.isdir(folder)]
+    if re.search(r"No space left on device|Errno 28|Disk quota exceeded|os error (28|122)", text) or any(
+        shutil.disk_usage(folder).free < NO_ROOM_BYTES for folder in places
+    ):
+        return f"the disk is full ({', '.join(places)})", "free some space, or name another folder"
     if re.search(r"Read-only file system|Permission denied|Errno (13|30)\b", text):
         denied = re.search(r"(?:Read-only file system|Permission denied)[^'\"`]*['\"`]([^'\"`]+)", text)
         return f"{denied.group(1) if denied else work.folder} cannot be written to", "name a folder that can be"
@@ -393,7 +398,7 @@ def about(lock, name):
 
 def checked(folder, locks, wheelhouse=None):
     """What can be told before the work begins: the locks as read; SetUpError where it would be in vain."""
-    if os.name == "nt":
+    if WINDOWS_HERE:
         raise SetUpError("this is Windows", WINDOWS)
     if wheelhouse and not os.path.isdir(wheelhouse):
         raise SetUpError(f"the wheelhouse {wheelhouse} is not there", "name the folder that `make wheelhouse` filled")

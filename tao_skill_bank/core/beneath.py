@@ -11,6 +11,7 @@ import errno
 import functools
 import os
 import stat
+import sys
 from collections.abc import Callable, Sequence
 
 _OPENAT2 = 437
@@ -40,7 +41,9 @@ def open_beneath(folder: int, parts: Sequence[str], flags: int, mode: int = 0o66
 
 @functools.cache
 def has_openat2() -> bool:
-    """Whether the kernel has the call and lets this process use it."""
+    """Whether the kernel has the call and lets this process use it. The number is another call's on other systems."""
+    if sys.platform != "linux":
+        return False
     folder = os.open("/", _FOLDER)
     try:
         os.close(by_kernel(folder, (), _FOLDER, 0))

@@ -25,9 +25,10 @@ def process_identity(pid: int) -> str | None:
             return None
         fields = told[told.rfind(")") + 2 :].split()
         return None if fields[0] in "ZX" else f"{boot}:{fields[19]}"
-    shown = subprocess.run(
-        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    ).stdout.strip()
+    # One form for every process that compares it, whatever its language and its time zone are.
+    plain = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
+    command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False, env=plain).stdout.strip()
     return None if not shown or shown.startswith("Z") else shown.split(maxsplit=1)[-1]
 
 

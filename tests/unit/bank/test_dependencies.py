@@ -6,13 +6,12 @@ import platform
 import re
 import sys
 import tomllib
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from wheels import closure, size_mb
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / "docs/design/dependencies.md").read_text(encoding="utf-8")
@@ -23,35 +22,6 @@ NAMES = [frozenset(names.split(", ")) for names, _ in ROWS]
 def required() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
-
-
-@cache
-def needed(name: str, extras: frozenset[str] = frozenset()) -> frozenset[tuple[str, frozenset[str]]]:
-    """What a package asks for here."""
-    found = set()
-    for line in metadata.requires(name) or []:
-        wanted = Requirement(line)
-        if wanted.marker is None or any(wanted.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
-            found.add((canonicalize_name(wanted.name), frozenset(wanted.extras)))
-    return frozenset(found)
-
-
-def closure(names: set[str]) -> set[str]:
-    """These packages and all that they bring."""
-    open_ = [(name, frozenset[str]()) for name in names]
-    seen = set(open_)
-    while open_:
-        for asked in needed(*open_.pop()) - seen:
-            seen.add(asked)
-            open_.append(asked)
-    return {name for name, _ in seen}
-
-
-@cache
-def size_mb(name: str) -> float:
-    """What the files of a package take, without compiled bytecode."""
-    files = [path.locate() for path in metadata.files(name) or [] if path.suffix != ".pyc"]
-    return sum(Path(path).stat().st_size for path in files if Path(path).is_file()) / 1e6
 
 
 def test_every_dependency_stands_in_one_row_and_no_other_does() -> None:

@@ -1,0 +1,338 @@
+"""The set-up on small indexes of its own: what comes out is what the lock names, and a failure says why in a line."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import set_up
+from node_clients import uv_command
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+from pips import PIPS, environment, pip_wheel, versions
+from set_up import Lock, SetUpError, pip_settings, uv_environment
+from wheels import REAL, SOURCE_ONLY, Index, closure, size_mb
+
+ROOT = Path(__file__).resolve().parents[2]
+SET_UP = ROOT / "scripts/set_up.py"
+NOWHERE = "http://127.0.0.1:9/simple"
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with a pip and nothing else, to be copied: making one takes as long as all the rest."""
+    return environment(tmp_path_factory.mktemp("empty") / "env", sys.executable, None)
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """Three packages: what builds, a source that it builds, and what the set-up asks for markers."""
+    names = {"setuptools", "packaging", SOURCE_ONLY}
+    return Index(tmp_path_factory.mktemp("few"), ROOT / "requirements.lock", names)
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """What google-genai and Hydra bring (an extra is asked for, and a source is built), with newer ones beside them."""
+    names = closure({"google-genai", "hydra-core", *REAL})
+    return Index(tmp_path_factory.mktemp("in dex"), ROOT / "requirements.lock", names)
+
+
+class Machine:
+    """A home, a PATH with one Python, and a pip that knows one index."""
+
+    def __init__(self, folder: Path, index: Index) -> None:
+        self.folder, self.index = folder / "en v", index
+        self.home, self.bin = folder / "home", folder / "bin"
+        self.home.mkdir()
+        self.bin.mkdir()
+        (self.bin / "python3").symlink_to(Path(sys.base_prefix) / "bin/python3")
+        self.settings = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": index.simple.as_uri()}
+
+    def with_(self, empty: Path) -> Machine:
+        """With an environment that nothing was installed in yet."""
+        shutil.copytree(empty, self.folder, symlinks=True)
+        return self
+
+    def run(self, *words: str, lock: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+        env = {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": str(self.home), **self.settings, **variables}
+        command = [str(self.bin / "python3"), str(SET_UP), *(words or (str(self.folder),))]
+        command += ["--lock", str(lock or self.index.lock)]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False, cwd=self.home)
+
+    def has_what_the_lock_names(self) -> bool:
+        found = versions(self.folder)
+        lines = re.findall(r"^(\S+)==(\S+)", self.index.lock.read_text(), re.MULTILINE)
+        wanted: dict[str, set[str]] = {}
+        for name, version in lines:
+            wanted.setdefault(name, set()).add(version)
+        return len(wanted) > 2 and all(found.get(name) in allowed for name, allowed in wanted.items())
+
+    def failed(self, *words: str, **more: str) -> str:
+        """The one line that says why."""
+        done = self.run(*words, **more)
+        assert done.returncode == 1, done.stderr
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("set-up failed: ")]
+        assert "Traceback" not in done.stderr
+        return line
+
+
+@pytest.fixture
+def machine(tmp_path: Path, few: Index) -> Machine:
+    return Machine(tmp_path, few)
+
+
+@pytest.fixture
+def large(tmp_path: Path, index: Index) -> Machine:
+    return Machine(tmp_path, index)
+
+
+@pytest.mark.parametrize("pip", [None, "22.3", "26.3"], ids=["the one Python brings", "22.3", "26.3"])
+def test_beside_newer_versions_of_everything_the_lock_is_installed(large: Machine, pip: str | None) -> None:
+    if pip is not None:
+        environment(large.folder, sys.executable, pip_wheel(pip))
+    done = large.run()
+    assert done.returncode == 0, done.stderr
+    assert large.has_what_the_lock_names()
+
+
+def test_without_the_flag_that_stops_the_resolver_an_older_pip_refuses_this_lock(large: Machine) -> None:
+    environment(large.folder, sys.executable, pip_wheel("23.2.1"))
+    # What is built is left out: it would be built apart, from an index that has no other setuptools.
+    lock = large.home / "wheels.lock"
+    blocks = Lock(str(large.index.lock)).blocks
+    lock.write_text("".join("\n".join(b) + "\n" for first, b in blocks.items() if not first.startswith(SOURCE_ONLY)))
+    command = [str(large.folder / "bin/python"), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(lock)]
+    env = {**os.environ, **large.settings}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "all requirements must have their versions pinned" in done.stderr
+
+
+def test_with_uv_the_same_is_installed(large: Machine) -> None:
+    (large.bin / "uv").symlink_to(uv_command())
+    done = large.run()
+    assert done.returncode == 0, done.stderr
+    assert large.has_what_the_lock_names()
+    assert not (large.folder / "bin/pip").exists()
+
+
+@pytest.mark.parametrize("uv", [False, True], ids=["pip", "uv"])
+def test_an_index_in_the_persons_pip_configuration_is_the_one_that_is_asked(
+    machine: Machine, empty: Path, uv: bool
+) -> None:
+    machine.with_(empty)
+    if uv:
+        (machine.bin / "uv").symlink_to(uv_command())
+    machine.settings = {}
+    (machine.home / ".config/pip").mkdir(parents=True)
+    lines = (
+        f"[global]\nindex-url = {machine.index.simple.as_uri()}\nextra-index-url = {NOWHERE}\n[install]\nno-index = 0\n"
+    )
+    (machine.home / ".config/pip/pip.conf").write_text(lines.replace(f"extra-index-url = {NOWHERE}\n", ""))
+    done = machine.run()
+    assert done.returncode == 0, done.stderr
+    assert machine.has_what_the_lock_names()
+
+
+def test_a_wheelhouse_is_filled_where_there_is_an_index_and_is_enough_where_there_is_none(
+    machine: Machine, empty: Path
+) -> None:
+    machine.with_(empty)
+    house = machine.home / "wheel house"
+    filled = machine.run("wheelhouse", str(house))
+    assert filled.returncode == 0, filled.stderr
+    assert any(path.name.startswith(SOURCE_ONLY) for path in house.iterdir())
+    done = machine.run(str(machine.folder), "--wheelhouse", str(house), PIP_INDEX_URL=NOWHERE)
+    assert done.returncode == 0, done.stderr
+    assert machine.has_what_the_lock_names()
+
+
+def test_it_says_what_it_does_before_while_and_after(machine: Machine, empty: Path) -> None:
+    machine.with_(empty)
+    machine.index.lock.with_name("sized.lock").write_text(
+        "# 120 MB to fetch, 600 MB on disk (here)\n" + machine.index.lock.read_text()
+    )
+    lines = machine.run(lock=machine.index.lock.with_name("sized.lock")).stderr.splitlines()
+    count = len(Lock(str(machine.index.lock)).names)
+    size = "120 MB to fetch, 600 MB on disk, about 1 min"
+    assert lines[0] == f"setting up {machine.folder} with {count} packages: {size}"
+    assert sum(line.startswith("  fetching ") for line in lines) >= count
+    assert any(f"fetching 3 of {count}: " in line for line in lines)
+    assert re.fullmatch(r"set up in \d+ s", lines[-1])
+
+
+def test_a_second_time_nothing_is_made_anew(machine: Machine, empty: Path) -> None:
+    machine.with_(empty)
+    machine.run()
+    before = (machine.folder / "pyvenv.cfg").stat().st_mtime_ns
+    done = machine.run(PIP_INDEX_URL=NOWHERE)
+    assert done.returncode == 0, done.stderr
+    assert (machine.folder / "pyvenv.cfg").stat().st_mtime_ns == before
+
+
+def test_without_an_answer_the_index_is_named_and_so_is_the_way_without_one(machine: Machine, empty: Path) -> None:
+    machine.with_(empty)
+    line = machine.failed(PIP_INDEX_URL=NOWHERE)
+    assert "the package index does not answer (" in line and "Connection refused" in line
+    assert "make wheelhouse" in line and f"(log: {machine.folder}.log)" in line
+
+
+def test_a_package_that_the_index_lacks_is_named(machine: Machine, empty: Path, tmp_path: Path) -> None:
+    machine.with_(empty)
+    lacking = Index(tmp_path / "other", ROOT / "requirements.lock", {"setuptools", "packaging"})
+    line = machine.failed(PIP_INDEX_URL=lacking.simple.as_uri())
+    assert re.search(r"the package index does not have [\w-]+==\d", line)
+
+
+def test_another_file_under_a_locked_name_is_refused_and_named(machine: Machine, empty: Path, tmp_path: Path) -> None:
+    machine.with_(empty)
+    text = machine.index.lock.read_text()
+    start = text.index("sha256:", text.index("antlr4-python3-runtime==")) + len("sha256:")
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(text[:start] + "0" * 64 + text[start + 64 :])
+    line = machine.failed(lock=lock)
+    assert "the package index serves another file as antlr4-python3-runtime==" in line
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (lambda text: text.replace("--hash=sha256:", "--hash=md5:", 1), "line 2 is damaged"),
+        (lambda text: re.sub(r"==\S+", "", text, count=1), "line 1 is damaged"),
+        (lambda text: text[: len(text) // 2].rsplit("\n", 1)[0] + " \\\n", "damaged"),
+        (lambda text: text.rstrip("\n") + " \\\n", "is cut off"),
+        (lambda text: "", "is cut off"),
+        (lambda text: "<<<<<<< ours\n" + text, "line 1 is damaged"),
+        (lambda text: text + "-e .\n", "is damaged"),
+    ],
+)
+def test_a_damaged_lock_is_told_by_its_line_before_anything_begins(
+    machine: Machine, tmp_path: Path, broken, said
+) -> None:  # type: ignore[no-untyped-def]
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(broken(machine.index.lock.read_text()))
+    line = machine.failed(lock=lock)
+    assert said in line and "git checkout requirements.lock" in line
+    assert not machine.folder.exists()
+
+
+def test_a_lock_that_is_not_there_is_named(machine: Machine, tmp_path: Path) -> None:
+    assert "cannot be read (No such file or directory)" in machine.failed(lock=tmp_path / "none.lock")
+
+
+def test_a_disk_without_room_is_told_before_anything_begins(machine: Machine, tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("# 1 MB to fetch, 999999999 MB on disk (here)\n" + machine.index.lock.read_text())
+    line = machine.failed(lock=lock)
+    assert "MB free, 999999999 are needed; free some space" in line
+    assert not machine.folder.exists()
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told_as_full(machine: Machine, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(small)], capture_output=True, check=False
+    )
+    if mount.returncode != 0:
+        pytest.skip("a small tmpfs cannot be mounted here")
+    try:
+        (small / "filler").write_bytes(b"\0" * (23 << 20))
+        assert "the disk is full" in machine.failed(str(small / "env"))
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere/env", "/dev/null/env"])
+def test_a_place_that_cannot_be_written_to_is_one_line(machine: Machine, place: str) -> None:
+    assert machine.failed(place)
+
+
+def test_a_folder_of_the_persons_own_is_never_cleared(machine: Machine) -> None:
+    machine.folder.mkdir()
+    (machine.folder / "thesis.txt").write_text("years of work")
+    assert "is not empty, and no environment" in machine.failed()
+    assert (machine.folder / "thesis.txt").read_text() == "years of work"
+
+
+def test_an_environment_whose_interpreter_is_gone_is_made_anew(machine: Machine) -> None:
+    (machine.folder / "bin").mkdir(parents=True)
+    (machine.folder / "pyvenv.cfg").write_text("home = /nowhere\n")
+    (machine.folder / "bin/python").symlink_to("/nowhere/python3")
+    done = machine.run()
+    assert done.returncode == 0, done.stderr
+    assert machine.has_what_the_lock_names()
+
+
+def test_a_python_that_is_too_old_or_not_there_is_said(machine: Machine) -> None:
+    old = machine.bin / "python3.9"
+    old.write_text("#!/bin/sh\nexit 3\n")
+    old.chmod(0o755)
+    assert "Python 3.11 or newer is not installed" in machine.failed(str(machine.folder), "--python", str(old))
+    assert "/none is not there" in machine.failed(str(machine.folder), "--python", "/none")
+
+
+def test_a_python_without_venv_is_told_from_no_python(machine: Machine) -> None:
+    bare = machine.bin / "bare"
+    bare.write_text("#!/bin/sh\nexit 1\n")
+    bare.chmod(0o755)
+    line = machine.failed(str(machine.folder), "--python", str(bare))
+    assert "cannot make environments: its venv package is not installed" in line and "python3-venv" in line
+
+
+def test_on_windows_the_way_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(set_up, "WINDOWS_HERE", True)
+    with pytest.raises(SetUpError, match="install WSL"):
+        set_up.checked(str(tmp_path / "env"), [])
+
+
+def test_pips_configuration_is_read_as_pip_reads_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith(("PIP_", "UV_", "XDG_", "SSL_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_DIRS", str(tmp_path / "none"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "own.conf"))
+    monkeypatch.setenv("PIP_CERT", "/ca.pem")
+    (tmp_path / ".config/pip").mkdir(parents=True)
+    (tmp_path / ".config/pip/pip.conf").write_text("[global]\nindex-url = https://a/simple\nfind_links = /x\n  /y\n")
+    (tmp_path / "own.conf").write_text(
+        "[install]\nindex-url = https://b/simple\nextra-index-url =\n  https://c\n  https://d\n"
+    )
+    settings = pip_settings()
+    assert settings["index-url"] == "https://b/simple"
+    given = uv_environment(settings)
+    assert given["UV_DEFAULT_INDEX"] == "https://b/simple"
+    assert given["UV_INDEX"] == "https://c https://d"
+    assert given["UV_FIND_LINKS"] == "/x,/y"
+    assert given["SSL_CERT_FILE"] == "/ca.pem"
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://uv/simple")
+    assert "UV_FIND_LINKS" not in uv_environment(settings)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    assert "index-url" not in pip_settings()
+
+
+def test_the_locks_of_the_project_are_whole_and_agree() -> None:
+    run, dev, video = (Lock(str(ROOT / f"requirements{kind}.lock")) for kind in ("", "-dev", "-video"))
+    assert set(run.blocks) <= set(dev.blocks)
+    assert set(video.blocks) <= set(dev.blocks)
+    assert {"setuptools", "hatchling", "editables", SOURCE_ONLY} <= set(run.names)
+    assert min(lock.fetch_mb and lock.disk_mb for lock in (run, dev, video)) > 0
+    assert not {"scipy", "matplotlib", "zstandard", "av"} & set(run.names)
+
+
+def test_what_the_lock_says_of_its_size_is_what_is_installed() -> None:
+    lock = Lock(str(ROOT / "requirements.lock"))
+    here = set(lock.names) & {canonicalize_name(found.name) for found in metadata.distributions()}
+    assert abs(sum(size_mb(name) for name in here) - lock.disk_mb) < 0.2 * lock.disk_mb
+
+
+def test_the_newest_pip_of_the_matrix_is_newer_than_the_fault() -> None:
+    assert Version(PIPS[0]) < Version("23.3") < Version(PIPS[-1])
+    assert list(PIPS) == sorted(PIPS, key=Version)
