@@ -374,11 +374,18 @@ def _mount(text: str) -> Bind:
     return bind
 
 
+def _is_a_persons_own(path: Path) -> bool:
+    """Keys, settings and histories lie in the hidden folders of a home; caches and `.local` hold data, too."""
+    home = Path.home()
+    first = path.relative_to(home).parts[:1] if home in path.parents else ()
+    return bool(first) and first[0].startswith(".") and first[0] not in (".cache", ".local")
+
+
 def _refuse_machine(folder: str, where: str) -> None:
     """A container gets data, never the machine: not `/`, a system folder, a home as a whole, or a socket."""
     for path in dict.fromkeys((Path(folder), Path(os.path.realpath(folder)))):
         system = any(never in (path, *path.parents) for never in _NEVER) and _MEMORY not in path.parents
         whole = path in _NEVER_WHOLE or path == Path.home()
-        if system or whole or path.is_socket() or (path / "docker.sock").exists():
+        if system or whole or _is_a_persons_own(path) or path.is_socket() or (path / "docker.sock").exists():
             shown = f" ({path})" if str(path) != folder else ""
             raise InputError(f"would hand the machine to a container{shown}", where=where, fix="name a folder of data")

@@ -19,11 +19,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tao_skill_bank.core import fsio, guard
+from tao_skill_bank.core import fsio, guard, landlock, roots
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.process import own_identity
 
@@ -129,25 +130,31 @@ def run(record: Path, written: bytes) -> int:
     started = now()
     error = None
     code = 127
-    with guard.open_write(beside(record, "log"), "ab") as log:
+    # The kernel's wall is for the bank's own code that somebody else's client started.
+    held = roots.held() if job["platform"] == "local" and landlock.version() else None
+    with contextlib.ExitStack() as stack:
+        own: dict[str, str] = {}
+        if held is not None:
+            own["TMPDIR"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="tao-skills-job-"))
+        log = stack.enter_context(guard.open_write(beside(record, "log"), "ab"))
         if not canceled:
             try:
                 child = subprocess.Popen(
                     job["argv"],
                     cwd=job["cwd"],
-                    env={**os.environ, **job["env"]},
+                    env={**os.environ, **job["env"], **own},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                     pass_fds=(alive,),
                     # Safe here: this process has one thread.
-                    preexec_fn=lambda: _announce(record),
+                    preexec_fn=lambda: _begin(record, held, own),
                 )
             except OSError as failure:
                 error = f"{failure.strerror}: {failure.filename}"
             except subprocess.SubprocessError:
-                error = f"cannot write {beside(record, 'child.json')}"
+                error = f"cannot write {beside(record, 'child.json')}, or wall the process in"
             if error is not None:
                 log.write(f"{error}\n".encode())
         if child is not None:
@@ -160,10 +167,12 @@ def run(record: Path, written: bytes) -> int:
     return code
 
 
-def _announce(record: Path) -> None:
-    """Say who runs the command, from within the process that is about to become it."""
+def _begin(record: Path, held: roots.Roots | None, own: dict[str, str]) -> None:
+    """Within the process that is about to become the command: say who it is; the kernel holds it to the roots."""
     pid, identity = own_identity()
     write_whole(beside(record, "child.json"), {"pid": pid, "identity": identity})
+    if held is not None:
+        landlock.restrict(landlock.python_and_system(), [*held, own["TMPDIR"], *landlock.devices()])
 
 
 def _wait(child: subprocess.Popen[bytes], canceled: Any) -> int:

@@ -6,10 +6,13 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tao_skill_bank.core import guard
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.threads import ThreadPool
 from tao_skill_bank.data.pictures.decode import bomb_warnings_as_errors
 from tao_skill_bank.data.pictures.facts import Facts, facts_of, header_facts
 from tao_skill_bank.data.pictures.memory import Key, Memory, cache_folder, key_of
@@ -128,7 +131,7 @@ def _opened(todo: dict[Key, str], decode: bool, workers: int) -> Iterator[tuple[
     def work(chunk: Sequence[tuple[Key, str]]) -> list[tuple[Key, Key | None, Facts]]:
         return [(key, *look_at(path, decode=decode)) for key, path in chunk]
 
-    with bomb_warnings_as_errors(), ThreadPoolExecutor(workers) as pool:
+    with bomb_warnings_as_errors(), ThreadPool(workers) as pool:
         running: set[Future[list[tuple[Key, Key | None, Facts]]]] = set()
         for chunk in chunks:
             running.add(pool.submit(work, chunk))
@@ -143,12 +146,13 @@ def _opened(todo: dict[Key, str], decode: bool, workers: int) -> Iterator[tuple[
 def look_at(path: str, *, decode: bool = True) -> tuple[Key | None, Facts]:
     """One file: what it was when it was read (None where it could not be, or changed meanwhile), and its facts."""
     try:
-        # A name that is a pipe by now must not be waited for.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = guard.open_read(path, "picture")
+    except InputError as error:
+        return None, Facts(fault=f"{error.what} ({error.fix})")
     except (OSError, ValueError) as error:
         return None, Facts(fault=_said(error))
-    with os.fdopen(handle, "rb") as file:
-        before = os.fstat(handle)
+    with file:
+        before = os.fstat(file.fileno())
         if not stat.S_ISREG(before.st_mode):
             return None, Facts(fault="is no file")
         if before.st_size > MOST_BYTES:
@@ -157,7 +161,7 @@ def look_at(path: str, *, decode: bool = True) -> tuple[Key | None, Facts]:
             facts = facts_of(file.read()) if decode else header_facts(file)
         except OSError as error:
             return None, Facts(fault=_said(error))
-        after = os.fstat(handle)
+        after = os.fstat(file.fileno())
     return (key_of(before) if key_of(before) == key_of(after) else None), facts
 
 

@@ -110,6 +110,20 @@ def test_a_mount_that_the_engine_would_read_otherwise_is_refused(workspace: Path
         settings_of(config(workspace, docker={"mounts": [mount]}))
 
 
+@pytest.mark.parametrize("name", [".ssh", ".aws/credentials.d", ".config/tao-skills", ".gnupg", ".kube"])
+def test_no_mount_hands_a_container_a_persons_keys(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for folder in (name, ".cache/huggingface"):
+        (tmp_path / "home" / folder).mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "home" / name)
+    for named in (tmp_path / "home" / name, tmp_path / "link"):
+        with pytest.raises(InputError, match="would hand the machine to a container"):
+            settings_of(config(workspace, docker={"mounts": [str(named)]}))
+    assert settings_of(config(workspace, docker={"mounts": [str(tmp_path / "home/.cache/huggingface")]}))
+
+
 @pytest.mark.parametrize("how", ["named", "by dots", "by a link", "as the workspace", "at another place inside"])
 @pytest.mark.parametrize(
     "source", ["/", "/proc", "/sys/fs", "/etc", "/etc/ssl", "/dev", "/var/run", "home", "socket", "sockets"]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tao_skill_bank.core import guard
+from tao_skill_bank.core import guard, landlock, roots
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.process import process_identity
 from tao_skill_bank.platforms.base import (
@@ -287,3 +287,26 @@ def test_a_process_id_that_was_used_again_is_another_process(tmp_path: Path) -> 
     record.path.write_text(record.model_dump_json())
     assert claim(record.path, {"pid": os.getpid(), "identity": "of another boot"})
     assert LocalPlatform().status(record) == "lost"
+
+
+@pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock (Linux 5.19)")
+@pytest.mark.parametrize("code", ["print(open({secret!r}).read())", "open({secret!r}, 'w')", "open({new!r}, 'w')"])
+def test_the_kernel_keeps_a_job_of_somebody_elses_client_to_its_roots(tmp_path: Path, code: str) -> None:
+    (tmp_path / "run").mkdir()
+    secret, new = tmp_path / "secret", tmp_path / "new"
+    secret.write_text("hunter2")
+    platform = Scripted()
+    with roots.confined([tmp_path / "run"]):
+        record = submitted(platform, tmp_path / "run", code.format(secret=str(secret), new=str(new)))
+        assert ended(platform, record) == "failed"
+        assert "Permission denied" in platform.logs(record) and "hunter2" not in platform.logs(record)
+    assert secret.read_text() == "hunter2" and not new.exists()
+
+
+def test_a_persons_own_job_is_not_walled_in(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "data").write_text("mine")
+    platform = Scripted()
+    record = submitted(platform, tmp_path / "run", f"print(open({str(tmp_path / 'data')!r}).read())")
+    assert ended(platform, record) == "complete"
+    assert "mine" in platform.logs(record)
