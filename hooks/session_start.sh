@@ -93,7 +93,7 @@ text="TAO Skill Bank $version: $root (TAO_SKILL_BANK_PATH)
 Images:${images:+
 }${images:- versions.yaml could not be read
 }Set in the environment:${set_names:- none}; not set:${unset_names:- none}
-docker: $docker; GPU: $gpu (the local platform needs neither)
+docker command: $docker; GPU: $gpu (the local platform needs neither)
 MCP tools: $server
 To begin: \"run the DEFT loop on WORKSPACE until FAR < 0.5% at recall=100%\" or \"analyze the gaps of EXPERIMENT\"."
 # A client cuts long output: stay far below its limit whatever the paths are.

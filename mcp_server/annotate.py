@@ -12,7 +12,7 @@ from mcp.server.mcpserver import ElicitationResult as Answer
 from pydantic import BaseModel
 
 from mcp_server.deft import Approve, CannotAsk
-from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown, program
+from mcp_server.door import END, READ, SEND, Held, add, clip, errors_shown, program
 from mcp_server.roots import Allowed, Roots
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def stop_annotation(results_dir: str, allowed: Allowed) -> AnnotationStop:
 def register(server: MCPServer[Any]) -> None:
     """Add the tools of the annotation run."""
     add(server, estimate_annotation, READ)
-    add(server, start_annotation, WRITE)
+    add(server, start_annotation, SEND)
     add(server, get_annotation_status, READ)
     add(server, stop_annotation, END)
 

@@ -246,11 +246,15 @@ async def get_deft_status(
     from tao_skill_bank.loop import api
 
     folder = allowed.path(results_dir, "results_dir")
-    until = time.monotonic() + wait_sec
+    begun = time.monotonic()
+    until = begun + wait_sec
     look = partial(api.status, folder, after, MOST_LOG_LINES)
     view = await anyio.to_thread.run_sync(look)
     while view.status == "running" and time.monotonic() < until:
-        await ctx.report_progress(view.cursor, None, f"{view.iteration} {view.stage or ''}".strip())
+        # The protocol: a progress increases, whatever the run does meanwhile.
+        await ctx.report_progress(
+            round(time.monotonic() - begun, 3), wait_sec, f"{view.iteration} {view.stage or ''}".strip()
+        )
         await anyio.sleep(_POLL_SEC)
         view = await anyio.to_thread.run_sync(look)
     ended = view.status != "running"

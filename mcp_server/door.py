@@ -26,6 +26,8 @@ MOST_ERROR = 1500
 READ = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 # A tool that does not say it only reads is one that writes.
 WRITE = ToolAnnotations(destructive_hint=False, open_world_hint=False)
+# It sends what it was given to somebody: frames and texts to the endpoint that a spec names.
+SEND = ToolAnnotations(destructive_hint=False, open_world_hint=True)
 REWRITE = ToolAnnotations(destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 END = ToolAnnotations(destructive_hint=True, idempotent_hint=True, open_world_hint=False)
 

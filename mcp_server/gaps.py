@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from mcp.server.mcpserver import Context, MCPServer
 from pydantic import BaseModel, Field
 
-from mcp_server.door import REWRITE, add, clip, fitting
+from mcp_server.door import REWRITE, WRITE, add, clip, fitting
 from mcp_server.roots import Allowed
 
 if TYPE_CHECKING:
@@ -255,8 +255,10 @@ async def analyze_vlm_gaps(
 
 def register(server: MCPServer[Any]) -> None:
     """Add the tools of the gap analyses."""
-    for function in (analyze_vcn_gaps, write_rca_report, set_rca_verdict, check_rca_report, analyze_vlm_gaps):
+    for function in (analyze_vcn_gaps, set_rca_verdict, check_rca_report, analyze_vlm_gaps):
         add(server, function, REWRITE)
+    # It makes a new folder each time.
+    add(server, write_rca_report, WRITE)
 
 
 def _lines(made: Rca) -> list[str]:

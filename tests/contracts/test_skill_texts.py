@@ -137,3 +137,11 @@ def test_the_line_that_makes_a_pool_file_of_a_csv_gives_what_embedding_takes(tmp
     table = pq.read_table(tmp_path / "pool.parquet")
     assert table.num_rows == 24
     assert all(Path(path).is_file() for path in table.column("filepath").to_pylist())
+
+
+def test_no_file_of_a_skill_reads_as_a_request_to_reveal_a_prompt() -> None:
+    # What scanners of skills look for: a verb of showing right before the word.
+    told = re.compile(r"\b(?:return|print|show|output|reveal|display)[^\w\n]+(?:\w+[^\w\n]+){0,2}prompt", re.IGNORECASE)
+    files = [path for path in ROOT.glob("skills/**/*") if path.suffix in (".md", ".py", ".yaml")]
+    found = [(path.name, m[0]) for path in files for m in [told.search(path.read_text(encoding="utf-8"))] if m]
+    assert found == []

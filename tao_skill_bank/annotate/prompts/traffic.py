@@ -43,4 +43,5 @@ PROMPT_TEMPLATES = build(DOMAIN)
 
 def get_prompt(key: str, **values: object) -> str:
     """The prompt of `key` with its placeholders filled in; as it stands where no values are given."""
-    return PROMPT_TEMPLATES[key].format(**values) if values else PROMPT_TEMPLATES[key]
+    template = PROMPT_TEMPLATES[key]
+    return template.format(**values) if values else template

@@ -74,6 +74,12 @@ def test_a_tool_is_a_verb_and_a_noun_and_says_what_it_may_change(tool: Tool) -> 
     assert bool(tool.annotations.destructive_hint) == tool.name.startswith(("stop_", "cancel_"))
 
 
+def test_hints_say_what_leaves_the_machine_and_what_is_made_anew_each_time() -> None:
+    hints = {tool.name: tool.annotations for tool in TOOLS if tool.annotations is not None}
+    assert {name for name, found in hints.items() if found.open_world_hint} == {"start_annotation"}
+    assert not hints["write_rca_report"].idempotent_hint
+
+
 def test_nothing_that_a_person_has_to_say_can_be_said_by_a_model() -> None:
     start = next(tool for tool in TOOLS if tool.name == "start_deft_run")
     assert not set(start.input_schema["properties"]) & {
