@@ -213,3 +213,50 @@ def test_the_launcher_runs_on_an_old_python() -> None:
     imported |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert {name.split(".")[0] for name in imported} <= {*sys.stdlib_module_names, "set_up"}
     assert "match " not in source and os.path.exists(ROOT / "requirements.lock")
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"HOME": "/dev/null/nobody"}, "/dev/null/nobody/.cache/tao-skill-bank cannot be written to (Not a directory)"),
+        ({"HOME": "/proc/nobody"}, "cannot be written to ("),
+        ({"HOME": "nobody"}, "HOME is not set; set it, or TAO_SKILL_BANK_CACHE to a folder"),
+        ({"TAO_SKILL_BANK_CACHE": "/dev/null/cache"}, "/dev/null/cache cannot be written to"),
+    ],
+)
+def test_a_home_that_cannot_hold_the_environment_is_told_at_once_to_the_client_too(
+    bank: Bank, variables: dict[str, str], said: str
+) -> None:
+    status, out, err = bank.session(**variables)
+    assert (status, refused(out)) == (1, err.strip())
+    assert len(err.splitlines()) == 1
+    assert said in err and "TAO_SKILL_BANK_CACHE" in err
+    assert "again" not in err
+    assert bank.calls == []
+
+
+@pytest.mark.parametrize("text", ["", "mcp\n", LOCK[: len(LOCK) // 2], LOCK.replace("sha256", "md5", 1)])
+def test_a_broken_lock_is_told_with_the_command_that_mends_it(bank: Bank, text: str) -> None:
+    (bank.root / "requirements.lock").write_text(text)
+    status, out, err = bank.session()
+    assert (status, refused(out)) == (1, err.strip())
+    assert len(err.splitlines()) == 1
+    assert "git checkout requirements.lock" in err and "requirements.lock" in bank.status
+    assert "again" not in err
+    assert bank.calls == []
+
+
+def test_a_disk_without_room_is_told_before_anything_is_fetched(bank: Bank) -> None:
+    (bank.root / "requirements.lock").write_text("# 1 MB to fetch, 999999999 MB on disk (here)\n" + LOCK)
+    status, out, err = bank.session()
+    assert (status, refused(out)) == (1, err.strip())
+    assert "MB free, 999999999 are needed; free some space" in err
+    assert bank.calls == []
+
+
+def test_an_index_that_refuses_is_told_within_the_time_a_client_waits(bank: Bank) -> None:
+    nowhere = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
+    status, out, err = bank.session(PATH="/usr/bin:/bin", TAO_SKILL_BANK_WAIT="200", **nowhere)
+    assert (status, refused(out)) == (1, err.strip())
+    assert "the package index does not answer" in err and "Connection refused" in err
+    assert "TAO_SKILL_BANK_WHEELHOUSE=DIR" in err
