@@ -22,9 +22,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tao_skill_bank import runs
 from tao_skill_bank.data.changenet.tables import read_pairs
-from tao_skill_bank.loop import api
-from tao_skill_bank.loop.plan import Request
+from tao_skill_bank.loop.request import Request
 from tao_skill_bank.loop.state import BASELINE
 from tao_skill_bank.tasks.changenet import leaks, specs
 from tao_skill_bank.tasks.changenet.config import RunConfig
@@ -106,8 +106,8 @@ def run(workspace: Path, arm: str, seed: int, iterations: int, settings: list[st
         settings=[f"seed={seed}", *settings],
         results_dir=workspace / "results" / f"run_{arm}_{seed}",
     )
-    folder = api.open_run(request, approve=api.plan_run(request).digest, how="flag")
-    state = api.run_loop(folder).state
+    folder = runs.open_run(request, approve=runs.plan_run(request).digest, how="flag")
+    state = runs.run_loop(folder).state
     acceptance = state.acceptance
     if acceptance is None:
         sys.exit(f"{workspace}: has no kpi/acceptance_set.csv to measure on")

@@ -19,8 +19,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 from report_runs import RunBuilder  # noqa: E402 - it lies beside the tests
 
 from tao_skill_bank.data.changenet.kpi import read_scored  # noqa: E402
-from tao_skill_bank.loop.state import load_state  # noqa: E402
 from tao_skill_bank.reports.deft.report import REPORT_FILE, render_report  # noqa: E402
+from tao_skill_bank.tasks.registry import load_state  # noqa: E402
 
 LIMIT_SEC, LIMIT_BYTES = 2.0, 3_000_000
 

@@ -18,13 +18,13 @@ from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown, pro
 from mcp_server.roots import Allowed, Roots
 
 if TYPE_CHECKING:
-    from tao_skill_bank.loop.plan import Request
-    from tao_skill_bank.tasks.changenet.preflight import PreFlight
+    from tao_skill_bank.loop.request import PreFlight, Request
 
 MOST_LOG_LINES = 10
 MOST_WAIT_SEC = 25
 """Clients cut a call at 60 s or less; a status call answers well before that."""
 _POLL_SEC = 0.5
+_SHORT = {"training_rows": "rows"}
 
 Workspace = Annotated[str | None, Field(description="Absolute path of the workspace; not needed with results_dir.")]
 Target = Annotated[str | None, Field(description="For example: FAR < 0.5% at recall=100%")]
@@ -65,7 +65,9 @@ class StepResult(BaseModel):
 
 
 class PhaseResult(BaseModel):
-    """The baseline or an iteration: FAR in percent, training rows, rows it added."""
+    """The baseline or an iteration: FAR in percent, training rows, rows it added; of another task its own figures."""
+
+    model_config = ConfigDict(extra="allow")
 
     phase: str
     far_pct: float | None = None
@@ -130,7 +132,7 @@ def plan_of(
     allowed: Allowed,
 ) -> Planned:
     """Resolve and check what is asked for; reads only."""
-    from tao_skill_bank.loop.api import approval_holds, plan_run
+    from tao_skill_bank.runs import approval_holds, plan_run
 
     request = _request(
         allowed, workspace, kpi_target, max_iterations, time_limit, platform, settings or [], results_dir
@@ -165,7 +167,7 @@ def plan_deft_run(
     results_dir: OldRun = None,
 ) -> PlanResult:
     """Check a DEFT run and show what it would do. Changes nothing. An error lists every fault to mend."""
-    from tao_skill_bank.loop.api import plan_run
+    from tao_skill_bank.runs import plan_run
 
     request = _request(
         allowed, workspace, kpi_target, max_iterations, time_limit, platform, settings or [], results_dir
@@ -194,7 +196,7 @@ async def start_deft_run(
 ) -> StartResult:
     """Start a DEFT run with the arguments of its plan, once the person approved; it works on in the background."""
     from tao_skill_bank.core.errors import NeedsApprovalError
-    from tao_skill_bank.loop.api import open_run, start_detached
+    from tao_skill_bank.runs import open_run, start_detached
 
     shown: PreFlight = plan.plan
     yes = isinstance(answer, AcceptedElicitation) and answer.data.approve
@@ -227,8 +229,8 @@ async def start_deft_run(
 
 def step_deft_run(results_dir: RunFolder, allowed: Allowed) -> StepResult:
     """Run the next stage of an approved run in the background; returns at once. Follow it with get_deft_status."""
-    from tao_skill_bank.loop.api import step_detached
-    from tao_skill_bank.loop.state import load_own_state
+    from tao_skill_bank.runs import step_detached
+    from tao_skill_bank.tasks.registry import load_own_state
 
     folder = allowed.path(results_dir, "results_dir")
     allowed.path(load_own_state(folder).config.workspace, "the run's workspace")
@@ -243,12 +245,12 @@ async def get_deft_status(
     wait_sec: Annotated[int, Field(ge=0, le=MOST_WAIT_SEC, description="Answer at its end, or after so long.")] = 0,
 ) -> StatusResult:
     """Where a DEFT run stands, and its log behind the cursor. Ask again with its cursor while it is running."""
-    from tao_skill_bank.loop import api
+    from tao_skill_bank import runs
 
     folder = allowed.path(results_dir, "results_dir")
     begun = time.monotonic()
     until = begun + wait_sec
-    look = partial(api.status, folder, after, MOST_LOG_LINES)
+    look = partial(runs.status, folder, after, MOST_LOG_LINES)
     view = await anyio.to_thread.run_sync(look)
     while view.status == "running" and time.monotonic() < until:
         # The protocol: a progress increases, whatever the run does meanwhile.
@@ -258,7 +260,7 @@ async def get_deft_status(
         await anyio.sleep(_POLL_SEC)
         view = await anyio.to_thread.run_sync(look)
     ended = view.status != "running"
-    best = None if view.best_far_pct is None else f"{view.best_iteration}: FAR {view.best_far_pct:.4g}%"
+    best = None if view.best_value is None else f"{view.best_iteration}: {view.measure} {view.best_value:.4g}%"
     return StatusResult(
         status=view.status,
         stop_reason=None if view.stop_reason is None else clip(view.stop_reason, 400),
@@ -267,7 +269,7 @@ async def get_deft_status(
         best=best,
         verdict=view.verdict.line,
         phases=[
-            PhaseResult(phase=p.phase, far_pct=p.far_pct, rows=p.training_rows, mined=p.mined, synthetic=p.synthetic)
+            PhaseResult(phase=p.phase, **{_SHORT.get(name, name): figure for name, figure in p.figures.items()})
             for p in view.phases[-6:]
         ]
         if ended
@@ -283,10 +285,10 @@ async def get_deft_status(
 
 def stop_deft_run(results_dir: RunFolder, allowed: Allowed) -> StopResult:
     """Ask a run to stop: the command at work is ended, what is committed stays, and it can be taken up again."""
-    from tao_skill_bank.loop import api
+    from tao_skill_bank import runs
 
     folder = allowed.path(results_dir, "results_dir")
-    asked = api.stop(folder)
+    asked = runs.stop(folder)
     return StopResult(
         stop_requested=asked,
         next_step="get_deft_status until it is stopped" if asked else "nobody works on it: nothing to stop",
@@ -332,7 +334,7 @@ def _request(
     settings: list[str],
     results_dir: str | None,
 ) -> Request:
-    from tao_skill_bank.loop.plan import Request
+    from tao_skill_bank.loop.request import Request
 
     return Request(
         workspace=allowed.optional(workspace, "workspace"),
@@ -350,20 +352,15 @@ def _confine(request: Request, allowed: Roots) -> None:
 
     Spec, CSVs and defect spec are quoted in plans and errors; images are only looked at, and may lie on another disk.
     """
-    from tao_skill_bank.loop.opening import plan_of as resolved
-    from tao_skill_bank.loop.plan import CONTENT_KEYS
-    from tao_skill_bank.loop.state import load_own_state, state_path
+    from tao_skill_bank.loop.state import state_path
+    from tao_skill_bank.runs import load_own_state, plan_of, planned_files
 
     if request.results_dir is not None and state_path(request.results_dir).exists():
         allowed.path(str(state_path(request.results_dir)), "the run's state")
         allowed.path(load_own_state(request.results_dir).config.workspace, "the run's workspace")
-    config = resolved(request)[0].config
-    for key in CONTENT_KEYS:
-        named = getattr(config, key)
-        if named is not None:
-            allowed.path(named, key)
-    if config.anomalygen.defect_spec is not None:
-        allowed.path(config.anomalygen.defect_spec, "anomalygen.defect_spec")
+    for key, named in planned_files(request).items():
+        allowed.path(str(named), key)
+    config = plan_of(request)[0].config
     allowed.path(str(Path(config.workspace) / "results"), "the workspace's results")
 
 

@@ -12,9 +12,6 @@ from mcp_server.door import REWRITE, WRITE, add
 from mcp_server.roots import Allowed
 
 RunFolder = Annotated[str, Field(description="The run folder.")]
-StageName = Literal[
-    "evaluate", "rca", "routing", "anomalygen_finetune", "anomalygen", "data_mining", "data_merge", "train", "loop_stop"
-]
 
 
 class Logged(BaseModel):
@@ -57,7 +54,7 @@ class HandedOff(BaseModel):
 def log_stage(
     results_dir: RunFolder,
     iter_label: Annotated[str, Field(description="baseline or iter<N>")],
-    stage: StageName,
+    stage: Annotated[str, Field(description="A stage of the run's task, such as train or evaluate.")],
     status: Literal["ok", "error"],
     summary: Annotated[str, Field(description="One line.")],
     duration_sec: int,
@@ -66,15 +63,18 @@ def log_stage(
 ) -> Logged:
     """Append one line to a run's loop_log.jsonl, for a stage that was run by hand."""
     from tao_skill_bank.loop.log import append_stage, log_path
+    from tao_skill_bank.tasks.registry import stage_names
 
+    folder = allowed.path(results_dir, "results_dir")
     line = append_stage(
-        log_path(allowed.path(results_dir, "results_dir")),
+        log_path(folder),
         iter_label=iter_label,
         stage=stage,
         status=status,
         summary=summary,
         duration_sec=duration_sec,
         context_tokens=context_tokens,
+        stages=stage_names(folder),
     )
     return Logged(seq=line.seq)
 

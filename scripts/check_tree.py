@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tao_skill_bank.bank.redaction import TOKEN
+from tao_skill_bank.core.redaction import TOKEN
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_LINES = 600

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tao_skill_bank.core import fsio
-from tao_skill_bank.loop.schemas import schemas
+from tao_skill_bank.tasks.schemas import schemas
 
 FOLDER = Path(__file__).resolve().parent.parent / "tao_skill_bank" / "schemas"
 

@@ -17,7 +17,7 @@ from tao_skill_bank.core.errors import BankError, InputErrors, NeedsApprovalErro
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from tao_skill_bank.loop.plan import Request
+    from tao_skill_bank.loop.request import Request
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _REPORT = "DEFT_Loop_Report.html"
@@ -49,7 +49,7 @@ def _request_options(function: Function) -> Function:
 @_request_options
 def plan(as_json: bool, **given: Any) -> None:
     """Check everything and show what a run would do, with the digest to approve. Writes nothing."""
-    from tao_skill_bank.loop.api import plan_run
+    from tao_skill_bank.runs import plan_run
 
     summary = _guarded(as_json, lambda: plan_run(_request(**given)))
     if as_json:
@@ -86,10 +86,10 @@ def step(as_json: bool, yes: bool, approve: str | None, **given: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def status(run_dir: Path | None, results_dir: Path | None, workspace: Path | None, after: int, as_json: bool) -> None:
     """Show where a run stands; never waits."""
-    from tao_skill_bank.loop import api
+    from tao_skill_bank import runs
 
     folder = _run_folder(run_dir or results_dir, workspace)
-    view = _guarded(as_json, lambda: api.status(folder, after))
+    view = _guarded(as_json, lambda: runs.status(folder, after))
     if as_json:
         _print_json(view)
         return
@@ -105,10 +105,10 @@ def status(run_dir: Path | None, results_dir: Path | None, workspace: Path | Non
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def stop(run_dir: Path | None, results_dir: Path | None, workspace: Path | None, as_json: bool) -> None:
     """Ask a run to stop; what runs is ended, what is committed stays."""
-    from tao_skill_bank.loop import api
+    from tao_skill_bank import runs
 
     folder = _run_folder(run_dir or results_dir, workspace)
-    asked = _guarded(as_json, lambda: api.stop(folder))
+    asked = _guarded(as_json, lambda: runs.stop(folder))
     if as_json:
         click.echo(json.dumps({"results_dir": str(folder), "stop_requested": asked}))
     else:
@@ -153,13 +153,13 @@ def compare(runs: tuple[Path, ...], as_json: bool, html: Path | None) -> None:
 
 
 def _work(as_json: bool, yes: bool, approve: str | None, *, once: bool, detach: bool, given: dict[str, Any]) -> None:
-    from tao_skill_bank.loop import api
+    from tao_skill_bank import runs
     from tao_skill_bank.loop.run import StopRequestedError
 
     request = _request(**given)
     folder = _guarded(as_json, lambda: _approved(request, yes, approve, quiet=as_json))
     if detach:
-        pid = _guarded(as_json, lambda: api.start_detached(folder))
+        pid = _guarded(as_json, lambda: runs.start_detached(folder))
         if as_json:
             click.echo(json.dumps({"results_dir": str(folder), "pid": pid}))
         else:
@@ -169,7 +169,7 @@ def _work(as_json: bool, yes: bool, approve: str | None, *, once: bool, detach: 
         echo(f"run folder: {folder}")
     try:
         with observer_for(folder, quiet=as_json) as observer:
-            api.run_loop(folder, observer, once=once)
+            runs.run_loop(folder, observer, once=once)
     except StopRequestedError:
         pass
     except BankError as error:
@@ -180,32 +180,32 @@ def _work(as_json: bool, yes: bool, approve: str | None, *, once: bool, detach: 
             echo(f"report: {folder / _REPORT}")
         raise
     if as_json:
-        _print_json(api.status(folder))
+        _print_json(runs.status(folder))
         return
-    echo(f"verdict: {api.status(folder).verdict.line}")
+    echo(f"verdict: {runs.status(folder).verdict.line}")
     echo(str(folder / _REPORT) if (folder / _REPORT).exists() else str(folder))
 
 
 def _approved(request: Request, yes: bool, approve: str | None, *, quiet: bool) -> Path:
     """The run folder with an approved plan: by flag, by digest, or by a person at the terminal."""
-    from tao_skill_bank.loop import api
+    from tao_skill_bank import runs
 
     if not yes or approve is not None:
         try:
-            return api.open_run(request, approve=approve, how="flag")
+            return runs.open_run(request, approve=approve, how="flag")
         except NeedsApprovalError:
             if quiet or approve is not None or not (sys.stdin.isatty() and sys.stdout.isatty()):
                 raise
-    shown = api.plan_run(request)
+    shown = runs.plan_run(request)
     if not quiet:
         echo("\n".join(shown.lines()) + "\n")
     if not yes and not click.confirm("Run this plan?", default=False):
         raise NeedsApprovalError("not approved; nothing was changed", digest=shown.digest)
-    return api.open_run(request, approve=shown.digest, how="flag" if yes else "tty", checked=shown)
+    return runs.open_run(request, approve=shown.digest, how="flag" if yes else "tty", checked=shown)
 
 
 def _request(**given: Any) -> Request:
-    from tao_skill_bank.loop.plan import Request
+    from tao_skill_bank.loop.request import Request
 
     if given.pop("offline", False):
         given["settings"] = (*given["settings"], "offline=true")
@@ -213,7 +213,7 @@ def _request(**given: Any) -> Request:
 
 
 def _run_folder(folder: Path | None, workspace: Path | None) -> Path:
-    from tao_skill_bank.loop.api import latest_run
+    from tao_skill_bank.runs import latest_run
 
     if folder is not None:
         return folder.absolute()

@@ -23,9 +23,9 @@ def cli(folder: Path, seed: int, kpi_target: str, max_iterations: int, workspace
 
     The last line is the report's path. Calling the command is the approval of its plan.
     """
+    from tao_skill_bank import runs
     from tao_skill_bank.demo import make_demo_workspace
-    from tao_skill_bank.loop import api
-    from tao_skill_bank.loop.plan import Request
+    from tao_skill_bank.loop.request import Request
 
     workspace = folder.absolute()
     if not (workspace / "specs" / "baseline_spec.yaml").exists():
@@ -37,10 +37,10 @@ def cli(folder: Path, seed: int, kpi_target: str, max_iterations: int, workspace
     request = Request(
         workspace=workspace, kpi_target=kpi_target, max_iterations=max_iterations, settings=(f"seed={seed}",)
     )
-    summary = api.plan_run(request)
+    summary = runs.plan_run(request)
     echo("\n".join(summary.lines()) + "\n")
-    results = api.open_run(request, approve=summary.digest, how="flag", checked=summary)
+    results = runs.open_run(request, approve=summary.digest, how="flag", checked=summary)
     with observer_for(results, quiet=False) as observer:
-        api.run_loop(results, observer, by="demo")
-    echo(f"verdict: {api.status(results).verdict.line}")
+        runs.run_loop(results, observer, by="demo")
+    echo(f"verdict: {runs.status(results).verdict.line}")
     echo(str(results / "DEFT_Loop_Report.html"))

@@ -25,9 +25,9 @@ from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank import __version__
 from tao_skill_bank.bank.home import bank_root
-from tao_skill_bank.bank.redaction import redact
 from tao_skill_bank.commands.remedies import Machine, remedy
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError, InputErrors, did_you_mean
+from tao_skill_bank.core.redaction import redact
 
 Outcome = Literal["ok", "note", "lacks", "broken"]
 PATIENCE_SEC = 20.0

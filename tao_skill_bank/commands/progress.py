@@ -14,18 +14,18 @@ from tao_skill_bank.commands.out import echo
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from tao_skill_bank.loop.api import StatusView
     from tao_skill_bank.loop.run import Observer
-    from tao_skill_bank.loop.state import DeftState
+    from tao_skill_bank.loop.state import AnyState
+    from tao_skill_bank.runs import StatusView
 
 
 class Plain:
     """One line a stage."""
 
-    def stage_started(self, state: DeftState, label: str, stage: str) -> None:
+    def stage_started(self, state: AnyState, label: str, stage: str) -> None:
         """Nothing: its line comes when it has ended."""
 
-    def stage_ended(self, state: DeftState, label: str, line: str) -> None:
+    def stage_ended(self, state: AnyState, label: str, line: str) -> None:
         """The status line."""
         echo(line)
 
@@ -40,17 +40,17 @@ class Live:
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._stage_began = self._began
-        self._state: DeftState | None = None
+        self._state: AnyState | None = None
         self._where = ""
         self.lines: list[str] = []
 
-    def stage_started(self, state: DeftState, label: str, stage: str) -> None:
+    def stage_started(self, state: AnyState, label: str, stage: str) -> None:
         """Remember what is at work."""
         self._state = state
         self._where = f"{label} · {stage}"
         self._stage_began = time.monotonic()
 
-    def stage_ended(self, state: DeftState, label: str, line: str) -> None:
+    def stage_ended(self, state: AnyState, label: str, line: str) -> None:
         """Keep the line."""
         self._state = state
         self.lines.append(line)
@@ -64,19 +64,22 @@ class Live:
         from rich.table import Table
         from rich.text import Text
 
-        from tao_skill_bank.loop.api import remaining_seconds
         from tao_skill_bank.loop.engine import duration_text
+        from tao_skill_bank.runs import remaining_seconds
 
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for name, justify in (("phase", "left"), ("FAR", "right"), ("rows", "right"), ("added", "right")):
-            table.add_column(name, justify="right" if justify == "right" else "left")
-        left = None
-        if self._state is not None:
-            for label, it in self._state.iterations.items():
-                far = "" if it.far_pct is None else f"{it.far_pct:.2f}%"
-                added = (it.mining_mined_count or 0) + (it.anomalygen_count or 0)
-                table.add_row(label, far, str(it.training_rows or ""), f"+{added}" if added else "")
-            left = remaining_seconds(self._state)
+        state, left = self._state, None
+        table.add_column("phase")
+        if state is not None:
+            named = {label: it.columns() for label, it in state.iterations.items()}
+            columns = list(dict.fromkeys(name for columns in named.values() for name in columns))
+            for name in (state.measure, *columns):
+                table.add_column(name, justify="right")
+            for label, it in state.iterations.items():
+                value = state.value(it)
+                cells = [named[label].get(name, "") for name in columns]
+                table.add_row(label, "" if value is None else f"{value:.2f}%", *cells)
+            left = remaining_seconds(state)
         now = time.monotonic()
         target = "" if self._state is None else self._state.kpi_target
         head = Text(f"{self._where}  {duration_text(now - self._stage_began)}", style="bold")
@@ -112,12 +115,12 @@ def print_status(view: StatusView) -> None:
     """A run's status for a person."""
     from tao_skill_bank.loop.engine import duration_text
 
-    best = "not measured yet" if view.best_far_pct is None else f"{view.best_far_pct:.2f}% ({view.best_iteration})"
+    best = "not measured yet" if view.best_value is None else f"{view.best_value:.2f}% ({view.best_iteration})"
     echo(f"{view.results_dir}")
     echo(f"  status     {view.status}{f' ({view.stop_reason})' if view.stop_reason else ''}")
     echo(f"  target     {view.kpi_target}")
     echo(f"  verdict    {view.verdict.line}")
-    echo(f"  best FAR   {best}")
+    echo(f"  {f'best {view.measure}':<10} {best}")
     if view.approval is not None:
         echo(f"  approval   {view.approval}")
     if view.stage is not None:
@@ -126,8 +129,8 @@ def print_status(view: StatusView) -> None:
         echo(f"  working    process {view.working.pid} since {view.working.since} ({view.working.by})")
     echo(f"  time       {duration_text(view.elapsed_sec)} in stages")
     for phase in view.phases:
-        far = "" if phase.far_pct is None else f"FAR {phase.far_pct:.2f}%"
-        echo(f"  {phase.phase:<10} {phase.status:<12} {far}")
+        value = "" if phase.value is None else f"{view.measure} {phase.value:.2f}%"
+        echo(f"  {phase.phase:<10} {phase.status:<12} {value}")
     for line in view.log:
         echo(f"  {line.seq:>4} {line.iter} {line.stage} {line.status}: {line.summary}")
     if view.report:

@@ -14,8 +14,9 @@ from tao_skill_bank.commands.out import echo
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from tao_skill_bank.loop.api import StatusView
-    from tao_skill_bank.loop.state import DeftState, Interval
+    from tao_skill_bank.loop.evidence import Interval
+    from tao_skill_bank.loop.state import AnyState
+    from tao_skill_bank.runs import StatusView
 
 TICK_SEC = 0.25
 _TONES = {"met": "green", "near": "yellow", "running": "blue", "stopped": "magenta"}
@@ -58,16 +59,16 @@ class Screen:
         self.ended = False
         self._mark: object = None
         self._view: StatusView | None = None
-        self._state: DeftState | None = None
+        self._state: AnyState | None = None
         self._tone, self._wording, self._why = "running", "IN PROGRESS", ""
 
     def read(self) -> None:
         """Look at the disk again."""
-        from tao_skill_bank.loop import api
-        from tao_skill_bank.loop.state import load_state
+        from tao_skill_bank import runs
         from tao_skill_bank.reports.deft.live import LiveReport
+        from tao_skill_bank.tasks.registry import load_state
 
-        self._view = api.status(self.folder, limit=200)
+        self._view = runs.status(self.folder, limit=200)
         # Who works on it after its last stage writes the report: it has ended when that is there.
         self.ended = self._view.status not in ("running", "planned") and self._view.working is None
         mark = (LiveReport(self.folder).mark(), self._view.status)
@@ -144,45 +145,37 @@ class Screen:
         assert self._state is not None
         table = Table(box=None, expand=True, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
         table.add_column("phase", no_wrap=True)
-        table.add_column("FAR", justify="right", no_wrap=True)
+        table.add_column(self._state.measure, justify="right", no_wrap=True)
         wide = width >= 84
+        cells = {label: it.columns() for label, it in self._state.iterations.items()}
+        columns = list(dict.fromkeys(name for found in cells.values() for name in found))
         if wide:
             table.add_column("95 % interval", justify="right", no_wrap=True, style="dim")
         table.add_column("", ratio=1, no_wrap=True)
         if wide:
-            for name in ("rows", "real", "synthetic"):
+            for name in columns:
                 table.add_column(name, justify="right", no_wrap=True)
         table.add_column("time", justify="right", no_wrap=True, style="dim")
-        most = max((p.far_pct or 0.0 for p in self._view.phases), default=0.0)
+        most = max((p.value or 0.0 for p in self._view.phases), default=0.0)
         room = max(height - 14, 3)
         phases = self._view.phases
         shown = phases if len(phases) <= room else [phases[0], *phases[-(room - 1) :]]
         for phase in shown:
             it = self._state.iterations[phase.phase]
             best = phase.phase == self._view.best_iteration
-            far = "" if phase.far_pct is None else f"{phase.far_pct:.2f}%"
+            value = "" if phase.value is None else f"{phase.value:.2f}%"
             row: list[RenderableType] = [
                 Text(phase.phase, style="bold" if best else ""),
-                Text(far, style="bold" if best else ""),
+                Text(value, style="bold" if best else ""),
             ]
             if wide:
-                row.append(_interval(it.evaluation.far if it.evaluation else None))
-            row.append(Bar(phase.far_pct, most, self._limit()))
+                row.append(_interval(it.interval()))
+            row.append(Bar(phase.value, most, self._state.limit_value))
             if wide:
-                row += [str(phase.training_rows or ""), _plus(phase.mined), _plus(phase.synthetic)]
+                row += [cells[phase.phase].get(name, "") for name in columns]
             row.append(duration_text(sum(r.duration_sec for r in it.stages)))
             table.add_row(*row)
         return table
-
-    def _limit(self) -> float | None:
-        from tao_skill_bank.core.errors import BankError
-        from tao_skill_bank.data.changenet.kpi_target import KpiTarget
-
-        assert self._view is not None
-        try:
-            return KpiTarget.parse(self._view.kpi_target).far_pct
-        except BankError:
-            return None
 
     def _work(self, width: int) -> RenderableType:
         """The stages of the iteration at work."""
@@ -269,19 +262,15 @@ def _interval(found: Interval | None) -> str:
     return "" if found is None else f"{found.low_pct:.2f}–{found.high_pct:.2f}%"
 
 
-def _plus(count: int | None) -> str:
-    return f"+{count}" if count else ""
-
-
 def _lines(folder: Path, *, once: bool, forever: bool) -> None:
     """A line a stage, as they end; the verdict last."""
-    from tao_skill_bank.loop import api
+    from tao_skill_bank import runs
 
     cursor = 0
     screen = Screen(folder)
     while True:
         screen.read()
-        view = api.status(folder, cursor, limit=1_000_000)
+        view = runs.status(folder, cursor, limit=1_000_000)
         for line in view.log:
             word = "" if line.status == "ok" else f" {line.status}"
             echo(f"{line.seq:>4} {line.ts[:19]}Z {line.iter} {line.stage}{word}: {' '.join(line.summary.split())}")

@@ -1,17 +1,19 @@
-"""Values from outside as a model: the first that does not fit is named in one line."""
+"""Values from outside as a model: the first that does not fit is named in one line; `key=value` settings of a model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.overrides import shown_value
+from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.overrides import parse_override, shown_value
+from tao_skill_bank.core.redaction import redact
 
 M = TypeVar("M", bound=BaseModel)
+_BY_OPTION = ("workspace", "platform")
 
 
 def validated(model: type[M], values: Mapping[str, Any], where: str | Path = "command line") -> M:
@@ -31,4 +33,63 @@ def validated(model: type[M], values: Mapping[str, Any], where: str | Path = "co
         shown = "" if isinstance(given, Mapping) else f", not {shown_value(key, given)}"
         raise InputError(
             f"{key}: {message[:1].lower()}{message[1:]}{shown}", where=where, fix=f"write {key}=VALUE"
+        ) from None
+
+
+def settable_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every dotted name `--set` takes."""
+    keys: list[str] = []
+    for name, info in model.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            keys.extend(settable_keys(kind, f"{prefix}{name}."))
+        else:
+            keys.append(f"{prefix}{name}")
+    return keys
+
+
+def apply_settings(model: type[BaseModel], values: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """`values` (nested) with `key=value` settings of `model` applied, in order; neither is changed.
+
+    Values follow the same grammar as TAO overrides: lists `[a,b]`, numbers, `null`, quoting.
+
+    Raises:
+        InputError: A malformed setting or an unknown key (the nearest known one is named).
+    """
+    known = [key for key in settable_keys(model) if key not in _BY_OPTION]
+    out: dict[str, Any] = {k: dict(v) if isinstance(v, dict) else v for k, v in values.items()}
+    for text in settings:
+        key, value = parse_override(text)
+        if key in _BY_OPTION:
+            raise InputError(f"{key} is not a setting", where=f"--set {text}", fix=f"use --{key}")
+        if key not in known:
+            raise InputError(f"unknown key {key!r}", where=f"--set {text}", fix=did_you_mean(key, known))
+        head, _, tail = key.partition(".")
+        if tail:
+            out.setdefault(head, {})[tail] = value
+        else:
+            out[head] = value
+    return out
+
+
+def checked_settings(model: type[M], values: dict[str, Any], where: str, prefix: str = "") -> M:
+    """Check nested values into a model of settings.
+
+    Args:
+        model: The settings.
+        values: Nested values.
+        where: Where they come from, for the message.
+        prefix: What stands before a key in the message, such as `slurm.`.
+
+    Raises:
+        InputError: A value is out of range or of the wrong type; the key is named.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = prefix + ".".join(str(part) for part in first["loc"])
+        given = first.get("input")
+        raise InputError(
+            f"{key}: {first['msg']} (got {redact(repr(given))})", where=where, fix=f"set it with --set {key}=VALUE"
         ) from None

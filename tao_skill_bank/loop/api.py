@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.core import guard, roots
+from tao_skill_bank.core.clock import SystemClock, log_moment
 from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.process import process_identity
 from tao_skill_bank.loop import engine
 from tao_skill_bank.loop.approval import stands
 from tao_skill_bank.loop.finish import close_run
 from tao_skill_bank.loop.log import LogLine, log_path, read_tail
-from tao_skill_bank.loop.machine import is_complete, next_stage
+from tao_skill_bank.loop.machine import next_stage
 from tao_skill_bank.loop.opening import (
     WORKER,
     Holder,
@@ -25,50 +26,60 @@ from tao_skill_bank.loop.opening import (
     folder_lock,
     holder,
     idle,
-    init_state,
     open_run,
     plan_of,
-    plan_run,
     taken_up,
     write_holder,
 )
-from tao_skill_bank.loop.plan import Request
-from tao_skill_bank.loop.run import Observer, Run, clear_stop, request_stop
-from tao_skill_bank.loop.state import DeftState, load_own_state, load_state, state_path
+from tao_skill_bank.loop.request import Request
+from tao_skill_bank.loop.run import AnyRun, Observer, Run, clear_stop, request_stop
+from tao_skill_bank.loop.state import AnyState, iteration_label, load_own_state, load_state, read_header, state_path
+from tao_skill_bank.loop.task import AnyTask
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.platforms.base import JobRecord, jobs_dir, read_exit, read_records
-from tao_skill_bank.tasks.changenet.measures import verdict_of
 
 _REPORT = "DEFT_Loop_Report.html"
 _START_LOCK = ".start.lock"
 _workers: list[subprocess.Popen[bytes]] = []
 
 
-class PhaseView(BaseModel):
-    """One phase of a run as `status` shows it."""
+Figure = float | int | str | None
+
+
+class _Figures(BaseModel):
+    """A view with the figures that the run's task names, beside what every view has."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """Name to figure."""
+        return dict(self.model_extra or {})
+
+
+class PhaseView(_Figures):
+    """One phase of a run as `status` shows it: the value of the measure, in percent, and the task's own figures."""
 
     phase: str
     status: str
-    far_pct: float | None
-    threshold: float | None
-    training_rows: int | None
-    mined: int | None
-    synthetic: int | None
+    value: float | None
 
 
-class StatusView(BaseModel):
+class StatusView(_Figures):
     """A run at a glance. `log` holds the lines behind the cursor that was given; ask again with `cursor`."""
 
     results_dir: str
+    task: str
     status: str
     stop_reason: str | None
     kpi_target: str
+    measure: str
     max_iterations: int
     stage: str | None
     iteration: str
     best_iteration: str | None
-    best_far_pct: float | None
+    best_value: float | None
     verdict: Verdict
     approval: str | None
     phases: list[PhaseView]
@@ -83,52 +94,78 @@ class StatusView(BaseModel):
     log: list[LogLine]
 
 
-def run_loop(results_dir: Path, observer: Observer | None = None, *, once: bool = False, by: str = "command") -> Run:
+def run_loop(
+    task: AnyTask,
+    results_dir: Path,
+    observer: Observer | None = None,
+    *,
+    once: bool = False,
+    by: str = "command",
+    render: Callable[[Path], None] | None = None,
+) -> AnyRun:
     """Work on a run until it ends (or for one stage).
+
+    Args:
+        task: What the loop improves.
+        results_dir: The run folder.
+        observer: Who watches.
+        once: Run the next stage only.
+        by: Through which door.
+        render: Writes what people look at.
 
     Raises:
         BusyError: Another process works on it.
         GateError, StageFailedError, StopRequestedError: As the engine.
     """
     with folder_lock(results_dir, by):
-        state = load_own_state(results_dir)
-        run = Run.of(state, platform_named(state.config), observer)
+        state = load_own_state(results_dir, task)
+        run = Run.of(state, platform_named(state.config), observer, render)
         run.sweep_root()
         run.sweep_jobs()
         if not once:
-            engine.run_to_end(run)
-        elif not engine.step(run):
-            close_run(run)
+            engine.run_to_end(task, run)
+        elif not engine.step(task, run):
+            close_run(task, run)
         return run
 
 
-def approval_holds(request: Request, digest: str) -> bool:
+def approval_holds(task: AnyTask, request: Request, digest: str) -> bool:
     """Whether the run that the request takes up was approved with exactly this plan."""
     folder = taken_up(request)
     if folder is None:
         return False
-    return stands(load_state(folder), digest)
+    return stands(load_state(folder, task), digest)
 
 
-def step_detached(results_dir: Path) -> str:
+def step_detached(task: AnyTask, results_dir: Path, worker: str) -> str:
     """Start a worker that runs the next stage of an approved run; returns the approved plan's digest.
+
+    Args:
+        task: What the loop improves.
+        results_dir: The run folder.
+        worker: As `start_detached`.
 
     Raises:
         NeedsApprovalError: Nobody approved the run as it is now.
         BusyError: Somebody works on it.
     """
     request = Request(results_dir=results_dir)
-    load_own_state(results_dir)
-    digest = plan_of(request)[0].digest
-    open_run(request, approve=None, how="flag")
-    start_detached(results_dir, once=True)
+    load_own_state(results_dir, task)
+    digest = plan_of(task, request)[0].digest
+    open_run(task, request, approve=None, how="flag")
+    start_detached(results_dir, worker, once=True)
     return digest
 
 
-def start_detached(results_dir: Path, *, once: bool = False) -> int:
+def start_detached(results_dir: Path, worker: str, *, once: bool = False) -> int:
     """Start a worker process that runs the loop (or one stage) and outlives the caller; returns its process id.
 
     From here on the worker counts as working on the run: it can be stopped, and a second one is refused.
+
+    Args:
+        results_dir: The run folder.
+        worker: The module to run, which finds the run's task and works on it.
+        once: Run the next stage only.
     """
     guard.make_folder(jobs_dir(results_dir))
     # Looking who works and saying that somebody does is one step: of calls at once, one starts a worker.
@@ -137,12 +174,12 @@ def start_detached(results_dir: Path, *, once: bool = False) -> int:
             raise busy(results_dir)
         clear_stop(results_dir)
         with guard.open_write(jobs_dir(results_dir) / "engine.log", "ab") as log:
-            worker = subprocess.Popen(
+            process = subprocess.Popen(
                 [
                     sys.executable,
                     "-P",
                     "-m",
-                    "tao_skill_bank.loop.worker",
+                    worker,
                     str(results_dir),
                     *(["--once"] if once else []),
                 ],
@@ -152,21 +189,22 @@ def start_detached(results_dir: Path, *, once: bool = False) -> int:
                 env={**os.environ, **roots.environment()},
                 start_new_session=True,
             )
-        write_holder(results_dir, worker.pid, process_identity(worker.pid), WORKER)
+        write_holder(results_dir, process.pid, process_identity(process.pid), WORKER)
     # Kept until they have ended: a process that serves for long leaves no zombies, and nothing warns of a lost child.
-    _workers[:] = [*(w for w in _workers if w.poll() is None), worker]
-    return worker.pid
+    _workers[:] = [*(w for w in _workers if w.poll() is None), process]
+    return process.pid
 
 
-def status(results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:
+def status(task: AnyTask, results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:
     """A run at a glance; never waits for whoever works on it.
 
     Args:
+        task: What the loop improves.
         results_dir: The run folder.
         after: Show log lines with a greater `seq`.
         limit: Show at most this many of the newest.
     """
-    state = load_state(results_dir)
+    state = load_state(results_dir, task)
     working = holder(results_dir)
     lines = read_tail(log_path(results_dir), after, limit)
     following = next_stage(state)
@@ -177,21 +215,26 @@ def status(results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:
     report = results_dir / _REPORT
     records = state.records()
     best = state.best()
-    found = verdict_of(state)
+    found = task.verdict(state)
     spent = sum(r.duration_sec for r in records)
     return StatusView(
         results_dir=str(results_dir),
+        task=state.task,
         status=shown_status,
         stop_reason=state.stop_reason,
         kpi_target=state.kpi_target,
+        measure=state.measure,
         max_iterations=state.max_iterations,
         stage=None if following is None else following.stage,
         iteration=state.current_label,
         best_iteration=best[0] if best else None,
-        best_far_pct=best[1].far_pct if best else None,
+        best_value=state.value(best[1]) if best else None,
         verdict=found,
         approval=None if state.approval is None else approved(state.approval.how),
-        phases=[_phase(label, state) for label in state.iterations],
+        phases=[
+            PhaseView(phase=label, status=it.status, value=state.value(it), **it.figures())
+            for label, it in state.iterations.items()
+        ],
         working=working,
         job=_running_job(results_dir) if working else None,
         elapsed_sec=spent,
@@ -201,15 +244,16 @@ def status(results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:
         ask_again_sec=ask_again_seconds([r.duration_sec for r in records]) if shown_status == "running" else None,
         cursor=max((line.seq for line in lines), default=after),
         log=lines,
+        **task.headline(state),
     )
 
 
-def stop(results_dir: Path, by: str = "command") -> bool:
+def stop(task: AnyTask, results_dir: Path, by: str = "command") -> bool:
     """Ask whoever works on the run to stop; what runs is ended, also a job whose engine is gone.
 
     False if nobody works on it and nothing runs.
     """
-    state = load_state(results_dir)
+    state = load_state(results_dir, task)
     orphans = [] if holder(results_dir) is not None else _living_jobs(results_dir, state)
     if holder(results_dir) is None and not orphans:
         return False
@@ -219,18 +263,33 @@ def stop(results_dir: Path, by: str = "command") -> bool:
     return True
 
 
-def remaining_seconds(state: DeftState) -> int | None:
-    """What is left, by the run's own times so far; None before anything was measured."""
-    took: dict[str, int] = {}
-    for record in state.records():
-        if record.status == "ok":
-            took[record.stage] = record.duration_sec
-    if "evaluate" not in took:
+def remaining_seconds(state: AnyState) -> int | None:
+    """What is left at most, by the run's own times and stages; None before anything was measured.
+
+    A stage takes as long as it last did; one that the run has not come to yet, as long as its stages took on average.
+    Of the stage at work, what it has worked already is taken off.
+    """
+    took = {record.stage: record.duration_sec for record in state.records() if record.status == "ok"}
+    if not took:
         return None
-    per_iteration = sum(took.get(s, 0) for s in ("routing", "anomalygen", "data_mining", "data_merge", "rca"))
-    per_iteration += took.get("train", 0) + took["evaluate"]
-    left = state.max_iterations - state.current_iteration
-    return per_iteration * max(0, left)
+    position = next_stage(state)
+    if position is None:
+        return 0
+    average = sum(took.values()) / len(took)
+    order, last = state.order, max(state.max_iterations, position.number)
+    due: list[str] = []
+    for number in range(position.number, last + 1):
+        iteration = state.iterations.get(iteration_label(number))
+        done = set() if iteration is None else iteration.done()
+        stages = order.of(number) if number < last else order.of(number)[: -len(order.between) or None]
+        due += [stage for stage in stages if stage not in done]
+    seconds = sum(took.get(stage, average) for stage in (*due, order.ending))
+    attempt = state.iteration(position.label).attempt
+    if attempt is not None:
+        began = log_moment(attempt.taken_up_at or attempt.started_at).timestamp()
+        worked = attempt.worked_sec + max(0.0, SystemClock().now().timestamp() - began)
+        seconds -= min(worked, took.get(attempt.stage, average))
+    return round(max(0.0, seconds))
 
 
 def ask_again_seconds(stages: Sequence[int]) -> int:
@@ -238,20 +297,7 @@ def ask_again_seconds(stages: Sequence[int]) -> int:
     return min(300, max(10, max(stages, default=0) // 10))
 
 
-def _phase(label: str, state: DeftState) -> PhaseView:
-    it = state.iterations[label]
-    return PhaseView(
-        phase=label,
-        status=it.status,
-        far_pct=it.far_pct,
-        threshold=it.threshold,
-        training_rows=it.training_rows,
-        mined=it.mining_mined_count,
-        synthetic=it.anomalygen_count,
-    )
-
-
-def _living_jobs(results_dir: Path, state: DeftState) -> list[JobRecord]:
+def _living_jobs(results_dir: Path, state: AnyState) -> list[JobRecord]:
     platform = platform_named(state.config)
     return [r for r in read_records(results_dir) if read_exit(r) is None and platform.status(r) == "running"]
 
@@ -286,24 +332,4 @@ def latest_run(workspace: Path) -> Path | None:
     """The newest run folder of a workspace that holds a state."""
     found = guard.children(workspace / "results") if guard.is_folder(workspace / "results") else []
     runs = [run for run in found if guard.is_file(state_path(run))]
-    return max(runs, key=lambda p: load_state(p).started_at) if runs else None
-
-
-__all__ = [
-    "Holder",
-    "PhaseView",
-    "StatusView",
-    "approval_holds",
-    "holder",
-    "init_state",
-    "is_complete",
-    "latest_run",
-    "open_run",
-    "plan_run",
-    "remaining_seconds",
-    "run_loop",
-    "start_detached",
-    "status",
-    "step_detached",
-    "stop",
-]
+    return max(runs, key=lambda p: read_header(p).started_at) if runs else None

@@ -20,7 +20,7 @@ from pathlib import Path
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.roots import config_folder
-from tao_skill_bank.loop.state import Approval, DeftState
+from tao_skill_bank.loop.state import AnyState, Approval
 
 _BYTES = 32
 
@@ -41,7 +41,7 @@ def sealed(approval: Approval, results_dir: Path, workspace: Path) -> Approval:
     return approval.model_copy(update={"seal": _seal(approval, results_dir, key)})
 
 
-def stands(state: DeftState, digest: str) -> bool:
+def stands(state: AnyState, digest: str) -> bool:
     """Whether this run's plan, known by `digest`, was approved through the bank by this user.
 
     Raises:
@@ -65,7 +65,7 @@ def approver() -> str:
     return f"{user}@{os.uname().nodename}"
 
 
-def unapproved(state: DeftState, digest: str) -> str:
+def unapproved(state: AnyState, digest: str) -> str:
     """Why no approval stands, for people."""
     if state.approval is None:
         return "the plan of this run has not been approved"

@@ -8,33 +8,31 @@ moves everything else of the uncommitted attempt aside, and goes on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from tao_skill_bank.core.clock import folder_time, log_moment, log_time
 from tao_skill_bank.core.errors import BankError, GateError, NeedsApprovalError, system_error
 from tao_skill_bank.loop.approval import stands, unapproved
-from tao_skill_bank.loop.finish import close_run, render
+from tao_skill_bank.loop.finish import close_run
 from tao_skill_bank.loop.log import next_seq, sync_log
 from tao_skill_bank.loop.machine import Position, next_stage
 from tao_skill_bank.loop.plan import digest_now
-from tao_skill_bank.loop.run import Run, StopRequestedError
-from tao_skill_bank.loop.stage import Outcome, Stage
-from tao_skill_bank.loop.state import Attempt, Iteration, RunStatus, StageRecord, iteration_label
+from tao_skill_bank.loop.run import AnyRun, StopRequestedError
+from tao_skill_bank.loop.stage import AnyStage, Ending, Outcome
+from tao_skill_bank.loop.state import Attempt, RunStatus, StageRecord
+from tao_skill_bank.loop.task import AnyTask
 from tao_skill_bank.platforms.base import ENDED
-from tao_skill_bank.tasks.changenet.stages import STAGES
 
 
-def run_to_end(run: Run) -> None:
+def run_to_end(task: AnyTask, run: AnyRun) -> None:
     """Run stages until the loop has stopped, then close the run (hand-off, report).
 
     Raises:
         GateError, StageFailedError, InputError: A stage was stopped; the error is in the state and the log.
         StopRequestedError: Somebody asked the run to stop.
     """
-    while step(run):
+    while step(task, run):
         pass
-    close_run(run)
+    close_run(task, run)
 
 
 def as_bank_error(error: Exception) -> BankError:
@@ -48,7 +46,7 @@ def as_bank_error(error: Exception) -> BankError:
     )
 
 
-def step(run: Run) -> bool:
+def step(task: AnyTask, run: AnyRun) -> bool:
     """Run one stage; false if there is none left.
 
     Raises:
@@ -58,8 +56,8 @@ def step(run: Run) -> bool:
     position = next_stage(run.state)
     if position is None:
         return False
-    _require_approval(run)
-    stage = STAGES[position.stage]
+    _require_approval(task, run)
+    stage = task.stage(position.stage)
     began = run.clock.monotonic()
     try:
         _open_attempt(run, position, stage)
@@ -69,7 +67,7 @@ def step(run: Run) -> bool:
         outcome = stage.work(run, position.label)
         stage.check_promises(position.label, outcome)
     except StopRequestedError:
-        _end(run, position, "stopped", "stopped on request", None, _seconds(run, position, began))
+        _end(task, run, position, "stopped", "stopped on request", None, _seconds(run, position, began))
         raise
     except Exception as raised:
         # Whatever goes wrong in a stage is logged, stops the run and is taken up at that stage; a defect of this
@@ -78,32 +76,28 @@ def step(run: Run) -> bool:
         failed = (position.stage, error.line(), _seconds(run, position, began))
         status: RunStatus = "stopped" if isinstance(error, GateError) else "failed"
         reason = f"{error.gate}: {error.what}" if isinstance(error, GateError) else error.line()
-        _end(run, position, status, reason, failed)
+        _end(task, run, position, status, reason, failed)
         if isinstance(raised, OSError):
             raise error from raised
         raise
     _commit(run, position, outcome, _seconds(run, position, began))
     run.observer.stage_ended(run.state, position.label, status_line(run, position))
     if position.stage == run.state.order.ending:
-        close_run(run)
+        close_run(task, run)
     elif position.stage in run.state.order.between:
-        _quietly(run, render)
+        _quietly(run, lambda: run.render(run.root))
     return True
 
 
-def status_line(run: Run, position: Position) -> str:
+def status_line(run: AnyRun, position: Position) -> str:
     """`[iter 2/3 · train] FAR 6.34% → 3.11% (target <0.5%) · 11m · next: evaluate`."""
     state = run.state
     where = "baseline" if position.number == 0 else f"iter {position.number}/{state.max_iterations}"
-    fars = [it.far_pct for n in range(position.number + 1) if (it := state.iterations.get(iteration_label(n)))]
-    known = [f"{far:.2f}%" for far in fars if far is not None]
-    shown = " → ".join(known[-2:]) if known else "not measured yet"
     record = state.iterations[position.label].stages[-1]
     following = next_stage(state)
-    limit = run.target.text().split(" at ")[0].removeprefix("FAR ").replace(" ", "")
     after = "done" if following is None else following.stage
     return (
-        f"[{where} · {position.stage}] FAR {shown} (target {limit}) · "
+        f"[{where} · {position.stage}] {state.progress(position.number)} · "
         f"{duration_text(record.duration_sec)} · next: {after}"
     )
 
@@ -118,9 +112,9 @@ def duration_text(seconds: float) -> str:
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
-def _require_approval(run: Run) -> None:
+def _require_approval(task: AnyTask, run: AnyRun) -> None:
     """The plan that is worked on, with today's contents of spec and CSVs, is the one that was approved."""
-    digest = digest_now(run.state)
+    digest = digest_now(task, run.state)
     if not stands(run.state, digest):
         raise NeedsApprovalError(
             unapproved(run.state, digest),
@@ -129,7 +123,7 @@ def _require_approval(run: Run) -> None:
         )
 
 
-def _open_attempt(run: Run, position: Position, stage: Stage) -> None:
+def _open_attempt(run: AnyRun, position: Position, stage: AnyStage) -> None:
     """Fix the attempt in the state before anything else happens; clean up what an earlier one left."""
     iteration = run.state.iteration(position.label)
     resumed = iteration.attempt is not None and iteration.attempt.stage == position.stage
@@ -157,7 +151,7 @@ def _open_attempt(run: Run, position: Position, stage: Stage) -> None:
     run.save()
 
 
-def _worked(run: Run, position: Position, stage: Stage, attempt: Attempt) -> float:
+def _worked(run: AnyRun, position: Position, stage: AnyStage, attempt: Attempt) -> float:
     """Seconds that the process which had this attempt before worked on it: until its last trace on disk.
 
     A job that outlived it and still runs has worked until now.
@@ -170,36 +164,38 @@ def _worked(run: Run, position: Position, stage: Stage, attempt: Attempt) -> flo
     return max(0.0, min(now, last) - began)
 
 
-def _seconds(run: Run, position: Position, began: float) -> int:
+def _seconds(run: AnyRun, position: Position, began: float) -> int:
     """Whole seconds of the stage: of the process that works on it, and of those that were killed before it."""
     attempt = run.state.iteration(position.label).attempt
     before = attempt.worked_sec if attempt is not None and attempt.stage == position.stage else 0.0
     return int(before + run.clock.monotonic() - began)
 
 
-def _commit(run: Run, position: Position, outcome: Outcome, duration: int) -> None:
+def _commit(run: AnyRun, position: Position, outcome: Outcome, duration: int) -> None:
     """Put the stage's record and updates into the state: from here on the stage is done."""
     state = run.state
     iteration = state.iteration(position.label)
-    fields: dict[str, Any] = {**iteration.model_dump(), **_plain(outcome.updates)}
-    fields["attempt"] = None
-    fields["warnings"] = iteration.warnings + [w for w in outcome.warnings if w not in iteration.warnings]
     order = state.order
-    fields["stage_completed"] = iteration.stage_completed if position.stage == order.ending else position.stage
-    fields["status"] = "complete" if position.stage in (order.ending, *order.between[-1:]) else "in_progress"
-    updated = Iteration.model_validate(fields)
     with next_seq(run.root, state) as seq:
-        updated.stages.append(_record(run, seq, position.stage, "ok", outcome.summary, duration))
-        state.iterations[position.label] = updated
-        for key, value in outcome.run_updates.items():
-            setattr(state, key, value)
+        iteration.stages.append(_record(run, seq, position.stage, "ok", outcome.summary, duration))
+        iteration.results[position.stage] = outcome.result
+        iteration.attempt = None
+        iteration.warnings += [w for w in outcome.warnings if w not in iteration.warnings]
+        iteration.status = "complete" if position.stage in (order.ending, *order.between[-1:]) else "in_progress"
+        if position.stage != order.ending:
+            iteration.stage_completed = position.stage
+        if isinstance(outcome.result, Ending):
+            state.status = "complete"
+            state.stop_reason = outcome.result.stop_reason
+            state.best_iteration = outcome.result.best_iteration
         run.save()
     for warning in outcome.warnings:
         run.observer.note(warning)
 
 
 def _end(
-    run: Run,
+    task: AnyTask,
+    run: AnyRun,
     position: Position,
     status: RunStatus,
     reason: str,
@@ -209,6 +205,7 @@ def _end(
     """The loop ends before its time: say so in state and log at once, then leave report and hand-off of what is there.
 
     Args:
+        task: What the loop improves.
         run: The run.
         position: Where it ended.
         status: `stopped` by a rule or a person, or `failed`.
@@ -229,18 +226,18 @@ def _end(
             seq += 1
         iteration.stages.append(_record(run, seq, state.order.ending, "error", f"{status}: {reason}", given_up))
         run.save()
-    _quietly(run, close_run)
+    _quietly(run, lambda: close_run(task, run))
 
 
-def _quietly(run: Run, work: Callable[[Run], None]) -> None:
+def _quietly(run: AnyRun, work: Callable[[], None]) -> None:
     """Report and hand-off must not hide what happened: what goes wrong in them is a remark."""
     try:
-        work(run)
+        work()
     except Exception as error:
         run.observer.note(f"not written: {as_bank_error(error).line()}")
 
 
-def _record(run: Run, seq: int, stage: str, status: str, summary: str, duration: int) -> StageRecord:
+def _record(run: AnyRun, seq: int, stage: str, status: str, summary: str, duration: int) -> StageRecord:
     return StageRecord.model_validate(
         {
             "seq": seq,
@@ -257,18 +254,3 @@ def one_line(text: str) -> str:
     """Text as one line of at most 500 characters."""
     flat = " ".join(text.split())
     return flat if len(flat) <= 500 else flat[:499] + "…"
-
-
-def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-    """Models inside lists as plain values, paths as text."""
-
-    def plain(value: Any) -> Any:
-        if hasattr(value, "model_dump"):
-            return value.model_dump()
-        if isinstance(value, Path):
-            return str(value)
-        if isinstance(value, list):
-            return [plain(v) for v in value]
-        return value
-
-    return {k: plain(v) for k, v in fields.items()}

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -22,13 +23,14 @@ from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT, SystemClock, log_time
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.loop.state import (
-    STAGE_NAMES,
+    STAGE_PATTERN,
     STATE_FILE,
-    DeftState,
+    AnyState,
+    Header,
     StageName,
     StageRecord,
     is_iteration_label,
-    load_state,
+    read_header,
 )
 
 LOG_FILE = "loop_log.jsonl"
@@ -98,24 +100,26 @@ def append_stage(
     duration_sec: int,
     context_tokens: int = 0,
     repair: bool = False,
+    stages: Collection[str] = (),
 ) -> LogLine:
     """Append one line to the log at `path` and return it.
 
     Args:
         path: The log; its folder is made if it is not there.
         iter_label: `baseline` or `iter<N>`.
-        stage: One of the loop's stages.
+        stage: The stage's name.
         status: `ok` or `error`.
         summary: One line of text.
         duration_sec: Whole seconds, at least 0.
         context_tokens: Tokens of context at the stage's end; 0 until aligned.
+        stages: The names a stage may have; whoever knows the run's task hands them in.
         repair: Move a torn or corrupt last line to `loop_log.jsonl.corrupt-<n>` instead of refusing to append. A tail
             that a crash tore off a record of the state is moved there in any case, and the line is written anew.
 
     Raises:
         InputError: A value is invalid or the last line is corrupt; the file's bytes are then unchanged.
     """
-    check_arguments(iter_label, stage, status, summary, duration_sec, context_tokens)
+    check_arguments(iter_label, stage, status, summary, duration_sec, context_tokens, stages)
     with log_lock(path):
         last = _sync_locked(path, _sibling_state(path), repair=repair)
         line = LogLine(
@@ -133,13 +137,21 @@ def append_stage(
 
 
 def check_arguments(
-    iter_label: str, stage: str, status: str, summary: str, duration_sec: int, context_tokens: int
+    iter_label: str,
+    stage: str,
+    status: str,
+    summary: str,
+    duration_sec: int,
+    context_tokens: int,
+    stages: Collection[str] = (),
 ) -> None:
     """Refuse values that cannot stand in a log line; each refusal names its argument."""
     if not is_iteration_label(iter_label):
         raise InputError(f"{iter_label!r} is no iteration", where="--iter-label", fix="use baseline or iter<N>, N >= 1")
-    if stage not in STAGE_NAMES:
-        raise InputError(f"unknown stage {stage!r}", where="--stage", fix=did_you_mean(stage, STAGE_NAMES))
+    if stages and stage not in stages:
+        raise InputError(f"unknown stage {stage!r}", where="--stage", fix=did_you_mean(stage, stages))
+    if not re.fullmatch(STAGE_PATTERN, stage):
+        raise InputError(f"{stage!r} is no stage's name", where="--stage", fix="use small letters, digits and '_'")
     if status not in ("ok", "error"):
         raise InputError(f"unknown status {status!r}", where="--status", fix="use ok or error")
     if not _is_one_line(summary) or "\x00" in summary:
@@ -151,7 +163,7 @@ def check_arguments(
             raise InputError(f"{value!r} is not a whole number >= 0", where=name, fix="give whole seconds or tokens")
 
 
-def sync_log(results_dir: Path, state: DeftState | None = None) -> int:
+def sync_log(results_dir: Path, state: AnyState | Header | None = None) -> int:
     """Bring the log up to the state: write the records it lacks, mend a torn tail. Returns the last `seq`."""
     path = log_path(results_dir)
     with log_lock(path):
@@ -159,7 +171,7 @@ def sync_log(results_dir: Path, state: DeftState | None = None) -> int:
 
 
 @contextmanager
-def next_seq(results_dir: Path, state: DeftState) -> Iterator[int]:
+def next_seq(results_dir: Path, state: AnyState) -> Iterator[int]:
     """Hold the log while the caller numbers a record and commits it to the state; the log is brought up to it then.
 
     Yields:
@@ -264,10 +276,10 @@ def line_of(label: str, record: StageRecord) -> LogLine:
     )
 
 
-def _sibling_state(path: Path) -> DeftState | None:
+def _sibling_state(path: Path) -> Header | None:
     if path.name != LOG_FILE or not guard.is_file(path.parent / STATE_FILE):
         return None
-    return load_state(path.parent)
+    return read_header(path.parent)
 
 
 def _size(path: Path) -> int:
@@ -280,7 +292,7 @@ def _is_one_line(text: str) -> bool:
     return bool(text.strip()) and text.splitlines() == [text]
 
 
-def _is_torn_record(path: Path, state: DeftState | None) -> bool:
+def _is_torn_record(path: Path, state: AnyState | Header | None) -> bool:
     """Whether the log's end is the beginning of a line that stands whole in the state: a crash in its append.
 
     Any other tail may be the only trace of what somebody else wrote.
@@ -296,7 +308,7 @@ def _is_torn_record(path: Path, state: DeftState | None) -> bool:
     return any(line.startswith(tail) for line in lines)
 
 
-def _sync_locked(path: Path, state: DeftState | None, *, repair: bool) -> int:
+def _sync_locked(path: Path, state: AnyState | Header | None, *, repair: bool) -> int:
     try:
         last = last_seq(path)
     except InputError:

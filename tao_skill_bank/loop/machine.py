@@ -13,8 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from tao_skill_bank.core import guard
-from tao_skill_bank.data.changenet.kpi_target import KpiTarget
-from tao_skill_bank.loop.state import BASELINE, DeftState, Iteration, iteration_label
+from tao_skill_bank.loop.state import AnyState, iteration_label
 
 
 @dataclass(frozen=True)
@@ -30,54 +29,34 @@ class Position:
         return iteration_label(self.number)
 
 
-def done_stages(iteration: Iteration | None) -> set[str]:
-    """The stages of an iteration that ended ok."""
-    return set() if iteration is None else {r.stage for r in iteration.stages if r.status == "ok"}
-
-
-def is_complete(state: DeftState) -> bool:
+def is_complete(state: AnyState) -> bool:
     """Whether the loop has stopped for good: its last stage is committed."""
-    return any(state.order.ending in done_stages(iteration) for iteration in state.iterations.values())
+    return any(state.order.ending in iteration.done() for iteration in state.iterations.values())
 
 
-def is_pre_seeded(state: DeftState, exists: Callable[[str], bool]) -> bool:
-    """Whether an earlier tool left a trained baseline: `stage_completed` is `train` and its checkpoint exists."""
-    baseline = state.iterations.get(BASELINE)
-    return (
-        baseline is not None
-        and baseline.stage_completed == "train"
-        and baseline.best_ckpt_path is not None
-        and exists(baseline.best_ckpt_path)
-    )
-
-
-def another_iteration_follows(state: DeftState, number: int) -> bool:
-    """Whether the loop goes on behind the evaluation of iteration `number`: target not met, iterations left."""
-    evaluated = state.iterations.get(iteration_label(number))
-    far = None if evaluated is None else evaluated.far_pct
-    met = far is not None and KpiTarget.parse(state.kpi_target).met(far)
+def another_iteration_follows(state: AnyState, number: int) -> bool:
+    """Whether the loop goes on behind the last stage of iteration `number`: target not met, iterations left."""
+    iteration = state.iterations.get(iteration_label(number))
+    value = None if iteration is None else state.value(iteration)
+    met = value is not None and state.met(value)
     return not met and number < state.max_iterations
 
 
-def next_stage(state: DeftState, exists: Callable[[str], bool] = lambda p: guard.is_file(Path(p))) -> Position | None:
+def next_stage(state: AnyState, exists: Callable[[str], bool] = lambda p: guard.is_file(Path(p))) -> Position | None:
     """The stage to run now, or None when the loop has stopped for good.
 
     Args:
         state: The run's snapshot.
-        exists: Whether a checkpoint is on disk (asked for a pre-seeded baseline only).
+        exists: Whether a file that another program left is on disk.
     """
     if is_complete(state):
         return None
     for number in count():
-        done = done_stages(state.iterations.get(iteration_label(number)))
+        iteration = state.iterations.get(iteration_label(number))
+        done = set() if iteration is None else iteration.done() | iteration.given_stages(exists)
         for stage in state.order.baseline if number == 0 else state.order.iteration:
-            if stage in done:
-                continue
-            if stage == "train" and number == 0 and "evaluate" not in done and is_pre_seeded(state, exists):
-                continue
-            if stage == "train" and "evaluate" in done:
-                continue
-            return Position(number, stage)
+            if stage not in done:
+                return Position(number, stage)
         if not another_iteration_follows(state, number):
             return Position(number, state.order.ending)
         for stage in state.order.between:

@@ -18,12 +18,13 @@ from tao_skill_bank.core.process import is_alive, own_identity
 from tao_skill_bank.loop.approval import approver, sealed, stands, unapproved
 from tao_skill_bank.loop.log import sync_log
 from tao_skill_bank.loop.machine import is_complete
-from tao_skill_bank.loop.plan import Request, ResolvedPlan, digest_now, inside_workspace, resolve
+from tao_skill_bank.loop.plan import digest_now, inside_workspace, resolve
+from tao_skill_bank.loop.request import PreFlight, Request, ResolvedPlan
 from tao_skill_bank.loop.run import clear_stop
-from tao_skill_bank.loop.state import Approval, DeftState, keep_earlier, load_own_state, save_state, state_path
+from tao_skill_bank.loop.state import AnyState, Approval, keep_earlier, load_own_state, save_state, state_path
+from tao_skill_bank.loop.task import AnyTask
 from tao_skill_bank.platforms.base import jobs_dir
 from tao_skill_bank.platforms.worker import write_whole
-from tao_skill_bank.tasks.changenet.preflight import PreFlight, pre_flight
 
 _LOCK = ".deft.lock"
 _ENGINE = ".engine.json"
@@ -41,19 +42,22 @@ class Holder(BaseModel):
     by: str
 
 
-def plan_run(request: Request) -> PreFlight:
+def plan_run(task: AnyTask, request: Request) -> PreFlight:
     """Resolve a request and run every pre-flight check. Writes nothing.
 
     Raises:
         InputErrors: Checks failed; each fault is a line.
     """
-    return pre_flight(plan_of(request)[0])
+    return task.pre_flight(plan_of(task, request)[0])
 
 
-def open_run(request: Request, *, approve: str | None, how: How, checked: PreFlight | None = None) -> Path:
+def open_run(
+    task: AnyTask, request: Request, *, approve: str | None, how: How, checked: PreFlight | None = None
+) -> Path:
     """Make the run folder, or take one up, with its plan approved; returns the folder.
 
     Args:
+        task: What the loop improves.
         request: What is asked for. With a `results_dir` that holds a run, only what is given changes.
         approve: The digest of the approved plan; None relies on an approval that is there and still holds.
         how: How the approval arrived.
@@ -64,7 +68,7 @@ def open_run(request: Request, *, approve: str | None, how: How, checked: PreFli
         BusyError: Somebody works on the run, or changed it meanwhile.
         InputError: As `plan_run`.
     """
-    plan, existing = plan_of(request)
+    plan, existing = plan_of(task, request)
     if approve not in (None, plan.digest):
         raise NeedsApprovalError(
             "the digest that was approved is not this plan's", digest=plan.digest, fix=_approve_text(plan)
@@ -72,12 +76,12 @@ def open_run(request: Request, *, approve: str | None, how: How, checked: PreFli
     if existing is not None:
         folder = Path(existing.results_dir)
         unchanged = stands(existing, plan.digest)
-        if unchanged or (is_complete(existing) and plan.digest == digest_now(existing)):
+        if unchanged or (is_complete(existing) and plan.digest == digest_now(task, existing)):
             if holder(folder) is None:
                 clear_stop(folder)
             return folder
     if checked is None or checked.digest != plan.digest:
-        checked = pre_flight(plan)
+        checked = task.pre_flight(plan)
     if approve is None:
         changed = existing is not None and existing.approval is not None
         given = (
@@ -91,21 +95,22 @@ def open_run(request: Request, *, approve: str | None, how: How, checked: PreFli
         else _fresh_folder(Path(plan.config.workspace), request.results_dir)
     )
     with folder_lock(results_dir, "approval"):
-        state = existing or _new_state(results_dir, plan)
-        if existing is not None and load_own_state(results_dir) != existing:
+        state = existing or _new_state(task, results_dir, plan)
+        if existing is not None and load_own_state(results_dir, task) != existing:
             raise BusyError("the run changed while its plan was approved", where=results_dir, fix="plan it again")
         if existing is not None:
-            keep_earlier(results_dir)
+            keep_earlier(results_dir, existing)
         state.checked = checked.checks
         _accept(state, plan, sealed(approval, results_dir, Path(plan.config.workspace)))
         clear_stop(results_dir)
     return results_dir
 
 
-def init_state(request: Request, *, force: bool = False) -> Path:
+def init_state(task: AnyTask, request: Request, *, force: bool = False) -> Path:
     """Write a fresh `deft_state.json` for a plan that nobody has approved yet.
 
     Args:
+        task: What the loop improves.
         request: What the run shall do; `results_dir` is where.
         force: Replace a run that is there; everything it left moves to `replaced/<n>/` in its folder.
 
@@ -113,7 +118,7 @@ def init_state(request: Request, *, force: bool = False) -> Path:
         InputError: There is a run already, or the folder holds other files or lies outside the workspace.
         BusyError: Somebody works on the run that would be replaced.
     """
-    plan = resolve(Request(**{**vars(request), "results_dir": None}))
+    plan = resolve(task, Request(**{**vars(request), "results_dir": None}))
     if request.results_dir is None:
         raise InputError("the run folder is not named", where="--results-dir", fix="name a folder in the workspace")
     folder = inside_workspace(Path(plan.config.workspace), request.results_dir.absolute(), "--results-dir")
@@ -123,17 +128,17 @@ def init_state(request: Request, *, force: bool = False) -> Path:
         raise InputError("there is a state already", where=state_path(folder), fix="use --force to replace it")
     with folder_lock(folder, "init"):
         _move_aside(folder)
-        save_state(_new_state(folder, plan))
+        save_state(_new_state(task, folder, plan))
     return state_path(folder)
 
 
-def plan_of(request: Request) -> tuple[ResolvedPlan, DeftState | None]:
+def plan_of(task: AnyTask, request: Request) -> tuple[ResolvedPlan, AnyState | None]:
     """The resolved plan of a request, and the state of the run it takes up, if it takes one up."""
     folder = taken_up(request)
     if folder is not None:
-        state = load_own_state(folder)
-        return resolve(request, state), state
-    plan = resolve(request)
+        state = load_own_state(folder, task)
+        return resolve(task, request, state), state
+    plan = resolve(task, request)
     if request.results_dir is not None:
         _free_folder(Path(plan.config.workspace), request.results_dir)
     return plan, None
@@ -251,8 +256,9 @@ def _move_aside(folder: Path) -> None:
         guard.rename(path, target / path.relative_to(folder))
 
 
-def _new_state(results_dir: Path, plan: ResolvedPlan) -> DeftState:
-    return DeftState(
+def _new_state(task: AnyTask, results_dir: Path, plan: ResolvedPlan) -> AnyState:
+    return task.State(
+        task=task.name,
         started_at=log_time(SystemClock().now()),
         kpi_target=plan.kpi_target,
         results_dir=str(results_dir),
@@ -262,7 +268,7 @@ def _new_state(results_dir: Path, plan: ResolvedPlan) -> DeftState:
     )
 
 
-def _accept(state: DeftState, plan: ResolvedPlan, approval: Approval) -> None:
+def _accept(state: AnyState, plan: ResolvedPlan, approval: Approval) -> None:
     """Put an approved plan into the state. What an interrupted stage had begun under another plan is given up."""
     for iteration in state.iterations.values():
         iteration.attempt = None

@@ -25,11 +25,3 @@ class StageOrder(BaseModel):
     def of(self, number: int) -> tuple[str, ...]:
         """The stages of the baseline (0) or of iteration `number`, those between included."""
         return (*(self.baseline if number == 0 else self.iteration), *self.between)
-
-
-TODAY = StageOrder(
-    baseline=("train", "evaluate"),
-    iteration=("routing", "anomalygen", "data_mining", "data_merge", "train", "evaluate"),
-    between=("rca",),
-    ending="loop_stop",
-)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import Clock, SystemClock
 from tao_skill_bank.core.errors import BankError, StageFailedError
-from tao_skill_bank.data.changenet.kpi_target import KpiTarget
-from tao_skill_bank.loop.state import DeftState, Iteration, iteration_label, save_state
+from tao_skill_bank.loop.state import AnyState, iteration_label, save_state
 from tao_skill_bank.platforms.base import ENDED, JobRecord, Platform, new_record, read_exit, read_records
 from tao_skill_bank.platforms.worker import beside
 
+S = TypeVar("S", bound=AnyState)
 STOP_REQUEST = "stop_request.json"
 _POLL_FIRST_SEC = 0.01
 _POLL_MOST_SEC = 0.5
@@ -31,10 +31,10 @@ class StopRequestedError(BankError):
 class Observer(Protocol):
     """Who watches a run. Every method may be called often and must return at once."""
 
-    def stage_started(self, state: DeftState, label: str, stage: str) -> None:
+    def stage_started(self, state: AnyState, label: str, stage: str) -> None:
         """A stage begins."""
 
-    def stage_ended(self, state: DeftState, label: str, line: str) -> None:
+    def stage_ended(self, state: AnyState, label: str, line: str) -> None:
         """A stage was committed; `line` is its status line."""
 
     def note(self, text: str) -> None:
@@ -44,10 +44,10 @@ class Observer(Protocol):
 class Silent:
     """An observer that looks away."""
 
-    def stage_started(self, state: DeftState, label: str, stage: str) -> None:
+    def stage_started(self, state: AnyState, label: str, stage: str) -> None:
         """Nothing."""
 
-    def stage_ended(self, state: DeftState, label: str, line: str) -> None:
+    def stage_ended(self, state: AnyState, label: str, line: str) -> None:
         """Nothing."""
 
     def note(self, text: str) -> None:
@@ -69,8 +69,12 @@ class JobPlan:
     outputs: Sequence[Path]
 
 
+def _nothing(results_dir: Path) -> None:
+    """No page is written."""
+
+
 @dataclass
-class Run:
+class Run(Generic[S]):
     """What a stage is handed.
 
     Attributes:
@@ -78,17 +82,25 @@ class Run:
         platform: Where command lines run.
         observer: Who watches.
         clock: Time.
+        render: Writes what people look at, from the run folder; handed in by whoever works on the run.
     """
 
-    state: DeftState
+    state: S
     platform: Platform
     observer: Observer
     clock: Clock
+    render: Callable[[Path], None] = _nothing
 
     @classmethod
-    def of(cls, state: DeftState, platform: Platform, observer: Observer | None = None) -> Run:
+    def of(
+        cls,
+        state: S,
+        platform: Platform,
+        observer: Observer | None = None,
+        render: Callable[[Path], None] | None = None,
+    ) -> Run[S]:
         """A run with the system clock."""
-        return cls(state, platform, observer or Silent(), SystemClock())
+        return cls(state, platform, observer or Silent(), SystemClock(), render or _nothing)
 
     @property
     def root(self) -> Path:
@@ -100,18 +112,9 @@ class Run:
         """The workspace."""
         return Path(self.state.config.workspace)
 
-    @property
-    def target(self) -> KpiTarget:
-        """The KPI target."""
-        return KpiTarget.parse(self.state.kpi_target)
-
     def folder(self, label: str) -> Path:
         """The folder of the baseline or an iteration."""
         return self.root / label
-
-    def iteration(self, label: str) -> Iteration:
-        """The record of `label`."""
-        return self.state.iteration(label)
 
     def previous(self, label: str) -> str:
         """The label before `label`: the baseline for `iter1`."""
@@ -327,3 +330,6 @@ def request_stop(results_dir: Path, by: str) -> None:
 def clear_stop(results_dir: Path) -> None:
     """Forget an earlier request to stop."""
     guard.remove(results_dir / STOP_REQUEST)
+
+
+AnyRun = Run[Any]

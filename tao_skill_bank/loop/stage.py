@@ -5,11 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import StageFailedError
-from tao_skill_bank.loop.run import Run
+from tao_skill_bank.loop.run import AnyRun, Run
+from tao_skill_bank.loop.state import AnyState, Attempt, Result
+
+S = TypeVar("S", bound=AnyState)
 
 
 @dataclass
@@ -18,37 +21,53 @@ class Outcome:
 
     Attributes:
         summary: One line for the log; the same for the same inputs (no times, no ids).
-        updates: Fields of the iteration's record.
+        result: What later stages, the report and other programs read of it.
         promised: Files that must be there, and not empty, before the commit.
         warnings: Lines for the report.
-        run_updates: Fields of the state itself.
     """
 
     summary: str
-    updates: dict[str, Any] = field(default_factory=dict)
+    result: Result = field(default_factory=Result)
     promised: list[Path] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    run_updates: dict[str, Any] = field(default_factory=dict)
 
 
-class Stage(ABC):
-    """One stage of the loop. To add one: write a subclass in a file of its own and name it in `STAGES`."""
+class Ending(Result):
+    """The result of the stage that ends the loop.
+
+    Attributes:
+        stop_reason: Why it ended.
+        best_iteration: Label of the best model.
+    """
+
+    stop_reason: str
+    best_iteration: str | None
+
+
+class Stage(ABC, Generic[S]):
+    """One stage of a loop. To add one: write a subclass in a file of its own and name it in the task's list.
+
+    Attributes:
+        name: As state and log name it.
+        Result: The model of what it finds.
+    """
 
     name: ClassVar[str]
+    Result: ClassVar[type[Result]] = Result
 
     @abstractmethod
-    def folders(self, run: Run, label: str) -> list[Path]:
+    def folders(self, run: Run[S], label: str) -> list[Path]:
         """The files and folders this stage writes: what is moved aside if an attempt is given up."""
 
-    def needs(self, run: Run, label: str) -> list[Path]:
+    def needs(self, run: Run[S], label: str) -> list[Path]:
         """Files that must be there before it starts."""
         return []
 
     @abstractmethod
-    def work(self, run: Run, label: str) -> Outcome:
+    def work(self, run: Run[S], label: str) -> Outcome:
         """Do it. Raises `GateError` where a rule stops the run, `StageFailedError` where the work failed."""
 
-    def check_needs(self, run: Run, label: str) -> None:
+    def check_needs(self, run: Run[S], label: str) -> None:
         """Refuse to start without its inputs."""
         for path in self.needs(run, label):
             if not guard.exists(path):
@@ -65,9 +84,12 @@ class Stage(ABC):
                 )
 
 
-def timestamp(run: Run, label: str) -> str:
+def timestamp(run: AnyRun, label: str) -> str:
     """The folder name fixed for this attempt before it began."""
-    attempt = run.iteration(label).attempt
+    attempt: Attempt | None = run.state.iteration(label).attempt
     if attempt is None:
         raise RuntimeError(f"no attempt is open in {label}")
     return attempt.timestamp
+
+
+AnyStage = Stage[Any]

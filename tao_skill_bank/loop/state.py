@@ -8,42 +8,48 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.loop.checks import Check
-from tao_skill_bank.loop.order import TODAY, StageOrder
-from tao_skill_bank.loop.upcast import FORMAT, VERSION, upcast
-from tao_skill_bank.metrics.evidence import exact_bounds, group_bounds, spread_factor, wider
-from tao_skill_bank.tasks.changenet.config import RunConfig
+from tao_skill_bank.loop.evidence import Interval
+from tao_skill_bank.loop.order import StageOrder
+from tao_skill_bank.loop.settings import RunSettings
 
+FORMAT = "tao-skill-bank"
+VERSION = 4
 STATE_FILE = "deft_state.json"
 BASELINE = "baseline"
 
-StageName = Literal[
-    "evaluate",
-    "rca",
-    "routing",
-    "anomalygen_finetune",
-    "anomalygen",
-    "data_mining",
-    "data_merge",
-    "train",
-    "loop_stop",
-]
-STAGE_NAMES: tuple[str, ...] = get_args(StageName)
+STAGE_PATTERN = "^[a-z][a-z0-9_]*$"
+StageName = Annotated[str, StringConstraints(pattern=STAGE_PATTERN)]
 RunStatus = Literal["planned", "running", "complete", "stopped", "failed"]
 IterationStatus = Literal["pending", "in_progress", "complete", "failed"]
 # An earlier format's records have no numbers and its plan no digest: what they prove cannot be checked.
 _OTHER_VERSION = "it is left as it is; start a new run in another folder, or use the version that wrote it"
+M = TypeVar("M", bound=BaseModel)
+R = TypeVar("R", bound="Result")
+C = TypeVar("C", bound=RunSettings)
+It = TypeVar("It", bound="Iteration")
 _LABEL = re.compile(r"baseline|iter[1-9][0-9]*")
 
 
@@ -83,157 +89,72 @@ class Attempt(_Model):
     worked_sec: float = Field(default=0.0, ge=0.0)
 
 
-class Interval(_Model):
-    """A share with its 95 % interval: Clopper-Pearson, or by resampling groups where that is the wider; in percent.
+class Result(BaseModel):
+    """What a stage found, for later stages, the report and whoever reads the state; a stage has its own subclass.
 
-    `least_pct` and `most_pct` are the one-sided 95 % bounds. `groups` is how many groups (boards) were resampled, None
-    where the groups are not known; `factor` how many samples of these groups tell as much as one independent sample.
-    A record without them is an earlier one, of which no more is known than its counts.
+    Its fields stand under `results.<stage>`. Paths are absolute texts.
     """
 
-    value_pct: float
-    low_pct: float
-    high_pct: float
-    successes: int
-    trials: int
-    least_pct: float | None = None
-    most_pct: float | None = None
-    groups: int | None = None
-    factor: float = 1.0
-
-    @classmethod
-    def of(cls, successes: int, trials: int, groups: Sequence[tuple[int, int]] | None = None) -> Interval:
-        """The share of `successes` in `trials`; `groups` are (successes, trials) of each board, where they are known.
-
-        One group alone says nothing of how groups differ; it is recorded, and only the exact bounds are there.
-        """
-        exact = exact_bounds(successes, trials)
-        known = None if groups is None else [(won, tried) for won, tried in groups if tried]
-        grouped = group_bounds([won for won, _ in known], [tried for _, tried in known]) if known else None
-        used = wider(exact, grouped)
-        return cls(
-            value_pct=100.0 * successes / trials if trials else 0.0,
-            low_pct=100.0 * used.low,
-            high_pct=100.0 * used.high,
-            successes=successes,
-            trials=trials,
-            least_pct=100.0 * used.least,
-            most_pct=100.0 * used.most,
-            groups=None if known is None else len(known),
-            factor=spread_factor(successes, trials, exact, used),
-        )
-
-    def bound_pct(self, *, at_most: bool) -> float:
-        """The one-sided 95 % bound on the side that a claim must hold on: of an earlier record, from its counts."""
-        found = self.most_pct if at_most else self.least_pct
-        if found is not None:
-            return found
-        exact = exact_bounds(self.successes, self.trials)
-        return 100.0 * (exact.most if at_most else exact.least)
-
-
-class Evaluation(_Model):
-    """One checkpoint on the KPI set."""
-
-    kind: Literal["best_val", "latest"]
-    checkpoint: str
-    inference_csv: str
-    threshold: float
-    far_pct: float
-    far_pct_recall_100: float
-    recall_pct: float
-    precision_pct: float
-    tp: int
-    fp: int
-    tn: int
-    fn: int
-    far: Interval
-    recall: Interval
-
-
-class Trained(_Model):
-    """Who trained a model, and on what it was really trained. What is not recorded is unknown, never a yes.
-
-    Attributes:
-        by: `tao`: NVIDIA's own Visual ChangeNet; `stand-in`: the bank's own small network, so that the run is a
-            rehearsal; `unknown`: nothing on disk says it.
-        network: The network that was trained, in words.
-        image: The container image that trained it, where there was one.
-        image_digest: That image's content digest.
-        release: The TAO release, as far as it is known.
-        image_size: Width and height the network saw, pixels.
-        host: Name of the machine that trained it, as its job says.
-        submitted_from: Name of the machine that submitted the job.
-        software: Version of this package.
-        checkpoint_sha256: Content digest of the checkpoint that was chosen.
-    """
-
-    by: Literal["tao", "stand-in", "unknown"] = "unknown"
-    network: str | None = None
-    image: str | None = None
-    image_digest: str | None = None
-    release: str | None = None
-    image_size: tuple[int, int] | None = None
-    host: str | None = None
-    submitted_from: str | None = None
-    software: str | None = None
-    checkpoint_sha256: str | None = None
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
 
 class Iteration(_Model):
-    """Everything about the baseline or one iteration. Paths are absolute."""
+    """Everything about the baseline or one iteration.
+
+    A task's own subclass may write more for other programs: a projection of the results, never read back.
+    """
 
     status: IterationStatus = "pending"
     stage_completed: StageName | None = None
     stages: list[StageRecord] = Field(default_factory=list)
     attempt: Attempt | None = None
-
-    best_ckpt_path: str | None = None
-    best_ckpt_kind: Literal["best_val", "latest", "pre_seeded"] | None = None
-    far_pct: float | None = None
-    far_pct_recall_100: float | None = None
-    threshold: float | None = None
-    val_loss: float | None = None
-    evaluations: list[Evaluation] = Field(default_factory=list)
-    inference_csv: str | None = None
-
-    training_spec: str | None = None
-    training_csv: str | None = None
-    training_rows: int | None = None
-    trained: Trained = Field(default_factory=Trained)
-
-    rca_results_dir: str | None = None
-    rca_gaps_parquet: str | None = None
-    rca_threshold: float | None = None
-    rca_target_defects: list[str] | None = None
-
-    routing_results_dir: str | None = None
-    routing_mining_parquet: str | None = None
-    routing_anomalygen_parquet: str | None = None
-    routing_verdicts: dict[str, str] | None = None
-
-    anomalygen_rows_csv: str | None = None
-    anomalygen_count: int | None = None
-    anomalygen_by_label: dict[str, int] | None = None
-    anomalygen_used: list[str] | None = None
-
-    mining_mined_parquet: str | None = None
-    mining_pool_csv: str | None = None
-    mining_mined_count: int | None = None
-    mining_by_label: dict[str, int] | None = None
-    mining_used: list[str] | None = None
-    mining_encoder: str | None = None
-    leakage: dict[str, Any] | None = None
-
-    combined_training_csv: str | None = None
-    provenance_csv: str | None = None
-    provenance_counts: dict[str, int] | None = None
+    results: dict[str, SerializeAsAny[Result]] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
 
-    @property
-    def evaluation(self) -> Evaluation | None:
-        """The evaluation of the chosen checkpoint; told by its file, since a pre-seeded checkpoint keeps its kind."""
-        return next((e for e in self.evaluations if e.inference_csv == self.inference_csv), None)
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, raw: Any) -> Any:
+        return cls.read(raw) if isinstance(raw, dict) else raw
+
+    @field_validator("results", mode="before")
+    @classmethod
+    def _as_their_stages_say(cls, value: Any, info: ValidationInfo) -> Any:
+        models: Mapping[str, type[Result]] = info.context or {}
+        if not isinstance(value, dict):
+            return value
+        return {
+            stage: found if isinstance(found, Result) else models.get(stage, Result).model_validate(found)
+            for stage, found in value.items()
+        }
+
+    @classmethod
+    def read(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        """What of an iteration's JSON is read: not what a task writes for others alone. `raw` is unchanged."""
+        return raw
+
+    def result(self, kind: type[R]) -> R | None:
+        """The result of the stage whose result is a `kind`; None before that stage."""
+        return next((found for found in self.results.values() if isinstance(found, kind)), None)
+
+    def done(self) -> set[str]:
+        """The stages that ended ok."""
+        return {record.stage for record in self.stages if record.status == "ok"}
+
+    def given_stages(self, exists: Callable[[str], bool]) -> frozenset[str]:
+        """Stages that need not run, because another program has left what they would make."""
+        return frozenset()
+
+    def figures(self) -> dict[str, float | int | str | None]:
+        """What a glance at the run shows of this iteration, by name."""
+        return {}
+
+    def columns(self) -> dict[str, str]:
+        """What a table at a terminal shows of this iteration beside the measure: heading and text."""
+        return {}
+
+    def interval(self) -> Interval | None:
+        """The interval of the value that the target limits, where it is known."""
+        return None
 
 
 class Approval(_Model):
@@ -249,11 +170,14 @@ class Approval(_Model):
     seal: str = ""
 
 
-class DeftState(_Model):
-    """The whole snapshot."""
+class DeftState(_Model, ABC, Generic[C, It]):
+    """The whole snapshot. A task's own subclass says what its iterations hold, and how they are measured."""
+
+    iteration_type: ClassVar[type[Any]] = Iteration
 
     format: Literal["tao-skill-bank"] = "tao-skill-bank"
     version: Literal[4] = 4
+    task: str
     started_at: str
     kpi_target: str
     results_dir: str
@@ -261,52 +185,91 @@ class DeftState(_Model):
     current_iteration: int = Field(default=0, ge=0)
     status: RunStatus = "planned"
     stop_reason: str | None = None
-    order: StageOrder = TODAY
-    config: RunConfig
+    order: StageOrder
+    config: C
     approval: Approval | None = None
     checked: list[Check] = Field(default_factory=list)
     plan_digests: dict[str, str] = Field(default_factory=dict)
-    iterations: dict[str, Iteration] = Field(default_factory=dict)
-    acceptance: dict[str, Any] | None = None
+    iterations: dict[str, It] = Field(default_factory=dict)
     best_iteration: str | None = None
 
     @field_validator("iterations")
     @classmethod
-    def _labels(cls, value: dict[str, Iteration]) -> dict[str, Iteration]:
+    def _labels(cls, value: dict[str, It]) -> dict[str, It]:
         for label in value:
             if not is_iteration_label(label):
                 raise ValueError(f"{label!r} is neither 'baseline' nor 'iter<N>'")
         return value
+
+    # -- what a task says ------------------------------------------------------------------------------------------
+
+    measure: ClassVar[str]
+    """What the target limits, such as `FAR`; values are in percent."""
+
+    @abstractmethod
+    def value(self, iteration: It) -> float | None:
+        """What the target limits, of an iteration's model on the set that the loop looks at; None if not measured."""
+
+    @abstractmethod
+    def met(self, value: float) -> bool:
+        """Whether a value meets the target."""
+
+    @property
+    @abstractmethod
+    def limit(self) -> str:
+        """The target's limit, short: `<0.5%`."""
+
+    @property
+    def limit_value(self) -> float | None:
+        """The limit in percent, None where the target cannot be read."""
+        return None
+
+    def is_measured(self, iteration: It) -> bool:
+        """Whether an iteration has a model that was measured."""
+        return self.value(iteration) is not None
+
+    def beats(self, value: float, other: float) -> bool:
+        """Whether a later model with `value` is to be preferred to an earlier one; on a tie it has seen more data."""
+        return value <= other
+
+    def progress(self, number: int) -> str:
+        """`FAR 6.34% → 3.11% (target <0.5%)`: of the last iterations up to `number`."""
+        values = [self.value(it) for n in range(number + 1) if (it := self.iterations.get(iteration_label(n)))]
+        known = [f"{value:.2f}%" for value in values if value is not None]
+        shown = " → ".join(known[-2:]) if known else "not measured yet"
+        return f"{self.measure} {shown} (target {self.limit})"
+
+    # -- reading -----------------------------------------------------------------------------------------------------
 
     @property
     def current_label(self) -> str:
         """`baseline`, or `iter<N>` of the iteration being worked on."""
         return iteration_label(self.current_iteration)
 
-    def iteration(self, label: str) -> Iteration:
+    def iteration(self, label: str) -> It:
         """The record of `label`, made empty if it is not there yet."""
         if label not in self.iterations:
-            self.iterations[label] = Iteration()
+            self.iterations[label] = self.iteration_type()
         return self.iterations[label]
 
-    def best(self, *, complete_only: bool = False) -> tuple[str, Iteration] | None:
-        """The evaluated iteration with the lowest FAR (on a tie the later one, which has seen more data), or None.
+    def best(self, *, complete_only: bool = False) -> tuple[str, It] | None:
+        """The measured iteration that no other beats, or None.
 
         Where the run has ended and named its best, that one.
         """
         named = self.iterations.get(self.best_iteration or "")
-        ended = self.status == "complete" and named is not None and named.far_pct is not None
+        ended = self.status == "complete" and named is not None and self.is_measured(named)
         if named is not None and ended and (named.status == "complete" or not complete_only):
             return str(self.best_iteration), named
-        found: tuple[str, Iteration] | None = None
+        found: tuple[str, It] | None = None
+        lowest: float | None = None
         for label in sorted(self.iterations, key=iteration_number):
             iteration = self.iterations[label]
-            if iteration.far_pct is None or iteration.best_ckpt_path is None:
+            value = self.value(iteration)
+            if value is None or (complete_only and iteration.status != "complete"):
                 continue
-            if complete_only and iteration.status != "complete":
-                continue
-            if found is None or found[1].far_pct is None or iteration.far_pct <= found[1].far_pct:
-                found = (label, iteration)
+            if lowest is None or self.beats(value, lowest):
+                found, lowest = (label, iteration), value
         return found
 
     def records(self) -> list[StageRecord]:
@@ -315,8 +278,55 @@ class DeftState(_Model):
 
     def labelled_records(self) -> list[tuple[str, StageRecord]]:
         """(iteration label, record) of every ended stage, by `seq`."""
-        pairs = [(label, r) for label, it in self.iterations.items() for r in it.stages]
-        return sorted(pairs, key=lambda pair: pair[1].seq)
+        return labelled(self.iterations)
+
+
+AnyState = DeftState[Any, Any]
+
+
+class HasStages(Protocol):
+    """An iteration, as far as its ended stages go."""
+
+    @property
+    def stages(self) -> list[StageRecord]:
+        """The ended stages."""
+
+
+class _Stages(BaseModel):
+    stages: list[StageRecord] = Field(default_factory=list)
+
+
+class Header(BaseModel):
+    """What every state says, whatever its task: enough to know whose it is and what its log holds."""
+
+    task: str | None = None
+    started_at: str = ""
+    results_dir: str = ""
+    iterations: dict[str, _Stages] = Field(default_factory=dict)
+
+    def labelled_records(self) -> list[tuple[str, StageRecord]]:
+        """(iteration label, record) of every ended stage, by `seq`."""
+        return labelled(self.iterations)
+
+
+class StateReader(Protocol):
+    """What a task says of its states.
+
+    Attributes:
+        State: Its own kind of state.
+        results: Stage name to the model of its result.
+    """
+
+    @property
+    def State(self) -> type[AnyState]:
+        """Its own kind of state."""
+
+    @property
+    def results(self) -> Mapping[str, type[Result]]:
+        """Stage name to the model of its result."""
+
+    def upcast(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """A state of version 3 as JSON of today's; `raw` is unchanged. Refused with an `InputError` where none was."""
 
 
 def iteration_label(number: int) -> str:
@@ -339,11 +349,19 @@ def state_path(results_dir: Path) -> Path:
     return results_dir / STATE_FILE
 
 
-def load_state(results_dir: Path) -> DeftState:
-    """Read and check a run's state.
+def labelled(iterations: Mapping[str, HasStages]) -> list[tuple[str, StageRecord]]:
+    """(iteration label, record) of every ended stage, by `seq`."""
+    pairs = [(label, record) for label, iteration in iterations.items() for record in iteration.stages]
+    return sorted(pairs, key=lambda pair: pair[1].seq)
+
+
+def read_json(results_dir: Path) -> dict[str, Any]:
+    """A run's state as JSON, of a format that can be read: today's, or version 3, which had no `format`.
+
+    Others write states of the same name: a version 2, 4 or 5 without a format is theirs.
 
     Raises:
-        InputError: There is no state, it is not JSON, or it does not fit the schema (the first fault is named).
+        InputError: There is no state, it is not JSON, or it is of another format.
     """
     path = state_path(results_dir)
     try:
@@ -352,34 +370,45 @@ def load_state(results_dir: Path) -> DeftState:
         raise InputError("no run here", where=path, fix="name a run folder, or start one with deft run") from None
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise InputError(f"not readable as JSON: {error}", where=path, fix="restore the file from a backup") from None
-    if isinstance(raw, dict):
-        today = upcast(raw)
-        if today is None:
-            raise InputError(_foreign(raw), where=path, fix=_OTHER_VERSION)
-        raw = today
-    try:
-        return DeftState.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputError(f"{key}: {first['msg']}", where=path, fix="restore the file from a backup") from None
-
-
-def _foreign(raw: dict[str, Any]) -> str:
-    """Why a state is not read: its version, or who else has written it."""
+    if not isinstance(raw, dict):
+        raise InputError("not a mapping of keys", where=path, fix="restore the file from a backup")
     version, written_by = raw.get("version"), raw.get("format")
-    if written_by == FORMAT or version not in (VERSION, 3):
-        return f"state version {version!r} is not {VERSION}"
-    return f"state version {version!r} without format {FORMAT!r} is another program's"
+    if isinstance(version, bool) or (written_by, version) not in ((FORMAT, VERSION), (None, 3)):
+        what = f"state version {version!r} is not {VERSION}"
+        if written_by != FORMAT and version == VERSION:
+            what = f"state version {version!r} without format {FORMAT!r} is another program's"
+        raise InputError(what, where=path, fix=_OTHER_VERSION)
+    return raw
 
 
-def load_own_state(results_dir: Path) -> DeftState:
+def read_header(results_dir: Path) -> Header:
+    """What every state says, whatever its task and version; as `read_json`."""
+    return _checked(Header, read_json(results_dir), results_dir)
+
+
+def load_state(results_dir: Path, reader: StateReader) -> AnyState:
+    """Read and check a run's state.
+
+    Args:
+        results_dir: The run folder.
+        reader: The run's task.
+
+    Raises:
+        InputError: As `read_json`; or it does not fit the schema (the first fault is named).
+    """
+    raw = read_json(results_dir)
+    if raw["version"] != VERSION:
+        raw = reader.upcast(raw)
+    return _checked(reader.State, raw, results_dir, reader.results)
+
+
+def load_own_state(results_dir: Path, reader: StateReader) -> AnyState:
     """The state of a run that is to be worked on: it must still lie in the folder it was made in.
 
     Raises:
         InputError: As `load_state`; or the folder was copied or moved, so that its paths point elsewhere.
     """
-    state = load_state(results_dir)
+    state = load_state(results_dir, reader)
     if Path(state.results_dir).resolve() != results_dir.resolve():
         raise InputError(
             f"this run was made in {state.results_dir}, and copied or moved since",
@@ -389,15 +418,31 @@ def load_own_state(results_dir: Path) -> DeftState:
     return state
 
 
-def keep_earlier(results_dir: Path) -> Path | None:
-    """Copy a state that lacks keys of today's format to `deft_state.json.earlier-<n>`, before it is written anew.
+def _checked(
+    kind: type[M], raw: dict[str, Any], results_dir: Path, results: Mapping[str, type[Result]] | None = None
+) -> M:
+    try:
+        return kind.model_validate(raw, context=results)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        where = state_path(results_dir)
+        raise InputError(f"{key}: {first['msg']}", where=where, fix="restore the file from a backup") from None
+
+
+def keep_earlier(results_dir: Path, today: AnyState) -> Path | None:
+    """Copy a state that is not as today's version writes it to `deft_state.json.earlier-<n>`; to be called before.
+
+    Args:
+        results_dir: The run folder.
+        today: The state, as it was read.
 
     Returns:
         The copy; None where the state has every key, so that a run is copied once a format.
     """
     path = state_path(results_dir)
     data = guard.read_bytes(path, "state")
-    if json.loads(data) == load_state(results_dir).model_dump(mode="json"):
+    if json.loads(data) == today.model_dump(mode="json"):
         return None
     number = 1
     while guard.status(kept := path.with_name(f"{STATE_FILE}.earlier-{number}")) is not None:
@@ -408,7 +453,7 @@ def keep_earlier(results_dir: Path) -> Path | None:
     return kept
 
 
-def save_state(state: DeftState) -> None:
+def save_state(state: AnyState) -> None:
     """Replace the run's state file atomically and durably: the commit point of whatever changed."""
     text = json.dumps(state.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
     fsio.write_text(state_path(Path(state.results_dir)), text + "\n")

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from tao_skill_bank.core.text import limit, plural, ranged, whole
-from tao_skill_bank.loop.state import Interval, Trained
+from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.metrics.evidence import meets, trials_to_show
 
 Word = Literal["shown", "met, not shown", "not met", "cannot be told"]

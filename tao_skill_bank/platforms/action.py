@@ -22,10 +22,11 @@ from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError, did_you_mean
+from tao_skill_bank.core.settings import apply_settings, checked_settings
 from tao_skill_bank.platforms import own_name, platform_named
 from tao_skill_bank.platforms.base import ENDED, JobRecord, Platform, PlatformCheck, new_record, read_records
 from tao_skill_bank.platforms.jobs import ACTION, job_state
-from tao_skill_bank.tasks.changenet.config import RunConfig, apply_settings, run_config
+from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.generator import AMP, SDG
 
 GENERATOR = "anomalygen"
@@ -194,12 +195,12 @@ def workspace_of(folder: Path, root: Path) -> Path:
 
 def _planned(request: ActionRequest) -> tuple[RunConfig, ActionPlan]:
     workspace = str(workspace_of(request.folder, request.root))
-    values = apply_settings({}, request.settings)
+    values = apply_settings(RunConfig, {}, request.settings)
     # An action names its own inputs; a run's stay empty.
     empty = dict.fromkeys(("training_csv", "validation_csv", "kpi_test_csv", "images_dir"), "")
     spec = "" if request.spec is None else str(request.spec)
     fixed = {"workspace": workspace, "specs_file": spec, "platform": own_name(request.platform)}
-    config = run_config({**empty, **values, **fixed}, "settings")
+    config = checked_settings(RunConfig, {**empty, **values, **fixed}, "settings")
     platform = platform_named(config)
     if not platform.can_run(request.command[0]):
         fix = "docker runs it in its image; slurm with slurm.container=pyxis"

@@ -14,7 +14,7 @@ from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_text
 from tao_skill_bank.core.text import clean, duration, percent, points, score, tokens, whole
-from tao_skill_bank.loop.state import Interval
+from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.reports import charts
 from tao_skill_bank.reports.deft.status import rate, status_of

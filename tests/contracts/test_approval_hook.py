@@ -43,7 +43,7 @@ ASKED = {
     "echo / >> ~/.config/tao-skills/roots": "your own settings",
     "TAO_ALLOWED_PROMPTS=00 tao-skills annotate status R": "a variable that stands for your word",
     "TAO_SKILL_BANK_ROOTS=/ python3 scripts/launch.py serve": "a variable that stands for your word",
-    "python3 -c 'from tao_skill_bank.loop import api; api.open_run(r, approve=d, how=\"tty\")'": "calls a function",
+    "python3 -c 'from tao_skill_bank import runs; runs.open_run(r, approve=d, how=\"tty\")'": "calls a function",
     "python3 - <<E\nfrom tao_skill_bank.loop.approval import sealed\nsealed(a, b, c)\nE": "calls a function",
 }
 PASSES = (
@@ -118,7 +118,7 @@ def test_other_tools_that_run_commands_are_looked_at_too(tool: str) -> None:
         ("go.py", "import subprocess\nsubprocess.run(['tao-skills', 'deft', 'run', '--yes'])\n", FLAGS),
         (
             "forge.py",
-            "from tao_skill_bank.loop import api\napi.open_run(r, approve=d, how='tty')\n",
+            "from tao_skill_bank import runs\napi.open_run(r, approve=d, how='tty')\n",
             "calls a function",
         ),
         ("/home/me/.config/tao-skills/roots", "/\n", "your own settings"),

@@ -11,12 +11,14 @@ import pytest
 import tiny
 import yaml
 
-from tao_skill_bank.loop import api
+from tao_skill_bank import runs
+from tao_skill_bank.core.settings import apply_settings, checked_settings
 from tao_skill_bank.platforms.base import JobRecord, new_record, read_records
 from tao_skill_bank.platforms.container import plan_container, settings_of
 from tao_skill_bank.tasks.changenet import specs
-from tao_skill_bank.tasks.changenet.config import apply_settings, run_config
+from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.generator import AMP, SDG
+from tao_skill_bank.tasks.registry import load_state
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -27,7 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tiny.fake_model():
         workspace = tiny.make_workspace(tmp_path_factory.mktemp("golden") / "workspace")
         found = tiny.approved(tiny.request(workspace, iterations=1, settings=["automl_policy=off"]))
-        api.run_loop(found)
+        runs.run_loop(found)
     return found
 
 
@@ -40,9 +42,9 @@ def plain(text: str, run: Path, weights: Path | None = None) -> str:
 
 
 def lines_of(run: Path, records: list[JobRecord], *settings: str, weights: Path | None = None) -> str:
-    state = api.load_state(run)
-    values = apply_settings(state.config.model_dump(mode="json"), settings)
-    config = run_config({**values, "platform": "docker"}, "test")
+    state = load_state(run)
+    values = apply_settings(RunConfig, state.config.model_dump(mode="json"), settings)
+    config = checked_settings(RunConfig, {**values, "platform": "docker"}, "test")
     out = []
     for record in records:
         plan = plan_container(settings_of(config), record, environment={"HF_TOKEN": "never shown"})
@@ -111,7 +113,7 @@ def test_the_own_image_runs_every_line_on_the_cpu_without_a_network(run: Path) -
 
 
 def test_the_automl_policy_of_a_plan_never_reaches_a_spec_or_a_command_line(run: Path) -> None:
-    config = api.load_state(run).config
+    config = load_state(run).config
     assert config.automl_policy == "off"
     written = [*run.rglob("*spec*.yaml"), *run.rglob("emb.yaml"), *run.rglob("mine.yaml")]
     assert len(written) >= 5

@@ -22,8 +22,9 @@ import pytest
 from report_runs import RunBuilder
 
 from tao_skill_bank.loop.opening import folder_lock
-from tao_skill_bank.loop.state import load_state, save_state
+from tao_skill_bank.loop.state import save_state
 from tao_skill_bank.reports.deft.report import render_report
+from tao_skill_bank.tasks.registry import load_state
 
 WATCH = [sys.executable, "-m", "tao_skill_bank.cli", "deft", "watch"]
 ALTERNATE, MAIN = "\x1b[?1049h", "\x1b[?1049l"

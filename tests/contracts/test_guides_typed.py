@@ -88,7 +88,7 @@ def test_the_stage_of_the_guide_runs_in_the_loop_and_stands_in_the_report(tmp_pa
     assert len(saved) == len(python) == 1
     (tmp_path / saved[0]).write_text(python[0], encoding="utf-8")
     edits = re.findall(r"^\| `([\w./]+\.py)` \| `(.+?)` \| (.+) \|$", guide, re.MULTILINE)
-    assert len(edits) == 4
+    assert {name for name, _, _ in edits} == {"tao_skill_bank/tasks/changenet/stages/__init__.py"}, "the task's list"
     for name, there, becomes in edits:
         text = (tmp_path / name).read_text(encoding="utf-8")
         assert text.count(there) == 1, there
@@ -98,10 +98,11 @@ def test_the_stage_of_the_guide_runs_in_the_loop_and_stands_in_the_report(tmp_pa
         run(line.replace(".venv/bin/python", sys.executable), tmp_path, PYTHONPATH=paths)
     assert "count_labels" in (tmp_path / "tao_skill_bank/schemas/deft_state.schema.json").read_text(encoding="utf-8")
     workspace = make_workspace(tmp_path / "w")
+    before, under_way = (finished_before(workspace, stages) for stages in (None, 1))
     loop = (
         "from pathlib import Path; from tiny import *; import tao_skill_bank; fake_model().start();"
         f"assert Path(tao_skill_bank.__file__).is_relative_to({str(tmp_path)!r});"
-        f"results = approved(request(Path({str(workspace)!r}), iterations=1)); api.run_loop(results); print(results)"
+        f"results = approved(request(Path({str(workspace)!r}), iterations=1)); runs.run_loop(results); print(results)"
     )
     results = Path(run(f"{sys.executable} -c {json.dumps(loop)}", tmp_path, PYTHONPATH=paths).splitlines()[-1])
     counts = json.loads((results / "iter1/label_counts/counts.json").read_text(encoding="utf-8"))
@@ -112,3 +113,25 @@ def test_the_stage_of_the_guide_runs_in_the_loop_and_stands_in_the_report(tmp_pa
     ]
     assert stages[stages.index("data_merge") : stages.index("train") + 1] == ["data_merge", "count_labels", "train"]
     assert '<span class="key part count_labels">' in (results / "DEFT_Loop_Report.html").read_text(encoding="utf-8")
+    # Runs of the version before the stage: the one that has ended stays ended, the other goes on in its own order.
+    asked = f"{sys.executable} -m tao_skill_bank.cli deft"
+    assert json.loads(run(f"{asked} status {before} --json", tmp_path, PYTHONPATH=paths))["status"] == "complete"
+    kept = (before / "deft_state.json").read_bytes()
+    run(f"{asked} run --results-dir {before} --yes", tmp_path, PYTHONPATH=paths)
+    assert (before / "deft_state.json").read_bytes() == kept
+    loop = f"from pathlib import Path; from tiny import *; use_fake_model();runs.run_loop(Path({str(under_way)!r}))"
+    run(f"{sys.executable} -c {json.dumps(loop)}", tmp_path, PYTHONPATH=paths)
+    state = json.loads((under_way / "deft_state.json").read_text())
+    assert state["status"] == "complete"
+    assert "count_labels" not in {r["stage"] for it in state["iterations"].values() for r in it["stages"]}
+
+
+def finished_before(workspace: Path, stages: int | None) -> Path:
+    """A run of this version, without the stage of the guide: whole, or its first stages."""
+    loop = (
+        "from pathlib import Path; from tiny import *; use_fake_model();"
+        f"results = approved(request(Path({str(workspace)!r}), iterations=1));"
+        f"[runs.run_loop(results, once={stages is not None}) for _ in range({stages or 1})]; print(results)"
+    )
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests/support")])
+    return Path(run(f"{sys.executable} -c {json.dumps(loop)}", workspace, PYTHONPATH=paths).splitlines()[-1])

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 import tiny
 
-from tao_skill_bank.loop import api
+from tao_skill_bank import runs
 from tao_skill_bank.loop.log import LOG_FILE, log_lock, read_log
 from tao_skill_bank.loop.opening import folder_lock
-from tao_skill_bank.loop.state import load_state
+from tao_skill_bank.tasks.registry import load_state
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = Path(tiny.__file__).parent
@@ -74,7 +74,7 @@ def answer(process: subprocess.Popen[str]) -> tuple[bool, str]:
 def at_work(run: Path, other_than: int = 0) -> int:
     """The process that works on the run, as soon as one does."""
     limit = time.monotonic() + 60
-    while (who := api.holder(run)) is None or who.pid == other_than:
+    while (who := runs.holder(run)) is None or who.pid == other_than:
         assert time.monotonic() < limit
         os.sched_yield()
     return who.pid
@@ -89,7 +89,7 @@ def test_of_two_agents_a_person_and_the_server_one_works_and_the_others_are_told
         winner = at_work(run)
         told = [answer(process) for process in doors if process.pid != winner]
     told += [answer(process) for process in doors if process.pid == winner]
-    while api.holder(run) is not None:
+    while runs.holder(run) is not None:
         os.sched_yield()
     refused = [text for worked, text in told if not worked]
     assert len(refused) >= 2
@@ -111,7 +111,7 @@ def test_the_lock_of_a_killed_process_is_taken_over_by_exactly_one_which_does_no
             os.sched_yield()
         first.send_signal(signal.SIGKILL)
         first.communicate()
-        assert api.status(run).status == "interrupted"
+        assert runs.status(run).status == "interrupted"
         heirs = [door("command", run, env) for _ in range(2)]
         open_together(heirs)
         winner = at_work(run, other_than=first.pid)

@@ -15,9 +15,9 @@ from report_runs import RunBuilder
 from server_calls import call
 
 from mcp_server.server import build_server
+from tao_skill_bank import runs
 from tao_skill_bank.commands.deft import cli
 from tao_skill_bank.commands.watch import watch
-from tao_skill_bank.loop import api
 from tao_skill_bank.loop.log import log_path, read_log
 from tao_skill_bank.reports.compare import compare_runs, lines, page_html
 from tao_skill_bank.reports.deft.report import REPORT_FILE, render_report
@@ -91,7 +91,7 @@ def test_every_place_says_the_same_of_a_drawn_run(
     tmp_path: Path, options: dict[str, Any], head: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = RunBuilder(tmp_path / "r", **{"target": ASKED, "pictures": False, "iterations": 1, **options}).build()
-    view = api.status(run)
+    view = runs.status(run)
     found, line = view.verdict, view.verdict.line
     assert found.head == head or not head
     assert found.final is bool(head)
@@ -134,8 +134,8 @@ def test_the_log_of_a_real_run_ends_with_the_verdict_that_its_status_tells(tmp_p
     workspace = tiny.make_workspace(tmp_path / "w")
     with tiny.fake_model():
         run = tiny.approved(tiny.request(workspace, iterations=1))
-        api.run_loop(run)
-    found = api.status(run).verdict
+        runs.run_loop(run)
+    found = runs.status(run).verdict
     last = read_log(log_path(run))[-1]
     assert last.stage == "loop_stop" and last.summary.endswith(f"; {found.line}")
     assert json.loads((run / "best_model.json").read_text())["verdict"]["line"] == found.line

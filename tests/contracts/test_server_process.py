@@ -103,7 +103,7 @@ def test_starting_imports_nothing_of_the_engines_weight() -> None:
 
 
 def test_the_server_ends_when_stdin_closes_and_a_run_goes_on(tmp_path: Path) -> None:
-    from tao_skill_bank.loop import api
+    from tao_skill_bank import runs
 
     workspace = tiny.make_workspace(tmp_path / "workspace")
     wanted = tiny.request(workspace, "FAR < 0.1% at recall=100%", 1, settings=("num_epochs=1",))
@@ -113,7 +113,7 @@ def test_the_server_ends_when_stdin_closes_and_a_run_goes_on(tmp_path: Path) -> 
         answer = server.call("start_deft_run", {"results_dir": str(run)})
         assert answer["structuredContent"]["status"] == "started", answer
         ends = [server.close()]
-    assert api.status(run).status == "running"
+    assert runs.status(run).status == "running"
     with Process([*SERVER, "--root", str(workspace)]) as second:
         second.initialize()
         for _ in range(10):

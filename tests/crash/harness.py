@@ -39,9 +39,9 @@ import tiny  # noqa: E402
 from tao_skill_bank.core.process import is_alive  # noqa: E402
 from tao_skill_bank.loop.log import LOG_FILE, read_log, sync_log  # noqa: E402
 from tao_skill_bank.loop.machine import next_stage  # noqa: E402
-from tao_skill_bank.loop.state import load_state  # noqa: E402
 from tao_skill_bank.platforms.base import read_exit, read_process, read_records  # noqa: E402
 from tao_skill_bank.platforms.worker import beside  # noqa: E402
+from tao_skill_bank.tasks.registry import load_state  # noqa: E402
 
 SETTINGS = ("mining.budget=8", "anomalygen.num_SDG=2")
 ROLES = "engine=drive_step.py;worker:@=platforms.worker;action:@=tao_skill_bank.actions;model:@=fake_tao.py"

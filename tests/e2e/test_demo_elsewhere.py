@@ -15,10 +15,10 @@ import tiny
 from docker_engine import DockerEngine
 from slurm_cluster import SlurmCluster
 
+from tao_skill_bank import runs
 from tao_skill_bank.commands.demo import TARGET
 from tao_skill_bank.demo import make_demo_workspace
-from tao_skill_bank.loop import api
-from tao_skill_bank.loop.plan import Request
+from tao_skill_bank.loop.request import Request
 from tao_skill_bank.platforms.base import read_exit, read_records
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -38,9 +38,9 @@ def finished(workspace: Path, platform: str, *settings: str) -> Path:
     )
     run = tiny.approved(wanted)
     began = time.monotonic()
-    api.run_loop(run)
+    runs.run_loop(run)
     sys.stderr.write(f"\ndemo on {platform}: {time.monotonic() - began:.0f} s\n")
-    assert api.status(run).status == "complete"
+    assert runs.status(run).status == "complete"
     records = read_records(run)
     assert {r.platform for r in records} == {platform}
     assert len({r.key for r in records}) == len(records), "nothing ran twice"

@@ -21,8 +21,8 @@ import pytest
 import tiny
 from docker_engine import TOOLS_IMAGE, DockerEngine, pack_tools
 
+from tao_skill_bank import runs
 from tao_skill_bank.core.errors import EngineUnreachableError, InputError, InputErrors
-from tao_skill_bank.loop import api
 from tao_skill_bank.platforms.base import ENDED, JobRecord, new_record, read_exit, read_records
 from tao_skill_bank.platforms.container import ContainerSettings
 from tao_skill_bank.platforms.docker import engine as docker_engine_module
@@ -411,8 +411,8 @@ def test_the_same_job_handed_over_again_runs_once(engine: DockerEngine, workspac
 RUN = """
 import sys
 from pathlib import Path
-from tao_skill_bank.loop import api
-api.run_loop(Path(sys.argv[1]))
+from tao_skill_bank import runs
+runs.run_loop(Path(sys.argv[1]))
 """
 
 
@@ -432,14 +432,14 @@ def test_a_run_killed_in_mid_stage_is_taken_up_and_leaves_what_the_same_run_here
     until(lambda: any(r.uid in names(engine) for r in read_records(run)))
     worker.kill()
     worker.wait()
-    api.run_loop(run)
+    runs.run_loop(run)
     here = tiny.approved(tiny.request(workspace, iterations=1, settings=["num_epochs=1"]))
-    api.run_loop(here)
+    runs.run_loop(here)
     found, expected = tiny.snapshot(run), tiny.snapshot(here)
     assert sorted(found) == sorted(expected)
     different = {name for name in found if without_clock(found[name]) != without_clock(expected[name])}
     assert different == {"deft_state.json", "best_model.json"}, "these name the platform"
-    logs = [[(line.iter, line.stage, line.status) for line in api.status(r, limit=100).log] for r in (run, here)]
+    logs = [[(line.iter, line.stage, line.status) for line in runs.status(r, limit=100).log] for r in (run, here)]
     assert logs[0] == logs[1] and {status for _, _, status in logs[0]} == {"ok"}
     assert len({r.key for r in read_records(run)}) == len(read_records(run))
     assert not [n for n in names(engine) if any(n == r.uid for r in read_records(run))]
@@ -451,7 +451,7 @@ def test_a_run_killed_in_mid_stage_is_taken_up_and_leaves_what_the_same_run_here
 def faults(tmp_path: Path, *settings: str) -> list[str]:
     workspace = tiny.make_workspace(tmp_path / "workspace")
     with pytest.raises(InputErrors) as caught:
-        api.plan_run(tiny.request(workspace, iterations=1, platform="docker", settings=settings))
+        runs.plan_run(tiny.request(workspace, iterations=1, platform="docker", settings=settings))
     return caught.value.faults
 
 
@@ -495,10 +495,10 @@ def test_a_plan_refuses_inputs_that_a_link_leads_out_of_the_workspace(engine: Do
     (workspace / "images").symlink_to(tmp_path / "elsewhere")
     settings = [f"docker.host={engine.host}", f"docker.image='{TOOLS_IMAGE}'"]
     with pytest.raises(InputErrors) as caught:
-        api.plan_run(tiny.request(workspace, iterations=1, platform="docker", settings=settings))
+        runs.plan_run(tiny.request(workspace, iterations=1, platform="docker", settings=settings))
     assert any(f"{tmp_path}/elsewhere lies outside" in line for line in caught.value.faults)
     mounted = [*settings, f"docker.mounts=['{tmp_path}/elsewhere']"]
-    shown = api.plan_run(tiny.request(workspace, iterations=1, platform="docker", settings=mounted))
+    shown = runs.plan_run(tiny.request(workspace, iterations=1, platform="docker", settings=mounted))
     assert any(c.name == "workspace inside" and c.status == "ok" for c in shown.checks)
 
 

@@ -16,10 +16,10 @@ import tiny
 import yaml
 from docker_engine import DockerEngine
 
+from tao_skill_bank import runs
 from tao_skill_bank.core.errors import GateError, InputError, StageFailedError
-from tao_skill_bank.loop import api
-from tao_skill_bank.loop.state import load_state
 from tao_skill_bank.platforms.base import JobRecord, read_exit, read_records
+from tao_skill_bank.tasks.registry import load_state
 
 REASON = docker_engine.unavailable()
 pytestmark = [
@@ -85,7 +85,7 @@ def test_a_stage_that_is_canceled_fails_writes_nothing_or_has_no_image_stops_the
         argv = [sys.executable, "-c", CANCELER, str(run)]
         canceler = subprocess.Popen(argv) if "while" in training else None
         with pytest.raises((StageFailedError, GateError, InputError)) as caught:
-            api.run_loop(run)
+            runs.run_loop(run)
         assert said in caught.value.line()
         assert canceler is None or canceler.wait() == 0
         assert load_state(run).status in ("failed", "stopped"), "never complete"
@@ -93,7 +93,7 @@ def test_a_stage_that_is_canceled_fails_writes_nothing_or_has_no_image_stops_the
         assert len(made) == seen + bool(training), "once each time, never again by itself"
         seen = len(made)
     behave(docker_daemon, bank_image, REAL)
-    api.run_loop(run)
+    runs.run_loop(run)
     assert load_state(run).status == "complete"
     kept = read_records(run)
     assert len({r.key for r in kept}) == len(kept)
@@ -108,8 +108,8 @@ def test_a_stage_that_is_canceled_fails_writes_nothing_or_has_no_image_stops_the
 RUN = """
 import sys
 from pathlib import Path
-from tao_skill_bank.loop import api
-api.run_loop(Path(sys.argv[1]))
+from tao_skill_bank import runs
+runs.run_loop(Path(sys.argv[1]))
 """
 
 
@@ -131,7 +131,7 @@ def test_a_run_whose_engine_is_restarted_in_mid_stage_is_finished_by_taking_it_u
     assert worker.returncode != 0 and load_state(run).status == "failed", said
     (first,) = every_record(run)
     behave(docker_daemon, bank_image, REAL)
-    api.run_loop(run)
+    runs.run_loop(run)
     assert load_state(run).status == "complete"
     again = [r for r in every_record(run) if r.key == first.key]
     assert len(again) == 2 and len({r.key for r in read_records(run)}) == len(read_records(run))

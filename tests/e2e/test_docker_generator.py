@@ -11,11 +11,11 @@ import pytest
 import tiny
 from docker_engine import DockerEngine
 
+from tao_skill_bank import runs
 from tao_skill_bank.core.errors import GateError, InputErrors
 from tao_skill_bank.data.changenet.tables import read_pairs
-from tao_skill_bank.loop import api
-from tao_skill_bank.loop.state import load_state
 from tao_skill_bank.platforms.base import JobRecord, read_records
+from tao_skill_bank.tasks.registry import load_state
 
 REASON = docker_engine.unavailable()
 pytestmark = [
@@ -64,7 +64,7 @@ def test_a_generator_that_behaves_badly_stops_the_run_each_time_and_a_good_one_e
         workspace, target="FAR < 0.01% at recall=99%", iterations=1, platform="docker", settings=settings
     )
     with pytest.raises(InputErrors) as lacking:
-        api.plan_run(wanted)
+        runs.plan_run(wanted)
     assert any(IMAGE in fault and "not on this engine" in fault for fault in lacking.value.faults)
     behave(docker_daemon, bank_image, "good")
     run = tiny.approved(wanted)
@@ -78,13 +78,13 @@ def test_a_generator_that_behaves_badly_stops_the_run_each_time_and_a_good_one_e
     ):
         behave(docker_daemon, bank_image, behaviour)
         with pytest.raises(GateError) as caught:
-            api.run_loop(run)
+            runs.run_loop(run)
         assert caught.value.gate == "allocation" and words in caught.value.line()
         assert load_state(run).status == "stopped"
         # Once each time, never again by itself; and nothing is generated where AMP found no place.
         assert (len(jobs_of(run, "amp")), len(jobs_of(run, "sdg"))) == (number, number - 1)
     behave(docker_daemon, bank_image, "good")
-    api.run_loop(run)
+    runs.run_loop(run)
     state = load_state(run)
     assert state.status == "complete"
     assert state.iterations["iter1"].anomalygen_by_label == {"bridge": 3, "missing": 2}

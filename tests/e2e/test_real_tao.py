@@ -22,11 +22,11 @@ import yaml
 from PIL import Image
 from real_tao import real_tao_bin
 
+from tao_skill_bank import runs
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.data.changenet.spec_rules import inference_mismatch
 from tao_skill_bank.demo import make_demo_workspace
-from tao_skill_bank.loop import api
-from tao_skill_bank.loop.state import load_state
+from tao_skill_bank.tasks.registry import load_state
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 SIZE = 64
@@ -96,7 +96,7 @@ def test_a_whole_loop_runs_on_the_real_tao_and_both_gap_analyses_agree(workspace
         settings=(f"virtualenv.bin={tao}", "anomalygen.mode=local_standin", "anomalygen.num_SDG=4"),
     )
     folder = tiny.approved(request)
-    api.run_loop(folder)
+    runs.run_loop(folder)
     state = load_state(folder)
     assert (state.status, state.iterations["iter1"].status) == ("complete", "complete")
     for label in ("baseline", "iter1"):
@@ -228,7 +228,7 @@ def test_what_tao_refuses_is_refused_before_a_run(workspace: Path, tao: Path, re
     path.write_text(yaml.safe_dump(spec))
     request = tiny.request(workspace, iterations=1, platform="virtualenv", settings=(f"virtualenv.bin={tao}",))
     with pytest.raises(BankError) as caught:
-        api.plan_run(request)
+        runs.plan_run(request)
     said = " ".join([caught.value.line(), *getattr(caught.value, "faults", [])])
     assert refusal.words in said
     assert not (workspace / "results").exists()
@@ -249,7 +249,7 @@ def test_radio_without_its_strides_crashes_there_and_is_refused_here(workspace: 
     path.write_text(yaml.safe_dump(spec))
     request = tiny.request(workspace, iterations=1, platform="virtualenv", settings=(f"virtualenv.bin={tao}",))
     with pytest.raises(BankError, match="feature_strides"):
-        api.plan_run(request)
+        runs.plan_run(request)
     code, output, _ = train(tao, workspace, spec)
     assert code != 0, output
 
@@ -294,7 +294,7 @@ def test_a_missing_training_image_is_refused_whether_tao_would_draw_it_or_not(wo
         assert picture.size[0] > 0
     request = tiny.request(workspace, iterations=1, platform="virtualenv", settings=(f"virtualenv.bin={tao}",))
     with pytest.raises(BankError, match="NOT_THERE"):
-        api.plan_run(request)
+        runs.plan_run(request)
 
 
 def train(tao: Path, workspace: Path, spec: dict[str, Any]) -> tuple[int, str, list[Path]]:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 from report_runs import RunBuilder
 
-from tao_skill_bank.loop.state import load_state, save_state
+from tao_skill_bank.loop.state import save_state
 from tao_skill_bank.metrics import clopper_pearson, confusion_at
 from tao_skill_bank.reports.app import app_html
 from tao_skill_bank.reports.compare import compare_runs, write_page
@@ -23,6 +23,7 @@ from tao_skill_bank.reports.deft.report import REPORT_FILE, render_report
 from tao_skill_bank.reports.deft.status import status_of
 from tao_skill_bank.reports.deft.view import RunView
 from tao_skill_bank.reports.rca.analysis import make_rca, set_verdict
+from tao_skill_bank.tasks.registry import load_state
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [

@@ -16,14 +16,14 @@ import pytest
 import tiny
 from slurm_cluster import SlurmCluster
 
+from tao_skill_bank import runs
 from tao_skill_bank.core.errors import EngineUnreachableError, GateError, InputErrors, StageFailedError
-from tao_skill_bank.loop import api
 from tao_skill_bank.loop.log import LOG_FILE, read_log
-from tao_skill_bank.loop.plan import Request
-from tao_skill_bank.loop.state import load_state
+from tao_skill_bank.loop.request import Request
 from tao_skill_bank.platforms import local
 from tao_skill_bank.platforms.base import JobRecord, jobs_dir, read_exit, read_records
 from tao_skill_bank.platforms.worker import beside
+from tao_skill_bank.tasks.registry import load_state
 
 DRIVER = Path(tiny.__file__).with_name("drive.py")
 SETTINGS = ("slurm.lost_grace_sec=1", "mining.strategy=nearest")
@@ -80,14 +80,14 @@ def test_a_short_run_passes_on_slurm_and_leaves_what_the_local_platform_leaves(
     slurm: SlurmCluster, tmp_path: Path
 ) -> None:
     workspace = small(tmp_path / "w")
-    shown = api.plan_run(request(workspace))
+    shown = runs.plan_run(request(workspace))
     found = {check.name: f"{check.status}: {check.text}" for check in shown.checks}
     assert found["platform"] == "ok: SLURM answers; partition main is up, 1 node"
     assert found["workspace on a node"] == "ok: there, the same, and writable"
     assert found["gpu"].startswith("skip") and found["container"].startswith("ok: none")
-    run = api.open_run(request(workspace), approve=shown.digest, how="flag")
-    api.run_loop(run)
-    assert api.status(run).status == "complete"
+    run = runs.open_run(request(workspace), approve=shown.digest, how="flag")
+    runs.run_loop(run)
+    assert runs.status(run).status == "complete"
     records = read_records(run)
     assert {r.platform for r in records} == {"slurm"} and len({r.key for r in records}) == len(records)
     left = [read_exit(r) for r in records]
@@ -96,7 +96,7 @@ def test_a_short_run_passes_on_slurm_and_leaves_what_the_local_platform_leaves(
     assert all(known[r.uid] == 1 for r in records)
     assert not list(jobs_dir(run).glob(".*tmp"))
     here = tiny.approved(request(workspace, platform="local"))
-    api.run_loop(here)
+    runs.run_loop(here)
     assert files(here) == files(run)
 
 
@@ -114,7 +114,7 @@ def test_what_the_cluster_lacks_is_one_line_before_anything_is_written(slurm: Sl
     for setting, said in expected.items():
         gpus = ["slurm.gpus=0"] if "pyxis" in setting else []
         with pytest.raises(InputErrors) as raised:
-            api.plan_run(request(workspace, setting, *gpus))
+            runs.plan_run(request(workspace, setting, *gpus))
         assert len(raised.value.faults) == 1 and said in raised.value.faults[0], setting
         assert "\n" not in raised.value.line()
     assert sorted(tmp_path.rglob("*")) == before
@@ -191,12 +191,12 @@ def test_a_stage_that_is_canceled_fails_or_ends_empty_handed_stops_the_run_and_i
         if script.startswith("sleep"):
             worker = subprocess.Popen([sys.executable, "-c", _canceler(run)], env={**os.environ})
         with pytest.raises((StageFailedError, GateError), match=said):
-            api.run_loop(run)
+            runs.run_loop(run)
         if script.startswith("sleep"):
             assert worker.wait() == 0
         assert load_state(run).status in ("failed", "stopped")
     monkeypatch.setattr(local, "own_argv", real)
-    api.run_loop(run)
+    runs.run_loop(run)
     assert load_state(run).status == "complete"
 
 
@@ -208,10 +208,10 @@ def test_a_run_without_its_controller_stops_with_status_3_and_goes_on_when_it_is
     run = tiny.approved(request(small(tmp_path / "w"), "slurm.patience_sec=0"))
     slurm.kill_controller()
     with pytest.raises(EngineUnreachableError) as raised:
-        api.run_loop(run)
+        runs.run_loop(run)
     assert raised.value.exit_code == 3
     slurm.mend()
-    api.run_loop(run)
+    runs.run_loop(run)
     assert load_state(run).status == "complete"
 
 
@@ -224,7 +224,7 @@ def _canceler(run: Path) -> str:
     return f"""
 import time
 from pathlib import Path
-from tao_skill_bank.loop.state import load_state
+from tao_skill_bank.tasks.registry import load_state
 from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.platforms.base import read_records
 from tao_skill_bank.platforms.worker import beside

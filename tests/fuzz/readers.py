@@ -209,10 +209,10 @@ def readers() -> list[Reader]:
     from tao_skill_bank.data.changenet.tables import read_pairs
     from tao_skill_bank.data.pictures.decode import bomb_warnings_as_errors, load_rgb
     from tao_skill_bank.loop.log import read_log, read_tail
-    from tao_skill_bank.loop.state import load_state
     from tao_skill_bank.platforms.base import read_records
     from tao_skill_bank.tasks.changenet.generator import read_defect_spec
     from tao_skill_bank.tasks.changenet.routing import route_gaps
+    from tao_skill_bank.tasks.registry import load_state
 
     assert VlmBcqConfig is not None
     pairs = b"input_path,golden_path,label,object_name\na/,g/,PASS,C1\na/,g/,bridge,C2\n"

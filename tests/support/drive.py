@@ -5,8 +5,8 @@ from pathlib import Path
 
 import tiny
 
-from tao_skill_bank.loop import api
+from tao_skill_bank import runs
 
 tiny.fake_model().start()
 print("ready", flush=True)
-api.run_loop(Path(sys.argv[1]))
+runs.run_loop(Path(sys.argv[1]))

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import tiny
 
+from tao_skill_bank import runs
 from tao_skill_bank.core.errors import BankError
-from tao_skill_bank.loop import api
 
 tiny.fake_model().start()
 try:
-    api.run_loop(Path(sys.argv[1]), once=True)
+    runs.run_loop(Path(sys.argv[1]), once=True)
 except BankError as error:
     sys.exit(error.line())

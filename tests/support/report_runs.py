@@ -11,15 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from flat import put
 from PIL import Image
 
 from tao_skill_bank.data.changenet.kpi_target import KpiTarget
+from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.log import sync_log
-from tao_skill_bank.loop.state import Approval, DeftState, Iteration, StageRecord, Trained, iteration_label, save_state
+from tao_skill_bank.loop.state import Approval, StageRecord, iteration_label, save_state
 from tao_skill_bank.metrics import clopper_pearson, confusion_at, far_at_recall
 from tao_skill_bank.tasks.changenet.config import RunConfig
+from tao_skill_bank.tasks.changenet.results import StopResult
 from tao_skill_bank.tasks.changenet.scores import evaluate
 from tao_skill_bank.tasks.changenet.stages.accept import KPI_REACHED
+from tao_skill_bank.tasks.changenet.state import Iteration
+from tao_skill_bank.tasks.changenet.state import State as DeftState
+from tao_skill_bank.tasks.changenet.task import TASK
 
 DEFECTS = ("missing", "bridge", "shift", "scratch")
 SPEC = """\
@@ -103,6 +109,8 @@ class RunBuilder:
         root = self.workspace / "results" / "run_20260901_081500"
         root.mkdir(parents=True)
         state = DeftState(
+            task=TASK.name,
+            order=TASK.order,
             started_at="2026-09-01T08:15:00.000000Z",
             kpi_target=self.target_text,
             results_dir=str(root),
@@ -217,18 +225,23 @@ class RunBuilder:
         checkpoint.write_bytes(b"weights")
         kpi = self.workspace / "kpi/testing_set.csv"
         latest = evaluate("latest", checkpoint, self._infer(kpi, folder / "inference/latest", number), self._recall())
-        record = Iteration(status="complete", training_spec=str(self.workspace / "specs/baseline_spec.yaml"))
+        record = put(Iteration(status="complete"), training_spec=str(self.workspace / "specs/baseline_spec.yaml"))
         if number:
             self._grow(folder, record, number)
         else:
-            record.training_rows = 60 + len(self.labels)
-        record.best_ckpt_path, record.best_ckpt_kind = str(checkpoint), "latest"
-        record.evaluations = [latest]
-        record.far_pct, record.far_pct_recall_100 = latest.far_pct, latest.far_pct_recall_100
-        record.threshold, record.inference_csv = latest.threshold, latest.inference_csv
-        record.trained = Trained(by=self.trainer, software="0.1.0")
-        record.val_loss = 0.31 / (number + 1)
-        record.rca_results_dir = str(folder / "rca_results/2026-09-01_081500")
+            put(record, training_rows=60 + len(self.labels))
+        put(
+            record,
+            best_ckpt_path=str(checkpoint),
+            best_ckpt_kind="latest",
+            evaluations=[latest],
+            far_pct=latest.far_pct,
+            far_pct_recall_100=latest.far_pct_recall_100,
+            threshold=latest.threshold,
+            inference_csv=latest.inference_csv,
+            trained=Trained(by=self.trainer, software="0.1.0"),
+            val_loss=0.31 / (number + 1),
+        )
         record.stages.append(self._record("train", f"{record.training_rows} rows, 10 epochs", seconds=640))
         record.stages.append(self._record("evaluate", f"FAR {latest.far_pct:.4g}%", seconds=55))
         record.stages.append(self._record("rca", self.summary, seconds=4))
@@ -243,19 +256,32 @@ class RunBuilder:
         made = dict.fromkeys(self.labels[:2], 2)
         new, synthetic = sum(mined.values()), sum(made.values())
         before = 60 + len(self.labels) + (number - 1) * (new + synthetic)
-        record.mining_by_label, record.mining_mined_count = mined, new
-        record.anomalygen_by_label, record.anomalygen_count = made, synthetic
-        record.mining_encoder = "local"
-        record.routing_verdicts = {label.upper(): "mining+anomalygen" for label in self.labels}
-        record.training_rows = before + new + synthetic
-        record.provenance_counts = {
-            "earlier": before,
-            "mined": new,
-            "synthetic": synthetic,
-            "total": record.training_rows,
-            "synthetic_total": number * synthetic,
-        }
-        record.leakage = {"leaked": 0, "equal_dropped": 1}
+        rows = before + new + synthetic
+        sources = ["previous_iter_train" if number > 1 else "base_train"] * before + ["mining_pool"] * (new + synthetic)
+        kinds = ["real"] * (before + new) + ["synthetic"] * synthetic
+        provenance = [[str(i + 1), *pair] for i, pair in enumerate(zip(sources, kinds, strict=True))]
+        write_csv(folder / "dataset/provenance.csv", ["row", "source", "kind"], provenance)
+        put(
+            record,
+            mining_by_label=mined,
+            mining_mined_count=new,
+            mining_encoder="local",
+            anomalygen_rows_csv=str(folder / "anomalygen/sdg_rows.csv"),
+            anomalygen_by_label=made,
+            anomalygen_count=synthetic,
+            routing_verdicts={label.upper(): "mining+anomalygen" for label in self.labels},
+            training_rows=rows,
+            provenance_counts={
+                "earlier": before,
+                "mined": new,
+                "synthetic": synthetic,
+                "total": rows,
+                "synthetic_total": number * synthetic,
+            },
+            leakage={"leaked": 0, "equal_dropped": 1},
+            combined_training_csv=str(folder / "dataset/combined.csv"),
+            provenance_csv=str(folder / "dataset/provenance.csv"),
+        )
         record.warnings = [self.summary] if number == 1 else []
         record.stages.append(self._record("routing", f"{new} rows to mining, {synthetic} to anomalygen"))
         record.stages.append(self._record("anomalygen", f"pregen_ingest: {synthetic} pairs"))
@@ -272,10 +298,14 @@ class RunBuilder:
         record = state.iterations[best]
         met = self.target.met(record.far_pct or 0.0)
         state.stop_reason = KPI_REACHED if met else f"{self.iterations} iterations used up"
+        acceptance = None
         if self.acceptance:
-            state.acceptance = self._accept(root, state, best)
+            acceptance = self._accept(root, state, best)
             path = root / "acceptance/acceptance.json"
-            path.write_text(json.dumps(state.acceptance), encoding="utf-8")
+            path.write_text(json.dumps(acceptance), encoding="utf-8")
+        state.iterations[last].results["loop_stop"] = StopResult(
+            stop_reason=state.stop_reason, best_iteration=best, acceptance=acceptance
+        )
         state.iterations[last].stages.append(self._record("loop_stop", state.stop_reason, seconds=12))
         handed = {
             "checkpoint": record.best_ckpt_path,

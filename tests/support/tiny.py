@@ -16,8 +16,8 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from tao_skill_bank.loop import api
-from tao_skill_bank.loop.plan import Request
+from tao_skill_bank import runs
+from tao_skill_bank.loop.request import Request
 from tao_skill_bank.platforms import local
 
 FAKE = Path(__file__).with_name("fake_tao.py")
@@ -103,7 +103,7 @@ def request(workspace: Path, target: str = "FAR < 1% at recall=99%", iterations:
 
 def approved(wanted: Request) -> Path:
     """The run folder with its plan approved by flag."""
-    return api.open_run(wanted, approve=api.plan_run(wanted).digest, how="flag")
+    return runs.open_run(wanted, approve=runs.plan_run(wanted).digest, how="flag")
 
 
 def snapshot(run: Path) -> dict[str, str]:

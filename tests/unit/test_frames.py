@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 import tiny
 
-from tao_skill_bank import frames
+from tao_skill_bank import frames, runs
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.loop import api
 from tao_skill_bank.loop.log import LOG_FILE, read_log
-from tao_skill_bank.loop.state import load_state
+from tao_skill_bank.tasks.registry import load_state
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +20,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tiny.fake_model():
         workspace = tiny.make_workspace(tmp_path_factory.mktemp("frames") / "w")
         folder = tiny.approved(tiny.request(workspace, target="FAR < 0.001% at recall=100%", iterations=1))
-        api.run_loop(folder)
+        runs.run_loop(folder)
     moved = folder.parent.parent.parent / "moved"
     shutil.move(folder, moved)
     return moved

@@ -7,8 +7,8 @@ from pathlib import Path
 
 try:
     from tao_skill_bank.actions.console import run_script
-    from tao_skill_bank.loop.api import init_state
-    from tao_skill_bank.loop.plan import Request
+    from tao_skill_bank.loop.request import Request
+    from tao_skill_bank.runs import init_state
 except ImportError as error:
     home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
     advice = f"run `pip install {home}`, or this script as `uv run --project {home} {__file__}`"

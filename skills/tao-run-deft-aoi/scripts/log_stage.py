@@ -8,7 +8,7 @@ from pathlib import Path
 try:
     from tao_skill_bank.actions.console import run_script
     from tao_skill_bank.loop.log import append_stage
-    from tao_skill_bank.loop.state import STAGE_NAMES
+    from tao_skill_bank.tasks.registry import stage_names
 except ImportError as error:
     home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
     advice = f"run `pip install {home}`, or this script as `uv run --project {home} {__file__}`"
@@ -21,7 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--log-path", type=Path, required=True)
     parser.add_argument("--iter-label", required=True, help="baseline or iter<N>")
-    parser.add_argument("--stage", required=True, help=", ".join(STAGE_NAMES))
+    parser.add_argument("--stage", required=True, help=", ".join(stage_names()))
     parser.add_argument("--status", required=True, help="ok or error")
     parser.add_argument("--summary", required=True, help="one line")
     parser.add_argument("--duration-sec", type=int, required=True)
@@ -37,6 +37,7 @@ def main() -> int:
         duration_sec=args.duration_sec,
         context_tokens=args.context_tokens,
         repair=args.repair,
+        stages=stage_names(args.log_path.parent),
     )
     print(f"seq {line.seq}")
     return 0

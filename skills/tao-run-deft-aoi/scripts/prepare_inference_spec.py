@@ -14,9 +14,9 @@ try:
     from tao_skill_bank.core.errors import InputError
     from tao_skill_bank.data.changenet.inference_spec import write_inference_spec
     from tao_skill_bank.loop.run import Run
-    from tao_skill_bank.loop.state import load_state
     from tao_skill_bank.platforms import platform_named
     from tao_skill_bank.tasks.changenet.handoff import INFERENCE_SPEC, write_handoff
+    from tao_skill_bank.tasks.registry import load_state
 except ImportError as error:
     home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
     advice = f"run `pip install {home}`, or this script as `uv run --project {home} {__file__}`"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tao_skill_bank.bank.redaction import redact
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError
+from tao_skill_bank.core.redaction import redact
 from tao_skill_bank.platforms.container import JOB_LABEL, RUN_LABEL, Bind, ContainerPlan
 
 TIMEOUT_SEC = 60

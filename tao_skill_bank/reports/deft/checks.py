@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.text import DASH, interval, percent, plural
-from tao_skill_bank.loop.state import Interval, Trained
+from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.verdict import Claim, Verdict
 from tao_skill_bank.reports.deft.status import Status
 from tao_skill_bank.reports.deft.view import RunView

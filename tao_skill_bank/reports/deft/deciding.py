@@ -8,7 +8,7 @@ import numpy as np
 
 from tao_skill_bank.data.changenet.kpi import Scored
 from tao_skill_bank.data.changenet.labels import is_pass
-from tao_skill_bank.loop.state import Interval
+from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.reports.deft.gallery import Album, Sample, sample
 from tao_skill_bank.reports.deft.view import RunView
 

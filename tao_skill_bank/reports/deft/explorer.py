@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from tao_skill_bank.loop.state import Interval
+from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.metrics import Curve, confusion_at, thinned_curve
 from tao_skill_bank.reports import score_charts
 from tao_skill_bank.reports.deft.view import Phase, RunView, share

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.loop.log import log_path
-from tao_skill_bank.loop.state import load_state, state_path
+from tao_skill_bank.loop.state import state_path
 from tao_skill_bank.reports.deft.report import report_html
 from tao_skill_bank.reports.deft.status import status_of
 from tao_skill_bank.reports.deft.view import NARRATIVE, RunView
+from tao_skill_bank.tasks.registry import load_state
 
 LOOPBACK = "127.0.0.1"
 _SECURITY = {

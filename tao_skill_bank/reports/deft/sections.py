@@ -15,7 +15,7 @@ from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.text import percent, plural
 from tao_skill_bank.data.changenet.labels import is_pass
-from tao_skill_bank.loop.state import Interval, Trained
+from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.reports import charts
 from tao_skill_bank.reports.deft.checks import leakage_text, trained_text
 from tao_skill_bank.reports.deft.status import rate

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tao_skill_bank.core.text import clean, percent, plural, ranged
-from tao_skill_bank.loop.state import Interval
+from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.reports.deft.view import RunView
 
 Tone = Literal["met", "near", "running", "stopped"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tao_skill_bank.bank.redaction import redact, redact_json_lines
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import atomic_open, write_text
+from tao_skill_bank.core.redaction import redact, redact_json_lines
 from tao_skill_bank.reports.rca.analysis import SPEC
 from tao_skill_bank.reports.rca.check import require_sound
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.fsio import write_text
-from tao_skill_bank.loop.state import Interval
+from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.reports import charts, score_charts
 from tao_skill_bank.reports.deft.explorer import POINTS, embedded, tryout
 from tao_skill_bank.reports.deft.view import share

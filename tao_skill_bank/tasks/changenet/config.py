@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from tao_skill_bank.bank.redaction import redact
-from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.redaction import redact
+from tao_skill_bank.loop.settings import RunSettings
 
-_Group = TypeVar("_Group", bound=BaseModel)
 DEFAULT_INLINE_LABELS = ["PASS", "EXCESS_SOLDER", "MISSING", "BRIDGE"]
 
 
@@ -223,10 +221,14 @@ class KubernetesConfig(_OfAPlatform):
     context: str | None = None
 
 
-class RunConfig(_Strict):
+class RunConfig(RunSettings):
     """The resolved configuration of a run. Paths are absolute; the run folder is not in it."""
 
-    workspace: str
+    content_keys = ("specs_file", "training_csv", "validation_csv", "kpi_test_csv", "acceptance_csv", "mining_pool_csv")
+    required_keys = ("specs_file", "training_csv", "validation_csv", "kpi_test_csv")
+    path_keys = (*content_keys, "images_dir", "backbone_weight_dir", "pregen_dir")
+    fixed_keys = ("kpi_test_csv", "specs_file")
+
     specs_file: str
     training_csv: str
     validation_csv: str
@@ -236,7 +238,6 @@ class RunConfig(_Strict):
     images_dir: str
     backbone_weight_dir: str | None = None
     pregen_dir: str | None = None
-    platform: str = "local"
     train_container: str = "images.tao_toolkit.pyt"
     data_services_container: str = "images.tao_toolkit.data_services"
     num_gpus: int = Field(default=1, ge=0)
@@ -255,68 +256,3 @@ class RunConfig(_Strict):
     docker: DockerConfig = Field(default_factory=DockerConfig)
     slurm: SlurmConfig = Field(default_factory=SlurmConfig)
     kubernetes: KubernetesConfig = Field(default_factory=KubernetesConfig)
-
-
-def settable_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> list[str]:
-    """Every dotted name `--set` takes."""
-    keys: list[str] = []
-    for name, info in model.model_fields.items():
-        kind = info.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            keys.extend(settable_keys(kind, f"{prefix}{name}."))
-        else:
-            keys.append(f"{prefix}{name}")
-    return keys
-
-
-def apply_settings(values: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
-    """`values` (nested) with `key=value` settings applied, in order; neither is changed.
-
-    Values follow the same grammar as TAO overrides: lists `[a,b]`, numbers, `null`, quoting.
-
-    Raises:
-        InputError: A malformed setting or an unknown key (the nearest known one is named).
-    """
-    from tao_skill_bank.core.overrides import parse_override
-
-    known = [key for key in settable_keys() if key not in ("workspace", "platform")]
-    out: dict[str, Any] = {k: dict(v) if isinstance(v, dict) else v for k, v in values.items()}
-    for text in settings:
-        key, value = parse_override(text)
-        if key in ("workspace", "platform"):
-            raise InputError(f"{key} is not a setting", where=f"--set {text}", fix=f"use --{key}")
-        if key not in known:
-            raise InputError(f"unknown key {key!r}", where=f"--set {text}", fix=did_you_mean(key, known))
-        head, _, tail = key.partition(".")
-        if tail:
-            group = out.setdefault(head, {})
-            group[tail] = value
-        else:
-            out[head] = value
-    return out
-
-
-def run_config(values: dict[str, Any], where: str) -> RunConfig:
-    """Check nested values into a `RunConfig`.
-
-    Raises:
-        InputError: A value is out of range or of the wrong type; the key is named.
-    """
-    return _checked(RunConfig, values, "", where)
-
-
-def checked_group(model: type[_Group], values: dict[str, Any], name: str) -> _Group:
-    """Check the values of one group, such as `slurm`; as `run_config`."""
-    return _checked(model, values, f"{name}.", "--set")
-
-
-def _checked(model: type[_Group], values: dict[str, Any], prefix: str, where: str) -> _Group:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = prefix + ".".join(str(part) for part in first["loc"])
-        given = first.get("input")
-        raise InputError(
-            f"{key}: {first['msg']} (got {redact(repr(given))})", where=where, fix=f"set it with --set {key}=VALUE"
-        ) from None

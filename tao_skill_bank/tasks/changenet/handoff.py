@@ -8,11 +8,11 @@ from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.changenet.inference_spec import inference_spec
 from tao_skill_bank.data.changenet.spec import load_spec
-from tao_skill_bank.loop.run import Run
-from tao_skill_bank.loop.state import load_state
 from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.tasks.changenet.measures import verdict_of
 from tao_skill_bank.tasks.changenet.specs import write_spec
+from tao_skill_bank.tasks.changenet.state import Run
+from tao_skill_bank.tasks.registry import load_state
 
 BEST_MODEL = "best_model.json"
 INFERENCE_SPEC = "best_model_inference_spec.yaml"

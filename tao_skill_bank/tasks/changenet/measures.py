@@ -8,8 +8,11 @@ from pydantic import ValidationError
 
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.changenet.kpi_target import KpiTarget
-from tao_skill_bank.loop.state import BASELINE, DeftState, Interval, Iteration
+from tao_skill_bank.loop.evidence import Interval
+from tao_skill_bank.loop.state import BASELINE
 from tao_skill_bank.loop.verdict import Ask, Claim, Verdict, claim, nothing_measured, verdict
+from tao_skill_bank.tasks.changenet.state import Iteration
+from tao_skill_bank.tasks.changenet.state import State as DeftState
 from tao_skill_bank.tasks.changenet.trained import known
 
 ACCEPTANCE, KPI = "acceptance set", "KPI set"

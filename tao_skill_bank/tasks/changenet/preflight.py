@@ -6,21 +6,19 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, Field
+from typing import Literal
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError, InputErrors
-from tao_skill_bank.core.text import clean
 from tao_skill_bank.data.changenet.images import FolderIndex
 from tao_skill_bank.data.changenet.spec import spec_faults
 from tao_skill_bank.data.changenet.tables import PASS
 from tao_skill_bank.data.changenet.validate import DatasetReport, Kind, check_dataset, check_leakage, label_warnings
 from tao_skill_bank.loop.checks import Check
-from tao_skill_bank.loop.plan import ResolvedPlan
+from tao_skill_bank.loop.request import PreFlight, ResolvedPlan, Split
 from tao_skill_bank.platforms import platform_named, tao_runs
 from tao_skill_bank.tasks.changenet import specs
+from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.looks import picture_checks
 from tao_skill_bank.tasks.changenet.routing import normal
 from tao_skill_bank.tasks.changenet.trained import COMMAND
@@ -28,58 +26,6 @@ from tao_skill_bank.tasks.changenet.trained import COMMAND
 CREDENTIALS = ("NGC_KEY", "HF_TOKEN")
 _FREE_BYTES_NEEDED = 1 << 30
 _MOST_FAULTS = 50
-
-
-class Split(BaseModel):
-    """One CSV of the data set: rows and label counts."""
-
-    name: str
-    csv: str
-    rows: int
-    labels: dict[str, int]
-
-
-class PreFlight(BaseModel):
-    """The Pre-Flight Summary. Measurements in it are for reading; the digest covers none of them."""
-
-    digest: str
-    kpi_target: str
-    max_iterations: int
-    config: dict[str, Any]
-    splits: list[Split]
-    checks: list[Check]
-    estimate_minutes: float
-    warnings: list[str] = Field(default_factory=list)
-
-    def lines(self) -> list[str]:
-        """The summary as text, a line each."""
-        config = self.config
-        mining = config["mining"]
-        rows = [
-            ("workspace", config["workspace"]),
-            ("KPI target", self.kpi_target),
-            ("iterations", f"at most {self.max_iterations}"),
-            ("platform", config["platform"]),
-            ("spec", config["specs_file"]),
-            ("epochs / batch", f"{config['num_epochs'] or 'spec'} / {config['batch_size'] or 'spec'}"),
-            (
-                "synthetic",
-                f"{config['anomalygen']['mode']}, at most {config['anomalygen']['num_SDG']} pairs an iteration",
-            ),
-            ("mining", f"{mining['strategy']}, at most {mining['budget'] or 'default'} rows an iteration"),
-            ("estimate", f"{self.estimate_minutes:.1f} min"),
-        ]
-        out = ["Pre-Flight Summary", ""]
-        out += [f"  {name:<15} {value}" for name, value in rows]
-        out += ["", "  data set"]
-        for split in self.splits:
-            labels = ", ".join(f"{label} {count}" for label, count in list(split.labels.items())[:8])
-            more = "" if len(split.labels) <= 8 else f", and {len(split.labels) - 8} more labels"
-            out.append(f"  {split.name:<15} {split.rows} rows: {labels}{more}")
-        out += ["", "  checks"]
-        out += [f"  [{check.status:>4}] {check.name}: {check.text}" for check in self.checks]
-        out += ["", f"  plan digest     {self.digest}"]
-        return [clean(line) for line in out]
 
 
 def pre_flight(plan: ResolvedPlan) -> PreFlight:
@@ -137,7 +83,19 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
         checks=checks,
         estimate_minutes=round(plan.minutes_per_iteration * (plan.max_iterations + 1), 1),
         warnings=[f"{c.name}: {c.text}" for c in checks if c.status == "warn"],
+        facts=_facts(plan.config),
     )
+
+
+def _facts(config: RunConfig) -> list[tuple[str, str]]:
+    """What the task's own settings come to, for the summary."""
+    synthetic, mining = config.anomalygen, config.mining
+    return [
+        ("spec", config.specs_file),
+        ("epochs / batch", f"{config.num_epochs or 'spec'} / {config.batch_size or 'spec'}"),
+        ("synthetic", f"{synthetic.mode}, at most {synthetic.num_SDG} pairs an iteration"),
+        ("mining", f"{mining.strategy}, at most {mining.budget or 'default'} rows an iteration"),
+    ]
 
 
 def _workspace(plan: ResolvedPlan) -> Check:

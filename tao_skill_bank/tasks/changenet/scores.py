@@ -15,8 +15,9 @@ from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import GateError, InputError, InputErrors
 from tao_skill_bank.data.changenet.kpi import read_scored
 from tao_skill_bank.data.changenet.tables import boards_of, read_pairs
-from tao_skill_bank.loop.state import Evaluation, Interval
+from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.metrics import Threshold, far_at_recall
+from tao_skill_bank.tasks.changenet.results import Evaluation
 
 _VALIDATED = "Eval metrics generated"
 _IN_PROGRESS = re.compile(r"Training loop in progress, epoch (\d+)")

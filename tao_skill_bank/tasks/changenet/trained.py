@@ -16,10 +16,12 @@ from tao_skill_bank import __version__
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.data.changenet.spec_values import get
-from tao_skill_bank.loop.state import DeftState, Iteration, Trained
+from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.platforms import tao_runs
 from tao_skill_bank.platforms.base import JobRecord, Platform
 from tao_skill_bank.platforms.worker import beside
+from tao_skill_bank.tasks.changenet.state import Iteration
+from tao_skill_bank.tasks.changenet.state import State as DeftState
 
 COMMAND = "visual_changenet"
 

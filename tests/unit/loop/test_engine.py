@@ -11,16 +11,19 @@ from typing import Any
 
 import pytest
 import tiny
+from flat import put
 
-from tao_skill_bank.loop import api, engine
+from tao_skill_bank import runs
+from tao_skill_bank.loop import engine
 from tao_skill_bank.loop.log import LOG_FILE, read_log
 from tao_skill_bank.loop.run import Run, Silent, StopRequestedError, request_stop
 from tao_skill_bank.loop.stage import Outcome
-from tao_skill_bank.loop.state import load_state, save_state
+from tao_skill_bank.loop.state import STATE_FILE
 from tao_skill_bank.platforms import local
 from tao_skill_bank.platforms.base import read_records
 from tao_skill_bank.reports.deft.view import RunView
-from tao_skill_bank.tasks.changenet.stages import STAGES
+from tao_skill_bank.tasks.changenet.task import TASK
+from tao_skill_bank.tasks.registry import load_state
 
 REPORT = "DEFT_Loop_Report.html"
 
@@ -33,7 +36,7 @@ def workspace(tmp_path: Path) -> Iterator[Path]:
 
 def steps(run: Path, count: int) -> None:
     for _ in range(count):
-        api.run_loop(run, once=True)
+        runs.run_loop(run, once=True)
 
 
 def test_the_report_is_there_after_the_baseline_and_the_end_leaves_the_hand_off(workspace: Path) -> None:
@@ -42,11 +45,11 @@ def test_the_report_is_there_after_the_baseline_and_the_end_leaves_the_hand_off(
     assert not (run / REPORT).exists()
     steps(run, 1)
     assert "IN PROGRESS" in (run / REPORT).read_text()
-    while api.status(run).stage is not None:
+    while runs.status(run).stage is not None:
         steps(run, 1)
     assert (run / "best_model.json").is_file() and (run / "iter1_summary.md").is_file()
     assert "IN PROGRESS" not in (run / REPORT).read_text()
-    view = api.status(run)
+    view = runs.status(run)
     assert view.status == "complete" and view.report is not None
 
 
@@ -58,10 +61,9 @@ def test_a_pre_seeded_baseline_is_evaluated_with_its_own_checkpoint_whatever_els
     left = run / "baseline" / "train"
     left.mkdir(parents=True)
     (left / "model_epoch_000_step_00000.pth").write_text(json.dumps({"rows": 1, "epoch": 0}))
-    state = load_state(run)
-    state.iteration("baseline").stage_completed = "train"
-    state.iteration("baseline").best_ckpt_path = str(seeded)
-    save_state(state)
+    raw = json.loads((run / STATE_FILE).read_text())
+    raw["iterations"]["baseline"] = {"stage_completed": "train", "best_ckpt_path": str(seeded)}
+    (run / STATE_FILE).write_text(json.dumps(raw))
     steps(run, 1)
     baseline = load_state(run).iterations["baseline"]
     assert [r.stage for r in baseline.stages] == ["evaluate"]
@@ -77,9 +79,9 @@ def test_a_defect_of_ours_in_a_stage_is_logged_keeps_its_type_and_is_taken_up_th
         raise KeyError("surprise")
 
     with monkeypatch.context() as patched:
-        patched.setattr(type(STAGES["train"]), "work", broken)
+        patched.setattr(type(TASK.stages["train"]), "work", broken)
         with pytest.raises(KeyError):
-            api.run_loop(run)
+            runs.run_loop(run)
     assert [(line.stage, line.status) for line in read_log(run / LOG_FILE)] == [
         ("train", "error"),
         ("loop_stop", "error"),
@@ -95,9 +97,9 @@ def test_a_full_disk_in_a_stage_is_the_users_error(workspace: Path, monkeypatch:
     def full(*_: Any) -> Any:
         raise OSError(28, "No space left on device", "/somewhere/model.pth")
 
-    monkeypatch.setattr(type(STAGES["train"]), "work", full)
+    monkeypatch.setattr(type(TASK.stages["train"]), "work", full)
     with pytest.raises(Exception, match=r"/somewhere/model.pth: No space left on device"):
-        api.run_loop(run)
+        runs.run_loop(run)
     assert "No space left" in read_log(run / LOG_FILE)[0].summary
 
 
@@ -105,10 +107,10 @@ def test_what_goes_wrong_in_the_report_does_not_hide_why_the_run_failed(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tiny.approved(tiny.request(workspace))
-    monkeypatch.setattr(type(STAGES["train"]), "work", lambda *_: (_ for _ in ()).throw(ValueError("the cause")))
+    monkeypatch.setattr(type(TASK.stages["train"]), "work", lambda *_: (_ for _ in ()).throw(ValueError("the cause")))
     monkeypatch.setattr("tao_skill_bank.reports.deft.report.render_report", lambda _: (_ for _ in ()).throw(OSError()))
     with pytest.raises(ValueError, match="the cause"):
-        api.run_loop(run)
+        runs.run_loop(run)
 
 
 class StoppedClock:
@@ -153,15 +155,15 @@ def test_a_stage_that_was_killed_twice_took_the_time_of_all_its_processes_and_no
 ) -> None:
     folder = tiny.approved(tiny.request(workspace))
     clock = StoppedClock(datetime(2026, 1, 31, 8, tzinfo=UTC))
-    monkeypatch.setattr(STAGES["train"], "work", WorkThenKill(clock, 100.0, 20.0, 7.0))
+    monkeypatch.setattr(TASK.stages["train"], "work", WorkThenKill(clock, 100.0, 20.0, 7.0))
     for _ in range(2):
         with pytest.raises(Killed):
-            engine.step(Run(load_state(folder), local.LocalPlatform(), Silent(), clock))
+            engine.step(TASK, Run(load_state(folder), local.LocalPlatform(), Silent(), clock))
         clock.sleep(3600.0)
-    engine.step(Run(load_state(folder), local.LocalPlatform(), Silent(), clock))
+    engine.step(TASK, Run(load_state(folder), local.LocalPlatform(), Silent(), clock))
     (record,) = load_state(folder).records()
     (line,) = read_log(folder / LOG_FILE)
-    assert (record.duration_sec, line.duration_sec, api.status(folder).elapsed_sec) == (127, 127, 127)
+    assert (record.duration_sec, line.duration_sec, runs.status(folder).elapsed_sec) == (127, 127, 127)
     assert RunView(folder).lines[0].duration_sec == 127
 
 
@@ -170,11 +172,11 @@ def test_a_clock_that_was_set_back_between_kill_and_take_up_makes_no_time_negati
 ) -> None:
     folder = tiny.approved(tiny.request(workspace))
     clock = StoppedClock(datetime(2026, 1, 31, 8, tzinfo=UTC))
-    monkeypatch.setattr(STAGES["train"], "work", WorkThenKill(clock, 100.0, 5.0))
+    monkeypatch.setattr(TASK.stages["train"], "work", WorkThenKill(clock, 100.0, 5.0))
     with pytest.raises(Killed):
-        engine.step(Run(load_state(folder), local.LocalPlatform(), Silent(), clock))
+        engine.step(TASK, Run(load_state(folder), local.LocalPlatform(), Silent(), clock))
     clock.sleep(-86400.0)
-    engine.step(Run(load_state(folder), local.LocalPlatform(), Silent(), clock))
+    engine.step(TASK, Run(load_state(folder), local.LocalPlatform(), Silent(), clock))
     assert load_state(folder).records()[0].duration_sec == 5
 
 
@@ -190,9 +192,9 @@ def test_the_time_of_a_stage_that_was_stopped_stands_in_the_line_of_the_stop(
         run.check_stop()
         raise AssertionError("nobody stopped it")
 
-    monkeypatch.setattr(STAGES["train"], "work", stopped)
+    monkeypatch.setattr(TASK.stages["train"], "work", stopped)
     with pytest.raises(StopRequestedError):
-        engine.step(Run(load_state(folder), local.LocalPlatform(), Silent(), clock))
+        engine.step(TASK, Run(load_state(folder), local.LocalPlatform(), Silent(), clock))
     assert [(line.stage, line.duration_sec) for line in read_log(folder / LOG_FILE)] == [("loop_stop", 42)]
 
 
@@ -201,10 +203,10 @@ def test_a_request_to_stop_ends_the_run_between_stages_and_it_can_be_taken_up(wo
     steps(run, 1)
     request_stop(run, "a person")
     with pytest.raises(Exception, match="stopped on request"):
-        api.run_loop(run)
+        runs.run_loop(run)
     state = load_state(run)
     assert state.status == "stopped" and state.stop_reason == "stopped on request"
-    api.open_run(tiny.request(workspace, results_dir=run), approve=None, how="flag")
+    runs.open_run(tiny.request(workspace, results_dir=run), approve=None, how="flag")
     steps(run, 1)
     assert load_state(run).iterations["baseline"].stage_completed == "evaluate"
 
@@ -212,15 +214,15 @@ def test_a_request_to_stop_ends_the_run_between_stages_and_it_can_be_taken_up(wo
 def test_on_a_tie_the_later_iteration_is_the_better_one_and_every_iteration_counts(workspace: Path) -> None:
     run = Run.of(load_state(tiny.approved(tiny.request(workspace, iterations=1))), local.LocalPlatform())
     for label in ("baseline", "iter1", "iter2", "iter10"):
-        it = run.iteration(label)
-        it.far_pct, it.best_ckpt_path, it.status = (3.0 if label == "baseline" else 2.0), "/c.pth", "complete"
+        it = run.state.iteration(label)
+        put(it, far_pct=3.0 if label == "baseline" else 2.0, best_ckpt_path="/c.pth").status = "complete"
     best = run.state.best(complete_only=True)
     assert best is not None and best[0] == "iter10"
 
 
 def test_half_written_files_of_a_killed_process_are_gone_when_the_run_is_taken_up(workspace: Path) -> None:
     folder = tiny.approved(tiny.request(workspace, iterations=1))
-    api.run_loop(folder, once=True)
+    runs.run_loop(folder, once=True)
     record = read_records(folder)[0]
     left = [
         folder / ".deft_state.abc.tmp.json",
@@ -229,5 +231,5 @@ def test_half_written_files_of_a_killed_process_are_gone_when_the_run_is_taken_u
     ]
     for path in left:
         path.write_text("{")
-    api.run_loop(folder, once=True)
+    runs.run_loop(folder, once=True)
     assert [p for p in left if p.exists()] == []

@@ -15,18 +15,22 @@ import pyarrow.parquet as pq
 import pytest
 import tiny
 import yaml
+from flat import put
 from PIL import Image
 
+from tao_skill_bank import runs
 from tao_skill_bank.core.errors import BankError, GateError, NeedsApprovalError, StageFailedError
 from tao_skill_bank.data.changenet.tables import REQUIRED_COLUMNS, PairTable, write_pairs
-from tao_skill_bank.loop import api
 from tao_skill_bank.loop.run import Run
-from tao_skill_bank.loop.state import Attempt, DeftState, load_state
+from tao_skill_bank.loop.state import Attempt
 from tao_skill_bank.platforms.local import LocalPlatform
 from tao_skill_bank.tasks.changenet import synthetic
-from tao_skill_bank.tasks.changenet.stages import STAGES, merge
+from tao_skill_bank.tasks.changenet.stages import merge
 from tao_skill_bank.tasks.changenet.stages.merge import refuse_lost_rows
 from tao_skill_bank.tasks.changenet.stages.train import last_promised_epoch
+from tao_skill_bank.tasks.changenet.state import State as DeftState
+from tao_skill_bank.tasks.changenet.task import TASK
+from tao_skill_bank.tasks.registry import load_state
 
 
 class Canned(LocalPlatform):
@@ -53,7 +57,7 @@ def opened(workspace: Path, *settings: str, platform: LocalPlatform | None = Non
 
 
 def begin(run: Run, label: str, stage: str) -> None:
-    run.iteration(label).attempt = Attempt.model_validate(
+    run.state.iteration(label).attempt = Attempt.model_validate(
         {"stage": stage, "n": 1, "timestamp": "2026-01-01_000000", "started_at": "2026-01-01T00:00:00.000000Z"}
     )
 
@@ -65,7 +69,7 @@ def weak(run: Run, rows: dict[str, str]) -> Path:
     n = len(rows)
     columns: dict[str, Any] = {"filepath": list(rows), "label": list(rows.values())}
     pq.write_table(pa.table({**columns, "siamese_score": [0.5] * n, "weakness": [0.1] * n}), path)
-    run.iteration("baseline").rca_gaps_parquet = str(path)
+    put(run.state.iteration("baseline"), rca_gaps_parquet=str(path))
     return path
 
 
@@ -75,8 +79,8 @@ def kpi_image(run: Run, number: int) -> str:
 
 def work(run: Run, label: str, stage: str) -> Any:
     begin(run, label, stage)
-    STAGES[stage].check_needs(run, label)
-    return STAGES[stage].work(run, label)
+    TASK.stages[stage].check_needs(run, label)
+    return TASK.stages[stage].work(run, label)
 
 
 def stopped(run: Run, label: str, stage: str) -> GateError:
@@ -88,13 +92,13 @@ def stopped(run: Run, label: str, stage: str) -> GateError:
 
 def routed(run: Run, mining: dict[str, str], anomalygen: dict[str, str]) -> None:
     """Routing of iteration 1, as it would have come out."""
-    iteration = run.iteration("iter1")
+    iteration = run.state.iteration("iter1")
     for name, rows in (("mining", mining), ("anomalygen", anomalygen)):
         path = run.root / "iter1" / f"{name}_gaps.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         files = pa.array(list(rows), pa.string())
         pq.write_table(pa.table({"filepath": files, "label": pa.array(list(rows.values()), pa.string())}), path)
-        setattr(iteration, f"routing_{name}_parquet", str(path))
+        put(iteration, **{f"routing_{name}_parquet": str(path)})
 
 
 # -- approval --------------------------------------------------------------------------------------------------------
@@ -104,10 +108,10 @@ def test_nothing_is_written_before_the_plan_is_approved(workspace: Path) -> None
     request = tiny.request(workspace)
     before = sorted(p for p in workspace.rglob("*"))
     with pytest.raises(NeedsApprovalError) as caught:
-        api.open_run(request, approve=None, how="flag")
-    assert caught.value.digest == api.plan_run(request).digest
+        runs.open_run(request, approve=None, how="flag")
+    assert caught.value.digest == runs.plan_run(request).digest
     with pytest.raises(NeedsApprovalError):
-        api.open_run(request, approve="0" * 64, how="flag")
+        runs.open_run(request, approve="0" * 64, how="flag")
     assert sorted(p for p in workspace.rglob("*")) == before
 
 
@@ -115,20 +119,20 @@ def test_nothing_is_written_before_the_plan_is_approved(workspace: Path) -> None
     "change", [{"iterations": 3}, {"target": "FAR <= 1% at recall=99%"}, {"settings": ("seed=5",)}]
 )
 def test_a_changed_parameter_voids_the_approval(workspace: Path, change: dict[str, Any]) -> None:
-    digest = api.plan_run(tiny.request(workspace)).digest
-    assert api.plan_run(tiny.request(workspace)).digest == digest
+    digest = runs.plan_run(tiny.request(workspace)).digest
+    assert runs.plan_run(tiny.request(workspace)).digest == digest
     with pytest.raises(NeedsApprovalError):
-        api.open_run(tiny.request(workspace, **change), approve=digest, how="flag")
+        runs.open_run(tiny.request(workspace, **change), approve=digest, how="flag")
 
 
 def test_a_changed_csv_voids_the_approval_of_a_run_that_is_taken_up(workspace: Path) -> None:
     folder = tiny.approved(tiny.request(workspace))
     again = tiny.request(workspace, results_dir=folder)
-    assert api.open_run(again, approve=None, how="flag") == folder
+    assert runs.open_run(again, approve=None, how="flag") == folder
     csv = workspace / "train" / "base" / "training_set.csv"
     csv.write_text("".join(csv.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(NeedsApprovalError, match="changed since"):
-        api.open_run(again, approve=None, how="flag")
+        runs.open_run(again, approve=None, how="flag")
 
 
 def test_the_engine_runs_no_stage_of_a_run_without_approval(workspace: Path) -> None:
@@ -137,7 +141,7 @@ def test_the_engine_runs_no_stage_of_a_run_without_approval(workspace: Path) -> 
     state.approval = None
     (folder / "deft_state.json").write_text(state.model_dump_json())
     with pytest.raises(NeedsApprovalError):
-        api.run_loop(folder)
+        runs.run_loop(folder)
     assert not (folder / "baseline").exists()
 
 
@@ -194,7 +198,7 @@ def test_an_inference_that_decides_nothing_stops_the_run(workspace: Path, label:
         f"a,b,{label},C1,{score}\\n')"
     )
     run = opened(workspace, platform=Canned(code))
-    run.iteration("baseline").best_ckpt_path = str(workspace / "specs" / "baseline_spec.yaml")
+    put(run.state.iteration("baseline"), best_ckpt_path=str(workspace / "specs" / "baseline_spec.yaml"))
     assert stopped(run, "baseline", "evaluate").gate == gate
 
 
@@ -211,7 +215,7 @@ def test_a_weak_label_that_nobody_takes_stops_the_run_unless_the_plan_accepts_it
     accepted = opened(workspace, "routing.accept_dropped=[shift]")
     weak(accepted, {kpi_image(run, 0): "shift", kpi_image(run, 1): "bridge"})
     outcome = work(accepted, "iter1", "routing")
-    assert outcome.updates["routing_verdicts"] == {"BRIDGE": "mining+anomalygen", "SHIFT": "dropped (accepted)"}
+    assert outcome.result.routing_verdicts == {"BRIDGE": "mining+anomalygen", "SHIFT": "dropped (accepted)"}
 
 
 def test_both_branches_empty_stop_the_run(workspace: Path) -> None:
@@ -250,13 +254,15 @@ def test_pairs_that_change_during_the_run_stop_it(workspace: Path) -> None:
 def test_no_pair_is_taken_twice_in_a_run_and_only_those_of_a_routed_label(workspace: Path) -> None:
     run = opened(workspace, "anomalygen.num_SDG=2")
     routed(run, {}, {kpi_image(run, 0): "bridge"})
-    first = work(run, "iter1", "anomalygen").updates
-    assert first["anomalygen_by_label"] == {"bridge": 2}
-    run.iteration("iter1").anomalygen_used = first["anomalygen_used"]
-    run.iteration("iter2").routing_anomalygen_parquet = run.iteration("iter1").routing_anomalygen_parquet
-    second = work(run, "iter2", "anomalygen").updates
-    assert len(second["anomalygen_used"]) == 1
-    assert not set(first["anomalygen_used"]) & set(second["anomalygen_used"])
+    first = work(run, "iter1", "anomalygen").result
+    assert first.anomalygen_by_label == {"bridge": 2}
+    put(run.state.iteration("iter1"), anomalygen_used=first.anomalygen_used)
+    put(
+        run.state.iteration("iter2"), routing_anomalygen_parquet=run.state.iteration("iter1").routing_anomalygen_parquet
+    )
+    second = work(run, "iter2", "anomalygen").result
+    assert len(second.anomalygen_used) == 1
+    assert not set(first.anomalygen_used) & set(second.anomalygen_used)
 
 
 def test_the_local_stand_in_cuts_from_training_and_labels_its_rows_as_synthetic(workspace: Path) -> None:
@@ -266,7 +272,7 @@ def test_the_local_stand_in_cuts_from_training_and_labels_its_rows_as_synthetic(
     routed(run, {}, {kpi_image(run, 0): "bridge"})
     outcome = work(run, "iter1", "anomalygen")
     assert "stand-in" in outcome.summary
-    text = Path(outcome.updates["anomalygen_rows_csv"]).read_text()
+    text = Path(outcome.result.anomalygen_rows_csv).read_text()
     assert text.count("synthetic: cut from an NG training sample") == 3
     assert len(list((run.root / "iter1" / "anomalygen" / "standin_ng").glob("*.png"))) == 3
 
@@ -299,7 +305,7 @@ def test_a_pool_that_is_gone_or_empty_stops_the_run(workspace: Path, content: st
     run = opened(workspace)
     routed(run, {kpi_image(run, 0): "bridge"}, {})
     work(run, "iter1", "anomalygen")
-    run.iteration("iter1").anomalygen_rows_csv = str(run.root / "iter1" / "anomalygen" / "sdg_rows.csv")
+    put(run.state.iteration("iter1"), anomalygen_rows_csv=str(run.root / "iter1" / "anomalygen" / "sdg_rows.csv"))
     pool = workspace / "augmentation" / "mining_pool" / "mining_pool.csv"
     pool.unlink() if content is None else pool.write_text(content)
     assert stopped(run, "iter1", "data_mining").gate == "mining-pool"
@@ -308,8 +314,8 @@ def test_a_pool_that_is_gone_or_empty_stops_the_run(workspace: Path, content: st
 def mined(run: Run) -> Any:
     routed(run, {kpi_image(run, 0): "bridge", kpi_image(run, 1): "PASS"}, {})
     begin(run, "iter1", "anomalygen")
-    outcome = STAGES["anomalygen"].work(run, "iter1")
-    run.iteration("iter1").anomalygen_rows_csv = outcome.updates["anomalygen_rows_csv"]
+    outcome = TASK.stages["anomalygen"].work(run, "iter1")
+    put(run.state.iteration("iter1"), anomalygen_rows_csv=outcome.result.anomalygen_rows_csv)
 
 
 def test_a_pool_row_whose_test_image_is_a_kpi_image_stops_the_run_before_it_is_merged(workspace: Path) -> None:
@@ -328,9 +334,9 @@ def test_a_new_row_with_the_bytes_of_an_evaluation_image_is_dropped_and_counted(
     run = opened(workspace, "mining.strategy=all")
     mined(run)
     outcome = work(run, "iter1", "data_mining")
-    assert outcome.updates["leakage"]["equal_mined"] == 1
+    assert outcome.result.leakage["equal_mined"] == 1
     assert any("dropped" in warning for warning in outcome.warnings)
-    assert ",C0\n" not in Path(outcome.updates["mining_pool_csv"]).read_text()
+    assert ",C0\n" not in Path(outcome.result.mining_pool_csv).read_text()
 
 
 def test_synthetic_images_like_an_evaluation_image_are_counted_with_the_mined_ones(workspace: Path) -> None:
@@ -341,9 +347,9 @@ def test_synthetic_images_like_an_evaluation_image_are_counted_with_the_mined_on
     run = opened(workspace, "anomalygen.num_SDG=1")
     routed(run, {}, {kpi_image(run, 0): "bridge"})
     outcome = work(run, "iter1", "anomalygen")
-    assert outcome.updates["anomalygen_used"] == ["PCB+bridge_00000"]
-    run.iteration("iter1").anomalygen_rows_csv = outcome.updates["anomalygen_rows_csv"]
-    assert work(run, "iter1", "data_mining").updates["leakage"]["near_duplicates"] == 1
+    assert outcome.result.anomalygen_used == ["PCB+bridge_00000"]
+    put(run.state.iteration("iter1"), anomalygen_rows_csv=outcome.result.anomalygen_rows_csv)
+    assert work(run, "iter1", "data_mining").result.leakage["near_duplicates"] == 1
 
 
 def test_a_falling_yield_compares_what_is_left_after_the_leakage_check_in_both_iterations(workspace: Path) -> None:
@@ -355,13 +361,13 @@ def test_a_falling_yield_compares_what_is_left_after_the_leakage_check_in_both_i
     run = opened(workspace, "mining.strategy=all")
     mined(run)
     for name in ("routing_mining_parquet", "anomalygen_rows_csv"):
-        setattr(run.iteration("iter2"), name, getattr(run.iteration("iter1"), name))
-    run.iteration("iter1").mining_mined_count = 11
+        put(run.state.iteration("iter2"), **{name: getattr(run.state.iteration("iter1"), name)})
+    put(run.state.iteration("iter1"), mining_mined_count=11)
     outcome = work(run, "iter2", "data_mining")
-    assert outcome.updates["mining_mined_count"] == 5
-    assert len(outcome.updates["mining_used"]) > 5
+    assert outcome.result.mining_mined_count == 5
+    assert len(outcome.result.mining_used) > 5
     assert any("mining yields 5 rows after 11" in warning for warning in outcome.warnings)
-    run.iteration("iter1").mining_mined_count = 10
+    put(run.state.iteration("iter1"), mining_mined_count=10)
     assert not any("yields" in warning for warning in work(run, "iter2", "data_mining").warnings)
 
 
@@ -375,7 +381,7 @@ def test_an_image_that_vanished_before_the_merge_is_named(workspace: Path) -> No
     run = opened(workspace, "mining.strategy=all")
     mined(run)
     outcome = work(run, "iter1", "data_mining")
-    run.iteration("iter1").mining_pool_csv = outcome.updates["mining_pool_csv"]
+    put(run.state.iteration("iter1"), mining_pool_csv=outcome.result.mining_pool_csv)
     (workspace / "images" / "po" / "C1_SolderLight.png").unlink()
     with pytest.raises(BankError, match=r"C1_SolderLight\.png is missing"):
         work(run, "iter1", "data_merge")
@@ -386,16 +392,16 @@ def test_the_merge_keeps_every_row_with_its_provenance_and_prefixes_paths_once(w
     mined(run)
     work(run, "iter1", "data_mining")
     outcome = work(run, "iter1", "data_merge")
-    run.iteration("iter1").combined_training_csv = outcome.updates["combined_training_csv"]
-    run.iteration("iter1").provenance_csv = outcome.updates["provenance_csv"]
-    rows = Path(outcome.updates["combined_training_csv"]).read_text().splitlines()
-    source = [line.split(",")[1] for line in Path(outcome.updates["provenance_csv"]).read_text().splitlines()[1:]]
-    assert len(rows) - 1 == len(source) == outcome.updates["provenance_counts"]["total"]
+    put(run.state.iteration("iter1"), combined_training_csv=outcome.result.combined_training_csv)
+    put(run.state.iteration("iter1"), provenance_csv=outcome.result.provenance_csv)
+    rows = Path(outcome.result.combined_training_csv).read_text().splitlines()
+    source = [line.split(",")[1] for line in Path(outcome.result.provenance_csv).read_text().splitlines()[1:]]
+    assert len(rows) - 1 == len(source) == outcome.result.provenance_counts["total"]
     assert source[:16] == ["base_train"] * 16 and set(source[16:]) == {"mining_pool"}
     assert all(line.startswith("images/") for line in rows[1:])
     shutil.copytree(run.root / "iter1" / "mining_filter", run.root / "iter2" / "mining_filter")
-    second = work(run, "iter2", "data_merge").updates
-    again = Path(second["combined_training_csv"]).read_text().splitlines()
+    second = work(run, "iter2", "data_merge").result
+    again = Path(second.combined_training_csv).read_text().splitlines()
     assert again[1 : len(rows)] == rows[1:], "iteration 2 grows the combined set, never the base"
     assert not any("images/images/" in line for line in again)
 
@@ -457,13 +463,13 @@ def test_the_spec_that_gap_analysis_leaves_is_the_one_it_ran(
     scores = [f"{line},{0.1 if ',PASS,' in line else 0.9}" for line in kpi[1:]]
     csv.parent.mkdir(parents=True)
     csv.write_text("\n".join([f"{kpi[0]},siamese_score", *scores]) + "\n")
-    run.iteration("baseline").inference_csv = str(csv)
-    run.iteration("baseline").threshold = threshold
-    run.iteration("baseline").training_spec = str(workspace / "specs" / "baseline_spec.yaml")
+    put(run.state.iteration("baseline"), inference_csv=str(csv))
+    put(run.state.iteration("baseline"), threshold=threshold)
+    put(run.state.iteration("baseline"), training_spec=str(workspace / "specs" / "baseline_spec.yaml"))
     outcome = work(run, "baseline", "rca")
-    spec = yaml.safe_load((Path(outcome.updates["rca_results_dir"]) / "vcn_aoi_spec.yaml").read_text())
+    spec = yaml.safe_load((Path(outcome.result.rca_results_dir) / "vcn_aoi_spec.yaml").read_text())
     assert spec["threshold"] == written
-    assert outcome.updates["rca_threshold"] == used
+    assert outcome.result.rca_threshold == used
 
 
 # -- the end ---------------------------------------------------------------------------------------------------------
@@ -472,7 +478,7 @@ def test_the_spec_that_gap_analysis_leaves_is_the_one_it_ran(
 def evaluated(state: DeftState, label: str, far: float, status: str = "complete") -> None:
     it = state.iteration(label)
     it.status = status  # type: ignore[assignment]
-    it.far_pct, it.best_ckpt_path, it.threshold = far, f"/{label}.pth", 0.5
+    put(it, far_pct=far, best_ckpt_path=f"/{label}.pth", threshold=0.5)
 
 
 def test_the_best_model_is_the_lowest_far_of_the_complete_iterations(workspace: Path) -> None:

@@ -15,9 +15,9 @@ import pytest
 import tiny
 
 from tao_skill_bank.loop.log import LOG_FILE, read_log
-from tao_skill_bank.loop.state import load_state
 from tao_skill_bank.platforms.base import read_process, read_records
 from tao_skill_bank.platforms.worker import beside
+from tao_skill_bank.tasks.registry import load_state
 
 SMALL = ("mining.budget=8", "anomalygen.num_SDG=2")
 DRIVER = Path(tiny.__file__).with_name("drive.py")

@@ -11,7 +11,10 @@ import pytest
 
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.loop.log import LOG_FILE, append_stage, last_seq, read_log, read_tail, sync_log
-from tao_skill_bank.loop.state import DeftState, Iteration, StageRecord, save_state
+from tao_skill_bank.loop.state import StageRecord, save_state
+from tao_skill_bank.tasks.changenet.state import Iteration
+from tao_skill_bank.tasks.changenet.state import State as DeftState
+from tao_skill_bank.tasks.changenet.task import TASK
 
 
 def entry(path: Path, **changes: object) -> None:
@@ -22,7 +25,7 @@ def entry(path: Path, **changes: object) -> None:
         "summary": "done",
         "duration_sec": 3,
     }
-    append_stage(path, **{**values, **changes})  # type: ignore[arg-type]
+    append_stage(path, stages=TASK.stage_names, **{**values, **changes})  # type: ignore[arg-type]
 
 
 def run_state(folder: Path, seqs: list[int]) -> DeftState:
@@ -46,6 +49,8 @@ def run_state(folder: Path, seqs: list[int]) -> DeftState:
             "kpi_target": "FAR < 1% at recall=99%",
             "results_dir": str(folder),
             "max_iterations": 2,
+            "task": TASK.name,
+            "order": TASK.order,
             "config": config,
         }
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from flat import put
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tao_skill_bank.loop.machine import Position, is_complete, next_stage
-from tao_skill_bank.loop.order import TODAY, StageOrder
-from tao_skill_bank.loop.state import DeftState, iteration_label
+from tao_skill_bank.loop.order import StageOrder
+from tao_skill_bank.loop.state import StageRecord, iteration_label
+from tao_skill_bank.tasks.changenet.state import State as DeftState
+from tao_skill_bank.tasks.changenet.task import TASK
 
 CONFIG = {
     "workspace": "/w",
@@ -29,6 +32,8 @@ def fresh(max_iterations: int = 2) -> DeftState:
             "results_dir": "/r",
             "max_iterations": max_iterations,
             "config": CONFIG,
+            "task": TASK.name,
+            "order": TASK.order,
         }
     )
 
@@ -44,10 +49,8 @@ def commit(state: DeftState, position: Position, status: str = "ok", **fields: A
         "summary": "x",
         "duration_sec": 0,
     }
-    stages = [*(r.model_dump() for r in iteration.stages), record]
-    state.iterations[position.label] = type(iteration).model_validate(
-        {**iteration.model_dump(), **fields, "stages": stages}
-    )
+    iteration.stages.append(StageRecord.model_validate(record))
+    put(iteration, **fields)
 
 
 def reference(max_iterations: int, fars: list[float]) -> list[tuple[int, str]]:
@@ -57,8 +60,8 @@ def reference(max_iterations: int, fars: list[float]) -> list[tuple[int, str]]:
     while fars[number] >= 1 and number < max_iterations:
         out.append((number, "rca"))
         number += 1
-        out += [(number, stage) for stage in TODAY.iteration]
-    return [*out, (number, TODAY.ending)]
+        out += [(number, stage) for stage in TASK.order.iteration]
+    return [*out, (number, TASK.order.ending)]
 
 
 @given(
@@ -85,15 +88,15 @@ def test_the_stages_of_a_run_are_those_of_the_plain_reference_whatever_fails_on_
 def test_a_pre_seeded_baseline_goes_on_at_evaluate_only_where_its_checkpoint_is_there() -> None:
     state = fresh()
     baseline = state.iteration("baseline")
-    baseline.stage_completed = "train"
-    baseline.best_ckpt_path = "/ckpt/best.pth"
+    raw = {**baseline.model_dump(mode="json"), "stage_completed": "train", "best_ckpt_path": "/ckpt/best.pth"}
+    state.iterations["baseline"] = type(baseline).model_validate(raw)
     assert next_stage(state, lambda path: path == "/ckpt/best.pth") == Position(0, "evaluate")
     assert next_stage(state, lambda path: False) == Position(0, "train")
 
 
 def test_a_target_with_less_than_is_not_met_by_the_limit_itself() -> None:
     state = fresh()
-    for stage in TODAY.baseline:
+    for stage in TASK.order.baseline:
         commit(state, Position(0, stage), **({"far_pct": 1.0} if stage == "evaluate" else {}))
     assert next_stage(state) == Position(0, "rca")
 
@@ -102,21 +105,21 @@ def test_nothing_follows_the_stop() -> None:
     state = fresh()
     commit(state, Position(0, "train"))
     commit(state, Position(0, "evaluate"), far_pct=0.2)
-    assert next_stage(state) == Position(0, TODAY.ending)
-    commit(state, Position(0, TODAY.ending))
+    assert next_stage(state) == Position(0, TASK.order.ending)
+    commit(state, Position(0, TASK.order.ending))
     assert next_stage(state) is None
     assert iteration_label(0) == "baseline"
 
 
 ADDED = StageOrder(
     baseline=("train", "anomalygen_finetune", "evaluate"),
-    iteration=("anomalygen_finetune", *TODAY.iteration),
+    iteration=("anomalygen_finetune", *TASK.order.iteration),
     between=("rca",),
     ending="loop_stop",
 )
 ADDED_OUTSIDE_THE_BASELINE = ADDED.model_copy(
     update={
-        "baseline": TODAY.baseline,
+        "baseline": TASK.order.baseline,
         "between": ("rca", "data_mining"),
         "iteration": ("routing", "train", "evaluate"),
     }
@@ -133,9 +136,9 @@ def finished(order: StageOrder, fars: tuple[float, ...] = (5.0, 2.0)) -> DeftSta
 
 
 def test_a_finished_run_stays_finished_whatever_its_order_becomes() -> None:
-    for mine in (TODAY, ADDED):
+    for mine in (TASK.order, ADDED):
         state = finished(mine)
-        for other in (TODAY, ADDED):
+        for other in (TASK.order, ADDED):
             state.order = other
             assert is_complete(state)
             assert next_stage(state) is None

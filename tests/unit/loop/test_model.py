@@ -23,38 +23,45 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tao_skill_bank import runs
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError, StageFailedError
-from tao_skill_bank.loop import api, engine, finish
 from tao_skill_bank.loop.log import LOG_FILE, read_log
 from tao_skill_bank.loop.machine import next_stage
-from tao_skill_bank.loop.order import TODAY
-from tao_skill_bank.loop.plan import Request
+from tao_skill_bank.loop.request import Request
 from tao_skill_bank.loop.run import Run
 from tao_skill_bank.loop.stage import Outcome, Stage
-from tao_skill_bank.loop.state import load_state
-from tao_skill_bank.tasks.changenet.stages import STAGES
+from tao_skill_bank.loop.state import Result
+from tao_skill_bank.tasks.changenet.results import EvaluateResult, StopResult
+from tao_skill_bank.tasks.changenet.task import TASK
+from tao_skill_bank.tasks.registry import load_state
 
 TARGET = "FAR < 1% at recall=99%"
 
 
-class Toy(Stage):
+class Toy(Stage[Any]):
     """A stage without work: it ends as the test says, and notes that it ran."""
 
     def __init__(self, name: str, machine: Loop) -> None:
         self.name = name  # type: ignore[misc]
+        self.Result = {"evaluate": EvaluateResult, "loop_stop": StopResult}.get(name, Result)  # type: ignore[misc]
         self.machine = machine
 
-    def folders(self, run: Run, label: str) -> list[Path]:
+    def folders(self, run: Run[Any], label: str) -> list[Path]:
         return [run.folder(label) / self.name]
 
-    def work(self, run: Run, label: str) -> Outcome:
+    def work(self, run: Run[Any], label: str) -> Outcome:
         self.machine.ran.append((label, self.name))
         if self.machine.fails:
             raise StageFailedError("told to fail", where=label)
-        updates: dict[str, Any] = {"far_pct": self.machine.far} if self.name == "evaluate" else {}
-        ending = {"status": "complete", "stop_reason": "x"} if self.name == "loop_stop" else {}
-        return Outcome(summary="done", updates=updates, run_updates=ending)
+        result = Result()
+        if self.name == "evaluate":
+            result = EvaluateResult(
+                best_ckpt_path="x", best_ckpt_kind="latest", far_pct=self.machine.far, threshold=0.5
+            )
+        if self.name == "loop_stop":
+            result = StopResult(stop_reason="x", best_iteration=None)
+        return Outcome(summary="done", result=result)
 
 
 class Loop(RuleBasedStateMachine):
@@ -66,10 +73,9 @@ class Loop(RuleBasedStateMachine):
         self.ran: list[tuple[str, str]] = []
         self.far, self.fails = 50.0, False
         self.patches = [
-            mock.patch.dict(STAGES, {name: Toy(name, self) for name in STAGES}),
-            mock.patch.object(engine, "render", lambda _run: None),
-            mock.patch.object(finish, "render", lambda _run: None),
-            mock.patch.object(finish, "write_handoff", lambda _run: None),
+            mock.patch.dict(TASK.stages, {name: Toy(name, self) for name in TASK.stages}),
+            mock.patch.object(runs, "render", lambda _folder: None),
+            mock.patch.object(type(TASK), "close", lambda _task, _run: None),
         ]
         for patch in self.patches:
             patch.start()
@@ -79,9 +85,9 @@ class Loop(RuleBasedStateMachine):
         self.workspace = tiny.make_workspace(self.root / "w", pool=6, pairs=2, acceptance=False)
         wanted = Request(workspace=self.workspace, kpi_target=TARGET, max_iterations=iterations)
         with pytest.raises(NeedsApprovalError) as caught:
-            api.open_run(wanted, approve=None, how="flag")
+            runs.open_run(wanted, approve=None, how="flag")
         assert not (self.workspace / "results").exists()
-        self.run = api.open_run(wanted, approve=caught.value.digest, how="flag")
+        self.run = runs.open_run(wanted, approve=caught.value.digest, how="flag")
         self.approval_given()
         self.iterations = iterations
 
@@ -108,7 +114,7 @@ class Loop(RuleBasedStateMachine):
         due = next_stage(load_state(self.run))
         before = len(self.ran)
         try:
-            api.run_loop(self.run, once=True)
+            runs.run_loop(self.run, once=True)
         except NeedsApprovalError:
             assert not self.approved
         except StageFailedError:
@@ -122,7 +128,7 @@ class Loop(RuleBasedStateMachine):
     def plan_something_else(self, text: str) -> None:
         """A plan alone changes nothing, also not the approval."""
         try:
-            api.plan_run(Request(results_dir=self.run, settings=(text,)))
+            runs.plan_run(Request(results_dir=self.run, settings=(text,)))
         except InputError:
             assert self.fixed()
 
@@ -135,14 +141,14 @@ class Loop(RuleBasedStateMachine):
         request = Request(results_dir=self.run, settings=(text,))
         kept = (self.run / "deft_state.json").read_bytes()
         try:
-            right = api.plan_run(request).digest
+            right = runs.plan_run(request).digest
         except InputError:
             assert self.fixed()
             return
         approval = load_state(self.run).approval
         given = {"right": right, "wrong": "0" * 64, "old": approval.digest if approval else None}[digest]
         try:
-            api.open_run(request, approve=given, how="flag")
+            runs.open_run(request, approve=given, how="flag")
         except NeedsApprovalError:
             assert given != right
             assert (self.run / "deft_state.json").read_bytes() == kept
@@ -177,14 +183,14 @@ class Loop(RuleBasedStateMachine):
     def ask_for_the_status(self) -> None:
         """Looking changes nothing."""
         kept = (self.run / "deft_state.json").read_bytes()
-        view = api.status(self.run)
+        view = runs.status(self.run)
         assert view.working is None
         assert (self.run / "deft_state.json").read_bytes() == kept
 
     @rule()
     def stop(self) -> None:
         """Nobody works on it, so there is nothing to stop."""
-        assert api.stop(self.run) is False
+        assert runs.stop(self.run) is False
 
     @rule()
     def lose_the_log(self) -> None:
@@ -200,8 +206,8 @@ class Loop(RuleBasedStateMachine):
         records = [(label, r) for label, r in load_state(self.run).labelled_records() if r.status == "ok"]
         done = [(label, r.stage) for label, r in sorted(records, key=lambda pair: pair[1].seq)]
         assert len(done) == len(set(done))
-        expected = [("baseline", stage) for stage in TODAY.of(0)]
-        expected += [(f"iter{n}", stage) for n in range(1, self.iterations + 1) for stage in TODAY.of(1)]
+        expected = [("baseline", stage) for stage in TASK.order.of(0)]
+        expected += [(f"iter{n}", stage) for n in range(1, self.iterations + 1) for stage in TASK.order.of(1)]
         plain = [d for d in done if d[1] != "loop_stop"]
         assert plain == expected[: len(plain)]
         assert all(stage != "loop_stop" for _, stage in done[:-1])

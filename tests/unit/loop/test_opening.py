@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 import tiny
+from flat import put
 
+from tao_skill_bank import runs
 from tao_skill_bank.core.errors import BankError, BusyError, InputError, NeedsApprovalError
 from tao_skill_bank.core.process import process_identity
-from tao_skill_bank.loop import api
 from tao_skill_bank.loop.log import LOG_FILE, append_stage, read_log
 from tao_skill_bank.loop.opening import folder_lock, write_holder
-from tao_skill_bank.loop.plan import Request
-from tao_skill_bank.loop.state import STATE_FILE, StageRecord, load_state, save_state
+from tao_skill_bank.loop.request import Request
+from tao_skill_bank.loop.state import STATE_FILE, StageRecord, save_state
+from tao_skill_bank.tasks.changenet.task import TASK
+from tao_skill_bank.tasks.registry import load_state
 
 
 @pytest.fixture
@@ -40,7 +43,8 @@ def measured(run: Path, *stages: str) -> None:
             "duration_sec": 0,
         }
         baseline.stages.append(StageRecord.model_validate(record))
-    baseline.far_pct, baseline.threshold = 5.0, 0.5
+    if "evaluate" in stages:
+        put(baseline, far_pct=5.0, threshold=0.5)
     save_state(state)
 
 
@@ -69,7 +73,7 @@ def test_what_a_new_run_refuses_a_run_that_is_taken_up_refuses_too_and_stays_rea
     run = tiny.approved(tiny.request(workspace))
     before = (run / STATE_FILE).read_bytes()
     with pytest.raises(InputError, match=named):
-        api.open_run(again(run, **changes), approve=None, how="flag")
+        runs.open_run(again(run, **changes), approve=None, how="flag")
     assert (run / STATE_FILE).read_bytes() == before
 
 
@@ -86,18 +90,18 @@ def test_what_was_measured_already_cannot_be_changed_under_it(
     run = tiny.approved(tiny.request(workspace))
     measured(run, "train", "evaluate")
     with pytest.raises(InputError, match=named):
-        api.plan_run(again(run, **changes))
-    assert api.plan_run(again(run, kpi_target="FAR < 7% at recall=99%")).kpi_target == "FAR < 7% at recall=99%"
+        runs.plan_run(again(run, **changes))
+    assert runs.plan_run(again(run, kpi_target="FAR < 7% at recall=99%")).kpi_target == "FAR < 7% at recall=99%"
 
 
 def test_a_complete_run_keeps_its_plan_and_asks_nobody_for_approval(workspace: Path) -> None:
     run = tiny.approved(tiny.request(workspace))
     measured(run, "train", "evaluate", "loop_stop")
     with pytest.raises(InputError, match="complete"):
-        api.open_run(again(run, max_iterations=5), approve=None, how="flag")
+        runs.open_run(again(run, max_iterations=5), approve=None, how="flag")
     pool = workspace / "augmentation" / "mining_pool" / "mining_pool.csv"
     pool.write_text(pool.read_text().rsplit("\n", 2)[0] + "\n")
-    assert api.open_run(again(run), approve=None, how="flag") == run
+    assert runs.open_run(again(run), approve=None, how="flag") == run
 
 
 def test_fewer_iterations_than_have_begun_are_refused(workspace: Path) -> None:
@@ -106,13 +110,13 @@ def test_fewer_iterations_than_have_begun_are_refused(workspace: Path) -> None:
     state.current_iteration = 2
     save_state(state)
     with pytest.raises(InputError, match="iteration 2 has begun"):
-        api.plan_run(again(run, max_iterations=1))
+        runs.plan_run(again(run, max_iterations=1))
 
 
 def test_a_wrong_digest_is_refused_also_where_the_run_is_approved(workspace: Path) -> None:
     run = tiny.approved(tiny.request(workspace))
     with pytest.raises(NeedsApprovalError):
-        api.open_run(again(run), approve="deadbeef", how="flag")
+        runs.open_run(again(run), approve="deadbeef", how="flag")
 
 
 def test_the_engine_itself_refuses_a_plan_that_changed_after_its_approval(workspace: Path) -> None:
@@ -121,17 +125,17 @@ def test_the_engine_itself_refuses_a_plan_that_changed_after_its_approval(worksp
     state.config.num_epochs = 9
     save_state(state)
     with pytest.raises(NeedsApprovalError, match="changed since"):
-        api.run_loop(run, once=True)
+        runs.run_loop(run, once=True)
     assert not (run / "baseline").exists()
 
 
 def test_a_copied_run_is_not_worked_on_and_does_not_touch_the_original(workspace: Path) -> None:
     run = tiny.approved(tiny.request(workspace))
     copy = shutil.copytree(run, run.with_name("copy"))
-    for work in (lambda: api.run_loop(copy), lambda: api.open_run(again(copy), approve=None, how="flag")):
+    for work in (lambda: runs.run_loop(copy), lambda: runs.open_run(again(copy), approve=None, how="flag")):
         with pytest.raises(InputError, match="copied or moved"):
             work()
-    assert api.status(copy).kpi_target == api.status(run).kpi_target
+    assert runs.status(copy).kpi_target == runs.status(run).kpi_target
 
 
 def test_a_commit_that_was_made_while_a_plan_was_approved_is_not_lost(
@@ -139,18 +143,16 @@ def test_a_commit_that_was_made_while_a_plan_was_approved_is_not_lost(
 ) -> None:
     run = tiny.approved(tiny.request(workspace))
     request = again(run, max_iterations=3)
-    digest = api.plan_run(request).digest
-    from tao_skill_bank.loop import opening
+    digest = runs.plan_run(request).digest
+    real = type(TASK).pre_flight
 
-    real = opening.pre_flight
-
-    def meanwhile(plan: Any) -> Any:
+    def meanwhile(task: Any, plan: Any) -> Any:
         measured(run, "train")
-        return real(plan)
+        return real(task, plan)
 
-    monkeypatch.setattr(opening, "pre_flight", meanwhile)
+    monkeypatch.setattr(type(TASK), "pre_flight", meanwhile)
     with pytest.raises(BusyError):
-        api.open_run(request, approve=digest, how="flag")
+        runs.open_run(request, approve=digest, how="flag")
     assert [r.stage for r in load_state(run).records()] == ["train"]
 
 
@@ -160,52 +162,52 @@ def test_a_folder_with_files_in_it_is_never_made_a_run_folder(workspace: Path, w
     (workspace / "precious" / "work.txt").write_text("mine")
     request = tiny.request(workspace, results_dir=workspace / wanted)
     with pytest.raises(InputError, match="holds files"):
-        api.plan_run(request)
-    assert api.open_run(
+        runs.plan_run(request)
+    assert runs.open_run(
         tiny.request(workspace, results_dir=workspace / "new"),
-        approve=api.plan_run(tiny.request(workspace, results_dir=workspace / "new")).digest,
+        approve=runs.plan_run(tiny.request(workspace, results_dir=workspace / "new")).digest,
         how="flag",
     ) == (workspace / "new")
 
 
 def test_init_writes_once_and_force_moves_aside_what_the_old_run_left(workspace: Path) -> None:
     request = tiny.request(workspace, results_dir=workspace / "results" / "mine")
-    path = api.init_state(request)
+    path = runs.init_state(request)
     append_stage(path.parent / LOG_FILE, iter_label="baseline", stage="train", status="ok", summary="x", duration_sec=0)
     (path.parent / "baseline").mkdir()
     (path.parent / "baseline" / "model.pth").write_text("weights")
     with pytest.raises(InputError, match="--force"):
-        api.init_state(request)
-    api.init_state(request, force=True)
+        runs.init_state(request)
+    runs.init_state(request, force=True)
     assert read_log(path.parent / LOG_FILE) == []
     assert (path.parent / "replaced" / "1" / "baseline" / "model.pth").read_text() == "weights"
     assert load_state(path.parent).approval is None
     with pytest.raises(InputError, match="outside the workspace"):
-        api.init_state(tiny.request(workspace, results_dir=workspace.parent / "elsewhere"))
+        runs.init_state(tiny.request(workspace, results_dir=workspace.parent / "elsewhere"))
 
 
 def test_only_one_works_on_a_run_and_the_other_is_told_since_when_and_by_whom(workspace: Path) -> None:
     run = tiny.approved(tiny.request(workspace))
     with folder_lock(run, "somebody"):
         with pytest.raises(BusyError, match=r"running since .* by somebody \(process \d+\)"):
-            api.run_loop(run)
+            runs.run_loop(run)
         with pytest.raises(BusyError):
-            api.start_detached(run)
-        assert api.status(run).status == "running"
-        assert api.stop(run) is True
+            runs.start_detached(run)
+        assert runs.status(run).status == "running"
+        assert runs.stop(run) is True
     assert (run / "stop_request.json").exists()
-    assert api.open_run(again(run), approve=None, how="flag") == run
+    assert runs.open_run(again(run), approve=None, how="flag") == run
     assert not (run / "stop_request.json").exists(), "taking the run up forgets the request"
 
 
 def test_a_worker_counts_from_the_moment_it_was_started(workspace: Path) -> None:
     run = tiny.approved(tiny.request(workspace))
-    api.start_detached(run)
+    runs.start_detached(run)
     with pytest.raises(BusyError):
-        api.start_detached(run)
-    assert api.stop(run) is True
-    while api.holder(run) is not None:
-        assert api.status(run).status in ("running", "stopped", "failed")
+        runs.start_detached(run)
+    assert runs.stop(run) is True
+    while runs.holder(run) is not None:
+        assert runs.status(run).status in ("running", "stopped", "failed")
     assert load_state(run).status in ("stopped", "planned", "failed")
 
 
@@ -214,21 +216,25 @@ def test_a_worker_that_was_just_started_keeps_its_run_from_whoever_takes_the_loc
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as worker:
         write_holder(run, worker.pid, process_identity(worker.pid), "worker")
         with pytest.raises(BusyError, match=rf"running since .* by worker \(process {worker.pid}\)"):
-            api.run_loop(run, once=True)
-        held = api.holder(run)
+            runs.run_loop(run, once=True)
+        held = runs.holder(run)
         assert held is not None and held.pid == worker.pid, "the refused one leaves the worker's name"
         assert worker.stdin is not None
         worker.stdin.close()
     with folder_lock(run, "somebody"):
-        assert api.status(run).status == "running"
+        assert runs.status(run).status == "running"
 
 
 def test_nobody_at_work_is_nothing_to_stop(workspace: Path) -> None:
-    assert api.stop(tiny.approved(tiny.request(workspace))) is False
+    assert runs.stop(tiny.approved(tiny.request(workspace))) is False
+
+
+EVALUATED = {"best_ckpt_path": "/c.pth", "best_ckpt_kind": "latest", "far_pct": float("nan"), "threshold": 0.5}
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("far_pct", float("nan")), ("status", "fine"), ("stages", [{"seq": 1, "ts": "yesterday"}])]
+    ("key", "value"),
+    [("results", {"evaluate": EVALUATED}), ("status", "fine"), ("stages", [{"seq": 1, "ts": "yesterday"}])],
 )
 def test_a_state_with_a_value_that_could_not_be_written_is_refused_when_it_is_read(
     workspace: Path, key: str, value: Any
@@ -246,7 +252,7 @@ def test_a_state_with_a_value_that_could_not_be_written_is_refused_when_it_is_re
 )
 def test_the_plan_says_which_labels_nobody_can_give_more_of(workspace: Path, damage: Any) -> None:
     damage(workspace)
-    plan = api.plan_run(tiny.request(workspace, settings=("anomalygen.mode=none",)))
+    plan = runs.plan_run(tiny.request(workspace, settings=("anomalygen.mode=none",)))
     warned = next(c for c in plan.checks if c.name == "weak labels")
     if (workspace / "augmentation/mining_pool/mining_pool.csv").exists():
         assert warned.status == "ok"
@@ -260,4 +266,4 @@ def test_a_kpi_set_of_one_kind_cannot_be_measured_and_is_refused(workspace: Path
     head, *rows = csv.read_text().splitlines(keepends=True)
     csv.write_text(head + "".join(row for row in rows if (",PASS," in row) == (kept == "PASS")))
     with pytest.raises(BankError, match=r"acceptance_set\.csv"):
-        api.plan_run(tiny.request(workspace))
+        runs.plan_run(tiny.request(workspace))

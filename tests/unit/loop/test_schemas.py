@@ -11,8 +11,9 @@ import pytest
 import tiny
 
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.loop.schemas import schemas
-from tao_skill_bank.loop.state import STATE_FILE, load_state, save_state
+from tao_skill_bank.loop.state import STATE_FILE, save_state
+from tao_skill_bank.tasks.registry import load_state
+from tao_skill_bank.tasks.schemas import schemas
 
 
 @pytest.mark.parametrize("name", sorted(schemas()))

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -17,31 +18,37 @@ import tiny
 from mcp.client import Client
 
 from mcp_server.server import build_server
-from tao_skill_bank.loop import api
+from tao_skill_bank import runs
 from tao_skill_bank.loop.log import LOG_FILE, append_stage, read_tail
 from tao_skill_bank.loop.run import Run
 from tao_skill_bank.loop.stage import Outcome, Stage
-from tao_skill_bank.tasks.changenet.stages import STAGES
+from tao_skill_bank.loop.state import Result
+from tao_skill_bank.tasks.changenet.results import EvaluateResult, StopResult
+from tao_skill_bank.tasks.changenet.task import TASK
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory and descriptors are read from /proc")
 
 
-class Toy(Stage):
+class Toy(Stage[Any]):
     """A stage that takes no time: only the engine around it is at work."""
 
     def __init__(self, name: str) -> None:
         self.name = name  # type: ignore[misc]
+        self.Result = {"evaluate": EvaluateResult, "loop_stop": StopResult}.get(name, Result)  # type: ignore[misc]
 
-    def folders(self, run: Run, label: str) -> list[Path]:
+    def folders(self, run: Run[Any], label: str) -> list[Path]:
         return [run.folder(label) / self.name]
 
-    def work(self, run: Run, label: str) -> Outcome:
+    def work(self, run: Run[Any], label: str) -> Outcome:
         made = run.folder(label) / self.name / "made.txt"
         made.parent.mkdir(parents=True, exist_ok=True)
         made.write_text(label)
+        result = Result()
+        if self.name == "evaluate":
+            result = EvaluateResult(best_ckpt_path="x", best_ckpt_kind="latest", far_pct=50.0, threshold=0.5)
         if self.name == "loop_stop":
-            return Outcome("done", run_updates={"status": "complete", "stop_reason": "no iterations left"})
-        return Outcome("done", updates={"far_pct": 50.0} if self.name == "evaluate" else {}, promised=[made])
+            result = StopResult(stop_reason="no iterations left", best_iteration=None)
+        return Outcome("done", result=result, promised=[made])
 
 
 def resident() -> float:
@@ -60,14 +67,14 @@ def descriptors() -> int:
 def looped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Runs the whole loop of two iterations once more, in this process, as often as told."""
     workspace = tiny.make_workspace(tmp_path / "w", pool=6, pairs=2, acceptance=False)
-    for name in STAGES:
-        monkeypatch.setitem(STAGES, name, Toy(name))
+    for name in TASK.stages:
+        monkeypatch.setitem(TASK.stages, name, Toy(name))
 
     def loop(times: int) -> None:
         for _ in range(times):
             run = tiny.approved(tiny.request(workspace, target="FAR < 0.1% at recall=100%", iterations=2))
-            api.run_loop(run)
-            assert api.status(run).status == "complete"
+            runs.run_loop(run)
+            assert runs.status(run).status == "complete"
             for left in sorted(run.rglob("*"), reverse=True):
                 left.rmdir() if left.is_dir() else left.unlink()
             run.rmdir()
@@ -135,7 +142,7 @@ def check_many_lines(tmp_path: Path, count: int) -> None:
     # In turns, so that what else the machine does falls on both alike; the quicker half is the work itself.
     pairs = [(append(long), append(short)) for _ in range(41)]
     ratio = sorted(p[0] for p in pairs)[10] / sorted(p[1] for p in pairs)[10]
-    shown = median_ms(lambda: api.status(long))
+    shown = median_ms(lambda: runs.status(long))
     assert read_tail(long / LOG_FILE, limit=1)[0].seq == count + 41
 
     async def tool() -> float:

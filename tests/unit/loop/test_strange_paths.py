@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import tiny
 
-from tao_skill_bank.loop import api
+from tao_skill_bank import runs
 from tao_skill_bank.loop.log import log_path, read_log
-from tao_skill_bank.loop.state import load_state
+from tao_skill_bank.tasks.registry import load_state
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_a_whole_loop_runs_in_a_workspace_with_spaces_brackets_and_quotes_in_its
 ) -> None:
     workspace = tiny.make_workspace(tmp_path / name)
     run = tiny.approved(tiny.request(workspace, target="FAR < 0.001% at recall=100%", iterations=1))
-    api.run_loop(run)
+    runs.run_loop(run)
     assert load_state(run).status == "complete"
     lines = read_log(log_path(run))
     assert lines[-1].stage == "loop_stop" and {line.status for line in lines} == {"ok"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tao_skill_bank.loop.state import Interval, Trained
+from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.verdict import Ask, Claim, claim, nothing_measured, verdict, word_of
 
 FAR = Ask("FAR", "PASS sample", 5.0, at_most=True, strict=True, group="board")

@@ -33,10 +33,10 @@ def server(workspace: Path) -> BankServer:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A finished run of one iteration, with the stand-in model; tests read it, or write what belongs beside it."""
-    from tao_skill_bank.loop import api
+    from tao_skill_bank import runs
 
     root = tiny.make_workspace(tmp_path_factory.mktemp("finished") / "workspace")
     with tiny.fake_model():
         run = tiny.approved(tiny.request(root, TARGET, 1))
-        api.run_loop(run)
+        runs.run_loop(run)
     yield run

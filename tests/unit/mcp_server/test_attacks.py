@@ -222,11 +222,11 @@ def test_what_a_person_approves_shows_every_setting(workspace: Path, server: Ban
 @pytest.fixture
 def paused(workspace: Path) -> Path:
     """An approved run that has its first stage behind it."""
-    from tao_skill_bank.loop import api
+    from tao_skill_bank import runs
 
     settings = ("num_epochs=1",)
     run = tiny.approved(tiny.request(workspace, "FAR < 0.1% at recall=100%", 1, settings=settings))
-    api.run_loop(run, once=True)
+    runs.run_loop(run, once=True)
     return run
 
 

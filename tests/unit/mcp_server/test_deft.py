@@ -14,7 +14,7 @@ from server_calls import MODES, call, ok, plan_arguments
 from mcp_server import deft
 from mcp_server.roots import BankServer
 from mcp_server.server import build_server
-from tao_skill_bank.loop.state import load_state
+from tao_skill_bank.tasks.registry import load_state
 
 YES = ElicitResult(action="accept", content={"approve": True})
 NO = ElicitResult(action="accept", content={"approve": False})

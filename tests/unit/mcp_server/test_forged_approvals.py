@@ -15,11 +15,12 @@ import tiny
 from server_calls import call, ok, plan_arguments
 
 from mcp_server.roots import BankServer
+from tao_skill_bank import runs
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError
-from tao_skill_bank.loop import api
 from tao_skill_bank.loop.approval import key_path
-from tao_skill_bank.loop.plan import Request, digest_now
-from tao_skill_bank.loop.state import load_state
+from tao_skill_bank.loop.plan import digest_now
+from tao_skill_bank.loop.request import Request
+from tao_skill_bank.tasks.registry import load_state
 
 
 @pytest.fixture(autouse=True)
@@ -50,9 +51,9 @@ def nothing_runs(run: Path, server: BankServer) -> None:
     started = call(server, "start_deft_run", {"results_dir": str(run)})
     assert started.error or started.data["status"] == "needs_approval"
     with pytest.raises(NeedsApprovalError):
-        api.run_loop(run)
+        runs.run_loop(run)
     with pytest.raises(NeedsApprovalError):
-        api.open_run(Request(results_dir=run), approve=None, how="flag")
+        runs.open_run(Request(results_dir=run), approve=None, how="flag")
     assert not (run / "baseline").exists()
     assert not list((run / "jobs").glob("*.json"))
 
@@ -74,7 +75,7 @@ def test_a_plan_edited_after_its_approval_runs_nowhere_though_its_digest_was_edi
 
 
 def test_a_state_written_by_hand_with_an_approval_of_its_own_runs_nowhere(workspace: Path, server: BankServer) -> None:
-    run = api.init_state(Request(workspace, "FAR < 1% at recall=99%", 1, results_dir=workspace / "results/r")).parent
+    run = runs.init_state(Request(workspace, "FAR < 1% at recall=99%", 1, results_dir=workspace / "results/r")).parent
 
     def approve(state: dict[str, Any]) -> None:
         state["approval"] = {"digest": "", "approved_at": state["started_at"], "how": "tty", "seal": "0" * 64}
@@ -99,7 +100,7 @@ def test_an_approval_does_not_carry_over_to_another_run_of_the_same_plan(
     workspace: Path, approved: Path, server: BankServer
 ) -> None:
     wanted = tiny.request(workspace, iterations=1, settings=("num_epochs=1",))
-    other = api.init_state(Request(**{**vars(wanted), "results_dir": workspace / "results/other"})).parent
+    other = runs.init_state(Request(**{**vars(wanted), "results_dir": workspace / "results/other"})).parent
     taken = json.loads((approved / "deft_state.json").read_text())["approval"]
     rewrite(other, lambda state: state.update(approval=taken))
     assert load_state(other).approval == load_state(approved).approval
@@ -123,16 +124,16 @@ def test_another_users_key_or_none_voids_the_approval_and_a_person_can_give_it_a
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "somebody-else"))
     with pytest.raises(NeedsApprovalError, match="was not given here by this user") as caught:
-        api.run_loop(approved)
-    assert api.open_run(Request(results_dir=approved), approve=caught.value.digest, how="flag") == approved
-    assert api.approval_holds(Request(results_dir=approved), caught.value.digest)
+        runs.run_loop(approved)
+    assert runs.open_run(Request(results_dir=approved), approve=caught.value.digest, how="flag") == approved
+    assert runs.approval_holds(Request(results_dir=approved), caught.value.digest)
 
 
 def test_a_key_that_others_may_read_or_write_approves_nothing(approved: Path, server: BankServer) -> None:
     key_path().chmod(0o640)
     for door in (
-        lambda: api.run_loop(approved),
-        lambda: api.open_run(Request(results_dir=approved), approve=None, how="flag"),
+        lambda: runs.run_loop(approved),
+        lambda: runs.open_run(Request(results_dir=approved), approve=None, how="flag"),
     ):
         with pytest.raises(InputError, match="not the user's alone"):
             door()
@@ -154,7 +155,7 @@ def test_a_key_that_lies_in_the_workspace_neither_approves_nor_is_made(
         key_path().unlink()
         key_path().symlink_to(inside / "approval.key")
     with pytest.raises(InputError, match="would lie in the workspace"):
-        api.run_loop(approved)
+        runs.run_loop(approved)
     (inside / "approval.key").unlink()
     wanted = tiny.request(workspace, iterations=1, settings=("num_epochs=1",))
     with pytest.raises(InputError, match="would lie in the workspace"):
@@ -167,8 +168,8 @@ def test_a_key_that_lies_in_the_workspace_neither_approves_nor_is_made(
 def test_a_key_that_is_cut_off_is_replaced_and_what_it_sealed_is_void(approved: Path) -> None:
     key_path().write_bytes(b"short")
     with pytest.raises(NeedsApprovalError) as caught:
-        api.run_loop(approved)
-    api.open_run(Request(results_dir=approved), approve=caught.value.digest, how="flag")
+        runs.run_loop(approved)
+    runs.open_run(Request(results_dir=approved), approve=caught.value.digest, how="flag")
     assert len(key_path().read_bytes()) == 32
     assert [p.name for p in key_path().parent.iterdir()] == ["approval.key"]
 
@@ -180,4 +181,4 @@ def test_one_approved_run_gives_no_token_for_another(workspace: Path, approved: 
     assert answer["status"] == "needs_approval"
     assert answer["digest"] != digest.digest
     with pytest.raises(NeedsApprovalError):
-        api.open_run(tiny.request(workspace, iterations=2), approve=digest.digest, how="flag")
+        runs.open_run(tiny.request(workspace, iterations=2), approve=digest.digest, how="flag")

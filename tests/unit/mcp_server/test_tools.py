@@ -108,9 +108,9 @@ def test_many_faults_are_listed_up_to_ten(workspace: Path, server: BankServer) -
 def test_a_defect_of_the_server_shows_nothing_of_its_inside(
     workspace: Path, server: BankServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tao_skill_bank.loop import api
+    from tao_skill_bank import runs
 
-    monkeypatch.setattr(api, "plan_run", lambda request: 1 // 0)
+    monkeypatch.setattr(runs, "plan_run", lambda request: 1 // 0)
     answer = call(server, "plan_deft_run", plan_arguments(workspace))
     assert (answer.error, answer.text) == (True, "Error executing tool plan_deft_run")
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from tao_skill_bank.core.errors import EngineUnreachableError, InputError
+from tao_skill_bank.core.settings import checked_settings
 from tao_skill_bank.platforms.base import JobRecord, new_record
 from tao_skill_bank.platforms.container import paths_in, plan_container, settings_of
 from tao_skill_bank.platforms.docker.checks import sold_as
 from tao_skill_bank.platforms.docker.engine import Engine
-from tao_skill_bank.tasks.changenet.config import RunConfig, run_config
+from tao_skill_bank.tasks.changenet.config import RunConfig
 
 CANARY = "canary-3f1c"
 
@@ -23,7 +24,7 @@ CANARY = "canary-3f1c"
 def config(workspace: Path, **more: Any) -> RunConfig:
     names = ("specs_file", "training_csv", "validation_csv", "kpi_test_csv", "images_dir")
     values = {name: str(workspace / name) for name in names}
-    return run_config({"workspace": str(workspace), "platform": "docker", **values, **more}, "test")
+    return checked_settings(RunConfig, {"workspace": str(workspace), "platform": "docker", **values, **more}, "test")
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "ssh", "http"])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tao_skill_bank.core.errors import BankError, InputError
+from tao_skill_bank.core.settings import apply_settings, checked_settings
 from tao_skill_bank.platforms import platform_named, worker
 from tao_skill_bank.platforms.base import JobRecord, new_record
 from tao_skill_bank.platforms.container import plan_container, settings_of
@@ -18,7 +19,7 @@ from tao_skill_bank.platforms.kubernetes import KubernetesPlatform
 from tao_skill_bank.platforms.slurm.checks import _container
 from tao_skill_bank.platforms.slurm.client import SlurmClient
 from tao_skill_bank.platforms.slurm.platform import SlurmPlatform
-from tao_skill_bank.tasks.changenet.config import RunConfig, apply_settings, run_config
+from tao_skill_bank.tasks.changenet.config import RunConfig
 
 CANARY = "canary-9d20"
 
@@ -33,8 +34,8 @@ class HasPyxis(SlurmClient):
 def config(workspace: Path, platform: str, *settings: str) -> RunConfig:
     names = ("specs_file", "training_csv", "validation_csv", "kpi_test_csv", "images_dir")
     values: dict[str, Any] = {name: str(workspace / name) for name in names}
-    given = apply_settings({**values, "workspace": str(workspace), "platform": platform}, settings)
-    return run_config(given, "settings")
+    given = apply_settings(RunConfig, {**values, "workspace": str(workspace), "platform": platform}, settings)
+    return checked_settings(RunConfig, given, "settings")
 
 
 def record(workspace: Path, platform: str) -> JobRecord:

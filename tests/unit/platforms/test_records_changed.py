@@ -9,11 +9,12 @@ from click.testing import CliRunner
 
 from tao_skill_bank.commands.jobs import cli
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.settings import checked_settings
 from tao_skill_bank.platforms.base import JobRecord, job_state, new_record, read_exit, write_record
 from tao_skill_bank.platforms.kubernetes import KubernetesPlatform
 from tao_skill_bank.platforms.local import LocalPlatform
 from tao_skill_bank.platforms.worker import beside
-from tao_skill_bank.tasks.changenet.config import run_config
+from tao_skill_bank.tasks.changenet.config import RunConfig
 
 BROKEN = [b"", b"{", b"[]", b"null", b'{"pid": "x"}', b"\xff\x00", b'{"exit_code": "x"}']
 
@@ -56,7 +57,7 @@ def test_a_pod_that_is_about_to_write_its_claim_runs(tmp_path: Path) -> None:
 
     names = ("specs_file", "training_csv", "validation_csv", "kpi_test_csv", "images_dir")
     values = dict.fromkeys(names, "") | {"workspace": str(tmp_path), "platform": "kubernetes"}
-    on = KubernetesPlatform(run_config(values, "test"), Cluster())
+    on = KubernetesPlatform(checked_settings(RunConfig, values, "test"), Cluster())
     job = record(tmp_path, "kubernetes")
     beside(job.path, "claim.json").write_bytes(b"")
     assert on.status(job) == "running"

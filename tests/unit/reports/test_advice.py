@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flat import put
 
-from tao_skill_bank.loop.state import DeftState, Interval, load_state, save_state
+from tao_skill_bank.loop.evidence import Interval
+from tao_skill_bank.loop.state import save_state
 from tao_skill_bank.reports.deft.advice import Advice, recommendations
 from tao_skill_bank.reports.deft.status import status_of
 from tao_skill_bank.reports.deft.view import RunView
+from tao_skill_bank.tasks.changenet.state import State as DeftState
+from tao_skill_bank.tasks.registry import load_state
 
 MakeRun = Callable[..., Path]
 
@@ -37,8 +41,7 @@ def rescore(run: Path, scores: dict[str, list[float]]) -> None:
         rows = [(label, score) for label, values in scores.items() for score in values]
         writer.writerows([["b/", "g/", label, f"C{i}", repr(score)] for i, (label, score) in enumerate(rows)])
     measured = evaluate("latest", Path("model.pth"), path, RunView(run).target.recall)  # type: ignore[union-attr]
-    baseline.evaluations = [measured]
-    baseline.far_pct, baseline.threshold = measured.far_pct, measured.threshold
+    put(baseline, evaluations=[measured], far_pct=measured.far_pct, threshold=measured.threshold)
     save_state(state)
 
 
@@ -218,8 +221,8 @@ def test_mostly_synthetic_training_is_pointed_out(make_run: MakeRun, share: floa
     run = make_run(iterations=1, pictures=False, acceptance=False)
     state = load_state(run)
     for iteration in state.iterations.values():
-        iteration.provenance_counts = {"total": 100, "synthetic_total": int(100 * share)}
-        iteration.training_rows = 100
+        counts = {"total": 100, "synthetic_total": int(100 * share)}
+        put(iteration, provenance_counts=counts, training_rows=100)
     save_state(state)
     assert ("mostly-synthetic" in advice_of(run)) == (share > 0.5)
 
@@ -228,10 +231,10 @@ def test_a_last_round_without_gain_asks_for_other_data(make_run: MakeRun) -> Non
     run = make_run(iterations=2, pictures=False, acceptance=False, skill=0.3)
     state = load_state(run)
     for label, far in (("baseline", 40.0), ("iter1", 20.0), ("iter2", 20.1)):
-        state.iterations[label].far_pct = far
+        put(state.iterations[label], far_pct=far)
     state.best_iteration = "iter1"
     save_state(state)
     assert "gained nothing" in advice_of(run)["no-more-gain"].why
-    state.iterations["iter2"].far_pct = 12.0
+    put(state.iterations["iter2"], far_pct=12.0)
     save_state(state)
     assert "no-more-gain" not in advice_of(run)

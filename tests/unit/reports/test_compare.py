@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.loop.state import load_state, save_state
+from tao_skill_bank.loop.state import save_state
 from tao_skill_bank.reports.compare import compare_runs, lines, page_html, write_page
 from tao_skill_bank.reports.deft.status import rate
+from tao_skill_bank.tasks.registry import load_state
 
 MakeRun = Callable[..., Path]
 

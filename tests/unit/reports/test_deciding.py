@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from tao_skill_bank.core.text import score
-from tao_skill_bank.loop.state import Interval, load_state, save_state
+from tao_skill_bank.loop.evidence import Interval
+from tao_skill_bank.loop.state import save_state
 from tao_skill_bank.reports.deft.deciding import MOST_LISTED, deciding
 from tao_skill_bank.reports.deft.gallery import Album
 from tao_skill_bank.reports.deft.report import REPORT_FILE, render_report
 from tao_skill_bank.reports.deft.view import RunView
+from tao_skill_bank.tasks.registry import load_state
 
 MakeRun = Callable[..., Path]
 HEAD = ["input_path", "golden_path", "label", "object_name", "siamese_score"]

@@ -12,10 +12,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from flat import put
 
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.loop.state import Interval, load_state, save_state
+from tao_skill_bank.loop.evidence import Interval
+from tao_skill_bank.loop.state import save_state
 from tao_skill_bank.reports.deft.report import REPORT_FILE, iter_summary, render_report
+from tao_skill_bank.tasks.registry import load_state
 
 MakeRun = Callable[..., Path]
 HOSTILE = "</script><b onload=x>\"'&\u202etxt\x07 {{7*7}} <!-- | 😀 \u05d0"
@@ -292,8 +295,8 @@ def test_hostile_text_stays_text(make_run: MakeRun) -> None:
 def test_an_artifact_that_is_gone_or_broken_is_named_and_costs_nothing_else(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run()
     state = load_state(run)
-    state.iterations["iter1"].rca_gaps_parquet = str(run / "iter1/rca_results/x/kpi_gaps.parquet")
-    state.iterations["iter1"].mining_mined_parquet = str(run / "iter1/mining_filter/mined.parquet")
+    put(state.iterations["iter1"], rca_gaps_parquet=str(run / "iter1/rca_results/x/kpi_gaps.parquet"))
+    put(state.iterations["iter1"], mining_mined_parquet=str(run / "iter1/mining_filter/mined.parquet"))
     save_state(state)
     workspace = run.parent.parent
     paths = [*run.rglob("*"), *workspace.rglob("*.csv"), workspace / "specs/baseline_spec.yaml"]

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.loop.state import load_state, save_state
+from tao_skill_bank.loop.state import save_state
 from tao_skill_bank.reports.deft.live import LiveReport, LiveServer
+from tao_skill_bank.tasks.registry import load_state
 
 MakeRun = Callable[..., Path]
 

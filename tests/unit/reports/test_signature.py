@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import flat
+
 from tao_skill_bank import __version__
-from tao_skill_bank.loop.state import Trained, load_state, save_state
+from tao_skill_bank.loop.evidence import Trained
+from tao_skill_bank.loop.state import save_state
 from tao_skill_bank.reports.deft.report import REPORT_FILE, render_report
 from tao_skill_bank.reports.deft.signature import signature
 from tao_skill_bank.reports.deft.view import RunView
+from tao_skill_bank.tasks.registry import load_state
 
 MakeRun = Callable[..., Path]
 
@@ -21,7 +25,7 @@ def signed(run: Path) -> dict[str, str]:
 def test_everything_that_is_recorded_stands_on_the_page_with_all_its_digits(make_run: MakeRun) -> None:
     run = make_run(pictures=False, platform="docker")
     state = load_state(run)
-    state.iterations[state.best_iteration or ""].trained = Trained(
+    trained = Trained(
         by="tao",
         network="fan_tiny_8_p4_hybrid · learnable",
         image="nvcr.example/tao:7.1.0-pyt",
@@ -33,6 +37,7 @@ def test_everything_that_is_recorded_stands_on_the_page_with_all_its_digits(make
         software="0.0.9",
         checkpoint_sha256="2" * 64,
     )
+    flat.put(state.iterations[state.best_iteration or ""], trained=trained)
     state.plan_digests = {"specs_file": "3" * 64, "kpi_test_csv": "4" * 64}
     assert state.approval is not None
     state.approval.by = "ines@line-3"
@@ -58,7 +63,7 @@ def test_what_an_earlier_version_did_not_record_is_not_guessed(make_run: MakeRun
     run = make_run(pictures=False, platform="docker")
     state = load_state(run)
     for iteration in state.iterations.values():
-        iteration.trained = Trained()
+        flat.put(iteration, trained=Trained())
     save_state(state)
     found = signed(run)
     unknown = ("TAO release", "Trained on host", "Submitted from host", "Checkpoint, SHA-256", "Approved as")

@@ -1,8 +1,7 @@
-"""The stages of the loop, each in a file of its own."""
+"""The stages of the DEFT loop, in order, each in a file of its own. RCA of iteration N-1 feeds iteration N."""
 
 from __future__ import annotations
 
-from tao_skill_bank.loop.stage import Outcome, Stage
 from tao_skill_bank.tasks.changenet.stages.accept import LoopStop
 from tao_skill_bank.tasks.changenet.stages.evaluate import Evaluate
 from tao_skill_bank.tasks.changenet.stages.merge import DataMerge
@@ -12,9 +11,7 @@ from tao_skill_bank.tasks.changenet.stages.route import Route
 from tao_skill_bank.tasks.changenet.stages.synthesize import Anomalygen
 from tao_skill_bank.tasks.changenet.stages.train import Train
 
-STAGES: dict[str, Stage] = {
-    stage.name: stage
-    for stage in (Train(), Evaluate(), Rca(), Route(), Anomalygen(), DataMining(), DataMerge(), LoopStop())
-}
-
-__all__ = ["STAGES", "Outcome", "Stage"]
+BASELINE = (Train(), Evaluate())
+ITERATION = (Route(), Anomalygen(), DataMining(), DataMerge(), *BASELINE)
+BETWEEN = (Rca(),)
+ENDING = LoopStop()

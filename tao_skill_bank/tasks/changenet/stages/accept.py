@@ -7,14 +7,15 @@ from typing import Any
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import StageFailedError
-from tao_skill_bank.loop.run import Run
-from tao_skill_bank.loop.stage import Outcome, Stage
-from tao_skill_bank.loop.state import BASELINE, Iteration
+from tao_skill_bank.loop.stage import Outcome
+from tao_skill_bank.loop.state import BASELINE
 from tao_skill_bank.metrics import confusion_at, far_at_recall
 from tao_skill_bank.tasks.changenet import scores, specs
 from tao_skill_bank.tasks.changenet.looks import require_sound
 from tao_skill_bank.tasks.changenet.measures import verdict_of
+from tao_skill_bank.tasks.changenet.results import StopResult
 from tao_skill_bank.tasks.changenet.stages.evaluate import infer_all
+from tao_skill_bank.tasks.changenet.state import Iteration, Run, Stage
 
 KPI_REACHED = "the KPI set's FAR is within the target"
 """Why the loop ended. Whether the target is met, the verdict says."""
@@ -24,6 +25,7 @@ class LoopStop(Stage):
     """Ends the loop when the target is met or the iterations are used up."""
 
     name = "loop_stop"
+    Result = StopResult
 
     def folders(self, run: Run, label: str) -> list[Path]:
         """`acceptance`."""
@@ -35,22 +37,19 @@ class LoopStop(Stage):
         best = run.state.best()
         if best is None or best[1].far_pct is None:
             raise StageFailedError("no iteration was evaluated", where=run.root, fix="see the log")
-        reached = run.target.met(best[1].far_pct)
+        reached = run.state.target.met(best[1].far_pct)
         reason = KPI_REACHED if reached else f"{run.state.max_iterations} iterations used up"
         acceptance = self._acceptance(run, label, best)
-        updates = {
-            "status": "complete",
-            "stop_reason": reason,
-            "acceptance": acceptance,
-            "best_iteration": best[0],
-        }
-        found = verdict_of(run.state.model_copy(update=updates))
+        result = StopResult(stop_reason=reason, best_iteration=best[0], acceptance=acceptance)
+        after = run.state.model_copy(deep=True, update={"status": "complete", "best_iteration": best[0]})
+        after.iteration(label).results[self.name] = result
+        found = verdict_of(after)
         promised: list[Path] = []
         if acceptance is not None:
             path = run.root / "acceptance" / "acceptance.json"
             fsio.write_json(path, acceptance)
             promised.append(path)
-        return Outcome(summary=f"{reason}; {found.line}", promised=promised, run_updates=updates)
+        return Outcome(summary=f"{reason}; {found.line}", result=result, promised=promised)
 
     def _acceptance(self, run: Run, label: str, best: tuple[str, Iteration]) -> dict[str, Any] | None:
         config = run.state.config
@@ -62,7 +61,7 @@ class LoopStop(Stage):
         spec_path = folder / "inference_spec.yaml"
         root = specs.image_root(config, csv, specs.naming_of(config))
         specs.write_spec(spec_path, specs.inference_spec(config, csv, root))
-        baseline = run.iteration(BASELINE)
+        baseline = run.state.iteration(BASELINE)
         models = {"baseline": baseline} if best[0] == BASELINE else {"baseline": baseline, "best": best[1]}
         wanted = {name: Path(it.best_ckpt_path) for name, it in models.items() if it.best_ckpt_path is not None}
         outs = {name: folder / name for name in wanted}
@@ -71,7 +70,7 @@ class LoopStop(Stage):
         measured.setdefault("best", measured["baseline"])
         point = measured["best"]
         return {
-            "recall_target_pct": 100.0 * run.target.recall,
+            "recall_target_pct": 100.0 * run.state.target.recall,
             "baseline": measured["baseline"],
             "best": {**point, "iteration": best[0]},
             "far_at_recall": {
@@ -86,7 +85,7 @@ class LoopStop(Stage):
         read = scores.read_scores(csv)
         frozen = confusion_at(read.score, read.is_pass, iteration.threshold)
         far, recall = scores.far_and_recall(read, frozen)
-        own = far_at_recall(read.score, read.is_pass, run.target.recall)
+        own = far_at_recall(read.score, read.is_pass, run.state.target.recall)
         return {
             "checkpoint": iteration.best_ckpt_path,
             "threshold": iteration.threshold,

@@ -9,13 +9,13 @@ from tao_skill_bank.core.errors import StageFailedError
 from tao_skill_bank.core.text import score
 from tao_skill_bank.data.changenet.kpi import analyze_kpi
 from tao_skill_bank.loop.commandline import setting
-from tao_skill_bank.loop.machine import done_stages
-from tao_skill_bank.loop.run import JobPlan, Run
-from tao_skill_bank.loop.stage import Outcome, Stage
-from tao_skill_bank.loop.state import Evaluation
+from tao_skill_bank.loop.run import JobPlan
+from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.tasks.changenet import scores, specs
 from tao_skill_bank.tasks.changenet.looks import require_sound
+from tao_skill_bank.tasks.changenet.results import EvaluateResult, Evaluation
 from tao_skill_bank.tasks.changenet.stages.train import checkpoints
+from tao_skill_bank.tasks.changenet.state import Run, Stage
 from tao_skill_bank.tasks.changenet.trained import found_trained, with_checkpoint
 
 
@@ -23,6 +23,7 @@ class Evaluate(Stage):
     """Runs the best-by-validation and the latest checkpoint on the KPI set."""
 
     name = "evaluate"
+    Result = EvaluateResult
 
     def folders(self, run: Run, label: str) -> list[Path]:
         """`<iter>/inference` and its spec."""
@@ -41,7 +42,7 @@ class Evaluate(Stage):
         spec_path = self._spec_path(run, label)
         specs.write_spec(spec_path, specs.inference_spec(config, kpi_csv, specs.image_root(config, kpi_csv, naming)))
         candidates, losses = self._candidates(run, label)
-        target = run.target
+        target = run.state.target
         evaluations: list[Evaluation] = []
         promised = [spec_path]
         outs = {kind: run.folder(label) / "inference" / kind for kind in candidates}
@@ -55,33 +56,33 @@ class Evaluate(Stage):
         for evaluation in evaluations:
             csv = Path(evaluation.inference_csv)
             analyze_kpi(csv, csv.parent / "kpi", images=evaluation is best)
-        seeded = "train" not in done_stages(run.iteration(label))
+        seeded = "train" not in run.state.iteration(label).done()
         checkpoint = Path(best.checkpoint)
-        trained = found_trained(checkpoint) if seeded else run.iteration(label).trained
+        trained = found_trained(checkpoint) if seeded else run.state.iteration(label).trained
         return Outcome(
             summary=(
                 f"FAR {best.far_pct:.4g}% at recall {best.recall_pct:.4g}% "
                 f"(target {target.text()}), threshold {score(best.threshold)}, {best.kind}"
             ),
-            updates={
-                "evaluations": evaluations,
-                "best_ckpt_path": best.checkpoint,
-                "best_ckpt_kind": "pre_seeded" if seeded else best.kind,
-                "far_pct": best.far_pct,
-                "far_pct_recall_100": best.far_pct_recall_100,
-                "threshold": best.threshold,
-                "val_loss": losses.get(best.kind),
-                "inference_csv": best.inference_csv,
-                "trained": with_checkpoint(trained, checkpoint),
-            },
+            result=EvaluateResult(
+                evaluations=evaluations,
+                best_ckpt_path=best.checkpoint,
+                best_ckpt_kind="pre_seeded" if seeded else best.kind,
+                far_pct=best.far_pct,
+                far_pct_recall_100=best.far_pct_recall_100,
+                threshold=best.threshold,
+                val_loss=losses.get(best.kind),
+                inference_csv=best.inference_csv,
+                trained=with_checkpoint(trained, checkpoint),
+            ),
             promised=promised,
         )
 
     def _candidates(self, run: Run, label: str) -> tuple[dict[str, Path], dict[str, float]]:
         """Kind → checkpoint, best-by-validation first; and the validation loss of those that have one."""
-        iteration = run.iteration(label)
+        iteration = run.state.iteration(label)
         found = checkpoints(run.folder(label) / "train")
-        if "train" not in done_stages(iteration):
+        if "train" not in iteration.done():
             # A baseline that an earlier tool trained: its checkpoint, whatever lies in the folder.
             if iteration.best_ckpt_path is None:
                 raise StageFailedError("there is no checkpoint", where=label, fix="run the train stage")

@@ -11,10 +11,11 @@ from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import GateError, StageFailedError
 from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.data.changenet.tables import PASS, REQUIRED_COLUMNS, PairTable, read_pairs, write_pairs
-from tao_skill_bank.loop.run import Run
-from tao_skill_bank.loop.stage import Outcome, Stage
+from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.loop.state import BASELINE
 from tao_skill_bank.tasks.changenet import leaks, specs
+from tao_skill_bank.tasks.changenet.results import MergeResult
+from tao_skill_bank.tasks.changenet.state import Run, Stage
 
 BASE, PREVIOUS, POOL = "base_train", "previous_iter_train", "mining_pool"
 
@@ -23,6 +24,7 @@ class DataMerge(Stage):
     """iter1 = base + new; iterN = previous combined + new, never base again."""
 
     name = "data_merge"
+    Result = MergeResult
 
     def folders(self, run: Run, label: str) -> list[Path]:
         """`<iter>/dataset`."""
@@ -71,11 +73,11 @@ class DataMerge(Stage):
         fsio.write_json(out / "merge_validation.json", {"rows": counts, "labels": labels, "missing": 0, "leaked": 0})
         return Outcome(
             summary=f"{len(earlier)} rows + {len(mined)} mined + {len(synthetic)} synthetic = {len(merged)}",
-            updates={
-                "combined_training_csv": str(combined_csv),
-                "provenance_csv": str(provenance_csv),
-                "provenance_counts": counts,
-            },
+            result=MergeResult(
+                combined_training_csv=str(combined_csv),
+                provenance_csv=str(provenance_csv),
+                provenance_counts=counts,
+            ),
             promised=[combined_csv, provenance_csv, out / "merge_validation.json"],
         )
 
@@ -83,7 +85,7 @@ class DataMerge(Stage):
         before = run.previous(label)
         if before == BASELINE:
             return Path(run.state.config.training_csv)
-        combined = run.iteration(before).combined_training_csv
+        combined = run.state.iteration(before).combined_training_csv
         if combined is None:
             raise StageFailedError("the previous iteration left no combined CSV", where=before, fix="run it first")
         return Path(combined)
@@ -94,7 +96,7 @@ class DataMerge(Stage):
 
     def _kinds(self, run: Run, label: str, earlier: PairTable) -> list[str]:
         before = run.previous(label)
-        csv = None if before == BASELINE else run.iteration(before).provenance_csv
+        csv = None if before == BASELINE else run.state.iteration(before).provenance_csv
         if csv is None:
             return ["real"] * len(earlier)
         kinds = read_pairs(Path(csv), required=("kind",)).column("kind")

@@ -18,8 +18,7 @@ from tao_skill_bank.data.changenet.images import ImageNaming
 from tao_skill_bank.data.changenet.pair_prepare import PAIR_COLUMNS
 from tao_skill_bank.data.changenet.tables import REQUIRED_COLUMNS, PairTable, read_pairs, write_pairs
 from tao_skill_bank.loop.commandline import setting
-from tao_skill_bank.loop.run import Run
-from tao_skill_bank.loop.stage import Outcome, Stage
+from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.loop.state import iteration_label
 from tao_skill_bank.tasks.changenet import leaks, specs
 from tao_skill_bank.tasks.changenet.mining import (
@@ -33,10 +32,12 @@ from tao_skill_bank.tasks.changenet.mining import (
     write_mined,
     write_mining_summary,
 )
+from tao_skill_bank.tasks.changenet.results import MiningResult
 from tao_skill_bank.tasks.changenet.routing import normal
 from tao_skill_bank.tasks.changenet.selection import Selection, needs_scores, select
 from tao_skill_bank.tasks.changenet.stages.evaluate import infer
 from tao_skill_bank.tasks.changenet.stages.merge import relative_to_workspace
+from tao_skill_bank.tasks.changenet.state import Run, Stage
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class DataMining(Stage):
     """Chooses pool rows; drops what an evaluation set holds at another path; stops where nothing new is left."""
 
     name = "data_mining"
+    Result = MiningResult
 
     def folders(self, run: Run, label: str) -> list[Path]:
         """`<iter>/mining_filter`."""
@@ -63,7 +65,7 @@ class DataMining(Stage):
 
     def needs(self, run: Run, label: str) -> list[Path]:
         """The routed weak samples and the synthetic rows."""
-        iteration = run.iteration(label)
+        iteration = run.state.iteration(label)
         if iteration.routing_mining_parquet is None or iteration.anomalygen_rows_csv is None:
             raise StageFailedError("nothing was routed", where=label, fix="run routing and anomalygen first")
         return [Path(iteration.routing_mining_parquet), Path(iteration.anomalygen_rows_csv)]
@@ -77,7 +79,7 @@ class DataMining(Stage):
         routed = read_parquet(routed_parquet)
         synthetic = read_pairs(synthetic_csv, allow_no_rows=True)
         warnings: list[str] = []
-        updates: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         mined = PairTable(out / "mining_pool.csv", {name: [] for name in REQUIRED_COLUMNS})
         summary = "skipped: 0 rows routed to mining"
         chosen: list[int] = []
@@ -87,9 +89,9 @@ class DataMining(Stage):
             pool = load_pool(run, naming)
             chosen, encoder, count_text = self._choose(run, label, pool, routed, naming)
             mined = relative_to_workspace(pool.table.take(chosen), pool.root, run.workspace)
-            updates["mining_used"] = [pool.sample(row) for row in chosen]
-            updates["mining_encoder"] = encoder
-            updates["mining_mined_parquet"] = str(out / "mined.parquet")
+            found["mining_used"] = [pool.sample(row) for row in chosen]
+            found["mining_encoder"] = encoder
+            found["mining_mined_parquet"] = str(out / "mined.parquet")
             summary = count_text
             promised += [out / "mined.parquet", out / "mining_summary.txt", out / "knn_summary.csv"]
         kept_mined, kept_synthetic, leakage = self._leak_free(run, mined, synthetic, naming)
@@ -112,15 +114,15 @@ class DataMining(Stage):
             warnings.append(f"{label}: {dropped} new rows had the bytes of an evaluation image and were dropped")
         return Outcome(
             summary=f"{summary}; {len(mined)} mined and {len(synthetic)} synthetic rows are new",
-            updates={
-                **updates,
-                "mining_pool_csv": str(out / "mining_pool.csv"),
-                "mining_mined_count": len(mined),
-                "mining_by_label": dict(sorted(Counter(mined.label).items())),
-                "anomalygen_count": len(synthetic),
-                "anomalygen_by_label": dict(sorted(Counter(synthetic.label).items())),
-                "leakage": {**leakage, "near_duplicates": near},
-            },
+            result=MiningResult(
+                **found,
+                mining_pool_csv=str(out / "mining_pool.csv"),
+                mining_mined_count=len(mined),
+                mining_by_label=dict(sorted(Counter(mined.label).items())),
+                anomalygen_count=len(synthetic),
+                anomalygen_by_label=dict(sorted(Counter(synthetic.label).items())),
+                leakage={**leakage, "near_duplicates": near},
+            ),
             promised=promised,
             warnings=warnings,
         )
@@ -333,12 +335,12 @@ class DataMining(Stage):
 
     def _used_before(self, run: Run, label: str) -> set[str]:
         number = int(label.removeprefix("iter"))
-        return {s for n in range(1, number) for s in run.iteration(iteration_label(n)).mining_used or []}
+        return {s for n in range(1, number) for s in run.state.iteration(iteration_label(n)).mining_used or []}
 
     def _warn_of_falling_yield(self, run: Run, label: str, new: int, warnings: list[str]) -> None:
         """New rows after the leakage check against those of the iteration before, counted the same way."""
         number = int(label.removeprefix("iter"))
-        before = run.iteration(iteration_label(number - 1)).mining_mined_count if number > 1 else None
+        before = run.state.iteration(iteration_label(number - 1)).mining_mined_count if number > 1 else None
         if before and new < before / 2:
             warnings.append(f"{label}: mining yields {new} rows after {before}: the pool is running dry")
 

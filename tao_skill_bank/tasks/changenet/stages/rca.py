@@ -8,9 +8,10 @@ from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import StageFailedError
 from tao_skill_bank.loop.commandline import setting
-from tao_skill_bank.loop.run import Run
-from tao_skill_bank.loop.stage import Outcome, Stage, timestamp
+from tao_skill_bank.loop.stage import Outcome, timestamp
 from tao_skill_bank.tasks.changenet import specs
+from tao_skill_bank.tasks.changenet.results import RcaResult
+from tao_skill_bank.tasks.changenet.state import Run, Stage
 
 _WANTED = ("threshold.txt", "metrics.json", "recall_far.csv", "weak_samples_breakdown.txt")
 
@@ -19,6 +20,7 @@ class Rca(Stage):
     """Finds the weakest KPI samples of every label."""
 
     name = "rca"
+    Result = RcaResult
 
     def folders(self, run: Run, label: str) -> list[Path]:
         """`<iter>/rca_results`."""
@@ -26,7 +28,7 @@ class Rca(Stage):
 
     def needs(self, run: Run, label: str) -> list[Path]:
         """The winner's inference."""
-        csv = run.iteration(label).inference_csv
+        csv = run.state.iteration(label).inference_csv
         if csv is None:
             raise StageFailedError("there is no inference to analyse", where=label, fix="run evaluate first")
         return [Path(csv)]
@@ -34,7 +36,7 @@ class Rca(Stage):
     def work(self, run: Run, label: str) -> Outcome:
         """Run gap analysis; read back the labels it found weak."""
         config = run.state.config
-        iteration = run.iteration(label)
+        iteration = run.state.iteration(label)
         if iteration.inference_csv is None or iteration.threshold is None:
             raise StageFailedError("there is no inference to analyse", where=label, fix="run evaluate first")
         out = run.folder(label) / "rca_results" / timestamp(run, label)
@@ -43,7 +45,11 @@ class Rca(Stage):
         threshold = iteration.threshold if iteration.threshold >= 0 else -1.0
         specs.write_spec(
             spec_path,
-            {"min_recall": run.target.recall, "top_k_per_label": config.rca.top_k_per_label, "threshold": threshold},
+            {
+                "min_recall": run.state.target.recall,
+                "top_k_per_label": config.rca.top_k_per_label,
+                "threshold": threshold,
+            },
         )
         kpi_csv = Path(config.kpi_test_csv)
         root = specs.image_root(config, kpi_csv, specs.naming_of(config))
@@ -73,12 +79,12 @@ class Rca(Stage):
         used = float(guard.read_text(out / "threshold.txt").strip())
         return Outcome(
             summary=f"{len(labels) // lights} weakest samples of {len(set(labels))} labels, {wrong} misclassified",
-            updates={
-                "rca_results_dir": str(out),
-                "rca_gaps_parquet": str(parquet),
-                "rca_threshold": used,
-                "rca_target_defects": defects,
-            },
+            result=RcaResult(
+                rca_results_dir=str(out),
+                rca_gaps_parquet=str(parquet),
+                rca_threshold=used,
+                rca_target_defects=defects,
+            ),
             promised=[parquet, out / "threshold.txt", out / "metrics.json"],
         )
 

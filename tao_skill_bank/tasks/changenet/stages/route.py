@@ -7,9 +7,10 @@ from pathlib import Path
 from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import GateError, StageFailedError
 from tao_skill_bank.data.changenet.tables import read_pairs
-from tao_skill_bank.loop.run import Run
-from tao_skill_bank.loop.stage import Outcome, Stage, timestamp
+from tao_skill_bank.loop.stage import Outcome, timestamp
+from tao_skill_bank.tasks.changenet.results import RoutingResult
 from tao_skill_bank.tasks.changenet.routing import route, write_routing
+from tao_skill_bank.tasks.changenet.state import Run, Stage
 from tao_skill_bank.tasks.changenet.synthetic import generator_labels
 
 
@@ -17,6 +18,7 @@ class Route(Stage):
     """Routes the weak samples that the RCA of the previous iteration found."""
 
     name = "routing"
+    Result = RoutingResult
 
     def folders(self, run: Run, label: str) -> list[Path]:
         """`<iter>/routing_results`."""
@@ -24,7 +26,7 @@ class Route(Stage):
 
     def needs(self, run: Run, label: str) -> list[Path]:
         """The weak samples."""
-        parquet = run.iteration(run.previous(label)).rca_gaps_parquet
+        parquet = run.state.iteration(run.previous(label)).rca_gaps_parquet
         if parquet is None:
             raise StageFailedError("the previous iteration has no RCA", where=label, fix="run rca first")
         return [Path(parquet)]
@@ -56,11 +58,11 @@ class Route(Stage):
             )
         return Outcome(
             summary=f"{len(routing.mining)} rows to mining, {len(routing.anomalygen)} to anomalygen",
-            updates={
-                "routing_results_dir": str(out),
-                "routing_mining_parquet": str(out / "mining_gaps.parquet"),
-                "routing_anomalygen_parquet": str(out / "anomalygen_gaps.parquet"),
-                "routing_verdicts": routing.verdicts,
-            },
+            result=RoutingResult(
+                routing_results_dir=str(out),
+                routing_mining_parquet=str(out / "mining_gaps.parquet"),
+                routing_anomalygen_parquet=str(out / "anomalygen_gaps.parquet"),
+                routing_verdicts=routing.verdicts,
+            ),
             promised=[out / "mining_gaps.parquet", out / "anomalygen_gaps.parquet", out / "routing_summary.txt"],
         )

@@ -14,17 +14,19 @@ from tao_skill_bank.core.errors import GateError, StageFailedError
 from tao_skill_bank.core.threads import one_blas_thread
 from tao_skill_bank.data.changenet.pair_prepare import PAIR_COLUMNS, prepare_pairs
 from tao_skill_bank.data.changenet.tables import PairTable, read_pairs, write_pairs
-from tao_skill_bank.loop.run import Run
-from tao_skill_bank.loop.stage import Outcome, Stage
+from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.loop.state import iteration_label
 from tao_skill_bank.tasks.changenet import generator, specs, synthetic
+from tao_skill_bank.tasks.changenet.results import AnomalygenResult
 from tao_skill_bank.tasks.changenet.stages.merge import relative_to_workspace
+from tao_skill_bank.tasks.changenet.state import Run, Stage
 
 
 class Anomalygen(Stage):
     """Chooses or makes at most `num_SDG` synthetic NG/OK pairs for the labels that were routed here."""
 
     name = "anomalygen"
+    Result = AnomalygenResult
 
     def folders(self, run: Run, label: str) -> list[Path]:
         """`<iter>/anomalygen`."""
@@ -32,7 +34,7 @@ class Anomalygen(Stage):
 
     def needs(self, run: Run, label: str) -> list[Path]:
         """The routed weak samples."""
-        parquet = run.iteration(label).routing_anomalygen_parquet
+        parquet = run.state.iteration(label).routing_anomalygen_parquet
         if parquet is None:
             raise StageFailedError("nothing was routed", where=label, fix="run routing first")
         return [Path(parquet)]
@@ -65,12 +67,12 @@ class Anomalygen(Stage):
         write_pairs(rows_csv, rows.columns)
         return Outcome(
             summary=summary,
-            updates={
-                "anomalygen_rows_csv": str(rows_csv),
-                "anomalygen_count": len(rows),
-                "anomalygen_by_label": dict(sorted(Counter(rows.label).items())),
-                "anomalygen_used": used,
-            },
+            result=AnomalygenResult(
+                anomalygen_rows_csv=str(rows_csv),
+                anomalygen_count=len(rows),
+                anomalygen_by_label=dict(sorted(Counter(rows.label).items())),
+                anomalygen_used=used,
+            ),
             promised=[rows_csv],
             warnings=warnings,
         )
@@ -153,4 +155,4 @@ class Anomalygen(Stage):
     def _used_before(self, run: Run, label: str) -> set[str]:
         """Pairs that earlier iterations took: none is taken twice in a run."""
         number = int(label.removeprefix("iter"))
-        return {s for n in range(1, number) for s in run.iteration(iteration_label(n)).anomalygen_used or []}
+        return {s for n in range(1, number) for s in run.state.iteration(iteration_label(n)).anomalygen_used or []}

@@ -12,12 +12,13 @@ from tao_skill_bank.data.changenet.spec import classify_spec
 from tao_skill_bank.data.changenet.spec_values import get
 from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.loop.commandline import setting
-from tao_skill_bank.loop.run import Run
-from tao_skill_bank.loop.stage import Outcome, Stage
+from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.loop.state import BASELINE
 from tao_skill_bank.tasks.changenet import specs
 from tao_skill_bank.tasks.changenet.looks import require_sound
+from tao_skill_bank.tasks.changenet.results import TrainResult
 from tao_skill_bank.tasks.changenet.scores import epoch_and_step
+from tao_skill_bank.tasks.changenet.state import Run, Stage
 from tao_skill_bank.tasks.changenet.trained import trained_by
 
 
@@ -47,6 +48,7 @@ class Train(Stage):
     """Trains in a folder of its own; iteration N starts from the best checkpoint so far."""
 
     name = "train"
+    Result = TrainResult
 
     def folders(self, run: Run, label: str) -> list[Path]:
         """`<iter>/train` and its spec."""
@@ -95,19 +97,19 @@ class Train(Stage):
         trained = trained_by(found[-1], spec, run.platform, records[-1] if records else None)
         return Outcome(
             summary=f"{len(found)} checkpoints from {rows} rows",
-            updates={
-                "training_spec": str(spec_path),
-                "training_csv": str(training),
-                "training_rows": rows,
-                "trained": trained,
-            },
+            result=TrainResult(
+                training_spec=str(spec_path),
+                training_csv=str(training),
+                training_rows=rows,
+                trained=trained,
+            ),
             promised=[found[-1], spec_path],
         )
 
     def _training_csv(self, run: Run, label: str) -> Path:
         if label == BASELINE:
             return Path(run.state.config.training_csv)
-        combined = run.iteration(label).combined_training_csv
+        combined = run.state.iteration(label).combined_training_csv
         if combined is None:
             raise StageFailedError("no combined training CSV", where=label, fix="run data_merge first")
         return Path(combined)

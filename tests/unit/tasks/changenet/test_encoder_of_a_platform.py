@@ -8,18 +8,23 @@ import fake_generator
 import pytest
 import tiny
 
+from tao_skill_bank import runs
 from tao_skill_bank.core.errors import BankError, InputError, InputErrors
-from tao_skill_bank.loop import api
+from tao_skill_bank.core.settings import apply_settings, checked_settings
 from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.tasks.changenet import specs
-from tao_skill_bank.tasks.changenet.config import RunConfig, apply_settings, run_config
+from tao_skill_bank.tasks.changenet.config import RunConfig
 
 PLACES = dict.fromkeys(("training_csv", "validation_csv", "kpi_test_csv", "images_dir", "specs_file"), "/w/x")
 SIGLIP = "google/siglip-base-patch16-224"
 
 
 def config(platform: str, *settings: str) -> RunConfig:
-    return run_config({"workspace": "/w", "platform": platform, **PLACES, **apply_settings({}, settings)}, "test")
+    return checked_settings(
+        RunConfig,
+        {"workspace": "/w", "platform": platform, **PLACES, **apply_settings(RunConfig, {}, settings)},
+        "test",
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,7 +65,7 @@ def test_offline_the_weights_of_taos_encoder_have_to_be_there(tmp_path: Path) ->
 
     def planned(*settings: str) -> list[str]:
         given = (f"virtualenv.bin={folder}", *settings)
-        shown = api.plan_run(tiny.request(workspace, iterations=1, platform="virtualenv", settings=given))
+        shown = runs.plan_run(tiny.request(workspace, iterations=1, platform="virtualenv", settings=given))
         return [c.text for c in shown.checks if c.name == "encoder"]
 
     assert planned() == [f"TAO's SigLIP {SIGLIP}, fetched from the Hugging Face hub where its image has it not"]

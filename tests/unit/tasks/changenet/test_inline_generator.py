@@ -11,13 +11,14 @@ import fake_generator
 import pytest
 import tiny
 
+from tao_skill_bank import runs
 from tao_skill_bank.core.errors import BankError, GateError, InputError
 from tao_skill_bank.data.changenet.tables import read_pairs
-from tao_skill_bank.loop import api
-from tao_skill_bank.loop.plan import Request
-from tao_skill_bank.loop.state import DeftState, load_state
+from tao_skill_bank.loop.request import Request
 from tao_skill_bank.platforms.base import read_records
 from tao_skill_bank.tasks.changenet import generator
+from tao_skill_bank.tasks.changenet.state import State as DeftState
+from tao_skill_bank.tasks.registry import load_state
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def wanted(workspace: Path, behaviour: str, *settings: str, platform: str = "vir
 def ended(request: Request) -> tuple[DeftState, Path]:
     folder = tiny.approved(request)
     try:
-        api.run_loop(folder)
+        runs.run_loop(folder)
     finally:
         state = load_state(folder)
     return state, folder
@@ -117,13 +118,13 @@ def test_a_generator_that_fails_is_not_tried_again_by_itself_and_the_run_goes_on
     (folder,) = (workspace / "results").glob("run_*")
     assert len(read_records(folder, "iter1.anomalygen.amp")) == 1
     fake_generator.install(workspace.parent / "bin", "good")
-    api.run_loop(folder)
+    runs.run_loop(folder)
     assert load_state(folder).iterations["iter1"].anomalygen_count == 5
 
 
 def test_a_platform_without_the_generator_is_refused_in_pre_flight(workspace: Path) -> None:
     with pytest.raises(BankError, match="does not run on this platform"):
-        api.plan_run(wanted(workspace, "good", platform="local"))
+        runs.plan_run(wanted(workspace, "good", platform="local"))
 
 
 def test_base_models_that_are_to_be_downloaded_stand_in_the_plan(
@@ -133,11 +134,11 @@ def test_base_models_that_are_to_be_downloaded_stand_in_the_plan(
     fake_generator.add_assets(workspace, base=False)
     monkeypatch.delenv("HF_TOKEN", raising=False)
     with pytest.raises(BankError, match="gated and not here, and HF_TOKEN is not set"):
-        api.plan_run(wanted(workspace, "good"))
+        runs.plan_run(wanted(workspace, "good"))
     monkeypatch.setenv("HF_TOKEN", "canary-token")
     with pytest.raises(BankError, match="would download its base models, and the run is offline"):
-        api.plan_run(wanted(workspace, "good", "offline=true"))
-    summary = api.plan_run(wanted(workspace, "good"))
+        runs.plan_run(wanted(workspace, "good", "offline=true"))
+    summary = runs.plan_run(wanted(workspace, "good"))
     (said,) = [c for c in summary.checks if c.name == "synthetic"]
     assert said.status == "warn"
     assert "after approval the first job downloads them" in said.text
@@ -146,10 +147,10 @@ def test_base_models_that_are_to_be_downloaded_stand_in_the_plan(
 
 def test_the_approval_falls_with_the_defect_spec(workspace: Path) -> None:
     request = wanted(workspace, "good")
-    before = api.plan_run(request).digest
+    before = runs.plan_run(request).digest
     spec = workspace / "augmentation" / "anomalygen" / "datasets" / "PCB" / "defect_spec.jsonl"
     spec.write_text(spec.read_text().replace("free", "cad"))
-    assert api.plan_run(request).digest != before
+    assert runs.plan_run(request).digest != before
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,7 @@ def test_a_defect_spec_that_cannot_be_meant_is_refused_with_its_line(workspace: 
     spec = workspace / "augmentation" / "anomalygen" / "datasets" / "PCB" / "defect_spec.jsonl"
     spec.write_text(text)
     with pytest.raises(InputError) as caught:
-        api.plan_run(wanted(workspace, "good"))
+        runs.plan_run(wanted(workspace, "good"))
     assert words in caught.value.line()
     assert str(spec) in caught.value.line()
     assert not (workspace / "results").exists()
@@ -179,14 +180,14 @@ def test_a_missing_dataset_checkpoint_or_step_is_named_with_the_setting_that_men
     latest = workspace / "augmentation" / "anomalygen" / "checkpoints" / "PCB" / "checkpoints" / "latest_checkpoint.txt"
     latest.write_text("newest\n")
     with pytest.raises(InputError, match=r"anomalygen\.step"):
-        api.plan_run(wanted(workspace, "good"))
-    assert api.plan_run(wanted(workspace, "good", "anomalygen.step=14000")).digest
+        runs.plan_run(wanted(workspace, "good"))
+    assert runs.plan_run(wanted(workspace, "good", "anomalygen.step=14000")).digest
     with pytest.raises(InputError, match=r"anomalygen\.checkpoint_dir"):
-        api.plan_run(wanted(workspace, "good", "anomalygen.checkpoint_dir=nowhere"))
+        runs.plan_run(wanted(workspace, "good", "anomalygen.checkpoint_dir=nowhere"))
     with pytest.raises(InputError, match=r"anomalygen\.dataset_dir_source"):
-        api.plan_run(wanted(workspace, "good", "anomalygen.project=other"))
+        runs.plan_run(wanted(workspace, "good", "anomalygen.project=other"))
     with pytest.raises(InputError, match="outside the workspace"):
-        api.plan_run(wanted(workspace, "good", "anomalygen.checkpoint_dir=../elsewhere"))
+        runs.plan_run(wanted(workspace, "good", "anomalygen.checkpoint_dir=../elsewhere"))
 
 
 def test_the_command_lines_are_the_containers_own(tmp_path: Path) -> None:

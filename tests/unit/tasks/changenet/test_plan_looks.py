@@ -12,11 +12,11 @@ import tiny
 from PIL import Image
 from planted import SETS, Planted
 
+from tao_skill_bank import runs
 from tao_skill_bank.core.errors import InputErrors, StageFailedError
-from tao_skill_bank.loop import api
-from tao_skill_bank.loop.state import load_state
+from tao_skill_bank.loop.request import PreFlight
 from tao_skill_bank.tasks.changenet.looks import require_sound
-from tao_skill_bank.tasks.changenet.preflight import PreFlight
+from tao_skill_bank.tasks.registry import load_state
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def clean(tmp_path: Path) -> Planted:
 
 
 def plan(planted: Planted, *settings: str) -> PreFlight:
-    return api.plan_run(tiny.request(planted.root, settings=("anomalygen.mode=local_standin", *settings)))
+    return runs.plan_run(tiny.request(planted.root, settings=("anomalygen.mode=local_standin", *settings)))
 
 
 def check(summary: PreFlight, name: str) -> Any:
@@ -262,13 +262,13 @@ def test_headers_alone_say_what_was_not_looked_at_in_plan_and_state(
     assert "whether they decode, hold values above 255, or are the same in two sets was not looked at" in said.text
     assert not [c for c in summary.checks if c.name == "equal pictures"]
     wanted = tiny.request(clean.root, settings=("anomalygen.mode=local_standin", "plan.pictures=headers"))
-    folder = api.open_run(wanted, approve=api.plan_run(wanted).digest, how="flag")
+    folder = runs.open_run(wanted, approve=runs.plan_run(wanted).digest, how="flag")
     assert next(c for c in load_state(folder).checked if c.name == "pictures").text == said.text
 
 
 def test_a_picture_that_was_spoilt_after_the_plan_is_found_before_it_is_read(clean: Planted) -> None:
     wanted = tiny.request(clean.root, settings=("anomalygen.mode=local_standin",))
-    config = load_state(api.open_run(wanted, approve=api.plan_run(wanted).digest, how="flag")).config
+    config = load_state(runs.open_run(wanted, approve=runs.plan_run(wanted).digest, how="flag")).config
     csv = Path(config.kpi_test_csv)
     require_sound(config, csv)
     path = clean.file("KPI", 5, "golden")
@@ -279,8 +279,8 @@ def test_a_picture_that_was_spoilt_after_the_plan_is_found_before_it_is_read(cle
 
 def test_what_the_plan_saw_is_kept_with_the_run(clean: Planted) -> None:
     wanted = tiny.request(clean.root, settings=("anomalygen.mode=local_standin",))
-    summary = api.plan_run(wanted)
-    state = load_state(api.open_run(wanted, approve=summary.digest, how="flag"))
+    summary = runs.plan_run(wanted)
+    state = load_state(runs.open_run(wanted, approve=summary.digest, how="flag"))
     names = {c.name for c in state.checked}
     assert set(LOOKS) <= names and all(c.status != "fail" for c in state.checked)
 

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import flat
 import pytest
 from report_runs import RunBuilder
 
 from tao_skill_bank import __version__
 from tao_skill_bank.actions.visual_changenet import checkpoint
 from tao_skill_bank.actions.visual_changenet.network import Architecture, Network
-from tao_skill_bank.loop.state import Trained, load_state
+from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.platforms.base import JobRecord, new_record, write_record
 from tao_skill_bank.platforms.worker import beside
 from tao_skill_bank.tasks.changenet.trained import found_trained, known, trained_by, with_checkpoint
+from tao_skill_bank.tasks.registry import load_state
 
 SPEC = {
     "model": {"backbone": {"type": "fan_tiny_8_p4_hybrid"}, "classify": {"difference_module": "learnable"}},
@@ -142,7 +144,7 @@ def test_of_an_earlier_record_only_what_cannot_be_otherwise_is_told(
     run = Earlier(tmp_path / "r", iterations=0, platform=platform, pictures=False, trainer="unknown").build()
     state = load_state(run)
     baseline = state.iterations["baseline"]
-    baseline.trained = Trained()
+    flat.put(baseline, trained=Trained())
     assert known(state, baseline).by == by
 
 
@@ -150,7 +152,7 @@ def test_an_earlier_record_with_a_checkpoint_of_the_banks_own_is_a_rehearsal_on_
     run = RunBuilder(tmp_path / "r", iterations=0, platform="docker", pictures=False).build()
     state = load_state(run)
     baseline = state.iterations["baseline"]
-    baseline.trained = Trained()
+    flat.put(baseline, trained=Trained())
     own(Path(baseline.best_ckpt_path or ""))
     assert known(state, baseline).by == "stand-in"
 
@@ -159,5 +161,5 @@ def test_what_was_recorded_as_unknown_is_not_guessed_later(tmp_path: Path) -> No
     run = RunBuilder(tmp_path / "r", iterations=0, platform="local", pictures=False).build()
     state = load_state(run)
     baseline = state.iterations["baseline"]
-    baseline.trained = Trained(software="0.1.0")
+    flat.put(baseline, trained=Trained(software="0.1.0"))
     assert known(state, baseline).by == "unknown"

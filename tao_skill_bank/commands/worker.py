@@ -1,6 +1,6 @@
 """The detached worker of a run: works on it to its end, after whoever started it has gone.
 
-python -m tao_skill_bank.loop.worker RESULTS_DIR [--once]
+python -m tao_skill_bank.commands.worker RESULTS_DIR [--once]
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from tao_skill_bank.core.errors import BankError
-from tao_skill_bank.loop.api import run_loop
 from tao_skill_bank.loop.opening import WORKER
 from tao_skill_bank.loop.run import StopRequestedError
+from tao_skill_bank.runs import run_loop
 
 
 def main(results_dir: str, *, once: bool = False) -> int:

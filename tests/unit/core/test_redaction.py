@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tao_skill_bank.bank.redaction import MARK, is_sensitive, redact, redact_json_lines, redact_value
+from tao_skill_bank.core.redaction import MARK, is_sensitive, redact, redact_json_lines, redact_value
 
 SECRET = "Zx9" + "kq7Lm2Vb8Nc4Rt6Yp1Ws3"
 

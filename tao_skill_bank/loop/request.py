@@ -1,0 +1,127 @@
+"""What somebody asks of the loop, the plan it becomes, and the summary that a person approves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.text import clean
+from tao_skill_bank.loop.checks import Check
+from tao_skill_bank.loop.order import StageOrder
+from tao_skill_bank.loop.settings import RunSettings
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks for. A run that is taken up keeps whatever is left None.
+
+    Attributes:
+        workspace: The workspace folder.
+        kpi_target: `FAR < 0.5% at recall=99%`.
+        max_iterations: At least 1; or None with a time limit.
+        time_limit: `6h`, `90m`: turned into iterations by the estimate.
+        platform: Where to run; None for the local one.
+        settings: `key=value` texts, in order.
+        results_dir: The run folder to make or take up; None for a fresh one.
+        task: What the loop improves; None for the first task, or that of the run that is taken up.
+    """
+
+    workspace: Path | None = None
+    kpi_target: str | None = None
+    max_iterations: int | None = None
+    time_limit: str | None = None
+    platform: str | None = None
+    settings: Sequence[str] = field(default_factory=tuple)
+    results_dir: Path | None = None
+    task: str | None = None
+
+
+@dataclass(frozen=True)
+class ResolvedPlan:
+    """A request with nothing left open. `contents` maps a file's key to the SHA-256 of its bytes."""
+
+    task: str
+    config: Any
+    kpi_target: str
+    max_iterations: int
+    contents: dict[str, str]
+    minutes_per_iteration: float
+    order: StageOrder
+
+    @property
+    def digest(self) -> str:
+        """By what the plan is approved."""
+        return plan_digest(self.task, self.config, self.kpi_target, self.max_iterations, self.contents, self.order)
+
+
+def plan_digest(
+    task: str,
+    config: RunSettings,
+    kpi_target: str,
+    max_iterations: int,
+    contents: dict[str, str],
+    order: StageOrder,
+) -> str:
+    """SHA-256 (hex) of a resolved plan."""
+    value = {
+        "task": task,
+        "config": config.model_dump(mode="json"),
+        "kpi_target": kpi_target,
+        "max_iterations": max_iterations,
+        "contents": contents,
+        "order": order.model_dump(mode="json"),
+    }
+    return fsio.sha256_text(fsio.canonical_json(value))
+
+
+class Split(BaseModel):
+    """One CSV of the data set: rows and label counts."""
+
+    name: str
+    csv: str
+    rows: int
+    labels: dict[str, int]
+
+
+class PreFlight(BaseModel):
+    """The Pre-Flight Summary. Measurements in it are for reading; the digest covers none of them.
+
+    `facts` are (name, value) of what the task's own settings come to.
+    """
+
+    digest: str
+    kpi_target: str
+    max_iterations: int
+    config: dict[str, Any]
+    splits: list[Split]
+    checks: list[Check]
+    estimate_minutes: float
+    warnings: list[str] = Field(default_factory=list)
+    facts: list[tuple[str, str]] = Field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """The summary as text, a line each."""
+        rows = [
+            ("workspace", self.config["workspace"]),
+            ("KPI target", self.kpi_target),
+            ("iterations", f"at most {self.max_iterations}"),
+            ("platform", self.config["platform"]),
+            *self.facts,
+            ("estimate", f"{self.estimate_minutes:.1f} min"),
+        ]
+        out = ["Pre-Flight Summary", ""]
+        out += [f"  {name:<15} {value}" for name, value in rows]
+        out += ["", "  data set"]
+        for split in self.splits:
+            labels = ", ".join(f"{label} {count}" for label, count in list(split.labels.items())[:8])
+            more = "" if len(split.labels) <= 8 else f", and {len(split.labels) - 8} more labels"
+            out.append(f"  {split.name:<15} {split.rows} rows: {labels}{more}")
+        out += ["", "  checks"]
+        out += [f"  [{check.status:>4}] {check.name}: {check.text}" for check in self.checks]
+        out += ["", f"  plan digest     {self.digest}"]
+        return [clean(line) for line in out]

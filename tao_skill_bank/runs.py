@@ -1,0 +1,100 @@
+"""Runs of any task: what every door calls. It finds the task, and hands task, worker and renderer to the loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank.core.consent import How
+from tao_skill_bank.loop import api, opening
+from tao_skill_bank.loop.api import PhaseView, StatusView, ask_again_seconds, latest_run, remaining_seconds
+from tao_skill_bank.loop.opening import Holder, holder
+from tao_skill_bank.loop.request import PreFlight, Request, ResolvedPlan
+from tao_skill_bank.loop.run import AnyRun, Observer
+from tao_skill_bank.reports.renderers import render
+from tao_skill_bank.tasks.registry import load_own_state, load_state, task_for, task_of
+
+WORKER = "tao_skill_bank.commands.worker"
+
+
+def plan_run(request: Request) -> PreFlight:
+    """As `loop.opening.plan_run`: resolve a request and run every check. Writes nothing."""
+    return opening.plan_run(task_for(request), request)
+
+
+def plan_of(request: Request) -> tuple[ResolvedPlan, Any]:
+    """As `loop.opening.plan_of`: the resolved plan, and the state of the run it takes up."""
+    return opening.plan_of(task_for(request), request)
+
+
+def planned_files(request: Request) -> dict[str, Path]:
+    """Key to file, of every file that planning this request reads and may quote."""
+    task = task_for(request)
+    return task.contents(opening.plan_of(task, request)[0].config)
+
+
+def open_run(request: Request, *, approve: str | None, how: How, checked: PreFlight | None = None) -> Path:
+    """As `loop.opening.open_run`: make the run folder, or take one up, with its plan approved."""
+    return opening.open_run(task_for(request), request, approve=approve, how=how, checked=checked)
+
+
+def init_state(request: Request, *, force: bool = False) -> Path:
+    """As `loop.opening.init_state`: write a fresh state for a plan that nobody has approved yet."""
+    unmade = Request(**{**vars(request), "results_dir": None})
+    return opening.init_state(task_for(unmade), request, force=force)
+
+
+def approval_holds(request: Request, digest: str) -> bool:
+    """As `loop.api.approval_holds`: whether the run that is taken up was approved with exactly this plan."""
+    return api.approval_holds(task_for(request), request, digest)
+
+
+def run_loop(results_dir: Path, observer: Observer | None = None, *, once: bool = False, by: str = "command") -> AnyRun:
+    """As `loop.api.run_loop`: work on a run until it ends (or for one stage)."""
+    return api.run_loop(task_of(results_dir), results_dir, observer, once=once, by=by, render=render)
+
+
+def step_detached(results_dir: Path) -> str:
+    """As `loop.api.step_detached`: start a worker that runs the next stage; returns the plan's digest."""
+    return api.step_detached(task_of(results_dir), results_dir, WORKER)
+
+
+def start_detached(results_dir: Path, *, once: bool = False) -> int:
+    """As `loop.api.start_detached`: start a worker that outlives the caller; returns its process id."""
+    return api.start_detached(results_dir, WORKER, once=once)
+
+
+def status(results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:
+    """As `loop.api.status`: a run at a glance."""
+    return api.status(task_of(results_dir), results_dir, after, limit)
+
+
+def stop(results_dir: Path, by: str = "command") -> bool:
+    """As `loop.api.stop`: ask whoever works on the run to stop."""
+    return api.stop(task_of(results_dir), results_dir, by)
+
+
+__all__ = [
+    "Holder",
+    "PhaseView",
+    "PreFlight",
+    "Request",
+    "StatusView",
+    "approval_holds",
+    "ask_again_seconds",
+    "holder",
+    "init_state",
+    "latest_run",
+    "load_own_state",
+    "load_state",
+    "open_run",
+    "plan_of",
+    "plan_run",
+    "planned_files",
+    "remaining_seconds",
+    "run_loop",
+    "start_detached",
+    "status",
+    "step_detached",
+    "stop",
+]

@@ -1,0 +1,313 @@
+"""The state of a DEFT run: what its iterations hold, how they are measured, and the flat keys that others read.
+
+Under `iterations.<label>` the results of an iteration also stand flat, under the names of the published loop
+(`far_pct`, `threshold`, `best_ckpt_path` …). They are written with the results and never read back, with one exception:
+a baseline that another program trained (`stage_completed` is `train`, and `best_ckpt_path` names a checkpoint).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.data.changenet.kpi_target import KpiTarget
+from tao_skill_bank.loop import run as loop_run
+from tao_skill_bank.loop import stage as loop_stage
+from tao_skill_bank.loop import state as loop_state
+from tao_skill_bank.loop.evidence import Interval, Trained
+from tao_skill_bank.loop.state import Result
+from tao_skill_bank.tasks.changenet.config import RunConfig
+from tao_skill_bank.tasks.changenet.results import (
+    AnomalygenResult,
+    EvaluateResult,
+    Evaluation,
+    MergeResult,
+    MiningResult,
+    RcaResult,
+    RoutingResult,
+    StopResult,
+    TrainResult,
+)
+
+PROJECTED: tuple[type[Result], ...] = (
+    TrainResult,
+    EvaluateResult,
+    RcaResult,
+    RoutingResult,
+    AnomalygenResult,
+    MiningResult,
+    MergeResult,
+)
+
+
+class Iteration(loop_state.Iteration):
+    """The baseline or one iteration; `given_checkpoint` is a checkpoint that another program trained."""
+
+    projected: ClassVar[frozenset[str]] = frozenset(name for kind in PROJECTED for name in kind.model_fields)
+
+    given_checkpoint: str | None = None
+
+    @classmethod
+    def read(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        """The flat keys are not read, but for the checkpoint of a baseline that another program trained."""
+        own = {key: value for key, value in raw.items() if key not in cls.projected}
+        if raw.get("stage_completed") == "train" and not raw.get("results") and not raw.get("given_checkpoint"):
+            own["given_checkpoint"] = raw.get("best_ckpt_path")
+        return own
+
+    @model_serializer(mode="wrap")
+    def _with_the_flat_keys(self, own: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = own(self)
+        flat: dict[str, Any] = dict.fromkeys(sorted(self.projected))
+        flat["best_ckpt_path"] = self.given_checkpoint
+        for found in self.results.values():
+            values = found.model_dump(mode="json")
+            flat.update({key: value for key, value in values.items() if key in self.projected})
+        return {**written, **flat}
+
+    def given_stages(self, exists: Callable[[str], bool]) -> frozenset[str]:
+        """The training, where another program left its checkpoint; one that was evaluated is not asked for again."""
+        given = self.given_checkpoint
+        here = given is not None and (self.result(EvaluateResult) is not None or exists(given))
+        return frozenset({"train"}) if here else frozenset()
+
+    def figures(self) -> dict[str, float | int | str | None]:
+        """FAR, threshold, rows."""
+        return {
+            "far_pct": self.far_pct,
+            "threshold": self.threshold,
+            "training_rows": self.training_rows,
+            "mined": self.mining_mined_count,
+            "synthetic": self.anomalygen_count,
+        }
+
+    def columns(self) -> dict[str, str]:
+        """Training rows, and those that were added."""
+        added = {"real": self.mining_mined_count, "synthetic": self.anomalygen_count}
+        return {"rows": str(self.training_rows or ""), **{k: f"+{n}" if n else "" for k, n in added.items()}}
+
+    def interval(self) -> Interval | None:
+        """The FAR of the chosen checkpoint."""
+        return None if self.evaluation is None else self.evaluation.far
+
+    # -- results, by name --------------------------------------------------------------------------------------------
+
+    @property
+    def best_ckpt_path(self) -> str | None:
+        """The chosen checkpoint, or one that another program left."""
+        found = self.result(EvaluateResult)
+        return self.given_checkpoint if found is None else found.best_ckpt_path
+
+    @property
+    def trained(self) -> Trained:
+        """Who trained the model, as far as it is recorded."""
+        found = self.result(EvaluateResult) or self.result(TrainResult)
+        return Trained() if found is None else found.trained
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """Every checkpoint on the KPI set."""
+        found = self.result(EvaluateResult)
+        return [] if found is None else found.evaluations
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """The evaluation of the chosen checkpoint; told by its file, since a pre-seeded checkpoint keeps its kind."""
+        return next((e for e in self.evaluations if e.inference_csv == self.inference_csv), None)
+
+    @property
+    def anomalygen_count(self) -> int | None:
+        """Synthetic rows that were added; before the leakage check, those that were made."""
+        found = self.result(MiningResult) or self.result(AnomalygenResult)
+        return None if found is None else found.anomalygen_count
+
+    @property
+    def anomalygen_by_label(self) -> dict[str, int] | None:
+        """The same by label."""
+        found = self.result(MiningResult) or self.result(AnomalygenResult)
+        return None if found is None else found.anomalygen_by_label
+
+    @property
+    def best_ckpt_kind(self) -> str | None:
+        """`best_val`, `latest` or `pre_seeded`."""
+        found = self.result(EvaluateResult)
+        return None if found is None else found.best_ckpt_kind
+
+    @property
+    def far_pct(self) -> float | None:
+        """FAR at the target's recall, in percent."""
+        found = self.result(EvaluateResult)
+        return None if found is None else found.far_pct
+
+    @property
+    def threshold(self) -> float | None:
+        """The frozen threshold."""
+        found = self.result(EvaluateResult)
+        return None if found is None else found.threshold
+
+    @property
+    def val_loss(self) -> float | None:
+        """Validation loss of the chosen checkpoint."""
+        found = self.result(EvaluateResult)
+        return None if found is None else found.val_loss
+
+    @property
+    def inference_csv(self) -> str | None:
+        """The chosen checkpoint's inference on the KPI set."""
+        found = self.result(EvaluateResult)
+        return None if found is None else found.inference_csv
+
+    @property
+    def training_spec(self) -> str | None:
+        """The spec of the training."""
+        found = self.result(TrainResult)
+        return None if found is None else found.training_spec
+
+    @property
+    def training_rows(self) -> int | None:
+        """Rows of the training set."""
+        found = self.result(TrainResult)
+        return None if found is None else found.training_rows
+
+    @property
+    def rca_gaps_parquet(self) -> str | None:
+        """The weakest samples."""
+        found = self.result(RcaResult)
+        return None if found is None else found.rca_gaps_parquet
+
+    @property
+    def routing_mining_parquet(self) -> str | None:
+        """Weak samples for mining."""
+        found = self.result(RoutingResult)
+        return None if found is None else found.routing_mining_parquet
+
+    @property
+    def routing_anomalygen_parquet(self) -> str | None:
+        """Weak samples for the generator."""
+        found = self.result(RoutingResult)
+        return None if found is None else found.routing_anomalygen_parquet
+
+    @property
+    def routing_verdicts(self) -> dict[str, str] | None:
+        """A verdict for each weak label."""
+        found = self.result(RoutingResult)
+        return None if found is None else found.routing_verdicts
+
+    @property
+    def anomalygen_rows_csv(self) -> str | None:
+        """The synthetic rows, as made."""
+        found = self.result(AnomalygenResult)
+        return None if found is None else found.anomalygen_rows_csv
+
+    @property
+    def anomalygen_used(self) -> list[str] | None:
+        """Pre-generated pairs that were taken."""
+        found = self.result(AnomalygenResult)
+        return None if found is None else found.anomalygen_used
+
+    @property
+    def mining_mined_parquet(self) -> str | None:
+        """The mined images."""
+        found = self.result(MiningResult)
+        return None if found is None else found.mining_mined_parquet
+
+    @property
+    def mining_mined_count(self) -> int | None:
+        """Pool rows that were added."""
+        found = self.result(MiningResult)
+        return None if found is None else found.mining_mined_count
+
+    @property
+    def mining_by_label(self) -> dict[str, int] | None:
+        """The same by label."""
+        found = self.result(MiningResult)
+        return None if found is None else found.mining_by_label
+
+    @property
+    def mining_used(self) -> list[str] | None:
+        """Pool samples that were taken."""
+        found = self.result(MiningResult)
+        return None if found is None else found.mining_used
+
+    @property
+    def mining_encoder(self) -> str | None:
+        """The encoder that compared images."""
+        found = self.result(MiningResult)
+        return None if found is None else found.mining_encoder
+
+    @property
+    def leakage(self) -> dict[str, Any] | None:
+        """What the leakage check counted."""
+        found = self.result(MiningResult)
+        return None if found is None else found.leakage
+
+    @property
+    def combined_training_csv(self) -> str | None:
+        """The grown training set."""
+        found = self.result(MergeResult)
+        return None if found is None else found.combined_training_csv
+
+    @property
+    def provenance_csv(self) -> str | None:
+        """Where each of its rows comes from."""
+        found = self.result(MergeResult)
+        return None if found is None else found.provenance_csv
+
+    @property
+    def provenance_counts(self) -> dict[str, int] | None:
+        """Its rows by where they come from."""
+        found = self.result(MergeResult)
+        return None if found is None else found.provenance_counts
+
+
+class State(loop_state.DeftState[RunConfig, Iteration]):
+    """The state of a DEFT run."""
+
+    iteration_type: ClassVar[type[Any]] = Iteration
+    measure: ClassVar[str] = "FAR"
+
+    @property
+    def target(self) -> KpiTarget:
+        """The KPI target.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        return KpiTarget.parse(self.kpi_target)
+
+    @property
+    def acceptance(self) -> dict[str, Any] | None:
+        """What the acceptance set says, where the run has ended and has one."""
+        found = next((r for it in self.iterations.values() if (r := it.result(StopResult)) is not None), None)
+        return None if found is None else found.acceptance
+
+    def value(self, iteration: Iteration) -> float | None:
+        """Its FAR on the KPI set."""
+        return iteration.far_pct
+
+    def met(self, value: float) -> bool:
+        """Whether a FAR is within the target."""
+        return self.target.met(value)
+
+    @property
+    def limit(self) -> str:
+        """The limit of the FAR."""
+        try:
+            return self.target.text().split(" at ")[0].removeprefix("FAR ").replace(" ", "")
+        except InputError:
+            return self.kpi_target
+
+    @property
+    def limit_value(self) -> float | None:
+        """The limit of the FAR, in percent."""
+        try:
+            return self.target.far_pct
+        except InputError:
+            return None
+
+
+Run = loop_run.Run[State]
+Stage = loop_stage.Stage[State]

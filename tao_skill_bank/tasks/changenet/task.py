@@ -1,0 +1,84 @@
+"""The DEFT loop for AOI with Visual ChangeNet, as the loop's task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank.data.changenet.kpi_target import KpiTarget
+from tao_skill_bank.loop import task as loop_task
+from tao_skill_bank.loop.request import PreFlight, ResolvedPlan
+from tao_skill_bank.loop.verdict import Verdict
+from tao_skill_bank.tasks.changenet import generator, measures, upcast, workspace
+from tao_skill_bank.tasks.changenet.config import RunConfig
+from tao_skill_bank.tasks.changenet.handoff import write_handoff
+from tao_skill_bank.tasks.changenet.preflight import pre_flight
+from tao_skill_bank.tasks.changenet.stages import BASELINE, BETWEEN, ENDING, ITERATION
+from tao_skill_bank.tasks.changenet.state import Run
+from tao_skill_bank.tasks.changenet.state import State as DeftState
+
+
+class ChangeNet(loop_task.Task[DeftState]):
+    """Find the weak samples, add data like them, train again."""
+
+    name = "changenet"
+    Config = RunConfig
+    State = DeftState
+    baseline = BASELINE
+    iteration = ITERATION
+    between = BETWEEN
+    ending = ENDING
+    # Of the published loop; the engine never writes it.
+    logged = ("anomalygen_finetune",)
+    commands = ("visual_changenet", "gap_analysis", "embedding", "tmm", generator.AMP, generator.SDG)
+
+    def target(self, text: str) -> str:
+        """`FAR < 0.5% at recall=99%`."""
+        return KpiTarget.parse(text).text()
+
+    def comparable(self, before: str, after: str) -> bool:
+        """Thresholds are frozen at one recall."""
+        return KpiTarget.parse(before).recall == KpiTarget.parse(after).recall
+
+    def discover(self, workspace_dir: Path) -> dict[str, Any]:
+        """The inputs that are there, by their usual places."""
+        return workspace.discover(workspace_dir)
+
+    def settled(self, config: RunConfig) -> RunConfig:
+        """What `auto` means in this workspace; absolute paths."""
+        return workspace.settled(config)
+
+    def contents(self, config: RunConfig) -> dict[str, Path]:
+        """Spec and CSVs, and the generator's defect spec where it runs inline."""
+        found: dict[str, Path] = config.contents()
+        if config.anomalygen.mode == "inline":
+            found["anomalygen.defect_spec"] = generator.find_assets(config).defect_spec
+        return found
+
+    def minutes(self, config: RunConfig) -> float:
+        """By platform and rows."""
+        return workspace.minutes_per_iteration(config)
+
+    def pre_flight(self, plan: ResolvedPlan) -> PreFlight:
+        """Spec, CSVs, images, leakage, generator, encoder, backbone, credentials, platform, disk."""
+        return pre_flight(plan)
+
+    def verdict(self, state: DeftState) -> Verdict:
+        """FAR and recall; the acceptance set decides where the run has one."""
+        return measures.verdict_of(state)
+
+    def headline(self, state: DeftState) -> dict[str, float | int | str | None]:
+        """The best FAR on the KPI set."""
+        best = state.best()
+        return {"best_far_pct": None if best is None else best[1].far_pct}
+
+    def close(self, run: Run) -> None:
+        """The hand-off of the best model."""
+        write_handoff(run)
+
+    def upcast(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Every state of version 3 is of this task."""
+        return upcast.upcast(raw, self.name)
+
+
+TASK = ChangeNet()

@@ -1,0 +1,44 @@
+"""The JSON Schemas of the run's files, generated from the models; a test holds the shipped ones to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """File name → schema."""
+    from tao_skill_bank.loop.log import LogLine
+    from tao_skill_bank.platforms.base import JobRecord
+
+    found = {"deft_state": _state(), "loop_log_line": _of(LogLine), "job_record": _of(JobRecord)}
+    return {f"{name}.schema.json": {"$schema": _DRAFT, "title": name, **schema} for name, schema in found.items()}
+
+
+def _of(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
+
+
+def _state() -> dict[str, Any]:
+    """The state of a DEFT run: each stage has its own result, and the results' fields also stand flat."""
+    from tao_skill_bank.tasks.changenet.state import PROJECTED, State
+    from tao_skill_bank.tasks.changenet.task import TASK
+
+    schema = _of(State)
+    shared = schema["$defs"]
+    iteration = shared["Iteration"]["properties"]
+    results = {}
+    for stage, model in TASK.results.items():
+        own = _of(model)
+        shared.update(own.pop("$defs", {}))
+        shared[model.__name__] = own
+        results[stage] = {"$ref": f"#/$defs/{model.__name__}"}
+        if model in PROJECTED:
+            for name, value in own["properties"].items():
+                plain = {key: part for key, part in value.items() if key != "default"}
+                iteration.setdefault(name, {"anyOf": [plain, {"type": "null"}]})
+    iteration["results"]["properties"] = results
+    return schema
