@@ -132,11 +132,11 @@ def _deep(one: PictureSet) -> list[str]:
 
 def _summary(tables: Sequence[PictureSet], files: Files, looked: Looked, decoded: int) -> Finding:
     total = len(files.paths)
-    fresh = f"{looked.opened:,} opened now, {looked.remembered:,} known from an earlier look"
     sound = int((~files.fault).sum())
     sizes = Counter(f"{f.width} x {f.height}" for f in files.facts if f.fault is None)
     kinds = Counter(f"{f.format} {f.mode}, {f.bits} bit" for f in files.facts if f.fault is None)
-    text = f"{total:,} pictures ({fresh}): {most(sizes)}; {most(kinds)}"
+    # Not how many were remembered: a person is asked about one text, however often it is planned.
+    text = f"{total:,} pictures: {most(sizes)}; {most(kinds)}"
     if looked.problem is not None:
         text += f"; nothing is remembered for the next plan ({looked.problem})"
     if decoded < total:
