@@ -441,7 +441,8 @@ def set_up(folder, locks, project=None, wheelhouse=None, python=None, log=None, 
 
 def fill_wheelhouse(folder, locks):
     """Fetch the files that the locks name into a folder; SetUpError as `set_up`."""
-    log = os.path.abspath(folder).rstrip(os.sep) + ".log"
+    folder = os.path.abspath(folder)  # pip runs elsewhere
+    log = folder + ".log"
     os.makedirs(folder, exist_ok=True)
     open(log, "w", encoding="utf-8").close()
     with tempfile.TemporaryDirectory() as scratch:

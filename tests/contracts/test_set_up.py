@@ -146,7 +146,7 @@ def test_a_wheelhouse_is_filled_where_there_is_an_index_and_is_enough_where_ther
 ) -> None:
     machine.with_(empty)
     house = machine.home / "wheel house"
-    filled = machine.run("wheelhouse", str(house))
+    filled = machine.run("wheelhouse", house.name)  # beside where it is run
     assert filled.returncode == 0, filled.stderr
     assert any(path.name.startswith(SOURCE_ONLY) for path in house.iterdir())
     done = machine.run(str(machine.folder), "--wheelhouse", str(house), PIP_INDEX_URL=NOWHERE)
