@@ -195,6 +195,22 @@ def uv_environment(settings):
     return {**env, **{k: v for k, v in os.environ.items() if k in env}}
 
 
+def without_cache():
+    """The variables that keep pip and uv from a cache folder that cannot be written to: a build would fail by it."""
+    home = os.path.expanduser("~")
+    common = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
+    of_pip = os.path.join(home, "Library", "Caches") if sys.platform == "darwin" else common
+    found = {}
+    for name, base in (("pip", of_pip), ("uv", common)):
+        folder = os.environ.get(f"{name.upper()}_CACHE_DIR") or os.path.join(base, name)
+        try:
+            os.makedirs(folder, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError:
+            found["PIP_NO_CACHE_DIR" if name == "pip" else "UV_NO_CACHE"] = "1"
+    return found
+
+
 class Work:
     """One environment being made: its commands, its log, its progress."""
 
@@ -204,7 +220,7 @@ class Work:
         self.folder, self.log, self.asked = os.path.abspath(folder), log, python
         self.wheelhouse = os.path.abspath(wheelhouse) if wheelhouse else None
         self.uv = None if os.environ.get("TAO_SKILL_BANK_NO_UV") else find_uv()
-        self.env = clean_environment()
+        self.env = {**clean_environment(), **without_cache()}
         if self.uv:
             self.env.update(uv_environment(pip_settings()))
         self.total, self.fetched, self.shown, self.said_at = 0, 0, "", time.monotonic()
@@ -448,7 +464,6 @@ def fill_wheelhouse(folder, locks):
     with tempfile.TemporaryDirectory() as scratch:
         work = Work(os.path.join(scratch, "env"), log)
         work.uv = None  # it has no command that fetches
-        work.env = clean_environment()
         read = [Lock(path) for path in locks]
         work.make()
         builder = os.path.join(scratch, "builder.txt")

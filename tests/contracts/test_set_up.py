@@ -168,6 +168,17 @@ def test_it_says_what_it_does_before_while_and_after(machine: Machine, empty: Pa
     assert re.fullmatch(r"set up in \d+ s", lines[-1])
 
 
+@pytest.mark.parametrize("home", ["/dev/null/nobody", "/proc/nobody"])
+@pytest.mark.parametrize("uv", [False, True], ids=["pip", "uv"])
+def test_a_home_that_cannot_be_written_to_stops_nothing(machine: Machine, empty: Path, home: str, uv: bool) -> None:
+    machine.with_(empty)
+    if uv:
+        (machine.bin / "uv").symlink_to(uv_command())
+    done = machine.run(HOME=home)
+    assert done.returncode == 0, done.stderr
+    assert machine.has_what_the_lock_names()
+
+
 def test_a_second_time_nothing_is_made_anew(machine: Machine, empty: Path) -> None:
     machine.with_(empty)
     machine.run()
