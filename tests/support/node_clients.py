@@ -10,12 +10,25 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-CACHE = Path(os.environ.get("TAO_TEST_CACHE") or Path.home() / ".cache" / "tao-skill-bank-tests")
+
+def _cache() -> Path:
+    """TAO_TEST_CACHE, else the folder in the home, else (one that cannot be written to) one of the machine's."""
+    folder = Path(os.environ.get("TAO_TEST_CACHE") or Path.home() / ".cache" / "tao-skill-bank-tests")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return Path(tempfile.gettempdir()) / f"tao-skill-bank-tests-{os.getuid()}"
+    return folder
+
+
+CACHE = _cache()
 INSTALL_LIMIT_SEC = 240
 # Client → the packages it is made of, each with its version. Node 20 is too old for some; theirs comes along.
 CLIENTS = {
