@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import click
 
 from tao_skill_bank.commands.out import echo
 from tao_skill_bank.commands.progress import observer_for
+from tao_skill_bank.core.roots import config_folder
 
 TARGET = "FAR < 5% at recall=95%"
 
@@ -37,6 +40,7 @@ def cli(folder: Path, seed: int, kpi_target: str, max_iterations: int, workspace
     request = Request(
         workspace=workspace, kpi_target=kpi_target, max_iterations=max_iterations, settings=(f"seed={seed}",)
     )
+    _keep_key_somewhere()
     summary = runs.plan_run(request)
     echo("\n".join(summary.lines()) + "\n")
     results = runs.open_run(request, approve=summary.digest, how="flag", checked=summary)
@@ -44,3 +48,16 @@ def cli(folder: Path, seed: int, kpi_target: str, max_iterations: int, workspace
         runs.run_loop(results, observer, by="demo")
     echo(f"verdict: {runs.status(results).verdict.line}")
     echo(str(results / "DEFT_Loop_Report.html"))
+
+
+def _keep_key_somewhere() -> None:
+    """Where the home cannot be written to, this one run's approval key goes to a folder of the machine."""
+    folder = config_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable and not (folder / "approval.key").exists():
+        os.environ["XDG_CONFIG_HOME"] = own = tempfile.mkdtemp(prefix="tao-skills-demo-")
+        echo(f"{folder} cannot be written to; the demo's approval key lies in {own}", err=True)

@@ -100,7 +100,9 @@ def _read() -> bytes | None:
         return None
     except OSError as error:
         raise InputError(
-            f"the approval key cannot be read: {error.strerror}", where=key_path(), fix="mend its permissions"
+            f"the approval key cannot be read: {error.strerror}",
+            where=key_path(),
+            fix="mend its permissions, or set XDG_CONFIG_HOME",
         ) from None
     if facts.st_uid != os.getuid() or facts.st_mode & 0o077:
         raise InputError(

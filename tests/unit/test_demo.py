@@ -161,3 +161,26 @@ def test_the_command_ends_in_one_line_and_status_2_on_bad_input(
     assert main([str(file / "below")]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 2
     assert not (tmp_path / "new").exists()
+
+
+def test_where_the_home_cannot_be_written_to_the_demos_key_lies_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tao_skill_bank.commands.demo import _keep_key_somewhere
+    from tao_skill_bank.loop.approval import key_path
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/dev/null/nobody")
+    _keep_key_somewhere()
+    said = capsys.readouterr().err
+    assert "/dev/null/nobody/tao-skills cannot be written to" in said
+    assert os.access(key_path().parent.parent, os.W_OK) and str(key_path().parent.parent) in said
+    key_path().parent.parent.rmdir()
+
+
+def test_a_home_that_can_be_written_to_keeps_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from tao_skill_bank.commands.demo import _keep_key_somewhere
+    from tao_skill_bank.loop.approval import key_path
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    _keep_key_somewhere()
+    assert key_path().parent.parent == tmp_path
