@@ -33,6 +33,7 @@ TimeLimit = Annotated[str | None, Field(description="Instead of max_iterations: 
 PlatformName = Annotated[str | None, Field(description="Default local: this machine's CPU, a rehearsal.")]
 Settings = Annotated[list[str] | None, Field(description="key=value each, as in references/preflight.md.")]
 RunFolder = Annotated[str, Field(description="The run folder.")]
+TaskName = Annotated[str | None, Field(description="What the loop improves; default: changenet, or the run's own.")]
 OldRun = Annotated[str | None, Field(description="A run folder to take up; only what is given changes.")]
 
 
@@ -129,13 +130,14 @@ def plan_of(
     platform: str | None,
     settings: list[str] | None,
     results_dir: str | None,
+    task: str | None,
     allowed: Allowed,
 ) -> Planned:
     """Resolve and check what is asked for; reads only."""
     from tao_skill_bank.runs import approval_holds, plan_run
 
     request = _request(
-        allowed, workspace, kpi_target, max_iterations, time_limit, platform, settings or [], results_dir
+        allowed, workspace, kpi_target, max_iterations, time_limit, platform, settings or [], results_dir, task
     )
     _confine(request, allowed)
     plan = plan_run(request)
@@ -165,12 +167,13 @@ def plan_deft_run(
     platform: PlatformName = None,
     settings: Settings = None,
     results_dir: OldRun = None,
+    task: TaskName = None,
 ) -> PlanResult:
     """Check a DEFT run and show what it would do. Changes nothing. An error lists every fault to mend."""
     from tao_skill_bank.runs import plan_run
 
     request = _request(
-        allowed, workspace, kpi_target, max_iterations, time_limit, platform, settings or [], results_dir
+        allowed, workspace, kpi_target, max_iterations, time_limit, platform, settings or [], results_dir, task
     )
     _confine(request, allowed)
     plan = plan_run(request)
@@ -192,6 +195,7 @@ async def start_deft_run(
     platform: str | None = None,
     settings: list[str] | None = None,
     results_dir: str | None = None,
+    task: str | None = None,
     one_stage: Annotated[bool, Field(description="Run only the next stage; then step_deft_run.")] = False,
 ) -> StartResult:
     """Start a DEFT run with the arguments of its plan, once the person approved; it works on in the background."""
@@ -307,6 +311,8 @@ def register(server: MCPServer[Any]) -> None:
 def approve_command(request: Request, digest: str) -> str:
     """What a person types to approve exactly this plan and start it."""
     words = [*program(), "deft", "run"]
+    if request.task is not None:
+        words += ["--task", request.task]
     if request.results_dir is not None:
         words += ["--results-dir", str(request.results_dir)]
     if request.workspace is not None:
@@ -333,6 +339,7 @@ def _request(
     platform: str | None,
     settings: list[str],
     results_dir: str | None,
+    task: str | None,
 ) -> Request:
     from tao_skill_bank.loop.request import Request
 
@@ -344,6 +351,7 @@ def _request(
         platform=platform,
         settings=tuple(settings),
         results_dir=allowed.optional(results_dir, "results_dir"),
+        task=task,
     )
 
 

@@ -31,6 +31,7 @@ def cli() -> None:
 def _request_options(function: Function) -> Function:
     options = [
         click.option("--workspace", "-w", type=click.Path(path_type=Path), help="The workspace folder."),
+        click.option("--task", help="What the loop improves; default: changenet, or that of the run taken up."),
         click.option("--kpi-target", help="For example: 'FAR < 0.5% at recall=99%'."),
         click.option("--max-iterations", "-n", type=int, help="Iterations at most; required for a new run."),
         click.option("--time-limit", help="Instead of --max-iterations: 6h, 90m. Turned into iterations."),

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 
 def render(results_dir: Path) -> None:
-    """Write report and summaries of a run from disk."""
+    """Write the report of a run from disk: that of its task, or the plain one where the task has none of its own."""
+    from tao_skill_bank.reports.plain import render_plain
+    from tao_skill_bank.tasks.registry import task_of
+
+    _OWN.get(task_of(results_dir).name, render_plain)(results_dir)
+
+
+def _deft(results_dir: Path) -> None:
     from tao_skill_bank.loop.state import BASELINE
     from tao_skill_bank.reports.deft.report import iter_summary, render_report
     from tao_skill_bank.tasks.registry import load_state
@@ -15,3 +23,6 @@ def render(results_dir: Path) -> None:
         if label != BASELINE and iteration.far_pct is not None:
             iter_summary(results_dir, label)
     render_report(results_dir)
+
+
+_OWN: dict[str, Callable[[Path], object]] = {"changenet": _deft}

@@ -118,7 +118,7 @@ def test_other_tools_that_run_commands_are_looked_at_too(tool: str) -> None:
         ("go.py", "import subprocess\nsubprocess.run(['tao-skills', 'deft', 'run', '--yes'])\n", FLAGS),
         (
             "forge.py",
-            "from tao_skill_bank import runs\napi.open_run(r, approve=d, how='tty')\n",
+            "from tao_skill_bank import runs\nruns.open_run(r, approve=d, how='tty')\n",
             "calls a function",
         ),
         ("/home/me/.config/tao-skills/roots", "/\n", "your own settings"),

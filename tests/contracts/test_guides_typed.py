@@ -119,7 +119,7 @@ def test_the_stage_of_the_guide_runs_in_the_loop_and_stands_in_the_report(tmp_pa
     kept = (before / "deft_state.json").read_bytes()
     run(f"{asked} run --results-dir {before} --yes", tmp_path, PYTHONPATH=paths)
     assert (before / "deft_state.json").read_bytes() == kept
-    loop = f"from pathlib import Path; from tiny import *; use_fake_model();runs.run_loop(Path({str(under_way)!r}))"
+    loop = f"from pathlib import Path; from tiny import *; fake_model().start();runs.run_loop(Path({str(under_way)!r}))"
     run(f"{sys.executable} -c {json.dumps(loop)}", tmp_path, PYTHONPATH=paths)
     state = json.loads((under_way / "deft_state.json").read_text())
     assert state["status"] == "complete"
@@ -129,7 +129,7 @@ def test_the_stage_of_the_guide_runs_in_the_loop_and_stands_in_the_report(tmp_pa
 def finished_before(workspace: Path, stages: int | None) -> Path:
     """A run of this version, without the stage of the guide: whole, or its first stages."""
     loop = (
-        "from pathlib import Path; from tiny import *; use_fake_model();"
+        "from pathlib import Path; from tiny import *; fake_model().start();"
         f"results = approved(request(Path({str(workspace)!r}), iterations=1));"
         f"[runs.run_loop(results, once={stages is not None}) for _ in range({stages or 1})]; print(results)"
     )

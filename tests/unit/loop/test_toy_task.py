@@ -1,0 +1,154 @@
+"""A second task goes through plan, approval, iterations, kills, status, report, tools; the loop does not know it."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from server_calls import call
+
+from mcp_server.server import build_server
+from tao_skill_bank import runs
+from tao_skill_bank.core.errors import InputError, NeedsApprovalError
+from tao_skill_bank.loop.log import LOG_FILE, read_log
+from tao_skill_bank.loop.request import Request
+from tao_skill_bank.tasks import registry
+
+SUPPORT = Path(__file__).parents[2] / "support"
+STAGES = ["learn", "compare"] * 3 + ["finish"]
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The toy task as another package brings it: an entry point; for this process and those it starts."""
+    site = tmp_path / "site"
+    info = site / "toy_task-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-task\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[tao_skill_bank.tasks]\ntoy = toy_task:TASK\n")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(SUPPORT)]))
+    monkeypatch.setattr(registry, "task_named", registry.task_named.__wrapped__)
+    return site
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, installed: Path) -> Path:
+    folder = tmp_path / "w"
+    folder.mkdir()
+    numbers = {"truth": 10.0, "base": [4.0, 6.0], "pool": [8.0, 10.0, 16.0, 16.0]}
+    (folder / "numbers.json").write_text(json.dumps(numbers))
+    return folder
+
+
+def asked(workspace: Path, **more: Any) -> Request:
+    return Request(task="toy", workspace=workspace, kpi_target="error < 0.001%", max_iterations=2, **more)
+
+
+def approved(workspace: Path, **more: Any) -> Path:
+    wanted = asked(workspace, **more)
+    return runs.open_run(wanted, approve=runs.plan_run(wanted).digest, how="flag")
+
+
+def test_a_second_task_is_planned_approved_run_and_reported_like_the_first(workspace: Path) -> None:
+    with pytest.raises(NeedsApprovalError):
+        runs.open_run(asked(workspace), approve=None, how="flag")
+    run = approved(workspace)
+    assert runs.status(run).stage == "learn"
+    runs.run_loop(run)
+    lines = read_log(run / LOG_FILE)
+    # 50 % off at first, then 30; the next two numbers of the pool put it right.
+    assert [line.stage for line in lines] == STAGES
+    view = runs.status(run)
+    assert (view.task, view.status, view.measure, view.best_iteration) == ("toy", "complete", "error", "iter2")
+    assert [(p.phase, p.value, p.figures) for p in view.phases] == [
+        ("baseline", 50.0, {"guess": 5.0}),
+        ("iter1", 30.0, {"guess": 7.0}),
+        ("iter2", 0.0, {"guess": 10.0}),
+    ]
+    state = json.loads((run / "deft_state.json").read_text())
+    assert state["task"] == "toy"
+    assert state["iterations"]["iter1"]["results"]["learn"] == {"used": [4.0, 6.0, 8.0, 10.0], "guess": 7.0}
+    page = html.unescape((run / "DEFT_Loop_Report.html").read_text())
+    assert "iter1" in page and "4 numbers" in page
+    assert view.verdict.head in page
+
+
+def test_a_target_and_a_setting_of_another_task_are_refused_in_one_line(workspace: Path) -> None:
+    with pytest.raises(InputError, match="target not understood"):
+        runs.plan_run(Request(task="toy", workspace=workspace, kpi_target="FAR < 1% at recall=99%", max_iterations=1))
+    with pytest.raises(InputError, match=r"unknown key 'num_epochs'"):
+        runs.plan_run(asked(workspace, settings=("num_epochs=1",)))
+    with pytest.raises(InputError, match=r"unknown task 'toi' \(did you mean 'toy'"):
+        runs.plan_run(Request(task="toi", workspace=workspace))
+    run = approved(workspace)
+    with pytest.raises(InputError, match="this run is of task toy"):
+        runs.plan_run(Request(task="changenet", results_dir=run))
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from tao_skill_bank import runs
+left = int(sys.argv[2])
+real = os.replace
+def replace(*args, **more):
+    global left
+    left -= 1
+    if left < 0:
+        os._exit(9)
+    real(*args, **more)
+os.replace = replace
+runs.run_loop(Path(sys.argv[1]))
+"""
+
+
+def plain(run: Path) -> dict[str, Any]:
+    """What of a run is the same however often it was killed."""
+    state = json.loads((run / "deft_state.json").read_text())
+    return {label: it["results"] for label, it in state["iterations"].items()} | {"status": state["status"]}
+
+
+def test_killed_at_every_write_and_taken_up_it_ends_the_same(workspace: Path) -> None:
+    whole = approved(workspace)
+    runs.run_loop(whole)
+    expected = plain(whole)
+    writes = 0
+    while True:
+        run = approved(workspace)
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, str(run), str(writes)], capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            break
+        assert done.returncode == 9, done.stderr
+        runs.run_loop(run)
+        assert plain(run) == expected
+        stages = [(line.iter, line.stage) for line in read_log(run / LOG_FILE) if line.status == "ok"]
+        assert len(stages) == len(set(stages)) == len(STAGES)
+        writes += 1
+    assert writes > 10, "there are that many writes to be killed at"
+
+
+def test_the_tools_follow_a_run_of_a_second_task(workspace: Path) -> None:
+    run = approved(workspace)
+    server = build_server([workspace])
+    plan = {"task": "toy", "workspace": str(workspace), "kpi_target": "error < 0.001%", "max_iterations": 2}
+    planned = call(server, "plan_deft_run", plan)
+    assert not planned.error, planned.text
+    assert json.loads(planned.text)["digest"] == runs.plan_run(asked(workspace)).digest
+    command = json.loads(call(server, "start_deft_run", plan).text)["command"]
+    assert "--task toy" in command, "what a person types approves this plan and no other"
+    runs.run_loop(run)
+    answer = call(server, "get_deft_status", {"results_dir": str(run)})
+    assert not answer.error, answer.text
+    found = json.loads(answer.text)
+    assert found["status"] == "complete"
+    assert found["best"] == "iter2: error 0%"
+    assert found["phases"][2] == {"phase": "iter2", "guess": 10.0}
