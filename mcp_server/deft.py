@@ -268,7 +268,7 @@ async def get_deft_status(
     return StatusResult(
         status=view.status,
         stop_reason=None if view.stop_reason is None else clip(view.stop_reason, 400),
-        now=None if view.stage is None else f"{view.iteration} {view.stage}",
+        now=None if view.stage is None else ", ".join(x for x in (f"{view.iteration} {view.stage}", view.live) if x),
         kpi_target=view.kpi_target,
         best=best,
         verdict=view.verdict.line,

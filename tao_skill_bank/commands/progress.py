@@ -125,6 +125,8 @@ def print_status(view: StatusView) -> None:
         echo(f"  approval   {view.approval}")
     if view.stage is not None:
         echo(f"  next stage {view.iteration} · {view.stage}")
+    if view.live is not None:
+        echo(f"  now        {view.live}")
     if view.working is not None:
         echo(f"  working    process {view.working.pid} since {view.working.since} ({view.working.by})")
     echo(f"  time       {duration_text(view.elapsed_sec)} in stages")

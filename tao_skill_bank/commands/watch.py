@@ -202,6 +202,8 @@ class Screen:
                 text.append(f"· {stage}  ", style="dim")
         if it is not None and it.attempt is not None:
             text.append(f"\n{it.attempt.stage} since {it.attempt.started_at[11:19]} UTC", style="dim")
+        if self._view.live:
+            text.append(f", {clean(self._view.live)}", style="cyan")
         if self._view.job and width >= 60:
             text.append(f", job {clean(self._view.job)}", style="dim")
         return text

@@ -85,6 +85,7 @@ class StatusView(_Figures):
     phases: list[PhaseView]
     working: Holder | None
     job: str | None
+    live: str | None
     elapsed_sec: int
     remaining_sec: int | None
     report: str | None
@@ -237,6 +238,7 @@ def status(task: AnyTask, results_dir: Path, after: int = 0, limit: int = 20) ->
         ],
         working=working,
         job=_running_job(results_dir) if working else None,
+        live=task.live(state, following.stage) if working and following is not None else None,
         elapsed_sec=spent,
         remaining_sec=remaining_seconds(state) if following is not None else 0,
         report=str(report) if guard.exists(report) else None,

@@ -135,6 +135,10 @@ class Task(ABC, Generic[S]):
         """What a glance at a run shows of its best model, by name."""
         return {}
 
+    def live(self, state: S, stage: str) -> str | None:
+        """How far the work of a stage is while it goes on, by its own files; None where nothing says it."""
+        return None
+
     @abstractmethod
     def close(self, run: Run[S]) -> None:
         """Write what the run hands on, any number of times with the same result."""
