@@ -72,11 +72,13 @@ def look(
     keys = looked.keys
     for path in dict.fromkeys(paths):
         try:
-            found = os.stat(path)
-        except (OSError, ValueError) as error:
+            found = guard.status(path)
+        except (OSError, ValueError, InputError) as error:
             looked.facts[path] = Facts(fault=_said(error))
             continue
-        if stat.S_ISREG(found.st_mode):
+        if found is None:
+            looked.facts[path] = Facts(fault="no such file")
+        elif stat.S_ISREG(found.st_mode):
             keys[path] = key_of(found)
         else:
             looked.facts[path] = Facts(fault="is no file")
@@ -147,14 +149,10 @@ def look_at(path: str, *, decode: bool = True) -> tuple[Key | None, Facts]:
     """One file: what it was when it was read (None where it could not be, or changed meanwhile), and its facts."""
     try:
         file = guard.open_read(path, "picture")
-    except InputError as error:
-        return None, Facts(fault=f"{error.what} ({error.fix})")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, InputError) as error:
         return None, Facts(fault=_said(error))
     with file:
         before = os.fstat(file.fileno())
-        if not stat.S_ISREG(before.st_mode):
-            return None, Facts(fault="is no file")
         if before.st_size > MOST_BYTES:
             return key_of(before), Facts(fault=f"{before.st_size >> 20} MiB, more than any picture")
         try:
@@ -166,6 +164,8 @@ def look_at(path: str, *, decode: bool = True) -> tuple[Key | None, Facts]:
 
 
 def _said(error: Exception) -> str:
+    if isinstance(error, InputError):
+        return f"{error.what} ({error.fix})"
     if isinstance(error, FileNotFoundError):
         return "no such file"
     return f"cannot be read: {(error.strerror if isinstance(error, OSError) else None) or error}"

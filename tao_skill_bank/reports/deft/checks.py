@@ -118,14 +118,35 @@ class Gate:
     text: str
 
 
+_DROPPED = ("equal_mined", "equal_synthetic", "equal_dropped")
+
+
 def leakage_text(found: Mapping[str, Any]) -> str:
     """What the leakage check of an iteration found, in words."""
     number = {key: value for key, value in found.items() if isinstance(value, int)}
-    dropped = sum(number.get(key, 0) for key in ("equal_mined", "equal_synthetic", "equal_dropped"))
-    return (
-        f"{plural(number.get('leaked', 0), 'row')} leaked, {plural(dropped, 'new row')} dropped for equal bytes, "
-        f"{plural(number.get('near_duplicates', 0), 'near-duplicate')} of test images counted"
-    )
+    said = []
+    if "leaked" in number:
+        new = plural(number["looked"], "new row") if "looked" in number else "the new rows"
+        said.append(f"{number['leaked'] or 'none'} of {new} is an evaluation image by its file")
+    if any(key in number for key in _DROPPED):
+        dropped = sum(number.get(key, 0) for key in _DROPPED)
+        said.append(f"{plural(dropped, 'new row')} dropped for the bytes of one")
+    if "equal_own" in number:
+        rows = (
+            f"{number['equal_own']:,} of {number['own_rows']:,}" if "own_rows" in number else f"{number['equal_own']:,}"
+        )
+        said.append(f"{rows} rows of the training set have the bytes of one, blank images included")
+    if "near_duplicates" in number:
+        near = number["near_duplicates"]
+        copies = f", {number['near_copies'] or 'none'} of them a copy by its noise" if "near_copies" in number else ""
+        named = f"{copies}, named in near_duplicates.csv" if near else ""
+        said.append(f"{plural(near, 'new row')} nearly like one{named}")
+    return "; ".join(said) or "not recorded"
+
+
+_LOOKS = frozenset({"labels", "leakage", "pictures", "equal pictures", "boards"})
+_ELSEWHERE = frozenset({"credentials", "backbone", "platform", "disk"})
+"""Warnings of a plan that are no word on its data."""
 
 
 def gates(view: RunView) -> list[Gate]:
@@ -142,6 +163,12 @@ def gates(view: RunView) -> list[Gate]:
         at = approval.approved_at[:16].replace("T", " ")
         text = f"Plan {approval.digest[:16]} {approved(approval.how)}, {at} UTC."
         held.append(Gate("held", "plan", text))
+    # What the plan looked at is known from the start, also where a run ends at the baseline.
+    for check in view.state.checked:
+        if check.status == "warn" and check.name not in _ELSEWHERE:
+            warnings.append(Gate("warn", "plan", f"{check.name.capitalize()}: {check.text}."))
+        elif check.status == "ok" and check.name in _LOOKS:
+            held.append(Gate("held", "plan", f"{check.name.capitalize()}: {check.text}."))
     for phase in view.phases:
         found = phase.record.leakage
         if found is None:

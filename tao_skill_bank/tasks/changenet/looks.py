@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tao_skill_bank.core.errors import StageFailedError
@@ -11,7 +11,7 @@ from tao_skill_bank.data.changenet.images import FolderIndex, Placed, place
 from tao_skill_bank.data.changenet.looking import LookedSets, look_at_sets
 from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.data.changenet.validate import DatasetReport
-from tao_skill_bank.data.pictures.look import memory_for
+from tao_skill_bank.data.pictures.look import look, memory_for
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.tasks.changenet import specs
 from tao_skill_bank.tasks.changenet.config import RunConfig
@@ -52,6 +52,12 @@ def require_sound(config: RunConfig, *csvs: Path) -> None:
     for name, lines in _looked(config, sets).faults.items():
         more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
         raise StageFailedError(f"{lines[0]}{more}", where=name, fix="restore the picture, then run again")
+
+
+def blank_pictures(config: RunConfig, files: Sequence[str]) -> set[str]:
+    """Those of some pictures that have one colour all over."""
+    facts = look(files, memory=memory_for(Path(config.workspace))).facts
+    return {file for file in files if facts[file].blank}
 
 
 def _looked(config: RunConfig, sets: Mapping[str, Placed]) -> LookedSets:

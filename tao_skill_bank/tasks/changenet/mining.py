@@ -19,6 +19,9 @@ from tao_skill_bank.core.arrow import write_parquet
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_text
 
+NEAR = 0.99
+"""Two images of at least this cosine are nearly the same."""
+
 
 @dataclass(frozen=True)
 class PoolMatch:
@@ -179,7 +182,7 @@ def similarity_to_targets(
 
 
 def near_duplicates(
-    new: NDArray[np.floating], evaluation: NDArray[np.floating], threshold: float = 0.99
+    new: NDArray[np.floating], evaluation: NDArray[np.floating], threshold: float = NEAR, most: int = 1
 ) -> NearDuplicates:
     """New images whose cosine with some evaluation image is at least `threshold`.
 
@@ -189,13 +192,14 @@ def near_duplicates(
         new: [n, d] vectors of images about to enter training.
         evaluation: [m, d] vectors of validation, KPI and acceptance images, by the same encoder.
         threshold: Least cosine, inclusive (missed by 1e-6 counts as met).
+        most: Evaluation images a new one, the most similar first.
     """
     if len(new) == 0 or len(evaluation) == 0:
         empty = np.empty(0, dtype=np.int64)
         return NearDuplicates(empty, empty, np.empty(0, dtype=np.float32))
-    nearest, cosine = knn(evaluation, new, 1)
-    rows = np.flatnonzero(cosine[:, 0] >= threshold - TOLERANCE)
-    return NearDuplicates(rows, nearest[rows, 0], cosine[rows, 0])
+    nearest, cosine = knn(evaluation, new, min(most, len(evaluation)))
+    rows, ranks = np.nonzero(cosine >= threshold - TOLERANCE)
+    return NearDuplicates(rows, nearest[rows, ranks], cosine[rows, ranks])
 
 
 def write_mined(path: Path, match: PoolMatch, rows: Sequence[int] | NDArray[np.int64], files: Sequence[str]) -> None:

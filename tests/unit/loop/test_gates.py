@@ -349,7 +349,25 @@ def test_synthetic_images_like_an_evaluation_image_are_counted_with_the_mined_on
     outcome = work(run, "iter1", "anomalygen")
     assert outcome.result.anomalygen_used == ["PCB+bridge_00000"]
     put(run.state.iteration("iter1"), anomalygen_rows_csv=outcome.result.anomalygen_rows_csv)
-    assert work(run, "iter1", "data_mining").result.leakage["near_duplicates"] == 1
+    outcome = work(run, "iter1", "data_mining")
+    assert outcome.result.leakage["near_duplicates"] == 1
+    named = (run.root / "iter1" / "mining_filter" / "near_duplicates.csv").read_text().splitlines()
+    assert named[0] == "new,evaluation,cosine,noise_in_common" and len(named) == 2
+    assert "PCB+bridge_00000" in named[1] and "images/kp/C0_SolderLight.png" in named[1]
+    # Sixteen pixels a side hold too little noise to call it a copy: it is named, and no more is claimed.
+    assert outcome.result.leakage["near_copies"] == 0
+
+
+def test_blank_images_that_look_like_blank_evaluation_images_are_no_near_duplicates(workspace: Path) -> None:
+    for path in ("images/kp/C0_SolderLight.png", "images/po/C0_SolderLight.png"):
+        value = 200 if "kp" in path else 201
+        Image.new("RGB", (16, 16), (value, value, value)).save(workspace / path)
+    run = opened(workspace, "mining.strategy=all")
+    mined(run)
+    outcome = work(run, "iter1", "data_mining")
+    named = (run.root / "iter1" / "mining_filter" / "near_duplicates.csv").read_text()
+    assert "images/po/C0_SolderLight.png" not in named
+    assert outcome.result.leakage["looked"] == outcome.result.mining_mined_count
 
 
 def test_a_falling_yield_compares_what_is_left_after_the_leakage_check_in_both_iterations(workspace: Path) -> None:

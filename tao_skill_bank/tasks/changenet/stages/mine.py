@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,11 @@ from tao_skill_bank.loop.commandline import setting
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.loop.state import iteration_label
 from tao_skill_bank.tasks.changenet import leaks, specs
+from tao_skill_bank.tasks.changenet.copies import MOST_ALIKE, NEAR_FILE, Alike, shown, told_apart, write_alike
+from tao_skill_bank.tasks.changenet.looks import blank_pictures
 from tao_skill_bank.tasks.changenet.mining import (
     Kept,
+    NearDuplicates,
     PoolMatch,
     keep_similar,
     match_pool,
@@ -108,10 +112,19 @@ class DataMining(Stage):
         if pool is not None:
             self._warn_of_falling_yield(run, label, len(mined), warnings)
         new_pool = [] if pool is None else [pool.files[chosen[row]][0] for row in kept_mined]
-        near = self._near_duplicates(run, label, naming, new_pool, _first_images(synthetic, run.workspace, naming))
+        near = self._near_duplicates(run, label, naming, new_pool, synthetic)
         dropped = leakage["equal_mined"] + leakage["equal_synthetic"]
         if dropped:
             warnings.append(f"{label}: {dropped} new rows had the bytes of an evaluation image and were dropped")
+        write_alike(out / NEAR_FILE, near, run.workspace)
+        promised.append(out / NEAR_FILE)
+        copies = [a for a in near if a.copy]
+        if copies:
+            one, other = (shown(file, run.workspace) for file in (copies[0].new, copies[0].evaluation))
+            warnings.append(
+                f"{label}: {len(copies)} new rows are copies of an evaluation image, told by its noise, first {one} of "
+                f"{other}; all stand in {NEAR_FILE}: take them out of the pool"
+            )
         return Outcome(
             summary=f"{summary}; {len(mined)} mined and {len(synthetic)} synthetic rows are new",
             result=MiningResult(
@@ -121,7 +134,7 @@ class DataMining(Stage):
                 mining_by_label=dict(sorted(Counter(mined.label).items())),
                 anomalygen_count=len(synthetic),
                 anomalygen_by_label=dict(sorted(Counter(synthetic.label).items())),
-                leakage={**leakage, "near_duplicates": near},
+                leakage={**leakage, "near_duplicates": len(near), "near_copies": len(copies)},
             ),
             promised=promised,
             warnings=warnings,
@@ -236,33 +249,46 @@ class DataMining(Stage):
         return True
 
     def _near_duplicates(
-        self, run: Run, label: str, naming: ImageNaming, pool_files: list[str], synthetic_files: list[str]
-    ) -> int:
-        """How many of the new images look nearly the same as an evaluation image; counted, not dropped.
+        self,
+        run: Run,
+        label: str,
+        naming: ImageNaming,
+        pool_files: list[str],
+        synthetic: PairTable,
+    ) -> list[Alike]:
+        """New images that look nearly the same as an evaluation image, the likeliest copies first; none is dropped.
+
+        Images of one colour are left out: bare board looks the same on every board.
 
         Args:
             run: The run.
             label: Iteration.
             naming: How images are called.
             pool_files: First-lighting images of the new pool rows; they are embedded already.
-            synthetic_files: Those of the new synthetic rows.
+            synthetic: The new synthetic rows.
         """
         from tao_skill_bank.actions.mining.tables import ImageTable
 
-        shown = _evaluation_images(run, naming)
-        evaluation = _vectors(self._embed(run, label, "evaluation", shown, [0] * len(shown)))
-        count = 0
+        known = _evaluation_images(run, naming)
+        evaluation = _vectors(self._embed(run, label, "evaluation", known, [0] * len(known)))
+        synthetic_files = _first_images(synthetic, run.workspace, naming)
+        found: list[tuple[str, str, float]] = []
+        config = run.state.config
         if pool_files:
             source = run.folder(label) / "mining_filter" / "source_embeddings.parquet"
             wanted = set(pool_files)
-            taken = np.array([str(f) in wanted for f in ImageTable(source).filepaths().to_pylist()], dtype=np.bool_)
+            embedded = [str(f) for f in ImageTable(source).filepaths().to_pylist()]
+            taken = np.array([f in wanted for f in embedded], dtype=np.bool_)
             with one_blas_thread():
-                count += len(near_duplicates(_vectors(source)[taken], evaluation).new)
+                near = near_duplicates(_vectors(source)[taken], evaluation, most=MOST_ALIKE)
+            found += _named(near, [f for f in embedded if f in wanted], known)
         if synthetic_files:
             made = _vectors(self._embed(run, label, "synthetic", synthetic_files, [0] * len(synthetic_files)))
             with one_blas_thread():
-                count += len(near_duplicates(made, evaluation).new)
-        return count
+                near = near_duplicates(made, evaluation, most=MOST_ALIKE)
+            found += _named(near, synthetic_files, known)
+        blank = blank_pictures(config, [file for file, _, _ in found])
+        return told_apart([x for x in found if x[0] not in blank])
 
     def _found(self, mined: Path, parts: dict[str, Path]) -> list[tuple[str, float, str]]:
         """(pool image, similarity, weak image) of a search; TAO's own table has the images alone."""
@@ -359,12 +385,19 @@ class DataMining(Stage):
         own = read_pairs(Path(config.training_csv))
         own_root = specs.image_root(config, own.path, naming)
         counts = {
+            "looked": len(mined) + len(synthetic),
             "leaked": 0,
+            "own_rows": len(own),
             "equal_mined": dropped[0],
             "equal_synthetic": dropped[1],
             "equal_own": len(leaks.equal_rows(own, own_root, config, naming)),
         }
         return out[0], out[1], counts
+
+
+def _named(near: NearDuplicates, files: Sequence[str], evaluation: Sequence[str]) -> list[tuple[str, str, float]]:
+    found = zip(near.new.tolist(), near.evaluation.tolist(), near.similarity.tolist(), strict=True)
+    return [(files[new], evaluation[like], float(cosine)) for new, like, cosine in found]
 
 
 def load_pool(run: Run, naming: ImageNaming) -> Pool:

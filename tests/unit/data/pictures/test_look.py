@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tao_skill_bank.core import roots
 from tao_skill_bank.data.pictures import memory as module
 from tao_skill_bank.data.pictures.look import look, still_known
 from tao_skill_bank.data.pictures.memory import FILE, Memory, cache_folder
@@ -276,3 +277,17 @@ def test_a_memory_whose_writer_was_killed_is_whole(tmp_path: Path) -> None:
     assert [f.fault for f in looked.facts.values()] == [None] * 150
     assert looked.problem is None
     assert opened(paths, tmp_path / "c") == 0
+
+
+def test_who_is_held_to_folders_looks_at_nothing_outside_them_also_by_a_link_and_from_memory(tmp_path: Path) -> None:
+    inside, outside = draw(tmp_path / "in", 3), draw(tmp_path / "out", 1)
+    link = tmp_path / "in" / "link.png"
+    link.symlink_to(outside[0])
+    look([*inside, *outside], memory=kept_in(tmp_path / "c"))
+    with roots.confined([tmp_path / "in"]):
+        facts = look([*inside, str(link), *outside], memory=kept_in(tmp_path / "c")).facts
+        fresh = look([*inside, str(link), *outside]).facts
+    for found in (facts, fresh):
+        assert [found[path].fault for path in inside] == [None] * 3
+        for path in (str(link), *outside):
+            assert found[path].fault is not None and found[path].width == 0 and found[path].sha256 is None
