@@ -81,7 +81,7 @@ def action_of(
     settings: list[str] | None = None,
 ) -> PlannedAction:
     """Resolve and check what is asked for; reads only."""
-    from tao_skill_bank.platforms.action import ActionRequest, command_line, plan_action
+    from tao_skill_bank.tasks.action import ActionRequest, command_line, plan_action
 
     out = allowed.path(results_dir, "results_dir")
     given = allowed.optional(spec, "spec")
@@ -122,7 +122,7 @@ async def start_action(
     settings: Settings = None,
 ) -> JobResult:
     """Run a TAO command line in the background; returns its job at once."""
-    from tao_skill_bank.platforms import action as actions
+    from tao_skill_bank.tasks import action as actions
 
     request = plan.request
     if plan.plan is None:

@@ -109,7 +109,7 @@ def start(
     approve: str | None,
 ) -> None:
     """Run one TAO command line as a job, on any platform; without --approve its plan is shown."""
-    from tao_skill_bank.platforms.action import ActionRequest, command_line, plan_action, start_action, values_of
+    from tao_skill_bank.tasks.action import ActionRequest, command_line, plan_action, start_action, values_of
 
     folder, top = results_dir.absolute().resolve(), (root or Path(os.getcwd())).absolute().resolve()
     spec = None if spec is None else spec.absolute().resolve()

@@ -18,8 +18,8 @@ from server_calls import MODES, call, ok
 
 from mcp_server.roots import BankServer
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError
-from tao_skill_bank.platforms.action import ActionRequest, command_line, plan_action, start_action
 from tao_skill_bank.platforms.base import read_records
+from tao_skill_bank.tasks.action import ActionRequest, command_line, plan_action, start_action
 
 YES = ElicitResult(action="accept", content={"approve": True})
 NO = ElicitResult(action="decline")

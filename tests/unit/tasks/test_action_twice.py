@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.platforms.action import ActionRequest, plan_action, start_action
 from tao_skill_bank.platforms.base import JobRecord, job_state, read_records, write_record
 from tao_skill_bank.platforms.jobs import cancel
 from tao_skill_bank.platforms.virtualenv import VirtualenvPlatform
+from tao_skill_bank.tasks.action import ActionRequest, plan_action, start_action
 
 
 @pytest.fixture
