@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -18,12 +19,13 @@ from mcp_server.roots import Allowed, Roots
 if TYPE_CHECKING:
     from tao_skill_bank.annotate.allow import Source
     from tao_skill_bank.annotate.api import Request
-    from tao_skill_bank.annotate.estimate import Estimate
+    from tao_skill_bank.annotate.sealed import Sealed
 
 
 class EstimateResult(BaseModel):
-    """What a run takes."""
+    """What a run takes. `digest` is what a person approves."""
 
+    digest: str
     summary: str
     notes: list[str]
 
@@ -53,9 +55,10 @@ class AnnotationStop(BaseModel):
 
 
 class Priced(Held):
-    """A request with its estimate. `module`: Python that it would run and nobody has allowed yet, else None."""
+    """What was resolved, with its estimate. `module`: Python that it would run and nobody has allowed yet."""
 
     request: Any
+    sealed: Any
     estimate: Any
     module: Any = None
 
@@ -70,14 +73,10 @@ def priced_of(
     """Check what is asked for and estimate it; reads only."""
     from tao_skill_bank.annotate.api import estimate_run, not_allowed
 
-    request = _request(allowed, results_dir, spec, max_calls, max_cost)
-    module = not_allowed(request)
-    return Priced(
-        folders=allowed.folders,
-        request=request,
-        estimate=estimate_run(request, general_prompts=module is not None),
-        module=module,
-    )
+    request, sealed = _request(allowed, results_dir, spec, max_calls, max_cost)
+    module = not_allowed(sealed)
+    estimate = estimate_run(sealed, general_prompts=module is not None)
+    return Priced(folders=allowed.folders, request=request, sealed=sealed, estimate=estimate, module=module)
 
 
 _guarded_priced = errors_shown(priced_of)
@@ -103,14 +102,15 @@ async def gate(plan: Annotated[Priced, Resolve(priced)], ctx: Context) -> Elicit
         return CannotAsk(approve=False)
     # The digest stands in the question: where the file changes meanwhile, the answer does not count.
     module = f"\n\n{_unread(plan.module)}\nYes allows it and starts the run." if plan.module else ""
-    return Elicit(f"Start this annotation run?\n\n{_summary(plan.estimate, plan.request)}{module}", Approve)
+    # With the digest in it, the question is another one where anything has changed: no answer carries over.
+    return Elicit(f"Start this annotation run?\n\n{_summary(plan)}\ndigest {plan.sealed.digest}{module}", Approve)
 
 
 def estimate_annotation(allowed: Allowed, results_dir: str, spec: str) -> EstimateResult:
     """Calls, cost and time of a video annotation run (spec: of auto_label). Calls no model."""
     plan = priced_of(results_dir, spec, None, None, allowed)
     unread = [_unread(plan.module), f"to allow it, a person types: {plan.module.command}"] if plan.module else []
-    return EstimateResult(summary=_summary(plan.estimate, plan.request), notes=[*unread, *plan.estimate.notes])
+    return EstimateResult(digest=plan.sealed.digest, summary=_summary(plan), notes=[*unread, *plan.estimate.notes])
 
 
 async def start_annotation(
@@ -125,22 +125,23 @@ async def start_annotation(
     from tao_skill_bank.annotate.allow import allow
     from tao_skill_bank.annotate.api import start_detached
 
-    summary = _summary(plan.estimate, plan.request)
+    summary = _summary(plan)
     if not (isinstance(answer, AcceptedElicitation) and answer.data.approve):
         said_no = isinstance(answer, AcceptedElicitation) and not isinstance(answer.data, CannotAsk)
         declined = said_no or isinstance(answer, DeclinedElicitation)
         return AnnotationStart(
             status="declined" if declined else "needs_approval",
             summary=summary,
-            command=None if declined else _command(plan.request, plan.module),
+            command=None if declined else _command(plan),
             next_step="ask the person what to change" if declined else "show the person the estimate and the command",
         )
 
     def begin() -> None:
         if plan.module is not None:
-            # Those bytes that the person was asked about, and no others: the start reads the file again.
+            # Those bytes that the person was asked about, and no others: the start compares them.
             allow(plan.module, how="elicitation")
-        start_detached(plan.request)
+        # What the person was shown, and not what is to be found now where it was read.
+        start_detached(plan.sealed, how="elicitation")
 
     await anyio.to_thread.run_sync(begin)
     return AnnotationStart(status="started", summary=summary, next_step="get_annotation_status")
@@ -190,9 +191,9 @@ def _request(
     spec: str,
     max_calls: int | None,
     max_cost: float | None,
-) -> Request:
-    """The request, with every path that the spec names inside the allowed folders too."""
-    from tao_skill_bank.annotate.api import request_of, resolve
+) -> tuple[Request, Sealed]:
+    """The request as it was resolved, with every path that it leads to inside the allowed folders too."""
+    from tao_skill_bank.annotate.api import request_of, resolve, seal_config
 
     request = request_of(
         [],
@@ -206,10 +207,14 @@ def _request(
     for path in [*named, config.prompts_module if config.prompts_module.endswith(".py") else ""]:
         if path:
             allowed.path(path, "a path of the spec")
-    return request
+    sealed = seal_config(request, config)
+    for video in sealed.listing.videos:
+        allowed.path(os.path.abspath(video), "a video of the run")
+    return request, sealed
 
 
-def _summary(found: Estimate, request: Request) -> str:
+def _summary(plan: Priced) -> str:
+    found, request = plan.estimate, plan.request
     cost = "price unknown" if found.cost is None else f"${found.cost.low:.2f} to ${found.cost.high:.2f}"
     limits = [f"at most {request.max_calls} calls"] if request.max_calls is not None else []
     limits += [f"at most ${request.max_cost:g}"] if request.max_cost is not None else []
@@ -217,24 +222,20 @@ def _summary(found: Estimate, request: Request) -> str:
     time = f"about {found.seconds.mid / 60:.0f} min" if found.seconds else "in batches, up to a day for a round"
     return (
         f"{found.videos} videos, about {found.calls.mid:,.0f} calls, {cost}, {time}"
-        f"{paid}{'; ' + ', '.join(limits) if limits else '; no limit set'}; {_receivers(request)}"
+        f"{paid}{'; ' + ', '.join(limits) if limits else '; no limit set'}; {_receivers(plan.sealed)}"
     )
 
 
-def _receivers(request: Request) -> str:
+def _receivers(sealed: Sealed) -> str:
     """Who gets the videos, and the key that is set for it: a spec may name anybody."""
     from urllib.parse import urlsplit
 
-    from tao_skill_bank.annotate.api import resolve
-
-    config = resolve(request)
+    config = sealed.config
     told = []
     for kind, model in (("frames and texts", config.vlm), ("texts", config.llm)):
-        parts = urlsplit(model.openai.base_url)
-        there = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "OpenAI"
-        told.append(
-            f"{kind} to {clip(model.model, 60)} at {'Google' if model.backend == 'gemini' else clip(there, 90)}"
-        )
+        parts = urlsplit(model.address)
+        there = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else model.vendor
+        told.append(f"{kind} to {clip(model.model, 60)} at {clip(there, 90)}")
     return "; ".join(told)
 
 
@@ -247,7 +248,8 @@ def _unread(module: Source) -> str:
     )
 
 
-def _command(request: Request, module: Source | None) -> str:
+def _command(plan: Priced) -> str:
+    request, module = plan.request, plan.module
     first = f"{shlex.join([*program(), 'annotate', 'allow', str(module.path)])} && " if module else ""
     words = [*program(), "annotate", "run"]
     arguments = list(request.arguments)
@@ -259,4 +261,4 @@ def _command(request: Request, module: Source | None) -> str:
         words += ["--max-calls", str(request.max_calls)]
     if request.max_cost is not None:
         words += ["--max-cost", f"{request.max_cost:g}"]
-    return first + shlex.join([*words, "--detach"])
+    return first + shlex.join([*words, "--approve", plan.sealed.digest, "--detach"])

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pydantic import BaseModel
 
 from tao_skill_bank.annotate.allow import VARIABLE, NotAllowedError, Source, allowed, find
 from tao_skill_bank.annotate.config import SECTION, AnnotationConfig, read_config, schema
-from tao_skill_bank.annotate.estimate import Estimate, estimate
+from tao_skill_bank.annotate.estimate import Estimate, estimate_sealed
 from tao_skill_bank.annotate.holder import WORKER, Holder, busy, folder_lock, holder, start_lock, write_holder
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.layout import REVIEW_FILE, STATUS_FILE
@@ -24,18 +25,18 @@ from tao_skill_bank.annotate.prompts import is_own
 from tao_skill_bank.annotate.run import (
     ADVANCE,
     Advance,
-    Limits,
     Outcome,
     Progress,
-    annotate,
-    check,
     clear_stop,
     request_stop,
+    run_sealed,
 )
+from tao_skill_bank.annotate.scope import Limits, check
+from tao_skill_bank.annotate.sealed import Sealed, seal
 from tao_skill_bank.annotate.secrets import PRIVATE_VARIABLES, environment_with
 from tao_skill_bank.annotate.shards import Merged, merge_journals, shard_config
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.fsio import write_text
+from tao_skill_bank.core.fsio import write_bytes
 from tao_skill_bank.core.overrides import parse_command_line
 from tao_skill_bank.core.process import process_identity
 
@@ -112,63 +113,107 @@ def resolve(request: Request) -> AnnotationConfig:
     return shard_config(config, *request.shard) if request.shard else config
 
 
-def estimate_run(request: Request, *, general_prompts: bool = False) -> Estimate:
+def seal_run(request: Request) -> Sealed:
+    """What a request comes to, resolved once: what is shown, approved and started from here on is this object.
+
+    Reads the spec, the price table, the lists and the videos' beginnings; runs nobody's Python, writes nothing.
+
+    Raises:
+        InputError: It cannot be used, or there are no videos.
+    """
+    return seal_config(request, resolve(request))
+
+
+def seal_config(request: Request, config: AnnotationConfig) -> Sealed:
+    """The same, of a request that is resolved already; its spec is not read again."""
+    return seal(config, load_prices(_own_prices(request)), _limits(request), batch=request.batch)
+
+
+def estimate_run(asked: Request | Sealed, *, general_prompts: bool = False) -> Estimate:
     """What the request will take. Calls nobody, writes nothing.
 
     Args:
-        request: What is asked for.
+        asked: What is asked for.
         general_prompts: Reckon with the general prompts instead of the request's own, which are not run then.
     """
-    config = resolve(request)
-    if general_prompts:
-        config = config.model_copy(update={"prompts_module": ""})
-    return estimate(config, load_prices(_own_prices(request)), _limits(request), batch=request.batch)
+    return estimate_sealed(_sealed(asked), general_prompts=general_prompts)
 
 
-def not_allowed(request: Request) -> Source | None:
+def not_allowed(asked: Request | Sealed) -> Source | None:
     """The prompts module of a request that nobody has allowed to run yet; None where there is none. Runs nothing.
 
     Raises:
         InputError: The module is not there.
     """
-    name = resolve(request).prompts_module
+    name = (asked.config if isinstance(asked, Sealed) else resolve(asked)).prompts_module
     source = None if is_own(name) else find(name)
     return None if source is None or allowed(source) else source
 
 
-def run_here(request: Request, *, by: str = "annotate run", progress: Progress | None = None) -> Outcome:
+def run_here(
+    asked: Request | Sealed,
+    *,
+    approve: str | None = None,
+    by: str = "annotate run",
+    progress: Progress | None = None,
+) -> Outcome:
     """Run the request in this process.
+
+    Args:
+        asked: What is asked for.
+        approve: The digest of what was approved; anything else starts nothing.
+        by: Through which door.
+        progress: Told now and then how far the run is.
 
     Raises:
         InputError: The request cannot be met.
+        NeedsApprovalError: Something else was approved.
         BusyError: Somebody works on the folder.
         BankError: The run was halted; what is answered is kept.
     """
-    config = resolve(request)
-    prices = load_prices(_own_prices(request))
-    with folder_lock(config.results_dir, by):
-        return annotate(config, prices, _limits(request), batch=request.batch, progress=progress)
+    if isinstance(asked, Request):
+        # Bad prompts are named before a hundred thousand videos are listed.
+        check(resolve(asked))
+    sealed = _sealed(asked).approved(approve, "flag" if approve else "command")
+    with folder_lock(sealed.config.results_dir, by):
+        return run_sealed(sealed, progress=progress)
 
 
-def start_detached(request: Request) -> tuple[Path, int]:
-    """Check the request, then start a worker that outlives the caller; returns the results folder and its process id.
+def start_detached(asked: Request | Sealed, *, approve: str | None = None, how: str | None = None) -> tuple[Path, int]:
+    """Start a worker that outlives the caller with what was sealed; returns the results folder and its process id.
 
-    The request is kept without keys in the results folder; keys go to the worker in its environment.
+    The worker gets the object through a file without a name: nothing that it was approved with is read again. Its keys
+    go to it in its environment; the results folder keeps a copy without keys for people.
+
+    Args:
+        asked: What is asked for.
+        approve: The digest of what was approved; anything else starts nothing.
+        how: How the approval arrived, where it did.
+
+    Raises:
+        InputError: The request cannot be met.
+        NotAllowedError: It names a prompts module that nobody allowed.
+        NeedsApprovalError: Something else was approved.
+        BusyError: Somebody works on the folder.
     """
-    asked = resolve(request)
-    check(asked)
-    folder = asked.results_dir
+    if isinstance(asked, Request):
+        check(resolve(asked))
+    sealed = _sealed(asked).approved(approve, how or ("flag" if approve else "command"))
+    check(sealed.config)
+    folder = sealed.config.results_dir
     folder.mkdir(parents=True, exist_ok=True)
     # Looking who works, writing the request and saying that somebody works is one step: of starts at once, one starts.
     with start_lock(folder):
-        config, path, keys = keep_request(request)
+        _, keys = keep_request(sealed)
         clear_stop(folder)
         # Whoever asks from now on finds a run, however long the worker takes to begin.
         Journal(folder).close()
-        with (config.results_dir / LOG_FILE).open("ab") as log:
+        with (folder / LOG_FILE).open("ab") as log, tempfile.TemporaryFile() as handed:
+            handed.write(sealed.dumps())
+            handed.seek(0)
             worker = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tao_skill_bank.annotate.worker", str(path)],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-P", "-m", "tao_skill_bank.annotate.worker"],
+                stdin=handed,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -177,38 +222,39 @@ def start_detached(request: Request) -> tuple[Path, int]:
         write_holder(folder, worker.pid, process_identity(worker.pid), WORKER)
     # Workers that have ended meanwhile are reaped; those that live are kept, so that they can be.
     _STARTED[:] = [started for started in _STARTED if started.poll() is None] + [worker]
-    return config.results_dir, worker.pid
+    return folder, worker.pid
 
 
-def keep_request(request: Request) -> tuple[AnnotationConfig, Path, dict[str, str]]:
-    """Check a request and put it, without keys, into its results folder, for a worker to read.
+def keep_request(sealed: Sealed) -> tuple[Path, dict[str, str]]:
+    """Put what was sealed, without keys, into its results folder, where a worker of a shard finds it by its digest.
 
     Returns:
-        Its configuration, the file, and the keys by the variables in which the worker expects them; the digest of an
-        allowed prompts module goes with them.
+        The file, and the keys by the variables in which the worker expects them; the digest of an allowed prompts
+        module goes with them.
 
     Raises:
-        InputError: The request cannot be met.
-        NotAllowedError: It names a prompts module that nobody allowed.
+        NotAllowedError: It names a prompts module that nobody allowed, or that has changed.
         BusyError: Somebody works on the folder.
     """
-    config = resolve(request)
-    check(config)
+    config = sealed.config
     found = holder(config.results_dir)
     if found is not None:
         raise busy(config.results_dir, found)
     config.results_dir.mkdir(parents=True, exist_ok=True)
     keys = {variable: getattr(config, name).secret(variable) for name, variable in PRIVATE_VARIABLES.items()}
-    if not is_own(config.prompts_module):
+    if sealed.module:
         module = find(config.prompts_module)
-        if not allowed(module):
+        if module.sha256 != sealed.module or not allowed(module):
             # It was when it was checked: somebody has changed the file since.
             raise NotAllowedError(module)
         keys[VARIABLE] = module.sha256
     path = config.results_dir / REQUEST_FILE
-    kept = request.model_copy(update={"arguments": _absolute_arguments(request, config)})
-    write_text(path, kept.model_dump_json(indent=2) + "\n")
-    return config, path, {name: value for name, value in keys.items() if value}
+    write_bytes(path, sealed.dumps())
+    return path, {name: value for name, value in keys.items() if value}
+
+
+def _sealed(asked: Request | Sealed) -> Sealed:
+    return asked if isinstance(asked, Sealed) else seal_run(asked)
 
 
 def status(results_dir: Path) -> StatusView:
@@ -317,25 +363,6 @@ def _limits(request: Request) -> Limits:
 
 def _own_prices(request: Request) -> Path | None:
     return None if request.prices is None else Path(request.prices)
-
-
-def _absolute_arguments(request: Request, config: AnnotationConfig) -> list[str]:
-    """The request's configuration as a spec file of its own, without keys; a worker may begin in another folder."""
-    values = config.public()
-    values.pop("results_dir")
-    if values["data"]["video_root"]:
-        values["data"]["video_root"] = os.path.abspath(os.path.expanduser(values["data"]["video_root"]))
-    files = values["data"]["input_jsonl_files"]
-    values["data"]["input_jsonl_files"] = [os.path.abspath(os.path.expanduser(name)) for name in files]
-    if not is_own(config.prompts_module):
-        values["prompts_module"] = str(find(config.prompts_module).path)
-    spec = config.results_dir / "annotation_spec.yaml"
-    import yaml
-
-    root = config.results_dir.parents[1] if request.shard else config.results_dir
-    content = {"autolabel_type": SECTION, "results_dir": str(root), SECTION: values}
-    write_text(spec, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    return ["-e", str(spec)]
 
 
 def request_of(

@@ -129,6 +129,18 @@ class ModelOptions(_Model):
         return self.gemini.model if self.backend == "gemini" else self.openai.model_name
 
     @property
+    def vendor(self) -> str:
+        """Whose endpoint answers where no other address is named."""
+        return "Google" if self.backend == "gemini" else "OpenAI"
+
+    @property
+    def address(self) -> str:
+        """Where calls go; empty for the vendor's own. Google's SDK takes another from the environment."""
+        if self.backend == "openai":
+            return self.openai.base_url
+        return os.environ.get("GOOGLE_GEMINI_BASE_URL", "")
+
+    @property
     def timeout(self) -> float:
         """Seconds that one call may take."""
         return self.gemini.timeout if self.backend == "gemini" else self.openai.timeout

@@ -14,10 +14,10 @@ from pydantic import BaseModel
 from tao_skill_bank.annotate.calls import tokens_at_most
 from tao_skill_bank.annotate.config import AnnotationConfig, ModelOptions, Workflow
 from tao_skill_bank.annotate.journal import FILE_NAME, Journal
-from tao_skill_bank.annotate.listing import StandingRows
 from tao_skill_bank.annotate.prices import Prices
 from tao_skill_bank.annotate.prompts import KEYS, Prompts, values_of
-from tao_skill_bank.annotate.run import Limits, check, effective_steps, videos_of
+from tao_skill_bank.annotate.scope import Limits, check, effective_steps
+from tao_skill_bank.annotate.sealed import Sealed, seal
 from tao_skill_bank.annotate.video import VideoError, chunk_length, chunks, probe
 
 WIDTH = 0.40
@@ -71,6 +71,7 @@ class Estimate(BaseModel):
     Time in seconds at full speed; None for batches, whose time is the vendor's.
 
     Attributes:
+        digest: By what the run is approved as it would start now.
         videos: Listed.
         unusable: Videos (of those looked at) that cannot be annotated, or are too long.
         answered: Answers that are in the journal already; the figures are for the whole run, they are part of it.
@@ -78,6 +79,7 @@ class Estimate(BaseModel):
         notes: What the figures rest on.
     """
 
+    digest: str
     videos: int
     unusable: int
     steps: list[str]
@@ -109,14 +111,23 @@ def estimate(
     Raises:
         InputError: The request cannot be met.
     """
-    prompts = check(config)
+    check(config)
+    return estimate_sealed(seal(config, prices, limits, batch=batch))
+
+
+def estimate_sealed(sealed: Sealed, *, general_prompts: bool = False) -> Estimate:
+    """Estimate what was sealed. Reads the videos' lengths and the journal; writes nothing.
+
+    Args:
+        sealed: What would start.
+        general_prompts: Reckon with the general prompts instead of its own, which are not run then.
+
+    Raises:
+        InputError: It cannot be met.
+    """
+    config, prices, batch, videos = sealed.config, sealed.prices, sealed.batch, sealed.listing.videos
+    prompts = check(config.model_copy(update={"prompts_module": ""}) if general_prompts else config)
     steps = effective_steps(config)
-    standing = StandingRows(config.results_dir)
-    try:
-        listing = videos_of(config, steps, standing, limits or Limits()) if steps - {"4"} else None
-    finally:
-        standing.close()
-    videos = listing.videos if listing else []
     every = max(1, math.ceil(len(videos) / _SAMPLE))
     looked_at = videos[::every]
     lengths, unusable = _lengths(looked_at, config.workflow.max_video_length_sec)
@@ -149,6 +160,7 @@ def estimate(
     if total.cost is None:
         notes.append("no price for a model: give --prices FILE")
     return Estimate(
+        digest=sealed.digest,
         videos=len(videos),
         unusable=unusable,
         steps=sorted(steps),

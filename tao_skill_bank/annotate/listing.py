@@ -14,6 +14,7 @@ from typing import Any
 from tao_skill_bank.annotate.config import VIDEO_SUFFIXES, Data
 from tao_skill_bank.annotate.layout import STEP_FILES, step_file
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.seal import Identity
 
 _WHERE = "video_reasoning_annotation.data"
 _MOST_STARTS = 300
@@ -22,10 +23,14 @@ _LONGEST_TORN = 4 << 20
 
 @dataclass
 class Listing:
-    """Video paths in order, as written where they were found, and what could not be read."""
+    """Video paths in order, as written where they were found, and what could not be read.
+
+    `known` says by what each is known, once it was looked at; None for one that was not there.
+    """
 
     videos: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    known: dict[str, Identity | None] = field(default_factory=dict)
 
 
 def list_videos(data: Data) -> Listing:
@@ -74,6 +79,7 @@ class StandingRows:
     def __init__(self, results_dir: Path) -> None:
         self.torn = 0
         self.steps: set[str] = set()
+        self.digests: dict[str, str] = {}
         # An empty name is a temporary database on disk that nobody else sees.
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.execute(
@@ -115,8 +121,11 @@ class StandingRows:
     def _load(self, step: str, path: Path) -> None:
         self._db.execute("BEGIN")
         number = 0
-        with path.open(encoding="utf-8", errors="replace") as handle:
-            for line in handle:
+        digest = hashlib.sha256()
+        with path.open("rb") as handle:
+            for raw in handle:
+                digest.update(raw)
+                line = raw.decode("utf-8", errors="replace")
                 if not line.strip():
                     continue
                 row = _row(line)
@@ -129,6 +138,7 @@ class StandingRows:
                 body = json.dumps(row, ensure_ascii=False)
                 self._db.execute("INSERT OR REPLACE INTO rows VALUES (?,?,?,?,?,?)", (*values, body))
         self._db.execute("COMMIT")
+        self.digests[step] = digest.hexdigest()
 
 
 def video_of(row: dict[str, Any]) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from tao_skill_bank.annotate.gate import Gate, Priority
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.video import FRAME_SIDE, Probe, VideoError
 from tao_skill_bank.core.clock import SystemClock
-from tao_skill_bank.core.fsio import sha256_file
+from tao_skill_bank.core.seal import Identity
 from tao_skill_bank.core.threads import ThreadPool
 
 CLIP_FPS = 1.0
@@ -44,11 +47,14 @@ class View:
 class Library:
     """The videos of a run: probes, digests, uploads, decoders. Work on files happens in a few threads."""
 
-    def __init__(self, journal: Journal, gate: Gate, vlm: Endpoint, workflow: Workflow) -> None:
+    def __init__(
+        self, journal: Journal, gate: Gate, vlm: Endpoint, workflow: Workflow, known: Mapping[str, Identity | None]
+    ) -> None:
         self.journal = journal
         self.gate = gate
         self.vlm = vlm
         self.workflow = workflow
+        self._listed = known
         self._threads = ThreadPool(_DECODERS, thread_name_prefix="video")
         self._uploads: dict[str, asyncio.Future[Upload]] = {}
         self._in_threads = 0
@@ -62,26 +68,24 @@ class Library:
         """Probe and digest a video; both are remembered as long as the file does not change.
 
         Raises:
-            VideoError: It cannot be used.
+            VideoError: It cannot be used, or is not the file that was listed.
         """
-        file = Path(path)
+        file, listed = Path(path), self._listed.get(path)
         try:
             stat = file.stat()
         except OSError as error:
             raise VideoError(error.strerror or "cannot be read", where=path, fix="check the path") from None
         known = self.journal.media(path, stat.st_size, stat.st_mtime_ns)
         if known is None:
-            probed = await self.in_thread(av_video.probe, file)
-            try:
-                digest = await self.in_thread(sha256_file, file)
-            except OSError as error:
-                # It may be gone by now.
-                raise VideoError(error.strerror or "cannot be read", where=path, fix="check the path") from None
+            probed = await self.in_thread(av_video.probe, file, listed)
+            digest = await self.in_thread(_sha256, file, listed)
             self.journal.put_media(path, stat.st_size, stat.st_mtime_ns, digest, probed.plain())
         else:
             digest, values = known
             probed = Probe(**values)
-        return Video(self, file, digest, probed)
+        if listed is None:
+            raise VideoError("was not there when the run was listed", where=path, fix="start the run again")
+        return Video(self, file, listed, digest, probed)
 
     async def in_thread(self, function: Any, *args: Any) -> Any:
         """Run a blocking function beside the calls."""
@@ -91,7 +95,7 @@ class Library:
         finally:
             self._in_threads -= 1
 
-    async def uploaded(self, file: Path, sha256: str, priority: Priority) -> Upload:
+    async def uploaded(self, file: Path, listed: Identity, sha256: str, priority: Priority) -> Upload:
         """A video as the endpoint holds it; uploaded once for all calls and all runs, as long as it lives there."""
         now = SystemClock().now().timestamp()
         known = self.journal.upload(sha256, self.vlm.name, now)
@@ -99,7 +103,7 @@ class Library:
             return Upload(uri=known[0], mime=known[1], expires=now)
         pending = self._uploads.get(sha256)
         if pending is None:
-            pending = asyncio.ensure_future(self._upload(file, sha256, priority))
+            pending = asyncio.ensure_future(self._upload(file, listed, sha256, priority))
             self._uploads[sha256] = pending
             pending.add_done_callback(lambda _: self._uploads.pop(sha256, None))
         return await asyncio.shield(pending)
@@ -112,10 +116,11 @@ class Library:
         """Let the threads go."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _upload(self, file: Path, sha256: str, priority: Priority) -> Upload:
+    async def _upload(self, file: Path, listed: Identity, sha256: str, priority: Priority) -> Upload:
         async with self.gate.slot(self.gate.lane(self.vlm.name), priority):
-            async with asyncio.timeout(max(self.vlm.timeout, 60.0)):
-                upload = await self.vlm.upload(file)
+            with av_video.readable(file, listed) as handle:
+                async with asyncio.timeout(max(self.vlm.timeout, 60.0)):
+                    upload = await self.vlm.upload(file.name, handle)
         await asyncio.wrap_future(
             self.journal.put_upload(sha256, self.vlm.name, upload.uri, upload.mime, upload.expires)
         )
@@ -125,9 +130,10 @@ class Library:
 class Video:
     """One video of the run: its views, and its frames, decoded in one pass when the first of them is needed."""
 
-    def __init__(self, library: Library, file: Path, sha256: str, probe: Probe) -> None:
+    def __init__(self, library: Library, file: Path, listed: Identity, sha256: str, probe: Probe) -> None:
         self.library = library
         self.file = file
+        self.listed = listed
         self.sha256 = sha256
         self.duration = probe.duration
         self._planned: set[float] = set()
@@ -153,7 +159,7 @@ class Video:
         if view.times:
             self._planned.update(view.times)
             return tuple([Frame(t, await self._frame(t)) for t in view.times]), None
-        upload = await self.library.uploaded(self.file, self.sha256, priority)
+        upload = await self.library.uploaded(self.file, self.listed, self.sha256, priority)
         return (), Clip(upload.uri, upload.mime, view.start, view.end)
 
     def release(self) -> None:
@@ -175,5 +181,11 @@ class Video:
         async with self._decoding:
             if time not in self._frames:
                 wanted = self._planned - self._frames.keys()
-                self._frames.update(await self.library.in_thread(av_video.frames_at, self.file, wanted))
+                decode = partial(av_video.frames_at, self.file, wanted, known=self.listed)
+                self._frames.update(await self.library.in_thread(decode))
             return self._frames[time]
+
+
+def _sha256(file: Path, listed: Identity | None) -> str:
+    with av_video.readable(file, listed) as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

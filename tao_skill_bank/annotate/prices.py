@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -35,6 +36,20 @@ class Prices:
         self._tables = tables
         self._of = cache(self._find)
 
+    def plain(self, models: Iterable[str]) -> dict[str, Any]:
+        """What a run has to know of the tables, as plain data."""
+        found = {model: self.of(model) for model in models}
+        return {
+            "models": {name: None if price is None else [price.input, price.output] for name, price in found.items()},
+            "batch": self.batch,
+        }
+
+    @classmethod
+    def plain_of(cls, value: dict[str, Any], dated: str) -> Prices:
+        """The other way round."""
+        exact = {name: Price(*price) for name, price in value["models"].items() if price is not None}
+        return _Exact([exact], dated, value["batch"])
+
     def of(self, model: str) -> Price | None:
         """The price of a model, None if the table does not know it."""
         return self._of(model)
@@ -55,6 +70,13 @@ class Prices:
             if found is not None:
                 return found
         return None
+
+
+class _Exact(Prices):
+    """Prices of the models of one run: their names are names, whatever is in them."""
+
+    def _find(self, model: str) -> Price | None:
+        return self._tables[0].get(model)
 
 
 def load_prices(own: Path | None = None) -> Prices:

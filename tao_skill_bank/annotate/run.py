@@ -24,13 +24,14 @@ from tao_skill_bank.annotate.files import StatusFile, write_step_files, write_ta
 from tao_skill_bank.annotate.flow import Shop, VideoFlow
 from tao_skill_bank.annotate.gate import Gate, Policy, RunHaltedError
 from tao_skill_bank.annotate.journal import FILE_NAME, Journal
-from tao_skill_bank.annotate.layout import STEP_FILES, step_file
+from tao_skill_bank.annotate.layout import STEP_FILES
 from tao_skill_bank.annotate.ledger import Ledger, may_have
-from tao_skill_bank.annotate.listing import Listing, StandingRows, in_shard, list_videos
+from tao_skill_bank.annotate.listing import Listing, StandingRows
 from tao_skill_bank.annotate.media import Library
-from tao_skill_bank.annotate.output import read_verdicts
 from tao_skill_bank.annotate.prices import Prices
-from tao_skill_bank.annotate.prompts import KEYS, Prompts, load_prompts
+from tao_skill_bank.annotate.prompts import Prompts
+from tao_skill_bank.annotate.scope import Limits, check, effective_steps
+from tao_skill_bank.annotate.sealed import Sealed, seal
 from tao_skill_bank.core.errors import BankError, InputError
 
 STOP_FILE = ".annotate-stop"
@@ -44,15 +45,6 @@ _TELL_SEC = 1.0
 _PACE_SEC = 120.0
 """How far back the pace is taken from: what the journal answers at the beginning of a run goes much faster."""
 _LEAST_WENT = 3
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Hard stops over the whole results folder, and which part of the videos to take (`shard`: index from 1, count)."""
-
-    max_calls: int | None = None
-    max_cost: float | None = None
-    shard: tuple[int, int] | None = None
 
 
 @dataclass
@@ -115,68 +107,6 @@ class Advance(BaseModel):
 Progress = Callable[[int, int, Caller], None]
 
 
-def effective_steps(config: AnnotationConfig) -> frozenset[str]:
-    """The steps that run: those asked for, with what the mode adds or drops.
-
-    Auto mode adds 0 (unless only later steps are asked for and its file is there), and 1c behind 1b; normal mode drops
-    1c.
-    """
-    steps = set(config.workflow.steps)
-    if config.workflow.mode == "auto":
-        asked_for_captions = "1a" in steps
-        needs_calls = bool(steps - {"4"})
-        if needs_calls and (asked_for_captions or not step_file(config.results_dir, "0").exists()):
-            steps.add("0")
-        if "1b" in steps:
-            steps.add("1c")
-    if config.workflow.mode == "normal":
-        steps.discard("1c")
-    return frozenset(steps)
-
-
-def check(config: AnnotationConfig) -> Prompts:
-    """Everything that can be wrong before a call is paid for.
-
-    Raises:
-        InputError: A prompts module, a folder or a file that cannot be used.
-    """
-    prompts = load_prompts(config.prompts_module, KEYS)
-    if config.results_dir.exists() and not config.results_dir.is_dir():
-        raise InputError("is not a folder", where=config.results_dir, fix="name a folder as results_dir")
-    read_verdicts(config.results_dir)
-    return prompts
-
-
-def videos_of(config: AnnotationConfig, steps: frozenset[str], standing: StandingRows, limits: Limits) -> Listing:
-    """The videos of a run: the listed ones, and those that others' rows are about.
-
-    Raises:
-        InputError: There is none.
-    """
-    from_files = ("1a", "1b", "1c", "2", "3")
-    if steps & {"0", "1a"}:
-        listing = list_videos(config.data)
-        more = standing.videos(tuple(s for s in ("0", *from_files) if s in steps), adopted=True)
-    else:
-        listing = Listing()
-        more = standing.videos(from_files[:4], adopted=False)
-    seen = {os.path.abspath(video) for video in listing.videos}
-    for video in more:
-        if os.path.abspath(video) not in seen:
-            seen.add(os.path.abspath(video))
-            listing.videos.append(video)
-    if not listing.videos:
-        what = "no videos" if steps & {"0", "1a"} else "no rows of earlier steps"
-        raise InputError(
-            f"{what} to annotate",
-            where="video_reasoning_annotation.data",
-            fix="set data.video_root or data.input_jsonl_files, and the steps that read them",
-        )
-    if limits.shard is not None:
-        listing.videos = [video for video in listing.videos if in_shard(video, *limits.shard)]
-    return listing
-
-
 def annotate(
     config: AnnotationConfig,
     prices: Prices,
@@ -202,43 +132,74 @@ def annotate(
         InputError: The request cannot be met; nothing was paid for.
         BankError: The run was halted; what is answered is kept, and the files are written from it.
     """
-    limits = limits or Limits()
     prompts = check(config)
-    steps = effective_steps(config)
     standing = StandingRows(config.results_dir)
     try:
-        calls_models = bool(steps - {"4"})
-        listing = videos_of(config, steps, standing, limits) if calls_models else Listing()
-        vlm_llm = open_endpoints(config) if calls_models else None
-        if limits.max_cost is not None:
-            _priced(config, prices)
-        _not_bought_before(config.results_dir, steps, standing)
-        with Journal(config.results_dir) as journal:
-            journal.set_meta("video_root", config.data.video_root)
-            status = StatusFile(config.results_dir)
-            status.add("STARTED", f"annotation of {len(listing.videos)} videos, steps {', '.join(sorted(steps))}")
-            outcome = Outcome(videos=len(listing.videos), problems=listing.problems[:50])
-            if standing.torn:
-                outcome.problems.append(f"{standing.torn} torn rows of step files left aside")
-            halted: BankError | None = None
-            if vlm_llm is not None:
-                batches = batch_policy or BatchPolicy()
-                rules = (prices, limits, policy or Policy(), batch, batches)
-                work = _Work(config, steps, prompts, *rules, journal, standing, progress)
-                halted = asyncio.run(work.run(listing.videos, vlm_llm[0], vlm_llm[1], outcome))
-            if "4" in steps:
-                written = write_task_files(config)
-                outcome.items, outcome.rejected = written.items, written.rejected
-            totals = journal.totals()
-            outcome.cost, outcome.unpriced = totals.cost, totals.unpriced
-            outcome.may_cost, outcome.unknown = totals.may_cost, totals.unknown
-            if totals.unknown:
-                outcome.problems.append(may_have(totals.unknown, totals.may_cost))
-            outcome.halted = None if halted is None else halted.line()
-            message = outcome.halted or f"{outcome.videos} videos, {outcome.failed} with failures"
-            status.add("FAILURE" if halted else "SUCCESS", message, asdict(outcome))
+        sealed = seal(config, prices, limits, batch=batch, standing=standing)
+        return _run(sealed, prompts, standing, policy, batch_policy, progress)
     finally:
         standing.close()
+
+
+def run_sealed(sealed: Sealed, progress: Progress | None = None) -> Outcome:
+    """Run what was sealed, and nothing else. The caller holds the folder's lock.
+
+    Raises:
+        InputError: It cannot be met, or a file that it builds upon has changed; nothing was paid for.
+        BankError: As `annotate`.
+    """
+    prompts = check(sealed.config)
+    standing = StandingRows(sealed.config.results_dir)
+    try:
+        if standing.digests != sealed.rows:
+            raise InputError(
+                "the step files have changed since the run was listed",
+                where=sealed.config.results_dir,
+                fix="start the run again",
+            )
+        return _run(sealed, prompts, standing, None, None, progress)
+    finally:
+        standing.close()
+
+
+def _run(
+    sealed: Sealed,
+    prompts: Prompts,
+    standing: StandingRows,
+    policy: Policy | None,
+    batch_policy: BatchPolicy | None,
+    progress: Progress | None,
+) -> Outcome:
+    config, prices, limits, listing = sealed.config, sealed.prices, sealed.limits, sealed.listing
+    steps = effective_steps(config)
+    vlm_llm = open_endpoints(config) if steps - {"4"} else None
+    if limits.max_cost is not None:
+        _priced(config, prices)
+    _not_bought_before(config.results_dir, steps, standing)
+    with Journal(config.results_dir) as journal:
+        journal.set_meta("video_root", config.data.video_root)
+        status = StatusFile(config.results_dir)
+        status.add("STARTED", f"annotation of {len(listing.videos)} videos, steps {', '.join(sorted(steps))}")
+        outcome = Outcome(videos=len(listing.videos), problems=listing.problems[:50])
+        if standing.torn:
+            outcome.problems.append(f"{standing.torn} torn rows of step files left aside")
+        halted: BankError | None = None
+        if vlm_llm is not None:
+            batches = batch_policy or BatchPolicy()
+            rules = (prices, limits, policy or Policy(), sealed.batch, batches)
+            work = _Work(config, steps, prompts, *rules, journal, standing, progress)
+            halted = asyncio.run(work.run(listing, vlm_llm[0], vlm_llm[1], outcome))
+        if "4" in steps:
+            written = write_task_files(config)
+            outcome.items, outcome.rejected = written.items, written.rejected
+        totals = journal.totals()
+        outcome.cost, outcome.unpriced = totals.cost, totals.unpriced
+        outcome.may_cost, outcome.unknown = totals.may_cost, totals.unknown
+        if totals.unknown:
+            outcome.problems.append(may_have(totals.unknown, totals.may_cost))
+        outcome.halted = None if halted is None else halted.line()
+        message = outcome.halted or f"{outcome.videos} videos, {outcome.failed} with failures"
+        status.add("FAILURE" if halted else "SUCCESS", message, asdict(outcome))
     if halted is not None:
         raise halted
     return outcome
@@ -260,12 +221,13 @@ class _Work:
     standing: StandingRows
     progress: Progress | None
 
-    async def run(self, videos: list[str], vlm: Any, llm: Any, outcome: Outcome) -> BankError | None:
+    async def run(self, listing: Listing, vlm: Any, llm: Any, outcome: Outcome) -> BankError | None:
         """Go through the videos; returns what halted the run."""
+        videos = listing.videos
         gate = Gate(self.config.workflow.max_workers, self.policy, random.Random())
         ledger = Ledger(self.journal, gate, self.limits.max_calls, self.limits.max_cost)
         caller = Caller(self.journal, gate, vlm, llm, self.prices, ledger)
-        library = Library(self.journal, gate, vlm, self.config.workflow)
+        library = Library(self.journal, gate, vlm, self.config.workflow, listing.known)
         desk = caller.desk = Desk(
             *(self.journal, gate, self.prices, ledger, (vlm, llm), self.config.results_dir),
             collecting=self.batch,

@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Iterable
 
+from tao_skill_bank.core import roots
+
 PRIVATE_VARIABLES = {"vlm": "TAO_ANNOTATE_VLM_KEY", "llm": "TAO_ANNOTATE_LLM_KEY"}
 _KEY_SHAPES = re.compile(r"\b(?:sk|nvapi|AIza)[-_A-Za-z0-9]{12,}|(?i:bearer)\s+[-._~+/A-Za-z0-9]{8,}=*")
 _ARGUMENT = re.compile(r"^\+?video_reasoning_annotation\.(vlm|llm)\.(gemini|openai)\.api_key=(.+)$", re.DOTALL)
@@ -44,5 +46,5 @@ def keys_out_of_arguments(args: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def environment_with(keys: dict[str, str]) -> dict[str, str]:
-    """This process's environment, with keys."""
-    return {**os.environ, **keys}
+    """This process's environment, with keys; whoever gets it is held to the same roots."""
+    return {**os.environ, **roots.environment(), **keys}

@@ -11,10 +11,12 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.seal import Identity, opened
 
 FRAME_SIDE = 512
 """Longest side of a frame that is sent, in pixels."""
@@ -40,8 +42,8 @@ class Probe:
         return asdict(self)
 
 
-def probe(path: Path) -> Probe:
-    """Look at a video: its container, and its first picture.
+def probe(path: Path, known: Identity | None = None) -> Probe:
+    """Look at a video: its container, and its first picture; `known` is the file that it must be.
 
     Raises:
         VideoError: It is missing, empty, damaged, or holds no pictures.
@@ -53,7 +55,7 @@ def probe(path: Path) -> Probe:
         raise VideoError("is no regular file", where=path, fix="take it out")
     if path.stat().st_size == 0:
         raise VideoError("the file is empty", where=path, fix="replace it or take it out")
-    with _opened(path) as (container, stream):
+    with _opened(path, known) as (container, stream):
         first = next(_pictures(container, stream), None)
         if first is None:
             raise VideoError("holds no picture that can be decoded", where=path, fix="replace it or take it out")
@@ -65,15 +67,17 @@ def probe(path: Path) -> Probe:
     return Probe(round(max(duration, _SHORTEST), 3), width, height, rotation)
 
 
-def frames_at(path: Path, times: Iterable[float], side: int = FRAME_SIDE) -> dict[float, bytes]:
+def frames_at(
+    path: Path, times: Iterable[float], side: int = FRAME_SIDE, known: Identity | None = None
+) -> dict[float, bytes]:
     """Pictures as JPEG for each time: the last one shown at or before it (the first where there is none before).
 
     Raises:
-        VideoError: Decoding stopped before any picture.
+        VideoError: Decoding stopped before any picture, or it is not the file that is `known`.
     """
     wanted = sorted(set(times))
     found: dict[float, bytes] = {}
-    with _opened(path) as (container, stream):
+    with _opened(path, known) as (container, stream):
         shown: Any = None
         encoded: bytes | None = None
         position = 0
@@ -129,13 +133,30 @@ def highlight(moment: float, duration: float, before: float, after: float, least
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+def readable(path: Path, known: Identity | None) -> Iterator[BufferedReader]:
+    """A video's file, open for reading, if it is the one that is known.
+
+    Raises:
+        VideoError: It is not, or cannot be opened.
+    """
+    try:
+        with opened(path, known) as handle:
+            yield handle
+    except InputError as error:
+        # Another file than the one listed, no regular file, or one outside the folders that a person allowed.
+        raise VideoError(error.what, where=path, fix=error.fix) from None
+    except OSError as error:
+        raise VideoError(error.strerror or str(error) or "cannot be read", where=path, fix="check the path") from None
+
+
+@contextmanager
+def _opened(path: Path, known: Identity | None) -> Iterator[tuple[Any, Any]]:
     try:
         import av
     except ImportError:
         raise InputError("videos need PyAV", fix="pip install 'av>=14', or the extra [video]") from None
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with readable(path, known) as file, av.open(file, metadata_errors="replace") as container:
             if not container.streams.video:
                 raise VideoError("holds no video stream", where=path, fix="take it out")
             stream = container.streams.video[0]

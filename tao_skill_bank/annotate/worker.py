@@ -1,19 +1,27 @@
-"""The detached worker of a run: `python -m tao_skill_bank.annotate.worker RESULTS/annotation_request.json`."""
+"""The detached worker of a run. What it does comes through its standard input, sealed; it reads no request from a path.
+
+`python -m tao_skill_bank.annotate.worker < SEALED`, or for a shard that starts later, on another machine:
+`python -m tao_skill_bank.annotate.worker RESULTS/annotation_request.json DIGEST`.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from tao_skill_bank.annotate.api import Request, run_here
+from tao_skill_bank.annotate.api import run_here
 from tao_skill_bank.annotate.holder import WORKER
+from tao_skill_bank.annotate.sealed import Sealed
 from tao_skill_bank.core.errors import BankError
 
 
-def main(path: str) -> int:
-    """Run the request; what went wrong is in `status.json` and, as a line, in the log."""
+def main(words: list[str]) -> int:
+    """Run what was sealed; what went wrong is in `status.json` and, as a line, in the log."""
     try:
-        run_here(Request.model_validate_json(Path(path).read_bytes()), by=WORKER)
+        if words:
+            run_here(Sealed.loads(Path(words[0]).read_bytes()), approve=words[1], by=WORKER)
+        else:
+            run_here(Sealed.loads(sys.stdin.buffer.read()), by=WORKER)
     except BankError as error:
         print(error.line(), file=sys.stderr)
         return error.exit_code
@@ -21,4 +29,4 @@ def main(path: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

@@ -64,12 +64,14 @@ def estimate(as_json: bool, **given: Any) -> None:
     if found.answered:
         echo(f"  of which paid  {found.answered} answers, ${found.spent:.4f}")
     echo("  " + "; ".join(found.notes))
+    echo(f"  digest         {found.digest}")
 
 
 @cli.command()
 @_request_options
 @click.option("--max-calls", type=int, help="Stop before this many calls in all, earlier runs included.")
 @click.option("--max-cost", type=float, help="Stop before this many USD in all, earlier runs included.")
+@click.option("--approve", metavar="DIGEST", help="Start only what has this digest, as an estimate showed it.")
 @click.option("--detach", is_flag=True, help="Start it in the background and return.")
 @click.option("--shards", type=int, help="Do all of this many parts, then bring them together.")
 @click.option(
@@ -80,6 +82,7 @@ def run(
     as_json: bool,
     max_calls: int | None,
     max_cost: float | None,
+    approve: str | None,
     detach: bool,
     shards: int | None,
     platform: str,
@@ -92,10 +95,12 @@ def run(
     request = _request(max_calls=max_calls, max_cost=max_cost, **given)
     if detach and shards is not None:
         raise click.UsageError("--shards waits for its parts; leave --detach away")
+    if approve and shards is not None:
+        raise click.UsageError("--approve is for one run; leave --shards away")
     if shards is None and platform != "local":
         raise click.UsageError(f"{platform} runs shards: add --shards N")
     if detach:
-        folder, pid = api.start_detached(request)
+        folder, pid = api.start_detached(request, approve=approve)
         if as_json:
             click.echo(json.dumps({"results_dir": str(folder), "pid": pid}))
         else:
@@ -109,7 +114,7 @@ def run(
     else:
         shows = not as_json and sys.stderr.isatty()
         try:
-            outcome = api.run_here(request, progress=_progress if shows else None)
+            outcome = api.run_here(request, approve=approve, progress=_progress if shows else None)
         finally:
             if shows:
                 click.echo("\r\033[K", nl=False, err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tao_skill_bank.actions.mining.shards import ErrorRow, MiningPlan
     from tao_skill_bank.annotate.api import Request
     from tao_skill_bank.annotate.run import Outcome
+    from tao_skill_bank.annotate.sealed import Sealed
     from tao_skill_bank.platforms.slurm.platform import SlurmPlatform
 
 LOG_FILE = "shards.log"
@@ -137,37 +139,38 @@ def annotate_sharded(
         BankError: A shard did not end well; running again takes up those that did not.
     """
     from tao_skill_bank.annotate import api
-    from tao_skill_bank.annotate.listing import in_shard, list_videos
+    from tao_skill_bank.annotate.listing import in_shard
+    from tao_skill_bank.annotate.scope import Limits
 
     if request.shard is not None:
         raise InputError("both one shard and all of them are asked for", where="--shard", fix="give one of them")
     if shards < 1:
         raise InputError(f"not a number of shards: {shards}", where="--shards", fix="give at least 1")
-    config = api.resolve(request)
-    videos = list_videos(config.data).videos
+    whole = api.seal_run(request)
+    config, videos = whole.config, whole.listing.videos
     taken = [n for n in range(1, shards + 1) if not videos or any(in_shard(video, n, shards) for video in videos)]
-    limits = {
-        "max_calls": None if request.max_calls is None else request.max_calls // max(1, len(taken)),
-        "max_cost": None if request.max_cost is None else request.max_cost / max(1, len(taken)),
-    }
+    limits = Limits(
+        max_calls=None if request.max_calls is None else request.max_calls // max(1, len(taken)),
+        max_cost=None if request.max_cost is None else request.max_cost / max(1, len(taken)),
+    )
     python = own_python(platform)
-    launches: dict[int, tuple[Path, Path]] = {}
+    launches: dict[int, tuple[Path, Path, str]] = {}
     secrets: dict[str, str] = {}
     for number in taken:
-        mine = [video for video in videos if in_shard(video, number, shards)]
-        part = request.model_copy(update={"shard": (number, shards), **limits})
-        shard, path, keys = api.keep_request(part)
-        _note_launch(shard.results_dir, path, mine)
-        launches[number] = (shard.results_dir, path)
+        part = whole.part(number, shards, limits)
+        path, keys = api.keep_request(part)
+        folder = part.config.results_dir
+        _note_launch(folder, part)
+        launches[number] = (folder, path.absolute(), part.digest)
         secrets |= keys
 
     def missing() -> list[Piece]:
         return [
             Piece(
                 f"annotate shard {number}/{shards}",
-                (python, "-P", "-m", "tao_skill_bank.annotate.worker", str(path.absolute())),
+                (python, "-P", "-m", "tao_skill_bank.annotate.worker", str(path), digest),
             )
-            for number, (folder, path) in launches.items()
+            for number, (folder, path, digest) in launches.items()
             if not _is_annotated(folder)
         ]
 
@@ -180,7 +183,7 @@ def annotate_sharded(
         at_once=at_once,
         secrets=secrets,
     )
-    halted = [folder for folder, _ in launches.values() if api.status(folder).status != "complete"]
+    halted = [folder for folder, _, _ in launches.values() if api.status(folder).status != "complete"]
     if halted:
         raise BankError(
             f"{len(halted)} of {len(launches)} shards did not end: {api.status(halted[0]).message or 'see its log'}",
@@ -191,13 +194,13 @@ def annotate_sharded(
     return api.run_here(request)
 
 
-def _note_launch(folder: Path, request: Path, videos: Sequence[str]) -> None:
+def _note_launch(folder: Path, part: Sealed) -> None:
     """Say what a shard is launched for, and how long its status file was then: what is added later is its own."""
-    files = [(video, _size(Path(video))) for video in videos]
-    digest = fsio.sha256_text(fsio.canonical_json([fsio.sha256_file(request), files]))
+    # Not the rows that are there: the shard's own run adds to them.
+    wanted = replace(part, rows={}).digest
     path = folder / _LAUNCH_FILE
-    if _launch(folder).get("digest") != digest:
-        fsio.write_json(path, {"digest": digest, "status_bytes": _size(folder / STATUS_FILE)})
+    if _launch(folder).get("digest") != wanted:
+        fsio.write_json(path, {"digest": wanted, "status_bytes": _size(folder / STATUS_FILE)})
 
 
 def _is_annotated(folder: Path) -> bool:

@@ -22,6 +22,7 @@ from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError, did_you_mean
+from tao_skill_bank.core.seal import digest_of
 from tao_skill_bank.core.settings import apply_settings, checked_settings
 from tao_skill_bank.platforms import own_name, platform_named
 from tao_skill_bank.platforms.base import ENDED, JobRecord, Platform, PlatformCheck, new_record, read_records
@@ -107,7 +108,7 @@ def plan_action(request: ActionRequest) -> ActionPlan:
         InputError: An unknown platform or setting, or the platform does not run this command.
         BankError: A pre-flight check of the platform fails.
     """
-    return _planned(request)[1]
+    return _planned(request)[2]
 
 
 def start_action(request: ActionRequest, approve: str, how: How = "flag") -> JobRecord:
@@ -123,7 +124,7 @@ def start_action(request: ActionRequest, approve: str, how: How = "flag") -> Job
         InputError: This very command runs in this folder already.
         BankError: As `plan_action`, or the platform refuses the job.
     """
-    config, plan = _planned(request)
+    config, spec, plan = _planned(request)
     if plan.digest != approve:
         raise NeedsApprovalError("the plan is not the approved one", digest=plan.digest, fix="look at it again")
     platform = platform_named(config)
@@ -132,7 +133,7 @@ def start_action(request: ActionRequest, approve: str, how: How = "flag") -> Job
     record = new_record(
         key=key,
         platform=platform.name,
-        command=request.command,
+        command=_with_kept_spec(request, spec),
         outputs=[request.folder],
         cwd=request.folder,
         results_dir=request.folder,
@@ -143,9 +144,23 @@ def start_action(request: ActionRequest, approve: str, how: How = "flag") -> Job
     with _alone(request.folder):
         _refuse_other(request.folder / ACTION, config)
         _refuse_twice(record, platform)
+        if spec is not None:
+            fsio.write_bytes(_kept_spec(request, spec), spec)
         fsio.write_json(request.folder / ACTION, {"config": config.model_dump(mode="json")})
         _STARTED.append(platform)
         return platform.submit(record)
+
+
+def _kept_spec(request: ActionRequest, spec: bytes) -> Path:
+    return request.folder / f"spec_{hashlib.sha256(spec).hexdigest()[:12]}.yaml"
+
+
+def _with_kept_spec(request: ActionRequest, spec: bytes | None) -> tuple[str, ...]:
+    """The command line on the spec as it was approved: a job may wait for hours, and the file be another by then."""
+    if spec is None:
+        return request.command
+    at = request.command.index("-e") + 1
+    return (*request.command[:at], str(_kept_spec(request, spec)), *request.command[at + 1 :])
 
 
 @contextlib.contextmanager
@@ -193,7 +208,8 @@ def workspace_of(folder: Path, root: Path) -> Path:
     return next((p for p in above if guard.is_folder(p / "specs")), root)
 
 
-def _planned(request: ActionRequest) -> tuple[RunConfig, ActionPlan]:
+def _planned(request: ActionRequest) -> tuple[RunConfig, bytes | None, ActionPlan]:
+    """The configuration, the spec as it was read, and the plan."""
     workspace = str(workspace_of(request.folder, request.root))
     values = apply_settings(RunConfig, {}, request.settings)
     # An action names its own inputs; a run's stay empty.
@@ -207,20 +223,25 @@ def _planned(request: ActionRequest) -> tuple[RunConfig, ActionPlan]:
         raise InputError(f"does not run {request.command[0]!r}", where=f"--platform {config.platform}", fix=fix)
     _refuse_other(request.folder / ACTION, config)
     checks = platform.checks(_OneCommand(config, request.command[0]))
+    spec_bytes = None if request.spec is None else request.spec.read_bytes()
     said = {
         "command": request.command,
         "folder": str(request.folder),
         "config": config.model_dump(mode="json"),
-        "spec": None if request.spec is None else fsio.sha256_file(request.spec),
+        "spec": None if spec_bytes is None else hashlib.sha256(spec_bytes).hexdigest(),
     }
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
-    return config, ActionPlan(
-        command=list(request.command),
-        folder=str(request.folder),
-        config=said["config"],
-        settings=list(request.settings),
-        checks=checks,
-        digest=digest,
+    digest = digest_of(said)[:16]
+    return (
+        config,
+        spec_bytes,
+        ActionPlan(
+            command=list(request.command),
+            folder=str(request.folder),
+            config=said["config"],
+            settings=list(request.settings),
+            checks=checks,
+            digest=digest,
+        ),
     )
 
 

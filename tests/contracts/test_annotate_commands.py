@@ -343,10 +343,11 @@ def test_workers_run_the_allowed_module_where_nobody_has_a_list_and_no_other(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     kept = allow.allow(allow.find(str(module)), how="test")
     words = annotation.overrides(server.url, tmp_path / "out", tmp_path / "v", f"prompts_module='{module}'")
-    config, path, keys = api.keep_request(api.request_of(words))
+    sealed = api.seal_run(api.request_of(words))
+    path, keys = api.keep_request(sealed)
     assert keys[allow.VARIABLE] == allow.find(str(module)).sha256
     kept.unlink()
-    command = [sys.executable, "-P", "-m", "tao_skill_bank.annotate.worker", str(path)]
+    command = [sys.executable, "-P", "-m", "tao_skill_bank.annotate.worker", str(path), sealed.digest]
     done = subprocess.run(command, env={**os.environ, **keys}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert sum(request.prompt.startswith("Write the description of the scene.") for request in server.requests) == 2
@@ -354,7 +355,7 @@ def test_workers_run_the_allowed_module_where_nobody_has_a_list_and_no_other(
     done = subprocess.run(command, env={**os.environ, **keys}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (5, 1)
     assert "nobody has allowed to run" in done.stderr
-    assert config.results_dir == tmp_path / "out"
+    assert sealed.config.results_dir == tmp_path / "out"
 
 
 def test_merging_without_shards_says_how_to_make_them(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,18 @@ def call(
     mode: str = "legacy",
     elicit: ElicitResult | None = None,
     roots: list[str] | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Answer:
-    """One call through the real client; `elicit` is the person's answer, None a client that cannot ask."""
+    """One call through the real client; `elicit` is the person's answer, None a client that cannot ask.
+
+    `meanwhile` is done while the person reads.
+    """
     asked: list[str] = []
 
     async def ask(_context: Any, params: Any) -> ElicitResult:
         asked.append(params.message)
         assert elicit is not None
+        meanwhile()
         return elicit
 
     async def list_roots(_context: Any) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -198,8 +199,8 @@ class Endpoint(Protocol):
             FaultError: No answer came.
         """
 
-    async def upload(self, path: Path) -> Upload:
-        """Hand over a video.
+    async def upload(self, name: str, file: BufferedReader) -> Upload:
+        """Hand over a video that is open for reading.
 
         Raises:
             FaultError: It was not taken.

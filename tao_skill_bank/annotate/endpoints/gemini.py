@@ -7,6 +7,7 @@ import base64
 import json
 import mimetypes
 import re
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,21 +95,21 @@ class GeminiEndpoint:
         """There is one form only."""
         return False
 
-    async def upload(self, path: Path) -> Upload:
+    async def upload(self, name: str, file: BufferedReader) -> Upload:
         """Upload a video and wait until the vendor has read it."""
         from google.genai import types
 
-        mime = _TYPES.get(path.suffix.lower()) or mimetypes.guess_type(path.name)[0] or "video/mp4"
+        mime = _TYPES.get(Path(name).suffix.lower()) or mimetypes.guess_type(name)[0] or "video/mp4"
         files = self.connected().aio.files
         try:
-            found = await files.upload(file=path, config=types.UploadFileConfig(mime_type=mime))
+            found = await files.upload(file=file, config=types.UploadFileConfig(mime_type=mime))
             while found.state == types.FileState.PROCESSING and found.name:
                 await asyncio.sleep(_POLL)
                 found = await files.get(name=found.name)
         except Exception as error:
             raise self.fault(error) from None
         if found.state == types.FileState.FAILED or not found.uri:
-            raise FaultError("refused", f"the endpoint could not read {path.name}")
+            raise FaultError("refused", f"the endpoint could not read {name}")
         now = SystemClock().now().timestamp()
         expires = found.expiration_time.timestamp() - 3600 if found.expiration_time else now + _LIFETIME
         return Upload(uri=found.uri, mime=mime, expires=expires)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -64,9 +65,9 @@ class OpenAIEndpoint:
             raise self.fault(error) from None
         return reply_of(response)
 
-    async def upload(self, path: Path) -> Upload:
+    async def upload(self, name: str, file: BufferedReader) -> Upload:
         """Not taken: such a server gets frames."""
-        raise FaultError("refused", f"{self.name} takes no videos: {path.name}")
+        raise FaultError("refused", f"{self.name} takes no videos: {name}")
 
     async def close(self) -> None:
         """Close the connections."""

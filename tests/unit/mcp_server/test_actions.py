@@ -70,6 +70,9 @@ def test_a_person_who_approves_starts_the_job_there(
     (record,) = read_records(workspace / "out")
     assert record.approved == "elicitation"
     assert record.platform == "virtualenv" and record.argv[0] == str(tools / "visual_changenet")
+    # The job reads the spec as it was approved, however long it waits.
+    kept = Path(record.command[record.command.index("-e") + 1])
+    assert kept.parent == workspace / "out" and kept.read_bytes() == (workspace / "train.yaml").read_bytes()
     assert list((workspace / "out/train").glob("model_epoch_*.pth"))
 
 

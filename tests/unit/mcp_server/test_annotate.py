@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +19,7 @@ import yaml
 from mcp_types import ElicitResult
 from scripted_endpoint import ScriptedEndpoint
 from server_calls import MODES, call, ok
-from videos import make_videos
+from videos import make_video, make_videos
 
 from mcp_server.server import build_server
 from tao_skill_bank.annotate import api
@@ -48,7 +53,7 @@ def test_without_a_persons_yes_nothing_is_bought(
     server = build_server([tmp_path])
     asked = ok(call(server, "start_annotation", {**paid[1], "max_cost": 2.5, "max_calls": 40}, mode=mode))
     assert asked["status"] == "needs_approval"
-    assert "--max-calls 40 --max-cost 2.5 --detach" in asked["command"]
+    assert "--max-calls 40 --max-cost 2.5 --approve " in asked["command"]
     no = ElicitResult(action="accept", content={"approve": False})
     declined = call(server, "start_annotation", paid[1], mode=mode, elicit=no)
     assert (ok(declined)["status"], len(declined.asked)) == ("declined", 1)
@@ -217,3 +222,130 @@ def test_a_person_is_told_who_gets_the_videos_and_the_key(
     answer = call(build_server([tmp_path]), "start_annotation", paid[1], elicit=no)
     assert "at https://evil.example" in answer.asked[0]
     assert paid[0].calls == 0
+
+
+YES = ElicitResult(action="accept", content={"approve": True})
+
+
+def ended() -> None:
+    for worker in api._STARTED:
+        worker.wait(60)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_spec_that_is_rewritten_while_the_person_reads_sends_nothing_to_another_host(
+    paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path, mode: str
+) -> None:
+    spec = Path(paid[1]["spec"])
+    with ScriptedEndpoint() as other:
+
+        def rewrite() -> None:
+            spec.write_text(spec.read_text(encoding="utf-8").replace(paid[0].url, other.url), encoding="utf-8")
+
+        answer = call(build_server([tmp_path]), "start_annotation", paid[1], mode=mode, elicit=YES, meanwhile=rewrite)
+        ended()
+        assert paid[0].url in answer.asked[0]
+        if mode == "legacy":
+            assert (paid[0].calls, other.calls, len(answer.asked)) == (32, 0, 1)
+        else:
+            # The call is made anew with the answer, which is to another question by then: the person is asked again.
+            assert (paid[0].calls, other.calls, len(answer.asked)) == (0, 32, 2)
+            assert other.url in answer.asked[1]
+
+
+@pytest.mark.parametrize("what", ["added", "replaced", "a link"])
+def test_only_the_videos_that_were_listed_when_the_person_was_asked_are_sent(
+    what: str, paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "v").rename(root / "v")
+    outside = make_video(tmp_path / "outside.mp4", seed=77)
+    spec = root / "spec.yaml"
+    spec.write_text(Path(paid[1]["spec"]).read_text().replace(str(tmp_path / "v"), str(root / "v")), encoding="utf-8")
+    arguments = {"results_dir": str(root / "out"), "spec": str(spec)}
+    first = sorted((root / "v").iterdir())[0]
+
+    def change() -> None:
+        if what == "added":
+            shutil.copy(outside, root / "v" / "more.mp4")
+            return
+        first.unlink()
+        if what == "a link":
+            first.symlink_to(outside)
+        else:
+            shutil.copy(outside, first)
+
+    assert "status" in ok(call(build_server([root]), "start_annotation", arguments, elicit=YES, meanwhile=change))
+    ended()
+    view = api.status(root / "out")
+    assert paid[0].calls == 16 * (2 if what == "added" else 1)
+    if what != "added":
+        assert "has changed since the run was listed" in view.failures[0]
+
+
+def test_a_video_that_leads_outside_the_roots_is_refused_before_anybody_is_asked(
+    paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    outside = make_video(tmp_path / "outside.mp4", seed=77)
+    (tmp_path / "v").rename(root / "v")
+    (root / "v" / "link.mp4").symlink_to(outside)
+    spec = root / "spec.yaml"
+    spec.write_text(Path(paid[1]["spec"]).read_text().replace(str(tmp_path / "v"), str(root / "v")), encoding="utf-8")
+    yes = ElicitResult(action="accept", content={"approve": True})
+    answer = call(
+        build_server([root]), "start_annotation", {"results_dir": str(root / "out"), "spec": str(spec)}, elicit=yes
+    )
+    assert answer.error and not answer.asked
+    assert "a video of the run lies outside the allowed folders" in answer.text
+    assert paid[0].calls == 0
+
+
+def test_the_command_that_a_person_is_given_starts_what_was_shown_and_nothing_else(
+    paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path
+) -> None:
+    asked = ok(call(build_server([tmp_path]), "start_annotation", {**paid[1], "max_calls": 100}))
+    words = shlex.split(asked["command"])
+    spec = Path(paid[1]["spec"])
+    before = spec.read_text(encoding="utf-8")
+    spec.write_text(before.replace("scripted", "dearer"), encoding="utf-8")
+    refused = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (refused.returncode, paid[0].calls) == (5, 0)
+    assert "what was approved is not what would start now" in refused.stderr
+    assert not (tmp_path / "out").exists()
+    spec.write_text(before, encoding="utf-8")
+    started = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert started.returncode == 0, started.stderr
+    end = time.monotonic() + 60
+    while api.status(tmp_path / "out").status == "working" and time.monotonic() < end:
+        time.sleep(0.05)
+    assert paid[0].calls == 32
+    kept = json.loads((tmp_path / "out/annotation_request.json").read_bytes())
+    assert (kept["how"], kept["digest"]) == ("flag", words[words.index("--approve") + 1])
+
+
+def test_a_digest_says_everything_that_is_approved(
+    paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path
+) -> None:
+    server = build_server([tmp_path])
+    spec, videos = Path(paid[1]["spec"]), sorted((tmp_path / "v").iterdir())
+
+    def digest(**more: Any) -> str:
+        words = shlex.split(ok(call(server, "start_annotation", {**paid[1], **more}))["command"])
+        return words[words.index("--approve") + 1]
+
+    first = digest()
+    assert digest() == first == ok(call(server, "estimate_annotation", paid[1]))["digest"]
+    seen = {first, digest(max_calls=5), digest(max_cost=1.5), digest(results_dir=str(tmp_path / "elsewhere"))}
+    text = spec.read_text(encoding="utf-8")
+    for old, new in ((paid[0].url, "http://127.0.0.1:9"), ("scripted", "gpt-5"), ("data:", "license: MIT\n  data:")):
+        spec.write_text(text.replace(old, new), encoding="utf-8")
+        seen.add(digest())
+    spec.write_text(text, encoding="utf-8")
+    os.utime(videos[0])
+    seen.add(digest())
+    make_video(tmp_path / "v" / "another.mp4", seed=9)
+    seen.add(digest())
+    assert len(seen) == 9
