@@ -281,7 +281,8 @@ def test_only_the_videos_that_were_listed_when_the_person_was_asked_are_sent(
     view = api.status(root / "out")
     assert paid[0].calls == 16 * (2 if what == "added" else 1)
     if what != "added":
-        assert "has changed since the run was listed" in view.failures[0]
+        said = {"replaced": "has changed since the run was listed", "a link": "lies outside the allowed folders"}[what]
+        assert said in view.failures[0]
 
 
 def test_a_video_that_leads_outside_the_roots_is_refused_before_anybody_is_asked(
@@ -299,7 +300,7 @@ def test_a_video_that_leads_outside_the_roots_is_refused_before_anybody_is_asked
         build_server([root]), "start_annotation", {"results_dir": str(root / "out"), "spec": str(spec)}, elicit=yes
     )
     assert answer.error and not answer.asked
-    assert "a video of the run lies outside the allowed folders" in answer.text
+    assert "lies outside the allowed folders, where a link leads" in answer.text
     assert paid[0].calls == 0
 
 
