@@ -13,7 +13,7 @@ from tao_skill_bank.annotate.gate import Gate, Lane, Priority
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.ledger import Ledger
 from tao_skill_bank.annotate.media import Video, View
-from tao_skill_bank.annotate.parse import without_open_thinking
+from tao_skill_bank.annotate.parse import without_thinking
 from tao_skill_bank.annotate.prices import Prices
 from tao_skill_bank.annotate.records import Entry, Recorded
 from tao_skill_bank.core.clock import SystemClock, log_time
@@ -372,7 +372,7 @@ def emptiness(reply: Reply) -> FaultError | None:
 
 def no_room_left(answer: Recorded) -> bool:
     """Whether an answer was cut off at the token limit before it had begun: all tokens went into thinking."""
-    return answer.finish == "length" and not without_open_thinking(answer.text)
+    return answer.finish == "length" and not without_thinking(answer.text)
 
 
 def tokens_at_most(text_bytes: float, *, frames: int = 0, seconds: float = 0.0) -> int:

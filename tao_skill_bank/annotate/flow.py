@@ -313,7 +313,7 @@ class VideoFlow:
     async def _ask(self, prompt_key: str, which: Any, view: View | None = None, /, **values: object) -> Recorded:
         if prompt_key not in self.shop.prompts.structured or schema_of(prompt_key) is None:
             # Running text: a model may spend all its tokens on thinking.
-            fault = "the answer holds nothing but thinking, or far too much"
+            fault = "the answer is a refusal, holds nothing but thinking, or far too much"
             return (await self._read(prompt_key, which, _words, fault, view, **values))[0]
         prompt = self.shop.prompts.text(prompt_key, **values)
         return await self._call(prompt_key, which, prompt, schema_of(prompt_key), view)
@@ -410,7 +410,8 @@ def _marks(answers: Iterable[Recorded], names: Iterable[str]) -> Row:
 
 
 def _words(text: str) -> str | None:
-    return parse.without_thinking(text) or None
+    words = parse.without_thinking(text)
+    return None if not words or parse.is_refusal(words) else words
 
 
 def _digest(keys: Iterable[str | None]) -> str:

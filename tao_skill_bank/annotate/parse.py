@@ -15,6 +15,16 @@ LONGEST_ANSWER = 1 << 20
 """Characters; a longer one is no answer to any of the prompts, and is not taken apart."""
 _THINK = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _OPEN_THINK = re.compile(r"^.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_REFUSAL_WITHIN = 200
+_CANNOT = r"(?:can[’']?t|cannot|can not|am unable|[’']m unable|unable|am not able|[’']m not able)"
+_REFUSAL = re.compile(
+    r"(?:i[’']?m (?:very |really )?sorry|i am (?:very |really )?sorry|sorry|i apologi[sz]e|apologies|unfortunately)\b"
+    rf".*?\b{_CANNOT}\b"
+    r"|as an ai\b"
+    rf"|i(?: |[’'])?{_CANNOT}(?: to)? (?:view|see|access|watch|help|assist|analy[sz]e|identify)\b"
+    r"|no video (?:was|has been) provided",
+    re.IGNORECASE | re.DOTALL,
+)
 _FENCE = re.compile(r"^\s*```[a-zA-Z0-9]*\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 _SEPARATOR = re.compile(r"^[ \t]*={5,}[ \t]*$", re.MULTILINE)
 _NUMBERED = r"(?:Q?\d+\s*[.):]\s*)?"
@@ -56,7 +66,10 @@ class Parsed:
 
 
 def without_thinking(text: str) -> str:
-    """The text without `<think>…</think>`; an opening that was swallowed by the server counts from the beginning."""
+    """The text without `<think>…</think>`; an opening that was swallowed by the server counts from the beginning.
+
+    Empty where thinking begins behind the last close and was cut off: what stands there is no answer.
+    """
     if len(text) > LONGEST_ANSWER:
         return ""
     if re.search(r"</think", text, re.IGNORECASE):
@@ -64,14 +77,14 @@ def without_thinking(text: str) -> str:
         text = _THINK.sub("", text)
     if re.search(r"</think(?:ing)?>", text, re.IGNORECASE):
         text = _OPEN_THINK.sub("", text, count=1)
+    if re.search(r"<think(?:ing)?>", text, re.IGNORECASE):
+        return ""
     return text.strip()
 
 
-def without_open_thinking(text: str) -> str:
-    """The same, and without thinking that was never closed: what comes behind an opening is then no answer."""
-    text = without_thinking(text)
-    opened = re.search(r"<think(?:ing)?>", text, re.IGNORECASE)
-    return text if opened is None else text[: opened.start()].strip()
+def is_refusal(text: str) -> bool:
+    """Whether a model declines instead of answering, by how its text begins; what is only quoted is no refusal."""
+    return _REFUSAL.match(text.lstrip()[:_REFUSAL_WITHIN]) is not None
 
 
 def json_value(text: str) -> Any:

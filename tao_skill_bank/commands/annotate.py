@@ -129,6 +129,8 @@ def run(
     echo(f"items: {', '.join(f'{task} {n}' for task, n in outcome.items.items()) or 'none'}")
     priced = f"${outcome.cost:.4f} in all" if not outcome.unpriced else f"{outcome.unpriced} answers without a price"
     echo(f"refused: {outcome.rejected}; {priced}")
+    if outcome.videos and outcome.failed == outcome.videos:
+        raise SystemExit(1)
 
 
 @cli.command()

@@ -34,6 +34,11 @@ _PATH: Final = "/v1/chat/completions"
 _TICKET = "ticket"
 _EARLIER = 86_400.0
 """How much a vendor's clock may lie behind ours before a batch of ours is overlooked in its list. Seconds."""
+_SCHEMA_WORDS = (
+    *("response_format", "json_schema", "json schema", "guided", "structured"),
+    *("xgrammar", "outlines", "grammar"),
+)
+"""How servers (vLLM and llama.cpp among them) name what they refuse of a schema."""
 _ASIDE = ("reasoning_content", "reasoning")
 """Where servers put a model's thinking."""
 
@@ -86,17 +91,15 @@ class OpenAIEndpoint:
 
     def adapted(self, fault: FaultError, ask: Ask, form: str) -> bool:
         """Whether the server refused something that can be left out or called otherwise."""
-        if fault.kind != "refused":
+        of_schema = ask.schema is not None and any(word in fault.message.lower() for word in _SCHEMA_WORDS)
+        # Some servers answer a schema that they cannot work with by 500 or 501.
+        if fault.kind != "refused" and not (of_schema and fault.status in (500, 501)):
             return False
         if form != self.form:
             # Another call has met the same refusal meanwhile; this one was asked in the old form.
             return True
         lower = fault.message.lower()
-        if (
-            ask.schema is not None
-            and self._structured
-            and any(word in lower for word in ("response_format", "json_schema", "guided", "structured"))
-        ):
+        if of_schema and self._structured:
             self._structured = False
         elif self._limit_name == "max_tokens" and "max_completion_tokens" in lower:
             self._limit_name = "max_completion_tokens"
