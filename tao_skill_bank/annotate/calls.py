@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -26,6 +27,13 @@ _MEDIA_TOKENS_A_SECOND = 300
 _LEAST_BYTES_A_TOKEN = 2.0
 _OVERHEAD_TOKENS = 64
 _TRIES_OF_EMPTY = 2
+_MOST_TOO_LARGE = 3
+_TOO_LARGE = re.compile(
+    r"context length|context window|context size|too many tokens|token count .*exceeds|at most \d+ image|"
+    r"too long|too large",
+    re.IGNORECASE,
+)
+"""How servers say that a request does not fit."""
 _MOST_SPENT = 3
 """A model whose first answers are all spent on thinking is not paid for more of them."""
 
@@ -106,6 +114,7 @@ class Caller:
         self.known = 0
         self.desk: Desk | None = None
         self._running: dict[str, asyncio.Future[Recorded]] = {}
+        self._too_large: set[str] = set()
         self._spent: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._answered = answered = journal.answered_endpoints()
         for endpoint in (vlm, llm):
@@ -325,11 +334,24 @@ class Caller:
             if self.gate.halted is not None:
                 raise self.gate.halted
             return
+        if (fault.kind == "refused" and _TOO_LARGE.search(fault.message) is not None) or fault.status == 413:
+            raise self._does_not_fit(call, endpoint, lane, fault)
         if fault.kind in ("denied", "redirected") or not lane.proved:
             denied = denial(endpoint, fault)
             self.gate.halt(denied)
             raise denied
         raise CallFailedError(f"{call.kind}: {_said(fault)}", where=call.video)
+
+    def _does_not_fit(self, call: Call, endpoint: Endpoint, lane: Lane, fault: FaultError) -> BankError:
+        """A video that is too large for the model fails by itself; where the first three are, the run is over."""
+        settings = f"workflow.long_video_max_frames or {call.which}.{endpoint.token_setting}"
+        what = f"{call.kind}: {_said(fault)}; lower {settings}, or give the server a larger context"
+        self._too_large.add(call.video)
+        if not lane.proved and len(self._too_large) >= _MOST_TOO_LARGE:
+            halted = DeniedError(what, where=call.video, fix=f"lower {settings}")
+            self.gate.halt(halted)
+            return halted
+        return CallFailedError(what, where=call.video)
 
     def _used(self, call: Call, endpoint: Endpoint, reply: Reply) -> tuple[int, int]:
         """Tokens in and out. Where a server counts none, generous counts: else no limit would be reached."""

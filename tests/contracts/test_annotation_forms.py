@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from annotation import CANARY, config_for, rows, run
 from scripted_endpoint import Fault, Request, ScriptedEndpoint, answer_of
-from videos import make_videos
+from videos import make_video, make_videos
 
+from tao_skill_bank.annotate import api
+from tao_skill_bank.annotate.calls import DeniedError
 from tao_skill_bank.annotate.parse import is_refusal, without_thinking
 
 
@@ -61,6 +63,37 @@ def test_a_server_that_wants_other_names_loses_no_call_in_flight(server: Scripte
     server.faults = fault
     outcome = run(config_for(server, tmp_path / "out", tmp_path / "v", "workflow.max_workers=16"))
     assert (outcome.failed, set(server.answered.values())) == (0, {1})
+
+
+TOO_LARGE = {
+    "context": (400, "This model's maximum context length is 32768 tokens. However, you requested 41000 tokens."),
+    "images": (400, "At most 8 image(s) may be provided in one prompt."),
+    "body": (413, "Request Entity Too Large"),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_a_first_video_that_is_too_large_fails_by_itself_and_is_named(
+    name: str, server: ScriptedEndpoint, tmp_path: Path
+) -> None:
+    make_video(tmp_path / "v" / "a.mp4", seconds=20.0, fps=1)
+    make_videos(tmp_path / "v", 3, seconds=1.0, fps=2)
+    server.faults = lambda request: error(*TOO_LARGE[name]) if request.images > 8 else None
+    outcome = run(config_for(server, tmp_path / "out", tmp_path / "v", "workflow.mode=normal"))
+    assert (outcome.videos, outcome.failed) == (4, 1)
+    failure = api.status(tmp_path / "out").failures[0]
+    assert failure.startswith("a.mp4 ")
+    assert "lower workflow.long_video_max_frames or vlm.openai.max_tokens" in failure
+
+
+def test_a_server_for_which_the_first_three_videos_are_too_large_ends_the_run(
+    server: ScriptedEndpoint, tmp_path: Path
+) -> None:
+    make_videos(tmp_path / "v", 6, seconds=1.0, fps=2)
+    server.faults = lambda request: error(*TOO_LARGE["context"])
+    with pytest.raises(DeniedError, match="maximum context length"):
+        run(config_for(server, tmp_path / "out", tmp_path / "v", "workflow.max_workers=1"))
+    assert server.calls == 3
 
 
 @pytest.mark.parametrize(
