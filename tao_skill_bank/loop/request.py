@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core.seal import digest_of
 from tao_skill_bank.core.text import clean
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.order import StageOrder
@@ -76,7 +76,7 @@ def plan_digest(
         "contents": contents,
         "order": order.model_dump(mode="json"),
     }
-    return fsio.sha256_text(fsio.canonical_json(value))
+    return digest_of(value)
 
 
 class Split(BaseModel):
