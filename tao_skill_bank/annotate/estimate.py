@@ -6,6 +6,7 @@ before. Lengths of videos come from a look at all of them, or at an even sample 
 
 from __future__ import annotations
 
+import contextlib
 import math
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel
 
 from tao_skill_bank.annotate.calls import tokens_at_most
 from tao_skill_bank.annotate.config import AnnotationConfig, ModelOptions, Workflow
-from tao_skill_bank.annotate.journal import FILE_NAME, Journal
+from tao_skill_bank.annotate.journal import FILE_NAME, Journal, JustBegunError
 from tao_skill_bank.annotate.prices import Prices
 from tao_skill_bank.annotate.prompts import KEYS, Prompts, values_of
 from tao_skill_bank.annotate.scope import Limits, check, effective_steps
@@ -134,10 +135,10 @@ def estimate_sealed(sealed: Sealed, *, general_prompts: bool = False) -> Estimat
     total, answered, spent, share = _Sum(), 0, 0.0, 1.0
     usage: dict[tuple[str, str], tuple[int, float, float, float]] = {}
     if (config.results_dir / FILE_NAME).exists():
-        with Journal(config.results_dir, read_only=True) as journal:
+        with contextlib.suppress(JustBegunError), Journal(config.results_dir, read_only=True) as journal:
             usage = journal.usage_by_kind()
             totals = journal.totals()
-        answered, spent = totals.answers, totals.cost
+            answered, spent = totals.answers, totals.cost
         share = _anomalies(usage)
     elif config.workflow.mode == "auto":
         share = 0.5

@@ -33,6 +33,10 @@ _Statement = tuple[str, tuple[Any, ...]]
 _Write = tuple[Sequence[_Statement], Future[None]]
 
 
+class JustBegunError(InputError):
+    """Somebody is making the journal this very moment: there is nothing in it yet."""
+
+
 class Journal:
     """The journal of one results folder. Open it with `with`; only one process writes at a time."""
 
@@ -49,7 +53,7 @@ class Journal:
         try:
             if self._version(self._read) is None:
                 # Somebody is making it this very moment.
-                raise InputError("the run has only just begun", where=self.path, fix="ask again")
+                raise JustBegunError("the run has only just begun", where=self.path, fix="ask again")
             if not has(self._read, "ledger"):
                 self._read.execute(f"CREATE TEMP VIEW ledger AS {ledger_before(self._read)}")
             if not read_only:
