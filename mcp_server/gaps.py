@@ -58,6 +58,10 @@ class RcaReport(BaseModel):
     images: list[str]
 
 
+# Settings of the yes/no analysis that name files.
+_VLM_FILES = ("truth", "requests", "annotations_json")
+
+
 class Verdict(BaseModel):
     """The entered verdict; `open` pictures have none yet."""
 
@@ -85,17 +89,16 @@ class QuestionLine(BaseModel):
 
 
 class VlmGaps(BaseModel):
-    """Counts of a yes/no evaluation; no files where there are no gaps."""
+    """Counts; in accuracy_of_all unparseable answers are wrong. No files without gaps."""
 
+    status: str
     results_dir: str
     read: int
     skipped: dict[str, int]
     fp: int
     fn: int
-    accuracy: float
-    precision: float
-    recall: float
-    f1: float
+    rates: dict[str, float]
+    notes: list[str]
     questions: list[QuestionLine] = Field(description="The five with most gaps.")
     files: list[str]
 
@@ -210,21 +213,30 @@ def check_rca_report(results_dir: RcaFolder, allowed: Allowed) -> RcaCheck:
 
 
 async def analyze_vlm_gaps(
-    predictions_json: Annotated[str, Field(description="JSON array or JSON Lines, also .gz or .zst.")],
+    predictions_json: Annotated[str, Field(description="JSON, CSV, parquet, xlsx or a folder.")],
     results_dir: Annotated[str, Field(description="Where kpi_gaps.jsonl goes.")],
     allowed: Allowed,
     ctx: Context,
     videos_dir: Annotated[str | None, Field(description="Root of relative video_id values.")] = None,
+    settings: Annotated[
+        dict[str, str] | None,
+        Field(description="More keys: answer_in, labels, fields.response, truth …"),
+    ] = None,
 ) -> VlmGaps:
     """False positives and false negatives of a vision-language model's yes/no evaluation."""
     import anyio.from_thread
     import anyio.to_thread
 
     from tao_skill_bank.actions.gap_analysis.config import VlmBcqConfig
-    from tao_skill_bank.actions.gap_analysis.vlm_bcq import VlmBcqResult, analyze_vlm_bcq
+    from tao_skill_bank.actions.gap_analysis.vlm_bcq import analyze_vlm_bcq
+    from tao_skill_bank.actions.gap_analysis.vlm_result import VlmBcqResult
     from tao_skill_bank.core.settings import validated
 
-    values = {
+    more = settings or {}
+    values: dict[str, Any] = {key: value for key, value in more.items() if not key.startswith("fields.")}
+    values |= {key: allowed.path(value, key) for key, value in values.items() if key in _VLM_FILES}
+    values["fields"] = {key.removeprefix("fields."): v for key, v in more.items() if key.startswith("fields.")}
+    values |= {
         "predictions_json": allowed.path(predictions_json, "predictions_json"),
         "results_dir": allowed.path(results_dir, "results_dir"),
         "videos_dir": allowed.optional(videos_dir, "videos_dir"),
@@ -235,16 +247,21 @@ async def analyze_vlm_gaps(
         return analyze_vlm_bcq(config, progress=lambda share: anyio.from_thread.run(ctx.report_progress, share, 1.0))
 
     found = await anyio.to_thread.run_sync(work)
+    rates = {name: getattr(found, name) for name in ("accuracy", "precision", "recall", "f1")}
+    rates["accuracy_of_all"] = found.rates.accuracy_of_all
     return VlmGaps(
+        status=found.status,
         results_dir=str(found.results_dir),
         read=found.read,
         skipped=found.skipped,
         fp=found.fp,
         fn=found.fn,
-        accuracy=found.accuracy,
-        precision=found.precision,
-        recall=found.recall,
-        f1=found.f1,
+        rates={name: rate for name, rate in rates.items() if rate is not None},
+        notes=[
+            clip(note, 200)
+            for note in (f"read as {found.format}", found.thinking, *found.examples[:2], found.hint)
+            if note
+        ],
         questions=[
             QuestionLine(question=clip(q.question, 120), fp=q.fp, fn=q.fn, samples=q.samples)
             for q in found.questions[:5]

@@ -38,11 +38,18 @@ class Schema:
             `open_keys` takes any keys.
         open_keys: Dotted names below which keys are free (`dataset.classify.input_map`).
         renamed: Old dotted name → new one; the old one is taken with a warning.
+        text_keys: Keys, and those below them, whose values on a command line are texts as they stand, commas and
+            brackets included, unless they are written as a list or mapping.
     """
 
     defaults: Mapping[str, Any]
     open_keys: frozenset[str] = frozenset()
     renamed: Mapping[str, str] = field(default_factory=dict)
+    text_keys: frozenset[str] = frozenset()
+
+    def is_text(self, key: str) -> bool:
+        """Whether a value of this dotted key is a text as it stands."""
+        return any(key == k or key.startswith(f"{k}.") for k in self.text_keys)
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ def parse_command_line(args: Sequence[str], schema: Schema, *, require: bool = T
     if spec_path is not None:
         _merge(config, load_yaml_mapping(spec_path), schema, str(spec_path), given, warnings)
     for text in overrides:
-        key, value = parse_override(text)
+        key, value = _text_override(text, schema) or parse_override(text)
         nested: Any = value
         for part in reversed(key.split(".")):
             nested = {part: nested}
@@ -96,6 +103,16 @@ def parse_command_line(args: Sequence[str], schema: Schema, *, require: bool = T
                 fix=f"add {missing[0]}=VALUE",
             )
     return CommandLine(config, frozenset(given), spec_path, show, tuple(warnings))
+
+
+def _text_override(text: str, schema: Schema) -> tuple[str, str] | None:
+    """`labels=OK,NG|not OK` as it stands, for a key whose values are texts; None for any other."""
+    key, equals, value = text.partition("=")
+    key = key.removeprefix("+")
+    if not equals or not schema.is_text(key) or value[:1] in ("[", "{"):
+        return None
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    return key, value[1:-1] if quoted else value
 
 
 def shown_value(name: str, value: object) -> str:

@@ -193,9 +193,9 @@ def _too_slow(_signal: int, _frame: FrameType | None) -> None:
 
 def readers() -> list[Reader]:
     """All of them."""
+
     from tao_skill_bank.actions.gap_analysis.config import VlmBcqConfig
     from tao_skill_bank.actions.gap_analysis.vcn_read import read_image_names, read_inference
-    from tao_skill_bank.actions.gap_analysis.vlm_read import read_predictions
     from tao_skill_bank.actions.mining.tables import read_embeddings
     from tao_skill_bank.actions.visual_changenet.checkpoint import load
     from tao_skill_bank.annotate.listing import read_rows
@@ -208,6 +208,7 @@ def readers() -> list[Reader]:
     from tao_skill_bank.data.changenet.spec import classify_spec, load_spec, spec_faults
     from tao_skill_bank.data.changenet.tables import read_pairs
     from tao_skill_bank.data.pictures.decode import bomb_warnings_as_errors, load_rgb
+    from tao_skill_bank.data.vlm.evaluation import Evaluation
     from tao_skill_bank.loop.log import read_log, read_tail
     from tao_skill_bank.platforms.base import read_records
     from tao_skill_bank.tasks.changenet.generator import read_defect_spec
@@ -261,7 +262,7 @@ def readers() -> list[Reader]:
         classify_spec(loaded, path)
 
     def predictions(path: Path) -> None:
-        for _ in read_predictions(path):
+        for _ in Evaluation(path).samples():
             pass
 
     def model_output(path: Path) -> None:

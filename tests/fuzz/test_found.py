@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tao_skill_bank.actions.gap_analysis.vcn_read import LONGEST_HEADER, read_inference
-from tao_skill_bank.actions.gap_analysis.vlm_read import read_predictions
 from tao_skill_bank.actions.mining.tables import ImageTable, read_embeddings
 from tao_skill_bank.annotate.listing import read_rows
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.data.vlm.evaluation import Evaluation
 from tao_skill_bank.loop.log import read_tail
 from tao_skill_bank.tasks.changenet.routing import route_gaps
 
@@ -52,14 +52,14 @@ def test_gigabytes_of_blanks_in_a_few_compressed_bytes_are_not_waded_through(tmp
     path = tmp_path / "p.json.gz"
     path.write_bytes(gzip.compress(before) + gzip.compress(b" " * (1 << 24)) * 40)
     with pytest.raises(InputError, match="64 MiB"):
-        list(read_predictions(path))
+        list(Evaluation(path).samples())
 
 
 def test_brackets_in_brackets_are_refused_at_the_depth_where_they_are_too_many(tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     path.write_bytes(b"[" * (3 << 20))
     with pytest.raises(InputError, match=r"p\.json.*nested too deeply"):
-        list(read_predictions(path))
+        list(Evaluation(path).samples())
 
 
 def test_the_tail_of_a_log_is_looked_for_block_by_block_however_long_the_last_line_is(tmp_path: Path) -> None:

@@ -9,6 +9,21 @@ from collections.abc import Callable, Iterator
 from tao_skill_bank.actions.console import Action, run_category
 
 _COMMON = "[-e SPEC.yaml] [--cfg=job]"
+EXIT_NOT_JUDGED = 3
+_READING = """\
+  videos_dir        what relative video_id values are resolved against
+  format            auto, tao, cosmos, hallusion, lmms, batch, llava, pope, vlmevalkit, mme or table [auto]
+  fields.ROLE       where video_id, question, response, gt, id or score lies: fields.response=choices[0].text;
+                    fields.root=KEY: which list of an object holds the items
+  truth             file of right answers, joined by id, else by line
+  requests          the requests of a batch, joined by custom_id
+  annotations_json  annotations whose ids the video_id values are
+  answer_in         anywhere, after_think, answer_tag, boxed or last; several in turn: answer_tag,last [anywhere]
+  labels            POSITIVE,NEGATIVE with | between alternatives, or en, de, fr, es, zh, ja, ko [yes,no]
+  letters           auto, question (letters are choices of the question) or off [auto]
+  unanswered        error, or skip: missing answers count as unparseable [error]
+  repeats           first, or all: every response of an item is a sample [first]
+  duplicates        keep, first, or error [keep]"""
 
 
 def main() -> None:
@@ -49,7 +64,30 @@ def _vlm_bcq(args: list[str]) -> int:
 
     with _progress_bar() as progress:
         result = analyze_vlm_bcq(config, warn=_warn_line, progress=progress)
-    print("\n".join(result.summary))
+    if result.judged:
+        print("\n".join(result.summary))
+        return 0
+    # Nothing was found because nothing could be judged: whoever reads the exit status must not take it for no gaps.
+    print("gap_analysis: " + "\n".join(result.summary), file=sys.stderr)
+    if result.files:
+        print(f"results: {result.results_dir}", file=sys.stderr)
+    return EXIT_NOT_JUDGED
+
+
+def _vlm_compare(args: list[str]) -> int:
+    from tao_skill_bank.actions.gap_analysis.config import VLM_COMPARE_SCHEMA, VlmCompareConfig
+    from tao_skill_bank.core.overrides import config_yaml, parse_command_line
+    from tao_skill_bank.core.settings import validated
+
+    line = parse_command_line(args, VLM_COMPARE_SCHEMA)
+    _warn(line.warnings)
+    if line.show_config:
+        print(config_yaml(line.config), end="")
+        return 0
+    config = validated(VlmCompareConfig, line.config, line.spec_path or "command line")
+    from tao_skill_bank.actions.gap_analysis.vlm_compare import compare_vlm
+
+    print("\n".join(compare_vlm(config).summary))
     return 0
 
 
@@ -96,11 +134,24 @@ keys:
         f"""{_COMMON} [--strict] key=value …
 
 keys:
-  predictions_json  JSON array or JSON Lines; .gz and .zst are read as such (required)
+  predictions_json  JSON in any packing, CSV, TSV, parquet, xlsx, or a folder; .gz and .zst are read as such (required)
   results_dir       where the outputs go (required)
-  videos_dir        what relative video_id values are resolved against
+{_READING}
+  report            gaps, or always: the report is written where there are no gaps too [gaps]
 
---strict: a sample without a single clear yes or no is an error instead of a warning.""",
+--strict: a sample without a single clear yes or no is an error instead of a warning.
+Exit status 3: no sample could be judged.""",
         _vlm_bcq,
+    ),
+    "vlm_compare": Action(
+        "Two evaluations of the same samples: what was fixed, what was broken, and whether it may be chance.",
+        f"""{_COMMON} key=value …
+
+keys:
+  a                 the evaluation before (required)
+  b                 the evaluation after (required)
+  results_dir       where the outputs go (required)
+{_READING}""",
+        _vlm_compare,
     ),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -23,9 +23,34 @@ VCN_AOI_SCHEMA = Schema(
     renamed={"output_dir": "results_dir"},
 )
 
-VLM_BCQ_SCHEMA = Schema(
-    defaults={"predictions_json": REQUIRED, "videos_dir": "", "results_dir": REQUIRED},
+# How an evaluation file is read: the same for one file and for two that are compared.
+_READING = {
+    "format": "auto",
+    "fields": {},
+    "truth": "",
+    "requests": "",
+    "annotations_json": "",
+    "answer_in": "anywhere",
+    "labels": "yes,no",
+    "letters": "auto",
+    "unanswered": "error",
+    "repeats": "first",
+    "duplicates": "keep",
+}
+_TEXTS = frozenset({"labels", "answer_in", "fields"})
+
+VLM_COMPARE_SCHEMA = Schema(
+    defaults={"a": REQUIRED, "b": REQUIRED, "videos_dir": "", "results_dir": REQUIRED, **_READING},
     renamed={"output_dir": "results_dir"},
+    open_keys=frozenset({"fields"}),
+    text_keys=_TEXTS,
+)
+
+VLM_BCQ_SCHEMA = Schema(
+    defaults={"predictions_json": REQUIRED, "videos_dir": "", "results_dir": REQUIRED, **_READING, "report": "gaps"},
+    renamed={"output_dir": "results_dir"},
+    open_keys=frozenset({"fields"}),
+    text_keys=_TEXTS,
 )
 
 
@@ -87,19 +112,75 @@ class VcnAoiConfig(BaseModel):
     top_k_per_label: Annotated[int | None, BeforeValidator(_count)] = 50
 
 
-class VlmBcqConfig(BaseModel):
-    """What `gap_analysis vlm_bcq` is asked to do.
+def _off(value: object) -> object:
+    """YAML reads `off` as false."""
+    return "off" if value is False else value
+
+
+def _text_fields(value: object) -> object:
+    """Role → path; a path such as `0` reaches us as a number."""
+    if not isinstance(value, dict):
+        raise ValueError("must name roles: fields.response=KEY")
+    return {str(role): str(path) for role, path in value.items()}
+
+
+class VlmReading(BaseModel):
+    """How evaluation files are read, whatever their shape.
 
     Attributes:
-        predictions_json: A JSON array or JSON Lines file, plain, `.gz` or `.zst`.
         results_dir: Where the outputs go.
         videos_dir: What relative `video_id` values are resolved against; None: the working folder.
-        strict: A sample that has to be skipped is an error.
+        format: `auto`, or the name of a format.
+        fields: Role (video_id, question, response, gt, id, score; root) → path in an item.
+        truth: A file of right answers.
+        requests: The requests of a batch.
+        annotations_json: Annotations that `video_id`s are ids of.
+        answer_in: Where a response's answer stands, one mode or several to try in turn.
+        labels: What yes and no are called.
+        letters: Whether letters are lines of the question's choices; `auto`: where the format has them.
+        unanswered: A missing answer is an error, or skipped as unparseable.
+        repeats: Of several responses of an item the first counts, or all.
+        duplicates: Samples with video and question of one before are kept, left out, or an error.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    predictions_json: PathField
     results_dir: PathField
     videos_dir: OptionalPathField = None
+    format: str = "auto"
+    fields: Annotated[dict[str, str], BeforeValidator(_text_fields)] = {}
+    truth: OptionalPathField = None
+    requests: OptionalPathField = None
+    annotations_json: OptionalPathField = None
+    answer_in: str | list[str] = "anywhere"
+    labels: str | list[str | bool] = "yes,no"
+    letters: Annotated[Literal["auto", "question", "off"], BeforeValidator(_off)] = "auto"
+    unanswered: Literal["error", "skip"] = "error"
+    repeats: Literal["first", "all"] = "first"
+    duplicates: Literal["keep", "first", "error"] = "keep"
+
+
+class VlmBcqConfig(VlmReading):
+    """What `gap_analysis vlm_bcq` is asked to do.
+
+    Attributes:
+        predictions_json: The evaluation: a file of any of the formats, or a folder.
+        report: The report is written where there are gaps, or always.
+        strict: A sample that has to be skipped is an error.
+    """
+
+    predictions_json: PathField
+    report: Literal["gaps", "always"] = "gaps"
     strict: bool = False
+
+
+class VlmCompareConfig(VlmReading):
+    """What `gap_analysis vlm_compare` is asked to do.
+
+    Attributes:
+        a: The evaluation before.
+        b: The evaluation after, of the same samples.
+    """
+
+    a: PathField
+    b: PathField

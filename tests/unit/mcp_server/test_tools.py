@@ -261,9 +261,46 @@ def test_yes_no_gaps_are_counted_and_no_gaps_leave_no_files(workspace: Path, ser
     found = ok(call(server, "analyze_vlm_gaps", arguments))
     assert (found["read"], found["fp"], found["fn"]) == (4, 1, 1)
     assert sum(found["skipped"].values()) == 1
-    assert len(found["files"]) == 2
+    assert (found["rates"]["accuracy"], found["rates"]["accuracy_of_all"]) == (1 / 3, 1 / 4)
+    assert found["notes"][1:] == ["item 3 (v4): response has neither yes nor no: 'maybe'"]
+    assert {Path(f).name for f in found["files"]} == {
+        "kpi_gaps.jsonl", "kpi_gaps_index.jsonl", "kpi_gaps_report.txt", "kpi_skipped.jsonl",
+    }  # fmt: skip
     path.write_text(json.dumps([{"video_id": "v", "response": "yes", "gt": "yes"}]))
-    assert ok(call(server, "analyze_vlm_gaps", {**arguments, "results_dir": f"{workspace}/none"}))["files"] == []
+    none = ok(call(server, "analyze_vlm_gaps", {**arguments, "results_dir": f"{workspace}/none"}))
+    assert (none["status"], none["files"]) == ("no gaps", [])
+
+
+def test_an_evaluation_of_other_words_and_shape_is_judged_as_asked_for(workspace: Path, server: BankServer) -> None:
+    rows = ["clip,said,right", "a.mp4,<think>OK?</think>NG,OK", "b.mp4,OK,NG"]
+    path = workspace / "eval.csv"
+    path.write_text("\n".join(rows) + "\n")
+    arguments = {
+        "predictions_json": str(path),
+        "results_dir": f"{workspace}/gaps",
+        "settings": {"fields.video_id": "clip", "fields.response": "said", "fields.gt": "right"},
+    }
+    found = ok(call(server, "analyze_vlm_gaps", arguments))
+    assert found["status"] == "nothing judged" and "accuracy" not in found["rates"]
+    assert found["notes"][-1] == "labels=NG,OK (the first is the positive one)"
+    arguments["settings"] |= {"labels": "NG,OK", "answer_in": "after_think"}  # type: ignore[operator]
+    found = ok(call(server, "analyze_vlm_gaps", arguments))
+    assert (found["status"], found["fp"], found["fn"]) == ("gaps", 1, 1)
+    assert "1 of 2 responses hold <think>" in found["notes"][1]
+
+
+@pytest.mark.parametrize("key", ["truth", "requests", "annotations_json"])
+def test_a_file_that_a_setting_names_is_held_to_the_folders_of_the_call(
+    workspace: Path, server: BankServer, tmp_path_factory: pytest.TempPathFactory, key: str
+) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "secret.json"
+    outside.write_text('[{"custom_id": "a", "label": "no"}]')
+    path = workspace / "eval.json"
+    path.write_text(json.dumps([{"video_id": "v", "response": "yes", "gt": "no"}]))
+    arguments = {"predictions_json": str(path), "results_dir": f"{workspace}/gaps", "settings": {key: str(outside)}}
+    answer = call(server, "analyze_vlm_gaps", arguments)
+    assert answer.error and "secret" in answer.text
+    assert not (workspace / "gaps").exists()
 
 
 # -- jobs -------------------------------------------------------------------------------------------------------------

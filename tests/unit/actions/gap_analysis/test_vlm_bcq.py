@@ -16,10 +16,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tao_skill_bank.actions.gap_analysis import vlm_read, yes_no
 from tao_skill_bank.actions.gap_analysis.config import VlmBcqConfig
 from tao_skill_bank.actions.gap_analysis.vlm_bcq import analyze_vlm_bcq
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.data.vlm import source, yes_no
 
 
 def zstd(data: bytes) -> bytes:
@@ -59,6 +59,12 @@ def plain(text: str) -> str | None:
     return None if bool(yes) == bool(no) else ("yes" if yes else "no")
 
 
+def placed(video_id: str, videos: str | None) -> str:
+    """A path where there is a slash or a suffix of a video; these names have no other, and none is a file."""
+    is_path = "/" in video_id or video_id.endswith(".mp4")
+    return os.path.realpath(os.path.join(videos or os.getcwd(), video_id)) if is_path else video_id
+
+
 def expected(items: list[dict[str, Any]], videos: str | None) -> bytes:
     out = []
     for item in items:
@@ -66,7 +72,7 @@ def expected(items: list[dict[str, Any]], videos: str | None) -> bytes:
         if said is None or truth is None or said == truth:
             continue
         gap = {
-            "video_id": os.path.realpath(os.path.join(videos or os.getcwd(), item["video_id"])),
+            "video_id": placed(item["video_id"], videos),
             "error_type": "FP" if said == "yes" else "FN",
             "question": item.get("question", ""),
             "ground_truth": item["gt"],
@@ -129,8 +135,7 @@ def test_the_gaps_of_every_layout_and_block_size_are_those_of_the_plainest_readi
         data = zstd(data[: len(data) // 2]) + zstd(data[len(data) // 2 :])
     name = ("p.jsonl" if layout.endswith("lines") else "p.json") + packing
     with tempfile.TemporaryDirectory() as temp, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vlm_read, "BLOCK", block)
-        patch.setattr(vlm_read.read_predictions, "__kwdefaults__", {"block": block})
+        patch.setattr(source, "BLOCK", block)
         folder = Path(os.path.realpath(temp))
         result = analyse(folder, data, name, videos_dir=str(folder / "videos") if with_videos else "")
         want = expected(items, str(folder / "videos") if with_videos else None)
@@ -138,8 +143,12 @@ def test_the_gaps_of_every_layout_and_block_size_are_those_of_the_plainest_readi
         assert (gaps.read_bytes() if gaps.exists() else b"") == want
         assert result.read == len(items)
         assert result.tp + result.fp + result.tn + result.fn + sum(result.skipped.values()) == len(items)
-        if not want:
+        if not want and (result.judged or not items):
             assert not (folder / "out").exists() and result.files == {}
+        elif not want:
+            names = {p.name for p in (folder / "out").iterdir()} - {"per_video.csv"}
+            assert names == {"kpi_gaps_report.txt", "kpi_skipped.jsonl"}
+            assert result.status == "nothing judged"
 
 
 def good(n: int) -> list[dict[str, Any]]:
@@ -187,7 +196,7 @@ def test_a_file_that_cannot_be_used_is_refused_by_item_and_nothing_is_written(tm
 def test_the_faulty_item_is_named_by_its_place_in_the_whole_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vlm_read.read_predictions, "__kwdefaults__", {"block": 512})
+    monkeypatch.setattr(source, "BLOCK", 512)
     items = good(300)
     del items[217]["gt"]
     with pytest.raises(InputError, match="item 217: missing 'gt'"):
@@ -228,6 +237,7 @@ def test_skipped_samples_are_warned_of_twenty_times_and_then_counted(tmp_path: P
     lines: list[str] = []
     config = VlmBcqConfig(predictions_json=tmp_path / "p.json", results_dir=tmp_path / "out")
     result = analyze_vlm_bcq(config, warn=lines.append)
+    assert lines.pop() == "none of the 1 videos is a file: check videos_dir="
     assert len(lines) == 21
     assert "item 0 (video_id 'v0')" in lines[0] and repr("maybe " + "x" * 74 + "...") in lines[0]
     assert lines[-1] == "31 more samples skipped, 51 in all"
@@ -274,11 +284,13 @@ def test_long_questions_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
 
 def test_no_gaps_write_no_file_and_remove_those_of_an_earlier_analysis(tmp_path: Path) -> None:
     analyse(tmp_path, json.dumps(good(3)).encode())
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["kpi_gaps.jsonl", "kpi_gaps_report.txt"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "kpi_gaps.jsonl", "kpi_gaps_index.jsonl", "kpi_gaps_report.txt",
+    ]  # fmt: skip
     fine = [{"video_id": "v", "response": "yes", "gt": "Yes!"}]
     result = analyse(tmp_path, json.dumps(fine).encode())
     assert list((tmp_path / "out").iterdir()) == []
-    assert result.summary[-1] == "no gaps found: no files written"
+    assert result.summary[-1] == "no gaps among 1 judged of 1: no files written"
 
 
 def test_links_in_a_video_path_are_resolved(tmp_path: Path) -> None:
@@ -306,14 +318,14 @@ def test_cutting_that_never_parses_falls_back_to_reading_item_by_item(
 ) -> None:
     nested = [{"video_id": "n"}] * 40
     items = [{"video_id": f"v{i}", "turns": nested, "response": "yes", "gt": "no"} for i in range(200)]
-    monkeypatch.setattr(vlm_read.read_predictions, "__kwdefaults__", {"block": 300})
+    monkeypatch.setattr(source, "BLOCK", 300)
     assert analyse(tmp_path, json.dumps(items).encode()).fp == 200
 
 
 def test_an_item_beyond_the_limit_is_refused_instead_of_filling_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vlm_read, "LARGEST_ITEM", 1 << 20)
+    monkeypatch.setattr(source, "LARGEST_ITEM", 1 << 20)
     huge = b'[{"video_id": "v", "gt": "no", "response": "' + b"x" * (8 << 20)
     with pytest.raises(InputError, match="item 0: larger than 1 MiB"):
         analyse(tmp_path, huge)

@@ -1,0 +1,1 @@
+"""Evaluation files of video-language models in, checked training records out."""
