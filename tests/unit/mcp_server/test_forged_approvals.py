@@ -20,7 +20,7 @@ from tao_skill_bank.core.errors import InputError, NeedsApprovalError
 from tao_skill_bank.loop.approval import key_path
 from tao_skill_bank.loop.plan import digest_now
 from tao_skill_bank.loop.request import Request
-from tao_skill_bank.tasks.registry import load_state
+from tao_skill_bank.tasks.registry import load_state, task_of
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def rewrite(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
     change(state)
     path.write_text(json.dumps(state))
     if state["approval"] is not None:
-        state["approval"]["digest"] = digest_now(load_state(run))
+        state["approval"]["digest"] = digest_now(task_of(run), load_state(run))
         path.write_text(json.dumps(state))
 
 
