@@ -233,8 +233,7 @@ def test_training_rows_of_one_class_are_refused(work, capsys, label, message):
 def test_a_label_in_another_spelling_is_refused_with_its_row(work, capsys):
     edit(work, "train", lambda table: table[5].__setitem__(2, "pass"))
     said = refused(capsys, "train", "-e", work / "spec.yaml", f"results_dir={work / 'new'}")
-    assert "first row 5" in said
-    assert "'pass', which TAO trains as a defect (write PASS)" in said
+    assert "first: row 5: label is 'pass', which TAO trains as a defect (write PASS)" in said
 
 
 @pytest.mark.parametrize("folder", ["train", "golden/train", "val", "golden/val"])
