@@ -74,6 +74,8 @@ def _no_path(at: int, video_ids: Sequence[str], places: Sequence[int], samples: 
 def index_lines(samples: Samples, places: Sequence[int]) -> bytes:
     """Beside each gap's line, which item it was, its annotation id and its score, where it has them."""
     ids, scores = samples.ids, samples.scores
+    if ids is None and scores is None:
+        return (b'{"item":%d,"id":null,"score":null}\n' * len(places)) % tuple(samples.items[p] for p in places)
     rows = [
         {
             "item": samples.items[place],

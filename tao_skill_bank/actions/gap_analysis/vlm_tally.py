@@ -38,17 +38,23 @@ class Skip:
 
 
 class Named:
-    """A table of 16 counts for each of the first `most` different names; row 0 pools what comes after them."""
+    """A table of 16 counts for each of the first `most` different names; row 0 pools what comes after them.
 
-    def __init__(self, most: int) -> None:
+    Args:
+        most: How many names.
+        pools: Once there are so many, the others are still counted, in row 0; else counting ends there.
+    """
+
+    def __init__(self, most: int, *, pools: bool = True) -> None:
         self.places: dict[str, int] = {}
         self.counts: CountTable = np.zeros((256, 16), dtype=np.int64)
         self._most = most
+        self._pools = pools
         self._has_long = False
 
     def add(self, names: Sequence[str], codes: npt.NDArray[np.uint8]) -> None:
         """Count samples under their names."""
-        if self._add_new(names, codes):
+        if (not self._pools and len(self.places) >= self._most) or self._add_new(names, codes):
             return
         known = self.places
         places: list[int | None] = list(map(known.get, names))
@@ -64,9 +70,6 @@ class Named:
     def _add_new(self, names: Sequence[str], codes: npt.NDArray[np.uint8]) -> bool:
         """Count samples that all have names of their own, none of them seen before, at once; False for others."""
         known, first = self.places, len(self.places) + 1
-        if len(known) >= self._most and not self._has_long and known.keys().isdisjoint(names):
-            self.counts[0] += np.bincount(codes, minlength=16)
-            return True
         if first + len(names) > self._most or len(set(names)) < len(names) or not known.keys().isdisjoint(names):
             return False
         if max(map(len, names), default=0) > TEXT_KEPT:
@@ -176,7 +179,7 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     first_skips: list[Skip] = field(default_factory=list)
     questions: Named = field(default_factory=lambda: Named(QUESTIONS_COUNTED))
-    videos: Named = field(default_factory=lambda: Named(VIDEOS_COUNTED))
+    videos: Named = field(default_factory=lambda: Named(VIDEOS_COUNTED, pools=False))
     duplicates: Duplicates = field(default_factory=Duplicates)
     thinking: ThinkingCounts = field(default_factory=ThinkingCounts)
     scores: array[float] = field(default_factory=lambda: array("d"))

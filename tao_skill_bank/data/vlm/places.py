@@ -59,7 +59,8 @@ class Resolver:
 
     def resolve(self, video_ids: Sequence[str]) -> list[str]:
         """The paths of `video_ids`, in order."""
-        folders, paths = self._folders, []
+        folders, paths, seen = self._folders, [], self._seen
+        counting = len(seen) < VIDEOS_REMEMBERED
         for video_id in video_ids:
             folder, slash, name = video_id.rpartition("/")
             if ((":" in video_id or "\\" in video_id) and self._is_foreign(video_id)) or (
@@ -74,8 +75,9 @@ class Resolver:
             else:
                 path = known[0] + name
                 path = guard.real_path(path) if known[1] and os.path.islink(path) else path
-            self._count(path, known[1])
             paths.append(path)
+            if counting and path not in seen:
+                self._count(path, known[1])
         return paths
 
     def said(self) -> str | None:
