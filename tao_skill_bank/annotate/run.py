@@ -346,7 +346,7 @@ def _pace(samples: deque[tuple[float, int]]) -> tuple[float, int]:
 def _signals(gate: Gate) -> Iterator[None]:
     """SIGINT and SIGTERM let calls in flight end and be journaled; a second one ends the process."""
     loop = asyncio.get_running_loop()
-    added: list[signal.Signals] = []
+    before: dict[signal.Signals, Any] = {}
 
     def asked(which: signal.Signals) -> None:
         gate.halt(RunHaltedError(f"stopped by {which.name}", fix="run again to go on; every answer is kept"))
@@ -354,13 +354,16 @@ def _signals(gate: Gate) -> Iterator[None]:
 
     for which in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(ValueError, NotImplementedError, RuntimeError):
+            handler = signal.getsignal(which)
             loop.add_signal_handler(which, asked, which)
-            added.append(which)
+            before[which] = handler
     try:
         yield
     finally:
-        for which in added:
+        for which, handler in before.items():
             loop.remove_signal_handler(which)
+            # What stood there may be another than the default: a shell's background job ignores SIGINT.
+            signal.signal(which, handler)
 
 
 def _not_bought_before(results_dir: Path, steps: frozenset[str], standing: StandingRows) -> None:

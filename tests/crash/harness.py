@@ -269,7 +269,9 @@ def snapshot(run: Path) -> dict[str, str]:
 
 def masked(path: str) -> str:
     """A path without the parts that are drawn by lot or by the clock."""
-    return re.sub(r"[0-9a-f]{12}|\d\d\d\d-\d\d-\d\d_\d{6}|(?<=[.-])[a-z0-9_]{8}(?=\.|/|$)", "#", path)
+    return re.sub(
+        r"[0-9a-f]{12}|\d\d\d\d-\d\d-\d\d_\d{6}|(?<=[.-])[a-z0-9_]{8}(?=\.|/|$)|(?<=\.)\d+(?=\.tmp$)", "#", path
+    )
 
 
 def _committed(run: Path) -> int:

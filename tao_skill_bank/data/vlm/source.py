@@ -26,50 +26,6 @@ class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-class _Zstd:
-    """The bytes of zstd frames, one behind the other, that notices a frame cut short."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        import zstandard
-
-        self._raw = raw
-        self._new = zstandard.ZstdDecompressor().decompressobj
-        self._frame: Any = None
-        self._feed = 1 << 12
-        self._ready = bytearray()
-
-    def read(self, size: int, /) -> bytes:
-        import zstandard
-
-        while len(self._ready) < size:
-            data = self._raw.read(self._feed)
-            if not data:
-                if self._frame is not None:
-                    raise EOFError("it ends in the middle of a frame")
-                break
-            before = len(self._ready)
-            try:
-                self._decompress(data)
-            except zstandard.ZstdError as error:
-                raise EOFError(str(error)) from None
-            # So much input at a time that the output stays near the size asked for, however well it was compressed.
-            grown = len(self._ready) - before
-            self._feed = min(self._feed * 2, 1 << 18) if grown < size // 4 else max(self._feed // 2, 1 << 9)
-        out = bytes(self._ready[:size])
-        del self._ready[:size]
-        return out
-
-    def _decompress(self, data: bytes) -> None:
-        while data:
-            if self._frame is None:
-                self._frame = self._new()
-            self._ready += self._frame.decompress(data)
-            if not self._frame.eof:
-                return
-            data = self._frame.unused_data
-            self._frame = None
-
-
 class _Recoded:
     """Text of another encoding as UTF-8."""
 
@@ -102,7 +58,9 @@ class Source:
         if magic[:2] == _GZIP:
             self._stream = gzip.GzipFile(fileobj=raw, mode="rb")
         elif magic == _ZSTD:
-            self._stream = _Zstd(raw)
+            import pyarrow as pa
+
+            self._stream = pa.CompressedInputStream(raw, "zstd")
         self._head = self._bytes(4)
         for mark, encoding in _MARKS:
             if self._head.startswith(mark):
@@ -130,7 +88,9 @@ class Source:
     def _bytes(self, size: int) -> bytes:
         try:
             return self._stream.read(size)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        except (EOFError, zlib.error, OSError) as error:  # a bad gzip and a bad zstd are an OSError without a number
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
             raise InputError(
                 f"damaged compressed file: {error}", where=self.path, fix="compress or copy it again"
             ) from None

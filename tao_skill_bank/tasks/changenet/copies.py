@@ -24,6 +24,7 @@ COPY = 0.5
 """From this correlation of what is left on, two captures are one."""
 MOST_ALIKE = 8
 """Evaluation images that a new one is compared with: among many alike the nearest need not be the one it copies."""
+_BLUR = 4
 _SHIFT = 2
 _LEAST_NOISE, _FEWEST_PIXELS, _FLAT = 0.5, 200, 6.0
 
@@ -78,12 +79,20 @@ def noise_in_common(first: Grey, other: Grey) -> float | None:
 
 def _noise(image: Grey) -> tuple[Grey, Grey]:
     """What a median of 3 x 3 takes away, and 1 where the picture is flat, so that it is noise and no edge, else 0."""
-    from scipy import ndimage
-
-    smooth = ndimage.median_filter(image, 3)
-    down, right = np.gradient(ndimage.gaussian_filter(image, 1.0))
+    smooth = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(image, 1, "symmetric"), (3, 3)), axis=(2, 3))
+    down, right = np.gradient(_blurred(image))
     steep = np.hypot(down, right)
     return image - smooth, (steep <= max(_FLAT, float(np.median(steep)))).astype(np.float32)
+
+
+def _blurred(image: Grey) -> Grey:
+    """A Gaussian blur of one pixel, mirrored at the borders."""
+    weights = np.exp(-0.5 * np.arange(-_BLUR, _BLUR + 1) ** 2.0)
+    weights /= weights.sum()
+    height, width = image.shape
+    padded = np.pad(image, _BLUR, "symmetric")
+    rows = sum(weight * padded[at : at + height] for at, weight in enumerate(weights))
+    return np.asarray(sum(weight * rows[:, at : at + width] for at, weight in enumerate(weights)), np.float32)
 
 
 def told_apart(found: Sequence[tuple[str, str, float]]) -> list[Alike]:

@@ -38,7 +38,7 @@ def grey(value, size=(64, 64)):
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 def test_every_mode_is_read_and_grey_stays_grey(one, mode):
-    picture = Image.new("I;16", (64, 64), 255 * 257) if mode == "I;16" else grey(255).convert(mode)
+    picture = Image.new("I;16", (64, 64), 255) if mode == "I;16" else grey(255).convert(mode)
     out = one(picture, grey(0).convert("RGB"))
     assert out.shape == (1, 1, 2, 64, 64, 1)
     assert (out[0, 0, 0] == 255).all() and (out[0, 0, 1] == 0).all()

@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import zstandard
 
 from tao_skill_bank.actions.gap_analysis.config import VLM_BCQ_SCHEMA, VlmBcqConfig
 from tao_skill_bank.actions.gap_analysis.vlm_bcq import analyze_vlm_bcq
@@ -279,7 +278,7 @@ def annotations(folder: Path) -> list[Any]:
 
 PACKED: dict[str, Callable[[Path], list[Any]]] = {
     "gzip": lambda f: [write(f / "p.json.gz", gzip.compress(array(TAO)))],
-    "zstd": lambda f: [write(f / "p.jsonl.zst", zstandard.ZstdCompressor().compress(lines(TAO)))],
+    "zstd": lambda f: [write(f / "p.jsonl.zst", pa.compress(lines(TAO), codec="zstd", asbytes=True))],
     "UTF-16 little endian": lambda f: [write(f / "p.json", array(TAO).decode().encode("utf-16"))],
     "UTF-16 big endian lines": lambda f: [write(f / "p.jsonl", b"\xfe\xff" + lines(TAO).decode().encode("utf-16-be"))],
     "UTF-8 with a mark": lambda f: [write(f / "p.json", b"\xef\xbb\xbf" + array(TAO))],
