@@ -261,7 +261,7 @@ def _write(handles: Sequence[IO[bytes]], data: Sequence[bytes]) -> None:
 
 
 def _write_videos(handle: BinaryIO, tally: Tally) -> None:
-    """`per_video.csv`: every video with its samples and gaps, until 100,000 were met, where some have several."""
+    """`per_video.csv`: every video with its samples and gaps, until 50,000 were met, where some have several."""
     text = io.TextIOWrapper(handle, encoding="utf-8", newline="", errors="surrogatepass", write_through=True)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["video_id", "samples", "skipped", "fp", "fn"])

@@ -19,7 +19,7 @@ from tao_skill_bank.data.vlm.samples import Samples
 SKIPS_KEPT = 20
 SNIPPET = 80
 QUESTIONS_COUNTED = 10_000
-VIDEOS_COUNTED = 100_000
+VIDEOS_COUNTED = 50_000
 DUPLICATES_TRACKED = 200_000
 DIFFERING_SHOWN = 5
 # A text longer than this is told from others by its digest, so that the tables of questions and videos stay small.
@@ -50,12 +50,14 @@ class Named:
         self.counts: CountTable = np.zeros((256, 16), dtype=np.int64)
         self._most = most
         self._pools = pools
+        self.repeats = False
         self._has_long = False
 
     def add(self, names: Sequence[str], codes: npt.NDArray[np.uint8]) -> None:
         """Count samples under their names."""
         if (not self._pools and len(self.places) >= self._most) or self._add_new(names, codes):
             return
+        self.repeats = True
         known = self.places
         places: list[int | None] = list(map(known.get, names))
         if None in places:
@@ -64,7 +66,7 @@ class Named:
                 p if p is not None else 0 if full else self._place(name) for p, name in zip(places, names, strict=True)
             ]
         self._make_room()
-        found = np.bincount(np.array(places, dtype=np.int64) * 16 + codes)
+        found = np.bincount(np.fromiter(places, dtype=np.int64, count=len(places)) * 16 + codes)
         self.counts.reshape(-1)[: len(found)] += found
 
     def _add_new(self, names: Sequence[str], codes: npt.NDArray[np.uint8]) -> bool:
@@ -212,6 +214,8 @@ class Tally:
     @property
     def videos_repeat(self) -> bool:
         """Some video has several samples."""
+        if not self.videos.repeats:
+            return False
         counted = self.videos.counts[1 : len(self.videos.places) + 1]
         return bool(len(counted)) and int(counted.sum(axis=1).max()) > 1
 
