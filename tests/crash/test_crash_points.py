@@ -116,11 +116,10 @@ def test_a_forked_process_makes_the_calls_of_one_that_was_started_anew(harness: 
     anew = calls(harness.really_traced(stage))
     assert forked - anew == Counter()
     # What imports on its way makes a pipe; nothing of the run is there to be hurt yet.
-    assert {(role.partition(":")[0], call) for role, call, _ in anew - forked} <= {
-        ("engine", "spawn"),
-        ("action", "spawn"),
-    }
-    assert (anew - forked).total() <= 2
+    # What a process prints goes to its log in as many writes as its buffer makes of it.
+    more = [p for p in (anew - forked).elements() if not (p[1] == "write" and p[2].endswith(".log"))]
+    assert {(role.partition(":")[0], call) for role, call, _ in more} <= {("engine", "spawn"), ("action", "spawn")}
+    assert len(more) <= 2
 
 
 def test_an_annotation_hurt_at_a_sample_of_its_calls_ends_with_the_same_bytes_and_pays_nothing_twice(
