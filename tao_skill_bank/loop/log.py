@@ -9,17 +9,17 @@ that others had appended are lost with the file, and their `seq` are missing fro
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from tao_skill_bank.core import fsio, guard
+from tao_skill_bank.core.appended import append_bytes, last_line, move_last_line_aside, size_of
 from tao_skill_bank.core.clock import LOG_FORMAT, SystemClock, log_time
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.loop.state import (
@@ -35,7 +35,6 @@ from tao_skill_bank.loop.state import (
 
 LOG_FILE = "loop_log.jsonl"
 LOCK_TIMEOUT_SEC = 60.0
-_TAIL_BLOCK = 8192
 
 
 class LogLine(BaseModel):
@@ -132,7 +131,7 @@ def append_stage(
             duration_sec=duration_sec,
             context_tokens=context_tokens,
         )
-        _append_bytes(path, (line.json_line() + "\n").encode())
+        append_bytes(path, (line.json_line() + "\n").encode())
     return line
 
 
@@ -216,13 +215,13 @@ def read_tail(path: Path, after: int = 0, limit: int = 20) -> list[LogLine]:
         InputError: One of them, before the last, cannot be read.
     """
     try:
-        size = _size(path)
+        size = size_of(path, "log")
     except FileNotFoundError:
         return []
     out: list[LogLine] = []
     end = size
     while end > 0 and len(out) < limit:
-        raw = _last_line(path, end)
+        raw = last_line(path, "log", end)
         if raw is None:
             break
         try:
@@ -259,7 +258,7 @@ def last_seq(path: Path, before: int | None = None) -> int:
     Raises:
         InputError: That line is torn or corrupt.
     """
-    line = _last_line(path, before)
+    line = last_line(path, "log", before)
     return 0 if line is None else _parse_last(path, line).seq
 
 
@@ -282,11 +281,6 @@ def _sibling_state(path: Path) -> Header | None:
     return read_header(path.parent)
 
 
-def _size(path: Path) -> int:
-    with guard.open_read(path, "log") as handle:
-        return handle.seek(0, os.SEEK_END)
-
-
 def _is_one_line(text: str) -> bool:
     """Whether `text` says something and has no line break of any kind, as Unicode counts them."""
     return bool(text.strip()) and text.splitlines() == [text]
@@ -297,11 +291,11 @@ def _is_torn_record(path: Path, state: AnyState | Header | None) -> bool:
 
     Any other tail may be the only trace of what somebody else wrote.
     """
-    tail = _last_line(path)
+    tail = last_line(path, "log")
     if state is None or tail is None or tail.endswith(b"\n"):
         return False
     try:
-        last = last_seq(path, before=_size(path) - len(tail))
+        last = last_seq(path, before=size_of(path, "log") - len(tail))
     except InputError:
         return False
     lines = (line_of(label, r).json_line().encode() for label, r in state.labelled_records() if r.seq > last)
@@ -314,42 +308,14 @@ def _sync_locked(path: Path, state: AnyState | Header | None, *, repair: bool) -
     except InputError:
         if not (repair or _is_torn_record(path, state)):
             raise
-        _move_corrupt_tail(path)
+        move_last_line_aside(path, "log")
         last = last_seq(path)
     if state is not None:
         missing = [line_of(label, r) for label, r in state.labelled_records() if r.seq > last]
         if missing:
-            _append_bytes(path, "".join(line.json_line() + "\n" for line in missing).encode())
+            append_bytes(path, "".join(line.json_line() + "\n" for line in missing).encode())
             last = missing[-1].seq
     return last
-
-
-def _last_line(path: Path, before: int | None = None) -> bytes | None:
-    """The bytes behind the last line break but one; without a final line break the line is torn and kept as it is.
-
-    Of the first `before` bytes, if given.
-    """
-    try:
-        handle: IO[bytes] = guard.open_read(path, "log")
-    except FileNotFoundError:
-        return None
-    with handle:
-        end = handle.seek(0, os.SEEK_END) if before is None else before
-        if end == 0:
-            return None
-        blocks: list[bytes] = []
-        position = end
-        while position > 0:
-            step = min(_TAIL_BLOCK, position)
-            position -= step
-            handle.seek(position)
-            block = handle.read(step)
-            # The line's own end is not the one before it; each block is looked at once, however long the line.
-            cut = block.rfind(b"\n", 0, len(block) if blocks else len(block) - 1)
-            blocks.append(block[cut + 1 :])
-            if cut >= 0:
-                break
-        return b"".join(reversed(blocks))
 
 
 def _parse_last(path: Path, line: bytes) -> LogLine:
@@ -362,33 +328,3 @@ def _parse_last(path: Path, line: bytes) -> LogLine:
         raise InputError(
             f"the last line is corrupt: {reason}", where=path, fix="run log_stage.py with --repair to move it aside"
         ) from None
-
-
-def _move_corrupt_tail(path: Path) -> None:
-    """Cut the last line off and keep its bytes in `loop_log.jsonl.corrupt-<n>`: nothing written is lost."""
-    line = _last_line(path)
-    if line is None:
-        return
-    number = 1
-    while guard.status(aside := path.with_name(f"{path.name}.corrupt-{number}")) is not None:
-        number += 1
-    fsio.write_bytes(aside, line)
-    with guard.open_write(path, "r+b") as handle:
-        handle.truncate(handle.seek(0, os.SEEK_END) - len(line))
-        os.fsync(handle.fileno())
-
-
-def _append_bytes(path: Path, data: bytes) -> None:
-    with guard.open_write(path, "ab") as handle:
-        start = handle.seek(0, os.SEEK_END)
-        try:
-            written = 0
-            while written < len(data):
-                written += handle.write(data[written:]) or 0
-            os.fsync(handle.fileno())
-        except OSError:
-            # A full disk must not leave half a line behind.
-            handle.truncate(start)
-            raise
-    if start == 0:
-        fsio.fsync_dir(path.parent)

@@ -174,7 +174,7 @@ def check_training(
     from tao_skill_bank.data.changenet.layout import Workspace
 
     layout = Workspace(workspace)
-    naming = _naming(layout.spec, lights, image_ext)
+    naming = naming_by(layout.spec, lights, image_ext)
     index = FolderIndex()
     todo: list[tuple[Path, Kind]] = [(csv, "train")]
     if validation_csv is not None:
@@ -186,7 +186,8 @@ def check_training(
     return reports, check_leakage(reports[:1], reports[1:])
 
 
-def _naming(spec: Path, lights: Sequence[str] | None, image_ext: str | None) -> ImageNaming:
+def naming_by(spec: Path, lights: Sequence[str] | None = None, image_ext: str | None = None) -> ImageNaming:
+    """How a workspace calls its images: by what is given, else by its spec, else without lightings and `.png`."""
     if (lights is None or image_ext is None) and guard.is_file(spec):
         from tao_skill_bank.data.changenet.spec import classify_spec, load_spec
 
