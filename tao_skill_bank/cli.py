@@ -19,6 +19,7 @@ GROUPS = {
     "workspace": ("tao_skill_bank.commands.workspace", "Lay out a workspace from folders of pictures."),
     "gaps": ("tao_skill_bank.commands.gaps", "Route weak samples and mine data like them."),
     "rca": ("tao_skill_bank.commands.rca", "Root-cause analysis of a ChangeNet evaluation, as a report."),
+    "labels": ("tao_skill_bank.commands.labels", "Correct labels: list, set, drop, undo, export, import."),
     "annotate": ("tao_skill_bank.commands.annotate", "Annotate videos: captions, questions with reasoning, paid once."),
     "serve-vlm": ("tao_skill_bank.commands.serve_vlm", "Serve a vision-language model on this machine's GPU."),
     "jobs": ("tao_skill_bank.commands.jobs", "The jobs of a run folder: list, status, logs, cancel."),

@@ -127,39 +127,29 @@ def append(home: Path, words: Sequence[Word], book: Book, clock: Clock | None = 
             changed since it was looked at, nobody named, or a folder that cannot be written to.
         InputErrors: Several of these; a line each.
     """
-    now = log_time((clock or SystemClock()).now())
-    drafts = _checked(words, book, now)
-    with _Writer(home) as writer:
-        out: list[Correction] = []
-        for draft in drafts:
-            standing = writer.found.standing.get(draft.sample)
-            same = next((w for w in standing.words if w.who == draft.who), None) if standing else None
-            if same is None or same.word != draft.word:
-                same = writer.add(draft)
-            out.append(same)
-    return out
+    return put(home, drafts(words, book, clock))[0]
 
 
-def put(home: Path, lines: Sequence[Correction]) -> list[Correction]:
-    """Write lines that somebody else wrote and checked, such as another copy of the file; those known are left out.
+def drafts(words: Sequence[Word], book: Book, clock: Clock | None = None) -> list[Correction]:
+    """The lines that words become, checked and not written: `put` gives them their ids. Raises as `append`."""
+    return _checked(words, book, log_time((clock or SystemClock()).now()))
+
+
+def put(home: Path, lines: Sequence[Correction]) -> tuple[list[Correction], int]:
+    """Write drafts, and lines that have an id already, such as those of another copy of the file.
 
     Returns:
-        Those that were written.
+        The line that stands for each, in order, and how many were new.
 
     Raises:
-        InputError: One has the id of another word.
+        InputError: One has the id of another word; nothing is written.
     """
     with _Writer(home) as writer:
-        new = []
-        for line in lines:
-            known = writer.found.by_id.get(line.id)
-            if known is not None and known.model_copy(update=_UNDONE) != line.model_copy(update=_UNDONE):
-                raise InputError(f"is the id of another correction, of {known.sample.name}", where=f"id {line.id}")
-            if known is None or (known.undone_by is None and line.undone_by is not None):
-                new.append(writer.write(line))
-    return new
+        out = [writer.add(line) if line.id == NEW else writer.take(line) for line in lines]
+        return out, writer.new
 
 
+NEW = "none"
 _UNDONE = {"undone_by": None, "undone_at": None}
 
 
@@ -217,8 +207,27 @@ class _Writer:
         finally:
             self._lock.__exit__(None, None, None)
 
+    @property
+    def new(self) -> int:
+        """How many lines are to be written."""
+        return len(self._new)
+
+    def take(self, line: Correction) -> Correction:
+        """A line that has an id: known, undone elsewhere, or new."""
+        known = self.found.by_id.get(line.id)
+        if known is None:
+            return self.write(line)
+        if known.model_copy(update=_UNDONE) != line.model_copy(update=_UNDONE):
+            what = f"is the id of another correction, of {known.sample.name}"
+            raise InputError(what, where=f"id {line.id}", fix="leave the id away to say something new")
+        return self.write(line) if known.undone_by is None and line.undone_by is not None else known
+
     def add(self, draft: Correction) -> Correction:
-        """A new word, under an id of its own."""
+        """A new word, under an id of its own, unless its reader's word is the same already."""
+        standing = self.found.standing.get(draft.sample)
+        same = next((w for w in standing.words if w.who == draft.who), None) if standing else None
+        if same is not None and same.word == draft.word:
+            return same
         while (own := secrets.token_hex(4)) in self.found.by_id:
             pass
         return self.write(draft.model_copy(update={"id": own}))
@@ -276,7 +285,7 @@ def _draft(word: Word, book: Book, now: str) -> Correction:
     elif to is not None and (fault := book.label_fault(to)) is not None:
         raise InputError(f"the new label {fault}", where=where, fix="a label is PASS or a defect's name")
     return Correction(
-        id="none",
+        id=NEW,
         sample=known.sample,
         pictures=known.pictures,
         before=known.label,
@@ -293,8 +302,9 @@ def _draft(word: Word, book: Book, now: str) -> Correction:
 
 def _last_on(found: Corrections, name: str, book: Book | None, set_name: str | None) -> Correction:
     fits = [s for s in found.standing if s.name == name and set_name in (None, s.set)]
-    if not fits and book is not None:
-        fits = [s for s in found.standing if s == book.find(name, set_name).sample]
+    if not fits and book is not None and found.standing:
+        known = book.find(name, set_name).sample
+        fits = [s for s in found.standing if s == known]
     if not fits:
         raise InputError("no correction of it stands, and none has that id", where=name, fix="see labels list")
     if len(fits) > 1:

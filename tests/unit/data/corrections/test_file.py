@@ -207,8 +207,8 @@ def test_lines_of_another_copy_are_taken_once_and_a_foreign_id_is_refused(tmp_pa
     corrections.append(there, [says("a/1"), says("a/2")], Names())
     corrections.undo(there, "a/2", "Ana")
     lines = list(corrections.read(there).by_id.values())
-    assert len(corrections.put(here, lines)) == 2
-    assert corrections.put(here, lines) == []
+    assert corrections.put(here, lines) == (lines, 2)
+    assert corrections.put(here, lines) == (lines, 0)
     assert corrections.read(here).standing == corrections.read(there).standing
     with pytest.raises(InputError, match="id of another correction"):
         corrections.put(here, [lines[0].model_copy(update={"to": "missing"})])

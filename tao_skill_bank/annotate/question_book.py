@@ -1,0 +1,54 @@
+"""The questions of an annotation run by name, for what people say of them: `video_id/digest`, or the digest alone."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from tao_skill_bank.annotate.journal import Journal
+from tao_skill_bank.annotate.layout import step_file
+from tao_skill_bank.annotate.listing import read_rows
+from tao_skill_bank.annotate.output import Question, media_root, questions_of
+from tao_skill_bank.core import guard
+from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.data.corrections import ANNOTATION, Known, Sample, sample_name
+
+
+def holds_questions(folder: Path) -> bool:
+    """Whether a folder is that of an annotation run which has questions."""
+    return guard.is_file(step_file(folder, "3"))
+
+
+def known_question(question: Question) -> Known:
+    """A question as corrections know it: its digest stands for what was looked at."""
+    sample = Sample(set=ANNOTATION, input_path=question.video_id, object_name=question.digest)
+    return Known(sample, question.answer, question.digest)
+
+
+class QuestionBook:
+    """Every question of a results folder."""
+
+    def __init__(self, results_dir: Path) -> None:
+        self._results_dir = results_dir
+
+    @cached_property
+    def questions(self) -> dict[str, Question]:
+        """Digest → question."""
+        with Journal(self._results_dir, read_only=True) as journal:
+            root = media_root(journal.meta("video_root") or "")
+        rows = read_rows(step_file(self._results_dir, "3"))
+        return {question.digest: question for row in rows for question in questions_of(row, root)}
+
+    def find(self, name: str, set_name: str | None = None) -> Known:
+        """As `corrections.Book`."""
+        if set_name not in (None, ANNOTATION):
+            raise InputError(f"no set {set_name!r}", where="set", fix=f"questions are of the set {ANNOTATION}")
+        question = self.questions.get(name.rpartition("/")[2])
+        if question is None or name not in (question.digest, sample_name(question.video_id, question.digest)):
+            known = [sample_name(q.video_id, q.digest) for q in self.questions.values()]
+            raise InputError("no such question", where=name, fix=did_you_mean(name, known[:5000]))
+        return known_question(question)
+
+    def label_fault(self, label: str) -> str | None:
+        """An answer is a line of text."""
+        return None if label.strip() and label.isprintable() else f"is {label!r}: an answer is one line of text"
