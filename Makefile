@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo wheelhouse test check unit proof lock bench sbom audit clean help
+.PHONY: demo wheelhouse test check unit proof mutants lock bench sbom audit clean help
 
 help: ## Show the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -45,6 +45,9 @@ unit: $(VENV)/.dev-ready
 
 proof: $(VENV)/.dev-ready ## The long proofs, at full size.
 	$(BIN)/pytest -m slow
+
+mutants: $(VENV)/.dev-ready ## Change the deciding lines one by one: which change does no test notice? ONLY=WORD: of some modules.
+	$(BIN)/python scripts/mutants.py $(ONLY)
 
 bench: $(VENV)/.dev-ready ## Print the ratios that benchmarks/README.md explains.
 	@bad=; for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b --quick || bad="$$bad $$b"; done; \

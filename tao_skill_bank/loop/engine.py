@@ -180,7 +180,7 @@ def _commit(run: AnyRun, position: Position, outcome: Outcome, duration: int) ->
         iteration.stages.append(_record(run, seq, position.stage, "ok", outcome.summary, duration))
         iteration.results[position.stage] = outcome.result
         iteration.attempt = None
-        iteration.warnings += [w for w in outcome.warnings if w not in iteration.warnings]
+        iteration.warnings = list(dict.fromkeys([*iteration.warnings, *outcome.warnings]))
         iteration.status = "complete" if position.stage in (order.ending, *order.between[-1:]) else "in_progress"
         if position.stage != order.ending:
             iteration.stage_completed = position.stage

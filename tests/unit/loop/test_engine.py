@@ -20,8 +20,10 @@ from tao_skill_bank.loop.run import Run, Silent, StopRequestedError, request_sto
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.loop.state import STATE_FILE
 from tao_skill_bank.platforms import local
-from tao_skill_bank.platforms.base import read_records
+from tao_skill_bank.platforms.base import new_record, read_records, write_record
+from tao_skill_bank.platforms.worker import beside
 from tao_skill_bank.reports.deft.view import RunView
+from tao_skill_bank.tasks.changenet.state import Iteration
 from tao_skill_bank.tasks.changenet.task import TASK
 from tao_skill_bank.tasks.registry import load_state
 
@@ -43,14 +45,29 @@ def test_the_report_is_there_after_the_baseline_and_the_end_leaves_the_hand_off(
     run = tiny.approved(tiny.request(workspace, iterations=1))
     steps(run, 2)
     assert not (run / REPORT).exists()
+    assert load_state(run).iterations["baseline"].status == "in_progress", "its root causes are not known yet"
     steps(run, 1)
     assert "IN PROGRESS" in (run / REPORT).read_text()
+    assert [(phase.phase, phase.status) for phase in runs.status(run).phases] == [("baseline", "complete")]
     while runs.status(run).stage is not None:
         steps(run, 1)
     assert (run / "best_model.json").is_file() and (run / "iter1_summary.md").is_file()
     assert "IN PROGRESS" not in (run / REPORT).read_text()
     view = runs.status(run)
     assert view.status == "complete" and view.report is not None
+
+
+def test_a_warning_that_several_stages_give_stands_once(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    for name, result in put(
+        Iteration(), training_spec="/s.yaml", far_pct=50.0, best_ckpt_kind="latest"
+    ).results.items():
+        warned = ["the disk is slow", f"{name} said so", "the disk is slow"]
+        outcome = Outcome(summary="done", result=result, warnings=warned)
+        monkeypatch.setattr(TASK.stages[name], "work", lambda *_, found=outcome: found)
+    steps(run, 2)
+    warnings = load_state(run).iterations["baseline"].warnings
+    assert warnings == ["the disk is slow", "train said so", "evaluate said so"]
 
 
 def test_a_pre_seeded_baseline_is_evaluated_with_its_own_checkpoint_whatever_else_lies_there(workspace: Path) -> None:
@@ -165,6 +182,27 @@ def test_a_stage_that_was_killed_twice_took_the_time_of_all_its_processes_and_no
     (line,) = read_log(folder / LOG_FILE)
     assert (record.duration_sec, line.duration_sec, runs.status(folder).elapsed_sec) == (127, 127, 127)
     assert RunView(folder).lines[0].duration_sec == 127
+
+
+def test_the_last_trace_of_a_stage_is_its_newest_file_or_that_of_its_jobs(workspace: Path) -> None:
+    run = Run.of(load_state(tiny.approved(tiny.request(workspace))), local.LocalPlatform())
+    folder = run.folder("baseline") / "train"
+    assert run.last_change("baseline", "train", [folder]) == 0
+    for name, at in (("a.pth", 10), ("deep/b.pth", 30), ("c.pth", 20)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+        os.utime(folder / name, (at, at))
+    assert run.last_change("baseline", "train", [folder]) == 30, "and not the folder's own time, which is now"
+    assert run.last_change("baseline", "train", [folder / "c.pth"]) == 20, "a stage may write one file"
+    for stage, at in (("train", 40), ("evaluate", 50)):
+        key = f"baseline.{stage}.main"
+        record = new_record(key=key, platform="local", command=["x"], outputs=[], cwd=folder, results_dir=run.root)
+        write_record(record)
+        log = beside(record.path, "log")
+        log.write_text("said")
+        os.utime(record.path, (1, 1))
+        os.utime(log, (at, at))
+    assert run.last_change("baseline", "train", [folder]) == 40, "what its job said last, and no other stage's"
 
 
 def test_a_clock_that_was_set_back_between_kill_and_take_up_makes_no_time_negative(

@@ -22,7 +22,7 @@ from tao_skill_bank import runs
 from tao_skill_bank.core.errors import BankError, GateError, NeedsApprovalError, StageFailedError
 from tao_skill_bank.data.changenet.tables import REQUIRED_COLUMNS, PairTable, write_pairs
 from tao_skill_bank.loop.run import Run
-from tao_skill_bank.loop.state import Attempt
+from tao_skill_bank.loop.state import Attempt, StageRecord
 from tao_skill_bank.platforms.local import LocalPlatform
 from tao_skill_bank.tasks.changenet import synthetic
 from tao_skill_bank.tasks.changenet.stages import merge
@@ -71,6 +71,13 @@ def weak(run: Run, rows: dict[str, str]) -> Path:
     pq.write_table(pa.table({**columns, "siamese_score": [0.5] * n, "weakness": [0.1] * n}), path)
     put(run.state.iteration("baseline"), rca_gaps_parquet=str(path))
     return path
+
+
+def commit_training(run: Run) -> None:
+    """The baseline's training, as the engine would have written it down."""
+    moment = "2026-01-01T00:00:00.000000Z"
+    record = {"seq": 1, "ts": moment, "stage": "train", "status": "ok", "summary": "x", "duration_sec": 0}
+    run.state.iteration("baseline").stages.append(StageRecord.model_validate(record))
 
 
 def kpi_image(run: Run, number: int) -> str:
@@ -125,14 +132,18 @@ def test_a_changed_parameter_voids_the_approval(workspace: Path, change: dict[st
         runs.open_run(tiny.request(workspace, **change), approve=digest, how="flag")
 
 
-def test_a_changed_csv_voids_the_approval_of_a_run_that_is_taken_up(workspace: Path) -> None:
+def test_a_changed_file_of_the_plan_voids_the_approval_of_a_run_that_is_taken_up(workspace: Path) -> None:
     folder = tiny.approved(tiny.request(workspace))
     again = tiny.request(workspace, results_dir=folder)
-    assert runs.open_run(again, approve=None, how="flag") == folder
-    csv = workspace / "train" / "base" / "training_set.csv"
-    csv.write_text("".join(csv.read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(NeedsApprovalError, match="changed since"):
-        runs.open_run(again, approve=None, how="flag")
+    names = "train/base/training_set train/base/validation_set kpi/testing_set kpi/acceptance_set "
+    for name in (names + "augmentation/mining_pool/mining_pool").split():
+        assert runs.open_run(again, approve=None, how="flag") == folder
+        csv = workspace / f"{name}.csv"
+        before = csv.read_text()
+        csv.write_text("".join(before.splitlines(keepends=True)[:-1]))
+        with pytest.raises(NeedsApprovalError, match="changed since"):
+            runs.open_run(again, approve=None, how="flag")
+        csv.write_text(before)
 
 
 def test_the_engine_runs_no_stage_of_a_run_without_approval(workspace: Path) -> None:
@@ -200,6 +211,31 @@ def test_an_inference_that_decides_nothing_stops_the_run(workspace: Path, label:
     run = opened(workspace, platform=Canned(code))
     put(run.state.iteration("baseline"), best_ckpt_path=str(workspace / "specs" / "baseline_spec.yaml"))
     assert stopped(run, "baseline", "evaluate").gate == gate
+
+
+@pytest.mark.parametrize(("losses", "kind"), [((0.2, 0.3), "best_val"), ((0.3, 0.2), "latest")])
+def test_of_two_checkpoints_that_measure_alike_the_one_that_validation_prefers_is_taken(
+    workspace: Path, losses: tuple[float, float], kind: str
+) -> None:
+    scores = "a,b,PASS,C1,0.1\\na,b,PASS,C2,0.2\\na,b,bridge,C3,0.9\\n"
+    code = (
+        "import sys, pathlib\n"
+        "out = pathlib.Path([a for a in sys.argv if a.startswith('inference.results_dir=')][0].split('=', 1)[1])\n"
+        f"(out / 'inference.csv').write_text('input_path,golden_path,label,object_name,siamese_score\\n{scores}')"
+    )
+    run = opened(workspace, platform=Canned(code))
+    folder = run.folder("baseline") / "train"
+    folder.mkdir(parents=True)
+    for epoch, loss in enumerate(losses):
+        (folder / f"model_epoch_{epoch:03d}_step_{epoch + 5:05d}.pth").write_text("x")
+        with (folder / "status.json").open("a") as status:
+            told = {"kpi": {"val_loss": loss}}
+            status.write(json.dumps({"message": "Eval metrics generated.", **told}) + "\n")
+            status.write(json.dumps({"epoch": epoch, "message": "Training loop in progress", **told}) + "\n")
+    commit_training(run)
+    found = work(run, "baseline", "evaluate").result
+    assert found.best_ckpt_kind == kind
+    assert Path(found.best_ckpt_path).name.startswith(f"model_epoch_{losses.index(0.2):03d}")
 
 
 # -- routing ---------------------------------------------------------------------------------------------------------
@@ -506,3 +542,8 @@ def test_the_best_model_is_the_lowest_far_of_the_complete_iterations(workspace: 
     evaluated(run.state, "iter2", 1.0, "failed")
     best = run.state.best(complete_only=True)
     assert best is not None and best[0] == "iter1"
+    # What the end of the run named counts before the figures, unless that iteration is not whole.
+    run.state.status, run.state.best_iteration = "complete", "baseline"
+    assert [run.state.best(complete_only=only)[0] for only in (True, False)] == ["baseline"] * 2  # type: ignore[index]
+    run.state.best_iteration = "iter2"
+    assert [run.state.best(complete_only=only)[0] for only in (True, False)] == ["iter1", "iter2"]  # type: ignore[index]

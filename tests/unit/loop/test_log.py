@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
+import os
 import time
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.loop.log import LOG_FILE, append_stage, last_seq, read_log, read_tail, sync_log
 from tao_skill_bank.loop.state import StageRecord, save_state
@@ -193,6 +197,45 @@ def test_a_record_whose_summary_has_line_breaks_is_one_line_in_the_log(tmp_path:
 def _append_many(path: str, count: int) -> None:
     for _ in range(count):
         entry(Path(path))
+
+
+class AlmostFull:
+    """A file on a disk that has so many bytes left: it writes what fits and then refuses."""
+
+    def __init__(self, file: BinaryIO, room: int) -> None:
+        self.file, self.room = file, room
+
+    def __enter__(self) -> AlmostFull:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def write(self, data: bytes) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = self.file.write(data[: self.room])
+        self.room -= written
+        return written
+
+
+@pytest.mark.parametrize("room", [0, 1, 40, 120])
+def test_an_append_that_the_disk_has_no_room_for_leaves_the_log_as_it_was(
+    tmp_path: Path, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / LOG_FILE
+    entry(log)
+    before, real = log.read_bytes(), guard.open_write
+    with monkeypatch.context() as patched:
+        patched.setattr(guard, "open_write", lambda *a, **k: AlmostFull(real(*a, **k), room))
+        with pytest.raises(OSError, match="No space left"):
+            entry(log, summary="a line that does not fit " * 4)
+    assert log.read_bytes() == before
+    entry(log)
+    assert [line.seq for line in read_log(log)] == [1, 2]
 
 
 def test_fifty_processes_at_once_leave_fifty_numbers_and_no_torn_line(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from itertools import pairwise
 import pytest
 from flat import put
 
+from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.loop.api import remaining_seconds
 from tao_skill_bank.loop.machine import Position, next_stage
 from tao_skill_bank.loop.order import StageOrder
-from tao_skill_bank.loop.state import StageRecord
+from tao_skill_bank.loop.state import Attempt, StageRecord
 from tao_skill_bank.tasks.changenet.state import State
 from tao_skill_bank.tasks.changenet.task import TASK
 
@@ -89,3 +90,18 @@ def test_the_rest_of_the_iteration_at_work_counts() -> None:
     end(state, Position(1, "routing"), 1)
     left = remaining_seconds(state)
     assert left is not None and left >= SECONDS["train"] + SECONDS["evaluate"]
+
+
+def test_what_the_stage_at_work_has_worked_is_taken_off_and_never_more_than_it_takes() -> None:
+    state = fresh(1, TASK.order)
+    for stage in ("train", "evaluate", "rca"):
+        end(state, Position(0, stage), SECONDS[stage])
+    for stage in TASK.order.iteration[: TASK.order.iteration.index("train")]:
+        end(state, Position(1, stage), SECONDS[stage])
+    left = remaining_seconds(state)
+    assert left is not None
+    moment = log_time(SystemClock().now())
+    attempt = {"stage": "train", "n": 1, "timestamp": "2026-01-01_000000", "started_at": moment}
+    for worked, least, most in ((200.0, left - SECONDS["train"], left - 200), (9000.0, *[left - SECONDS["train"]] * 2)):
+        state.iteration("iter1").attempt = Attempt.model_validate({**attempt, "worked_sec": worked})
+        assert least <= (remaining_seconds(state) or 0) <= most
