@@ -169,8 +169,10 @@ class Screen:
                 Text(value, style="bold" if best else ""),
             ]
             if wide:
-                row.append(_interval(it.interval()))
-            row.append(Bar(phase.value, most, self._state.limit_value))
+                row.append(_interval(it.interval(self._state.measure)))
+            limit = self._state.limit_value
+            met = limit is not None and phase.value is not None and self._state.met(phase.value)
+            row.append(Bar(phase.value, most, limit, met))
             if wide:
                 row += [cells[phase.phase].get(name, "") for name in columns]
             row.append(duration_text(sum(r.duration_sec for r in it.stages)))
@@ -237,10 +239,10 @@ class Screen:
 
 
 class Bar:
-    """FAR as a bar as wide as there is room, with the target as a mark."""
+    """A figure as a bar as wide as there is room, with the target as a mark."""
 
-    def __init__(self, value: float | None, most: float, limit: float | None) -> None:
-        self.value, self.most, self.limit = value, most, limit
+    def __init__(self, value: float | None, most: float, limit: float | None, met: bool) -> None:
+        self.value, self.most, self.limit, self.met = value, most, limit, met
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.text import Text
@@ -250,13 +252,12 @@ class Bar:
         if self.value is not None and self.most > 0:
             full = round(width * self.value / self.most)
             mark = None if self.limit is None else min(int(width * self.limit / self.most), width - 1)
-            met = self.limit is not None and self.value <= self.limit
             for i in range(width):
                 inside = i < max(full, 1)
                 if i == mark:
                     text.append("│", style="green")
                 else:
-                    text.append("━" if inside else " ", style=("green" if met else "cyan") if inside else "")
+                    text.append("━" if inside else " ", style=("green" if self.met else "cyan") if inside else "")
         yield text
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tao_skill_bank.metrics.evidence import exact_bounds, group_bounds, spread_factor, wider
+from tao_skill_bank.metrics.evidence import CONFIDENCE, exact_bounds, group_bounds, spread_factor, wider
 
 
 class _Model(BaseModel):
@@ -33,14 +33,20 @@ class Interval(_Model):
     factor: float = 1.0
 
     @classmethod
-    def of(cls, successes: int, trials: int, groups: Sequence[tuple[int, int]] | None = None) -> Interval:
+    def of(
+        cls,
+        successes: int,
+        trials: int,
+        groups: Sequence[tuple[int, int]] | None = None,
+        confidence: float = CONFIDENCE,
+    ) -> Interval:
         """The share of `successes` in `trials`; `groups` are (successes, trials) of each board, where they are known.
 
         One group alone says nothing of how groups differ; it is recorded, and only the exact bounds are there.
         """
-        exact = exact_bounds(successes, trials)
+        exact = exact_bounds(successes, trials, confidence)
         known = None if groups is None else [(won, tried) for won, tried in groups if tried]
-        grouped = group_bounds([won for won, _ in known], [tried for _, tried in known]) if known else None
+        grouped = group_bounds([w for w, _ in known], [t for _, t in known], confidence) if known else None
         used = wider(exact, grouped)
         return cls(
             value_pct=100.0 * successes / trials if trials else 0.0,
@@ -52,6 +58,20 @@ class Interval(_Model):
             most_pct=100.0 * used.most,
             groups=None if known is None else len(known),
             factor=spread_factor(successes, trials, exact, used),
+        )
+
+    def complement(self) -> Interval:
+        """The share of what did not succeed, with the same evidence."""
+        least, most = self.least_pct, self.most_pct
+        return self.model_copy(
+            update={
+                "value_pct": 100.0 * (self.trials - self.successes) / self.trials if self.trials else 0.0,
+                "low_pct": 100.0 - self.high_pct,
+                "high_pct": 100.0 - self.low_pct,
+                "successes": self.trials - self.successes,
+                "least_pct": None if most is None else 100.0 - most,
+                "most_pct": None if least is None else 100.0 - least,
+            }
         )
 
     def bound_pct(self, *, at_most: bool) -> float:

@@ -32,6 +32,7 @@ from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.evidence import Interval
+from tao_skill_bank.loop.metric import Grammar, Measure, Target
 from tao_skill_bank.loop.order import StageOrder
 from tao_skill_bank.loop.settings import RunSettings
 
@@ -152,8 +153,8 @@ class Iteration(_Model):
         """What a table at a terminal shows of this iteration beside the measure: heading and text."""
         return {}
 
-    def interval(self) -> Interval | None:
-        """The interval of the value that the target limits, where it is known."""
+    def interval(self, measure: str) -> Interval | None:
+        """A measure of this iteration's model with its interval, where it is known."""
         return None
 
 
@@ -203,26 +204,54 @@ class DeftState(_Model, ABC, Generic[C, It]):
 
     # -- what a task says ------------------------------------------------------------------------------------------
 
-    measure: ClassVar[str]
-    """What the target limits, such as `FAR`; values are in percent."""
+    grammar: ClassVar[Grammar]
+    """The measures that a target of the task can name; figures are in percent."""
 
     @abstractmethod
     def value(self, iteration: It) -> float | None:
         """What the target limits, of an iteration's model on the set that the loop looks at; None if not measured."""
 
-    @abstractmethod
-    def met(self, value: float) -> bool:
-        """Whether a value meets the target."""
+    @property
+    def target(self) -> Target:
+        """The contract that the run is to meet.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        return self.grammar.parse(self.kpi_target)
 
     @property
-    @abstractmethod
+    def measure(self) -> str:
+        """What the target limits, such as `FAR`."""
+        return self._limited.name
+
+    @property
+    def _limited(self) -> Measure:
+        """The target's measure; of one that cannot be read, the task's first."""
+        try:
+            return self.target.measure
+        except InputError:
+            return self.grammar.measures[0]
+
+    @property
     def limit(self) -> str:
         """The target's limit, short: `<0.5%`."""
+        try:
+            return self.target.goal.short
+        except InputError:
+            return self.kpi_target
 
     @property
     def limit_value(self) -> float | None:
         """The limit in percent, None where the target cannot be read."""
-        return None
+        try:
+            return self.target.goal.limit_pct
+        except InputError:
+            return None
+
+    def met(self, value: float) -> bool:
+        """Whether a value meets the target."""
+        return self.target.met(value)
 
     def is_measured(self, iteration: It) -> bool:
         """Whether an iteration has a model that was measured."""
@@ -230,7 +259,7 @@ class DeftState(_Model, ABC, Generic[C, It]):
 
     def beats(self, value: float, other: float) -> bool:
         """Whether a later model with `value` is to be preferred to an earlier one; on a tie it has seen more data."""
-        return value <= other
+        return value == other or self._limited.better(value, other)
 
     def progress(self, number: int) -> str:
         """`FAR 6.34% → 3.11% (target <0.5%)`: of the last iterations up to `number`."""
@@ -262,14 +291,14 @@ class DeftState(_Model, ABC, Generic[C, It]):
         if named is not None and ended and (named.status == "complete" or not complete_only):
             return str(self.best_iteration), named
         found: tuple[str, It] | None = None
-        lowest: float | None = None
+        best: float | None = None
         for label in sorted(self.iterations, key=iteration_number):
             iteration = self.iterations[label]
             value = self.value(iteration)
             if value is None or (complete_only and iteration.status != "complete"):
                 continue
-            if lowest is None or self.beats(value, lowest):
-                found, lowest = (label, iteration), value
+            if best is None or self.beats(value, best):
+                found, best = (label, iteration), value
         return found
 
     def records(self) -> list[StageRecord]:

@@ -88,17 +88,18 @@ class Task(ABC, Generic[S]):
 
     # -- planning --------------------------------------------------------------------------------------------------
 
-    @abstractmethod
     def target(self, text: str) -> str:
         """The target in its canonical form: equal targets have equal text.
 
         Raises:
             InputError: It is not understood.
         """
+        return self.State.grammar.parse(text).text()
 
     def comparable(self, before: str, after: str) -> bool:
-        """Whether what was measured for one target can be judged by the other."""
-        return before == after
+        """Whether what was measured for one target can be judged by the other: thresholds were frozen for the first."""
+        grammar = self.State.grammar
+        return grammar.parse(before).same_point(grammar.parse(after))
 
     @abstractmethod
     def discover(self, workspace: Path) -> dict[str, Any]:

@@ -14,50 +14,19 @@ A model that the bank's own network stands in for is a rehearsal, whatever its f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from tao_skill_bank.core.text import limit, plural, ranged, whole
 from tao_skill_bank.loop.evidence import Interval, Trained
-from tao_skill_bank.metrics.evidence import meets, trials_to_show
+from tao_skill_bank.loop.metric import Limit
+from tao_skill_bank.metrics.evidence import trials_to_show
 
 Word = Literal["shown", "met, not shown", "not met", "cannot be told"]
 Outcome = Literal["shown", "met", "not met", "unknown"]
 REHEARSAL = "rehearsal"
 TRAINER_UNKNOWN = "trainer unknown"
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One figure that a target limits.
-
-    Attributes:
-        name: What is limited, such as `FAR`.
-        of: What it is a share of, in the singular, such as `PASS sample`.
-        limit_pct: The limit, in percent.
-        at_most: Whether the figure must not lie above the limit; else not below.
-        strict: Whether a figure that equals the limit does not meet it.
-        group: What samples that are not independent share, such as `board`.
-    """
-
-    name: str
-    of: str
-    limit_pct: float
-    at_most: bool
-    strict: bool = False
-    group: str = "group"
-
-    def met(self, value_pct: float) -> bool:
-        """Whether a figure meets the limit; one that equals it but for rounding counts as equal."""
-        return meets(value_pct, self.limit_pct, at_most=self.at_most, strict=self.strict)
-
-    @property
-    def text(self) -> str:
-        """`< 5 %`, `≥ 99 %`."""
-        sign = ("<" if self.strict else "≤") if self.at_most else (">" if self.strict else "≥")
-        return f"{sign} {limit(self.limit_pct)}"
 
 
 class _Model(BaseModel):
@@ -154,43 +123,47 @@ class Verdict(_Model):
         return self.word == "shown" and self.rehearsal is False and self.final
 
 
-def claim(ask: Ask, measured: Interval | None, value_pct: float | None = None, *, independent: bool) -> Claim:
+def claim(asked: Limit, measured: Interval | None, value_pct: float | None = None, *, independent: bool) -> Claim:
     """One figure against its limit.
 
     Args:
-        ask: The limit.
+        asked: The limit.
         measured: The figure with its counts.
         value_pct: The figure alone, where its counts are not known.
         independent: Whether the loop never saw the set it was measured on.
     """
-    made: dict[str, Any] = {"name": ask.name, "of": ask.of, "asked": ask.text, "at_most": ask.at_most}
+    made: dict[str, Any] = {"name": asked.name, "of": asked.of, "asked": asked.text, "at_most": asked.at_most}
     if measured is not None and measured.trials == 0:
-        return Claim(**made, why=f"the set has no {ask.of}")
+        return Claim(**made, why=f"the set has no {asked.of}")
     value = measured.value_pct if measured is not None else value_pct
     if value is None:
-        return Claim(**made, why=f"{ask.name} was not measured")
-    bound = None if measured is None else measured.bound_pct(at_most=ask.at_most)
+        return Claim(**made, why=f"{asked.name} was not measured")
+    bound = None if measured is None else measured.bound_pct(at_most=asked.at_most)
     made.update(value_pct=value, measured=measured, bound_pct=bound)
-    if not ask.met(value):
+    if not asked.met(value):
         return Claim(**made, outcome="not met")
     one_group = measured is not None and measured.groups == 1
-    if independent and bound is not None and ask.met(bound) and not one_group:
+    if independent and bound is not None and asked.met(bound) and not one_group:
         return Claim(**made, outcome="shown")
     factor = measured.factor if measured is not None else 1.0
-    total = trials_to_show(value / 100, ask.limit_pct / 100, at_most=ask.at_most, factor=factor)
+    total = None
+    if asked.measure.share:
+        total = trials_to_show(value / 100, asked.limit_pct / 100, at_most=asked.at_most, factor=factor)
     have = measured.trials if measured is not None and independent else 0
     more = None if total is None or one_group else max(1, total - have)
-    return Claim(**made, outcome="met", more=more, why=_why_open(ask, total, one_group))
+    return Claim(**made, outcome="met", more=more, why=_why_open(asked, total, one_group))
 
 
-def _why_open(ask: Ask, total: int | None, one_group: bool) -> str:
+def _why_open(asked: Limit, total: int | None, one_group: bool) -> str:
     if one_group:
-        return f"every {ask.of} is of one {ask.group}, which says nothing of others"
+        return f"every {asked.of} is of one {asked.measure.group}, which says nothing of others"
     if total is not None:
         return ""
-    if ask.limit_pct in (0.0, 100.0):
-        return f"no number of samples shows {ask.name} of {limit(ask.limit_pct)}"
-    return f"{ask.name} is too close to its limit for any number of samples to show it"
+    if not asked.measure.share:
+        return f"{asked.name} is no share of samples, so how many more would show it cannot be said"
+    if asked.limit_pct in (0.0, 100.0):
+        return f"no number of samples shows {asked.name} of {limit(asked.limit_pct)}"
+    return f"{asked.name} is too close to its limit for any number of samples to show it"
 
 
 def word_of(claims: Sequence[Claim]) -> Word:

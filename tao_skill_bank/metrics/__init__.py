@@ -45,6 +45,11 @@ class Threshold:
     tn: int
     fn: int
 
+    @property
+    def escape_rate(self) -> float:
+        """FN / (TP + FN), the share of NO_PASS samples that are missed; 0 without NO_PASS rows."""
+        return self.fn / (self.tp + self.fn) if self.tp + self.fn else 0.0
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -68,6 +73,11 @@ class Curve:
     def recall(self) -> FloatArray:
         """TP / (TP + FN), 0 without NO_PASS rows."""
         return _ratio(self.tp, self.tp + self.fn)
+
+    @property
+    def escape_rate(self) -> FloatArray:
+        """FN / (TP + FN), 0 without NO_PASS rows."""
+        return _ratio(self.fn, self.tp + self.fn)
 
     @property
     def f1(self) -> FloatArray:

@@ -20,6 +20,7 @@ from tao_skill_bank.reports import charts
 from tao_skill_bank.reports.deft.status import rate, status_of
 from tao_skill_bank.reports.deft.view import RunView
 from tao_skill_bank.reports.page import render_page, script
+from tao_skill_bank.tasks.changenet.metric import FAR, GRAMMAR
 
 MOST_RUNS = 12
 # What differs between any two runs and says nothing about their plans.
@@ -186,7 +187,7 @@ def _cautions(views: Sequence[RunView]) -> list[str]:
     found = []
     if len({view.state.plan_digests.get("kpi_test_csv") for view in views}) > 1:
         found.append("The KPI sets differ, so their FARs are not measured on the same samples.")
-    if len({view.target.recall if view.target else None for view in views}) > 1:
+    if len({(view.target.measure, view.target.constraints) if view.target else None for view in views}) > 1:
         found.append("The targets ask for different recalls, and FAR is read at the recall.")
     if len({view.verdict.rehearsal for view in views if view.measured}) > 1:
         found.append("Not all were trained by the same: a rehearsal's FAR is the bank's own network's, not TAO's.")
@@ -275,10 +276,9 @@ def _figure(found: Comparison, phases: Sequence[str]) -> Markup:
     targets = {run.kpi_target for run in found.runs}
     target = None
     if len(targets) == 1:
-        from tao_skill_bank.data.changenet.kpi_target import KpiTarget
-
         try:
-            target = KpiTarget.parse(targets.pop()).far_pct
+            asked = GRAMMAR.parse(targets.pop()).limit(FAR.name)
+            target = None if asked is None else asked.limit_pct
         except InputError:
             target = None
     return charts.far_lines(lines_, ["base", *[p.removeprefix("iter") for p in phases[1:]]], target)

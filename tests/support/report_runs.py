@@ -14,15 +14,15 @@ import numpy as np
 from flat import put
 from PIL import Image
 
-from tao_skill_bank.data.changenet.kpi_target import KpiTarget
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.log import sync_log
 from tao_skill_bank.loop.state import Approval, StageRecord, iteration_label, save_state
 from tao_skill_bank.metrics import clopper_pearson, confusion_at, far_at_recall
 from tao_skill_bank.tasks.changenet.config import RunConfig
+from tao_skill_bank.tasks.changenet.metric import GRAMMAR, recall_floor
 from tao_skill_bank.tasks.changenet.results import StopResult
 from tao_skill_bank.tasks.changenet.scores import evaluate
-from tao_skill_bank.tasks.changenet.stages.accept import KPI_REACHED
+from tao_skill_bank.tasks.changenet.stages.accept import kpi_reached
 from tao_skill_bank.tasks.changenet.state import Iteration
 from tao_skill_bank.tasks.changenet.state import State as DeftState
 from tao_skill_bank.tasks.changenet.task import TASK
@@ -78,7 +78,7 @@ class RunBuilder:
         self.iterations = iterations
         self.status = status
         self.stop_reason = stop_reason
-        self.target = KpiTarget.parse(target)
+        self.target = GRAMMAR.parse(target)
         self.target_text = target
         self.labels = list(labels)
         self.passes = passes
@@ -249,7 +249,7 @@ class RunBuilder:
         return record
 
     def _recall(self) -> float:
-        return self.target.recall
+        return recall_floor(self.target)
 
     def _grow(self, folder: Path, record: Iteration, number: int) -> None:
         mined = {"PASS": 6, **dict.fromkeys(self.labels, 3)}
@@ -297,7 +297,7 @@ class RunBuilder:
         state.best_iteration = best
         record = state.iterations[best]
         met = self.target.met(record.far_pct or 0.0)
-        state.stop_reason = KPI_REACHED if met else f"{self.iterations} iterations used up"
+        state.stop_reason = kpi_reached("FAR") if met else f"{self.iterations} iterations used up"
         acceptance = None
         if self.acceptance:
             acceptance = self._accept(root, state, best)
@@ -331,7 +331,7 @@ class RunBuilder:
             good = np.array([r["label"] == "PASS" for r in rows])
             threshold = state.iterations[label].threshold or 0.0
             point = confusion_at(scores, good, threshold)
-            at_recall = far_at_recall(scores, good, self.target.recall)
+            at_recall = far_at_recall(scores, good, recall_floor(self.target))
             own[f"{name}_pct"] = 100 * at_recall.far if at_recall else 0.0
             measured[name] = {
                 "checkpoint": state.iterations[label].best_ckpt_path,
@@ -348,7 +348,7 @@ class RunBuilder:
             (fp, passes), (tp, defects) = self.accepted
             counts = {"tp": tp, "fp": fp, "tn": passes - fp, "fn": defects - tp}
             measured["best"].update(counts, far=share(fp, passes), recall=share(tp, defects))
-        return {"recall_target_pct": 100 * self.target.recall, **measured, "far_at_recall": own}
+        return {"recall_target_pct": 100 * recall_floor(self.target), **measured, "far_at_recall": own}
 
     def _align(self, root: Path) -> None:
         path = root / "loop_log.jsonl"

@@ -6,24 +6,23 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any, ClassVar
 
 from tao_skill_bank.core import fsio
-from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.loop import run as loop_run
 from tao_skill_bank.loop import stage as loop_stage
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.evidence import Trained
+from tao_skill_bank.loop.metric import Grammar, Measure
 from tao_skill_bank.loop.request import PreFlight, ResolvedPlan, Split
 from tao_skill_bank.loop.settings import RunSettings
 from tao_skill_bank.loop.stage import Ending, Outcome
 from tao_skill_bank.loop.state import DeftState, Iteration, Result
 from tao_skill_bank.loop.task import Task
-from tao_skill_bank.loop.verdict import Ask, Verdict, claim, nothing_measured, verdict
+from tao_skill_bank.loop.verdict import Verdict, claim, nothing_measured, verdict
 
-TARGET = re.compile(r"error < (\d+(?:\.\d+)?)%")
+GRAMMAR = Grammar((Measure("error", "truth", at_most=True),), example="error < 1%")
 
 
 class Settings(RunSettings):
@@ -68,23 +67,10 @@ class State(DeftState[Settings, Named]):
     """A run that guesses."""
 
     iteration_type: ClassVar[type[Any]] = Named
-    measure: ClassVar[str] = "error"
+    grammar: ClassVar[Grammar] = GRAMMAR
 
     def value(self, iteration: Named) -> float | None:
         return iteration.error
-
-    def met(self, value: float) -> bool:
-        limit = self.limit_value
-        return limit is not None and value < limit
-
-    @property
-    def limit(self) -> str:
-        return f"<{self.limit_value:g}%"
-
-    @property
-    def limit_value(self) -> float | None:
-        found = TARGET.fullmatch(self.kpi_target)
-        return None if found is None else float(found[1])
 
 
 Run = loop_run.Run[State]
@@ -158,11 +144,6 @@ class Toy(Task[State]):
     iteration = baseline
     ending = Stop()
 
-    def target(self, text: str) -> str:
-        if TARGET.fullmatch(text) is None:
-            raise InputError(f"target not understood: {text!r}", where="kpi_target", fix="write error < 1%")
-        return text
-
     def discover(self, workspace: Path) -> dict[str, Any]:
         return {"workspace": str(workspace), "numbers": str(workspace / "numbers.json")}
 
@@ -182,10 +163,10 @@ class Toy(Task[State]):
         )
 
     def verdict(self, state: State) -> Verdict:
-        best, final, limit = state.best(), state.status == "complete", state.limit_value
-        if best is None or limit is None:
+        best, final = state.best(), state.status == "complete"
+        if best is None:
             return nothing_measured(state.kpi_target, "nothing was measured", final=final)
-        found = claim(Ask("error", "truth", limit, at_most=True, strict=True), None, best[1].error, independent=False)
+        found = claim(state.target.goal, None, best[1].error, independent=False)
         return verdict(
             state.kpi_target, [found], set_name="file", independent=False, final=final, trained=Trained(),
             model=best[0], threshold=None,

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 
 from tao_skill_bank.core.text import clean, listed, percent, plural, score, whole
 from tao_skill_bank.data.changenet.labels import is_pass
+from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.metrics import Threshold, far_at_recall, far_without_weakest
 from tao_skill_bank.metrics.evidence import trials_to_show
 from tao_skill_bank.reports.deft.checks import trained_text
 from tao_skill_bank.reports.deft.status import Status, rate
 from tao_skill_bank.reports.deft.view import LabelFigures, Phase, RunView, share
-from tao_skill_bank.tasks.changenet.measures import asks
+from tao_skill_bank.tasks.changenet.metric import FAR, RECALL, recall_floor
 
 FEW_TRAINING_ROWS = 5
 STEADY_PP = 0.25
@@ -88,14 +90,15 @@ def _deploy(view: RunView, status: Status) -> Iterator[Advice]:
 def _dearest_label(view: RunView, status: Status) -> Iterator[Advice]:
     """The defect type that sets FAR: without it, FAR at the same recall would be lower."""
     best = view.best
-    if best is None or best.scored is None or view.target is None or _met(view):
+    if best is None or best.scored is None or not _limits_far(view.target) or _met(view):
         return
+    floor = recall_floor(view.target)
     scored, now = best.scored, best.record.far_pct
     keys = np.array([label.strip().upper() for label in scored.table.label])
     without = []
     for figures in _costs(best):
         keep = keys != figures.label.upper()
-        point = far_at_recall(scored.scores[keep], scored.is_pass[keep], view.target.recall)
+        point = far_at_recall(scored.scores[keep], scored.is_pass[keep], floor)
         if point is not None:
             without.append((point.far, figures, point))
     if len(without) < 2 or now is None:
@@ -119,8 +122,9 @@ def _doubtful_labels(view: RunView, status: Status) -> Iterator[Advice]:
     Alone: leaving out any other as many would not do it. Below full recall it often would.
     """
     best = view.best
-    if best is None or best.scored is None or view.target is None or best.record.far_pct is None:
+    if best is None or best.scored is None or not _limits_far(view.target) or best.record.far_pct is None:
         return
+    floor = recall_floor(view.target)
     scored = best.scored
     defects = np.flatnonzero(~scored.is_pass)
     if len(defects) < 3:
@@ -128,7 +132,7 @@ def _doubtful_labels(view: RunView, status: Status) -> Iterator[Advice]:
     now = best.record.far_pct
     order = defects[np.argsort(scored.scores[defects], kind="stable")]
     for count in (1, 2, 3):
-        found = far_without_weakest(scored.scores, scored.is_pass, view.target.recall, count)
+        found = far_without_weakest(scored.scores, scored.is_pass, floor, count)
         if found is None:
             return
         point, other = found
@@ -154,7 +158,7 @@ def _kept_promise(view: RunView, status: Status) -> Iterator[Advice]:
     if accepted is None or best is None or view.target is None:
         return
     missed = accepted.recall.trials - accepted.recall.successes
-    if accepted.recall.value_pct < 100 * view.target.recall - 1e-9:
+    if accepted.recall.value_pct < 100 * recall_floor(view.target) - 1e-9:
         yield Advice(
             "acceptance-recall",
             "Add defects to the KPI set, so that its threshold holds elsewhere",
@@ -223,7 +227,7 @@ def _pool_left(view: RunView, status: Status) -> Iterator[Advice]:
         )
     left = sum(max(have.get(f.label.upper(), 0) - used.get(f.label.upper(), 0), 0) for f in weak)
     # A loop that met its target on the KPI set ends there, whatever the acceptance set says and iterations remain.
-    if left and status.tone == "near" and not (view.target and view.target.met(best.record.far_pct)):
+    if left and status.tone == "near" and not _reached(view, best):
         yield Advice(
             "another-iteration",
             "Allow more iterations",
@@ -236,16 +240,18 @@ def _no_more_gain(view: RunView, status: Status) -> Iterator[Advice]:
     measured = view.measured
     if len(measured) < 3 or status.tone == "running" or _met(view):
         return
-    last = measured[-1]
-    lowest = min(measured[:-1], key=lambda p: p.record.far_pct or 0.0)
-    before = lowest.record.far_pct or 0.0
-    gain = before - (last.record.far_pct or 0.0)
+    last, measure = measured[-1], view.state.measure
+    lower = view.target is None or view.target.measure.at_most
+    value = {p.label: view.state.value(p.record) or 0.0 for p in measured}
+    best = min(measured[:-1], key=lambda p: value[p.label] if lower else -value[p.label])
+    before = value[best.label]
+    gain = before - value[last.label] if lower else value[last.label] - before
     if gain < STEADY_PP:
         yield Advice(
             "no-more-gain",
             "Change the data or the model before adding iterations",
-            f"{last.title} has FAR {rate(last.far, last.record.far_pct)}, {lowest.title.lower()} before it "
-            f"{rate(lowest.far, before)}: "
+            f"{last.title} has {measure} {rate(last.interval(measure), value[last.label])}, {best.title.lower()} "
+            f"before it {rate(best.interval(measure), before)}: "
             f"the last round gained {'nothing' if gain <= 0 else percent(gain).replace(' %', ' pp')}.",
         )
 
@@ -275,7 +281,8 @@ def _samples_to_show(view: RunView, status: Status) -> Iterator[Advice]:
 def _certainty(view: RunView, status: Status) -> Iterator[Advice]:
     """A recall of 100 % cannot be shown."""
     best, target = view.best, view.target
-    if best is None or best.recall is None or target is None or target.recall < 1.0:
+    asked = None if target is None else target.limit(RECALL.name)
+    if best is None or best.recall is None or asked is None or asked.share < 1.0:
         return
     n, low = best.recall.trials, best.recall.bound_pct(at_most=False)
     need = [f"{percent(100 * r)} takes {whole(trials_to_show(1.0, r, at_most=False))}" for r in (0.99, 0.999)]
@@ -293,15 +300,17 @@ def _too_small_to_show(view: RunView, status: Status) -> Iterator[Advice]:
     found, target = view.verdict, view.target
     if target is None or found.set is None or found.word == "met, not shown":
         return
-    for ask, claim in zip(asks(target), found.claims, strict=True):
-        need = trials_to_show(0.0 if ask.at_most else 1.0, ask.limit_pct / 100, at_most=ask.at_most)
+    for asked, claim in zip(target.limits, found.claims, strict=True):
+        if not asked.measure.share:
+            continue
+        need = trials_to_show(0.0 if asked.at_most else 1.0, asked.limit_pct / 100, at_most=asked.at_most)
         have = None if claim.measured is None else claim.measured.trials
         if need is None or have is None or have >= need:
             continue
         yield Advice(
-            f"enough-{'passes' if ask.at_most else 'defects'}",
-            f"Bring the {found.set} to {plural(need, ask.of)} or more",
-            f"It has {whole(have)}. Even without a single error they could not show {ask.name} {ask.text} "
+            f"enough-{'passes' if asked.name == FAR.name else f'{asked.of}s'.replace(' ', '-')}",
+            f"Bring the {found.set} to {plural(need, asked.of)} or more",
+            f"It has {whole(have)}. Even without a single error they could not show {asked.name} {asked.text} "
             "with 95 % confidence.",
         )
 
@@ -334,6 +343,16 @@ def _rehearsal(view: RunView, status: Status) -> Iterator[Advice]:
             f"This run trained {trained_text(view.verdict.trained)}. Its FAR is not TAO's. "
             "Workspace, plan and commands stay the same.",
         )
+
+
+def _limits_far(target: Target | None) -> TypeGuard[Target]:
+    """Whether FAR is what the target limits: what raises it is then what stands in the way."""
+    return target is not None and target.measure.name == FAR.name
+
+
+def _reached(view: RunView, phase: Phase) -> bool:
+    value = view.state.value(phase.record)
+    return view.target is not None and value is not None and view.target.met(value)
 
 
 def _met(view: RunView) -> bool:

@@ -10,9 +10,11 @@ import numpy as np
 from markupsafe import Markup
 
 from tao_skill_bank.loop.evidence import Interval
+from tao_skill_bank.loop.metric import Measure, Target
 from tao_skill_bank.metrics import Curve, confusion_at, thinned_curve
 from tao_skill_bank.reports import score_charts
 from tao_skill_bank.reports.deft.view import Phase, RunView, share
+from tao_skill_bank.tasks.changenet.metric import FAR, RECALL
 
 POINTS = 240
 FEWER_POINTS = 120  # a phase, once there are many
@@ -60,7 +62,7 @@ def explorer(view: RunView) -> Explorer:
     curves = {p.label: _curve(p, limit) for p in phases}
     lines = {label: _line(p, curve, view) for p in phases if (curve := curves[p.label]) for label in [p.label]}
     target = view.target
-    far_pct, recall_pct = (target.far_pct, 100 * target.recall) if target else (None, None)
+    far_pct, recall_pct = (_asked(target, FAR), _asked(target, RECALL)) if target else (None, None)
     shared = score_charts.curve_axes(list(lines.values()), far_pct)
     ordered = sorted(lines.values(), key=lambda line: ("quiet", "base", "best").index(line.style))
     overlay = score_charts.recall_far(ordered, far_pct, recall_pct, shared)
@@ -96,6 +98,11 @@ def explorer(view: RunView) -> Explorer:
         )
     start = next((i for i, p in enumerate(phases) if p is view.best), len(phases) - 1)
     return Explorer(tuple(frames), overlay, embedded(data), start)
+
+
+def _asked(target: Target, measure: Measure) -> float | None:
+    limit = target.limit(measure.name)
+    return None if limit is None else limit.limit_pct
 
 
 def embedded(data: Any) -> Markup:

@@ -24,7 +24,8 @@ from tao_skill_bank.reports.deft.signature import signature
 from tao_skill_bank.reports.deft.status import Status, rate, status_of
 from tao_skill_bank.reports.deft.view import NARRATIVE, Phase, RunView
 from tao_skill_bank.reports.page import render_page, script
-from tao_skill_bank.tasks.changenet.stages.accept import KPI_REACHED
+from tao_skill_bank.tasks.changenet.metric import recall_floor
+from tao_skill_bank.tasks.changenet.stages.accept import kpi_reached
 
 REPORT_FILE = "DEFT_Loop_Report.html"
 TEMPLATE = "deft_report.html.j2"
@@ -107,6 +108,7 @@ def report_html(view: RunView, status: Status, *, live: str = "") -> str:
         "ship": ship_word(view, status),
         "checks": ship_checks(view),
         "target": view.target,
+        "recall_floor": None if view.target is None else recall_floor(view.target),
         "baseline": view.baseline,
         "best": best,
         "base_accepted": view.accepted("baseline"),
@@ -149,8 +151,9 @@ def state_reason(view: RunView) -> str:
     """Why the loop ended, in words that are no verdict; empty while it goes on or where it was stopped."""
     if view.state.status != "complete" or view.best is None or view.target is None:
         return ""
-    if view.target.met(view.best.record.far_pct or 0.0):
-        return KPI_REACHED
+    value = view.state.value(view.best.record)
+    if value is not None and view.target.met(value):
+        return kpi_reached(view.state.measure)
     return f"{plural(view.state.max_iterations, 'iteration')} used up"
 
 
@@ -202,6 +205,12 @@ def iter_summary(results_dir: Path, label: str) -> Path:
     return path
 
 
+def _measured_beside(view: RunView, phase: Phase) -> list[str]:
+    """What the target limits, where that is neither FAR nor recall."""
+    found = None if phase.evaluation is None else phase.evaluation.others.get(view.state.measure)
+    return [] if found is None else [f"- {view.state.measure[:1].upper()}{view.state.measure[1:]}: {rate(found)}"]
+
+
 def _summary_lines(view: RunView, phase: Phase) -> list[str]:
     record = phase.record
     status = status_of(view)
@@ -209,6 +218,7 @@ def _summary_lines(view: RunView, phase: Phase) -> list[str]:
     if record.far_pct is not None:
         against = "" if phase.delta_pp is None else f" ({points(phase.delta_pp)} against the baseline)"
         lines += [
+            *_measured_beside(view, phase),
             f"- FAR: {rate(phase.far, record.far_pct)}{against}; target {_md(view.state.kpi_target)}",
             f"- Recall: {rate(phase.recall)}",
             f"- Threshold: {score(record.threshold)}",

@@ -16,10 +16,11 @@ from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.text import percent, plural
 from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.loop.evidence import Interval, Trained
+from tao_skill_bank.loop.metric import Limit
 from tao_skill_bank.reports import charts
 from tao_skill_bank.reports.deft.checks import leakage_text, trained_text
 from tao_skill_bank.reports.deft.status import rate
-from tao_skill_bank.reports.deft.view import LabelFigures, Phase, RunView, StageLine, share
+from tao_skill_bank.reports.deft.view import Accepted, LabelFigures, Phase, RunView, StageLine, share
 
 STAGE_ORDER = (
     "routing",
@@ -35,25 +36,33 @@ STAGE_ORDER = (
 
 
 def far_figure(view: RunView) -> Markup:
-    """FAR by phase on the KPI set against the target; behind them, what the acceptance set says of the best."""
+    """What the target limits, by phase on the KPI set; behind them, what the acceptance set says of the best."""
     best, many, target = view.best, len(view.measured) > 6, view.target
+    measure = view.state.measure
+    taken = [(p, view.state.value(p.record), p.interval(measure)) for p in view.measured]
     points = [
         charts.RatePoint(
             name="base" if p.number == 0 else str(p.number) if many else f"iter {p.number}",
-            value=p.record.far_pct or 0.0,
-            low=p.far.low_pct if p.far else None,
-            high=p.far.high_pct if p.far else None,
+            value=value,
+            low=found.low_pct if found else None,
+            high=found.high_pct if found else None,
             marked=p is best,
         )
-        for p in view.measured
+        for p, value, found in taken
+        if value is not None
     ]
     accepted = view.accepted("best")
-    if points and accepted is not None:
-        far = accepted.far
-        asked = 100 * target.recall if target else 0.0
-        note = "" if accepted.recall.value_pct >= asked - 1e-9 else f"recall {percent(accepted.recall.value_pct)}"
-        points.append(charts.RatePoint("acceptance", far.value_pct, far.low_pct, far.high_pct, True, True, note))
-    return charts.far_chart(points, target.far_pct if target else None, target.op if target else "<")
+    held = None if accepted is None else accepted.figures.get(measure)
+    if points and accepted is not None and held is not None:
+        missed = [limit for limit in target.constraints if not _keeps(accepted, limit)] if target else []
+        note = ", ".join(f"{limit.name} {percent(accepted.figures[limit.name].value_pct)}" for limit in missed)
+        points.append(charts.RatePoint("acceptance", held.value_pct, held.low_pct, held.high_pct, True, True, note))
+    return charts.far_chart(points, target.goal.limit_pct if target else None, target.goal.op if target else "<")
+
+
+def _keeps(accepted: Accepted, limit: Limit) -> bool:
+    found = accepted.figures.get(limit.name)
+    return found is None or limit.met(found.value_pct)
 
 
 @dataclass(frozen=True)

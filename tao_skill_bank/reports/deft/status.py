@@ -56,7 +56,10 @@ def _progress(view: RunView) -> str:
     at = f"Working on {where} of at most {plural(state.max_iterations, 'iteration')}."
     if state.status == "planned":
         at = f"Planned: a baseline and at most {plural(state.max_iterations, 'iteration')}."
-    return at if best is None else f"{at} Best FAR so far: {rate(best.far, best.record.far_pct)}."
+    if best is None:
+        return at
+    measure = state.measure
+    return f"{at} Best {measure} so far: {rate(best.interval(measure), state.value(best.record))}."
 
 
 def rate(found: Interval | None, value: float | None = None) -> str:

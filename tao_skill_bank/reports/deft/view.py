@@ -19,14 +19,15 @@ from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.text import is_number
 from tao_skill_bank.data.changenet.kpi import Scored, read_scored
-from tao_skill_bank.data.changenet.kpi_target import KpiTarget
 from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.log import line_of, log_path, read_log
+from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.loop.state import BASELINE, STATE_FILE
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.tasks.changenet.measures import ACCEPTANCE, verdict_of
+from tao_skill_bank.tasks.changenet.metric import FAR, RECALL
 from tao_skill_bank.tasks.changenet.results import Evaluation
 from tao_skill_bank.tasks.changenet.state import Iteration
 from tao_skill_bank.tasks.changenet.state import State as DeftState
@@ -108,6 +109,11 @@ class Phase:
         """0 for the baseline."""
         return 0 if self.label == BASELINE else int(self.label.removeprefix("iter"))
 
+    def interval(self, measure: str) -> Interval | None:
+        """A measure of the model on the KPI set, by name."""
+        others = {} if self.evaluation is None else self.evaluation.others
+        return {FAR.name: self.far, RECALL.name: self.recall, **others}.get(measure)
+
     @property
     def share_pct(self) -> float | None:
         """The synthetic share of the training rows, in percent."""
@@ -143,6 +149,12 @@ class Accepted:
     far: Interval
     recall: Interval
     own_far: Interval | None
+    others: dict[str, Interval] = field(default_factory=dict)
+
+    @property
+    def figures(self) -> dict[str, Interval]:
+        """What was measured, by name."""
+        return {FAR.name: self.far, RECALL.name: self.recall, **self.others}
 
 
 @dataclass(frozen=True)
@@ -176,7 +188,7 @@ class RunView:
         self.root = results_dir
         self.state: DeftState = load_state(results_dir)
         self.missing: list[str] = []
-        self.target: KpiTarget | None = self._target()
+        self.target: Target | None = self._target()
         self.lines: list[StageLine] = self._lines()
         self.datasets: list[Dataset] = self._datasets()
         self.phases: list[Phase] = self._phases()
@@ -237,6 +249,7 @@ class RunView:
             return None
         try:
             far, recall = (Interval.model_validate(found[key]) for key in ("far", "recall"))
+            others = {name: Interval.model_validate(it) for name, it in (found.get("others") or {}).items()}
         except (KeyError, ValueError):
             self.lacks("acceptance result", self.root / STATE_FILE, f"{which} is not complete")
             return None
@@ -249,6 +262,7 @@ class RunView:
             far,
             recall,
             share(round(own * far.trials / 100), far.trials) if is_number(own) else None,
+            others,
         )
 
     @cached_property
@@ -314,9 +328,9 @@ class RunView:
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def _target(self) -> KpiTarget | None:
+    def _target(self) -> Target | None:
         try:
-            return KpiTarget.parse(self.state.kpi_target)
+            return self.state.target
         except BankError:
             return None
 

@@ -1,16 +1,18 @@
-"""What a ChangeNet target asks, and where a run's state holds the answer: FAR and recall, for the verdict."""
+"""What a ChangeNet target asks, and where a run's state holds the answer."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.data.changenet.kpi_target import KpiTarget
 from tao_skill_bank.loop.evidence import Interval
+from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.loop.state import BASELINE
-from tao_skill_bank.loop.verdict import Ask, Claim, Verdict, claim, nothing_measured, verdict
+from tao_skill_bank.loop.verdict import Claim, Verdict, claim, nothing_measured, verdict
+from tao_skill_bank.tasks.changenet.metric import FAR, RECALL
 from tao_skill_bank.tasks.changenet.state import Iteration
 from tao_skill_bank.tasks.changenet.state import State as DeftState
 from tao_skill_bank.tasks.changenet.trained import known
@@ -18,23 +20,15 @@ from tao_skill_bank.tasks.changenet.trained import known
 ACCEPTANCE, KPI = "acceptance set", "KPI set"
 
 
-def asks(target: KpiTarget) -> tuple[Ask, Ask]:
-    """FAR (good samples flagged) at most, recall (defects found) at least."""
-    return (
-        Ask("FAR", "PASS sample", target.far_pct, at_most=True, strict=target.op == "<", group="board"),
-        Ask("recall", "defect", 100.0 * target.recall, at_most=False, group="board"),
-    )
-
-
 def verdict_of(state: DeftState, label: str | None = None) -> Verdict:
     """The verdict on a run's best model, or on that of `label`; the acceptance set decides where the run has one."""
     final = state.status == "complete"
     try:
-        target = KpiTarget.parse(state.kpi_target)
+        target = state.target
     except InputError as error:
         return nothing_measured(state.kpi_target, f"the target cannot be read: {error.what}", final=final)
     best = state.best() if label is None else (label, state.iteration(label))
-    if best is None or best[1].far_pct is None:
+    if best is None or state.value(best[1]) is None:
         return nothing_measured(target.text(), "no model was measured", final=final)
     name, iteration = best
     common: dict[str, Any] = {"trained": known(state, iteration), "model": name, "threshold": iteration.threshold}
@@ -42,18 +36,16 @@ def verdict_of(state: DeftState, label: str | None = None) -> Verdict:
     if accepted is not None:
         return verdict(
             target.text(),
-            claims_of(target, *accepted, independent=True),
+            claims_of(target, accepted, independent=True),
             set_name=ACCEPTANCE,
             independent=True,
             final=final,
             **common,
         )
     pending = "" if state.config.acceptance_csv is None else _pending(state, name)
-    evaluation = iteration.evaluation
-    far, recall = (evaluation.far, evaluation.recall) if evaluation is not None else (None, None)
     return verdict(
         target.text(),
-        claims_of(target, far, recall, iteration, independent=False),
+        claims_of(target, _on_kpi(target, iteration), state.value(iteration), independent=False),
         set_name=KPI,
         independent=False,
         final=final,
@@ -63,32 +55,41 @@ def verdict_of(state: DeftState, label: str | None = None) -> Verdict:
 
 
 def claims_of(
-    target: KpiTarget,
-    far: Interval | None,
-    recall: Interval | None,
-    iteration: Iteration | None = None,
-    *,
-    independent: bool,
+    target: Target, measured: Mapping[str, Interval], value_pct: float | None = None, *, independent: bool
 ) -> list[Claim]:
-    """FAR and recall of one set against a target; of an iteration without counts its FAR alone is known."""
-    ask_far, ask_recall = asks(target)
-    value = None if iteration is None else iteration.far_pct
+    """What was measured on one set against everything a target asks.
+
+    Args:
+        target: The target.
+        measured: The figures by name.
+        value_pct: What the target's goal limits, where its counts are not known.
+        independent: Whether the loop never saw the set.
+    """
     return [
-        claim(ask_far, far, value, independent=independent),
-        claim(ask_recall, recall, independent=independent),
+        claim(limit, measured.get(limit.name), value_pct if limit is target.goal else None, independent=independent)
+        for limit in target.limits
     ]
 
 
-def measured_on_acceptance(state: DeftState, label: str) -> tuple[Interval, Interval] | None:
-    """FAR and recall of an iteration's model on the acceptance set at its frozen threshold, None if not measured."""
+def _on_kpi(target: Target, iteration: Iteration) -> dict[str, Interval]:
+    evaluation = iteration.evaluation
+    if evaluation is None:
+        return {}
+    figures = {limit.name: evaluation.measured(limit.name) for limit in target.limits}
+    return {name: found for name, found in figures.items() if found is not None}
+
+
+def measured_on_acceptance(state: DeftState, label: str) -> dict[str, Interval] | None:
+    """The figures of an iteration's model on the acceptance set at its frozen threshold, None if not measured."""
     found = state.acceptance or {}
     best, baseline = found.get("best"), found.get("baseline")
     of = best if isinstance(best, dict) and best.get("iteration", label) == label else None
     of = of or (baseline if label == BASELINE else None)
     if not isinstance(of, dict):
         return None
+    figures = {FAR.name: of.get("far"), RECALL.name: of.get("recall"), **(of.get("others") or {})}
     try:
-        return Interval.model_validate(of.get("far")), Interval.model_validate(of.get("recall"))
+        return {name: Interval.model_validate(value) for name, value in figures.items()}
     except ValidationError:
         return None
 

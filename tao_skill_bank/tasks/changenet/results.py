@@ -24,7 +24,7 @@ class TrainResult(Result):
 
 
 class Evaluation(Result):
-    """One checkpoint on the KPI set."""
+    """One checkpoint on the KPI set at its threshold; `others` is what the target limits beside FAR and recall."""
 
     kind: Literal["best_val", "latest"]
     checkpoint: str
@@ -40,12 +40,26 @@ class Evaluation(Result):
     fn: int
     far: Interval
     recall: Interval
+    others: dict[str, Interval] = Field(default_factory=dict)
+
+    def measured(self, name: str) -> Interval | None:
+        """A measure by its name, where it was taken."""
+        return {"FAR": self.far, "recall": self.recall, **self.others}.get(name)
+
+    def value_pct(self, name: str) -> float:
+        """The same as a figure.
+
+        Raises:
+            KeyError: It was not taken.
+        """
+        known = {"FAR": self.far_pct, "recall": self.recall_pct}
+        return known[name] if name in known else self.others[name].value_pct
 
 
 class EvaluateResult(Result):
     """evaluate: every checkpoint on the KPI set; the chosen one, and the threshold that is frozen with it.
 
-    FAR is in percent: `far_pct` at the recall of the target, `far_pct_recall_100` at 100 %.
+    FAR is in percent: `far_pct` at the threshold, `far_pct_recall_100` at 100 %.
     """
 
     evaluations: list[Evaluation] = Field(default_factory=list)

@@ -16,7 +16,10 @@ from tao_skill_bank.core.errors import GateError, InputError, InputErrors
 from tao_skill_bank.data.changenet.kpi import read_scored
 from tao_skill_bank.data.changenet.tables import boards_of, read_pairs
 from tao_skill_bank.loop.evidence import Interval
+from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.metrics import Threshold, far_at_recall
+from tao_skill_bank.metrics.evidence import CONFIDENCE
+from tao_skill_bank.tasks.changenet.metric import ACCURACY, ESCAPE, FAR, PRECISION, RECALL, best_point
 from tao_skill_bank.tasks.changenet.results import Evaluation
 
 _VALIDATED = "Eval metrics generated"
@@ -59,53 +62,87 @@ def read_scores(csv: Path) -> Scores:
     return Scores(scored.table.label, scored.is_pass, scored.scores, boards_of(scored.table))
 
 
-def far_and_recall(scores: Scores, point: Threshold) -> tuple[Interval, Interval]:
-    """FAR and recall of NO_PASS at an operating point, with their intervals; by board where the boards are known."""
-    if scores.boards is None:
-        return Interval.of(point.fp, point.fp + point.tn), Interval.of(point.tp, point.tp + point.fn)
+def figures_at(scores: Scores, point: Threshold, target: Target) -> dict[str, Interval]:
+    """FAR, recall and what a target limits, by name, at an operating point; by board where the boards are known.
+
+    F1 is no share of samples: its ends follow from those of recall and precision, each at 97.5 %, so that both hold
+    together at 95 %.
+    """
     flagged = scores.score > point.threshold
-    _, board = np.unique(np.asarray(scores.boards), return_inverse=True)
+    defect = ~scores.is_pass
+    board = None if scores.boards is None else np.unique(np.asarray(scores.boards), return_inverse=True)[1]
 
-    def by_board(rows: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-        tried = np.bincount(board[rows], minlength=board.max(initial=-1) + 1)
-        won = np.bincount(board[rows & flagged], minlength=len(tried))
-        return [(int(w), int(t)) for w, t in zip(won, tried, strict=True)]
+    def share(won: npt.NDArray[np.bool_], tried: npt.NDArray[np.bool_], confidence: float = CONFIDENCE) -> Interval:
+        by_board = None
+        if board is not None:
+            tries = np.bincount(board[tried], minlength=board.max(initial=-1) + 1)
+            wins = np.bincount(board[tried & won], minlength=len(tries))
+            by_board = [(int(w), int(t)) for w, t in zip(wins, tries, strict=True)]
+        return Interval.of(int(np.count_nonzero(won & tried)), int(np.count_nonzero(tried)), by_board, confidence)
 
-    return (
-        Interval.of(point.fp, point.fp + point.tn, by_board(scores.is_pass)),
-        Interval.of(point.tp, point.tp + point.fn, by_board(~scores.is_pass)),
+    found = {FAR.name: share(flagged, scores.is_pass), RECALL.name: share(flagged, defect)}
+    for name in {limit.name for limit in target.limits} - found.keys():
+        if name == ESCAPE.name:
+            found[name] = found[RECALL.name].complement()
+        elif name == PRECISION.name:
+            found[name] = share(defect, flagged)
+        elif name == ACCURACY.name:
+            found[name] = share(flagged == defect, np.ones(len(flagged), dtype=np.bool_))
+        else:
+            both = 1 - (1 - CONFIDENCE) / 2
+            found[name] = _f1(share(flagged, defect, both), share(defect, flagged, both))
+    return found
+
+
+def _f1(recall: Interval, precision: Interval) -> Interval:
+    def mean(a: float | None, b: float | None) -> float:
+        return 2 * a * b / (a + b) if a and b else 0.0
+
+    won, tried = 2 * recall.successes, recall.trials + precision.trials
+    return Interval(
+        value_pct=100.0 * won / tried if tried else 0.0,
+        low_pct=mean(recall.low_pct, precision.low_pct),
+        high_pct=mean(recall.high_pct, precision.high_pct),
+        successes=won,
+        trials=tried,
+        least_pct=mean(recall.least_pct, precision.least_pct),
+        most_pct=mean(recall.most_pct, precision.most_pct),
+        groups=recall.groups,
     )
 
 
-def evaluate(kind: str, checkpoint: Path, csv: Path, recall: float) -> Evaluation:
-    """The KPI of one checkpoint: FAR at the highest threshold whose NO_PASS recall reaches `recall` (0..1).
+def evaluate(kind: str, checkpoint: Path, csv: Path, target: Target) -> Evaluation:
+    """The KPI of one checkpoint at the threshold that serves the target best.
 
     Raises:
-        GateError: The set has no NO_PASS row, so no recall can be met.
+        GateError: The set has no NO_PASS or no PASS row, or no threshold keeps what the target constrains.
     """
     scores = read_scores(csv)
-    at_target = far_at_recall(scores.score, scores.is_pass, recall)
     at_full = far_at_recall(scores.score, scores.is_pass, 1.0)
-    if at_target is None or at_full is None:
+    if at_full is None:
         raise GateError("no-no-pass-row", "the KPI set has no NO_PASS row", where=csv, fix="add defects to the KPI set")
-    if at_target.fp + at_target.tn == 0:
+    if at_full.fp + at_full.tn == 0:
         raise GateError("no-pass-row", "the KPI set has no PASS row", where=csv, fix="add PASS samples to the KPI set")
-    far, recall_found = far_and_recall(scores, at_target)
+    point = best_point(scores.score, scores.is_pass, target)
+    if point is None:
+        raise GateError("no-threshold", f"no threshold allows {target.text()}", where=csv, fix="ask for less")
+    figures = figures_at(scores, point, target)
     return Evaluation(
         kind=kind,
         checkpoint=str(checkpoint),
         inference_csv=str(csv),
-        threshold=at_target.threshold,
-        far_pct=100.0 * at_target.far,
+        threshold=point.threshold,
+        far_pct=100.0 * point.far,
         far_pct_recall_100=100.0 * at_full.far,
-        recall_pct=100.0 * at_target.recall,
-        precision_pct=100.0 * at_target.precision,
-        tp=at_target.tp,
-        fp=at_target.fp,
-        tn=at_target.tn,
-        fn=at_target.fn,
-        far=far,
-        recall=recall_found,
+        recall_pct=100.0 * point.recall,
+        precision_pct=100.0 * point.precision,
+        tp=point.tp,
+        fp=point.fp,
+        tn=point.tn,
+        fn=point.fn,
+        far=figures[FAR.name],
+        recall=figures[RECALL.name],
+        others={name: found for name, found in figures.items() if name not in (FAR.name, RECALL.name)},
     )
 
 

@@ -12,14 +12,14 @@ from typing import Any, ClassVar
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
-from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.data.changenet.kpi_target import KpiTarget
 from tao_skill_bank.loop import run as loop_run
 from tao_skill_bank.loop import stage as loop_stage
 from tao_skill_bank.loop import state as loop_state
 from tao_skill_bank.loop.evidence import Interval, Trained
+from tao_skill_bank.loop.metric import Grammar
 from tao_skill_bank.loop.state import Result
 from tao_skill_bank.tasks.changenet.config import RunConfig
+from tao_skill_bank.tasks.changenet.metric import FAR, GRAMMAR
 from tao_skill_bank.tasks.changenet.results import (
     AnomalygenResult,
     EvaluateResult,
@@ -89,9 +89,9 @@ class Iteration(loop_state.Iteration):
         added = {"real": self.mining_mined_count, "synthetic": self.anomalygen_count}
         return {"rows": str(self.training_rows or ""), **{k: f"+{n}" if n else "" for k, n in added.items()}}
 
-    def interval(self) -> Interval | None:
-        """The FAR of the chosen checkpoint."""
-        return None if self.evaluation is None else self.evaluation.far
+    def interval(self, measure: str) -> Interval | None:
+        """A measure of the chosen checkpoint."""
+        return None if self.evaluation is None else self.evaluation.measured(measure)
 
     # -- results, by name --------------------------------------------------------------------------------------------
 
@@ -267,16 +267,7 @@ class State(loop_state.DeftState[RunConfig, Iteration]):
     """The state of a DEFT run."""
 
     iteration_type: ClassVar[type[Any]] = Iteration
-    measure: ClassVar[str] = "FAR"
-
-    @property
-    def target(self) -> KpiTarget:
-        """The KPI target.
-
-        Raises:
-            InputError: It cannot be read.
-        """
-        return KpiTarget.parse(self.kpi_target)
+    grammar: ClassVar[Grammar] = GRAMMAR
 
     @property
     def acceptance(self) -> dict[str, Any] | None:
@@ -285,28 +276,12 @@ class State(loop_state.DeftState[RunConfig, Iteration]):
         return None if found is None else found.acceptance
 
     def value(self, iteration: Iteration) -> float | None:
-        """Its FAR on the KPI set."""
-        return iteration.far_pct
-
-    def met(self, value: float) -> bool:
-        """Whether a FAR is within the target."""
-        return self.target.met(value)
-
-    @property
-    def limit(self) -> str:
-        """The limit of the FAR."""
-        try:
-            return self.target.text().split(" at ")[0].removeprefix("FAR ").replace(" ", "")
-        except InputError:
-            return self.kpi_target
-
-    @property
-    def limit_value(self) -> float | None:
-        """The limit of the FAR, in percent."""
-        try:
-            return self.target.far_pct
-        except InputError:
-            return None
+        """What the target limits, on the KPI set."""
+        name = self.measure
+        if name == FAR.name:
+            return iteration.far_pct
+        found = iteration.evaluation
+        return None if found is None or found.measured(name) is None else found.value_pct(name)
 
 
 Run = loop_run.Run[State]

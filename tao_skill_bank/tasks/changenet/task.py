@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.data.changenet.kpi_target import KpiTarget
 from tao_skill_bank.loop import task as loop_task
 from tao_skill_bank.loop.request import PreFlight, ResolvedPlan
 from tao_skill_bank.loop.verdict import Verdict
@@ -32,14 +31,6 @@ class ChangeNet(loop_task.Task[DeftState]):
     # Of the published loop; the engine never writes it.
     logged = ("anomalygen_finetune",)
     commands = ("visual_changenet", "gap_analysis", "embedding", "tmm", generator.AMP, generator.SDG)
-
-    def target(self, text: str) -> str:
-        """`FAR < 0.5% at recall=99%`."""
-        return KpiTarget.parse(text).text()
-
-    def comparable(self, before: str, after: str) -> bool:
-        """Thresholds are frozen at one recall."""
-        return KpiTarget.parse(before).recall == KpiTarget.parse(after).recall
 
     def discover(self, workspace_dir: Path) -> dict[str, Any]:
         """The inputs that are there, by their usual places."""

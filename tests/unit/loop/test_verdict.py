@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tao_skill_bank.loop.evidence import Interval, Trained
-from tao_skill_bank.loop.verdict import Ask, Claim, claim, nothing_measured, verdict, word_of
+from tao_skill_bank.loop.metric import Limit, Measure
+from tao_skill_bank.loop.verdict import Claim, claim, nothing_measured, verdict, word_of
 
-FAR = Ask("FAR", "PASS sample", 5.0, at_most=True, strict=True, group="board")
-RECALL = Ask("recall", "defect", 95.0, at_most=False, group="board")
+FAR = Limit(Measure("FAR", "PASS sample", at_most=True, group="board"), 5.0, strict=True)
+RECALL = Limit(Measure("recall", "defect", at_most=False, group="board"), 95.0)
 TAO = Trained(by="tao", software="0.1.0")
 
 
@@ -54,14 +55,14 @@ def test_without_a_set_of_its_own_nothing_is_shown_whatever_the_figures() -> Non
 
 
 def test_a_recall_of_a_hundred_percent_is_never_shown() -> None:
-    certain = Ask("recall", "defect", 100.0, at_most=False)
+    certain = Limit(RECALL.measure, 100.0)
     found = claim(certain, Interval.of(1_000_000, 1_000_000), independent=True)
     assert (found.outcome, found.more) == ("met", None)
     assert "no number of samples shows recall of 100 %" in found.why
 
 
 def test_a_far_of_nothing_is_never_shown() -> None:
-    none = Ask("FAR", "PASS sample", 0.0, at_most=True)
+    none = Limit(FAR.measure, 0.0)
     assert claim(none, Interval.of(0, 1_000_000), independent=True).outcome == "met"
 
 

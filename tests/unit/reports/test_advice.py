@@ -40,7 +40,7 @@ def rescore(run: Path, scores: dict[str, list[float]]) -> None:
         writer.writerow(["input_path", "golden_path", "label", "object_name", "siamese_score"])
         rows = [(label, score) for label, values in scores.items() for score in values]
         writer.writerows([["b/", "g/", label, f"C{i}", repr(score)] for i, (label, score) in enumerate(rows)])
-    measured = evaluate("latest", Path("model.pth"), path, RunView(run).target.recall)  # type: ignore[union-attr]
+    measured = evaluate("latest", Path("model.pth"), path, RunView(run).state.target)
     put(baseline, evaluations=[measured], far_pct=measured.far_pct, threshold=measured.threshold)
     save_state(state)
 

@@ -9,16 +9,19 @@ from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import StageFailedError
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.loop.state import BASELINE
-from tao_skill_bank.metrics import confusion_at, far_at_recall
+from tao_skill_bank.metrics import confusion_at
 from tao_skill_bank.tasks.changenet import scores, specs
 from tao_skill_bank.tasks.changenet.looks import require_sound
 from tao_skill_bank.tasks.changenet.measures import verdict_of
+from tao_skill_bank.tasks.changenet.metric import FAR, RECALL, best_point, recall_floor
 from tao_skill_bank.tasks.changenet.results import StopResult
 from tao_skill_bank.tasks.changenet.stages.evaluate import infer_all
 from tao_skill_bank.tasks.changenet.state import Iteration, Run, Stage
 
-KPI_REACHED = "the KPI set's FAR is within the target"
-"""Why the loop ended. Whether the target is met, the verdict says."""
+
+def kpi_reached(measure: str) -> str:
+    """Why the loop ended. Whether the target is met, the verdict says."""
+    return f"the KPI set's {measure} is within the target"
 
 
 class LoopStop(Stage):
@@ -35,10 +38,11 @@ class LoopStop(Stage):
         """Measure the baseline and the best model on the acceptance set, each at its frozen threshold."""
         # The iteration that ends the loop is complete: nothing of its own is left to do.
         best = run.state.best()
-        if best is None or best[1].far_pct is None:
+        value = None if best is None else run.state.value(best[1])
+        if best is None or value is None:
             raise StageFailedError("no iteration was evaluated", where=run.root, fix="see the log")
-        reached = run.state.target.met(best[1].far_pct)
-        reason = KPI_REACHED if reached else f"{run.state.max_iterations} iterations used up"
+        reached = run.state.met(value)
+        reason = kpi_reached(run.state.measure) if reached else f"{run.state.max_iterations} iterations used up"
         acceptance = self._acceptance(run, label, best)
         result = StopResult(stop_reason=reason, best_iteration=best[0], acceptance=acceptance)
         after = run.state.model_copy(deep=True, update={"status": "complete", "best_iteration": best[0]})
@@ -70,7 +74,7 @@ class LoopStop(Stage):
         measured.setdefault("best", measured["baseline"])
         point = measured["best"]
         return {
-            "recall_target_pct": 100.0 * run.state.target.recall,
+            "recall_target_pct": 100.0 * recall_floor(run.state.target),
             "baseline": measured["baseline"],
             "best": {**point, "iteration": best[0]},
             "far_at_recall": {
@@ -84,13 +88,16 @@ class LoopStop(Stage):
             raise StageFailedError("no threshold to accept at", where=csv, fix="see the log")
         read = scores.read_scores(csv)
         frozen = confusion_at(read.score, read.is_pass, iteration.threshold)
-        far, recall = scores.far_and_recall(read, frozen)
-        own = far_at_recall(read.score, read.is_pass, run.state.target.recall)
+        figures = scores.figures_at(read, frozen, run.state.target)
+        far, recall = figures.pop(FAR.name), figures.pop(RECALL.name)
+        others = {"others": {name: found.model_dump() for name, found in figures.items()}} if figures else {}
+        own = best_point(read.score, read.is_pass, run.state.target)
         return {
             "checkpoint": iteration.best_ckpt_path,
             "threshold": iteration.threshold,
             "recall": recall.model_dump(),
             "far": far.model_dump(),
+            **others,
             "tp": frozen.tp,
             "fp": frozen.fp,
             "tn": frozen.tn,

@@ -9,10 +9,12 @@ from tao_skill_bank.core.errors import StageFailedError
 from tao_skill_bank.core.text import score
 from tao_skill_bank.data.changenet.kpi import analyze_kpi
 from tao_skill_bank.loop.commandline import setting
+from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.loop.run import JobPlan
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.tasks.changenet import scores, specs
 from tao_skill_bank.tasks.changenet.looks import require_sound
+from tao_skill_bank.tasks.changenet.metric import FAR, RECALL
 from tao_skill_bank.tasks.changenet.results import EvaluateResult, Evaluation
 from tao_skill_bank.tasks.changenet.stages.train import checkpoints
 from tao_skill_bank.tasks.changenet.state import Run, Stage
@@ -50,9 +52,9 @@ class Evaluate(Stage):
         for kind, checkpoint in candidates.items():
             out = outs[kind]
             csv = out / "inference.csv"
-            evaluations.append(scores.evaluate(kind, checkpoint, csv, target.recall))
+            evaluations.append(scores.evaluate(kind, checkpoint, csv, target))
             promised += [csv, out / "kpi" / "threshold_metrics.csv"]
-        best = min(evaluations, key=lambda e: (e.far_pct, e.kind != "best_val"))
+        best = _best(evaluations, target)
         for evaluation in evaluations:
             csv = Path(evaluation.inference_csv)
             analyze_kpi(csv, csv.parent / "kpi", images=evaluation is best)
@@ -61,8 +63,7 @@ class Evaluate(Stage):
         trained = found_trained(checkpoint) if seeded else run.state.iteration(label).trained
         return Outcome(
             summary=(
-                f"FAR {best.far_pct:.4g}% at recall {best.recall_pct:.4g}% "
-                f"(target {target.text()}), threshold {score(best.threshold)}, {best.kind}"
+                f"{_figures(best, target)} (target {target.text()}), threshold {score(best.threshold)}, {best.kind}"
             ),
             result=EvaluateResult(
                 evaluations=evaluations,
@@ -96,6 +97,20 @@ class Evaluate(Stage):
 
     def _spec_path(self, run: Run, label: str) -> Path:
         return run.folder(label) / "inference_spec.yaml"
+
+
+def _best(evaluations: list[Evaluation], target: Target) -> Evaluation:
+    """The checkpoint whose figure is best; of equals the one that was best by validation, which comes first."""
+    sign = 1 if target.measure.at_most else -1
+    return min(evaluations, key=lambda e: (sign * e.value_pct(target.measure.name), e.kind != "best_val"))
+
+
+def _figures(evaluation: Evaluation, target: Target) -> str:
+    """`FAR 3.11% at recall 99.2%`: what the target limits, and at what; FAR and recall where it names neither."""
+    names = [limit.name for limit in target.limits]
+    shown = " at ".join(f"{name} {evaluation.value_pct(name):.4g}%" for name in names)
+    rest = [name for name in (FAR.name, RECALL.name) if name not in names] if FAR.name not in names[:1] else []
+    return shown + (f", {', '.join(f'{name} {evaluation.value_pct(name):.4g}%' for name in rest)}" if rest else "")
 
 
 def infer(run: Run, label: str, stage: str, name: str, spec: Path, checkpoint: Path, out: Path) -> None:

@@ -10,6 +10,7 @@ from tao_skill_bank.core.errors import StageFailedError
 from tao_skill_bank.loop.commandline import setting
 from tao_skill_bank.loop.stage import Outcome, timestamp
 from tao_skill_bank.tasks.changenet import specs
+from tao_skill_bank.tasks.changenet.metric import recall_floor
 from tao_skill_bank.tasks.changenet.results import RcaResult
 from tao_skill_bank.tasks.changenet.state import Run, Stage
 
@@ -46,7 +47,7 @@ class Rca(Stage):
         specs.write_spec(
             spec_path,
             {
-                "min_recall": run.state.target.recall,
+                "min_recall": recall_floor(run.state.target),
                 "top_k_per_label": config.rca.top_k_per_label,
                 "threshold": threshold,
             },
