@@ -224,7 +224,7 @@ class RunBuilder:
         checkpoint.parent.mkdir(parents=True)
         checkpoint.write_bytes(b"weights")
         kpi = self.workspace / "kpi/testing_set.csv"
-        latest = evaluate("latest", checkpoint, self._infer(kpi, folder / "inference/latest", number), self._recall())
+        latest = evaluate("latest", checkpoint, self._infer(kpi, folder / "inference/latest", number), self.target)
         record = put(Iteration(status="complete"), training_spec=str(self.workspace / "specs/baseline_spec.yaml"))
         if number:
             self._grow(folder, record, number)
@@ -247,9 +247,6 @@ class RunBuilder:
         record.stages.append(self._record("rca", self.summary, seconds=4))
         record.stage_completed = "rca"
         return record
-
-    def _recall(self) -> float:
-        return recall_floor(self.target)
 
     def _grow(self, folder: Path, record: Iteration, number: int) -> None:
         mined = {"PASS": 6, **dict.fromkeys(self.labels, 3)}
