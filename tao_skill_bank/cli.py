@@ -26,6 +26,7 @@ GROUPS = {
     "platforms": ("tao_skill_bank.commands.platforms", "What a run can be sent to, and what is reachable here."),
     "images": ("tao_skill_bank.commands.images", "Container images: resolve, check, pull on request."),
     "doctor": ("tao_skill_bank.commands.doctor", "What is installed, what each platform lacks, what mends it."),
+    "studio": ("tao_skill_bank.commands.studio", "The page to work in: runs, boards, labels, plans, on this machine."),
     "serve": ("tao_skill_bank.commands.serve", "Start the MCP server, for agents and other clients."),
     "roots": ("tao_skill_bank.commands.roots", "The folders that an agent's tools may touch: add, list, remove."),
     "demo": ("tao_skill_bank.commands.demo", "Make the demo workspace, and run the loop on it."),

@@ -1,0 +1,73 @@
+"""Addresses of runs: the list, one, its report, stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tao_skill_bank import runs
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.studio import runlist
+from tao_skill_bank.studio.models import RunDetail, RunList
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from tao_skill_bank.studio.app import Studio
+
+REPORT_POLICY = (
+    "sandbox allow-scripts allow-popups; default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'; frame-ancestors 'self'"
+)
+"""The report's own policy, by hashes, holds within this one; in its frame it reaches nothing of the page."""
+
+
+def list_runs(studio: Studio, request: Request) -> RunList:
+    """Every run of the workspace."""
+    return runlist.run_list(studio.workspace)
+
+
+def one_run(studio: Studio, request: Request) -> RunDetail:
+    """One run whole."""
+    name = str(request.path_params["run"])
+    return runlist.run_detail(name, studio.workspace.run(name), studio.sheets, [])
+
+
+def stop_run(studio: Studio, request: Request) -> dict[str, bool]:
+    """Ask whoever works on a run to stop."""
+    return {"asked": runs.stop(studio.workspace.run(str(request.path_params["run"])), "studio")}
+
+
+def resume_run(studio: Studio, request: Request) -> dict[str, bool]:
+    """Take up an approved run that was interrupted or stopped."""
+    folder = studio.workspace.run(str(request.path_params["run"]))
+    runs.open_run(runs.Request(results_dir=folder), approve=None, how="flag")
+    runs.start_detached(folder)
+    return {"started": True}
+
+
+def report(studio: Studio, request: Request) -> Response:
+    """The run's report as it is now."""
+    from starlette.responses import HTMLResponse
+
+    from tao_skill_bank.reports.deft.report import report_html
+    from tao_skill_bank.reports.deft.status import status_of
+    from tao_skill_bank.reports.deft.view import RunView
+    from tao_skill_bank.tasks.changenet.state import State
+
+    folder = studio.workspace.run(str(request.path_params["run"]))
+    if not isinstance(runs.load_state(folder), State):
+        raise InputError("has a report of its own", where=folder, fix="open the report that the run wrote")
+    view = RunView(folder)
+    html = report_html(view, status_of(view))
+    return HTMLResponse(html, headers={"Content-Security-Policy": REPORT_POLICY})
+
+
+ROUTES: tuple[tuple[str, str, Callable[[Studio, Request], Any]], ...] = (
+    ("/runs", "GET", list_runs),
+    ("/runs/{run}", "GET", one_run),
+    ("/runs/{run}/stop", "POST", stop_run),
+    ("/runs/{run}/resume", "POST", resume_run),
+    ("/runs/{run}/report", "GET", report),
+)

@@ -1,0 +1,191 @@
+"""What the API answers. Every field is there whether it is known or not: a page reads no absence."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tao_skill_bank.loop.evidence import Interval
+from tao_skill_bank.loop.verdict import Verdict
+
+
+class Shape(BaseModel):
+    """What the page is given."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
+
+
+class PhaseRow(Shape):
+    """A phase of a run; `value` is its measure in percent."""
+
+    phase: str
+    status: str
+    value: float | None
+    far: Interval | None
+    threshold: float | None
+    rows: int | None
+    mined: int | None
+    synthetic: int | None
+
+
+class RunRow(Shape):
+    """A run in the list. `problem` says why it cannot be read; then the rest is empty."""
+
+    name: str
+    folder: str
+    task: str = ""
+    status: str = ""
+    started_at: str = ""
+    kpi_target: str = ""
+    platform: str = ""
+    verdict: Verdict | None = None
+    approval: str | None = None
+    approved_by: str | None = None
+    best_iteration: str | None = None
+    best_value: float | None = None
+    phases: list[PhaseRow] = Field(default_factory=list)
+    stage: str | None = None
+    iteration: str = ""
+    working: bool = False
+    live: str | None = None
+    losses: list[float] = Field(default_factory=list)
+    elapsed_sec: int = 0
+    remaining_sec: int | None = None
+    report: bool = False
+    samples: bool = False
+    problem: str | None = None
+
+
+class RunList(Shape):
+    """The runs of a workspace, newest first."""
+
+    workspace: str
+    name: str
+    writable: str | None
+    version: str
+    user: str
+    runs: list[RunRow]
+    annotations: list[str]
+
+
+class TypeRow(Shape):
+    """One label in one set at the model's threshold."""
+
+    label: str
+    good: bool
+    count: int
+    wrong: int
+    share: Interval
+
+
+class SetFigures(Shape):
+    """The figures of one set under one model."""
+
+    set: str
+    iteration: str
+    threshold: float
+    far: Interval | None
+    recall: Interval | None
+    types: list[TypeRow]
+
+
+class LogRow(Shape):
+    """An ended stage."""
+
+    seq: int
+    ts: str
+    iter: str
+    stage: str
+    status: str
+    summary: str
+    duration_sec: int
+
+
+class RunDetail(RunRow):
+    """One run, whole."""
+
+    stop_reason: str | None = None
+    max_iterations: int = 0
+    next_step: str = ""
+    sets: list[SetFigures] = Field(default_factory=list)
+    log: list[LogRow] = Field(default_factory=list)
+    tail: str = ""
+    looked: list[dict[str, Any]] = Field(default_factory=list)
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class Column(Shape):
+    """Where a column stands in the binary answer: bytes from `offset`, `kind` as JavaScript calls its array."""
+
+    name: str
+    kind: Literal["Float64Array", "Uint32Array", "Uint16Array", "Uint8Array"]
+    offset: int
+    length: int
+
+
+class Facet(Shape):
+    """A column to filter by: its values, and how many rows have each."""
+
+    name: str
+    title: str
+    values: list[str]
+    counts: list[int]
+
+
+class SampleSet(Shape):
+    """One set of rows, in the order of their scores; the columns come from `columns`."""
+
+    run: str
+    set: str
+    iteration: str
+    iterations: list[str]
+    rows: int
+    scored: bool
+    threshold: float | None
+    labels: list[str]
+    passes: list[bool]
+    lights: list[str]
+    facets: list[Facet]
+    columns: list[Column]
+    digest: str
+
+
+class SampleRow(Shape):
+    """One row as text. `sample` is its name for every command."""
+
+    row: int
+    sample: str
+    input_path: str
+    golden_path: str
+    object_name: str
+    label: str
+    good: bool
+    score: float | None
+    cells: dict[str, str]
+
+
+class Neighbour(Shape):
+    """A look-alike of a board."""
+
+    sample: str
+    label: str
+    likeness: float
+    set: str
+    row: int | None
+
+
+class Board(Shape):
+    """One board: what it is, how it scored under each model, why it was mined, what is known of its pictures."""
+
+    run: str
+    set: str
+    iteration: str
+    row: SampleRow
+    threshold: float | None
+    history: list[dict[str, Any]]
+    lights: list[str]
+    files: list[dict[str, Any]]
+    why: list[str]
+    neighbours: list[Neighbour]
+    verdicts: list[dict[str, Any]]

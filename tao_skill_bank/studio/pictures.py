@@ -1,0 +1,130 @@
+"""Pictures and videos as the browser gets them: whole files in ranges, small ones made and kept."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from tao_skill_bank.core import guard
+
+MOST_PIXELS = 100_000_000
+KEPT_BYTES = 96 << 20
+KINDS = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".mov": "video/quicktime",
+    ".webm": "video/webm",
+    ".mkv": "video/x-matroska",
+    ".avi": "video/x-msvideo",
+}
+_CHUNK = 1 << 18
+
+
+class Thumbnails:
+    """Small pictures, kept up to a number of bytes; also of what a browser cannot show (TIFF, BMP, 16 bits)."""
+
+    def __init__(self, most: int = KEPT_BYTES) -> None:
+        self._most = most
+        self._bytes = 0
+        self._found: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, path: Path, edge: int) -> bytes | None:
+        """A picture as WebP with no side longer than `edge`; None where it cannot be read."""
+        about = guard.status(path)
+        if about is None:
+            return None
+        key = (str(path), about.st_mtime_ns, edge)
+        with self._lock:
+            if key in self._found:
+                self._found.move_to_end(key)
+                return self._found[key]
+        made = _drawn(path, edge)
+        if made is not None:
+            with self._lock:
+                if key not in self._found:
+                    self._found[key] = made
+                    self._bytes += len(made)
+                while self._bytes > self._most:
+                    self._bytes -= len(self._found.popitem(last=False)[1])
+        return made
+
+
+def _drawn(path: Path, edge: int) -> bytes | None:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with guard.open_read(path, "image") as handle, Image.open(handle) as opened:
+                if opened.width * opened.height > MOST_PIXELS:
+                    return None
+                opened.draft("RGB", (edge, edge))
+                image = opened.convert("RGB")
+    except OSError:
+        return None
+    except Exception:  # decoders raise many kinds of errors on broken files; the page shows a gap instead
+        return None
+    if max(image.size) > edge:
+        image.thumbnail((edge, edge), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    # Small pictures are enlarged by the page: every pixel of theirs counts.
+    image.save(out, format="WEBP", quality=88, lossless=max(image.size) <= 96, method=2)
+    return out.getvalue()
+
+
+@dataclass
+class Part:
+    """A part of a file: bytes `first` to `last` of `size`, and what reads them."""
+
+    first: int
+    last: int
+    size: int
+    kind: str
+    handle: BinaryIO
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes; the file is closed at the end."""
+        left = self.last - self.first + 1
+        with self.handle as handle:
+            handle.seek(self.first)
+            while left > 0 and (data := handle.read(min(_CHUNK, left))):
+                left -= len(data)
+                yield data
+
+
+def part_of(path: Path, asked: str | None) -> Part | None:
+    """A file, or what a `Range` header asks of it; None where it asks for what is not there.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+    handle = guard.open_read(path)
+    size = os.fstat(handle.fileno()).st_size
+    kind = KINDS.get(path.suffix.lower(), "application/octet-stream")
+    first, last = 0, size - 1
+    if asked is not None and asked.startswith("bytes=") and "," not in asked:
+        low, _, high = asked[6:].strip().partition("-")
+        if not (low or high) or not (low + high).isdecimal():
+            handle.close()
+            return None
+        if low:
+            first, last = int(low), min(int(high), size - 1) if high else size - 1
+        else:
+            first = max(0, size - int(high))
+        if first > last:
+            handle.close()
+            return None
+    return Part(first, last, size, kind, handle)

@@ -1,0 +1,169 @@
+"""The list of runs, and one run whole: what `status` says of it, with the figures that the page shows."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank import __version__, runs
+from tao_skill_bank.core import guard
+from tao_skill_bank.core.errors import BankError
+from tao_skill_bank.loop.approval import approver
+from tao_skill_bank.loop.log import log_path
+from tao_skill_bank.platforms.base import jobs_dir, tail_of
+from tao_skill_bank.studio import samples
+from tao_skill_bank.studio.models import LogRow, PhaseRow, RunDetail, RunList, RunRow, SetFigures
+from tao_skill_bank.studio.sheets import Sheets
+from tao_skill_bank.studio.sources import RunSources
+from tao_skill_bank.studio.workspace import Workspace
+from tao_skill_bank.tasks.changenet.state import Iteration, State
+
+TAIL_LINES = 60
+MOST_LOG = 500
+
+
+def run_list(workspace: Workspace) -> RunList:
+    """Every run; one that cannot be read is there with the reason."""
+    return RunList(
+        workspace=str(workspace.root),
+        name=workspace.root.name,
+        writable=workspace.why_not_writable(),
+        version=__version__,
+        user=approver(),
+        runs=[run_row(name, folder) for name, folder in workspace.runs().items()],
+        annotations=list(workspace.annotations()),
+    )
+
+
+def run_row(name: str, folder: Path) -> RunRow:
+    """One run in the list."""
+    try:
+        return RunRow(**_row(name, folder))
+    except BankError as error:
+        return RunRow(name=name, folder=str(folder), problem=error.line())
+
+
+def _row(name: str, folder: Path) -> dict[str, Any]:
+    view = runs.status(folder, limit=0)
+    state = runs.load_state(folder)
+    phases = []
+    for phase in view.phases:
+        record = state.iterations.get(phase.phase)
+        own = record if isinstance(record, Iteration) else None
+        phases.append(
+            PhaseRow(
+                phase=phase.phase,
+                status=phase.status,
+                value=phase.value,
+                far=None if record is None else record.interval(),
+                threshold=None if own is None else own.threshold,
+                rows=None if own is None else own.training_rows,
+                mined=None if own is None else own.mining_mined_count,
+                synthetic=None if own is None else own.anomalygen_count,
+            )
+        )
+    working = view.working is not None
+    return {
+        "name": name,
+        "folder": str(folder),
+        "task": view.task,
+        "status": view.status,
+        "started_at": state.started_at,
+        "kpi_target": view.kpi_target,
+        "platform": state.config.platform,
+        "verdict": view.verdict,
+        "approval": view.approval,
+        "approved_by": None if state.approval is None else state.approval.by,
+        "best_iteration": view.best_iteration,
+        "best_value": view.best_value,
+        "phases": phases,
+        "stage": view.stage,
+        "iteration": view.iteration,
+        "working": working,
+        "live": view.live,
+        "losses": _losses(folder / view.iteration / "train" / "status.json") if working else [],
+        "elapsed_sec": view.elapsed_sec,
+        "remaining_sec": view.remaining_sec if working else None,
+        "report": view.report is not None,
+        "samples": isinstance(state, State),
+    }
+
+
+def run_detail(name: str, folder: Path, sheets: Sheets, looked: list[dict[str, Any]]) -> RunDetail:
+    """One run whole.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    view = runs.status(folder, limit=MOST_LOG)
+    state = runs.load_state(folder)
+    return RunDetail(
+        **_row(name, folder),
+        stop_reason=view.stop_reason,
+        max_iterations=view.max_iterations,
+        next_step=view.next_step,
+        sets=_figures(folder, sheets) if isinstance(state, State) else [],
+        log=[
+            LogRow(
+                seq=line.seq,
+                ts=line.ts,
+                iter=line.iter,
+                stage=line.stage,
+                status=line.status,
+                summary=line.summary,
+                duration_sec=line.duration_sec,
+            )
+            for line in view.log
+        ],
+        tail=log_tail(folder, view.job) if view.working is not None else "",
+        looked=looked,
+        settings=state.config.model_dump(mode="json"),
+    )
+
+
+def _figures(folder: Path, sheets: Sheets) -> list[SetFigures]:
+    sources = RunSources(folder)
+    found = []
+    for name in ("acceptance", "kpi"):
+        if name not in sources.sets():
+            continue
+        try:
+            source, sheet = samples.read(sheets, sources, name, None)
+        except (BankError, OSError):
+            continue
+        figures = samples.figures(source, sheet)
+        if figures is not None:
+            found.append(figures)
+    return found
+
+
+def log_tail(folder: Path, job: str | None) -> str:
+    """The last lines of the job at work, else of the worker."""
+    names = ([] if job is None else [f"{job}.log"]) + ["engine.log"]
+    path = next((p for n in names if guard.holds_bytes(p := jobs_dir(folder) / n)), None)
+    return "" if path is None else tail_of(path, TAIL_LINES)
+
+
+def mark(folder: Path) -> str:
+    """Changes when a run has moved on."""
+    parts = []
+    for path in (folder / "deft_state.json", log_path(folder)):
+        about = guard.status(path)
+        parts.append("-" if about is None else f"{about.st_mtime_ns:x}.{about.st_size:x}")
+    return "_".join(parts)
+
+
+def _losses(path: Path) -> list[float]:
+    """The training losses that `status.json` (JSON lines) has said so far."""
+    found: list[float] = []
+    for line in tail_of(path, 400).splitlines():
+        try:
+            kpi = json.loads(line).get("kpi")
+            value = float(kpi["train_loss"])
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            continue
+        if math.isfinite(value):
+            found.append(value)
+    return found

@@ -1,0 +1,186 @@
+"""The rows of one set as columns in the order of their scores: what a browser holds of a million boards.
+
+Piles are then ranges: the missed defects are the first of the defects, the false calls the last of the PASS rows, at
+every threshold. Names stay here; a browser asks for those that it shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tao_skill_bank.core import guard
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.text import clean
+from tao_skill_bank.data.changenet.kpi import SCORE, read_scored
+from tao_skill_bank.data.changenet.labels import is_pass
+from tao_skill_bank.data.changenet.tables import REQUIRED_COLUMNS, PairTable, read_pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MOST_VALUES = 5000
+"""A column of more values than this is no facet."""
+KEPT = 6
+
+
+@dataclass
+class FacetColumn:
+    """A column as codes, uint16 [rows] in the sheet's order, and what they stand for."""
+
+    name: str
+    title: str
+    values: list[str]
+    codes: npt.NDArray[np.uint16]
+
+    @property
+    def counts(self) -> list[int]:
+        """Rows of each value."""
+        return [int(n) for n in np.bincount(self.codes, minlength=len(self.values))]
+
+
+@dataclass
+class Sheet:
+    """One CSV.
+
+    Attributes:
+        table: Its rows, every cell as text, in the order of the file.
+        order: int64 [rows], positions in the file, by ascending score; in the order of the file where it has none.
+        scores: float64 [rows] in that order, or None.
+        label: The labels as codes, in that order.
+        good: Whether each label is PASS.
+        facets: By name.
+        digest: Changes when the file does.
+    """
+
+    table: PairTable
+    order: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float64] | None
+    label: FacetColumn
+    good: list[bool]
+    facets: dict[str, FacetColumn]
+    digest: str
+    _place: npt.NDArray[np.int64] | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @property
+    def is_pass(self) -> npt.NDArray[np.bool_]:
+        """Bool [rows], in the order of the scores."""
+        found: npt.NDArray[np.bool_] = np.array(self.good, dtype=bool)[self.label.codes]
+        return found
+
+    @property
+    def place(self) -> npt.NDArray[np.int64]:
+        """int64 [rows]: where each row of the file stands in the order of the scores."""
+        if self._place is None:
+            self._place = np.empty_like(self.order)
+            self._place[self.order] = np.arange(len(self.order))
+        return self._place
+
+    def score_of(self, row: int) -> float | None:
+        """The score of a row of the file."""
+        return None if self.scores is None else float(self.scores[self.place[row]])
+
+    def find(self, sample: str) -> int | None:
+        """The first row of the file that `input_path/object_name` names."""
+        import pyarrow.compute as pc
+
+        folder, _, name = sample.rpartition("/")
+        hits = pc.indices_nonzero(pc.equal(self.table.arrow("object_name"), name)).to_numpy()
+        paths = self.table.arrow("input_path").take(hits).to_pylist()
+        return next((int(r) for r, p in zip(hits, paths, strict=True) if p.rstrip("/") == folder.rstrip("/")), None)
+
+
+class Sheets:
+    """Reads CSVs and keeps the last few, told by path, size and time. Any number of threads may ask."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._found: OrderedDict[tuple[str, int, int], Sheet] = OrderedDict()
+        self._lock = threading.Lock()
+        self._reading: dict[tuple[str, int, int], threading.Lock] = {}
+
+    def read(
+        self, path: Path, *, scored: bool, beside: Callable[[PairTable], dict[str, list[str]]] | None = None
+    ) -> Sheet:
+        """The rows of a CSV; raises as `read_scored` and `read_pairs`."""
+        about = guard.status(path)
+        if about is None:
+            raise InputError("no such file", where=path, fix="bring the file back")
+        key = (str(path), about.st_size, about.st_mtime_ns)
+        with self._lock:
+            if key in self._found:
+                self._found.move_to_end(key)
+                return self._found[key]
+            reading = self._reading.setdefault(key, threading.Lock())
+        with reading:
+            with self._lock:
+                if key in self._found:
+                    return self._found[key]
+            made = _sheet(path, key, scored=scored, beside=beside)
+            with self._lock:
+                self._found[key] = made
+                self._reading.pop(key, None)
+                while len(self._found) > self._kept:
+                    self._found.popitem(last=False)
+            return made
+
+
+def _sheet(
+    path: Path,
+    key: tuple[str, int, int],
+    *,
+    scored: bool,
+    beside: Callable[[PairTable], dict[str, list[str]]] | None,
+) -> Sheet:
+    if scored:
+        read = read_scored(path)
+        table, scores = read.table, read.scores
+        order = np.argsort(scores, kind="stable")
+        ordered: npt.NDArray[np.float64] | None = scores[order]
+    else:
+        table = read_pairs(path)
+        order, ordered = np.arange(len(table)), None
+    label = _codes("label", "label", table.arrow("label"), order, most=1 << 16)
+    assert label is not None
+    facets = {}
+    for name in table.names:
+        if name in (*REQUIRED_COLUMNS, SCORE):
+            continue
+        found = _codes(name, name, table.arrow(name), order, most=MOST_VALUES)
+        if found is not None and 1 < len(found.values) < len(order):
+            facets[name] = found
+    import pyarrow as pa
+
+    for name, cells in (beside(table) if beside else {}).items():
+        found = _codes(name, name, pa.array(cells, type=pa.string()), order, most=MOST_VALUES)
+        if found is not None:
+            facets[name] = found
+    digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+    return Sheet(table, order, ordered, label, [is_pass(v) for v in label.values], facets, digest)
+
+
+def _codes(name: str, title: str, column: Any, order: npt.NDArray[np.int64], most: int) -> FacetColumn | None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    encoded = pc.dictionary_encode(pc.utf8_trim_whitespace(column))
+    values = [clean(v) or "–" for v in encoded.dictionary.to_pylist()]
+    if len(values) > min(most, 1 << 16):
+        return None
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    codes = encoded.indices.to_numpy().astype(np.uint16)
+    rank = sorted(range(len(values)), key=lambda i: (not is_pass(values[i]), values[i]))
+    moved = np.empty(len(values), dtype=np.uint16)
+    moved[rank] = np.arange(len(values), dtype=np.uint16)
+    return FacetColumn(name, title, [values[i] for i in rank], moved[codes][order])

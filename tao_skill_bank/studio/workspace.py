@@ -1,0 +1,81 @@
+"""The workspace that a page shows: its runs, by name, and whether something can be written there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tao_skill_bank.core import guard
+from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.text import clean
+from tao_skill_bank.loop.state import state_path
+
+
+class Workspace:
+    """A folder that holds runs under `results/`, or is itself a run or an annotation's results folder.
+
+    Args:
+        root: The workspace; it is there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    def runs(self) -> dict[str, Path]:
+        """Name → run folder of every folder that holds a state, the last name first."""
+        return {p.name: p for p in reversed(self._results()) if guard.is_file(state_path(p))}
+
+    def run(self, name: str) -> Path:
+        """The folder of a run.
+
+        Raises:
+            InputError: There is none of that name.
+        """
+        at = self.root / "results" / name
+        if name == Path(name).name and name not in ("", ".", "..") and guard.is_file(state_path(at)):
+            return at
+        found = self.runs()
+        if name not in found:
+            raise InputError(
+                f"no run {clean(name)!r}", where=self.root / "results", fix=did_you_mean(name, list(found))
+            )
+        return found[name]
+
+    def annotations(self) -> dict[str, Path]:
+        """Name → results folder of every annotation that has questions."""
+        from tao_skill_bank.annotate.layout import step_file
+
+        places = [self.root, *guard_children(self.root), *self._results()]
+        found = [p for p in dict.fromkeys(places) if guard.is_file(step_file(p, "3"))]
+        return {"." if p == self.root else str(p.relative_to(self.root)): p for p in found}
+
+    def annotation(self, name: str) -> Path:
+        """The results folder of an annotation.
+
+        Raises:
+            InputError: There is none of that name.
+        """
+        found = self.annotations()
+        if name not in found:
+            raise InputError(f"no annotation {clean(name)!r}", where=self.root, fix=did_you_mean(name, list(found)))
+        return found[name]
+
+    def why_not_writable(self) -> str | None:
+        """Why nothing can be written here; None where it can."""
+        try:
+            about = os.statvfs(self.root)
+            if about.f_flag & os.ST_RDONLY:
+                return f"{self.root} lies on a disk that is mounted read-only"
+        except OSError as error:
+            return f"{self.root}: {error.strerror}"
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            return f"{self.root} may not be written by this user"
+        return None
+
+    def _results(self) -> list[Path]:
+        return guard_children(self.root / "results")
+
+
+def guard_children(folder: Path) -> list[Path]:
+    """The folders in a folder, by name; none where there is no such folder."""
+    return [p for p in guard.matching(folder, "*") if not p.name.startswith(".") and guard.is_folder(p)]

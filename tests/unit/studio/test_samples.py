@@ -1,0 +1,126 @@
+"""What the grid is given: columns in the order of scores, rows, exports, one board."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from studio_server import Page
+
+from tao_skill_bank import frames
+
+
+def columns(page: Page, about: dict[str, Any], **query: Any) -> dict[str, Any]:
+    data = page.get("/api/samples/columns", **query).content
+    kinds = {"Float64Array": "<f8", "Uint32Array": "<u4", "Uint16Array": "<u2", "Uint8Array": "u1"}
+    return {
+        c["name"]: np.frombuffer(data, kinds[c["kind"]], count=c["length"], offset=c["offset"])
+        for c in about["columns"]
+    }
+
+
+def test_a_run_shows_its_verdict_and_every_phase(page: Page, finished: Path) -> None:
+    found = page.json("/api/runs")
+    row = found["runs"][0]
+    assert row["name"] == finished.name and row["verdict"]["head"] and found["writable"] is None
+    assert [p["phase"] for p in row["phases"]] == ["baseline", "iter1", "iter2"]
+    assert row["phases"][2]["far"]["low_pct"] <= row["phases"][2]["value"] <= row["phases"][2]["far"]["high_pct"]
+
+
+def test_the_piles_of_a_threshold_are_those_of_the_run(page: Page, finished: Path) -> None:
+    about = page.json("/api/samples", run=finished.name, set="kpi")
+    found = columns(page, about, run=finished.name, set="kpi")
+    expected = frames.scores(finished, about["iteration"])
+    assert np.all(np.diff(found["score"]) >= 0)
+    assert np.array_equal(found["score"], expected["siamese_score"].to_numpy()[found["row"]])
+    good = np.array(about["passes"])[found["label"]]
+    missed = int(np.count_nonzero(~good & (found["score"] <= about["threshold"])))
+    false_calls = int(np.count_nonzero(good & (found["score"] > about["threshold"])))
+    told = expected["predicted_defect"].astype(bool)
+    assert missed == int((expected["is_defect"] & ~told).sum())
+    assert false_calls == int((~expected["is_defect"] & told).sum())
+    types = page.json(f"/api/runs/{finished.name}")["sets"]
+    kpi = next(s for s in types if s["set"] == "kpi")
+    assert sum(t["wrong"] for t in kpi["types"] if not t["good"]) == missed
+
+
+def test_what_changed_since_the_baseline_is_told_a_board(page: Page, finished: Path) -> None:
+    about = page.json("/api/samples", run=finished.name, set="kpi")
+    facet = next(f for f in about["facets"] if f["name"] == "change")
+    before, after = frames.scores(finished, "baseline"), frames.scores(finished, about["iteration"])
+    was, now = (f["predicted_defect"].astype(bool) == f["is_defect"] for f in (before, after))
+    assert facet["counts"][1:] == [int((~was & now).sum()), int((was & ~now).sum())]
+    assert not any(
+        f["name"] == "change" for f in page.json("/api/samples", run=finished.name, iteration="baseline")["facets"]
+    )
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_an_export_is_read_back_with_the_rows_in_their_order(page: Page, finished: Path, kind: str) -> None:
+    wanted = np.array([7, 3, 120], dtype="<u4")
+    sent = page.client.post(
+        "/api/samples/export", content=wanted.tobytes(), params={"run": finished.name, "set": "kpi", "kind": kind}
+    )
+    read = pd.read_csv if kind == "csv" else pd.read_parquet
+    found = read(io.BytesIO(sent.content))
+    expected = frames.scores(finished).iloc[[7, 3, 120]]
+    assert list(found["object_name"]) == list(expected["object_name"])
+    assert list(found["siamese_score"]) == list(expected["siamese_score"])
+    assert list(found["sample"]) == [f"board2/{name}" for name in expected["object_name"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "content"), [({"kind": "xls"}, b""), ({}, b"abc"), ({}, np.array([10**6], "<u4").tobytes())]
+)
+def test_an_export_of_what_is_not_there_is_refused(
+    page: Page, finished: Path, query: dict[str, str], content: bytes
+) -> None:
+    params = {"run": finished.name, "set": "kpi", **query}
+    found = page.client.post("/api/samples/export", content=content, params=params)
+    assert found.status_code == 400 and found.json()["fix"]
+
+
+def test_a_board_is_found_by_the_name_that_its_row_prints(page: Page, finished: Path) -> None:
+    by_row = page.json("/api/board", run=finished.name, set="kpi", row=4)
+    by_name = page.json("/api/board", run=finished.name, set="kpi", sample=by_row["row"]["sample"])
+    assert by_name == by_row
+    assert [h["iteration"] for h in by_row["history"]] == ["baseline", "iter1", "iter2"]
+    assert by_row["lights"] == ["SolderLight", "WhiteLight"] and all(
+        f["input"] and f["golden"] for f in by_row["files"]
+    )
+    assert page.get("/api/board", run=finished.name, sample="board2/none").status_code == 400
+
+
+def test_a_picture_is_sent_whole_small_or_in_part(page: Page, finished: Path) -> None:
+    at = {"run": finished.name, "set": "kpi", "row": 4}
+    whole = page.get("/api/picture", **at)
+    assert whole.content.startswith(b"\x89PNG") and whole.headers["accept-ranges"] == "bytes"
+    assert page.get("/api/picture", **at, side="golden", light=1, edge=64).content[8:12] == b"WEBP"
+    part = page.client.get("/api/picture", params=at, headers={"Range": "bytes=4-9"})
+    assert (part.status_code, part.content) == (206, whole.content[4:10])
+    last = page.client.get("/api/picture", params=at, headers={"Range": "bytes=-5"})
+    assert last.content == whole.content[-5:] and last.headers["content-range"].endswith(f"/{len(whole.content)}")
+    beyond = page.client.get("/api/picture", params=at, headers={"Range": "bytes=9999999-"})
+    assert beyond.status_code == 416
+    assert page.get("/api/picture", **{**at, "light": 9}).status_code == 400
+
+
+@pytest.mark.parametrize("name", ["training", "validation", "pool", "acceptance"])
+def test_every_set_of_a_run_can_be_opened_or_says_why_not(page: Page, finished: Path, name: str) -> None:
+    found = page.get("/api/samples", run=finished.name, set=name)
+    if found.status_code == 200:
+        about = json.loads(found.text)
+        assert about["rows"] == sum(np.bincount(columns(page, about, run=finished.name, set=name)["label"]))
+    else:
+        assert found.json()["fix"]
+
+
+def test_a_set_or_an_iteration_that_is_not_there_is_named(page: Page, finished: Path) -> None:
+    for query in ({"set": "nothing"}, {"iteration": "iter9"}):
+        found = page.get("/api/samples", run=finished.name, **query)
+        assert found.status_code == 400 and "one of" in found.json()["fix"]
