@@ -13,7 +13,7 @@ from tao_skill_bank.core.system import WINDOWS
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SHOWING = sorted(set(GROUPS) - {"demo", "doctor", "platforms", "serve"})  # these need nothing more: they run
+SHOWING = sorted(set(GROUPS) - {"demo", "doctor", "platforms", "serve", "studio"})  # these need nothing more: they run
 SINGLE = {"workspace"}  # a command, not a group of them
 
 
