@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo wheelhouse test check unit proof mutants lock bench sbom audit clean help
+.PHONY: demo wheelhouse test check unit proof mutants lock bench sbom audit releases clean help
 
 help: ## Show the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -55,6 +55,10 @@ bench: $(VENV)/.dev-ready ## Print the ratios that benchmarks/README.md explains
 
 lock: ## Resolve the dependencies anew (needs uv and the network) and measure what they cost.
 	"$(RUN)" scripts/lock.py
+
+releases: $(VENV)/.run-ready ## Read every TAO release on the Python index anew: its facts, and what changed.
+	@$(BIN)/python scripts/releases.py
+	@$(BIN)/tao-skills releases
 
 sbom: $(VENV)/.run-ready ## Print a CycloneDX bill of materials of the locked dependencies.
 	@$(BIN)/python scripts/supply_chain.py sbom

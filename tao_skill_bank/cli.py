@@ -24,6 +24,8 @@ GROUPS = {
     "serve-vlm": ("tao_skill_bank.commands.serve_vlm", "Serve a vision-language model on this machine's GPU."),
     "jobs": ("tao_skill_bank.commands.jobs", "The jobs of a run folder: list, status, logs, cancel."),
     "platforms": ("tao_skill_bank.commands.platforms", "What a run can be sent to, and what is reachable here."),
+    "releases": ("tao_skill_bank.commands.releases", "What each TAO release takes, and what changed between two."),
+    "spec": ("tao_skill_bank.commands.spec", "Check a TAO spec against the release that will run it."),
     "images": ("tao_skill_bank.commands.images", "Container images: resolve, check, pull on request."),
     "doctor": ("tao_skill_bank.commands.doctor", "What is installed, what each platform lacks, what mends it."),
     "studio": ("tao_skill_bank.commands.studio", "The page to work in: runs, boards, labels, plans, on this machine."),

@@ -10,26 +10,45 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tao_skill_bank.bank.home import bank_root
 from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.data.releases.facts import newest, release_in
 
 VERSIONS_FILE = "versions.yaml"
 
 
 class Versions(BaseModel):
-    """The file: images by nested name, and what a reference is pinned to.
+    """The file: images by nested name, those of other releases, and what a reference is pinned to.
 
     Attributes:
         images: Group → name → image reference.
+        releases: TAO release → name as in `images.tao_toolkit` → reference, for releases other than that group's.
         digests: Image reference → `sha256:…`; a pinned reference runs by its digest.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     images: dict[str, dict[str, str]]
+    releases: dict[str, dict[str, str]] = Field(default_factory=dict)
     digests: dict[str, str] = Field(default_factory=dict)
 
     def resolved(self) -> dict[str, str]:
-        """Dotted key (`images.tao_toolkit.pyt`) → the reference that runs."""
-        return {key: self._pinned(reference) for key, reference in _walk("images", self.images)}
+        """Dotted key (`images.tao_toolkit.pyt`, `releases.7.2.0.data_services`) → the reference that runs."""
+        walked = (*_walk("images", self.images), *_walk("releases", self.releases))
+        return {key: self._pinned(reference) for key, reference in walked}
+
+    @property
+    def release(self) -> str | None:
+        """The TAO release that `images.tao_toolkit` names; None where its tag names none that is known."""
+        return release_in(self.images.get("tao_toolkit", {}).get("pyt", ""))
+
+    def by_release(self) -> dict[str, dict[str, str]]:
+        """TAO release → name → the key of its image."""
+        found: dict[str, dict[str, str]] = {}
+        for name, reference in self.images.get("tao_toolkit", {}).items():
+            if (version := release_in(reference)) is not None:
+                found.setdefault(version, {})[name] = f"images.tao_toolkit.{name}"
+        for version, images in self.releases.items():
+            found.setdefault(version, {}).update({name: f"releases.{version}.{name}" for name in images})
+        return found
 
     def _pinned(self, reference: str) -> str:
         digest = self.digests.get(reference)
@@ -66,6 +85,26 @@ def resolve_image(key: str, root: Path | None = None) -> str:
     if key not in known:
         raise InputError(f"no image is named {key!r}", where=VERSIONS_FILE, fix=did_you_mean(key, known))
     return known[key]
+
+
+def default_release() -> str:
+    """The TAO release that runs where nothing else is said: that of `images.tao_toolkit`."""
+    return load_versions().release or newest()
+
+
+def image_of_release(release: str, name: str) -> str:
+    """The key of a release's image (`pyt`, `data_services`, `deploy`).
+
+    Raises:
+        InputError: No such image was seen; the ones that were are named.
+    """
+    seen = load_versions().by_release()
+    if name not in seen.get(release, {}):
+        there = ", ".join(v for v, images in seen.items() if name in images) or "no release"
+        what = f"no {name} image of TAO {release} was seen"
+        fix = f"it is there for {there}; name one yourself, or run --platform virtualenv"
+        raise InputError(what, where=VERSIONS_FILE, fix=fix)
+    return seen[release][name]
 
 
 def _walk(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,8 +1,8 @@
 """The TAO experiment spec of Visual ChangeNet: its keys, its defaults, what a spec says about classification.
 
-The keys are those of TAO 7.3 (`tao_schema.yaml`); TAO merges a spec over them and refuses any other key before it
-starts, so this module refuses it too, and names the nearest known one. What TAO refuses later, or swallows, is in
-`spec_rules`.
+The keys are those of a TAO release (`data/releases`), the newest known one where none is named; TAO merges a spec over
+them and refuses any other key before it starts, so this module refuses it too, and names the nearest known one. What
+TAO refuses later, or swallows, is in `spec_rules`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tao_skill_bank.core.errors import InputError, InputErrors, did_you_mean, nearest
+from tao_skill_bank.core.errors import InputError, InputErrors
 from tao_skill_bank.core.overrides import Schema, load_yaml_mapping, parse_override
 from tao_skill_bank.data.changenet.spec_rules import rule_faults
-from tao_skill_bank.data.changenet.spec_values import Purpose, get, leaves, tao_keys, with_defaults
+from tao_skill_bank.data.changenet.spec_values import Purpose, tao_keys, with_defaults
+from tao_skill_bank.data.releases.facts import newest
+from tao_skill_bank.data.releases.keys import Keys, merge_faults, null_faults, over_defaults, type_faults, unknown_keys
 
 if TYPE_CHECKING:
     from tao_skill_bank.data.changenet.images import ImageNaming
 
     TAO_SCHEMA: Schema
-
-WORKFLOW_KEYS = frozenset({"automl_policy", "automl_enabled", "automl", "workflow"})
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,7 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     for text in overrides:
         key, value = parse_override(text)
         _put(config, key.split("."), value, text)
-    refused = unknown_keys(config)
-    refused += [
-        f"{key}: is null, and TAO takes no null for it (remove the key)"
-        for key in sorted(tao_keys().mandatory - tao_keys().nullable)
-        if get(config, key, "") is None
-    ]
+    refused = [*unknown_keys(config, tao_keys()), *null_faults(config, tao_keys())]
     if refused:
         raise InputErrors(
             refused[0] if len(refused) == 1 else f"{len(refused)} keys TAO refuses, first: {refused[0]}",
@@ -119,7 +114,7 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
             where=path,
             fix="mend them: TAO does not start with a key that it does not take",
         )
-    return _resolve_references(config, path)
+    return resolve_references(config, path, tao_keys())
 
 
 def classify_spec(config: Mapping[str, Any], where: str | Path) -> ClassifySpec:
@@ -131,9 +126,11 @@ def classify_spec(config: Mapping[str, Any], where: str | Path) -> ClassifySpec:
         where: The file, for messages.
 
     Raises:
-        InputError: `image_ext` or `input_map` is missing, or a value has the wrong type.
+        InputError: `image_ext` is missing, or a value has the wrong type.
     """
-    wrong = [*unknown_keys(config), *(f for f in type_faults(config) if not f.startswith("dataset.classify.input_map"))]
+    keys = tao_keys()
+    types = [f for f in type_faults(config, keys) if not f.startswith("dataset.classify.input_map")]
+    wrong = [*unknown_keys(config, keys), *types]
     if wrong:
         raise InputErrors(wrong[0], wrong, where=where, fix="mend the spec")
     full = with_defaults(config)
@@ -142,13 +139,7 @@ def classify_spec(config: Mapping[str, Any], where: str | Path) -> ClassifySpec:
         raise InputError(
             "dataset.classify.image_ext is not set", where=where, fix="set it to the images' extension: .png"
         )
-    lights = data["input_map"]
-    if lights is None or not isinstance(lights, (Mapping, list)):
-        raise InputError(
-            "dataset.classify.input_map is not set",
-            where=where,
-            fix="list the lightings: {SolderLight: 0}; {} for images without one in their name",
-        )
+    lights = data["input_map"] or ()  # null is TAO's default, and means what an empty mapping means
     return ClassifySpec(
         lights=tuple(str(light) for light in lights),
         image_ext=str(data["image_ext"]),
@@ -173,99 +164,22 @@ def classify_spec(config: Mapping[str, Any], where: str | Path) -> ClassifySpec:
     )
 
 
-def spec_faults(config: Mapping[str, Any], purpose: Purpose = "train") -> list[str]:
+def spec_faults(config: Mapping[str, Any], purpose: Purpose = "train", release: str | None = None) -> list[str]:
     """Everything in a spec that TAO refuses, late or early, or swallows without a word: a line each.
 
     Args:
         config: A spec, whole or only the user's keys.
         purpose: What the spec is for; inference needs no epochs, training no checkpoint.
+        release: The TAO release that runs it; None: the newest known one.
 
     Returns:
         `key: what is wrong (what to do)`, in spec order; empty if TAO will take the spec.
     """
-    faults = [*unknown_keys(config), *type_faults(config)]
+    release = release or newest()
+    faults = merge_faults(config, tao_keys(release))
     if any(": must be " in fault for fault in faults):
         return faults  # the rules reckon with values of the right type
-    return faults + rule_faults(config, with_defaults(config), purpose)
-
-
-def unknown_keys(config: Mapping[str, Any]) -> list[str]:
-    """A line for every key that TAO does not know, with the nearest known one; and for sections in wrong places."""
-    schema = tao_keys().schema
-    lines: list[str] = []
-
-    def walk(values: Mapping[str, Any], known: Mapping[str, Any], prefix: str) -> None:
-        for key, value in values.items():
-            dotted = f"{prefix}{key}"
-            if key not in known:
-                lines.append(_unknown(dotted, known, prefix))
-            elif dotted not in schema.open_keys and isinstance(known[key], Mapping):
-                if isinstance(value, Mapping):
-                    walk(value, known[key], f"{dotted}.")
-                else:
-                    lines.append(f"{dotted}: must be a mapping of keys (known: {', '.join(known[key])})")
-            elif dotted not in schema.open_keys and isinstance(value, Mapping):
-                lines.append(f"{dotted}: must be {tao_keys().types[dotted]}, not a mapping (set {dotted}: VALUE)")
-
-    walk(config, schema.defaults, "")
-    return lines
-
-
-def type_faults(config: Mapping[str, Any]) -> list[str]:
-    """A line for every value that TAO's configuration cannot take: `train.num_epochs: must be int, not 'ten'`."""
-    keys = tao_keys()
-    lines: list[str] = []
-    for dotted, value in leaves(config, keys.schema.open_keys):
-        expected = keys.types.get(dotted)
-        if expected is None or (isinstance(value, str) and value.startswith("${")):
-            continue
-        if value is None:
-            if dotted not in keys.nullable and dotted not in keys.mandatory:
-                lines.append(f"{dotted}: must be {expected}, not null (remove the key to take the default)")
-        elif not _fits(value, expected):
-            lines.append(f"{dotted}: must be {expected}, not {value!r}")
-    return lines
-
-
-def _unknown(dotted: str, siblings: Mapping[str, Any], prefix: str) -> str:
-    leaf = dotted.rsplit(".", 1)[-1]
-    if leaf in WORKFLOW_KEYS:
-        return f"{dotted}: is a workflow argument, not a key of the spec (remove it; use --set {leaf}=off)"
-    everywhere = [key for key in tao_keys().types if key.rsplit(".", 1)[-1] == leaf]
-    if everywhere:
-        # The same name stands in several sections; this bank is about classification and training.
-        everywhere.sort(key=lambda key: (".classify." not in key, not key.startswith("train.")))
-        return f"{dotted}: unknown key (did you mean {' or '.join(everywhere[:2])}?)"
-    near = nearest(leaf, siblings, limit=1)
-    if near:
-        return f"{dotted}: unknown key (did you mean {prefix}{near[0]}?)"
-    return f"{dotted}: unknown key ({did_you_mean(leaf, siblings)})"
-
-
-def _fits(value: Any, expected: str) -> bool:
-    """Whether TAO's configuration takes `value` for a key of this type; numbers in quotes are taken as numbers."""
-    if expected.startswith("list["):
-        return isinstance(value, list) and all(_fits(item, expected[5:-1]) for item in value)
-    if expected.startswith("map["):
-        return isinstance(value, Mapping) and all(_fits(item, expected[4:-1]) for item in value.values())
-    if expected == "any":
-        return True
-    if expected == "section":
-        return isinstance(value, Mapping)
-    if isinstance(value, (list, Mapping)):
-        return False
-    if expected == "str":
-        return True
-    if expected == "bool":
-        word = str(value).lower()
-        return isinstance(value, (bool, int)) or word in {"true", "false", "yes", "no", "on", "off"} or word.isdigit()
-    if isinstance(value, bool):
-        return False
-    try:
-        _ = int(value) if expected == "int" else float(value)
-    except (ValueError, TypeError):
-        return False
-    return expected == "float" or not isinstance(value, float)
+    return faults + rule_faults(config, with_defaults(config, release), purpose, release)
 
 
 def _put(config: dict[str, Any], parts: list[str], value: Any, text: str) -> None:
@@ -277,7 +191,12 @@ def _put(config: dict[str, Any], parts: list[str], value: Any, text: str) -> Non
     into[parts[-1]] = value
 
 
-def _resolve_references(config: dict[str, Any], path: Path) -> dict[str, Any]:
+def resolve_references(config: dict[str, Any], path: Path, keys: Keys) -> dict[str, Any]:
+    """`config` with its `${a.b}` resolved against itself and the defaults.
+
+    Raises:
+        InputError: A reference leads nowhere, or to the environment.
+    """
     from tao_skill_bank.core import fsio
 
     text = fsio.canonical_json(_plain(config))
@@ -290,7 +209,7 @@ def _resolve_references(config: dict[str, Any], path: Path) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    merged = OmegaConf.create(with_defaults(config))
+    merged = OmegaConf.create(over_defaults(config, keys))
     try:
         resolved = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:

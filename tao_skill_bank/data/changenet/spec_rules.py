@@ -7,56 +7,59 @@ docstring says what TAO does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from tao_skill_bank.core.errors import did_you_mean
 from tao_skill_bank.data.changenet.spec_values import Purpose, get, with_defaults
+from tao_skill_bank.data.releases.facts import in_force, release_named
+from tao_skill_bank.data.releases.facts import known as releases
 
-BACKBONES = (
-    "fan_tiny_8_p4_hybrid",
-    "fan_small_12_p4_hybrid",
-    "fan_base_16_p4_hybrid",
-    "fan_large_16_p4_hybrid",
-    "vit_large_nvdinov2",
-    "vit_small_dinov3",
-    "vit_small_plus_dinov3",
-    "vit_base_dinov3",
-    "vit_large_dinov3",
-    "vit_huge_plus_dinov3",
-    "vit_7b_dinov3",
-    "c_radio_p1_vit_huge_patch16_224_mlpnorm",
-    "c_radio_p2_vit_huge_patch16_224_mlpnorm",
-    "c_radio_p3_vit_huge_patch16_224_mlpnorm",
-    "c_radio_v2_vit_base_patch16_224",
-    "c_radio_v2_vit_large_patch16_224",
-    "c_radio_v2_vit_huge_patch16_224",
-)
 VIT_STRIDES = [4, 8, 16, 32]
 LOSS_OF = {"learnable": "ce", "euclidean": "contrastive"}
 POLICIES = ("linear", "step")
 OPTIMIZERS = ("adamw", "adam", "sgd")
 
+_FROZEN = (
+    "model.backbone.freeze_backbone: is true without pretrained_backbone_path, and TAO stops "
+    "(give the weight file, or do not freeze)"
+)
+
 Faults = Iterator[str]
 
 
-def rule_faults(given: Mapping[str, Any], full: Mapping[str, Any], purpose: Purpose) -> list[str]:
-    """Run every rule.
+@dataclass(frozen=True)
+class Rule:
+    """A check of the spec, and where it holds.
+
+    Attributes:
+        check: Yields a line a fault; gets the user's keys, the same over TAO's defaults, and the release.
+        since: The first release that behaves so; None: every known one before `until`.
+        until: The first release that no longer does.
+        training: For training only.
+    """
+
+    check: Callable[[Mapping[str, Any], Mapping[str, Any], str], Faults]
+    since: str | None = None
+    until: str | None = None
+    training: bool = False
+
+
+def rule_faults(given: Mapping[str, Any], full: Mapping[str, Any], purpose: Purpose, release: str) -> list[str]:
+    """Run every rule that holds in a release.
 
     Args:
         given: The user's own keys.
         full: The same over TAO's defaults.
         purpose: Some rules hold for training only.
+        release: The TAO release that runs the spec.
     """
-    rules: list[Callable[[Mapping[str, Any], Mapping[str, Any]], Faults]] = [
-        _task,
-        _backbone,
-        _difference_module,
-        _image_names,
-        _shape,
-        _goldens,
+    return [
+        fault
+        for rule in RULES
+        if in_force(release, rule.since, rule.until) and (purpose == "train" or not rule.training)
+        for fault in rule.check(given, full, release)
     ]
-    if purpose == "train":
-        rules += [_frozen_dinov3, _training_batch, _intervals, _classes, _optimizer, _resuming]
-    return [fault for rule in rules for fault in rule(given, full)]
 
 
 def inference_mismatch(training: Mapping[str, Any], inference: Mapping[str, Any]) -> list[str]:
@@ -99,7 +102,7 @@ def _light_order(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[st
     return [f"dataset.classify.input_map: {theirs} at inference, {ours} in training (they must be the same)"]
 
 
-def _task(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+def _task(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:
     """Without a task TAO runs segmentation."""
     task = given.get("task")
     if task is None:
@@ -108,14 +111,16 @@ def _task(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
         yield f"task: is {task!r} (set task: classify)"
 
 
-def _backbone(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+def _backbone(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:
     """Unknown backbones, and ViT adapters whose four feature maps do not match the strides of the head."""
-    backbone = full["model"]["backbone"]
-    name = str(backbone["type"])
-    if name not in BACKBONES:
-        from tao_skill_bank.core.errors import did_you_mean
-
-        yield f"model.backbone.type: TAO has no {name!r} ({did_you_mean(name, BACKBONES)})"
+    name = str(full["model"]["backbone"]["type"])
+    known = release_named(release).backbones
+    if name not in known:
+        elsewhere = [v for v in releases() if name in release_named(v).backbones]
+        if elsewhere:
+            yield f"model.backbone.type: TAO {release} has no {name}, TAO {', '.join(elsewhere)} has"
+        else:
+            yield f"model.backbone.type: TAO has no {name!r} ({did_you_mean(name, known)})"
     strides = full["model"]["decode_head"]["feature_strides"]
     learnable = full["model"]["classify"]["difference_module"] == "learnable"
     if "vit" in name and learnable and strides != VIT_STRIDES:
@@ -123,66 +128,79 @@ def _backbone(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
             f"model.decode_head.feature_strides: is {strides}, and {name} with the learnable difference module "
             f"crashes (set feature_strides: {VIT_STRIDES})"
         )
-    if backbone["freeze_backbone"] and not _weights(backbone) and "dinov3" not in name:
-        yield (
-            "model.backbone.freeze_backbone: is true without pretrained_backbone_path, and TAO stops "
-            "(give the weight file, or do not freeze)"
-        )
 
 
-def _frozen_dinov3(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
-    """TAO 7.1 builds a DINOv3 without a weight file at random, and a frozen one stays so; later releases fetch it.
+def _frozen(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:
+    """A frozen backbone without a weight file: TAO stops; from 7.2 on it fetches the weights of a DINOv3."""
+    backbone = full["model"]["backbone"]
+    if backbone["freeze_backbone"] and not backbone["pretrained_backbone_path"] and not _dinov3(backbone):
+        yield _FROZEN
+
+
+def _frozen_null(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:
+    """Until 7.1 TAO stops on a path of null, whatever the backbone and whatever the spec is for."""
+    backbone = full["model"]["backbone"]
+    if backbone["freeze_backbone"] and backbone["pretrained_backbone_path"] is None:
+        yield f"{_FROZEN}; TAO 7.2 and newer fetch it" if _dinov3(backbone) else _FROZEN
+
+
+def _frozen_random(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:
+    """Until 7.1 an empty path is no null: TAO builds the backbone at random, and a frozen one stays so.
 
     A model to go on from brings the backbone's weights with it.
     """
     backbone = full["model"]["backbone"]
-    name = str(backbone["type"])
-    frozen = "dinov3" in name and backbone["freeze_backbone"]
-    if frozen and not _weights(backbone) and not full["train"]["pretrained_model_path"]:
+    empty = backbone["pretrained_backbone_path"] == ""
+    if backbone["freeze_backbone"] and empty and not full["train"]["pretrained_model_path"]:
         yield (
-            f"model.backbone.pretrained_backbone_path: is empty with {name} frozen, and TAO 7.1 then trains on a "
-            "random backbone that never learns (stage its weight file and name it here)"
+            f"model.backbone.pretrained_backbone_path: is empty with {backbone['type']} frozen, and TAO {release} then "
+            "trains on a random backbone that never learns (stage its weight file and name it here)"
         )
 
 
-def _weights(backbone: Mapping[str, Any]) -> str:
-    return str(backbone["pretrained_backbone_path"] or "").strip()
+def _blank_path(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:
+    """TAO opens whatever stands there."""
+    path = full["model"]["backbone"]["pretrained_backbone_path"]
+    if path and not str(path).strip():
+        yield "model.backbone.pretrained_backbone_path: is blank, and TAO looks for such a file (write '' or a path)"
 
 
-def _difference_module(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
-    """The loss belongs to the difference module; TAO checks it when it loads a checkpoint too."""
-    module, loss = full["model"]["classify"]["difference_module"], full["train"]["classify"]["loss"]
-    expected = LOSS_OF.get(str(module))
-    if expected is None:
+def _dinov3(backbone: Mapping[str, Any]) -> bool:
+    return "dinov3" in str(backbone["type"])
+
+
+def _difference_module(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:
+    """The two difference modules there are, and how many learnable ones."""
+    module = full["model"]["classify"]["difference_module"]
+    if str(module) not in LOSS_OF:
         yield f"model.classify.difference_module: is {module!r} (learnable or euclidean)"
-    elif loss != expected:
-        yield f"train.classify.loss: is {loss!r}, and difference_module {module} needs {expected} (set it)"
     modules = _whole(full["model"]["classify"]["learnable_difference_modules"])
     if not 1 <= modules <= 4:
         yield f"model.classify.learnable_difference_modules: is {modules} (1 to 4)"
 
 
-def _image_names(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
-    """Without an extension TAO ends in a TypeError; without lightings it looks for names without a suffix."""
+def _loss(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:
+    """The loss belongs to the difference module; until 7.1 TAO checks it when it loads a checkpoint, too."""
+    module, loss = full["model"]["classify"]["difference_module"], full["train"]["classify"]["loss"]
+    expected = LOSS_OF.get(str(module))
+    if expected is not None and loss != expected:
+        yield f"train.classify.loss: is {loss!r}, and difference_module {module} needs {expected} (set it)"
+
+
+def _image_names(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:
+    """Without an extension TAO ends in a TypeError."""
     data = full["dataset"]["classify"]
     ext = data["image_ext"]
     if not ext:
         yield "dataset.classify.image_ext: not set (set it to the images' extension: .png)"
     elif not str(ext).startswith("."):
         yield f"dataset.classify.image_ext: is {ext!r} without its dot (set image_ext: .{ext})"
-    if data["input_map"] is None:
-        yield (
-            "dataset.classify.input_map: not set (list the lightings: {SolderLight: 0}; "
-            "{} for images without one in their name)"
-        )
 
 
-def _shape(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+def _shape(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:
     """The model is built for `num_input` images side by side or a grid; the loader puts the lightings together."""
     data = full["dataset"]["classify"]
-    if data["input_map"] is None:
-        return
-    lights = max(1, len(data["input_map"]))
+    lights = max(1, len(data["input_map"] or ()))
     concat, inputs = data["concat_type"], _whole(data["num_input"])
     width, height = _whole(data["image_width"]), _whole(data["image_height"])
     if width < 1 or height < 1:
@@ -231,21 +249,26 @@ def _size(full: Mapping[str, Any], size: tuple[int, int]) -> Faults:
             yield f"dataset.classify.image_width, image_height: give {width}, and {name} needs a multiple of 32"
 
 
-def _goldens(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
-    """More goldens than one are drawn at random from the golden folder, whatever their names."""
+def _goldens(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:
+    """TAO compares with several goldens by its learnable module on a ViT only; elsewhere it stops."""
     count = _whole(full["dataset"]["classify"]["num_golden"])
-    if count != 1:
-        yield f"dataset.classify.num_golden: is {count} (set 1: a row's golden is the one of the same object name)"
+    name, module = str(full["model"]["backbone"]["type"]), full["model"]["classify"]["difference_module"]
+    if count < 1:
+        yield f"dataset.classify.num_golden: is {count} (at least 1)"
+    elif count > 1 and name.startswith("fan"):
+        yield f"dataset.classify.num_golden: is {count}, and TAO takes one golden with {name} (set 1)"
+    elif count > 1 and module == "euclidean":
+        yield f"dataset.classify.num_golden: is {count}, and TAO takes one golden with the euclidean module (set 1)"
 
 
-def _training_batch(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+def _training_batch(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:
     """Batch norm cannot train on one row."""
     size = _whole(full["dataset"]["classify"]["batch_size"])
     if size < 2:
         yield f"dataset.classify.batch_size: is {size}, and training needs more than 1"
 
 
-def _intervals(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+def _intervals(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:
     """A checkpoint or validation that never comes up."""
     train = full["train"]
     epochs = _whole(train["num_epochs"])
@@ -268,7 +291,7 @@ def _intervals(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
         yield f"train.tensorboard.infrequent_logging_frequency: is {often}, more than num_epochs {epochs}"
 
 
-def _classes(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+def _classes(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:
     """The loss has a weight for each class."""
     if full["model"]["classify"]["difference_module"] != "learnable":
         return
@@ -279,7 +302,7 @@ def _classes(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
         yield f"dataset.classify.num_classes: is {classes} (2: PASS and NO_PASS)"
 
 
-def _optimizer(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+def _optimizer(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:
     """Any other policy is given back as an error object that nobody raises."""
     optim = full["train"]["optim"]
     if optim["policy"] not in POLICIES:
@@ -290,7 +313,7 @@ def _optimizer(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
         yield f"train.optim.optim: is {optim['optim']!r} ({', '.join(OPTIMIZERS)})"
 
 
-def _resuming(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
+def _resuming(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:
     """Resuming a finished run trains zero steps and reports success."""
     if full["train"]["resume_training_checkpoint_path"]:
         yield (
@@ -302,3 +325,24 @@ def _resuming(given: Mapping[str, Any], full: Mapping[str, Any]) -> Faults:
 def _whole(value: Any) -> int:
     """A whole number that may be written in quotes; anything else was refused by its type."""
     return int(value)
+
+
+RULES = (
+    Rule(_task),
+    Rule(_backbone),
+    Rule(_frozen, since="7.2"),
+    Rule(_frozen_null, until="7.2"),
+    Rule(_blank_path),
+    Rule(_difference_module),
+    Rule(_loss, until="7.2"),
+    Rule(_loss, since="7.2", training=True),
+    Rule(_image_names),
+    Rule(_shape),
+    Rule(_goldens),
+    Rule(_frozen_random, until="7.2", training=True),
+    Rule(_training_batch, training=True),
+    Rule(_intervals, training=True),
+    Rule(_classes, training=True),
+    Rule(_optimizer, training=True),
+    Rule(_resuming, training=True),
+)

@@ -13,6 +13,7 @@ from tao_skill_bank.data.changenet.images import ImageNaming
 from tao_skill_bank.data.changenet.spec import TAO_SCHEMA, classify_spec, load_spec, spec_faults
 from tao_skill_bank.data.changenet.spec_rules import inference_mismatch
 from tao_skill_bank.data.changenet.spec_values import with_defaults
+from tao_skill_bank.data.releases.facts import known
 
 GOOD: dict[str, Any] = {
     "task": "classify",
@@ -59,8 +60,8 @@ def write(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def only(config: dict[str, Any], purpose: Any = "train") -> str:
-    faults = spec_faults(config, purpose)
+def only(config: dict[str, Any], purpose: Any = "train", release: str | None = None) -> str:
+    faults = spec_faults(config, purpose, release)
     assert len(faults) == 1, faults
     return faults[0]
 
@@ -144,10 +145,17 @@ def test_classify_spec_takes_a_list_of_lightings_and_an_empty_map() -> None:
     assert classify_spec(changed(dataset__classify__input_map={}), "s").lights == ()
 
 
-@pytest.mark.parametrize("key", ["image_ext", "input_map"])
-def test_classify_spec_refuses_a_spec_that_does_not_say_how_images_are_called(key: str) -> None:
-    with pytest.raises(InputError, match=rf"s\.yaml: dataset\.classify\.{key} is not set"):
-        classify_spec(changed(**{f"dataset__classify__{key}": GONE}), "s.yaml")
+def test_classify_spec_refuses_a_spec_that_does_not_say_how_images_are_called() -> None:
+    with pytest.raises(InputError, match=r"s\.yaml: dataset\.classify\.image_ext is not set"):
+        classify_spec(changed(dataset__classify__image_ext=GONE), "s.yaml")
+
+
+@pytest.mark.parametrize("value", [None, GONE, {}])
+def test_an_input_map_of_null_means_names_without_a_lighting_as_in_tao(value: Any) -> None:
+    spec = changed(dataset__classify__input_map=value)
+    assert classify_spec(spec, "s.yaml").lights == ()
+    assert classify_spec(spec, "s.yaml").naming == ImageNaming((), ".png")
+    assert spec_faults(spec) == []
 
 
 def test_classify_spec_refuses_values_of_the_wrong_type() -> None:
@@ -209,24 +217,49 @@ def test_a_frozen_backbone_needs_weights() -> None:
     assert spec_faults(with_weights) == []
 
 
-@pytest.mark.parametrize("path", ["", None, "  "])
-@pytest.mark.parametrize("name", ["vit_large_dinov3", "vit_7b_dinov3", "vit_small_plus_dinov3"])
-def test_a_frozen_dinov3_without_weights_would_train_on_a_random_backbone(name: str, path: str | None) -> None:
+@pytest.mark.parametrize("name", ["vit_large_dinov3", "vit_small_plus_dinov3"])
+def test_a_frozen_dinov3_without_weights_is_random_or_refused_in_7_1_and_fetched_from_7_2_on(name: str) -> None:
     frozen = {"model__backbone__type": name, "model__backbone__freeze_backbone": True}
-    spec = changed(**frozen, model__backbone__pretrained_backbone_path=path)
-    assert f"is empty with {name} frozen" in only(spec)
-    assert spec_faults(spec, "inference") == []
-    assert spec_faults(changed(**frozen, model__backbone__pretrained_backbone_path="/w/dinov3.safetensors")) == []
-    assert spec_faults(changed(**frozen, train__pretrained_model_path="/w/model.pth")) == []
-    assert spec_faults(changed(model__backbone__type=name, model__backbone__pretrained_backbone_path=path)) == []
+    path = "model__backbone__pretrained_backbone_path"
+    empty, null = changed(**frozen, **{path: ""}), changed(**frozen, **{path: None})
+    assert f"is empty with {name} frozen" in only(empty, release="7.1.0")
+    assert spec_faults(empty, "inference", "7.1.0") == []
+    assert "TAO stops" in only(null, release="7.1.0")
+    assert "TAO stops" in only(null, "inference", release="7.1.0")
+    going_on = {"train__pretrained_model_path": "/w/model.pth"}
+    assert spec_faults(changed(**frozen, **going_on, **{path: ""}), "train", "7.1.0") == []
+    for release in ("7.2.0", "7.3.0"):
+        assert spec_faults(empty, "train", release) == []
+        assert spec_faults(null, "train", release) == []
+    for release in known():
+        assert spec_faults(changed(**frozen, **{path: "/w/dinov3.safetensors"}), "train", release) == []
+        assert spec_faults(changed(model__backbone__type=name, **{path: ""}), "train", release) == []
+        assert "is blank" in only(changed(**frozen, **{path: "  "}), release=release)
 
 
-@pytest.mark.parametrize("purpose", ["train", "inference"])
-def test_learnable_needs_cross_entropy_and_euclidean_contrastive(purpose: Any) -> None:
-    assert "needs ce" in only(changed(train__classify__loss=GONE), purpose)
-    euclidean = changed(model__classify__difference_module="euclidean")
-    assert "needs contrastive" in only(euclidean, purpose)
-    assert "learnable or euclidean" in only(changed(model__classify__difference_module="l2"), purpose)
+def test_a_frozen_c_radio_with_an_empty_path_is_random_in_7_1_and_refused_from_7_2_on() -> None:
+    spec = changed(model__backbone__freeze_backbone=True, model__backbone__pretrained_backbone_path="")
+    assert "trains on a random backbone" in only(spec, release="7.1.0")
+    assert "TAO stops" in only(spec, release="7.2.0")
+
+
+def test_a_backbone_that_came_later_is_refused_with_the_releases_that_have_it() -> None:
+    spec = changed(model__backbone__type="vit_7b_dinov3")
+    assert only(spec, release="7.1.0") == "model.backbone.type: TAO 7.1.0 has no vit_7b_dinov3, TAO 7.2.0, 7.3.0 has"
+    assert spec_faults(spec, "train", "7.2.0") == []
+
+
+def test_learnable_needs_cross_entropy_and_euclidean_contrastive() -> None:
+    wrong = [
+        (changed(train__classify__loss=GONE), "needs ce"),
+        (changed(model__classify__difference_module="euclidean"), "needs contrastive"),
+    ]
+    for spec, words in wrong:
+        for release in known():
+            assert words in only(spec, "train", release)
+        assert words in only(spec, "inference", "7.1.0")
+        assert spec_faults(spec, "inference", "7.2.0") == []
+    assert "learnable or euclidean" in only(changed(model__classify__difference_module="l2"))
 
 
 def test_learnable_modules_are_one_to_four() -> None:
@@ -236,11 +269,6 @@ def test_learnable_modules_are_one_to_four() -> None:
 def test_image_ext_must_be_there_with_its_dot() -> None:
     assert "image_ext: not set" in only(changed(dataset__classify__image_ext=GONE))
     assert "set image_ext: .png" in only(changed(dataset__classify__image_ext="png"))
-
-
-def test_input_map_must_be_there_but_may_be_empty() -> None:
-    assert "input_map: not set" in only(changed(dataset__classify__input_map=GONE))
-    assert spec_faults(changed(dataset__classify__input_map={})) == []
 
 
 def test_linear_needs_as_many_inputs_as_lightings() -> None:
@@ -282,8 +310,13 @@ def test_fan_takes_multiples_of_16() -> None:
     assert "multiples of 16" in only(changed(**fan, dataset__classify__image_width=100))
 
 
-def test_more_than_one_golden_is_refused() -> None:
-    assert "num_golden: is 3" in only(changed(dataset__classify__num_golden=3))
+def test_several_goldens_are_for_the_learnable_module_on_a_vit() -> None:
+    assert spec_faults(changed(dataset__classify__num_golden=4)) == []
+    assert "at least 1" in only(changed(dataset__classify__num_golden=0))
+    fan = {"model__backbone__type": "fan_tiny_8_p4_hybrid", "model__decode_head__feature_strides": GONE}
+    assert "one golden with fan_tiny" in only(changed(**fan, dataset__classify__num_golden=4))
+    euclidean = {"model__classify__difference_module": "euclidean", "train__classify__loss": "contrastive"}
+    assert "euclidean module" in only(changed(**euclidean, dataset__classify__num_golden=4))
 
 
 def test_training_on_batches_of_one_is_refused_and_inference_is_not() -> None:
