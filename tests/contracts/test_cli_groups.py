@@ -13,7 +13,8 @@ from tao_skill_bank.core.system import WINDOWS
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SHOWING = sorted(set(GROUPS) - {"demo", "doctor", "platforms", "serve", "studio"})  # these need nothing more: they run
+# The others need nothing more: they run.
+SHOWING = sorted(set(GROUPS) - {"demo", "doctor", "platforms", "releases", "serve", "studio"})
 SINGLE = {"workspace"}  # a command, not a group of them
 
 
