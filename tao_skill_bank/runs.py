@@ -33,9 +33,11 @@ def planned_files(request: Request) -> dict[str, Path]:
     return task.contents(opening.plan_of(task, request)[0].config)
 
 
-def open_run(request: Request, *, approve: str | None, how: How, checked: PreFlight | None = None) -> Path:
+def open_run(
+    request: Request, *, approve: str | None, how: How, name: str | None = None, checked: PreFlight | None = None
+) -> Path:
     """As `loop.opening.open_run`: make the run folder, or take one up, with its plan approved."""
-    return opening.open_run(task_for(request), request, approve=approve, how=how, checked=checked)
+    return opening.open_run(task_for(request), request, approve=approve, how=how, name=name, checked=checked)
 
 
 def init_state(request: Request, *, force: bool = False) -> Path:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-How = Literal["flag", "elicitation", "tty"]
+How = Literal["flag", "elicitation", "tty", "studio"]
 """`flag`: --yes or --approve of a command, which a script or an agent may have typed; `elicitation`: the question of a
-client; `tty`: the question at a terminal."""
+client; `tty`: the question at a terminal; `studio`: a person's name on the page."""
 _WORDS: dict[How, str] = {
     "flag": "by flag; nobody was asked",
     "elicitation": "in the client",
     "tty": "at the terminal",
+    "studio": "in the studio",
 }
 
 

@@ -15,6 +15,7 @@ from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import BusyError, InputError, NeedsApprovalError
 from tao_skill_bank.core.process import is_alive, own_identity
+from tao_skill_bank.data.corrections.record import person_named
 from tao_skill_bank.loop.approval import approver, sealed, stands, unapproved
 from tao_skill_bank.loop.log import sync_log
 from tao_skill_bank.loop.machine import is_complete
@@ -52,7 +53,13 @@ def plan_run(task: AnyTask, request: Request) -> PreFlight:
 
 
 def open_run(
-    task: AnyTask, request: Request, *, approve: str | None, how: How, checked: PreFlight | None = None
+    task: AnyTask,
+    request: Request,
+    *,
+    approve: str | None,
+    how: How,
+    name: str | None = None,
+    checked: PreFlight | None = None,
 ) -> Path:
     """Make the run folder, or take one up, with its plan approved; returns the folder.
 
@@ -61,6 +68,7 @@ def open_run(
         request: What is asked for. With a `results_dir` that holds a run, only what is given changes.
         approve: The digest of the approved plan; None relies on an approval that is there and still holds.
         how: How the approval arrived.
+        name: Who approves, where somebody says so; the user and the machine are recorded either way.
         checked: The pre-flight of this very plan, if it was just made: it is not made again.
 
     Raises:
@@ -88,7 +96,8 @@ def open_run(
             unapproved(existing, plan.digest) if existing is not None and changed else "the plan is not approved yet"
         )
         raise NeedsApprovalError(given, digest=plan.digest, fix=_approve_text(plan))
-    approval = Approval(digest=plan.digest, approved_at=log_time(SystemClock().now()), how=how, by=approver())
+    by = approver() if name is None else f"{person_named(name)} ({approver()})"
+    approval = Approval(digest=plan.digest, approved_at=log_time(SystemClock().now()), how=how, by=by)
     results_dir = (
         Path(existing.results_dir)
         if existing is not None

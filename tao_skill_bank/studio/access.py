@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from tao_skill_bank.core import roots
+from tao_skill_bank.core.errors import InputError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,6 +35,10 @@ HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Content-Security-Policy": PAGE_POLICY,
 }
+
+
+class ClosedError(InputError):
+    """Boards that nobody has opened yet."""
 
 
 class Gate:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tao_skill_bank import runs
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.studio import runlist
+from tao_skill_bank.studio.api_plan import looks_of
 from tao_skill_bank.studio.models import RunDetail, RunList
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def list_runs(studio: Studio, request: Request) -> RunList:
 def one_run(studio: Studio, request: Request) -> RunDetail:
     """One run whole."""
     name = str(request.path_params["run"])
-    return runlist.run_detail(name, studio.workspace.run(name), studio.sheets, [])
+    looked = [look.model_dump() for look in looks_of(studio, name)]
+    return runlist.run_detail(name, studio.workspace.run(name), studio.sheets, looked)
 
 
 def stop_run(studio: Studio, request: Request) -> dict[str, bool]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.studio import board as boards
-from tao_skill_bank.studio import samples
+from tao_skill_bank.studio import samples, verdicts
+from tao_skill_bank.studio.access import ClosedError
+from tao_skill_bank.studio.api_plan import looks_of
 from tao_skill_bank.studio.app import body, number
 from tao_skill_bank.studio.models import Board, SampleRow, SampleSet
 from tao_skill_bank.studio.pictures import part_of
@@ -20,12 +22,24 @@ if TYPE_CHECKING:
 
     from tao_skill_bank.studio.app import Studio
 
+
 EDGES = (64, 96, 128, 192, 256, 384, 768)
 
 
-def _set(studio: Studio, request: Request) -> tuple[RunSources, Source, Sheet]:
+def _sources(studio: Studio, request: Request) -> RunSources:
+    """The run's sets; the boards of its acceptance set open when somebody's look is written down."""
     query = request.query_params
-    sources = studio.sources(query.get("run", ""))
+    run = query.get("run", "")
+    if query.get("set") == "acceptance" and not looks_of(studio, run):
+        what = "acceptance boards are closed: whoever looks at them spends the set"
+        raise ClosedError(what, where=run, fix="open them with your name; it is recorded, and the report says so")
+    return studio.sources(run)
+
+
+def asked_set(studio: Studio, request: Request) -> tuple[RunSources, Source, Sheet]:
+    """The set that an address names, read; a closed one is refused."""
+    query = request.query_params
+    sources = _sources(studio, request)
     source, sheet = samples.read(studio.sheets, sources, query.get("set", "kpi"), query.get("iteration") or None)
     return sources, source, sheet
 
@@ -33,7 +47,7 @@ def _set(studio: Studio, request: Request) -> tuple[RunSources, Source, Sheet]:
 def about(studio: Studio, request: Request) -> SampleSet:
     """What a set holds: labels, facets, and where its columns stand in `columns`."""
     query = request.query_params
-    sources = studio.sources(query.get("run", ""))
+    sources = _sources(studio, request)
     return samples.described(studio.sheets, sources, query.get("set", "kpi"), query.get("iteration") or None)[0]
 
 
@@ -42,7 +56,7 @@ def columns(studio: Studio, request: Request) -> Response:
     from starlette.responses import StreamingResponse
 
     query = request.query_params
-    sources = studio.sources(query.get("run", ""))
+    sources = _sources(studio, request)
     _, parts = samples.described(studio.sheets, sources, query.get("set", "kpi"), query.get("iteration") or None)
 
     def sent() -> Iterator[bytes]:
@@ -58,7 +72,7 @@ def rows(studio: Studio, request: Request) -> dict[str, list[SampleRow]]:
     wanted = [part for part in text.split(",") if part]
     if any(not part.isdecimal() or len(part) > 12 for part in wanted):
         raise InputError(f"{text[:80]!r} is no list of rows", where="rows", fix="write numbers with commas between")
-    _, _, sheet = _set(studio, request)
+    _, _, sheet = asked_set(studio, request)
     found = samples.rows(sheet, [int(part) for part in wanted])
     return {"rows": [row.model_dump() for row in found]}  # type: ignore[misc]
 
@@ -74,7 +88,7 @@ def export(studio: Studio, request: Request) -> Response:
     kind = request.query_params.get("kind", "csv")
     if kind not in ("csv", "parquet"):
         raise InputError(f"no kind {kind!r}", where="kind", fix="csv or parquet")
-    _, source, sheet = _set(studio, request)
+    _, source, sheet = asked_set(studio, request)
     data = samples.export(sheet, np.frombuffer(sent, dtype="<u4").astype(np.int64), kind)  # type: ignore[arg-type]
     name = f"{source.set}_{source.iteration}.{kind}"
     media = "text/csv" if kind == "csv" else "application/vnd.apache.parquet"
@@ -84,8 +98,8 @@ def export(studio: Studio, request: Request) -> Response:
 def one_board(studio: Studio, request: Request) -> Board:
     """One board, by `row` or by `sample`."""
     query = request.query_params
-    sources = studio.sources(query.get("run", ""))
-    return boards.board(
+    sources = _sources(studio, request)
+    found = boards.board(
         studio.sheets,
         sources,
         query.get("set", "kpi"),
@@ -93,13 +107,21 @@ def one_board(studio: Studio, request: Request) -> Board:
         number(request, "row"),
         query.get("sample", ""),
     )
+    home = studio.workspace.root
+    try:
+        known = verdicts.known(studio.shelf.of(home), found.row.sample, found.set)
+    except BankError as error:
+        return found.model_copy(update={"unknown": error.line()})
+    said = verdicts.of_sample(home, known.sample.set, known.sample.name)
+    named = {"pictures": known.pictures, "label_set": known.sample.set, "label": known.label}
+    return found.model_copy(update={"verdicts": said, **named})
 
 
 def picture(studio: Studio, request: Request) -> Response:
     """A picture of a row: `side` input or golden, `light` by its number; `edge` asks for a small one."""
     from starlette.responses import PlainTextResponse, Response
 
-    sources, source, sheet = _set(studio, request)
+    sources, source, sheet = asked_set(studio, request)
     row = boards.row_of(sheet, number(request, "row"), request.query_params.get("sample", ""))
     found = samples.rows(sheet, [row])[0]
     folder = found.golden_path if request.query_params.get("side") == "golden" else found.input_path

@@ -14,10 +14,12 @@ from pydantic import BaseModel
 from tao_skill_bank.core import guard, roots
 from tao_skill_bank.core.errors import BankError, BusyError, InputError, system_error
 from tao_skill_bank.loop.state import state_path
-from tao_skill_bank.studio.access import Gate
+from tao_skill_bank.studio.access import ClosedError, Gate
+from tao_skill_bank.studio.likeness import Likeness
 from tao_skill_bank.studio.pictures import Thumbnails
 from tao_skill_bank.studio.sheets import Sheets
 from tao_skill_bank.studio.sources import RunSources
+from tao_skill_bank.studio.verdicts import Shelf
 from tao_skill_bank.studio.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ class Studio:
         self.folders = roots.outermost([self.workspace.root, *folders])
         self.sheets = Sheets()
         self.thumbnails = Thumbnails()
+        self.shelf = Shelf()
+        self.likeness = Likeness()
         self.lock = threading.Lock()
         self._sources: dict[Path, tuple[str, RunSources]] = {}
 
@@ -141,7 +145,7 @@ def asked(request: Request, model: type[M]) -> M:
 
 
 def _status(error: BankError) -> int:
-    if isinstance(error, roots.OutsideError):
+    if isinstance(error, (roots.OutsideError, ClosedError)):
         return 403
     if isinstance(error, BusyError):
         return 409

@@ -38,6 +38,7 @@ class RunRow(Shape):
     status: str = ""
     started_at: str = ""
     kpi_target: str = ""
+    measure: str = ""
     platform: str = ""
     verdict: Verdict | None = None
     approval: str | None = None
@@ -189,3 +190,7 @@ class Board(Shape):
     why: list[str]
     neighbours: list[Neighbour]
     verdicts: list[dict[str, Any]]
+    pictures: str | None = None
+    label_set: str | None = None
+    label: str | None = None
+    unknown: str | None = None

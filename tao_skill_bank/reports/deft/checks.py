@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from tao_skill_bank.core.consent import approved
+from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.text import DASH, interval, percent, plural
+from tao_skill_bank.data.changenet.spent import looks
 from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.verdict import Claim, Verdict
 from tao_skill_bank.reports.deft.status import Status
@@ -58,6 +61,7 @@ def ship_checks(view: RunView) -> list[Check]:
     if view.state.config.acceptance_csv is None:
         detail = "the loop chose its data and threshold on the KPI set, which can show nothing"
         checks.append(Check("An acceptance set", "open", "none", detail=detail))
+    checks += _looked_at(view)
     if found.model is not None:
         who: dict[bool | None, tuple[Outcome, str]] = {
             False: ("holds", "TAO"),
@@ -67,6 +71,22 @@ def ship_checks(view: RunView) -> list[Check]:
         outcome, value = who[found.rehearsal]
         checks.append(Check("Trained by TAO itself", outcome, value, detail=trained_text(found.trained)))
     return checks
+
+
+def _looked_at(view: RunView) -> list[Check]:
+    """Where somebody has looked at acceptance boards: the set is spent for every model that is made afterwards."""
+    csv = view.state.config.acceptance_csv
+    try:
+        found = [] if csv is None else looks(Path(view.state.config.workspace), view.at(csv))
+    except (BankError, OSError) as error:
+        view.lacks("looks at the acceptance set", view.state.config.workspace, str(error))
+        return []
+    if not found:
+        return []
+    before = [look for look in found if look.when < view.state.started_at]
+    rest = "this model was made knowing it" if before else "this model was measured before; no later one counts on it"
+    detail = f"{'; '.join(look.line for look in found[:3])}; {rest}"
+    return [Check("An acceptance set that nobody has seen", "open" if before else "holds", "spent", detail=detail)]
 
 
 def _claim_check(found: Claim, verdict: Verdict) -> Check:
