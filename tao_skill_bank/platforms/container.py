@@ -16,15 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.bank.versions import resolve_image
+from tao_skill_bank.bank.versions import image_of_release, load_versions, resolve_image
 from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.data.releases.facts import release_named
 from tao_skill_bank.platforms.base import JobRecord, jobs_dir
 from tao_skill_bank.platforms.local import SINGLE_THREAD, kernels
+from tao_skill_bank.platforms.memory import Memory, memory_of
 
 WRAPPER = Path(__file__).with_name("in_container.sh")
 JOB_LABEL = "org.tao-skill-bank.job"
 RUN_LABEL = "org.tao-skill-bank.run"
-SHM_SIZE = "16g"
 TRAIN = frozenset({"visual_changenet"})
 DATA_SERVICES = frozenset({"gap_analysis", "embedding", "tmm", "auto_label"})
 GENERATOR = frozenset({"prep_testcase.sh", "run_sdg.sh"})
@@ -32,7 +33,8 @@ GENERATOR_HOME = "/workspace/paidf-anomalygen"
 # Hydra in the data-services image looks for this folder in the working directory.
 _HYDRA_FOLDER = "experiment_specs"
 _HUB_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-_IMAGE_KEY = "images."
+_IMAGE_KEYS = ("images.", "releases.")
+_PYT, _DATA = "pyt", "data_services"
 # What hands a container the machine: the root, the kernel's own trees, and what engines are driven through.
 _NEVER = tuple(map(Path, ("/proc", "/sys", "/dev", "/boot", "/etc", "/var/lib/docker")))
 _NEVER_WHOLE = tuple(map(Path, ("/", "/run", "/var", "/var/run", "/usr", "/home", "/root")))
@@ -69,7 +71,9 @@ class ContainerSettings:
 
     Attributes:
         workspace: Mounted read-write at its own path.
-        train_image, data_image, generator_image: References, resolved from `versions.yaml` where it was a key.
+        train_image, data_image, generator_image: References, resolved from `versions.yaml` where it was a key; empty
+            where no image of `release` was seen.
+        release: The TAO release that is asked for, None for that of the images.
         own_image: One image for every TAO line; it runs on the CPU unless `gpus` says otherwise.
         host: The engine's address; None for the environment's.
         network: The containers' network; None for the engine's default.
@@ -84,6 +88,7 @@ class ContainerSettings:
     train_image: str
     data_image: str
     generator_image: str
+    release: str | None = None
     own_image: str | None = None
     host: str | None = None
     network: str | None = None
@@ -97,14 +102,15 @@ class ContainerSettings:
         """The image that runs a TAO command.
 
         Raises:
-            InputError: No image is known to have it.
+            InputError: No image is known to have it, or none of the release that is asked for.
         """
         if command in GENERATOR:
             return self.generator_image
         if command not in TRAIN | DATA_SERVICES:
             known = TRAIN | DATA_SERVICES | GENERATOR
             raise InputError(f"no image has {command!r}", where="docker", fix=did_you_mean(command, known))
-        return self.own_image or (self.train_image if command in TRAIN else self.data_image)
+        image = self.own_image or (self.train_image if command in TRAIN else self.data_image)
+        return image or image_of_release(str(self.release), _PYT if command in TRAIN else _DATA)
 
     def images(self, *, generator: bool) -> list[str]:
         """Every image a run needs, each once."""
@@ -131,6 +137,7 @@ class ContainerPlan:
         job: The job record's path without its suffix.
         wrapper: The script that runs it.
         gpus: As `ContainerSettings.gpus_for`.
+        memory: Shared memory and limits; None for the engine's own.
         secrets: Names; the values arrive on standard input.
     """
 
@@ -145,6 +152,7 @@ class ContainerPlan:
     env: Mapping[str, str]
     labels: Mapping[str, str]
     gpus: str | None = None
+    memory: Memory | None = None
     network: str | None = None
     secrets: tuple[str, ...] = field(default=())
 
@@ -166,7 +174,10 @@ class ContainerPlan:
         out += ["--workdir", self.workdir]
         if self.gpus is not None:
             out += ["--gpus", "all" if self.gpus == "all" else f'"device={self.gpus}"']
-            out += ["--shm-size", SHM_SIZE, "--ipc", "host"]
+        if self.memory is not None:
+            out += ["--shm-size", self.memory.shm_size]
+            for name, limit in self.memory.ulimits.items():
+                out += ["--ulimit", f"{name}={limit}"]
         if self.network is not None:
             out += ["--network", self.network]
         if self.secrets:
@@ -197,8 +208,9 @@ def settings_of(config: Any) -> ContainerSettings:
         _refuse_machine(str(workspace), "the workspace")
     return ContainerSettings(
         workspace=workspace,
-        train_image=reference_of(getattr(config, "train_container", "images.tao_toolkit.pyt")),
-        data_image=reference_of(getattr(config, "data_services_container", "images.tao_toolkit.data_services")),
+        train_image=_of_release(config, "train_container", _PYT),
+        data_image=_of_release(config, "data_services_container", _DATA),
+        release=getattr(config, "release", None),
         generator_image=reference_of(getattr(generator, "container", "images.metropolis_sdg.paidf_anomalygen")),
         own_image=None if (own := setting("image")) is None else reference_of(own),
         host=setting("host"),
@@ -267,6 +279,7 @@ def plan_container(
         env=env,
         labels={JOB_LABEL: record.uid, RUN_LABEL: record.results_dir},
         gpus=gpus,
+        memory=None if gpus is None and settings.own_image is not None else memory_of(command),
         network="none" if settings.offline else settings.network,
         secrets=tuple(secrets),
     )
@@ -324,6 +337,16 @@ def _refuse_outside(record: JobRecord, workdir: str, binds: Sequence[Bind]) -> N
                 )
 
 
+def _of_release(config: Any, field_name: str, name: str) -> str:
+    """The image a setting names; left at its default, that of the release asked for, empty where none was seen."""
+    default = f"images.tao_toolkit.{name}"
+    text, release = getattr(config, field_name, default), getattr(config, "release", None)
+    if text != default or not release:
+        return reference_of(text)
+    seen = load_versions().by_release().get(release_named(release, "--set release").version, {})
+    return resolve_image(seen[name]) if name in seen else ""
+
+
 def reference_of(text: str) -> str:
     """An image reference; a key of `versions.yaml` is looked up.
 
@@ -332,7 +355,7 @@ def reference_of(text: str) -> str:
     """
     if not text.strip():
         raise InputError("no image is named", where="image", fix="name one, or leave the setting away")
-    return resolve_image(text) if text.startswith(_IMAGE_KEY) else text
+    return resolve_image(text) if text.startswith(_IMAGE_KEYS) else text
 
 
 def check_images(settings: ContainerSettings) -> None:

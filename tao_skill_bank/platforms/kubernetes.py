@@ -31,7 +31,6 @@ from tao_skill_bank.platforms.container import (
     DATA_SERVICES,
     GENERATOR,
     JOB_LABEL,
-    SHM_SIZE,
     TRAIN,
     WRAPPER,
     ContainerPlan,
@@ -42,6 +41,7 @@ from tao_skill_bank.platforms.container import (
     settings_of,
 )
 from tao_skill_bank.platforms.gpu_rules import check_batch, spec_batch_size
+from tao_skill_bank.platforms.memory import TRAINER, memory_of
 from tao_skill_bank.platforms.worker import beside, claim, now
 
 GPU_COMMANDS = frozenset({"visual_changenet", "embedding", *GENERATOR})
@@ -300,8 +300,7 @@ class KubernetesPlatform:
         }
 
     def _volumes(self, plan: ContainerPlan) -> list[dict[str, Any]]:
-        # Kubernetes writes 16g as 16Gi.
-        size = f"{SHM_SIZE[:-1]}Gi"
+        size = f"{(plan.memory or memory_of(TRAINER)).shm_gib}Gi"
         out: list[dict[str, Any]] = [{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}}]
         for number, bind in enumerate(plan.binds):
             if self.given.claim:

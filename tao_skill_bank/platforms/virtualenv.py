@@ -15,6 +15,7 @@ from tao_skill_bank.bank.command_lines import CATEGORIES
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.platforms.base import PlatformCheck
 from tao_skill_bank.platforms.local import LocalPlatform, own_argv
+from tao_skill_bank.platforms.memory import check_own_memory
 
 
 class VirtualenvPlatform(LocalPlatform):
@@ -55,7 +56,8 @@ class VirtualenvPlatform(LocalPlatform):
                 "visual_changenet is not there", where=self.folder, fix="set virtualenv.bin to TAO's commands"
             )
         text = f"TAO's commands in {self.folder}" + (f"; the bank's own run: {', '.join(own)}" if own else "")
-        return [PlatformCheck(name="platform", status="ok", text=text)]
+        found = [PlatformCheck(name="platform", status="ok", text=text)]
+        return [*found, check_own_memory(config.specs_file)] if getattr(config, "specs_file", "") else found
 
     def has(self, command: str) -> bool:
         """Whether the installed TAO has the command."""

@@ -20,6 +20,7 @@ from tao_skill_bank.platforms.base import PlatformCheck
 from tao_skill_bank.platforms.container import GENERATOR, Bind, ContainerSettings
 from tao_skill_bank.platforms.docker.engine import Engine, ImageFacts, missing_image, refusal
 from tao_skill_bank.platforms.gpu_rules import check_batch, spec_batch_size
+from tao_skill_bank.platforms.memory import check_engine_memory
 
 AMD64_ONLY = ("images.metropolis_sdg.paidf_anomalygen",)
 """Images that exist for one architecture only: compared before anything is downloaded."""
@@ -70,6 +71,8 @@ def check_docker(engine: Engine, settings: ContainerSettings, config: Any) -> li
     needed = settings.images(generator=inline) if only is None else [settings.image_for(only)]
     check(lambda: _images(engine, settings, needed))
     check(lambda: _gpus(engine, settings, config))
+    if settings.own_image is None:
+        out.append(check_engine_memory(facts.memory))
     check(lambda: _paths(settings, config))
     check(lambda: _credentials(settings))
     base = settings.base_checkpoints

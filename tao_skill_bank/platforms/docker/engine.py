@@ -53,12 +53,14 @@ class EngineFacts:
         architecture: Of its machine, as images name it.
         rootless: Whether root inside is an ordinary user outside.
         gpus: Whether it knows NVIDIA's runtime or devices.
+        memory: Bytes of its machine, None where it does not tell.
     """
 
     version: str
     architecture: str
     rootless: bool
     gpus: bool
+    memory: int | None = None
 
 
 class Engine:
@@ -133,6 +135,7 @@ class Engine:
             gpus="nvidia" in runtimes
             or "nvidia" in devices
             or any("cdi" in str(d) for d in info.get("CDISpecDirs", ())),
+            memory=int(info["MemTotal"]) if info.get("MemTotal") else None,
         )
 
     def image(self, reference: str) -> ImageFacts | None:
@@ -176,7 +179,7 @@ class Engine:
 
     def create(self, plan: ContainerPlan) -> str:
         """Make the container of a plan; returns its id."""
-        from docker.types import DeviceRequest, LogConfig, Mount
+        from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
         host: dict[str, Any] = {
             "mounts": [Mount(b.target, b.source, type="bind", read_only=b.read_only) for b in plan.binds],
@@ -186,11 +189,11 @@ class Engine:
         if plan.network is not None:
             host["network_mode"] = plan.network
         if plan.gpus is not None:
-            from tao_skill_bank.platforms.container import SHM_SIZE
-
             ids = {"count": -1} if plan.gpus == "all" else {"device_ids": plan.gpus.split(",")}
             host["device_requests"] = [DeviceRequest(capabilities=[["gpu"]], **ids)]
-            host["shm_size"], host["ipc_mode"] = SHM_SIZE, "host"
+        if plan.memory is not None:
+            host["shm_size"] = plan.memory.shm_size
+            host["ulimits"] = [Ulimit(name=n, soft=limit, hard=limit) for n, limit in plan.memory.ulimits.items()]
         with self.errors(plan.image):
             made = self.api.create_container(
                 image=plan.image,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from tao_skill_bank.core.redaction import redact
 from tao_skill_bank.loop.settings import RunSettings
@@ -222,7 +222,11 @@ class KubernetesConfig(_OfAPlatform):
 
 
 class RunConfig(RunSettings):
-    """The resolved configuration of a run. Paths are absolute; the run folder is not in it."""
+    """The resolved configuration of a run. Paths are absolute; the run folder is not in it.
+
+    `release` names the TAO release that runs it, where neither an image's tag nor an environment does, and chooses the
+    images of that release where they are not named themselves.
+    """
 
     content_keys = ("specs_file", "training_csv", "validation_csv", "kpi_test_csv", "acceptance_csv", "mining_pool_csv")
     required_keys = ("specs_file", "training_csv", "validation_csv", "kpi_test_csv")
@@ -238,6 +242,7 @@ class RunConfig(RunSettings):
     images_dir: str
     backbone_weight_dir: str | None = None
     pregen_dir: str | None = None
+    release: Annotated[str, BeforeValidator(str)] | None = None
     train_container: str = "images.tao_toolkit.pyt"
     data_services_container: str = "images.tao_toolkit.data_services"
     num_gpus: int = Field(default=1, ge=0)

@@ -11,12 +11,14 @@ from typing import Literal
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError, InputErrors
 from tao_skill_bank.data.changenet.images import FolderIndex
+from tao_skill_bank.data.changenet.releases import meant_elsewhere
 from tao_skill_bank.data.changenet.spec import spec_faults
 from tao_skill_bank.data.changenet.tables import PASS
 from tao_skill_bank.data.changenet.validate import DatasetReport, Kind, check_dataset, check_leakage, label_warnings
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.request import PreFlight, ResolvedPlan, Split
 from tao_skill_bank.platforms import platform_named, tao_runs
+from tao_skill_bank.platforms.releases import release_that_runs
 from tao_skill_bank.tasks.changenet import specs
 from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.looks import picture_checks
@@ -105,17 +107,30 @@ def _workspace(plan: ResolvedPlan) -> Check:
     return Check(name="workspace", status="ok", text=str(root))
 
 
-def _spec(plan: ResolvedPlan, faults: list[str]) -> Check:
-    """The spec as the train line will get it."""
+def _spec(plan: ResolvedPlan, faults: list[str]) -> list[Check]:
+    """The spec as the train line will get it, in the release that runs it."""
     config = plan.config
     spec = specs.train_spec(config, Path(config.training_csv), Path(), Path(config.validation_csv), Path())
-    found = spec_faults(spec, "train")
+    runs = release_that_runs(config)
+    found = spec_faults(spec, "train", runs.release)
     faults.extend(f"{config.specs_file}: {fault}" for fault in found)
+    release = Check(name="release", status="ok" if runs.sure else "warn", text=runs.text)
     if found:
-        return Check(name="spec", status="fail", text=f"{len(found)} faults")
+        return [release, Check(name="spec", status="fail", text=f"{len(found)} faults")]
     checked = specs.checked_spec(config)
     lights = ", ".join(checked.lights) or "none named"
-    return Check(name="spec", status="ok", text=f"{checked.backbone}, lightings: {lights}, {checked.num_epochs} epochs")
+    text = f"{checked.backbone}, lightings: {lights}, {checked.num_epochs} epochs"
+    made = [release, Check(name="spec", status="ok", text=text)]
+    if not checked.lights and tao_runs(config, "gap_analysis"):
+        # Its table of weak samples has a row a lighting: without one it stays empty, and with null it stops.
+        faults.append(
+            f"{config.specs_file}: dataset.classify.input_map: names no lighting, and TAO's own gap_analysis then "
+            "finds no weak sample (name the files NAME_LIGHT and list LIGHT, or --platform local)"
+        )
+    elsewhere = meant_elsewhere(spec, "train", runs.release)
+    if elsewhere:
+        made.append(Check(name="other releases", status="ok", text="; ".join(elsewhere)))
+    return made
 
 
 def _datasets(plan: ResolvedPlan, reports: dict[str, DatasetReport], faults: list[str]) -> list[Check]:

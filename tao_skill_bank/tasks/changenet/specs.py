@@ -18,6 +18,7 @@ from tao_skill_bank.data.changenet.images import (
     root_candidates,
 )
 from tao_skill_bank.data.changenet.spec import ClassifySpec, classify_spec, load_spec
+from tao_skill_bank.data.changenet.spec_values import get
 from tao_skill_bank.data.changenet.tables import PairTable, read_pairs
 from tao_skill_bank.tasks.changenet.config import RunConfig
 
@@ -34,6 +35,9 @@ def user_spec(config: RunConfig) -> dict[str, Any]:
     if config.batch_size is not None:
         set_key(spec, "dataset.classify.batch_size", config.batch_size)
     set_key(spec, "train.seed", config.seed)
+    if get(spec, "dataset.classify.input_map") is None:
+        # The same to TAO's trainer as its default of null; its gap analysis reads the written spec, and takes no null.
+        set_key(spec, "dataset.classify.input_map", {})
     return spec
 
 

@@ -155,7 +155,8 @@ def test_no_mount_hands_a_container_the_machine(
 
 def test_taos_images_get_every_gpu_and_an_own_image_none(workspace: Path) -> None:
     line = plan_container(settings_of(config(workspace)), job(workspace, TRAIN)).argv()
-    assert " ".join(line).count("--gpus all --shm-size 16g --ipc host") == 1
+    assert " ".join(line).count("--gpus all --shm-size 16g --ulimit memlock=-1 --ulimit stack=67108864") == 1
+    assert "--ipc" not in line
     own = plan_container(settings_of(config(workspace, docker={"image": "bank:1"})), job(workspace, TRAIN))
     assert own.gpus is None and "--gpus" not in own.argv() and own.env["OMP_NUM_THREADS"] == "1"
 
