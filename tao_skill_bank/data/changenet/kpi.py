@@ -154,17 +154,28 @@ def read_scored(csv: Path) -> Scored:
         InputError: As `read_pairs`; a good part under another word than PASS.
         InputErrors: Scores that are empty, not numbers, NaN or infinite, each with its row.
     """
+    table = read_pairs(csv, required=("label", SCORE))
+    is_pass = told_pass(table)
+    return Scored(table, finite_scores(csv, table.arrow(SCORE)), is_pass)
+
+
+def told_pass(table: PairTable) -> npt.NDArray[np.bool_]:
+    """Which rows are labelled PASS, by `label.strip().upper() == "PASS"`, bool [n].
+
+    Raises:
+        InputError: A good part under another word than PASS.
+    """
     import pyarrow.compute as pc
 
-    table = read_pairs(csv, required=("label", SCORE))
     counted = pc.value_counts(table.arrow("label")).to_pylist()
     wrong = judged_as_defect(str(c["values"]) for c in counted)
     if wrong:
         first = next(row for row, label in enumerate(table.label) if label in wrong)
-        raise not_judged(csv, first, table.label[first], sum(c["counts"] for c in counted if c["values"] in wrong))
+        rows = sum(c["counts"] for c in counted if c["values"] in wrong)
+        raise not_judged(table.path, first, table.label[first], rows)
     labels = pc.utf8_upper(pc.utf8_trim_whitespace(table.arrow("label")))
-    is_pass = pc.equal(labels, PASS).to_numpy(zero_copy_only=False)
-    return Scored(table, _floats(csv, table.arrow(SCORE)), is_pass)
+    told: npt.NDArray[np.bool_] = pc.equal(labels, PASS).to_numpy(zero_copy_only=False)
+    return told
 
 
 def missed_no_pass(scored: Scored, point: Threshold | None) -> PairTable:
@@ -209,7 +220,12 @@ def _write_metrics(path: Path, curve: Curve) -> None:
         arrow_csv.write_csv(metric_table(curve), sink, options)
 
 
-def _floats(csv: Path, texts: pa.Array) -> npt.NDArray[np.float64]:
+def finite_scores(csv: Path, texts: pa.Array, name: str = SCORE) -> npt.NDArray[np.float64]:
+    """Texts as numbers, float64 [n].
+
+    Raises:
+        InputErrors: Those that are empty, not numbers, NaN or infinite, each with its row.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -220,7 +236,7 @@ def _floats(csv: Path, texts: pa.Array) -> npt.NDArray[np.float64]:
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad) == 0:
         return values
-    faults = [f"row {row + 1}: {SCORE} is not a finite number: {texts[int(row)].as_py()!r}" for row in bad]
+    faults = [f"row {row + 1}: {name} is not a finite number: {texts[int(row)].as_py()!r}" for row in bad]
     raise InputErrors(
         f"{len(bad)} of {len(values)} scores are not finite numbers, first: {faults[0]}",
         faults,

@@ -1,0 +1,92 @@
+"""Whether lots still look like the lots before them, looked at after every lot. Arrays in, numbers out.
+
+A Shiryaev-Roberts e-detector (Shin, Ramdas and Rinaldo 2024, "E-detectors: a nonparametric framework for sequential
+change detection") over the rank likelihood of Lehmann alternatives (Savage 1956, "Contributions to the theory of rank
+order statistics"). For a change that begins with lot s, the lots from s on have their hazard multiplied by a factor;
+the likelihood ratio of the order of all lots is then in closed form and needs no distribution of the scores:
+
+    n! * prod_i w(i) / (w(i) + w(i+1) + ... + w(n))        w = factor for lots from s on, 1 for those before
+
+with the lots in ascending order. Under exchangeable lots each such ratio is a martingale that starts at 1, so their
+sum over s has an expectation of at most the number of lots.
+
+What it assumes: lots of one stratum are exchangeable while nothing changes (no trend, no season shorter than the
+history). When not to use it: lots that depend on each other, such as a re-inspection of the same boards.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+HAZARDS = (0.05, 0.2, 0.5, 2.0, 5.0, 20.0)
+"""Factors of the hazard after a change, mixed in equal parts: below 1 the values rise, above 1 they fall."""
+WINDOW = 200
+"""How many lots back a change may have begun: the cost of a look does not grow with every lot of the history."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a sequence of lots says.
+
+    Attributes:
+        log_evidence: Natural logarithm of the detector; -inf where there is nothing to test yet.
+        start: The most likely first lot of a change, counted from 0; None where nothing is tested yet.
+        rises: Whether the values after it lie higher.
+    """
+
+    log_evidence: float
+    start: int | None
+    rises: bool
+
+
+def rank_evidence(values: npt.ArrayLike, tie_breaks: npt.ArrayLike, first: int, window: int = WINDOW) -> Evidence:
+    """The e-detector after the last of the lots.
+
+    Args:
+        values: Float [n], one statistic a lot, in the order of the lots.
+        tie_breaks: Float [n], drawn once a lot: equal values are ordered by them.
+        first: The first lot that may begin a change; those before are the reference.
+        window: How many lots back a change is looked for.
+    """
+    numbers, ties = np.asarray(values, dtype=np.float64), np.asarray(tie_breaks, dtype=np.float64)
+    n = len(numbers)
+    starts = np.arange(max(first, n - window, 1), n)
+    if not len(starts):
+        return Evidence(-math.inf, None, False)
+    order = np.lexsort((ties, numbers))
+    after = order[None, :] >= starts[:, None]
+    counts = after.sum(axis=1)
+    log_n = math.lgamma(n + 1)
+    logs = np.empty((len(HAZARDS), len(starts)))
+    for k, hazard in enumerate(HAZARDS):
+        weights = np.where(after, hazard, 1.0)
+        left = np.cumsum(weights[:, ::-1], axis=1)
+        logs[k] = log_n + counts * math.log(hazard) - np.log(left).sum(axis=1)
+    mixed = _log_sum(logs, axis=0) - math.log(len(HAZARDS))
+    best = int(np.argmax(mixed))
+    rising = _log_sum(logs[np.asarray(HAZARDS) < 1, best], axis=0) >= _log_sum(
+        logs[np.asarray(HAZARDS) > 1, best], axis=0
+    )
+    return Evidence(float(_log_sum(mixed, axis=0)), int(starts[best]), bool(rising))
+
+
+def limit_for(lots_to_false_alarm: float, statistics: int) -> float:
+    """Where a detector alarms, so that the average number of lots to a false alarm is at least what is asked.
+
+    A detector passes c within n of its lots with a probability of at most n / c (Doob). Over all strata together, with
+    several statistics each, that is at most statistics * n / c by n lots, whatever depends on what; so the average run
+    is at least c / (2 * statistics) lots.
+    """
+    return 2.0 * statistics * lots_to_false_alarm
+
+
+def _log_sum(logs: FloatArray, axis: int) -> FloatArray:
+    top = np.max(logs, axis=axis)
+    total: FloatArray = top + np.log(np.sum(np.exp(logs - np.expand_dims(top, axis)), axis=axis))
+    return total

@@ -1,0 +1,122 @@
+"""The certificate on disk: `certificate.json`, the page that an auditor reads, and a signature where there is a key."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tao_skill_bank.assurance.certificate import Certificate, Rate
+from tao_skill_bank.core import fsio, guard
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.text import percent, plural, whole
+from tao_skill_bank.reports.page import render_page
+
+JSON_FILE, PAGE_FILE = "certificate.json", "certificate.html"
+NAMESPACE = "tao-skills-certificate"
+"""The namespace of the signature, which whoever checks it has to name."""
+
+
+def write_certificate(made: Certificate, folder: Path, key: Path | None = None) -> list[Path]:
+    """Write a certificate, its page and, with a key, its signature; returns the files.
+
+    Raises:
+        InputError: Another certificate is there; the key does not sign. Nothing was written then.
+    """
+    path, page = folder / JSON_FILE, folder / PAGE_FILE
+    if guard.exists(path):
+        raise InputError("there is a certificate already", where=path, fix="name another folder")
+    text = made.model_dump_json(indent=2) + "\n"
+    signature = None if key is None else _signature(text, key)
+    guard.make_folder(folder)
+    fsio.write_text(page, certificate_html(made))
+    written = [path, page]
+    if signature is not None:
+        written.append(folder / f"{JSON_FILE}.sig")
+        fsio.write_text(written[-1], signature)
+    fsio.write_text(path, text)
+    return written
+
+
+def certificate_html(made: Certificate) -> str:
+    """The page as text. Everything out of data is escaped."""
+    return render_page(
+        "certificate.html.j2",
+        made=made,
+        rate=_rate_text,
+        bound=lambda value: percent(None if value is None else 100 * value),
+        sentence=_sentence(made),
+        needs=_needs(made),
+        facts=_facts(made),
+        namespace=NAMESPACE,
+    )
+
+
+def _rate_text(rate: Rate | None) -> str:
+    if rate is None or rate.value is None:
+        return "not measured"
+    return f"{percent(100 * rate.value)} ({whole(rate.k)} of {whole(rate.n)})"
+
+
+def _sentence(made: Certificate) -> str:
+    """The whole of it in one sentence."""
+    if made.shown:
+        return f"At the frozen threshold the target “{made.target}” is shown."
+    if made.word == "not met":
+        return f"At the frozen threshold the target “{made.target}” is not met."
+    if made.word == "met, not shown":
+        return f"At the frozen threshold the figures meet the target “{made.target}”; these parts do not show it."
+    return f"Whether the frozen threshold meets the target “{made.target}” cannot be told from these parts."
+
+
+def _needs(made: Certificate) -> list[tuple[str, str, str]]:
+    """(further errors, more good parts, more defects) for each number of errors among them."""
+    if made.shown:
+        return []
+    rows = [(0, made.needed.pass_rows, made.needed.defect_rows)]
+    rows += [(a.errors, a.pass_rows, a.defect_rows) for a in made.allowed]
+    return [(str(k), _more(good), _more(bad)) for k, good, bad in rows]
+
+
+def _more(count: int | None) -> str:
+    return "no feasible number" if count is None else whole(count) if count else "none"
+
+
+def _facts(made: Certificate) -> list[tuple[str, str]]:
+    trained = made.trained
+    who = {"tao": "NVIDIA TAO", "stand-in": "the bank's own small network: a rehearsal"}.get(trained.by, "not recorded")
+    return [
+        ("Threshold", f"{made.threshold!r}, {made.threshold_from}"),
+        ("Judged on", f"{made.set}: {plural(made.far.n, 'good part')}, {plural(made.recall.n, 'defect')}"),
+        ("Scores", made.data),
+        ("Scores, SHA-256", made.data_sha256),
+        ("Run", made.run or "none: a file of scores"),
+        ("Model", made.model or "not recorded"),
+        ("Trained by", who),
+        ("Checkpoint, SHA-256", trained.checkpoint_sha256 or "not recorded"),
+        ("Image", " ".join(filter(None, (trained.image, trained.image_digest))) or "none"),
+        ("Software", f"TAO Skill Bank {made.software}"),
+        ("Certified by", made.certified_by),
+        ("Certified", made.certified_at[:19].replace("T", " ") + " UTC"),
+        ("Digest of this certificate", made.digest),
+    ]
+
+
+def _signature(text: str, key: Path) -> str:
+    """What `ssh-keygen -Y sign` says of a text."""
+    command = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(key), "-n", NAMESPACE]
+    try:
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=120, check=False)
+    except FileNotFoundError:
+        raise InputError(
+            "ssh-keygen is not installed", where="--sign", fix="install OpenSSH, or leave --sign away"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise InputError("ssh-keygen did not answer", where="--sign", fix="use a key of an agent") from None
+    if done.returncode or "BEGIN SSH SIGNATURE" not in done.stdout:
+        said = done.stderr.strip().splitlines()
+        raise InputError(
+            f"the key does not sign: {said[-1] if said else 'ssh-keygen failed'}",
+            where=key,
+            fix="name a private SSH key",
+        )
+    return done.stdout
