@@ -8,7 +8,7 @@ the number of bounds (Bonferroni).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,13 @@ from tao_skill_bank.core.fsio import canonical_json, sha256_text
 from tao_skill_bank.data.score_files import LIGHTINGS, LOTS, ScoreFile
 from tao_skill_bank.loop.approval import approver
 from tao_skill_bank.loop.evidence import Interval, Trained
-from tao_skill_bank.loop.verdict import Ask, Claim, Word, claim, word_of
+from tao_skill_bank.loop.metric import Limit
+from tao_skill_bank.loop.verdict import Word, word_of
 from tao_skill_bank.metrics import beta_share, clopper_pearson, confusion_at
 from tao_skill_bank.metrics.evidence import MOST_SAMPLES
-from tao_skill_bank.tasks.changenet.measures import asks
-from tao_skill_bank.tasks.changenet.scores import far_and_recall_by
+from tao_skill_bank.tasks.changenet.measures import claims_of
+from tao_skill_bank.tasks.changenet.metric import ESCAPE, FAR, RECALL
+from tao_skill_bank.tasks.changenet.scores import Scores, figures_at
 
 CONFIDENCE = 0.95
 MOST_STRATA = 500
@@ -195,14 +197,17 @@ def certify(
     Raises:
         InputError: No label, no such column.
     """
-    scores = subject.scores
+    scores, target = subject.scores, subject.target
     point = confusion_at(scores.score, scores.is_pass, subject.threshold)
-    far, recall = far_and_recall_by(scores.boards, scores.is_pass, scores.score > subject.threshold, point)
-    ask_far, ask_recall = asks(subject.target)
+    figures = figures_at(Scores(scores.table.label, scores.is_pass, scores.score, scores.boards), point, target)
     independent = subject.independent is not False
-    claims = [claim(ask_far, far, independent=independent), claim(ask_recall, recall, independent=independent)]
+    claims = claims_of(target, figures, independent=independent)
     word = word_of(claims)
-    strata, bounds, left_out = _strata(subject, by, ask_far, ask_recall)
+    shown = {c.name for c in claims if c.outcome == "shown"}
+    counted = [_counted(figures, target.limit(FAR.name), shown, independent=independent)]
+    missed = target.limit(RECALL.name) or target.limit(ESCAPE.name)
+    counted.append(_counted(figures, missed, shown, independent=independent))
+    strata, bounds, left_out = _strata(subject, by, target.limit(FAR.name), target.limit(RECALL.name))
     made = Certificate(
         threshold=subject.threshold,
         far=Far(**_rate(point.fp, point.fp + point.tn), upper_one_sided=_one_sided(point.fp, point.fp + point.tn)[1]),
@@ -210,19 +215,15 @@ def certify(
             **_rate(point.tp, point.tp + point.fn), lower_one_sided=_one_sided(point.tp, point.tp + point.fn)[0]
         ),
         shown=word == "shown",
-        needed=_needed(claims, far, recall, ask_far, ask_recall, 0, independent=independent),
-        target=subject.target.text(),
+        needed=Needed(pass_rows=counted[0](0), defect_rows=counted[1](0)),
+        target=target.text(),
         word=word,
         text="; ".join(c.text for c in claims) + "".join(f". {c.why}" for c in claims if c.why),
         cautions=tuple(_cautions(subject)),
         allowed=tuple(
-            Allowed(
-                errors=k,
-                **_needed(claims, far, recall, ask_far, ask_recall, k, independent=independent).model_dump(),
-            )
-            for k in range(1, FURTHER_ERRORS + 1)
+            Allowed(errors=k, pass_rows=counted[0](k), defect_rows=counted[1](k)) for k in range(1, FURTHER_ERRORS + 1)
         ),
-        by_board=_by_board(far, recall),
+        by_board=_by_board(figures[FAR.name], figures[RECALL.name]),
         strata=strata,
         bounds_together=bounds,
         left_out=left_out,
@@ -301,31 +302,24 @@ def _cautions(subject: Subject) -> Iterator[str]:
         yield "a rehearsal: the bank's own small network was trained, not NVIDIA's"
 
 
-def _needed(
-    claims: Sequence[Claim],
-    far: Interval,
-    recall: Interval,
-    ask_far: Ask,
-    ask_recall: Ask,
-    errors: int,
-    *,
-    independent: bool,
-) -> Needed:
-    """More parts with `errors` further errors; of rows that the choice has seen: parts of a set of its own."""
-    counted = [
-        (ask_far, far.successes, far.trials, far.factor),
-        (ask_recall, recall.trials - recall.successes, recall.trials, recall.factor),
-    ]
-    found: list[int | None] = []
-    for made, (ask, wrong, number, factor) in zip(claims, counted, strict=True):
-        if made.outcome == "shown" and not errors:
-            found.append(0)
-            continue
-        limit = ask.limit_pct / 100 if ask.at_most else 1 - ask.limit_pct / 100
-        if not independent:
-            wrong, number = 0, 0
-        found.append(more_to_show(wrong + errors, number, limit, strict=ask.strict, factor=factor))
-    return Needed(pass_rows=found[0], defect_rows=found[1])
+def _counted(
+    figures: Mapping[str, Interval], limit: Limit | None, shown: set[str], *, independent: bool
+) -> Callable[[int], int | None]:
+    """How many more parts show a limit, as a function of the further errors among them; nothing for no limit.
+
+    Of rows that chose model or threshold: parts of a set of its own.
+    """
+
+    def more(errors: int) -> int | None:
+        if limit is None or (limit.name in shown and not errors):
+            return 0
+        found = figures[limit.name]
+        wrong = found.successes if limit.at_most else found.trials - found.successes
+        wrong, number = (wrong, found.trials) if independent else (0, 0)
+        allowed = limit.share if limit.at_most else 1 - limit.share
+        return more_to_show(wrong + errors, number, allowed, strict=limit.strict, factor=found.factor)
+
+    return more
 
 
 def more_to_show(errors: int, number: int, limit: float, *, strict: bool = False, factor: float = 1.0) -> int | None:
@@ -364,7 +358,7 @@ def more_to_show(errors: int, number: int, limit: float, *, strict: bool = False
 
 
 def _strata(
-    subject: Subject, by: Sequence[str], ask_far: Ask, ask_recall: Ask
+    subject: Subject, by: Sequence[str], ask_far: Limit | None, ask_recall: Limit | None
 ) -> tuple[tuple[Stratum, ...], int, tuple[str, ...]]:
     """Every group with its counts and bounds, how many bounds hold together, and what was left out."""
     scores = subject.scores
@@ -404,8 +398,10 @@ def _strata(
                 recall=None if recall is None else Rate(**_rate(*recall)),
                 far_most=most,
                 recall_least=least,
-                far_shown=None if most is None else independent and ask_far.met(100 * most),
-                recall_shown=None if least is None else independent and ask_recall.met(100 * least),
+                far_shown=None if most is None or ask_far is None else independent and ask_far.met(100 * most),
+                recall_shown=None
+                if least is None or ask_recall is None
+                else independent and ask_recall.met(100 * least),
             )
         )
     return tuple(found), bounds, tuple(left_out)

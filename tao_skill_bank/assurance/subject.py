@@ -9,11 +9,11 @@ from typing import Any
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import sha256_file
-from tao_skill_bank.data.changenet.kpi_target import KpiTarget
 from tao_skill_bank.data.score_files import ScoreFile, read_score_file
 from tao_skill_bank.loop.evidence import Trained
-from tao_skill_bank.metrics import far_at_recall
+from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.tasks.changenet.measures import ACCEPTANCE, KPI
+from tao_skill_bank.tasks.changenet.metric import GRAMMAR, best_point
 from tao_skill_bank.tasks.changenet.state import State
 from tao_skill_bank.tasks.changenet.trained import known
 from tao_skill_bank.tasks.registry import load_state
@@ -41,7 +41,7 @@ class Subject:
 
     scores: ScoreFile
     threshold: float
-    target: KpiTarget
+    target: Target
     set_name: str
     independent: bool | None
     threshold_from: str
@@ -70,13 +70,13 @@ def subject_of(
         return _of_run(path, target, threshold, score)
     if target is None:
         raise InputError("no target", where=path, fix='give --target "FAR < 1% at recall=99%"')
-    asked = KpiTarget.parse(target)
+    asked = GRAMMAR.parse(target, where="--target")
     scores = read_score_file(path, score)
     origin, independent = FROZEN, None
     if threshold is None:
-        point = far_at_recall(scores.score, scores.is_pass, asked.recall)
+        point = best_point(scores.score, scores.is_pass, asked)
         if point is None:
-            raise InputError("has no defect, so no threshold can be chosen", where=path, fix="give --threshold")
+            raise InputError("no threshold keeps what is asked on these rows", where=path, fix="give --threshold")
         threshold, origin, independent = point.threshold, CHOSEN_HERE, False
     return Subject(scores, threshold, asked, path.name, independent, origin, Trained(), sha256_file(path))
 
@@ -107,7 +107,7 @@ def _of_run(folder: Path, target: str | None, threshold: float | None, score: st
     return Subject(
         scores=read_score_file(csv, score),
         threshold=frozen if threshold is None else threshold,
-        target=KpiTarget.parse(target or state.kpi_target),
+        target=state.target if target is None else GRAMMAR.parse(target, where="--target"),
         set_name=ACCEPTANCE if independent else KPI,
         independent=independent,
         threshold_from=origin,
