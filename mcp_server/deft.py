@@ -108,6 +108,12 @@ class Approve(BaseModel):
     approve: bool = Field(strict=True, description="Start this run?")
 
 
+class ApproveAndAccept(Approve):
+    """The same, where the plan asks for a word of its own: the person types it."""
+
+    accept: str = Field(default="", description="Type the word that the plan asks for, to accept what it says.")
+
+
 class CannotAsk(Approve):
     """The client has no way to ask a person; kept apart from a person's no."""
 
@@ -155,7 +161,8 @@ async def gate(plan: Annotated[Planned, Resolve(planned)], ctx: Context) -> Elic
     if capabilities is None or capabilities.elicitation is None:
         return CannotAsk(approve=False)
     shown: PreFlight = plan.plan
-    return Elicit("\n".join(["Start this DEFT run?", "", *shown.lines(), *_settings(plan.request)]), Approve)
+    question = "\n".join(["Start this DEFT run?", "", *shown.lines(), *_settings(plan.request)])
+    return Elicit(question, ApproveAndAccept if shown.words else Approve)
 
 
 def plan_deft_run(
@@ -211,21 +218,25 @@ async def start_deft_run(
             status="declined" if declined else "needs_approval",
             digest=shown.digest,
             summary=_one_line(shown),
-            command=None if declined else approve_command(plan.request, shown.digest),
+            command=None if declined else approve_command(plan.request, shown),
             next_step="ask the person what to change" if declined else "show the person the plan and the command",
         )
 
+    told = answer.data if isinstance(answer, AcceptedElicitation) else None
+    said = told.accept if isinstance(told, ApproveAndAccept) else ""
+
     def begin() -> Path:
-        folder = open_run(plan.request, approve=None if plan.held else shown.digest, how="elicitation")
+        approve = None if plan.held else shown.digest
+        folder = open_run(plan.request, approve=approve, how="elicitation", words=said.split())
         start_detached(folder, once=one_stage)
         return folder
 
     try:
         folder = await anyio.to_thread.run_sync(begin)
     except NeedsApprovalError as error:
-        return StartResult(
-            status="needs_approval", digest=error.digest, next_step="the data changed meanwhile: plan again"
-        )
+        same = error.digest == shown.digest
+        next_step = clip(error.what, 600) if same else "the data changed meanwhile: plan again"
+        return StartResult(status="needs_approval", digest=error.digest, next_step=next_step)
     return StartResult(
         status="started", digest=shown.digest, results_dir=str(folder), next_step="get_deft_status with wait_sec 25"
     )
@@ -308,7 +319,7 @@ def register(server: MCPServer[Any]) -> None:
     add(server, stop_deft_run, END)
 
 
-def approve_command(request: Request, digest: str) -> str:
+def approve_command(request: Request, plan: PreFlight) -> str:
     """What a person types to approve exactly this plan and start it."""
     words = [*program(), "deft", "run"]
     if request.task is not None:
@@ -327,7 +338,9 @@ def approve_command(request: Request, digest: str) -> str:
         words += ["--platform", request.platform]
     for setting in request.settings:
         words += ["--set", setting]
-    return shlex.join([*words, "--approve", digest, "--detach"])
+    for own in plan.words:
+        words += ["--accept", own.name]
+    return shlex.join([*words, "--approve", plan.digest, "--detach"])
 
 
 def _request(

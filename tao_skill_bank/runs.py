@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,17 @@ def planned_files(request: Request) -> dict[str, Path]:
 
 
 def open_run(
-    request: Request, *, approve: str | None, how: How, name: str | None = None, checked: PreFlight | None = None
+    request: Request,
+    *,
+    approve: str | None,
+    how: How,
+    name: str | None = None,
+    checked: PreFlight | None = None,
+    words: Sequence[str] = (),
 ) -> Path:
     """As `loop.opening.open_run`: make the run folder, or take one up, with its plan approved."""
-    return opening.open_run(task_for(request), request, approve=approve, how=how, name=name, checked=checked)
+    task = task_for(request)
+    return opening.open_run(task, request, approve=approve, how=how, name=name, checked=checked, words=words)
 
 
 def init_state(request: Request, *, force: bool = False) -> Path:

@@ -57,26 +57,29 @@ def plan(as_json: bool, **given: Any) -> None:
         _print_json(summary)
         return
     echo("\n".join(summary.lines()))
-    echo(f"\nTo run it: the same command with `run` and --approve {summary.digest} (or --yes)")
+    own = "".join(f" --accept {word.name}" for word in summary.words)
+    echo(f"\nTo run it: the same command with `run` and --approve {summary.digest}{own} (or --yes{own})")
 
 
 @cli.command()
 @_request_options
 @click.option("--yes", is_flag=True, help="Approve the plan as it is now.")
 @click.option("--approve", metavar="DIGEST", help="Approve exactly this plan.")
+@click.option("--accept", multiple=True, metavar="WORD", help="What the plan asks a word of its own for.")
 @click.option("--detach", is_flag=True, help="Start it in the background and return.")
-def run(as_json: bool, yes: bool, approve: str | None, detach: bool, **given: Any) -> None:
+def run(as_json: bool, yes: bool, approve: str | None, accept: tuple[str, ...], detach: bool, **given: Any) -> None:
     """Run the loop to its end; the report's path is the last line."""
-    _work(as_json, yes, approve, once=False, detach=detach, given=given)
+    _work(as_json, yes, approve, accept, once=False, detach=detach, given=given)
 
 
 @cli.command()
 @_request_options
 @click.option("--yes", is_flag=True, help="Approve the plan as it is now.")
 @click.option("--approve", metavar="DIGEST", help="Approve exactly this plan.")
-def step(as_json: bool, yes: bool, approve: str | None, **given: Any) -> None:
+@click.option("--accept", multiple=True, metavar="WORD", help="What the plan asks a word of its own for.")
+def step(as_json: bool, yes: bool, approve: str | None, accept: tuple[str, ...], **given: Any) -> None:
     """Run the next stage only."""
-    _work(as_json, yes, approve, once=True, detach=False, given=given)
+    _work(as_json, yes, approve, accept, once=True, detach=False, given=given)
 
 
 @cli.command()
@@ -153,12 +156,21 @@ def compare(runs: tuple[Path, ...], as_json: bool, html: Path | None) -> None:
     echo(str(html) if html is not None else "\n".join(lines(found)))
 
 
-def _work(as_json: bool, yes: bool, approve: str | None, *, once: bool, detach: bool, given: dict[str, Any]) -> None:
+def _work(
+    as_json: bool,
+    yes: bool,
+    approve: str | None,
+    accept: tuple[str, ...],
+    *,
+    once: bool,
+    detach: bool,
+    given: dict[str, Any],
+) -> None:
     from tao_skill_bank import runs
     from tao_skill_bank.loop.run import StopRequestedError
 
     request = _request(**given)
-    folder = _guarded(as_json, lambda: _approved(request, yes, approve, quiet=as_json))
+    folder = _guarded(as_json, lambda: _approved(request, yes, approve, accept, quiet=as_json))
     if detach:
         pid = _guarded(as_json, lambda: runs.start_detached(folder))
         if as_json:
@@ -187,13 +199,13 @@ def _work(as_json: bool, yes: bool, approve: str | None, *, once: bool, detach: 
     echo(str(folder / _REPORT) if (folder / _REPORT).exists() else str(folder))
 
 
-def _approved(request: Request, yes: bool, approve: str | None, *, quiet: bool) -> Path:
+def _approved(request: Request, yes: bool, approve: str | None, accept: tuple[str, ...], *, quiet: bool) -> Path:
     """The run folder with an approved plan: by flag, by digest, or by a person at the terminal."""
     from tao_skill_bank import runs
 
     if not yes or approve is not None:
         try:
-            return runs.open_run(request, approve=approve, how="flag")
+            return runs.open_run(request, approve=approve, how="flag", words=accept)
         except NeedsApprovalError:
             if quiet or approve is not None or not (sys.stdin.isatty() and sys.stdout.isatty()):
                 raise
@@ -202,7 +214,12 @@ def _approved(request: Request, yes: bool, approve: str | None, *, quiet: bool) 
         echo("\n".join(shown.lines()) + "\n")
     if not yes and not click.confirm("Run this plan?", default=False):
         raise NeedsApprovalError("not approved; nothing was changed", digest=shown.digest)
-    return runs.open_run(request, approve=shown.digest, how="flag" if yes else "tty", checked=shown)
+    said = [*accept]
+    for word in shown.words if not yes else ():
+        if word.name not in accept:
+            echo(word.question)
+            said.append(click.prompt(f"Type {word.name} to accept it", default="", show_default=False).strip())
+    return runs.open_run(request, approve=shown.digest, how="flag" if yes else "tty", checked=shown, words=said)
 
 
 def _request(**given: Any) -> Request:

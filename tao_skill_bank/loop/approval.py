@@ -78,6 +78,7 @@ def _seal(approval: Approval, results_dir: Path, key: bytes) -> str:
     value = [approval.digest, approval.approved_at, approval.how, str(results_dir.resolve())]
     if approval.by is not None:
         value.append(approval.by)
+    value += approval.words
     return hmac.new(key, fsio.canonical_json(value).encode(), hashlib.sha256).hexdigest()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from filelock import Timeout
@@ -60,6 +60,7 @@ def open_run(
     how: How,
     name: str | None = None,
     checked: PreFlight | None = None,
+    words: Sequence[str] = (),
 ) -> Path:
     """Make the run folder, or take one up, with its plan approved; returns the folder.
 
@@ -70,6 +71,7 @@ def open_run(
         how: How the approval arrived.
         name: Who approves, where somebody says so; the user and the machine are recorded either way.
         checked: The pre-flight of this very plan, if it was just made: it is not made again.
+        words: What a person said beside the approval, of what the plan asks a word of its own for.
 
     Raises:
         NeedsApprovalError: No approval, or one of another plan; its `digest` is the one to approve.
@@ -97,7 +99,14 @@ def open_run(
         )
         raise NeedsApprovalError(given, digest=plan.digest, fix=_approve_text(plan))
     by = approver() if name is None else f"{person_named(name)} ({approver()})"
-    approval = Approval(digest=plan.digest, approved_at=log_time(SystemClock().now()), how=how, by=by)
+    _require_words(checked, words)
+    approval = Approval(
+        digest=plan.digest,
+        approved_at=log_time(SystemClock().now()),
+        how=how,
+        by=by,
+        words=[word.name for word in checked.words],
+    )
     results_dir = (
         Path(existing.results_dir)
         if existing is not None
@@ -219,6 +228,17 @@ def busy(results_dir: Path) -> BusyError:
         time.sleep(0.01)
     detail = f"since {who.since} by {who.by} (process {who.pid})" if who else "by another process"
     return BusyError(f"running {detail}", where=results_dir, fix="wait, watch it with deft status, or deft stop")
+
+
+def _require_words(checked: PreFlight, said: Sequence[str]) -> None:
+    lacking = [word for word in checked.words if word.name not in said]
+    if lacking:
+        names = " ".join(f"--accept {word.name}" for word in lacking)
+        raise NeedsApprovalError(
+            f"needs a word of its own: {lacking[0].question}",
+            digest=checked.digest,
+            fix=f"read the plan, then add {names} to --approve {checked.digest}",
+        )
 
 
 def _approve_text(plan: ResolvedPlan) -> str:

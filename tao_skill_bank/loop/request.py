@@ -88,10 +88,17 @@ class Split(BaseModel):
     labels: dict[str, int]
 
 
+class OwnWord(BaseModel):
+    """What a plan asks a person for a word of its own, beside the approval: `name` is what they type."""
+
+    name: str
+    question: str
+
+
 class PreFlight(BaseModel):
     """The Pre-Flight Summary. Measurements in it are for reading; the digest covers none of them.
 
-    `facts` are (name, value) of what the task's own settings come to.
+    `facts` are (name, value) of what the task's own settings come to; `words` must be said beside the approval.
     """
 
     digest: str
@@ -103,6 +110,7 @@ class PreFlight(BaseModel):
     estimate_minutes: float
     warnings: list[str] = Field(default_factory=list)
     facts: list[tuple[str, str]] = Field(default_factory=list)
+    words: list[OwnWord] = Field(default_factory=list)
 
     def lines(self) -> list[str]:
         """The summary as text, a line each."""
@@ -123,5 +131,7 @@ class PreFlight(BaseModel):
             out.append(f"  {split.name:<15} {split.rows} rows: {labels}{more}")
         out += ["", "  checks"]
         out += [f"  [{check.status:>4}] {check.name}: {check.text}" for check in self.checks]
+        for word in self.words:
+            out += ["", f"  needs a word of its own: {word.question}", f"                  say it: {word.name}"]
         out += ["", f"  plan digest     {self.digest}"]
         return [clean(line) for line in out]

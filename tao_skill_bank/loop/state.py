@@ -161,13 +161,15 @@ class Iteration(_Model):
 class Approval(_Model):
     """The one gate: which plan was approved, when, how the approval arrived, and the seal that shows who wrote it.
 
-    `by` is the user and the machine on which the bank took the approval; an earlier record does not say.
+    `by` is the user and the machine on which the bank took the approval; an earlier record does not say. `words`: what
+    the person accepted by a word of its own.
     """
 
     digest: str
     approved_at: str
     how: How
     by: str | None = None
+    words: list[str] = Field(default_factory=list)
     seal: str = ""
 
 

@@ -113,6 +113,7 @@ def check_dataset(
     workspace: Path | None = None,
     batch_size: int | None = None,
     index: FolderIndex | None = None,
+    table: PairTable | None = None,
 ) -> DatasetReport:
     """Check one CSV and its images.
 
@@ -124,9 +125,10 @@ def check_dataset(
         workspace: Tried second; paths that lead out of it (and out of the image root) are faults.
         batch_size: Fewer rows than this are a fault, because TAO stops on them.
         index: Folder listings to share between the sets.
+        table: Its rows, where they are not as the file has them.
     """
     try:
-        table = read_pairs(csv)
+        table = read_pairs(csv) if table is None else table
     except InputErrors as error:
         return DatasetReport(csv, kind, faults=error.faults)
     except InputError as error:

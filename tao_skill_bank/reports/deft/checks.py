@@ -15,6 +15,7 @@ from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.verdict import Claim, Verdict
 from tao_skill_bank.reports.deft.status import Status
 from tao_skill_bank.reports.deft.view import RunView
+from tao_skill_bank.tasks.changenet.results import Uncorrected
 
 Outcome = Literal["holds", "open", "unknown"]
 
@@ -164,7 +165,32 @@ def leakage_text(found: Mapping[str, Any]) -> str:
     return "; ".join(said) or "not recorded"
 
 
-_LOOKS = frozenset({"labels", "leakage", "pictures", "equal pictures", "boards"})
+def corrected_text(set_name: str, before: Uncorrected, far: Interval, recall: Interval) -> str:
+    """What corrections of a measured set make of the figure, before and after."""
+    made = [f"{n} {what}" for n, what in ((before.relabelled, "relabelled"), (before.dropped, "dropped")) if n]
+    out = "; dropped rows were not scored and are in neither" if before.dropped else ""
+    after = f"FAR {percent(far.value_pct)} at recall {percent(recall.value_pct)} as corrected"
+    written = f"{percent(before.far.value_pct)} at {percent(before.recall.value_pct)} by the labels of the CSV"
+    return f"Labels of the {set_name} set were corrected ({', '.join(made)}): {after}, {written}{out}."
+
+
+def corrected_figures(view: RunView) -> list[Gate]:
+    """The figure of the best model before and after corrections, on each set that it is measured on."""
+    found: list[Gate] = []
+    best = view.best
+    of = None if best is None else best.record.evaluation
+    if best is not None and of is not None and of.uncorrected is not None:
+        found.append(Gate("warn", best.label, corrected_text("KPI", of.uncorrected, of.far, of.recall)))
+    accepted = view.accepted("best")
+    written = ((view.state.acceptance or {}).get("best") or {}).get("uncorrected")
+    if accepted is not None and written is not None:
+        before = Uncorrected.model_validate(written)
+        text = corrected_text("acceptance", before, accepted.far, accepted.recall)
+        found.append(Gate("warn", "acceptance", text))
+    return found
+
+
+_LOOKS = frozenset({"corrections", "labels", "leakage", "pictures", "equal pictures", "boards"})
 _ELSEWHERE = frozenset({"credentials", "backbone", "platform", "disk"})
 """Warnings of a plan that are no word on its data."""
 
@@ -176,12 +202,14 @@ def gates(view: RunView) -> list[Gate]:
         for line in view.lines
         if line.status == "error" and line.stage != "loop_stop"
     ]
-    warnings = [Gate("warn", p.label, text) for p in view.phases for text in p.record.warnings]
+    warnings = corrected_figures(view)
+    warnings += [Gate("warn", p.label, text) for p in view.phases for text in p.record.warnings]
     held = []
     approval = view.state.approval
     if approval is not None:
         at = approval.approved_at[:16].replace("T", " ")
-        text = f"Plan {approval.digest[:16]} {approved(approval.how)}, {at} UTC."
+        own = f"; {', '.join(approval.words)} accepted by a word of their own" if approval.words else ""
+        text = f"Plan {approval.digest[:16]} {approved(approval.how)}, {at} UTC{own}."
         held.append(Gate("held", "plan", text))
     # What the plan looked at is known from the start, also where a run ends at the baseline.
     for check in view.state.checked:

@@ -77,6 +77,18 @@ class PlanConfig(_Strict):
     pictures: Literal["decoded", "headers"] = "decoded"
 
 
+class CorrectionsConfig(_Strict):
+    """Which corrections of labels a run takes.
+
+    `use`: `all`; `unmeasured` leaves the KPI and acceptance sets, by which models are judged, as they are; `none`.
+    `lines` and `sha256`: how much of `labels/corrections.jsonl`; a new run takes all of it, and keeps to that.
+    """
+
+    use: Literal["all", "unmeasured", "none"] = "all"
+    lines: int = Field(default=0, ge=0)
+    sha256: str = ""
+
+
 class RcaConfig(_Strict):
     """Root-cause analysis: weakest samples kept per label."""
 
@@ -252,6 +264,10 @@ class RunConfig(RunSettings):
     automl_policy: Literal["off"] = "off"
     offline: bool = False
     plan: PlanConfig = Field(default_factory=PlanConfig)
+    # Not written where nothing was said, so that a run which was approved before there were corrections stands.
+    corrections: CorrectionsConfig = Field(
+        default_factory=CorrectionsConfig, exclude_if=lambda value: bool(value == CorrectionsConfig())
+    )
     anomalygen: AnomalygenConfig = Field(default_factory=AnomalygenConfig)
     mining_filter: MiningFilterConfig = Field(default_factory=MiningFilterConfig)
     mining: MiningConfig = Field(default_factory=MiningConfig)

@@ -15,6 +15,7 @@ from tao_skill_bank.data.pictures.look import look, memory_for
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.tasks.changenet import specs
 from tao_skill_bank.tasks.changenet.config import RunConfig
+from tao_skill_bank.tasks.changenet.taken import beside
 
 
 def picture_checks(config: RunConfig, reports: Mapping[str, DatasetReport], faults: list[str]) -> list[Check]:
@@ -47,7 +48,7 @@ def require_sound(config: RunConfig, *csvs: Path) -> None:
     naming, index = specs.naming_of(config), FolderIndex()
     sets: dict[str, Placed] = {}
     for csv in csvs:
-        roots = [Path(config.images_dir), Path(config.workspace), csv.parent]
+        roots = [Path(config.images_dir), Path(config.workspace), beside(config, csv).parent]
         sets[str(csv)] = place(read_pairs(csv), naming, roots, index)
     for name, lines in _looked(config, sets).faults.items():
         more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""

@@ -9,22 +9,26 @@ from pathlib import Path
 from typing import Literal
 
 from tao_skill_bank.core import guard
-from tao_skill_bank.core.errors import BankError, InputErrors
+from tao_skill_bank.core.errors import BankError, InputError, InputErrors
 from tao_skill_bank.data.changenet.images import FolderIndex
 from tao_skill_bank.data.changenet.releases import meant_elsewhere
+from tao_skill_bank.data.changenet.sample_book import ACCEPTANCE, KPI, POOL, TRAINING, VALIDATION
 from tao_skill_bank.data.changenet.spec import spec_faults
-from tao_skill_bank.data.changenet.tables import PASS
+from tao_skill_bank.data.changenet.tables import PASS, PairTable
 from tao_skill_bank.data.changenet.validate import DatasetReport, Kind, check_dataset, check_leakage, label_warnings
 from tao_skill_bank.loop.checks import Check
-from tao_skill_bank.loop.request import PreFlight, ResolvedPlan, Split
+from tao_skill_bank.loop.request import OwnWord, PreFlight, ResolvedPlan, Split
 from tao_skill_bank.platforms import platform_named, tao_runs
 from tao_skill_bank.platforms.releases import release_that_runs
 from tao_skill_bank.tasks.changenet import specs
 from tao_skill_bank.tasks.changenet.config import RunConfig
+from tao_skill_bank.tasks.changenet.label_checks import CHECK, label_checks
 from tao_skill_bank.tasks.changenet.looks import picture_checks
 from tao_skill_bank.tasks.changenet.routing import normal
+from tao_skill_bank.tasks.changenet.sets import corrected
 from tao_skill_bank.tasks.changenet.trained import COMMAND
 
+_SETS = {"train": TRAINING, "validation": VALIDATION, "kpi": KPI, "acceptance": ACCEPTANCE, "pool": POOL}
 CREDENTIALS = ("NGC_KEY", "HF_TOKEN")
 _FREE_BYTES_NEEDED = 1 << 30
 _MOST_FAULTS = 50
@@ -54,6 +58,9 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
     reports: dict[str, DatasetReport] = {}
     check("workspace", lambda: _workspace(plan))
     check("spec", lambda: _spec(plan, faults))
+    words: list[OwnWord] = []
+    if not faults:
+        check(CHECK, lambda: _corrections(plan, words))
     if not faults:
         checks.extend(_datasets(plan, reports, faults))
         checks.append(_labels(reports))
@@ -86,6 +93,7 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
         estimate_minutes=round(plan.minutes_per_iteration * (plan.max_iterations + 1), 1),
         warnings=[f"{c.name}: {c.text}" for c in checks if c.status == "warn"],
         facts=_facts(plan.config),
+        words=words,
     )
 
 
@@ -98,6 +106,12 @@ def _facts(config: RunConfig) -> list[tuple[str, str]]:
         ("synthetic", f"{synthetic.mode}, at most {synthetic.num_SDG} pairs an iteration"),
         ("mining", f"{mining.strategy}, at most {mining.budget or 'default'} rows an iteration"),
     ]
+
+
+def _corrections(plan: ResolvedPlan, words: list[OwnWord]) -> list[Check]:
+    checks, asked = label_checks(plan.config)
+    words.extend(asked)
+    return checks
 
 
 def _workspace(plan: ResolvedPlan) -> Check:
@@ -158,6 +172,7 @@ def _datasets(plan: ResolvedPlan, reports: dict[str, DatasetReport], faults: lis
             workspace=Path(config.workspace),
             batch_size=batch,
             index=index,
+            table=_corrected(config, _SETS[kind]),
         )
         reports[name] = report
         faults.extend(f"{csv}: {fault}" for fault in report.faults)
@@ -169,6 +184,14 @@ def _datasets(plan: ResolvedPlan, reports: dict[str, DatasetReport], faults: lis
         )
         checks.append(Check(name=f"{name} set", status=status, text=text))
     return checks
+
+
+def _corrected(config: RunConfig, name: str) -> PairTable | None:
+    """The rows with their corrections; None where the file cannot be read: its own check says why."""
+    try:
+        return corrected(config, name)
+    except InputError:
+        return None
 
 
 def _labels(reports: dict[str, DatasetReport]) -> Check:

@@ -23,6 +23,19 @@ class TrainResult(Result):
     trained: Trained = Field(default_factory=Trained)
 
 
+class Uncorrected(Result):
+    """The same scores by the labels that the customer's CSV has: what corrections of a measured set make of the figure.
+
+    `dropped` rows were not scored, so they are in neither figure.
+    """
+
+    relabelled: int
+    dropped: int
+    threshold: float
+    far: Interval
+    recall: Interval
+
+
 class Evaluation(Result):
     """One checkpoint on the KPI set at its threshold; `others` is what the target limits beside FAR and recall."""
 
@@ -41,6 +54,7 @@ class Evaluation(Result):
     far: Interval
     recall: Interval
     others: dict[str, Interval] = Field(default_factory=dict)
+    uncorrected: Uncorrected | None = None
 
     def measured(self, name: str) -> Interval | None:
         """A measure by its name, where it was taken."""

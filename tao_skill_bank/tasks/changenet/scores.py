@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +14,16 @@ import numpy.typing as npt
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import GateError, InputError, InputErrors
 from tao_skill_bank.data.changenet.kpi import read_scored
-from tao_skill_bank.data.changenet.tables import boards_of, read_pairs
+from tao_skill_bank.data.changenet.labels import is_pass
+from tao_skill_bank.data.changenet.tables import PairTable, boards_of, read_pairs
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.metric import Target
-from tao_skill_bank.metrics import Threshold, far_at_recall
+from tao_skill_bank.metrics import Threshold, confusion_at, far_at_recall
 from tao_skill_bank.metrics.evidence import CONFIDENCE
+from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.metric import ACCURACY, ESCAPE, FAR, PRECISION, RECALL, best_point
-from tao_skill_bank.tasks.changenet.results import Evaluation
+from tao_skill_bank.tasks.changenet.results import Evaluation, Uncorrected
+from tao_skill_bank.tasks.changenet.sets import labels_as_written
 
 _VALIDATED = "Eval metrics generated"
 _IN_PROGRESS = re.compile(r"Training loop in progress, epoch (\d+)")
@@ -36,12 +39,18 @@ class Scores:
         is_pass: bool [n].
         score: float64 [n], the probability of NO_PASS.
         boards: The board of each row, where the CSV has such a column.
+        table: The rows.
     """
 
     labels: list[str]
     is_pass: npt.NDArray[np.bool_]
     score: npt.NDArray[np.float64]
     boards: list[str] | None = None
+    table: PairTable | None = None
+
+    def relabelled(self, labels: list[str]) -> Scores:
+        """The same scores by other labels."""
+        return replace(self, labels=labels, is_pass=np.array([is_pass(x) for x in labels], dtype=np.bool_))
 
 
 def read_scores(csv: Path) -> Scores:
@@ -59,7 +68,7 @@ def read_scores(csv: Path) -> Scores:
                 "all-scores-missing", "no row has a usable score", where=csv, fix="see the inference log"
             ) from None
         raise
-    return Scores(scored.table.label, scored.is_pass, scored.scores, boards_of(scored.table))
+    return Scores(scored.table.label, scored.is_pass, scored.scores, boards_of(scored.table), scored.table)
 
 
 def figures_at(scores: Scores, point: Threshold, target: Target) -> dict[str, Interval]:
@@ -143,6 +152,39 @@ def evaluate(kind: str, checkpoint: Path, csv: Path, target: Target) -> Evaluati
         far=figures[FAR.name],
         recall=figures[RECALL.name],
         others={name: found for name, found in figures.items() if name not in (FAR.name, RECALL.name)},
+    )
+
+
+def uncorrected(config: RunConfig, name: str, found: Scores, at: float | None, target: Target) -> Uncorrected | None:
+    """What the same scores come to by the labels of the customer's CSV; None where no label of the set was corrected.
+
+    Args:
+        config: The run's configuration.
+        name: The set.
+        found: Its scores.
+        at: A frozen threshold; None: the one that the target asks for by these labels.
+        target: The target.
+    """
+    written = None if found.table is None else labels_as_written(config, name, found.table)
+    if written is None:
+        return None
+    labels, relabelled, dropped = written
+    before = found.relabelled(labels)
+    if before.is_pass.all() or not before.is_pass.any():
+        return None
+    if at is None:
+        point = best_point(before.score, before.is_pass, target)
+    else:
+        point = confusion_at(before.score, before.is_pass, at)
+    if point is None:
+        return None
+    figures = figures_at(before, point, target)
+    return Uncorrected(
+        relabelled=relabelled,
+        dropped=dropped,
+        threshold=point.threshold,
+        far=figures[FAR.name],
+        recall=figures[RECALL.name],
     )
 
 

@@ -21,6 +21,7 @@ from tao_skill_bank.data.changenet.spec import ClassifySpec, classify_spec, load
 from tao_skill_bank.data.changenet.spec_values import get
 from tao_skill_bank.data.changenet.tables import PairTable, read_pairs
 from tao_skill_bank.tasks.changenet.config import RunConfig
+from tao_skill_bank.tasks.changenet.taken import beside
 
 
 def user_spec(config: RunConfig) -> dict[str, Any]:
@@ -53,8 +54,11 @@ def checked_spec(config: RunConfig) -> ClassifySpec:
 
 
 def image_root(config: RunConfig, csv: Path, naming: ImageNaming, index: FolderIndex | None = None) -> Path:
-    """The one folder under which every row of `csv` resolves: the image root, the workspace, or the CSV's own."""
-    candidates = root_candidates(Path(config.images_dir), Path(config.workspace), csv)
+    """The one folder under which every row of `csv` resolves: the image root, the workspace, or the CSV's own.
+
+    A corrected copy's own folder is that of the customer's file.
+    """
+    candidates = root_candidates(Path(config.images_dir), Path(config.workspace), beside(config, csv))
     return choose_root(read_pairs(csv), naming, candidates, index)
 
 

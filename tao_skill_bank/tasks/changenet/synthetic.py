@@ -20,9 +20,11 @@ from tao_skill_bank.core.errors import GateError, InputError, StageFailedError
 from tao_skill_bank.data.changenet.guardrail import TABLE, left_out
 from tao_skill_bank.data.changenet.images import ImageNaming
 from tao_skill_bank.data.changenet.pair_prepare import PAIR_COLUMNS, SUMMARY_FILE, pair_files, pair_label, prepare_pairs
+from tao_skill_bank.data.changenet.sample_book import TRAINING
 from tao_skill_bank.data.changenet.tables import PASS, PairTable, read_pairs
 from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.generator import NG_DIR, OK_DIR, find_assets
+from tao_skill_bank.tasks.changenet.sets import corrected
 
 POOL_DIR = "synth_pool"
 SUBDIR = "pregen"
@@ -257,5 +259,5 @@ def generator_labels(config: RunConfig) -> list[str]:
     if mode == "pregen_ingest":
         return [] if config.pregen_dir is None else pregen_labels(Path(config.pregen_dir))
     if mode == "local_standin":
-        return [label for label in read_pairs(Path(config.training_csv)).label if label != PASS]
+        return [label for label in corrected(config, TRAINING).label if label != PASS]
     return []

@@ -10,6 +10,8 @@ from mcp_types import ElicitResult
 from server_calls import MODES, call, ok, plan_arguments
 
 from mcp_server.roots import BankServer
+from tao_skill_bank import labels
+from tao_skill_bank.data.corrections import Word
 
 NO_YES: list[Any] = ["yes", "true", "True", "on", 1, 1.0, "1", 0, "no", None, ["true"], "approve"]
 
@@ -38,3 +40,27 @@ def test_a_true_beside_a_refusal_is_no_yes(workspace: Path, server: BankServer) 
     answer = ElicitResult(action="decline", content={"approve": True})
     assert ok(call(server, "start_deft_run", plan_arguments(workspace), elicit=answer))["status"] == "declined"
     assert not (workspace / "results").exists()
+
+
+@pytest.mark.parametrize("said", ["", "yes", "measured_labels"])
+def test_a_yes_without_the_plans_own_word_starts_nothing(workspace: Path, server: BankServer, said: str) -> None:
+    copy = corrected(workspace)
+    answer = ElicitResult(action="accept", content={"approve": True, "accept": said})
+    told = call(server, "start_deft_run", plan_arguments(copy), elicit=answer)
+    assert "say it: measured-labels" in told.asked[0]
+    got = ok(told)
+    assert got["status"] == "needs_approval"
+    assert got["next_step"].startswith("needs a word of its own: corrected labels change")
+    assert not (copy / "results").exists()
+
+
+def test_the_command_that_a_person_types_has_the_plans_own_word(workspace: Path, server: BankServer) -> None:
+    got = ok(call(server, "start_deft_run", plan_arguments(corrected(workspace))))
+    assert got["status"] == "needs_approval"
+    assert "--accept measured-labels --approve" in got["command"]
+
+
+def corrected(workspace: Path) -> Path:
+    """A workspace whose KPI set has a corrected label."""
+    labels.say(workspace, [Word("kp/C1", "mislabeled", "Ana", to="bridge", set="kpi")])
+    return workspace

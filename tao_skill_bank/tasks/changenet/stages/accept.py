@@ -7,10 +7,11 @@ from typing import Any
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import StageFailedError
+from tao_skill_bank.data.changenet.sample_book import ACCEPTANCE
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.loop.state import BASELINE
 from tao_skill_bank.metrics import confusion_at
-from tao_skill_bank.tasks.changenet import scores, specs
+from tao_skill_bank.tasks.changenet import scores, sets, specs
 from tao_skill_bank.tasks.changenet.looks import require_sound
 from tao_skill_bank.tasks.changenet.measures import verdict_of
 from tao_skill_bank.tasks.changenet.metric import FAR, RECALL, best_point, recall_floor
@@ -59,7 +60,7 @@ class LoopStop(Stage):
         config = run.state.config
         if config.acceptance_csv is None:
             return None
-        csv = Path(config.acceptance_csv)
+        csv = sets.csv_of(run, ACCEPTANCE)
         require_sound(config, csv)
         folder = run.root / "acceptance"
         spec_path = folder / "inference_spec.yaml"
@@ -92,7 +93,9 @@ class LoopStop(Stage):
         far, recall = figures.pop(FAR.name), figures.pop(RECALL.name)
         others = {"others": {name: found.model_dump() for name, found in figures.items()}} if figures else {}
         own = best_point(read.score, read.is_pass, run.state.target)
+        before = scores.uncorrected(run.state.config, ACCEPTANCE, read, iteration.threshold, run.state.target)
         return {
+            **({} if before is None else {"uncorrected": before.model_dump()}),
             "checkpoint": iteration.best_ckpt_path,
             "threshold": iteration.threshold,
             "recall": recall.model_dump(),

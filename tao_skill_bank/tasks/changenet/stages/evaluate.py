@@ -8,11 +8,12 @@ from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import StageFailedError
 from tao_skill_bank.core.text import score
 from tao_skill_bank.data.changenet.kpi import analyze_kpi
+from tao_skill_bank.data.changenet.sample_book import KPI
 from tao_skill_bank.loop.commandline import setting
 from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.loop.run import JobPlan
 from tao_skill_bank.loop.stage import Outcome
-from tao_skill_bank.tasks.changenet import scores, specs
+from tao_skill_bank.tasks.changenet import scores, sets, specs
 from tao_skill_bank.tasks.changenet.looks import require_sound
 from tao_skill_bank.tasks.changenet.metric import FAR, RECALL
 from tao_skill_bank.tasks.changenet.results import EvaluateResult, Evaluation
@@ -39,7 +40,7 @@ class Evaluate(Stage):
         """Infer, measure, choose."""
         config = run.state.config
         naming = specs.naming_of(config)
-        kpi_csv = Path(config.kpi_test_csv)
+        kpi_csv = sets.csv_of(run, KPI)
         require_sound(config, kpi_csv)
         spec_path = self._spec_path(run, label)
         specs.write_spec(spec_path, specs.inference_spec(config, kpi_csv, specs.image_root(config, kpi_csv, naming)))
@@ -52,7 +53,9 @@ class Evaluate(Stage):
         for kind, checkpoint in candidates.items():
             out = outs[kind]
             csv = out / "inference.csv"
-            evaluations.append(scores.evaluate(kind, checkpoint, csv, target))
+            found = scores.evaluate(kind, checkpoint, csv, target)
+            found.uncorrected = scores.uncorrected(config, KPI, scores.read_scores(csv), None, target)
+            evaluations.append(found)
             promised += [csv, out / "kpi" / "threshold_metrics.csv"]
         best = _best(evaluations, target)
         for evaluation in evaluations:

@@ -10,10 +10,11 @@ from pathlib import Path
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import GateError, StageFailedError
 from tao_skill_bank.data.changenet.labels import is_pass
+from tao_skill_bank.data.changenet.sample_book import TRAINING
 from tao_skill_bank.data.changenet.tables import PASS, REQUIRED_COLUMNS, PairTable, read_pairs, write_pairs
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.loop.state import BASELINE
-from tao_skill_bank.tasks.changenet import leaks, specs
+from tao_skill_bank.tasks.changenet import leaks, sets, specs
 from tao_skill_bank.tasks.changenet.results import MergeResult
 from tao_skill_bank.tasks.changenet.state import Run, Stage
 
@@ -84,7 +85,7 @@ class DataMerge(Stage):
     def _earlier_csv(self, run: Run, label: str) -> Path:
         before = run.previous(label)
         if before == BASELINE:
-            return Path(run.state.config.training_csv)
+            return sets.csv_of(run, TRAINING)
         combined = run.state.iteration(before).combined_training_csv
         if combined is None:
             raise StageFailedError("the previous iteration left no combined CSV", where=before, fix="run it first")

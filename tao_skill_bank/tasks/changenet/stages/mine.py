@@ -17,11 +17,12 @@ from tao_skill_bank.core.errors import GateError, InputError, StageFailedError
 from tao_skill_bank.core.threads import one_blas_thread
 from tao_skill_bank.data.changenet.images import ImageNaming
 from tao_skill_bank.data.changenet.pair_prepare import PAIR_COLUMNS
+from tao_skill_bank.data.changenet.sample_book import POOL, TRAINING
 from tao_skill_bank.data.changenet.tables import REQUIRED_COLUMNS, PairTable, read_pairs, write_pairs
 from tao_skill_bank.loop.commandline import setting
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.loop.state import iteration_label
-from tao_skill_bank.tasks.changenet import leaks, specs
+from tao_skill_bank.tasks.changenet import leaks, sets, specs
 from tao_skill_bank.tasks.changenet.copies import MOST_ALIKE, NEAR_FILE, Alike, shown, told_apart, write_alike
 from tao_skill_bank.tasks.changenet.looks import blank_pictures
 from tao_skill_bank.tasks.changenet.mining import (
@@ -382,7 +383,7 @@ class DataMining(Stage):
             equal = leaks.equal_rows(table, run.workspace, config, naming)
             out.append([row for row in range(len(table)) if row not in equal])
             dropped.append(len(equal))
-        own = read_pairs(Path(config.training_csv))
+        own = read_pairs(sets.csv_of(run, TRAINING))
         own_root = specs.image_root(config, own.path, naming)
         counts = {
             "looked": len(mined) + len(synthetic),
@@ -413,6 +414,7 @@ def load_pool(run: Run, naming: ImageNaming) -> Pool:
     if not guard.is_file(path):
         raise GateError("mining-pool", "the mining pool is missing", where=path, fix="restore it")
     try:
+        path = sets.csv_of(run, POOL)
         table = read_pairs(path)
     except InputError as error:
         raise GateError("mining-pool", error.what, where=path, fix=error.fix) from None

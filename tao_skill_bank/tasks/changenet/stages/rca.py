@@ -7,9 +7,10 @@ from pathlib import Path
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import StageFailedError
+from tao_skill_bank.data.changenet.sample_book import KPI
 from tao_skill_bank.loop.commandline import setting
 from tao_skill_bank.loop.stage import Outcome, timestamp
-from tao_skill_bank.tasks.changenet import specs
+from tao_skill_bank.tasks.changenet import sets, specs
 from tao_skill_bank.tasks.changenet.metric import recall_floor
 from tao_skill_bank.tasks.changenet.results import RcaResult
 from tao_skill_bank.tasks.changenet.state import Run, Stage
@@ -52,7 +53,7 @@ class Rca(Stage):
                 "threshold": threshold,
             },
         )
-        kpi_csv = Path(config.kpi_test_csv)
+        kpi_csv = sets.csv_of(run, KPI)
         root = specs.image_root(config, kpi_csv, specs.naming_of(config))
         command = [
             "gap_analysis",

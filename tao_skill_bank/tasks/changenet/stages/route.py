@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import GateError, StageFailedError
+from tao_skill_bank.data.changenet.sample_book import KPI, POOL
 from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.loop.stage import Outcome, timestamp
+from tao_skill_bank.tasks.changenet import sets, specs
 from tao_skill_bank.tasks.changenet.results import RoutingResult
 from tao_skill_bank.tasks.changenet.routing import route, write_routing
 from tao_skill_bank.tasks.changenet.state import Run, Stage
 from tao_skill_bank.tasks.changenet.synthetic import generator_labels
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Route(Stage):
@@ -31,12 +37,28 @@ class Route(Stage):
             raise StageFailedError("the previous iteration has no RCA", where=label, fix="run rca first")
         return [Path(parquet)]
 
+    def _fit(self, run: Run, rows: pa.Table) -> tuple[pa.Table, str]:
+        """The weak rows without those that people say show nothing of the model, and how many were left out."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        config = run.state.config
+        kpi_csv = sets.csv_of(run, KPI)
+        unfit = sets.unfit_pictures(config, KPI, specs.image_root(config, kpi_csv, specs.naming_of(config)))
+        if not unfit:
+            return rows, ""
+        out = pc.is_in(rows.column("filepath"), value_set=pa.array(sorted(unfit), pa.string()))
+        count = int(pc.sum(out).as_py() or 0)
+        left = f"; {count} left out: label doubted or picture damaged" if count else ""
+        return rows.filter(pc.invert(out)), left
+
     def work(self, run: Run, label: str) -> Outcome:
         """Route, write the files, then let the gates speak."""
         config = run.state.config
         out = run.folder(label) / "routing_results" / timestamp(run, label)
         rows = read_parquet(self.needs(run, label)[0])
-        pool = set() if config.mining_pool_csv is None else set(read_pairs(Path(config.mining_pool_csv)).label)
+        rows, unfit = self._fit(run, rows)
+        pool = set() if config.mining_pool_csv is None else set(read_pairs(sets.csv_of(run, POOL)).label)
         routing = route(
             [str(x) for x in rows.column("label").to_pylist()],
             pool,
@@ -57,7 +79,7 @@ class Route(Stage):
                 "routing-empty", "no weak sample could be routed anywhere", where=out, fix="add a mining pool or pairs"
             )
         return Outcome(
-            summary=f"{len(routing.mining)} rows to mining, {len(routing.anomalygen)} to anomalygen",
+            summary=f"{len(routing.mining)} rows to mining, {len(routing.anomalygen)} to anomalygen{unfit}",
             result=RoutingResult(
                 routing_results_dir=str(out),
                 routing_mining_parquet=str(out / "mining_gaps.parquet"),

@@ -13,10 +13,11 @@ from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import GateError, StageFailedError
 from tao_skill_bank.core.threads import one_blas_thread
 from tao_skill_bank.data.changenet.pair_prepare import PAIR_COLUMNS, prepare_pairs
+from tao_skill_bank.data.changenet.sample_book import TRAINING
 from tao_skill_bank.data.changenet.tables import PairTable, read_pairs, write_pairs
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.loop.state import iteration_label
-from tao_skill_bank.tasks.changenet import generator, specs, synthetic
+from tao_skill_bank.tasks.changenet import generator, sets, specs, synthetic
 from tao_skill_bank.tasks.changenet.results import AnomalygenResult
 from tao_skill_bank.tasks.changenet.stages.merge import relative_to_workspace
 from tao_skill_bank.tasks.changenet.state import Run, Stage
@@ -140,7 +141,7 @@ class Anomalygen(Stage):
     def _standin(self, run: Run, label: str, labels: list[str], out: Path) -> PairTable:
         config = run.state.config
         naming = specs.naming_of(config)
-        training = read_pairs(Path(config.training_csv))
+        training = read_pairs(sets.csv_of(run, TRAINING))
         rows = synthetic.make_standins(
             training,
             specs.image_root(config, training.path, naming),

@@ -8,13 +8,14 @@ from typing import Any
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import GateError, StageFailedError
+from tao_skill_bank.data.changenet.sample_book import TRAINING, VALIDATION
 from tao_skill_bank.data.changenet.spec import classify_spec
 from tao_skill_bank.data.changenet.spec_values import get
 from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.loop.commandline import setting
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.loop.state import BASELINE
-from tao_skill_bank.tasks.changenet import specs
+from tao_skill_bank.tasks.changenet import sets, specs
 from tao_skill_bank.tasks.changenet.looks import require_sound
 from tao_skill_bank.tasks.changenet.results import TrainResult
 from tao_skill_bank.tasks.changenet.scores import epoch_and_step
@@ -63,7 +64,7 @@ class Train(Stage):
         config = run.state.config
         naming = specs.naming_of(config)
         training = self._training_csv(run, label)
-        validation = Path(config.validation_csv)
+        validation = sets.csv_of(run, VALIDATION)
         require_sound(config, training, validation)
         root = run.workspace if label != BASELINE else specs.image_root(config, training, naming)
         spec = specs.train_spec(config, training, root, validation, specs.image_root(config, validation, naming))
@@ -108,7 +109,7 @@ class Train(Stage):
 
     def _training_csv(self, run: Run, label: str) -> Path:
         if label == BASELINE:
-            return Path(run.state.config.training_csv)
+            return sets.csv_of(run, TRAINING)
         combined = run.state.iteration(label).combined_training_csv
         if combined is None:
             raise StageFailedError("no combined training CSV", where=label, fix="run data_merge first")
