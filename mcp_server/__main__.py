@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from tao_skill_bank import __version__
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.personal import personal_roots
+from tao_skill_bank.core.version import __version__
 
 ROOTS_VARIABLE = "TAO_SKILL_BANK_ROOTS"
 PORT = 8931

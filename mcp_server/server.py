@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mcp_server import annotate, app, bank, data, deft, gaps, jobs, prompts, reports, resources, routing
 from mcp_server.roots import BankServer
-from tao_skill_bank import __version__
+from tao_skill_bank.core.version import __version__
 
 INSTRUCTIONS = (
     "Improves NVIDIA TAO vision models. For the DEFT loop: plan_deft_run, show the person the plan, start_deft_run, "

@@ -8,10 +8,10 @@ from importlib import import_module
 
 import click
 
-from tao_skill_bank import __version__
 from tao_skill_bank.actions.console import TRACEBACK_VARIABLE, report
 from tao_skill_bank.core.errors import BankError, system_error
 from tao_skill_bank.core.system import refuse_windows
+from tao_skill_bank.core.version import __version__
 
 # Group → (module, one line for --help).
 GROUPS = {

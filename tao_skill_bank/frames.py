@@ -21,6 +21,43 @@ if TYPE_CHECKING:
     from tao_skill_bank.reports.deft.view import Phase, RunView
 
 
+class Frames:
+    """The tables of one run: the functions of this module with the run in hand."""
+
+    def __init__(self, run: str | Path) -> None:
+        self.run = Path(run)
+
+    def iterations(self) -> pd.DataFrame:
+        """One row per measured phase: FAR, recall, intervals, rows, checkpoint."""
+        return iterations(self.run)
+
+    def scores(self, iteration: str | None = None) -> pd.DataFrame:
+        """The KPI set as the model of one iteration scored it; by default the best."""
+        return scores(self.run, iteration)
+
+    def inference(self, iteration: str | None = None) -> Path:
+        """The `inference.csv` of one iteration's model on the KPI set; by default of the best.
+
+        Raises:
+            InputError: There is no such iteration, or the file is gone.
+        """
+        view = _view(self.run)
+        phase = _phase(view, iteration)
+        return _file(view, phase, phase.record.inference_csv, "inference", _known(view.measured))
+
+    def weaknesses(self, iteration: str | None = None) -> pd.DataFrame:
+        """The weakest samples that root cause analysis found; by default in the last iteration it looked at."""
+        return weaknesses(self.run, iteration)
+
+    def provenance(self, iteration: str | None = None) -> pd.DataFrame:
+        """Where each training row of one iteration came from; by default the best."""
+        return provenance(self.run, iteration)
+
+    def stages(self) -> pd.DataFrame:
+        """One row per ended stage."""
+        return stages(self.run)
+
+
 def iterations(run: str | Path) -> pd.DataFrame:
     """One row per measured phase, index `iteration` (`baseline`, `iter1`, ...).
 

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from tao_skill_bank import __version__
 from tao_skill_bank.assurance.subject import CHOSEN_HERE, Subject
 from tao_skill_bank.core.clock import Clock, SystemClock, log_time
 from tao_skill_bank.core.fsio import canonical_json, sha256_text
+from tao_skill_bank.core.version import __version__
 from tao_skill_bank.data.score_files import LIGHTINGS, LOTS, ScoreFile
 from tao_skill_bank.loop.approval import approver
 from tao_skill_bank.loop.evidence import Interval, Trained

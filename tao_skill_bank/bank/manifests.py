@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank import __version__
 from tao_skill_bank.bank.home import bank_root
 from tao_skill_bank.bank.skills import skills_faults
+from tao_skill_bank.core.version import __version__
 
 NAME = "tao-skill-bank"
 LAUNCHER = "scripts/launch.py"

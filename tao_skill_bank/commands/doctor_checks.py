@@ -23,11 +23,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tao_skill_bank import __version__
 from tao_skill_bank.bank.home import bank_root
 from tao_skill_bank.commands.remedies import Machine, remedy
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError, InputErrors, did_you_mean
 from tao_skill_bank.core.redaction import redact
+from tao_skill_bank.core.version import __version__
 
 Outcome = Literal["ok", "note", "lacks", "broken"]
 PATIENCE_SEC = 20.0

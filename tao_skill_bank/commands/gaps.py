@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -36,12 +35,13 @@ def route(
 
     Status 2 where nobody takes a label that was not accepted to be dropped; the files are written all the same.
     """
+    from tao_skill_bank.actions.mining.mine import read_gaps
     from tao_skill_bank.core.errors import InputError
     from tao_skill_bank.data.changenet.tables import read_pairs
     from tao_skill_bank.tasks.changenet.routing import route as route_labels
     from tao_skill_bank.tasks.changenet.routing import summary_text, write_routing
 
-    rows = _read_gaps(gaps)
+    rows = read_gaps(gaps)
     known = {*pool_labels, *(read_pairs(pool).label if pool is not None else [])}
     routing = route_labels([str(x) for x in rows.column("label").to_pylist()], known, generator_labels, accept_dropped)
     write_routing(output, rows, routing)
@@ -93,31 +93,17 @@ def mine(
     for bit; a row whose image cannot be read is then listed in mining_errors.csv, and the others are mined; the same
     command again does only the shards that have no valid output.
     """
-    from tao_skill_bank.actions.mining.embedding import embed_parquet
-    from tao_skill_bank.actions.mining.encoders import get_encoder
-    from tao_skill_bank.actions.mining.neighbors import nearest_neighbors
+    from tao_skill_bank.actions.mining.mine import check_mining, mine_images
     from tao_skill_bank.core.errors import InputError
 
-    if not 0 <= min_similarity <= 1:
-        raise InputError(f"--min-similarity {min_similarity} lies outside 0..1", fix="give for example 0.9")
-    if _read_gaps(gaps).num_rows == 0:
-        raise InputError("holds no weak sample", where=gaps, fix="there is nothing to mine for")
+    check_mining(gaps, min_similarity)
     if shards is None and platform != "local":
         raise InputError(f"{platform} runs shards", where="--platform", fix="add --shards N")
     if shards is not None:
         _mine_sharded(gaps, pool, output, top_k, min_similarity, encoder, same_label, shards, platform, settings)
         return
-    made = get_encoder(encoder)
-    targets = embed_parquet(gaps, output / "target_embeddings.parquet", made)
-    sources = embed_parquet(pool, output / "source_embeddings.parquet", made)
-    mined = nearest_neighbors(
-        sources.output,
-        targets.output,
-        output / "mined.parquet",
-        topn=top_k,
-        knn_metric="cosine",
-        filter_by_label=same_label,
-        distance_threshold=1.0 - min_similarity,
+    mined = mine_images(
+        gaps, pool, output, top_k=top_k, min_similarity=min_similarity, encoder=encoder, same_label=same_label
     )
     for note in mined.notes:
         echo(f"note: {note}", err=True)
@@ -159,23 +145,3 @@ def _mine_sharded(
     echo("\n".join(mined.summary))
     echo(f"{len(plan.shards)} shards, plan {plan.digest[:12]}")
     echo(str(output / "mined.parquet"))
-
-
-def _read_gaps(path: Path) -> Any:
-    """A table of weak samples as arrow."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from tao_skill_bank.core.errors import InputError
-
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise InputError("no such file", where=path, fix="name a kpi_gaps.parquet") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"is no parquet file: {reason}", where=path, fix="name a kpi_gaps.parquet") from None
-    for column in ("filepath", "label"):
-        if column not in table.column_names:
-            raise InputError(f"no column {column!r}", where=path, fix="name a kpi_gaps.parquet")
-    return table

@@ -26,6 +26,7 @@ _PLAIN_OVERRIDE = re.compile(
     r"((?P<number>-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,17})?)|(?P<word>(\./|/)?[A-Za-z_][A-Za-z0-9_./-]*[A-Za-z0-9_]|[A-Za-z_/]))",
     re.ASCII,
 )
+_UNQUOTED = re.compile(r"[A-Za-z0-9_/.@%+-]+")
 _HYDRA_WORDS = frozenset({"null", "true", "false", "nan", "inf"})
 
 
@@ -288,3 +289,44 @@ def _leaves(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]
         else:
             out.append((f"{prefix}{key}", value))
     return out
+
+
+def setting(key: str, value: str | Path | float) -> str:
+    """`key=value` as the grammar reads it back; a text with characters that mean something to it is quoted.
+
+    Raises:
+        InputError: The text ends in a backslash, which the grammar cannot quote.
+    """
+    text = str(value)
+    return f"{key}={text if not isinstance(value, str | Path) or _UNQUOTED.fullmatch(text) else _quoted(text)}"
+
+
+def settings_of(given: Mapping[str, Any] | Sequence[str]) -> list[str]:
+    """Settings of a program as `key=value` texts: a mapping of dotted names to values, or the texts themselves.
+
+    Raises:
+        InputError: A single text instead of several, or a value that is no plain one.
+    """
+    if isinstance(given, str):
+        raise InputError(f"one text: {given!r}", where="settings", fix="give a list of texts, or a mapping")
+    return [f"{key}={_written(key, value)}" for key, value in given.items()] if isinstance(given, Mapping) else [*given]
+
+
+def _written(key: str, value: object) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{name}:{_written(key, item)}" for name, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(_written(key, item) for item in value) + "]"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, str | Path):
+        return _quoted(str(value))
+    if isinstance(value, (int, float)):
+        return repr(value)
+    raise InputError(f"cannot be a setting: {value!r}", where=key, fix="give text, a number, a list or a mapping")
+
+
+def _quoted(text: str) -> str:
+    if text.endswith("\\"):
+        raise InputError("a path that ends in a backslash cannot be passed on", where=text, fix="rename the folder")
+    return "'" + text.replace("'", "\\'") + "'"

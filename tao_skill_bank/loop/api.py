@@ -39,7 +39,7 @@ from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.platforms.base import JobRecord, jobs_dir, read_exit, read_records
 
-_REPORT = "DEFT_Loop_Report.html"
+REPORT = "DEFT_Loop_Report.html"
 _START_LOCK = ".start.lock"
 _workers: list[subprocess.Popen[bytes]] = []
 
@@ -213,7 +213,7 @@ def status(task: AnyTask, results_dir: Path, after: int = 0, limit: int = 20) ->
     shown_status = "interrupted" if shown == "running" and working is None else shown
     if working is not None and shown in ("planned", "stopped", "failed"):
         shown_status = "running"
-    report = results_dir / _REPORT
+    report = results_dir / REPORT
     records = state.records()
     best = state.best()
     found = task.verdict(state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tao_skill_bank import __version__
+from tao_skill_bank.core.version import __version__
 from tao_skill_bank.reports.page import render_page, script
 
 

@@ -7,9 +7,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank import __version__, runs
+from tao_skill_bank import runs
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError
+from tao_skill_bank.core.version import __version__
 from tao_skill_bank.loop.approval import approver
 from tao_skill_bank.loop.log import log_path
 from tao_skill_bank.platforms.base import jobs_dir, tail_of

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tao_skill_bank import __version__
 from tao_skill_bank.core.consent import approved
+from tao_skill_bank.core.version import __version__
 from tao_skill_bank.reports.deft.checks import trained_text
 from tao_skill_bank.reports.deft.view import RunView
 

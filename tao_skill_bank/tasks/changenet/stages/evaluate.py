@@ -6,10 +6,10 @@ from pathlib import Path
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import StageFailedError
+from tao_skill_bank.core.overrides import setting
 from tao_skill_bank.core.text import score
 from tao_skill_bank.data.changenet.kpi import analyze_kpi
 from tao_skill_bank.data.changenet.sample_book import KPI
-from tao_skill_bank.loop.commandline import setting
 from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.loop.run import JobPlan
 from tao_skill_bank.loop.stage import Outcome

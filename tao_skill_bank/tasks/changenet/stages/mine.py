@@ -14,12 +14,12 @@ import numpy.typing as npt
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.arrow import arrow_file, read_parquet, write_parquet
 from tao_skill_bank.core.errors import GateError, InputError, StageFailedError
+from tao_skill_bank.core.overrides import setting
 from tao_skill_bank.core.threads import one_blas_thread
 from tao_skill_bank.data.changenet.images import ImageNaming
 from tao_skill_bank.data.changenet.pair_prepare import PAIR_COLUMNS
 from tao_skill_bank.data.changenet.sample_book import POOL, TRAINING
 from tao_skill_bank.data.changenet.tables import REQUIRED_COLUMNS, PairTable, read_pairs, write_pairs
-from tao_skill_bank.loop.commandline import setting
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.loop.state import iteration_label
 from tao_skill_bank.tasks.changenet import leaks, sets, specs

@@ -7,8 +7,8 @@ from pathlib import Path
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import StageFailedError
+from tao_skill_bank.core.overrides import setting
 from tao_skill_bank.data.changenet.sample_book import KPI
-from tao_skill_bank.loop.commandline import setting
 from tao_skill_bank.loop.stage import Outcome, timestamp
 from tao_skill_bank.tasks.changenet import sets, specs
 from tao_skill_bank.tasks.changenet.metric import recall_floor

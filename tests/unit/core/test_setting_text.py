@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tao_skill_bank.core.overrides import parse_override
-from tao_skill_bank.loop.commandline import setting
+from tao_skill_bank.core.overrides import parse_override, setting
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1)
 

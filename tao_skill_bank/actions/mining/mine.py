@@ -1,0 +1,81 @@
+"""Mining in one step: embed weak images and a pool with one encoder, and keep the pool's nearest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tao_skill_bank.core.errors import InputError
+
+if TYPE_CHECKING:
+    from tao_skill_bank.actions.mining.neighbors import Mined
+
+
+def mine_images(
+    gaps: Path, pool: Path, output: Path, *, top_k: int, min_similarity: float, encoder: str, same_label: str
+) -> Mined:
+    """Write `mined.parquet`, the embeddings of both sides and `mining_summary.txt` into a folder.
+
+    Args:
+        gaps: A `kpi_gaps.parquet`.
+        pool: A parquet file with `filepath`.
+        output: The folder.
+        top_k: Neighbours of each weak image.
+        min_similarity: Least cosine that is kept, 0..1.
+        encoder: As `get_encoder` takes it.
+        same_label: As `filter_by_label` of `nearest_neighbors`.
+
+    Raises:
+        InputError: Tables that cannot be used, an encoder that is not there.
+    """
+    from tao_skill_bank.actions.mining.embedding import embed_parquet
+    from tao_skill_bank.actions.mining.encoders import get_encoder
+    from tao_skill_bank.actions.mining.neighbors import nearest_neighbors
+
+    check_mining(gaps, min_similarity)
+    chosen = get_encoder(encoder)
+    targets = embed_parquet(gaps, output / "target_embeddings.parquet", chosen)
+    sources = embed_parquet(pool, output / "source_embeddings.parquet", chosen)
+    return nearest_neighbors(
+        sources.output,
+        targets.output,
+        output / "mined.parquet",
+        topn=top_k,
+        knn_metric="cosine",
+        filter_by_label=same_label,
+        distance_threshold=1.0 - min_similarity,
+    )
+
+
+def check_mining(gaps: Path, min_similarity: float) -> None:
+    """Refuse a similarity that is none, and gaps with nothing to mine for.
+
+    Raises:
+        InputError: Either, or a file that holds no gaps.
+    """
+    if not 0 <= min_similarity <= 1:
+        raise InputError(f"--min-similarity {min_similarity} lies outside 0..1", fix="give for example 0.9")
+    if read_gaps(gaps).num_rows == 0:
+        raise InputError("holds no weak sample", where=gaps, fix="there is nothing to mine for")
+
+
+def read_gaps(path: Path) -> Any:
+    """A table of weak samples as arrow.
+
+    Raises:
+        InputError: No such file, or one that holds none.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise InputError("no such file", where=path, fix="name a kpi_gaps.parquet") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"is no parquet file: {reason}", where=path, fix="name a kpi_gaps.parquet") from None
+    for column in ("filepath", "label"):
+        if column not in table.column_names:
+            raise InputError(f"no column {column!r}", where=path, fix="name a kpi_gaps.parquet")
+    return table

@@ -1,0 +1,128 @@
+"""Annotation for programs: what it will cost, the run itself, how it stands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tao_skill_bank.core.overrides import settings_of
+
+if TYPE_CHECKING:
+    from tao_skill_bank.annotate.api import Request, StatusView
+    from tao_skill_bank.annotate.estimate import Estimate
+    from tao_skill_bank.annotate.run import Outcome, Progress
+
+
+def estimate_annotation(
+    spec: str | Path | None = None,
+    *,
+    video_root: str | Path | None = None,
+    results_dir: str | Path | None = None,
+    settings: Mapping[str, Any] | Sequence[str] = (),
+    prices: str | Path | None = None,
+    shard: tuple[int, int] | None = None,
+    batch: bool = False,
+    max_calls: int | None = None,
+    max_cost: float | None = None,
+) -> Estimate:
+    """Calls, tokens, cost and time of an annotation before the first call. Calls nobody, writes nothing.
+
+    Args:
+        spec: The spec file; `auto_label default_specs` writes one.
+        video_root: Folder of videos.
+        results_dir: Where the run lives.
+        settings: Keys of the spec, as a mapping of dotted names or as `key=value` texts.
+        prices: A price table (YAML) to look in before the shipped one.
+        shard: (i, n): only this part of the videos.
+        batch: Use the vendors' batches.
+        max_calls: Stop before this many calls in all, earlier runs included.
+        max_cost: Stop before this many USD in all, earlier runs included.
+
+    Raises:
+        InputError: It cannot be used, or there are no videos.
+    """
+    from tao_skill_bank.annotate.api import estimate_run
+
+    return estimate_run(_request(spec, video_root, results_dir, settings, prices, shard, batch, max_calls, max_cost))
+
+
+def annotate(
+    spec: str | Path | None = None,
+    *,
+    video_root: str | Path | None = None,
+    results_dir: str | Path | None = None,
+    settings: Mapping[str, Any] | Sequence[str] = (),
+    prices: str | Path | None = None,
+    shard: tuple[int, int] | None = None,
+    batch: bool = False,
+    max_calls: int | None = None,
+    max_cost: float | None = None,
+    approve: str | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Annotate videos, or resume what was begun in the same folder: what is answered is never paid for again.
+
+    Args:
+        spec: As for `estimate_annotation`, like all up to `max_cost`.
+        video_root: Folder of videos.
+        results_dir: Where the run lives.
+        settings: Keys of the spec.
+        prices: A price table.
+        shard: (i, n): only this part of the videos.
+        batch: Use the vendors' batches.
+        max_calls: Calls at most.
+        max_cost: USD at most.
+        approve: The digest of an estimate: what differs from that estimate, limits included, starts nothing.
+        progress: Told now and then how far the run is.
+
+    Raises:
+        InputError: It cannot be used.
+        NeedsApprovalError: Something else was approved.
+        BankError: Somebody works on the folder, or the run was halted; what is answered is kept.
+    """
+    from tao_skill_bank.annotate.api import run_here
+
+    request = _request(spec, video_root, results_dir, settings, prices, shard, batch, max_calls, max_cost)
+    return run_here(request, approve=approve, by="python", progress=progress)
+
+
+def annotation_status(results_dir: str | Path) -> StatusView:
+    """Where an annotation stands: videos, time left, what was paid, what failed.
+
+    Raises:
+        InputError: There is no run.
+    """
+    from tao_skill_bank.annotate.api import status
+
+    return status(Path(results_dir))
+
+
+def _request(
+    spec: str | Path | None,
+    video_root: str | Path | None,
+    results_dir: str | Path | None,
+    settings: Mapping[str, Any] | Sequence[str],
+    prices: str | Path | None,
+    shard: tuple[int, int] | None,
+    batch: bool,
+    max_calls: int | None,
+    max_cost: float | None,
+) -> Request:
+    from tao_skill_bank.annotate.api import request_of
+
+    def path(given: str | Path | None) -> Path | None:
+        return None if given is None else Path(os.path.expanduser(given))
+
+    return request_of(
+        settings_of(settings),
+        spec=path(spec),
+        results_dir=path(results_dir),
+        video_root=path(video_root),
+        prices=path(prices),
+        max_calls=max_calls,
+        max_cost=max_cost,
+        shard=None if shard is None else "/".join(map(str, shard)),
+        batch=batch,
+    )
