@@ -19,6 +19,10 @@ GROUPS = {
     "workspace": ("tao_skill_bank.commands.workspace", "Lay out a workspace from folders of pictures."),
     "gaps": ("tao_skill_bank.commands.gaps", "Route weak samples and mine data like them."),
     "certify": ("tao_skill_bank.commands.certify", "What a frozen threshold is shown to do, with exact bounds."),
+    "monitor": (
+        "tao_skill_bank.commands.monitor",
+        "Does production still look as it did? Drift, FAR and recall by lots.",
+    ),
     "rca": ("tao_skill_bank.commands.rca", "Root-cause analysis of a ChangeNet evaluation, as a report."),
     "labels": ("tao_skill_bank.commands.labels", "Correct labels: list, set, drop, undo, export, import."),
     "annotate": ("tao_skill_bank.commands.annotate", "Annotate videos: captions, questions with reasoning, paid once."),

@@ -1,0 +1,208 @@
+"""Whether production still looks as it did: lots of scores without labels, and what a review station found out.
+
+Without labels: for each part type and lighting two statistics a lot (median and 95th percentile of its scores) go
+through a detector whose average run to a false alarm, over all of them together, is at least the number of lots that
+was asked for (`metrics.drift`). The first lots are the reference; the acceptance set is none, since a line has far
+fewer defects. With labels: bounds of FAR and recall that hold at every look (`metrics.anytime`), from parts that were
+drawn for a label at known rates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from tao_skill_bank.assurance.monitor_record import (
+    STATISTICS,
+    Labelled,
+    Lot,
+    Record,
+    Settings,
+    histories,
+    read_fed,
+    read_settings,
+    stratum_name,
+)
+from tao_skill_bank.metrics.anytime import AnytimeBounds, Drawn, anytime_bounds
+from tao_skill_bank.tasks.changenet.metric import FAR, GRAMMAR, recall_floor
+
+
+class Alarm(Record):
+    """What is no longer as it was, since when, and in which words."""
+
+    kind: Literal["drift", "FAR", "recall"]
+    part_type: str = ""
+    lighting: str = ""
+    statistic: str = ""
+    lot: str = ""
+    since: str = ""
+    text: str
+
+
+class StratumStatus(Record):
+    """One part type and lighting. `evidence` is the highest of its detectors, as a share of the limit."""
+
+    part_type: str
+    lighting: str
+    lots: int
+    reference: int
+    small_lots: int
+    parts: int
+    flagged: int
+    evidence: float | None
+    alarm: Alarm | None
+
+
+class Bound(Record):
+    """A rate of all production from judged parts, 0..1; both bounds hold at every look, each at 95 %."""
+
+    value: float | None
+    least: float
+    most: float
+    parts: int
+
+
+class Status(Record):
+    """The whole of a monitor: `word` is `alarm`, `no alarm`, or `reference` while no lot could be tested yet."""
+
+    word: Literal["alarm", "no alarm", "reference"]
+    threshold: float
+    target: str | None
+    lots: int
+    parts: int
+    flagged: int
+    far: Bound | None
+    recall: Bound | None
+    alarms: tuple[Alarm, ...]
+    strata: tuple[StratumStatus, ...]
+    reference_lots: int
+    lots_to_false_alarm: float
+
+    def lines(self) -> Iterator[str]:
+        """For a terminal."""
+        yield f"{self.word}: {self.lots} lots, {self.parts} parts, {self.flagged} flagged at {self.threshold!r}"
+        yield from (f"ALARM: {alarm.text}" for alarm in self.alarms)
+        for stratum in self.strata:
+            name = stratum_name(stratum.part_type, stratum.lighting)
+            if stratum.evidence is None:
+                state = f"reference, {stratum.reference} of {self.reference_lots} lots"
+            else:
+                state = f"evidence of a change {100 * stratum.evidence:.2g} % of the limit"
+            small = f", {stratum.small_lots} too small to test" if stratum.small_lots else ""
+            yield f"{name}: {stratum.lots} lots{small}; {state}"
+        for label, bound in (("FAR", self.far), ("recall", self.recall)):
+            if bound is not None and bound.value is not None:
+                ends = f"{100 * bound.least:.3g} to {100 * bound.most:.3g} % at every look"
+                yield f"{label} of production {100 * bound.value:.3g} %, {ends} ({bound.parts} judged parts)"
+
+
+def status(folder: Path) -> Status:
+    """What a monitor says now.
+
+    Raises:
+        InputError: As `read_settings`, `read_fed`.
+    """
+    settings, fed = read_settings(folder), read_fed(folder)
+    since = histories(fed)
+    strata = [_stratum(settings, key, lots) for key, lots in sorted(since.items())]
+    alarms = [s.alarm for s in strata if s.alarm is not None]
+    labelled = [group for line in fed for group in line.labelled]
+    far, recall = _bound(labelled, good=True), _bound(labelled, good=False)
+    alarms += _over(settings, far, recall)
+    every = [lot for line in fed for lot in line.lots]
+    tested = any(s.evidence is not None for s in strata) or any(b is not None for b in (far, recall))
+    return Status(
+        word="alarm" if alarms else "no alarm" if tested else "reference",
+        threshold=settings.threshold,
+        target=settings.target,
+        lots=len({lot.lot for lot in every}),
+        parts=sum(lot.parts for lot in every),
+        flagged=sum(lot.flagged for lot in every),
+        far=far,
+        recall=recall,
+        alarms=tuple(alarms),
+        strata=tuple(strata),
+        reference_lots=settings.reference_lots,
+        lots_to_false_alarm=settings.lots_to_false_alarm,
+    )
+
+
+def _stratum(settings: Settings, key: tuple[str, str], lots: Sequence[Lot]) -> StratumStatus:
+    limit = math.log(settings.limit)
+    tested = [lot for lot in lots if lot.log_evidence is not None]
+    last = tested[-1].log_evidence if tested else None
+    return StratumStatus(
+        part_type=key[0],
+        lighting=key[1],
+        lots=len(lots),
+        reference=min(settings.reference_lots, sum(not lot.small for lot in lots)),
+        small_lots=sum(lot.small for lot in lots),
+        parts=sum(lot.parts for lot in lots),
+        flagged=sum(lot.flagged for lot in lots),
+        evidence=None if last is None else math.exp(min(700.0, max(last) - limit)),
+        alarm=next((found for lot in tested if (found := _drift(lot, limit)) is not None), None),
+    )
+
+
+def _drift(lot: Lot, limit: float) -> Alarm | None:
+    """The alarm that a lot raised; the stronger detector speaks."""
+    assert lot.log_evidence is not None and lot.starts is not None and lot.rises is not None
+    i = int(np.argmax(lot.log_evidence))
+    if lot.log_evidence[i] < limit:
+        return None
+    what = ("the usual score lies", "the scores near the line lie")[i]
+    way = "higher" if lot.rises[i] else "lower"
+    name = stratum_name(lot.part_type, lot.lighting)
+    return Alarm(
+        kind="drift",
+        part_type=lot.part_type,
+        lighting=lot.lighting,
+        statistic=STATISTICS[i],
+        lot=lot.lot,
+        since=lot.starts[i],
+        text=f"{name}: {what} {way} since about lot {lot.starts[i]} (noticed at lot {lot.lot})",
+    )
+
+
+def _bound(labelled: Sequence[Labelled], *, good: bool) -> Bound | None:
+    """The share that is flagged of all good parts (FAR) or of all defects (recall)."""
+    of = [group for group in labelled if group.good is good]
+    if not of:
+        return None
+    counts: dict[float, list[int]] = {}
+    for group in of:
+        hits_and_parts = counts.setdefault(group.rate, [0, 0])
+        hits_and_parts[0] += group.parts if group.flagged else 0
+        hits_and_parts[1] += group.parts
+    # Flagged and passed parts have rates of their own, and each is unbiased for all parts of its kind.
+    samples = [Drawn(rate, hits, parts) for rate, (hits, parts) in sorted(counts.items())]
+    found: AnytimeBounds = anytime_bounds(samples)
+    return Bound(value=found.value, least=found.least, most=found.most, parts=sum(group.parts for group in of))
+
+
+def _over(settings: Settings, far: Bound | None, recall: Bound | None) -> list[Alarm]:
+    """What the judged parts show to be worse than what was asked."""
+    if settings.target is None:
+        return []
+    target = GRAMMAR.parse(settings.target)
+    alarms = []
+    asked = target.limit(FAR.name)
+    if far is not None and asked is not None and far.least > asked.share:
+        alarms.append(
+            Alarm(
+                kind="FAR", text=f"FAR is at least {100 * far.least:.3g} %, asked {asked.text} ({far.parts} good parts)"
+            )
+        )
+    floor = recall_floor(target)
+    if recall is not None and recall.most < floor:
+        alarms.append(
+            Alarm(
+                kind="recall",
+                text=f"recall is at most {100 * recall.most:.3g} %, asked ≥ {100 * floor:g} % ({recall.parts} defects)",
+            )
+        )
+    return alarms

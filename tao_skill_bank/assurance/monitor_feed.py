@@ -1,0 +1,293 @@
+"""What goes into a monitor: files of scores, the labels that some parts have, a stratum that begins anew."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from tao_skill_bank.assurance.monitor_record import (
+    SETTINGS_FILE,
+    STATISTICS,
+    Fed,
+    Labelled,
+    Lot,
+    Settings,
+    append,
+    held,
+    histories,
+    read_fed,
+    read_settings,
+    stratum_name,
+)
+from tao_skill_bank.core import fsio, guard
+from tao_skill_bank.core.clock import Clock, SystemClock, log_time
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.data.score_files import LIGHTINGS, LOTS, ScoreFile
+from tao_skill_bank.loop.approval import approver
+from tao_skill_bank.metrics.drift import rank_evidence
+from tao_skill_bank.tasks.changenet.metric import GRAMMAR
+
+_TAIL = 0.95
+RATES = ("rate", "label_rate")
+"""A column of one of these names says at which rate a labelled part was drawn."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """At which rate parts were drawn for a label; None: the file's own column, or that every part has one."""
+
+    flagged: float | None = None
+    passed: float | None = None
+
+
+def start(
+    folder: Path,
+    threshold: float,
+    *,
+    target: str | None = None,
+    certificate: str | None = None,
+    clock: Clock | None = None,
+    **settings: Any,
+) -> Settings:
+    """Make a monitor.
+
+    Args:
+        folder: A new or empty folder.
+        threshold: The frozen one.
+        target: What FAR and recall are held against.
+        certificate: Digest of the certificate that it follows.
+        clock: For tests.
+        **settings: As `Settings`.
+
+    Raises:
+        InputError: Something is there already; a setting that cannot be.
+    """
+    if not math.isfinite(threshold):
+        raise InputError(f"threshold {threshold} is not a number", where="--threshold", fix="give the frozen one")
+    asked = None if target is None else GRAMMAR.parse(target, where="--target").text()
+    try:
+        made = Settings(
+            threshold=threshold,
+            target=asked,
+            certificate=certificate,
+            started_by=approver(),
+            started_at=log_time((clock or SystemClock()).now()),
+            **settings,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            f"{first['loc'][0]}: {first['msg']}", where="monitor start", fix="give another number"
+        ) from None
+    if guard.exists(folder / SETTINGS_FILE):
+        raise InputError("is a monitor already", where=folder, fix="feed it, or name another folder")
+    guard.make_folder(folder)
+    fsio.write_text(folder / SETTINGS_FILE, made.model_dump_json(indent=2) + "\n")
+    return made
+
+
+def feed(
+    folder: Path,
+    scores: ScoreFile,
+    *,
+    lot: str | None = None,
+    rates: Rates | None = None,
+    labels_only: bool = False,
+    clock: Clock | None = None,
+) -> Fed | None:
+    """Take in a file: its lots, and the labels that some of its parts have.
+
+    Args:
+        folder: The monitor.
+        scores: The file; a column `lot`, `part_type`, `lighting` tells lots and strata apart.
+        lot: The lot's name where the file has no such column; default: the file's name.
+        rates: At which rate parts were drawn for a label.
+        labels_only: Its scores were fed before; only the labels are new.
+        clock: For tests.
+
+    Returns:
+        What was taken in; None where this very file was fed before.
+
+    Raises:
+        InputError: A lot that was fed before from another file; labels of unknown rates; no labels.
+        BankError: Another feeder holds the monitor.
+    """
+    settings = read_settings(folder)
+    digest = fsio.sha256_file(scores.path)
+    labelled = tuple(_labelled(scores, settings.threshold, rates or Rates(), all_parts=not labels_only))
+    if labels_only and not labelled:
+        raise InputError("has no labels", where=scores.path, fix="fill in the column label: PASS or a defect")
+    with held(folder):
+        before = read_fed(folder)
+        if any(line.sha256 == digest for line in before):
+            return None
+        lots = () if labels_only else tuple(_lots(settings, scores, lot, digest, before))
+        line = Fed(
+            at=log_time((clock or SystemClock()).now()),
+            by=approver(),
+            file=scores.path.name,
+            sha256=digest,
+            lots=lots,
+            labelled=labelled,
+        )
+        append(folder, line)
+    return line
+
+
+def restart(folder: Path, part_type: str, lighting: str, note: str = "", clock: Clock | None = None) -> Fed:
+    """Begin a stratum anew: its next lots are the reference. What was fed stays.
+
+    Raises:
+        InputError: There is no such stratum.
+    """
+    read_settings(folder)
+    with held(folder):
+        known = {found.stratum for line in read_fed(folder) for found in line.lots}
+        if (part_type, lighting) not in known:
+            names = ", ".join(sorted(stratum_name(*k) for k in known)) or "none yet"
+            raise InputError(f"no stratum {stratum_name(part_type, lighting)}", where=folder, fix=f"there are: {names}")
+        line = Fed(at=log_time((clock or SystemClock()).now()), by=approver(), restart=(part_type, lighting), note=note)
+        append(folder, line)
+    return line
+
+
+def _lots(settings: Settings, scores: ScoreFile, name: str | None, digest: str, before: Sequence[Fed]) -> Iterator[Lot]:
+    """The lots of a file, each with the evidence after it."""
+    since = histories(before)
+    known = {(lot.lot, *lot.stratum) for line in before for lot in line.lots}
+    columns = (scores.column(LOTS), scores.part_types, scores.column(LIGHTINGS))
+    plain = (name or scores.path.stem, "", "")
+    codes, kinds = zip(
+        *(_coded(cells, len(scores), one) for cells, one in zip(columns, plain, strict=True)), strict=True
+    )
+    joint = (codes[0] * len(kinds[1]) + codes[1]) * len(kinds[2]) + codes[2]
+    _, first, counts = np.unique(joint, return_index=True, return_counts=True)
+    order = np.argsort(joint, kind="stable")
+    ends = np.cumsum(counts)
+    rng = np.random.default_rng(int(digest[:16], 16))
+    # Lots in the order of their first row, so that a file of several days is a history.
+    for k in np.argsort(first, kind="stable"):
+        lot, part_type, lighting = (names[code[first[k]]] for names, code in zip(kinds, codes, strict=True))
+        if (lot, part_type, lighting) in known:
+            raise InputError(
+                f"lot {lot} of {stratum_name(part_type, lighting)} was fed before, from another file",
+                where=scores.path,
+                fix="give every lot once; labels that come later: --labels",
+            )
+        values = scores.score[order[ends[k] - counts[k] : ends[k]]]
+        made = _lot(settings, (lot, part_type, lighting), values, rng, since.get((part_type, lighting), []))
+        since.setdefault((part_type, lighting), []).append(made)
+        yield made
+
+
+def _coded(cells: list[str] | None, rows: int, one: str) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Texts as numbers, and the text of each number; `one` for all rows where there are none."""
+    import pyarrow as pa
+
+    if cells is None:
+        return np.zeros(rows, dtype=np.int64), [one]
+    encoded = pa.array(cells, type=pa.string()).dictionary_encode()
+    return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary.to_pylist()
+
+
+def _lot(
+    settings: Settings,
+    name: tuple[str, str, str],
+    scores: npt.NDArray[np.float64],
+    rng: np.random.Generator,
+    before: Sequence[Lot],
+) -> Lot:
+    common: dict[str, Any] = {
+        "lot": name[0],
+        "part_type": name[1],
+        "lighting": name[2],
+        "parts": len(scores),
+        "flagged": int(np.count_nonzero(scores > settings.threshold)),
+        "values": (float(np.median(scores)), float(np.quantile(scores, _TAIL))),
+        "ties": tuple(rng.random(len(STATISTICS)).tolist()),
+    }
+    if len(scores) < settings.least_parts:
+        return Lot(**common, small=True)
+    tested = [lot for lot in before if not lot.small]
+    if len(tested) < settings.reference_lots:
+        return Lot(**common)
+    found = [
+        rank_evidence(
+            [*(lot.values[i] for lot in tested), common["values"][i]],
+            [*(lot.ties[i] for lot in tested), common["ties"][i]],
+            settings.reference_lots,
+        )
+        for i in range(len(STATISTICS))
+    ]
+    names = [*(lot.lot for lot in tested), name[0]]
+    return Lot(
+        **common,
+        log_evidence=tuple(f.log_evidence for f in found),
+        starts=tuple(names[f.start or 0] for f in found),
+        rises=tuple(f.rises for f in found),
+    )
+
+
+def _labelled(scores: ScoreFile, threshold: float, rates: Rates, *, all_parts: bool) -> Iterator[Labelled]:
+    """The judged parts of a file, counted by what they have in common.
+
+    `all_parts`: the file has every part that was inspected, so a side whose parts are all judged was drawn at 1.
+    """
+    if "label" not in scores.table.names:
+        return
+    labels = np.asarray([cell.strip() for cell in scores.table.label])
+    judged = labels != ""
+    if not judged.any():
+        return
+    rows = np.flatnonzero(judged)
+    some = ScoreFile(scores.table.take(rows.tolist()), scores.score[rows])
+    good, flagged = some.is_pass, some.score > threshold
+    rate = _rates(scores, judged if all_parts else np.zeros_like(judged), rows, flagged, threshold, rates)
+    keys, counts = np.unique(np.stack([rate, good, flagged], axis=1), axis=0, return_counts=True)
+    for (drawn, is_good, is_flagged), count in zip(keys, counts, strict=True):
+        yield Labelled(rate=float(drawn), good=bool(is_good), flagged=bool(is_flagged), parts=int(count))
+
+
+def _rates(
+    scores: ScoreFile,
+    judged: npt.NDArray[np.bool_],
+    rows: npt.NDArray[np.intp],
+    flagged: npt.NDArray[np.bool_],
+    threshold: float,
+    rates: Rates,
+) -> npt.NDArray[np.float64]:
+    """The rate at which each judged part was drawn, float64 [judged]."""
+    name = next((name for name in RATES if name in scores.table.names), None)
+    if name is not None:
+        cells = scores.table.column(name)
+        try:
+            found = np.array([float(cells[row]) for row in rows])
+        except ValueError:
+            raise InputError(
+                f"{name} is not a number for a judged part", where=scores.path, fix="give 0 < rate <= 1"
+            ) from None
+    else:
+        above = scores.score > threshold
+        complete = {side: bool(judged[above == side].all()) for side in (True, False)}
+        asked = {True: rates.flagged, False: rates.passed}
+        for side, word, option in ((True, "flagged", "--rate-flagged"), (False, "passed", "--rate-passed")):
+            if asked[side] is None and not complete[side] and (flagged == side).any():
+                raise InputError(
+                    f"only some {word} parts have a label, and nothing says at which rate they were drawn",
+                    where=scores.path,
+                    fix=f"give {option} or a column {RATES[0]}",
+                )
+        found = np.where(flagged, asked[True] or 1.0, asked[False] or 1.0)
+    wrong = ~((found > 0) & (found <= 1))
+    if wrong.any():
+        raise InputError(
+            f"a rate of {found[wrong][0]:g} for a judged part", where=scores.path, fix="give 0 < rate <= 1"
+        )
+    return found

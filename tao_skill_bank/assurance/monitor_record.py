@@ -1,0 +1,183 @@
+"""What a monitor has on disk: what it watches, and a line for every file that was fed.
+
+`monitor.json` says what is watched; `fed.jsonl` has a line for every file, written whole or not at all, under a lock.
+What a crash tore off is moved aside, and that file is fed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from filelock import Timeout
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tao_skill_bank.core import guard
+from tao_skill_bank.core.appended import append_bytes, last_line, move_last_line_aside
+from tao_skill_bank.core.errors import BankError, InputError
+from tao_skill_bank.metrics.drift import limit_for
+
+SETTINGS_FILE, FED_FILE = "monitor.json", "fed.jsonl"
+STATISTICS = ("level", "tail")
+"""The median of a lot's scores, and the 95th percentile: what happens to the usual part, and to those near the line."""
+_LOCK_SEC = 60.0
+_RECORD = "record of a monitor"
+
+
+class Record(BaseModel):
+    """A part of what is written and read; nothing but its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Settings(Record):
+    """What a monitor watches. `limit` is where a detector alarms."""
+
+    format: Literal["tao-skill-bank-monitor"] = "tao-skill-bank-monitor"
+    version: Literal[1] = 1
+    threshold: float
+    target: str | None = None
+    reference_lots: int = Field(25, ge=2, le=10_000)
+    lots_to_false_alarm: float = Field(1000.0, ge=10)
+    least_parts: int = Field(20, ge=1)
+    score: str | None = None
+    certificate: str | None = None
+    started_by: str = ""
+    started_at: str = ""
+
+    @property
+    def limit(self) -> float:
+        """The evidence at which a detector alarms."""
+        return limit_for(self.lots_to_false_alarm, len(STATISTICS))
+
+
+class Lot(Record):
+    """One lot of one part type and lighting.
+
+    Attributes:
+        lot: Its name.
+        part_type, lighting: Empty where they are not told apart.
+        parts: How many scores.
+        flagged: How many lie above the threshold.
+        values: The statistics.
+        ties: A number for each, drawn when it was fed: equal statistics are ordered by it.
+        log_evidence: Of each detector after this lot; None in the reference and for a lot that is too small to test.
+        starts: The first lot of the most likely change, by name, for each detector.
+        rises: Whether values lie higher since, for each.
+        small: Too few parts to test.
+    """
+
+    lot: str
+    part_type: str = ""
+    lighting: str = ""
+    parts: int
+    flagged: int
+    values: tuple[float, ...] = ()
+    ties: tuple[float, ...] = ()
+    log_evidence: tuple[float, ...] | None = None
+    starts: tuple[str, ...] | None = None
+    rises: tuple[bool, ...] | None = None
+    small: bool = False
+
+    @property
+    def stratum(self) -> tuple[str, str]:
+        """Part type and lighting."""
+        return self.part_type, self.lighting
+
+
+class Labelled(Record):
+    """Parts that a person judged, all alike: drawn at one rate, all good or all defects, all flagged or all passed."""
+
+    rate: float
+    good: bool
+    flagged: bool
+    parts: int
+
+
+class Fed(Record):
+    """One line: a file that was fed, or a stratum that begins anew."""
+
+    at: str
+    by: str
+    file: str = ""
+    sha256: str = ""
+    lots: tuple[Lot, ...] = ()
+    labelled: tuple[Labelled, ...] = ()
+    restart: tuple[str, str] | None = None
+    note: str = ""
+
+
+def stratum_name(part_type: str, lighting: str) -> str:
+    """`C under white`, `all parts`."""
+    return (part_type or "all parts") + (f" under {lighting}" if lighting else "")
+
+
+def read_settings(folder: Path) -> Settings:
+    """What a monitor watches.
+
+    Raises:
+        InputError: There is none, or it cannot be read.
+    """
+    path = folder / SETTINGS_FILE
+    try:
+        return Settings.model_validate_json(guard.read_bytes(path, "monitor"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError("no monitor here", where=folder, fix="make one: tao-skills monitor start FOLDER") from None
+    except ValidationError:
+        raise InputError("is no monitor of this version", where=path, fix="restore it, or start another") from None
+
+
+def read_fed(folder: Path) -> list[Fed]:
+    """Everything that was fed, in order; a torn last line is left out.
+
+    Raises:
+        InputError: A line cannot be read.
+    """
+    path = folder / FED_FILE
+    try:
+        data = guard.read_bytes(path, _RECORD)
+    except FileNotFoundError:
+        return []
+    found = []
+    for n, line in enumerate(data.split(b"\n")[:-1], start=1):
+        try:
+            found.append(Fed.model_validate_json(line))
+        except ValidationError:
+            raise InputError("cannot be read", where=f"{path} line {n}", fix="restore the file") from None
+    return found
+
+
+def histories(fed: Sequence[Fed]) -> dict[tuple[str, str], list[Lot]]:
+    """The lots of each stratum since it began or was begun anew."""
+    found: dict[tuple[str, str], list[Lot]] = {}
+    for line in fed:
+        if line.restart is not None:
+            found[line.restart] = []
+        for lot in line.lots:
+            found.setdefault(lot.stratum, []).append(lot)
+    return found
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a monitor; one feeder does.
+
+    Raises:
+        BankError: Another one holds it for longer than a minute.
+    """
+    try:
+        with guard.locked(folder / f"{FED_FILE}.lock", timeout=_LOCK_SEC):
+            yield
+    except Timeout:
+        raise BankError("another feeder holds the monitor", where=folder, fix="try again when it is done") from None
+
+
+def append(folder: Path, line: Fed) -> None:
+    """Write a line, whole and synced, or nothing; the caller holds the monitor."""
+    path = folder / FED_FILE
+    torn = last_line(path, _RECORD)
+    if torn is not None and not torn.endswith(b"\n"):
+        move_last_line_aside(path, _RECORD)
+    append_bytes(path, line.model_dump_json(exclude_defaults=True).encode() + b"\n")

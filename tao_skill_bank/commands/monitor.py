@@ -1,0 +1,134 @@
+"""`tao-skills monitor`: does production still look as it did when the threshold was certified?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from tao_skill_bank.commands.out import echo
+
+
+@click.group(no_args_is_help=True)
+def cli() -> None:
+    """Watch production scores for drift, and FAR and recall by what a review station found out.
+
+    A monitor is a folder. Feed it files of scores day by day; every command exits 4 while something alarms, else 0.
+    """
+
+
+@cli.command()
+@click.argument("monitor", type=click.Path(path_type=Path))
+@click.option("--threshold", type=float, help="The frozen threshold; default: that of --certificate.")
+@click.option("--target", help='What FAR and recall are held against, as "FAR < 1% at recall=99%".')
+@click.option(
+    "--certificate", type=click.Path(path_type=Path), help="Take threshold and target from a certificate.json."
+)
+@click.option("--reference-lots", default=25, show_default=True, help="The first lots of a stratum are its reference.")
+@click.option(
+    "--lots-to-false-alarm",
+    default=1000.0,
+    show_default=True,
+    help="Average number of lots, over all strata, to a false alarm of drift: at least this.",
+)
+@click.option("--least-parts", default=20, show_default=True, help="Smaller lots are counted and not tested.")
+@click.option("--score", metavar="COLUMN", help="The column of the scores; default: siamese_score or score.")
+def start(
+    monitor: Path,
+    threshold: float | None,
+    target: str | None,
+    certificate: Path | None,
+    reference_lots: int,
+    lots_to_false_alarm: float,
+    least_parts: int,
+    score: str | None,
+) -> None:
+    """Make MONITOR, a new folder."""
+    from tao_skill_bank.assurance import monitor_feed as engine
+    from tao_skill_bank.assurance.certificate import read_certificate
+    from tao_skill_bank.core.errors import InputError
+
+    known = None if certificate is None else read_certificate(certificate)
+    frozen = known.threshold if threshold is None and known is not None else threshold
+    if frozen is None:
+        raise InputError("no threshold", where="monitor start", fix="give --threshold or --certificate")
+    engine.start(
+        monitor,
+        frozen,
+        target=target or (None if known is None else known.target),
+        certificate=None if known is None else known.digest,
+        reference_lots=reference_lots,
+        lots_to_false_alarm=lots_to_false_alarm,
+        least_parts=least_parts,
+        score=score,
+    )
+    echo(f"next: tao-skills monitor feed {monitor} SCORES")
+
+
+@cli.command()
+@click.argument("monitor", type=click.Path(path_type=Path))
+@click.argument("scores", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--lot", help="The lot's name where the file has no column `lot`; default: the file's name.")
+@click.option("--labels", "labels_only", is_flag=True, help="These parts were fed before; only their labels are new.")
+@click.option("--rate-flagged", type=float, help="At which rate flagged parts were drawn for a label, 0 to 1.")
+@click.option("--rate-passed", type=float, help="At which rate passed parts were drawn for a label, 0 to 1.")
+@click.option("--json", "as_json", is_flag=True, help="Print the status as JSON.")
+def feed(
+    monitor: Path,
+    scores: tuple[Path, ...],
+    lot: str | None,
+    labels_only: bool,
+    rate_flagged: float | None,
+    rate_passed: float | None,
+    as_json: bool,
+) -> None:
+    """Take in files of SCORES (CSV, parquet, JSON lines), oldest first; a file that was fed before is passed over."""
+    from tao_skill_bank.assurance import monitor_feed as engine
+    from tao_skill_bank.assurance.monitor_record import read_settings
+    from tao_skill_bank.core.errors import InputError
+    from tao_skill_bank.data.score_files import read_score_file
+
+    if lot is not None and len(scores) > 1:
+        raise InputError("one name for several files", where="--lot", fix="feed them one by one")
+    column = read_settings(monitor).score
+    rates = engine.Rates(rate_flagged, rate_passed)
+    for path in scores:
+        if engine.feed(monitor, read_score_file(path, column), lot=lot, rates=rates, labels_only=labels_only) is None:
+            echo(f"{path}: fed before", err=True)
+    _tell(monitor, as_json)
+
+
+@cli.command()
+@click.argument("monitor", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def status(monitor: Path, as_json: bool) -> None:
+    """Say what alarms, and write the page."""
+    _tell(monitor, as_json)
+
+
+@cli.command()
+@click.argument("monitor", type=click.Path(path_type=Path))
+@click.option("--part-type", default="", help="The stratum's part type.")
+@click.option("--lighting", default="", help="The stratum's lighting.")
+@click.option("--note", default="", help="Why its next lots are a new reference.")
+def restart(monitor: Path, part_type: str, lighting: str, note: str) -> None:
+    """Begin a stratum anew, after its cause was found: its next lots are the reference."""
+    from tao_skill_bank.assurance import monitor_feed as engine
+
+    engine.restart(monitor, part_type, lighting, note)
+    _tell(monitor, as_json=False)
+
+
+def _tell(monitor: Path, as_json: bool) -> None:
+    from tao_skill_bank.assurance.monitor import status
+    from tao_skill_bank.reports.monitor import write_page
+
+    found = status(monitor)
+    page = write_page(monitor, found)
+    if as_json:
+        click.echo(json.dumps(found.model_dump(mode="json"), indent=2, ensure_ascii=False))
+    else:
+        echo("\n".join([*found.lines(), *([] if page is None else [str(page)])]))
+    if found.word == "alarm":
+        raise SystemExit(4)

@@ -1,0 +1,93 @@
+"""The page of a monitor, for whoever runs the line: what alarms, since when, and how each part type went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from markupsafe import Markup
+
+from tao_skill_bank.assurance.monitor import Status
+from tao_skill_bank.assurance.monitor_record import Lot, histories, read_fed, stratum_name
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.text import plural, score
+from tao_skill_bank.reports.page import render_page
+
+PAGE_FILE = "monitor.html"
+MOST_LOTS = 400
+"""Charts show the last of them."""
+
+
+def write_page(folder: Path, status: Status) -> Path | None:
+    """Write the page beside the record; None where the folder cannot be written to, since looking needs no page."""
+    path = folder / PAGE_FILE
+    try:
+        fsio.write_text(path, monitor_html(folder, status))
+    except OSError:
+        return None
+    return path
+
+
+def monitor_html(folder: Path, status: Status) -> str:
+    """The page as text. Everything out of data is escaped."""
+    lots = histories(read_fed(folder))
+    rows = []
+    for stratum in status.strata:
+        shown = lots[stratum.part_type, stratum.lighting][-MOST_LOTS:]
+        since = None if stratum.alarm is None else stratum.alarm.since
+        rows.append(
+            {
+                "name": stratum_name(stratum.part_type, stratum.lighting),
+                "lots": plural(stratum.lots, "lot"),
+                "state": _state(status, stratum.evidence, stratum.reference, alarm=stratum.alarm is not None),
+                "alarm": stratum.alarm,
+                "chart": lot_chart(shown, since),
+                "range": _range(shown),
+                "first": shown[0].lot if shown else "",
+                "last": shown[-1].lot if shown else "",
+            }
+        )
+    head = {"alarm": "Something has changed", "no alarm": "Nothing alarms", "reference": "Not tested yet"}[status.word]
+    return render_page("monitor.html.j2", head=head, status=status, rows=rows, threshold=score(status.threshold))
+
+
+def _range(lots: Sequence[Lot]) -> str:
+    values = [value for lot in lots for value in lot.values]
+    return f"from {score(min(values))} to {score(max(values))}" if values else ""
+
+
+def _state(status: Status, evidence: float | None, reference: int, *, alarm: bool) -> str:
+    if alarm:
+        return "changed"
+    if evidence is None:
+        return f"reference: {reference} of {plural(status.reference_lots, 'lot')}"
+    return "as before"
+
+
+def lot_chart(lots: Sequence[Lot], since: str | None) -> Markup:
+    """Median and 95th percentile of each lot, in order; what follows the change is shaded."""
+    drawn = [lot for lot in lots if not lot.small]
+    if len(drawn) < 2:
+        return Markup('<p class="absent">Too few lots for a chart.</p>')
+    values = [value for lot in drawn for value in lot.values]
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+
+    def line(i: int, name: str) -> str:
+        points = " ".join(
+            f"{1000 * k / (len(drawn) - 1):.1f},{100 - 100 * (lot.values[i] - low) / span:.1f}"
+            for k, lot in enumerate(drawn)
+        )
+        return f'<polyline class="{name}" points="{points}" vector-effect="non-scaling-stroke"/>'
+
+    start = next((k for k, lot in enumerate(drawn) if lot.lot == since), None)
+    shade = ""
+    if start is not None:
+        x = 1000 * start / (len(drawn) - 1)
+        shade = f'<rect class="since" x="{x:.1f}" y="0" width="{1000 - x:.1f}" height="100"/>'
+    about = f"median and 95th percentile of {len(drawn)} lots, between {score(low)} and {score(high)}"
+    # Every number is ours; no text of the data is in it.
+    return Markup(
+        f'<svg class="lots" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="{about}">'
+        f"{shade}{line(1, 'tail')}{line(0, 'level')}</svg>"
+    )

@@ -1,0 +1,215 @@
+"""The monitor: what alarms and what does not, labels at known rates, and that nothing fed is lost or counted twice."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from tao_skill_bank.assurance import monitor_feed as monitor
+from tao_skill_bank.assurance.monitor import status
+from tao_skill_bank.assurance.monitor_feed import Rates
+from tao_skill_bank.assurance.monitor_record import read_fed
+from tao_skill_bank.cli import cli
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.data.score_files import read_score_file
+
+TARGET = "FAR < 1% at recall=99%"
+
+
+def day(folder: Path, name: str, scores: Any, **columns: Any) -> Path:
+    """A file of scores with further columns, each one text or one a row."""
+    path = folder / f"{name}.csv"
+    head = ["score", *columns]
+    cells = [[v] * len(scores) if isinstance(v, str) else list(v) for v in columns.values()]
+    rows = zip((f"{s:.6f}" for s in scores), *cells, strict=True)
+    path.write_text("\n".join([",".join(head), *(",".join(row) for row in rows)]) + "\n")
+    return path
+
+
+def days(folder: Path, number: int, seed: int = 0, change: int | None = None, by: float = 0.0) -> list[Path]:
+    """Lots whose median varies by 0.02 from lot to lot; from lot `change` on the scores of U lie higher."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for k in range(number):
+        scores, kinds = [], []
+        for kind in "CU":
+            shift = by if change is not None and k >= change and kind == "U" else 0.0
+            scores.append(rng.normal(0.2 + 0.02 * rng.normal() + shift, 0.05, size=60))
+            kinds += [kind] * 60
+        found.append(day(folder, f"day{k:03d}", np.concatenate(scores), part_type=kinds, lot=f"D{k:03d}"))
+    return found
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(cli, ["monitor", *map(str, args)])
+
+
+def feed(folder: Path, *files: Path, **more: Any) -> None:
+    for path in files:
+        monitor.feed(folder, read_score_file(path), **more)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Path:
+    folder = tmp_path / "monitor"
+    monitor.start(folder, 0.5, target=TARGET, reference_lots=20)
+    return folder
+
+
+def test_a_change_of_one_part_type_alarms_with_status_4_and_names_it_and_its_beginning(
+    tmp_path: Path, watched: Path
+) -> None:
+    done = run("feed", watched, *days(tmp_path, 50, change=35, by=0.06), "--json")
+    assert done.exit_code == 4
+    said = json.loads(done.stdout)
+    assert said["word"] == "alarm" and [a["part_type"] for a in said["alarms"]] == ["U"]
+    assert abs(int(said["alarms"][0]["since"][1:]) - 35) <= 2
+    assert "U: " in said["alarms"][0]["text"] and "higher since about lot" in said["alarms"][0]["text"]
+    assert run("status", watched).exit_code == 4
+
+
+def test_lots_as_before_do_not_alarm(tmp_path: Path, watched: Path) -> None:
+    done = run("feed", watched, *days(tmp_path, 45, seed=3))
+    assert done.exit_code == 0 and done.stdout.startswith("no alarm: 45 lots")
+
+
+def test_while_the_reference_is_gathered_nothing_is_claimed(tmp_path: Path, watched: Path) -> None:
+    feed(watched, *days(tmp_path, 20))
+    found = status(watched)
+    assert found.word == "reference" and all(s.evidence is None for s in found.strata)
+
+
+def test_after_a_restart_the_next_lots_are_the_reference_and_what_was_fed_stays(tmp_path: Path, watched: Path) -> None:
+    feed(watched, *days(tmp_path, 50, change=30, by=0.1))
+    before = (watched / "fed.jsonl").read_bytes()
+    assert run("restart", watched, "--part-type", "U", "--note", "new lamp").exit_code == 0
+    found = status(watched)
+    assert found.word == "no alarm" and {s.part_type: s.lots for s in found.strata} == {"C": 50, "U": 0}
+    assert (watched / "fed.jsonl").read_bytes().startswith(before)
+    refused = run("restart", watched, "--part-type", "X")
+    assert isinstance(refused.exception, InputError) and "no stratum X" in refused.exception.line()
+
+
+def test_one_file_of_all_days_says_what_a_file_a_day_says(tmp_path: Path, watched: Path) -> None:
+    files = days(tmp_path, 30, change=25, by=0.1)
+    feed(watched, *files)
+    other = tmp_path / "other"
+    monitor.start(other, 0.5, target=TARGET, reference_lots=20)
+    whole = tmp_path / "whole.csv"
+    lines = [path.read_text().splitlines() for path in files]
+    whole.write_text("\n".join([lines[0][0], *(row for rows in lines for row in rows[1:])]) + "\n")
+    feed(other, whole)
+    pairs = zip(status(watched).strata, status(other).strata, strict=True)
+    assert all((a.lots, a.parts, a.flagged) == (b.lots, b.parts, b.flagged) for a, b in pairs)
+    assert [a.lot for a in status(watched).alarms] == [a.lot for a in status(other).alarms]
+
+
+def test_a_file_that_was_fed_counts_once_and_a_lot_of_another_file_is_refused(tmp_path: Path, watched: Path) -> None:
+    (path,) = days(tmp_path, 1)
+    feed(watched, path)
+    again = run("feed", watched, path)
+    assert "fed before" in again.stderr and status(watched).parts == 120
+    other = day(tmp_path, "other", [0.1] * 30, part_type="C", lot="D000")
+    refused = run("feed", watched, other)
+    assert isinstance(refused.exception, InputError) and "lot D000 of C was fed before" in refused.exception.line()
+    assert status(watched).parts == 120
+
+
+def test_a_small_lot_is_counted_and_not_tested(tmp_path: Path, watched: Path) -> None:
+    feed(watched, day(tmp_path, "tiny", [0.9] * 5))
+    (stratum,) = status(watched).strata
+    assert (stratum.small_lots, stratum.flagged, stratum.reference) == (1, 5, 0)
+
+
+@pytest.mark.parametrize("cut", [1, 40, 200])
+def test_a_line_that_a_crash_tore_off_is_fed_again_and_nothing_is_lost(tmp_path: Path, watched: Path, cut: int) -> None:
+    files = days(tmp_path, 23)
+    feed(watched, *files[:-1])
+    whole = status(watched)
+    feed(watched, files[-1])
+    after = status(watched)
+    record = watched / "fed.jsonl"
+    torn = record.read_bytes()[:-cut]
+    record.write_bytes(torn)
+    assert status(watched) == whole
+    feed(watched, files[-1])
+    assert status(watched) == after
+    assert (watched / "fed.jsonl.corrupt-1").read_bytes() == torn.split(b"\n")[-1]
+
+
+def test_two_feeders_at_once_lose_nothing_and_double_nothing(tmp_path: Path, watched: Path) -> None:
+    files = [str(path) for path in days(tmp_path, 12)]
+    command = [sys.executable, "-m", "tao_skill_bank.cli", "monitor", "feed", str(watched)]
+    feeders = [subprocess.Popen([*command, *order], stdout=subprocess.DEVNULL) for order in (files, files[::-1])]
+    assert [feeder.wait(120) for feeder in feeders] == [0, 0]
+    lots = [lot.lot for line in read_fed(watched) for lot in line.lots if lot.part_type == "C"]
+    assert sorted(lots) == [f"D{k:03d}" for k in range(12)]
+
+
+def test_labels_of_some_parts_are_weighted_by_the_rate_they_were_drawn_at(tmp_path: Path, watched: Path) -> None:
+    # 10 flagged good parts all judged, 20 of 1000 passed ones judged at 2 %: FAR about 10 / 1010.
+    scores = [0.9] * 10 + [0.1] * 1000
+    labels = ["PASS"] * 30 + [""] * 980
+    path = day(tmp_path, "judged", scores, label=labels)
+    refused = run("feed", watched, path)
+    assert isinstance(refused.exception, InputError) and "--rate-passed" in refused.exception.line()
+    assert read_fed(watched) == []
+    feed(watched, path, rates=Rates(passed=0.02))
+    far = status(watched).far
+    assert far is not None and far.parts == 30 and far.value == pytest.approx(10 / 1010)
+    assert far.least < 10 / 1010 < far.most
+
+
+def test_labels_that_come_later_count_as_labels_alone(tmp_path: Path, watched: Path) -> None:
+    feed(watched, day(tmp_path, "today", [0.9] * 10 + [0.1] * 100))
+    later = day(tmp_path, "later", [0.9] * 10, label=["PASS"] * 9 + ["short"])
+    refused = run("feed", watched, later, "--labels")
+    assert isinstance(refused.exception, InputError) and "--rate-flagged" in refused.exception.line()
+    done = run("feed", watched, later, "--labels", "--rate-flagged", 1, "--json")
+    said = json.loads(done.stdout)
+    assert said["parts"] == 110 and said["far"]["parts"] == 9 and said["recall"]["parts"] == 1
+
+
+def test_judged_parts_that_show_the_target_to_be_missed_alarm(tmp_path: Path, watched: Path) -> None:
+    scores = [0.9] * 60 + [0.1] * 940
+    path = day(tmp_path, "judged", scores, label=["PASS"] * 1000)
+    done = run("feed", watched, path)
+    assert done.exit_code == 4 and "ALARM: FAR is at least" in done.stdout and "asked < 1 %" in done.stdout
+
+
+def test_defects_that_escape_alarm_for_recall(tmp_path: Path, watched: Path) -> None:
+    path = day(tmp_path, "judged", [0.9] * 40 + [0.1] * 10, label=["short"] * 50)
+    assert "ALARM: recall is at most" in run("feed", watched, path).stdout
+
+
+def test_names_of_strangers_are_text_on_the_page(tmp_path: Path, watched: Path) -> None:
+    feed(watched, day(tmp_path, "x", [0.1] * 30, part_type="<img src=x onerror=alert(1)>"))
+    run("status", watched)
+    page = (watched / "monitor.html").read_text()
+    assert "<img" not in page and "&lt;img" in page
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["feed", "none", "x.csv"], "no monitor here"),
+        (["start", "new"], "no threshold"),
+        (["start", "new", "--threshold", "nan"], "not a number"),
+        (["start", "new", "--threshold", "0.5", "--reference-lots", "1"], "reference_lots"),
+        (["start", "new", "--threshold", "0.5", "--target", "quick"], "not understood"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line_and_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run(*args)
+    assert isinstance(done.exception, InputError) and said in done.exception.line()
+    assert list(tmp_path.iterdir()) == []
