@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo wheelhouse test check unit proof mutants lock bench sbom audit releases clean help
+.PHONY: demo studio wheelhouse test check unit proof mutants lock bench sbom audit releases clean help
 
 help: ## Show the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -70,3 +70,6 @@ audit: $(VENV)/.dev-ready ## Licences of the dependencies, and known vulnerabili
 
 clean: ## Remove what was generated.
 	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+
+studio: ## Build the page's bundles anew, from its own locked list (needs Node and its registry).
+	cd tao_skill_bank/studio/web && npm ci --no-audit --no-fund && npm run build

@@ -52,6 +52,7 @@ def suspects(studio: Studio, request: Request) -> dict[str, Any]:
         "ready": found.ready.is_set(),
         "problem": found.problem,
         "encoder": found.encoder,
+        "labels": sheet.label.values,
         "suspects": [],
     }
     if found.vectors is not None:

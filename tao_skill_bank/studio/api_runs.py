@@ -49,6 +49,19 @@ def resume_run(studio: Studio, request: Request) -> dict[str, bool]:
     return {"started": True}
 
 
+def compare(studio: Studio, request: Request) -> dict[str, Any]:
+    """Two runs side by side, with the boards that one has right and the other wrong."""
+    from tao_skill_bank.reports.compare import compare_runs
+    from tao_skill_bank.studio.boardsets import fixed_and_broken
+
+    names = [name for name in request.query_params.get("runs", "").split(",") if name]
+    if len(names) != 2:
+        raise InputError(f"{len(names)} runs", where="runs", fix="name two")
+    found: dict[str, Any] = compare_runs([studio.workspace.run(name) for name in names]).model_dump(mode="json")
+    first, second = (studio.sources(name) for name in names)
+    return {**found, **fixed_and_broken(studio.sheets, first, second)}
+
+
 def report(studio: Studio, request: Request) -> Response:
     """The run's report as it is now."""
     from starlette.responses import HTMLResponse
@@ -68,6 +81,7 @@ def report(studio: Studio, request: Request) -> Response:
 
 ROUTES: tuple[tuple[str, str, Callable[[Studio, Request], Any]], ...] = (
     ("/runs", "GET", list_runs),
+    ("/compare", "GET", compare),
     ("/runs/{run}", "GET", one_run),
     ("/runs/{run}/stop", "POST", stop_run),
     ("/runs/{run}/resume", "POST", resume_run),

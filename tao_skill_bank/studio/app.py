@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
+from tao_skill_bank.annotate.question_book import QuestionBook
 from tao_skill_bank.core import guard, roots
 from tao_skill_bank.core.errors import BankError, BusyError, InputError, system_error
 from tao_skill_bank.loop.state import state_path
@@ -54,6 +55,7 @@ class Studio:
         self.shelf = Shelf()
         self.likeness = Likeness()
         self.lock = threading.Lock()
+        self.questions: dict[Path, tuple[str, QuestionBook]] = {}
         self._sources: dict[Path, tuple[str, RunSources]] = {}
 
     def sources(self, run: str) -> RunSources:

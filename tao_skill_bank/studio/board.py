@@ -37,6 +37,7 @@ def board(sheets: Sheets, sources: RunSources, name: str, iteration: str | None,
         why=_why(sources, source, sheet, row, found.sample),
         neighbours=_neighbours(sources, found.input_path, found.object_name),
         verdicts=[],
+        labels=sheet.label.values,
     )
 
 

@@ -190,6 +190,7 @@ class Board(Shape):
     why: list[str]
     neighbours: list[Neighbour]
     verdicts: list[dict[str, Any]]
+    labels: list[str]
     pictures: str | None = None
     label_set: str | None = None
     label: str | None = None
