@@ -37,6 +37,7 @@ class RunRow(Shape):
     task: str = ""
     status: str = ""
     started_at: str = ""
+    max_iterations: int = 0
     kpi_target: str = ""
     measure: str = ""
     platform: str = ""
@@ -107,7 +108,6 @@ class RunDetail(RunRow):
     """One run, whole."""
 
     stop_reason: str | None = None
-    max_iterations: int = 0
     next_step: str = ""
     sets: list[SetFigures] = Field(default_factory=list)
     log: list[LogRow] = Field(default_factory=list)

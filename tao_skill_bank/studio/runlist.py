@@ -72,6 +72,7 @@ def _row(name: str, folder: Path) -> dict[str, Any]:
         "task": view.task,
         "status": view.status,
         "started_at": state.started_at,
+        "max_iterations": view.max_iterations,
         "kpi_target": view.kpi_target,
         "measure": view.measure,
         "platform": state.config.platform,
@@ -104,7 +105,6 @@ def run_detail(name: str, folder: Path, sheets: Sheets, looked: list[dict[str, A
     return RunDetail(
         **_row(name, folder),
         stop_reason=view.stop_reason,
-        max_iterations=view.max_iterations,
         next_step=view.next_step,
         sets=_figures(folder, sheets) if isinstance(state, State) else [],
         log=[

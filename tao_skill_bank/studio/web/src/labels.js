@@ -9,10 +9,11 @@ export function Labels({ query }) {
   const run = query.run || runs[0]?.name;
   const tab = query.tab || "check";
   const standing = labels.data?.standing || [];
+  const corrected = (labels.data?.counts.relabelled || 0) + (labels.data?.counts.dropped || 0);
   const disputed = standing.filter((s) => s.status === "disputed");
   return html`<main><div class="head tight"><h1>Labels</h1><div class="choices">${runs.length > 0 && html`<label>Run <select value=${run} onChange=${(e) => put("/labels", { ...query, run: e.target.value })}>${runs.map((r) => html`<option value=${r.name}>${r.name}</option>`)}</select></label>`}
       <label>Set <select value=${query.set || "kpi"} onChange=${(e) => put("/labels", { ...query, set: e.target.value })}><option value="kpi">KPI</option><option value="acceptance">Acceptance</option></select></label></div>
-      <div class="acts"><a class="tool strong" href=${to("/plan", { like: run })}>Plan with ${plural((labels.data?.counts.relabelled || 0) + (labels.data?.counts.dropped || 0), "correction")}</a></div></div>
+      <div class="acts"><a class="tool strong" href=${to("/plan", { like: run })}>${corrected ? `Plan with ${plural(corrected, "correction")}` : "Plan the next run"}</a></div></div>
     <div class="tabs"><button class="tab" aria-pressed=${tab === "check"} onClick=${() => put("/labels", { ...query, tab: "check" })}>To check first</button><button class="tab" aria-pressed=${tab === "said"} onClick=${() => put("/labels", { ...query, tab: "said" })}>Said so far <b>${count(standing.length)}</b></button>${disputed.length > 0 && html`<button class="tab" aria-pressed=${tab === "disputed"} onClick=${() => put("/labels", { ...query, tab: "disputed" })}>In dispute <b>${disputed.length}</b></button>`}</div>
     ${tab === "check" ? (run ? html`<${Suspects} run=${run} set=${query.set || "kpi"} standing=${standing} />` : html`<${Empty} title="No measured run yet"><p>A model has to score the boards first.</p><//>`) : html`<${Said} list=${tab === "disputed" ? disputed : standing} run=${run} />`}
   </main>`;

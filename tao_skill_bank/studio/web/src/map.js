@@ -7,10 +7,10 @@ let plot = null, last = null, panning = false;
 
 function make() {
   const { width, height } = canvas.getBoundingClientRect();
-  plot = createScatterplot({ canvas, width, height, pointSize: 5, pointSizeSelected: 3, opacity: 0.85, lassoInitiator: false, mouseMode: "lasso", deselectOnDblClick: true, keyMap: { shift: "merge" } });
+  plot = createScatterplot({ canvas, width, height, pointSize: 5, pointSizeSelected: 3, opacity: 0.85, lassoInitiator: false, mouseMode: "lasso", deselectOnDblClick: true, aspectRatio: width / Math.max(1, height), actionKeyMap: { merge: "cmd" } });
   plot.subscribe("select", ({ points }) => say({ kind: "lasso", points }));
   plot.subscribe("deselect", () => say({ kind: "lasso", points: [] }));
-  new ResizeObserver(() => { const r = canvas.getBoundingClientRect(); plot.set({ width: r.width, height: r.height }); }).observe(canvas.parentElement);
+  new ResizeObserver(() => { const r = canvas.getBoundingClientRect(); plot.set({ width: r.width, height: r.height, aspectRatio: r.width / Math.max(1, r.height) }); }).observe(canvas.parentElement);
 }
 addEventListener("keydown", (e) => { if (e.key === "Shift" && plot && !panning) { panning = true; plot.set({ mouseMode: "panZoom" }); } });
 addEventListener("keyup", (e) => { if (e.key === "Shift" && plot) { panning = false; plot.set({ mouseMode: "lasso" }); } });
@@ -19,6 +19,7 @@ addEventListener("message", async ({ source, data }) => {
   if (data.kind === "clear") { plot?.deselect({ preventEvent: true }); return; }
   if (data.kind !== "points") return;
   try {
+    document.body.style.background = data.ground;
     if (!plot) make();
     const n = data.kinds.length, x = new Float32Array(n), y = new Float32Array(n);
     for (let i = 0; i < n; i++) { x[i] = data.xy[2 * i] * 0.95; y[i] = data.xy[2 * i + 1] * 0.95; }

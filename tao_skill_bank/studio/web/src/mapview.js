@@ -45,7 +45,7 @@ export function SampleMap({ table, asked, threshold, onLasso, lasso }) {
     const { places, xy } = points.current, kinds = new Uint8Array(places.length);
     places.forEach((k, i) => { const good = table.good[table.label[k]], flagged = table.scores && threshold !== null ? table.scores[k] > threshold : !good; kinds[i] = good ? (flagged ? 2 : 0) : flagged ? 1 : 3; });
     const css = getComputedStyle(document.documentElement), colour = (n) => css.getPropertyValue(n).trim();
-    frame.current.contentWindow.postMessage({ kind: "points", xy, kinds, colours: [colour("--pass"), colour("--defect"), colour("--running"), colour("--wrong")], ground: colour("--sheet") }, "*");
+    frame.current.contentWindow.postMessage({ kind: "points", xy, kinds, colours: [colour("--pass"), colour("--defect"), colour("--accent"), colour("--wrong")], ground: colour("--sheet") }, "*");
   };
   useEffect(send, [ready, state.there, threshold]);
   useEffect(() => { if (lasso === null && ready) frame.current?.contentWindow?.postMessage({ kind: "clear" }, "*"); }, [lasso]);

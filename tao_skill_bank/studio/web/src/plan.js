@@ -6,7 +6,7 @@ export function Plan({ query }) {
   const { home, reader, setReader, labels } = useContext(App);
   const like = query.like || home.runs.find((r) => !r.problem)?.name;
   const earlier = home.runs.find((r) => r.name === like);
-  const [wish, set] = useState({ kpi_target: earlier?.kpi_target || "FAR < 0.5% at recall=99%", max_iterations: earlier ? Math.max(1, earlier.phases.length - 1) || 3 : 3, settings: "" });
+  const [wish, set] = useState({ kpi_target: earlier?.kpi_target || "FAR < 0.5% at recall=99%", max_iterations: earlier?.max_iterations || 3, settings: "" });
   const [{ plan, error, busy }, show] = useState({});
   const [sure, setSure] = useState(false);
   const body = () => ({ like, kpi_target: wish.kpi_target, max_iterations: +wish.max_iterations || null, settings: wish.settings.split("\n").map((s) => s.trim()).filter(Boolean) });

@@ -60,7 +60,6 @@ function Sheet({ table, asked, query, labels }) {
   const [, drawn] = useState(0);
   const [version, next] = useState(0);
   const texts = useMemo(() => new Texts({ ...asked }, () => drawn((n) => n + 1)), [asked.run, asked.set, asked.iteration]);
-  const correctedOnly = wanted.corrected;
   useMemo(() => { table.filter(wanted, lasso); }, [table, wanted, lasso]);
   useEffect(() => { next((n) => n + 1); setFocus(0); }, [wanted, lasso]);
   const counts = table.at(threshold);
@@ -98,7 +97,7 @@ function Sheet({ table, asked, query, labels }) {
   const open = (p) => { setPile(p); setFocus(0); put("/samples", { ...query, run: about.run, pile: p }); };
   useKeys({ "1": () => open("missed"), "2": () => open("false"), "3": () => open("near"), "4": () => open("right"), "5": () => open("all"), m: () => setMap(!map), "+": () => setSize(Math.min(320, size + 40)), "-": () => setSize(Math.max(68, size - 40)), Escape: () => { setPicked(new Set()); setLasso(null); } });
   const active = Object.values(wanted).some((s) => s?.size) || lasso;
-  return html`<div class="samples">
+  return html`<div class="samples ${map ? "with-map" : ""}">
     ${table.scores && threshold !== null && html`<section class="scores"><${Histogram} table=${table} threshold=${threshold} own=${about.threshold} version=${version} onMove=${onMove} onDone=${() => setQuick(false)} />
       <dl class="numbers"><div><dt>recall</dt><dd>${percent(figures.recall)}</dd></div><div><dt>FAR</dt><dd>${percent(figures.far)}</dd></div><div><dt>threshold</dt><dd>${threshold.toPrecision(4)}</dd></div>${threshold !== about.threshold && html`<button class="tool" onClick=${() => move(about.threshold)}>Back to the model's</button>`}</dl></section>`}
     <div class="bar" role="toolbar" aria-label="Piles">
@@ -108,7 +107,7 @@ function Sheet({ table, asked, query, labels }) {
         <button class="tool" aria-pressed=${map} onClick=${() => setMap(!map)}>Map <${Key}>M<//></button>
         <span class="export">${picked.size ? `${count(picked.size)} picked` : `${count(total)} here`}<button class="tool" onClick=${() => save("csv")}>CSV</button><button class="tool" onClick=${() => save("parquet")}>Parquet</button></span></div></div>
     <div class="body"><aside class="facets" aria-label="Filters">${active && html`<button class="tool" onClick=${() => { want(Object.fromEntries(facets.map((f) => [f.name, new Set()]))); setLasso(null); put("/samples", { run: about.run, set: about.set, iteration: query.iteration, pile }); }}>Clear filters${lasso ? " and lasso" : ""}</button>`}
-      ${facets.map((f) => html`<${FacetList} facet=${f} table=${table} wanted=${wanted[f.name] || new Set()} turn=${(c) => turn(f.name, c)} open=${f.name === "label" || f.name === "change" || f.name === "source"} />`)}${correctedOnly}</aside>
+      ${facets.map((f) => html`<${FacetList} facet=${f} table=${table} wanted=${wanted[f.name] || new Set()} turn=${(c) => turn(f.name, c)} open=${innerWidth > 640 && ["label", "change", "source"].includes(f.name)} />`)}</aside>
       <div class="boards">${map && html`<${SampleMap} table=${table} asked=${asked} threshold=${threshold} onLasso=${(rows) => setLasso(rows)} lasso=${lasso} />`}
         ${total ? html`<${Grid} total=${total} pick=${pick} table=${table} texts=${texts} query=${asked} light=${light} size=${size} quick=${quick} picked=${picked} onPick=${onPick} onOpen=${onOpen} marks=${marks} focus=${focus} setFocus=${setFocus} />`
           : html`<${Empty} title=${pile === "missed" ? "Nothing is missed" : pile === "false" ? "No false calls" : "No boards here"}><p>${active ? "No board fits these filters." : "At this threshold this pile is empty. Move the line, or look at another pile."}</p><//>`}</div></div>
