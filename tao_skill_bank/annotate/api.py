@@ -20,8 +20,10 @@ from tao_skill_bank.annotate.estimate import Estimate, estimate_sealed
 from tao_skill_bank.annotate.holder import WORKER, Holder, busy, folder_lock, holder, start_lock, write_holder
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.layout import REVIEW_FILE, STATUS_FILE
+from tao_skill_bank.annotate.output import Written
 from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.prompts import is_own
+from tao_skill_bank.annotate.results import check as check_results
 from tao_skill_bank.annotate.run import (
     ADVANCE,
     Advance,
@@ -318,6 +320,19 @@ def stop(results_dir: Path) -> bool:
         return False
     request_stop(results_dir)
     return True
+
+
+def check_items(results_dir: Path) -> Written:
+    """Every question of a folder by the rules as they are now; writes step 4 anew and calls nobody.
+
+    Raises:
+        InputError: It holds no questions.
+        BusyError: Somebody works on the folder.
+    """
+    if not results_dir.is_dir():
+        raise InputError("no such folder", where=results_dir, fix="name a results folder")
+    with folder_lock(results_dir, "annotate check"):
+        return check_results(results_dir)
 
 
 def merge(results_dir: Path) -> Merged:

@@ -194,6 +194,12 @@ class Data(_Model):
     filter_field: str | None = None
 
 
+class Quality(_Model):
+    """Which generated items may be trained on."""
+
+    choice_letters: Literal["refuse", "keep_order"] = "refuse"
+
+
 class AnnotationConfig(_Model):
     """The section `video_reasoning_annotation` of a spec, and its results folder."""
 
@@ -202,6 +208,7 @@ class AnnotationConfig(_Model):
     llm: ModelOptions
     workflow: Workflow
     data: Data
+    quality: Quality = Quality()
     license: Text = ""
     description_extra: Text = ""
     prompts_module: Text = ""

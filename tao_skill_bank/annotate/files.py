@@ -63,14 +63,16 @@ def write_task_files(config: AnnotationConfig) -> Written:
     path = step_file(config.results_dir, "3")
     with Journal(config.results_dir, read_only=True) as journal:
         newest = journal.last_answer_at()
-    return write_outputs(
-        config.results_dir,
-        read_rows(path) if path.exists() else (),
-        video_root=config.data.video_root,
-        date=(newest or datetime.now(UTC).isoformat())[:10],
-        license_text=config.license,
-        description_extra=config.description_extra,
-    )
+        return write_outputs(
+            config.results_dir,
+            read_rows(path) if path.exists() else (),
+            video_root=config.data.video_root,
+            date=(newest or datetime.now(UTC).isoformat())[:10],
+            license_text=config.license,
+            description_extra=config.description_extra,
+            keep_order=config.quality.choice_letters == "keep_order",
+            content=journal.content,
+        )
 
 
 class StatusFile:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from tao_skill_bank.annotate import parse
@@ -17,8 +18,9 @@ from tao_skill_bank.annotate.config import AnnotationConfig
 from tao_skill_bank.annotate.journal import LEFT_OUT, Journal
 from tao_skill_bank.annotate.listing import StandingRows
 from tao_skill_bank.annotate.media import Library, Video, View
-from tao_skill_bank.annotate.output import faults_of
 from tao_skill_bank.annotate.prompts import Prompts, quoted
+from tao_skill_bank.annotate.quality.model_text import UnusableError, questions_text, reading, running_text
+from tao_skill_bank.annotate.questions import faults_of
 from tao_skill_bank.annotate.records import Recorded
 from tao_skill_bank.annotate.schemas import qa_type, schema_of
 from tao_skill_bank.annotate.video import VideoError
@@ -43,6 +45,8 @@ class Shop:
     library: Library
     standing: StandingRows
     run: int
+    codes: Counter[str] = field(default_factory=Counter)
+    """Texts that were of no use, by the rule that says so."""
 
 
 class LeftOut(Exception):
@@ -133,7 +137,8 @@ class VideoFlow:
     async def _filtered(self) -> Row:
         video = await self._video()
         answer, suitable = await self._read(
-            "video_filtering", "vlm", parse.parse_suitable, "the answer is neither yes nor no", video.whole()
+            *("video_filtering", "vlm", reading(parse.parse_suitable, "neither yes nor no")),
+            video.whole(),
         )
         row: Row = {
             "video_path": self.video,
@@ -144,7 +149,8 @@ class VideoFlow:
         keys = [answer.key]
         if suitable and self.shop.config.workflow.mode == "auto":
             second, label = await self._read(
-                "video_anomaly_classification", "vlm", parse.parse_label, "neither anomaly nor normal", video.whole()
+                *("video_anomaly_classification", "vlm", reading(parse.parse_label, "neither anomaly nor normal")),
+                video.whole(),
             )
             row["mode"] = label
             keys.append(second.key)
@@ -153,8 +159,9 @@ class VideoFlow:
     async def _captions(self, mode: str) -> Row:
         video = await self._video()
         names = ("global_caption", "dense_caption")
-        answers = await _all(self._ask(f"{mode}_{name}", "vlm", video.whole()) for name in names)
-        texts = {name: parse.without_thinking(a.text) for name, a in zip(names, answers, strict=True)}
+        said = await _all(self._text(f"{mode}_{name}", "vlm", video.whole()) for name in names)
+        answers = [answer for answer, _ in said]
+        texts = {name: text for name, (_, text) in zip(names, said, strict=True)}
         row = {"video": self.video, "video_length": video.duration, "mode": mode, **texts}
         return row | _marks(answers, names) | {"digest": _digest([a.key for a in answers])}
 
@@ -165,15 +172,16 @@ class VideoFlow:
         spans = av_video.chunks(video.duration, length)
         shown = int(length) if float(length).is_integer() else length
         views = [video.span(start, end) for start, end in spans]
-        answers = await _all(self._ask(f"{mode}_chunk_caption", "vlm", view, chunk_duration=shown) for view in views)
+        said = await _all(self._text(f"{mode}_chunk_caption", "vlm", view, chunk_duration=shown) for view in views)
+        answers = [answer for answer, _ in said]
         captions = [
             {
                 "chunk_index": i,
                 "timestamp_start": start,
                 "timestamp_end": end,
-                "caption": parse.without_thinking(answer.text),
+                "caption": text,
             }
-            for i, ((start, end), answer) in enumerate(zip(spans, answers, strict=True))
+            for i, ((start, end), (_, text)) in enumerate(zip(spans, said, strict=True))
         ]
         digest = _digest([row.get("digest"), *(a.key for a in answers)])
         return (
@@ -193,7 +201,7 @@ class VideoFlow:
             return (found,) if readable else None
 
         answer, (moment,) = await self._read(
-            *("highlight_timestamp_extraction", "llm", moment_in, "no time in the answer"),
+            *("highlight_timestamp_extraction", "llm", reading(moment_in, "no time in the answer")),
             **self._captions_as_data(row),
         )
         digest = [row.get("digest"), answer.key]
@@ -202,7 +210,7 @@ class VideoFlow:
         video = await self._video()
         moment = min(max(moment, 0.0), video.duration)
         start, end = av_video.highlight(moment, video.duration, flow.highlight_before_sec, flow.highlight_after_sec)
-        caption = await self._ask(
+        caption, text = await self._text(
             "highlight_chunk_caption",
             "vlm",
             video.span(start, end),
@@ -215,7 +223,7 @@ class VideoFlow:
             "anomaly_timestamp_sec": round(moment, 3),
             "timestamp_start": start,
             "timestamp_end": end,
-            "caption": parse.without_thinking(caption.text),
+            "caption": text,
         }
         marks = _marks([caption], ["highlight"])
         return row | marks | {"highlight_chunk": chunk, "digest": _digest([*digest, caption.key])}
@@ -231,7 +239,7 @@ class VideoFlow:
             section = f"Close look ({span}, {about}):\n{quoted('highlight', str(highlight['caption']))}"
         data = self._captions_as_data(row)
         prompt_key = f"{mode}_description"
-        answer = await self._ask(
+        answer, text = await self._text(
             prompt_key,
             "llm",
             video_length=row.get("video_length", 0),
@@ -245,7 +253,7 @@ class VideoFlow:
             "video_length": row.get("video_length", 0),
             "mode": mode,
             "prompt_key": prompt_key,
-            "detailed_description": parse.without_thinking(answer.text),
+            "detailed_description": text,
             "original_captions": _original(row),
         }
         if row.get("chunk_captions"):
@@ -265,9 +273,10 @@ class VideoFlow:
         """One row of step 3; its failure does not touch the others."""
         description = str(row.get("detailed_description") or "")
         try:
-            answer = await self._ask(
+            answer, _ = await self._read(
                 prompt_key,
                 "llm",
+                questions_text,
                 None,
                 video_length=row.get("video_length", 0),
                 step_2_output=quoted("account", description),
@@ -310,36 +319,34 @@ class VideoFlow:
         better, remaining = faults_of(prompt_key, second.text, length)
         return second if (better, -len(remaining)) > (good, -len(faults)) else answer
 
-    async def _ask(self, prompt_key: str, which: Any, view: View | None = None, /, **values: object) -> Recorded:
-        if prompt_key not in self.shop.prompts.structured or schema_of(prompt_key) is None:
-            # Running text: a model may spend all its tokens on thinking.
-            fault = "the answer is a refusal, holds nothing but thinking, or far too much"
-            return (await self._read(prompt_key, which, _words, fault, view, **values))[0]
-        prompt = self.shop.prompts.text(prompt_key, **values)
-        return await self._call(prompt_key, which, prompt, schema_of(prompt_key), view)
+    async def _text(
+        self, prompt_key: str, which: Any, view: View | None = None, /, **values: object
+    ) -> tuple[Recorded, str]:
+        """Running text; a model may refuse, or spend all its tokens on thinking."""
+        return await self._read(prompt_key, which, running_text, view, **values)
 
     async def _read(
         self,
         prompt_key: str,
         which: Any,
-        read: Callable[[str], T | None],
-        fault: str,
+        read: Callable[[Recorded], T],
         view: View | None = None,
         /,
         **values: object,
     ) -> tuple[Recorded, T]:
-        """An answer that the next step hangs on, and what it says; asked twice a run where it cannot be read.
+        """An answer that the next step hangs on, and what it says; asked twice a run where it cannot be used.
 
         A later run asks on from there: what is journaled and unreadable is not read for ever again.
 
         Raises:
-            CallFailedError: No answer could be read.
+            CallFailedError: No answer could be used.
         """
         prompt = self.shop.prompts.text(prompt_key, **values)
         schema = schema_of(prompt_key) if prompt_key in self.shop.prompts.structured else None
         source = self._opened if view is not None else None
         priority = (self.position, STEP_ORDER[self._step])
         asked = 0
+        fault = ""
         for attempt in itertools.count():
             call = Call(prompt_key, self.video, which, prompt, priority, schema, view, source, attempt)
             known = self.shop.caller.knows(call)
@@ -347,9 +354,11 @@ class VideoFlow:
                 break
             answer = await self.shop.caller.answer(call)
             asked += not known
-            value = read(answer.text)
-            if value is not None:
-                return answer, value
+            try:
+                return answer, read(answer)
+            except UnusableError as unusable:
+                fault = f"the answer is of no use: {unusable}"
+                self.shop.codes[unusable.code] += 1
         raise CallFailedError(f"{prompt_key}: {fault}", where=self.video, fix="run again")
 
     async def _call(
@@ -407,11 +416,6 @@ def _marks(answers: Iterable[Recorded], names: Iterable[str]) -> Row:
     """Which texts were cut off at the token limit; nothing where none was."""
     cut = [name for answer, name in zip(answers, names, strict=True) if answer.finish == "length"]
     return {"truncated": cut} if cut else {}
-
-
-def _words(text: str) -> str | None:
-    words = parse.without_thinking(text)
-    return None if not words or parse.is_refusal(words) else words
 
 
 def _digest(keys: Iterable[str | None]) -> str:

@@ -278,6 +278,11 @@ class Journal:
         row = self._read.execute(sql, (path, size, mtime_ns)).fetchone()
         return None if row is None else (row[0], json.loads(row[1]))
 
+    def content(self, path: str) -> str | None:
+        """SHA-256 of a video as it was when it was last looked at; None where nobody looked."""
+        row = self._read.execute("SELECT sha256 FROM media WHERE path = ?", (path,)).fetchone()
+        return None if row is None else str(row[0])
+
     def upload(self, sha256: str, endpoint: str, now: float) -> tuple[str, str] | None:
         """(uri, MIME type) of an upload that lives on."""
         sql = "SELECT uri, mime FROM uploads WHERE sha256 = ? AND endpoint = ? AND expires > ?"

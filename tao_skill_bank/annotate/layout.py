@@ -14,6 +14,8 @@ STEP_FILES = {
 }
 OUTPUT_FOLDER = "step_4_output"
 REJECTED_FILE = "rejected.jsonl"
+QUALITY_FILE = "quality.json"
+DUPLICATES_FILE = "duplicates.json"
 VERDICTS_FILE = "verdicts.jsonl"
 STATUS_FILE = "status.json"
 REVIEW_FILE = "review.html"

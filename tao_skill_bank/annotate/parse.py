@@ -15,16 +15,6 @@ LONGEST_ANSWER = 1 << 20
 """Characters; a longer one is no answer to any of the prompts, and is not taken apart."""
 _THINK = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _OPEN_THINK = re.compile(r"^.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
-_REFUSAL_WITHIN = 200
-_CANNOT = r"(?:can[’']?t|cannot|can not|am unable|[’']m unable|unable|am not able|[’']m not able)"
-_REFUSAL = re.compile(
-    r"(?:i[’']?m (?:very |really )?sorry|i am (?:very |really )?sorry|sorry|i apologi[sz]e|apologies|unfortunately)\b"
-    rf".*?\b{_CANNOT}\b"
-    r"|as an ai\b"
-    rf"|i(?: |[’'])?{_CANNOT}(?: to)? (?:view|see|access|watch|help|assist|analy[sz]e|identify)\b"
-    r"|no video (?:was|has been) provided",
-    re.IGNORECASE | re.DOTALL,
-)
 _FENCE = re.compile(r"^\s*```[a-zA-Z0-9]*\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 _SEPARATOR = re.compile(r"^[ \t]*={5,}[ \t]*$", re.MULTILINE)
 _NUMBERED = r"(?:Q?\d+\s*[.):]\s*)?"
@@ -82,9 +72,9 @@ def without_thinking(text: str) -> str:
     return text.strip()
 
 
-def is_refusal(text: str) -> bool:
-    """Whether a model declines instead of answering, by how its text begins; what is only quoted is no refusal."""
-    return _REFUSAL.match(text.lstrip()[:_REFUSAL_WITHIN]) is not None
+def thinking_cut_off(text: str) -> bool:
+    """Whether an opening tag of thinking stands behind the last close of a text: what stands there is no answer."""
+    return re.search(r"<think(?:ing)?>(?!.*</think)", text[:LONGEST_ANSWER], re.I | re.DOTALL) is not None
 
 
 def json_value(text: str) -> Any:

@@ -8,7 +8,7 @@ import os
 import random
 import signal
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ from tao_skill_bank.annotate.listing import Listing, StandingRows
 from tao_skill_bank.annotate.media import Library
 from tao_skill_bank.annotate.prices import Prices
 from tao_skill_bank.annotate.prompts import Prompts
+from tao_skill_bank.annotate.results import META, made_of
 from tao_skill_bank.annotate.scope import Limits, check, effective_steps
 from tao_skill_bank.annotate.sealed import Sealed, seal
 from tao_skill_bank.core.errors import BankError, InputError
@@ -62,6 +63,8 @@ class Outcome:
         may_cost, unknown: USD that calls of an unknown outcome may have cost beside, and how many those are.
         items: Items in the task files.
         rejected: Questions refused, in `rejected.jsonl`.
+        refused: What each rule refused or left out: texts of models before their use, questions after it.
+        flagged: What each rule flags; those items are kept, and named in `quality.json`.
         halted: Why the run ended early, None if it did not.
         problems: Lines of input files that name no video, rows that could not be read.
     """
@@ -77,6 +80,8 @@ class Outcome:
     unknown: int = 0
     items: dict[str, int] = field(default_factory=dict)
     rejected: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+    flagged: dict[str, int] = field(default_factory=dict)
     halted: str | None = None
     problems: list[str] = field(default_factory=list)
 
@@ -178,6 +183,7 @@ def _run(
     _not_bought_before(config.results_dir, steps, standing)
     with Journal(config.results_dir) as journal:
         journal.set_meta("video_root", config.data.video_root)
+        journal.set_meta(META, made_of(config))
         status = StatusFile(config.results_dir)
         status.add("STARTED", f"annotation of {len(listing.videos)} videos, steps {', '.join(sorted(steps))}")
         outcome = Outcome(videos=len(listing.videos), problems=listing.problems[:50])
@@ -192,6 +198,8 @@ def _run(
         if "4" in steps:
             written = write_task_files(config)
             outcome.items, outcome.rejected = written.items, written.rejected
+            outcome.refused = dict(sorted((Counter(outcome.refused) + Counter(written.refused)).items()))
+            outcome.flagged = written.flagged
         totals = journal.totals()
         outcome.cost, outcome.unpriced = totals.cost, totals.unpriced
         outcome.may_cost, outcome.unknown = totals.may_cost, totals.unknown
@@ -267,6 +275,7 @@ class _Work:
             self.journal.keep_only(number).result()
         outcome.calls, outcome.known, outcome.peak = caller.made + desk.made, caller.known, gate.peak
         outcome.problems += desk.problems()
+        outcome.refused = dict(sorted(shop.codes.items()))
         return gate.halted
 
     async def _all_videos(self, shop: Shop, videos: list[str], gate: Gate, reached: set[str], outcome: Outcome) -> None:

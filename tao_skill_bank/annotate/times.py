@@ -10,35 +10,42 @@ _WORDS = re.compile(
     r"(?<![\w.])(?:(\d+)\s*h(?:ours?|rs?)?\s*)?(?:(\d+)\s*m(?:in(?:ute)?s?)?\s*)?(\d+(?:\.\d+)?)\s*s(?:ec(?:ond)?s?)?\b",
     re.IGNORECASE,
 )
-_MINUTES = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s*min(?:ute)?s?\b", re.IGNORECASE)
+_WORDS_DE = re.compile(
+    r"(?<![\w.])(?:(\d+)\s*Stunden?\s*)?(?:(\d+)\s*Min(?:\.|uten?)?\s*(?:und\s*)?)?(\d+(?:[.,]\d+)?)\s*Sek(?:\.|unden?\b)",
+    re.IGNORECASE,
+)
+_WORDS_ZH = re.compile(r"(?:(\d+)\s*小时)?(?:(\d+)\s*分钟?)?\s*(?<![\d.])(\d+(?:\.\d+)?)\s*秒")
+_MINUTES = re.compile(r"(?<![A-Za-z0-9_.])(\d+(?:[.,]\d+)?)\s*(?:min(?:ute)?[sn]?\b|分(?:钟|(?!之)))", re.IGNORECASE)
 _NO_TIME = re.compile(r"\d{10,}")
 """So many digits are no time, and may be more than a number holds."""
 _NUMBER = re.compile(r"(?<![\w.:])(\d+(?:\.\d+)?)(?![\w:]|\.\d)")
 
 
-def moments(text: str) -> list[float]:
-    """Every moment in `text` in seconds, in the order written. Bare numbers count where nothing clearer stands."""
-    text = _NO_TIME.sub("#", text)
-    found: list[tuple[int, float]] = []
-    taken: list[tuple[int, int]] = []
+def placed(text: str) -> list[tuple[int, int, float]]:
+    """Every moment with a unit or a colon as (start, end, seconds), in the order written; places are of `text`."""
+    text = _NO_TIME.sub(lambda match: "#" * len(match[0]), text)
+    found: list[tuple[int, int, float]] = []
 
     def add(match: re.Match[str], seconds: float) -> None:
-        if not any(start < match.end() and match.start() < end for start, end in taken):
-            taken.append(match.span())
-            found.append((match.start(), seconds))
+        if not any(start < match.end() and match.start() < end for start, end, _ in found):
+            found.append((*match.span(), seconds))
 
     for match in _CLOCK.finditer(text):
         hours, minutes, seconds = match.groups()
         add(match, int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds.replace(",", ".")))
-    for match in _WORDS.finditer(text):
-        hours, minutes, seconds = match.groups()
-        add(match, int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds))
+    for pattern in (_WORDS, _WORDS_DE, _WORDS_ZH):
+        for match in pattern.finditer(text):
+            hours, minutes, seconds = match.groups()
+            add(match, int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds.replace(",", ".")))
     for match in _MINUTES.finditer(text):
-        add(match, float(match[1]) * 60)
-    if not found:
-        for match in _NUMBER.finditer(text):
-            add(match, float(match[1]))
-    return [seconds for _, seconds in sorted(found)]
+        add(match, float(match[1].replace(",", ".")) * 60)
+    return sorted(found)
+
+
+def moments(text: str) -> list[float]:
+    """Every moment in `text` in seconds, in the order written. Bare numbers count where nothing clearer stands."""
+    found = [seconds for _, _, seconds in placed(text)]
+    return found or [float(match[1]) for match in _NUMBER.finditer(_NO_TIME.sub("#", text))]
 
 
 def moment(text: str) -> float | None:

@@ -1,40 +1,19 @@
-"""Which questions may be trained on: the checks of an item, the shuffle of its choices, the reason of a refusal."""
+"""Which questions have the form of an item, and the reason of a refusal."""
 
 from __future__ import annotations
 
-import random
 import re
 from dataclasses import dataclass
 
 from tao_skill_bank.annotate.parse import Parsed, answer_letter, yes_no
+from tao_skill_bank.annotate.quality.choices import cannot_follow, claimed_letters, names_letters, relettered, shuffled
+from tao_skill_bank.annotate.quality.rules import TOLERANCE
 from tao_skill_bank.annotate.times import clock, moments, span
 
 _LONGEST_QUESTION = 3000
 _LEAST_TELLTALE = 8
-_TOLERANCE = 0.5
-"""Seconds that an end may lie behind the video's: models round up."""
 _SEPARATOR_LINE = re.compile(r"^[ \t]*={5,}[ \t]*$", re.MULTILINE)
 _DATA_MARK = re.compile(r"<<DATA|DATA [0-9a-f]{8}>>")
-_NAMED = re.compile(
-    r"\b(?:options?|choices?|answers?|letters?|alternatives?)\s+(?:is\s+|are\s+)?(?:(?:option|choice|letter)\s+)?"
-    r"[(\"'*]*[A-Z]\b[)\"'*]*(?:\s*(?:,|and|or|&|/|,\s*and|,\s*or|nor)\s*[(\"'*]*[A-Z]\b[)\"'*]*(?![a-z'’]))*",
-    re.IGNORECASE,
-)
-_IN_BRACKETS = re.compile(r"\(([A-Z])\)")
-_AT_START = re.compile(r"^[ \t]*(?:[-*]\s*)?(?:\*\*)?([A-Z])[.):](?=\s|\*)", re.MULTILINE)
-_JUDGED = re.compile(
-    r"(?<![\w'’-])([A-Z])\s+(?:is|are|was|would be|must be|cannot be|can be|fits|matches|fails|contradicts)\b"
-)
-_ALONE = re.compile(r"(?<![\w'’.-])([B-H])(?![\w'’-]|\.\w)")
-_NAME_BEFORE = re.compile(
-    r"\b(?:camera|lane|dock|bay|zone|aisle|gate|vehicle|car|truck|person|worker|line|section|area|level|row|rack|"
-    r"building|team|type|class|grade|vitamin|point|door|station|terminal|platform|exit|level|plan|phase)\s+$",
-    re.IGNORECASE,
-)
-_RIGHT_IN_REASONING = re.compile(
-    r"\b(?:correct|right)\s+(?:answer|option|choice)\s+(?:is|:)\s*(?:therefore\s+)?(?:option\s+|choice\s+)?[(\"'*]*([A-Z])\b(?![a-z'’])"
-    r"|(?<![\w'’-])\(?([A-Z])\)?\s+is\s+(?:the\s+)?(?:correct|right)\b"
-)
 
 
 @dataclass(frozen=True)
@@ -47,6 +26,7 @@ class Item:
         full_answer: The answer in words: `B. text`, `Yes. …`; the same as `answer` elsewhere.
         choices: `A. text` lines in the order shown.
         span: Seconds of a localisation.
+        written_letter: The right choice's letter before the shuffle; empty elsewhere.
     """
 
     question: str
@@ -55,19 +35,25 @@ class Item:
     reasoning: str
     choices: tuple[str, ...] = ()
     span: tuple[float, float] | None = None
+    written_letter: str = ""
 
 
 class Rejected(Exception):
-    """Why a question is not taken; the text is the reason."""
+    """Why a question is not taken; the text is the reason, `code` the rule."""
+
+    def __init__(self, reason: str, code: str = "malformed") -> None:
+        super().__init__(reason)
+        self.code = code
 
 
-def checked(kind: str, parsed: Parsed, duration: float | None) -> Item:
+def checked(kind: str, parsed: Parsed, duration: float | None, *, keep_order: bool = False) -> Item:
     """A parsed question of a type as an item.
 
     Args:
         kind: The question type, such as `mcq`.
         parsed: What the model wrote.
         duration: The video's length in seconds, None if unknown.
+        keep_order: Choices that name letters stay in their order.
 
     Raises:
         Rejected: It breaks a rule; the reason is for people.
@@ -81,7 +67,7 @@ def checked(kind: str, parsed: Parsed, duration: float | None) -> Item:
         if _SEPARATOR_LINE.search(part) or _DATA_MARK.search(part):
             raise Rejected("a separator or data mark stands inside the text")
     if kind == "mcq":
-        return _mcq(question, parsed)
+        return _mcq(question, parsed, keep_order)
     if kind == "bcq":
         return _bcq(question, parsed)
     if kind == "temporal_localization":
@@ -90,11 +76,11 @@ def checked(kind: str, parsed: Parsed, duration: float | None) -> Item:
     if not answer:
         raise Rejected("no answer")
     if _stands_in(answer, question):
-        raise Rejected("the answer stands in the question")
+        raise Rejected("the answer stands in the question", "answer_in_question")
     return Item(question, answer, answer, parsed.reasoning.strip())
 
 
-def _mcq(question: str, parsed: Parsed) -> Item:
+def _mcq(question: str, parsed: Parsed, keep_order: bool) -> Item:
     choices = {letter: text.strip() for letter, text in parsed.choices.items()}
     if len(choices) < 2:
         raise Rejected("fewer than two choices")
@@ -107,16 +93,18 @@ def _mcq(question: str, parsed: Parsed) -> Item:
     letter = answer_letter(parsed.answer, choices)
     if letter is None:
         raise Rejected(f"the answer {_short(parsed.answer)!r} names none of the choices, or more than one")
-    named = {a or b for a, b in _RIGHT_IN_REASONING.findall(parsed.reasoning)}
+    named = set(claimed_letters(parsed.reasoning))
     if named and letter not in named:
-        raise Rejected(f"the answer is {letter}, the reasoning says {', '.join(sorted(named))}")
+        raise Rejected(f"the answer is {letter}, the reasoning says {', '.join(sorted(named))}", "choice_contradiction")
     if _stands_in(choices[letter], question):
-        raise Rejected("the answer stands in the question")
-    lines, new_letter, moved = shuffled(question, choices, letter)
+        raise Rejected("the answer stands in the question", "answer_in_question")
+    keeps = keep_order and any(names_letters(text) for text in choices.values())
+    lines, new_letter, moved = shuffled(question, choices, letter, keep_order=keeps)
+    if (fault := cannot_follow(parsed.reasoning, set(choices))) is not None:
+        raise Rejected(fault, "reasoning_letters")
     reasoning = relettered(parsed.reasoning.strip(), moved)
-    return Item(
-        question, new_letter, next(line for line in lines if line.startswith(f"{new_letter}. ")), reasoning, lines
-    )
+    full = next(line for line in lines if line.startswith(f"{new_letter}. "))
+    return Item(question, new_letter, full, reasoning, lines, written_letter=letter)
 
 
 def _bcq(question: str, parsed: Parsed) -> Item:
@@ -136,51 +124,17 @@ def _localization(question: str, parsed: Parsed, duration: float | None) -> Item
     if found is None:
         raise Rejected(f"no start and end in {_short(parsed.answer)!r}" if parsed.answer else "no answer")
     start, end = found
-    if duration is not None and duration < end <= duration + _TOLERANCE:
+    if duration is not None and duration < end <= duration + TOLERANCE:
         end = duration
     if not 0 <= start < end:
         raise Rejected(f"start {start:g} s does not lie before end {end:g} s")
     if duration is not None and end > duration:
-        raise Rejected(f"end {end:g} s lies behind the video's {duration:g} s")
+        raise Rejected(f"end {end:g} s lies behind the video's {duration:g} s", "timestamp_outside")
     asked = moments(question) if re.search(r"\d\s*(?:s\b|sec|min)|\d:\d\d", question) else []
     if any(abs(m - start) < 0.01 for m in asked) and any(abs(m - end) < 0.01 for m in asked):
-        raise Rejected("the answer stands in the question")
+        raise Rejected("the answer stands in the question", "answer_in_question")
     shown = f"{clock(start)} - {clock(end)}"
     return Item(question, shown, shown, parsed.reasoning.strip(), span=(start, end))
-
-
-def shuffled(question: str, choices: dict[str, str], letter: str) -> tuple[tuple[str, ...], str, dict[str, str]]:
-    """Choices in an order that hangs on the question alone: `A. text` lines, the right letter, old → new letters."""
-    order = sorted(choices)
-    random.Random(question).shuffle(order)
-    moved = {old: chr(ord("A") + position) for position, old in enumerate(order)}
-    lines = tuple(f"{moved[old]}. {choices[old]}" for old in order)
-    return lines, moved[letter], moved
-
-
-def relettered(text: str, moved: dict[str, str]) -> str:
-    """A reasoning whose references to choices follow a shuffle.
-
-    A letter counts as a reference behind `option` and the like, in brackets, at the beginning of a line, or when it is
-    judged (`B is wrong`); where a text refers to choices at all, its single capitals B to H do so too, unless they name
-    something (`camera B`).
-    """
-    places: set[int] = set()
-    for match in _NAMED.finditer(text):
-        # The word itself may be matched in any case; a letter must be a capital.
-        inside = match[0]
-        offset = re.match(r"\w+", inside)
-        begin = offset.end() if offset else 0
-        for letter in re.finditer(r"(?<![\w'’])[A-Z](?![\w'’])", inside[begin:]):
-            places.add(match.start() + begin + letter.start())
-    for pattern in (_IN_BRACKETS, _AT_START, _JUDGED):
-        places.update(match.start(1) for match in pattern.finditer(text))
-    if places:
-        for match in _ALONE.finditer(text):
-            if not _NAME_BEFORE.search(text[: match.start()]):
-                places.add(match.start())
-    places = {p for p in places if not _NAME_BEFORE.search(text[:p])}
-    return "".join(moved.get(c, c) if i in places else c for i, c in enumerate(text))
 
 
 def _stands_in(answer: str, question: str) -> bool:

@@ -1,4 +1,4 @@
-"""`tao-skills annotate …`: estimate, run, status, review, stop, merge, allow."""
+"""`tao-skills annotate …`: estimate, run, status, review, check, stop, merge, allow."""
 
 from __future__ import annotations
 
@@ -128,7 +128,9 @@ def run(
     echo(f"{outcome.videos} videos, {outcome.failed} with failures, {outcome.calls} calls, {outcome.known} known")
     echo(f"items: {', '.join(f'{task} {n}' for task, n in outcome.items.items()) or 'none'}")
     priced = f"${outcome.cost:.4f} in all" if not outcome.unpriced else f"{outcome.unpriced} answers without a price"
-    echo(f"refused: {outcome.rejected}; {priced}")
+    echo(f"refused: {outcome.rejected}{_codes(outcome.refused)}; {priced}")
+    if outcome.flagged:
+        echo(f"flagged and kept: {sum(outcome.flagged.values())}{_codes(outcome.flagged)}")
     if outcome.videos and outcome.failed == outcome.videos:
         raise SystemExit(1)
 
@@ -161,6 +163,25 @@ def review(results_dir: Path, limit: int, as_json: bool) -> None:
 
     path = render_review(results_dir, limit)
     click.echo(json.dumps({"review": str(path)}) if as_json else str(path))
+
+
+@cli.command()
+@click.argument("results_dir", type=_FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def check(results_dir: Path, as_json: bool) -> None:
+    """Look at every item by the rules: refused ones leave the task files, flagged ones stay. Calls nobody."""
+    from dataclasses import asdict
+
+    from tao_skill_bank.annotate.api import check_items
+
+    written = check_items(results_dir)
+    if as_json:
+        click.echo(json.dumps(asdict(written), indent=2))
+        return
+    echo(f"items: {', '.join(f'{task} {n}' for task, n in written.items.items()) or 'none'}")
+    echo(f"refused: {sum(written.refused.values())}{_codes(written.refused)}")
+    echo(f"flagged and kept: {sum(written.flagged.values())}{_codes(written.flagged)}")
+    echo(f"see {results_dir / 'step_4_output/rejected.jsonl'} and {results_dir / 'quality.json'}")
 
 
 @cli.command()
@@ -226,6 +247,10 @@ def _request(overrides: tuple[str, ...], **given: Any) -> Request:
 def _shown(found: Range, unit: str = "", digits: int = 0, scale: float = 1.0) -> str:
     low, mid, high = (f"{unit}{value / scale:,.{digits}f}" for value in (found.low, found.mid, found.high))
     return f"{mid}  ({low} to {high})"
+
+
+def _codes(counts: dict[str, int]) -> str:
+    return f" ({', '.join(f'{code} {n:,}' for code, n in counts.items())})" if counts else ""
 
 
 def _progress(done: int, videos: int, caller: Caller) -> None:

@@ -13,7 +13,8 @@ from videos import make_video, make_videos
 
 from tao_skill_bank.annotate import api
 from tao_skill_bank.annotate.calls import DeniedError
-from tao_skill_bank.annotate.parse import is_refusal, without_thinking
+from tao_skill_bank.annotate.parse import without_thinking
+from tao_skill_bank.annotate.quality.rules import refusal_at_start
 
 
 @pytest.fixture
@@ -127,5 +128,5 @@ def test_neither_a_refusal_nor_thinking_that_was_cut_off_becomes_a_caption(
     ],
 )
 def test_what_only_speaks_of_refusals_is_a_caption(text: str) -> None:
-    assert not is_refusal(without_thinking(text))
+    assert not refusal_at_start(without_thinking(text))
     assert without_thinking(text)

@@ -88,7 +88,8 @@ def plain_answer(request: Request) -> str:
     tag = mark(request.prompt + json.dumps(request.body, sort_keys=True))
     reasoning = f"First the cart is seen, then it moves, so the answer holds ({tag})."
     question = f"What about event {tag} in the scene?"
-    whole = {"question": question, "answer": f"Account of {tag}.", "reasoning": reasoning}
+    account = "a cart rolls past a worker at the door, stops beside the rack, and waits there while the worker looks on"
+    whole = {"question": question, "answer": f"In {tag} {account}.", "reasoning": reasoning}
     values: dict[str, Any] = {
         "video_filtering": {"reason": f"people at work {tag}", "suitable": True},
         "video_anomaly_classification": {"reason": f"a fall {tag}", "label": "anomaly"},

@@ -19,7 +19,8 @@ from tao_skill_bank.annotate.api import status
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.layout import REVIEW_FILE, STEP_FILES, VERDICTS_FILE, step_file, verdicts_path
 from tao_skill_bank.annotate.listing import read_rows, video_of
-from tao_skill_bank.annotate.output import TASKS, Question, media_root, questions_of, read_verdicts, video_identity
+from tao_skill_bank.annotate.output import read_verdicts
+from tao_skill_bank.annotate.questions import TASKS, Question, media_root, questions_of, video_identity
 from tao_skill_bank.annotate.video import VideoError, frames_at, probe, spread
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError

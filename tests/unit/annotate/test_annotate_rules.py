@@ -16,9 +16,9 @@ from tao_skill_bank.annotate.config import Data
 from tao_skill_bank.annotate.listing import StandingRows, in_shard, list_videos, parse_shard
 from tao_skill_bank.annotate.parse import parse_label, parse_moment, parse_suitable
 from tao_skill_bank.annotate.prompts import ALIASES, KEYS, SHORT_NAMES, load_prompts, quoted
+from tao_skill_bank.annotate.quality.choices import relettered, shuffled
 from tao_skill_bank.annotate.secrets import Redactor, keys_out_of_arguments
 from tao_skill_bank.annotate.times import clock, moment
-from tao_skill_bank.annotate.validate import relettered, shuffled
 from tao_skill_bank.annotate.video import chunk_length, chunks, highlight, spread
 from tao_skill_bank.core.errors import InputError
 

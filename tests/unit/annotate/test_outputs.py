@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tao_skill_bank.annotate.output import Question, questions_of
+from tao_skill_bank.annotate.questions import Question, questions_of
 
 DURATION = 90.0
 MACROS = {

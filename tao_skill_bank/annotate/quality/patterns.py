@@ -1,0 +1,105 @@
+"""The words of each language by which the rules know a refusal, a leak, a hedge, a verdict: data files beside this one.
+
+A text is read with the patterns of all languages at once: items of one run may be in several, and none names its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+_NAMES = (
+    *("on_screen", "refusal_opening", "refusal", "source_leak", "unanswerable", "hedge"),
+    *("verdict", "first_word", "right_letter", "answer_is"),
+    *("choice_letters", "of_the_above", "letter_words", "ordinal_choice", "name_before", "time_elsewhere"),
+)
+_PART = re.compile(r"\{\{(\w+)\}\}")
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """One compiled pattern a rule, over all languages. Yes and no of a verdict are its groups `yes*` and `no*`.
+
+    Attributes:
+        on_screen: Text that belongs to the picture (`the caption on the TV`); taken out before leaks are looked for.
+        refusal_opening: How a model's whole text begins that declines. `refusal`: the same anywhere in an item.
+        source_leak: What names the captions and descriptions an item was made from.
+        unanswerable: What says that there is no answer.
+        hedge: What is neither yes nor no. Both also where `yes and no` stands.
+        verdict: Words of a conclusion with its yes or no.
+        first_word: A yes or no that a text begins with, as a word of its own.
+        right_letter: A claim which letter is right; the letter is its first group that matched.
+        answer_is: Behind it the answer is named in words.
+        choice_letters: A choice that names letters or places of others.
+        of_the_above: A choice that means all, none or both of the others.
+        letter_words: The words for a choice before its letter. `ordinal_choice`: a choice named by its place.
+        name_before: What makes a letter the name of a thing (`camera B`).
+        time_elsewhere: A time that is none of the video: on a clock, in a duration.
+    """
+
+    on_screen: re.Pattern[str]
+    refusal_opening: re.Pattern[str]
+    refusal: re.Pattern[str]
+    source_leak: re.Pattern[str]
+    unanswerable: re.Pattern[str]
+    hedge: re.Pattern[str]
+    verdict: re.Pattern[str]
+    first_word: re.Pattern[str]
+    right_letter: re.Pattern[str]
+    answer_is: re.Pattern[str]
+    choice_letters: re.Pattern[str]
+    of_the_above: re.Pattern[str]
+    letter_words: re.Pattern[str]
+    ordinal_choice: re.Pattern[str]
+    name_before: re.Pattern[str]
+    time_elsewhere: re.Pattern[str]
+    languages: tuple[str, ...]
+
+
+@lru_cache(maxsize=1)
+def patterns() -> Patterns:
+    """The patterns of every language that there is a file of."""
+    import yaml
+
+    folder = resources.files(__package__).joinpath("languages")
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
+    read = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files]
+    texts = {name: [text for language in read for text in _texts(language, name)] for name in _NAMES}
+    return Patterns(
+        languages=tuple(language["language"] for language in read),
+        **{name: _compiled(texts[name]) for name in _NAMES},
+    )
+
+
+def side(match: re.Match[str]) -> bool | None:
+    """Whether a verdict is yes; None where its pattern names neither."""
+    said = {name[0] == "y" for name, text in match.groupdict().items() if text is not None}
+    return said.pop() if len(said) == 1 else None
+
+
+def letter(match: re.Match[str]) -> str:
+    """The letter of a claim."""
+    return next(text for text in match.groups() if text)
+
+
+def _texts(language: dict[str, Any], name: str) -> Iterable[str]:
+    parts = language.get("parts") or {}
+
+    def filled(text: str) -> str:
+        while _PART.search(text):
+            text = _PART.sub(lambda match: f"(?:{parts[match[1]]})", text)
+        return text
+
+    return [filled(text) for text in language.get(name) or ()]
+
+
+def _compiled(texts: list[str]) -> re.Pattern[str]:
+    # Group names must differ over the whole pattern: each yes and no gets a number of its own.
+    number = itertools.count()
+    joined = "|".join(f"(?:{text})" for text in texts) or r"(?!)"
+    return re.compile(re.sub(r"\(\?P<(yes|no)>", lambda m: f"(?P<{m[1]}{next(number)}>", joined), re.IGNORECASE)

@@ -1,0 +1,166 @@
+"""Questions on their way to the files: parsed, checked, as entries of a task's file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank.annotate.parse import Parsed, parse_questions, thinking_cut_off
+from tao_skill_bank.annotate.quality.rules import Finding, of_choices, of_text, of_yes_no, refusal_at_start
+from tao_skill_bank.annotate.schemas import qa_type
+from tao_skill_bank.annotate.times import clock
+from tao_skill_bank.annotate.validate import Item, Rejected, checked
+from tao_skill_bank.core.fsio import canonical_json, sha256_text
+
+TASKS = {
+    "mcq": "Multiple-choice questions, answered by the letter of the right choice.",
+    "mcq_openended": "Multiple-choice questions, answered by the right choice in words.",
+    "bcq": "Questions answered by yes or no.",
+    "bcq_openended": "Yes/no questions, answered with an explanation.",
+    "open_qa": "Open questions with free answers.",
+    "causal_linkage": "Questions on how two events at given times are connected.",
+    "temporal_localization": "Questions on when an event begins and ends.",
+    "temporal_description": "Questions on what happens in a given span of time.",
+    "scene_description": "Descriptions of the scene and its surroundings.",
+    "video_summarization": "Summaries of a video's course of events.",
+}
+_TASK_OF = {"temporal_event_desc": "temporal_description", "event_summary": "video_summarization"}
+_INSTRUCTIONS = {
+    "mcq": "Reply with the letter of the right option only.",
+    "mcq_openended": "Reply with the letter and the text of the right option.",
+    "bcq": "Reply with Yes or No only.",
+    "bcq_openended": "Reply with Yes or No, and explain briefly.",
+    "temporal_localization": 'Reply with the start and the end as {"start": "MM:SS", "end": "MM:SS"}.',
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of a row on its way to the files: accepted with its item, or refused with a reason.
+
+    Attributes:
+        code: The rule by which it is refused, None where it is not.
+        parsed: As the model wrote it; None where no question could be recognised.
+        findings: What the rules say of an item that could be read; not applied yet.
+    """
+
+    video: str
+    video_id: str
+    prompt_key: str
+    task: str
+    digest: str
+    item: Item | None
+    reason: str | None
+    question: str
+    answer: str
+    code: str | None = None
+    parsed: Parsed | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+def media_root(video_root: str) -> Path | None:
+    """The folder that `video_id` is relative to, absolute; None without one."""
+    return Path(os.path.abspath(os.path.expanduser(video_root))) if video_root else None
+
+
+def video_identity(video: str, root: Path | None) -> str:
+    """A video's path below the root; absolute where it lies elsewhere or there is no root."""
+    path = os.path.abspath(video)
+    if root is not None:
+        prefix = str(root).rstrip("/") + "/"
+        if path.startswith(prefix):
+            return path[len(prefix) :]
+    return path
+
+
+def questions_of(row: dict[str, Any], root: Path | None, *, keep_order: bool = False) -> Iterator[Question]:
+    """The questions of one row of step 3, each accepted or refused. A row without any yields one refusal.
+
+    Args:
+        row: As step 3 wrote it.
+        root: What `video_id` is relative to.
+        keep_order: Choices that name letters stay in their order instead of being refused.
+    """
+    video, prompt_key = str(row.get("video", "")), str(row.get("prompt_key", ""))
+    kind = qa_type(prompt_key)
+    task = _TASK_OF.get(kind, kind)
+    identity = video_identity(video, root)
+    length = row.get("video_length")
+    duration = float(length) if isinstance(length, (int, float)) and length > 0 else None
+    text = row.get("qa_output")
+    truncated = row.get("truncated")
+    cut = isinstance(truncated, list) and "qa_output" in truncated
+    parsed = parse_questions(text) if isinstance(text, str) else []
+    if not parsed:
+        reason, why = _unread(text if isinstance(text, str) else "", cut)
+        digest = _digest(identity, task, str(text), "", "")
+        yield Question(video, identity, prompt_key, task, digest, None, reason, "", "", why)
+    for number, entry in enumerate(parsed, start=1):
+        item: Item | None = None
+        refused: str | None = None
+        code: str | None = None
+        findings = tuple(of_text(task, entry, duration))
+        try:
+            item = checked(kind, entry, duration, keep_order=keep_order)
+            findings += tuple(_of_item(kind, entry, item, keep_order))
+        except Rejected as refusal:
+            refused = str(refusal)
+            # What the text says is the better name for what is wrong: `Maybe` is hedged before it is no yes or no.
+            code = next((finding.code for finding in findings if finding.refused), refusal.code)
+        if cut and number == len(parsed):
+            item, refused, code = None, "the answer was cut off at the token limit in this question", "cut_off"
+        shown = item.full_answer if item else entry.answer
+        digest = _digest(identity, task, entry.question, shown, item.reasoning if item else entry.reasoning)
+        names = (video, identity, prompt_key, task, digest)
+        yield Question(*names, item, refused, entry.question, shown, code, entry, findings if item else ())
+
+
+def _of_item(kind: str, entry: Parsed, item: Item, keep_order: bool) -> Iterator[Finding]:
+    if kind == "bcq":
+        yield from of_yes_no(entry, item.answer == "Yes")
+    elif kind == "mcq":
+        yield from of_choices(entry, item.written_letter, keep_order=keep_order)
+
+
+def _unread(text: str, cut: bool) -> tuple[str, str]:
+    """Why an answer holds no question: a reason and its code."""
+    if cut:
+        return "the answer was cut off at the token limit", "cut_off"
+    code = "think_open" if thinking_cut_off(text) else "refusal" if refusal_at_start(text) else "unreadable"
+    return "no question can be recognised in the answer", code
+
+
+def faults_of(prompt_key: str, text: str, duration: float | None) -> tuple[int, list[str]]:
+    """(good questions, reasons of the others) of an answer: what a repair is asked for."""
+    row = {"video": "-", "prompt_key": prompt_key, "qa_output": text, "video_length": duration}
+    found = list(questions_of(row, None))
+    # What no shuffle can follow is refused in step 4, and not asked for anew: what is paid for stays as it is.
+    faulty = [q for q in found if q.reason and q.code != "reasoning_letters"]
+    return len(found) - len(faulty), [q.reason for q in faulty if q.reason]
+
+
+def entries_of(question: Question) -> Iterator[tuple[str, dict[str, str]]]:
+    """(task, entry of its file) of an accepted question; two for multiple-choice and yes/no questions."""
+    item = question.item
+    if item is None:
+        return
+    base = {"video_id": question.video_id}
+    stem = "\n".join([item.question, *item.choices])
+    if question.task in ("mcq", "bcq"):
+        for task, answer in ((question.task, item.answer), (f"{question.task}_openended", item.full_answer)):
+            asked = f"{stem}\n{_INSTRUCTIONS[task]}"
+            yield task, base | {"question": asked, "answer": answer, "reasoning": item.reasoning}
+        return
+    answer = item.answer
+    if item.span is not None:
+        stem = f"{stem}\n{_INSTRUCTIONS['temporal_localization']}"
+        answer = json.dumps({"start": clock(item.span[0]), "end": clock(item.span[1])})
+    yield question.task, base | {"question": stem, "answer": answer, "reasoning": item.reasoning}
+
+
+def _digest(video_id: str, task: str, question: str, answer: str, reasoning: str) -> str:
+    return sha256_text(canonical_json([video_id, task, question, answer, reasoning]))[:16]

@@ -1,0 +1,161 @@
+"""A results folder read back: its rows, what its files say of themselves, and its items as the rules let them pass."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank.annotate.config import AnnotationConfig
+from tao_skill_bank.annotate.journal import FILE_NAME, Journal
+from tao_skill_bank.annotate.layout import output_folder, step_file
+from tao_skill_bank.annotate.listing import read_rows, video_of
+from tao_skill_bank.annotate.output import Written, read_verdicts, write_outputs
+from tao_skill_bank.annotate.quality.examine import Examiner, Taken
+from tao_skill_bank.annotate.questions import TASKS, media_root, questions_of
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.fsio import sha256_file
+
+META = "output"
+"""Under what name the journal keeps what the files of step 4 were written with."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """With what a folder's task files were written."""
+
+    video_root: str = ""
+    license: str = ""
+    description_extra: str = ""
+    date: str = ""
+    keep_order: bool = False
+
+
+def made_of(config: AnnotationConfig) -> str:
+    """The same of a run, as its journal keeps it."""
+    root = media_root(config.data.video_root)
+    return json.dumps(
+        {
+            "video_root": "" if root is None else str(root),
+            "license": config.license,
+            "description_extra": config.description_extra,
+            "keep_order": config.quality.choice_letters == "keep_order",
+        }
+    )
+
+
+class Results:
+    """A results folder that holds questions. Reads; writes only where a method says so."""
+
+    def __init__(self, folder: Path, journal: Journal | None) -> None:
+        self.folder = folder
+        self._journal = journal
+        self._digests: dict[str, str | None] = {}
+        self.made = self._made()
+        self.root = media_root(self.made.video_root)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows of step 3."""
+        yield from read_rows(step_file(self.folder, "3"))
+
+    def examiner(self) -> Examiner:
+        """The rules, before the first question."""
+        return Examiner(read_verdicts(self.folder), self.content)
+
+    def taken(self, examiner: Examiner) -> Iterator[tuple[dict[str, Any], Taken]]:
+        """(row, question and what became of it), in the order of the rows."""
+        for row in self.rows():
+            for question in questions_of(row, self.root, keep_order=self.made.keep_order):
+                yield row, examiner.take(question)
+
+    def content(self, video: str) -> str | None:
+        """SHA-256 of a video's file: the journal's, as long as the file has not changed, else the file's own."""
+        if video not in self._digests:
+            self._digests[video] = self._content(video)
+        return self._digests[video]
+
+    def models(self) -> list[str]:
+        """Every model whose answers are in the journal."""
+        return [] if self._journal is None else sorted({model for _, model in self._journal.answered_endpoints()})
+
+    def write(self) -> Written:
+        """Step 4 anew, with the rules as they are now. Calls nobody."""
+        return write_outputs(
+            self.folder,
+            self.rows(),
+            video_root=self.made.video_root,
+            date=self.made.date,
+            license_text=self.made.license,
+            description_extra=self.made.description_extra,
+            keep_order=self.made.keep_order,
+            content=self.content,
+        )
+
+    def _content(self, video: str) -> str | None:
+        path = Path(video)
+        try:
+            stat = path.stat()
+        except OSError:
+            return self._journal.content(video) if self._journal is not None else None
+        known = self._journal.media(video, stat.st_size, stat.st_mtime_ns) if self._journal is not None else None
+        return known[0] if known is not None else sha256_file(path)
+
+    def _made(self) -> Made:
+        head = self._head()
+        found = head.get("metadata")
+        metadata: dict[str, Any] = found if isinstance(found, dict) else {}
+        said: dict[str, Any] = {}
+        newest = None
+        if self._journal is not None:
+            said = json.loads(self._journal.meta(META) or "{}")
+            said.setdefault("video_root", self._journal.meta("video_root") or "")
+            newest = self._journal.last_answer_at()
+        own = TASKS.get(str(metadata.get("task")), "")
+        described = str(metadata.get("description") or "").removeprefix(own).strip()
+        return Made(
+            video_root=str(said.get("video_root") or head.get("media_root") or ""),
+            license=str(said.get("license", metadata.get("license")) or ""),
+            description_extra=str(said.get("description_extra", described) or ""),
+            date=(newest or str(metadata.get("date") or "") or datetime.now(UTC).isoformat())[:10],
+            keep_order=bool(said.get("keep_order")),
+        )
+
+    def _head(self) -> dict[str, Any]:
+        """What the first task file says of itself."""
+        for task in TASKS:
+            path = output_folder(self.folder) / f"{task}.json"
+            if path.is_file():
+                try:
+                    value = json.loads(path.read_text(encoding="utf-8"))
+                except (ValueError, RecursionError):
+                    continue
+                return value if isinstance(value, dict) else {}
+        return {}
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Results]:
+    """A results folder.
+
+    Raises:
+        InputError: It holds no questions.
+    """
+    path = step_file(folder, "3")
+    if not path.is_file() or next((row for row in read_rows(path) if video_of(row)), None) is None:
+        raise InputError("no questions yet", where=folder, fix="name a results folder whose step 3 has run")
+    journal = Journal(folder, read_only=True) if (folder / FILE_NAME).exists() else None
+    try:
+        yield Results(folder, journal)
+    finally:
+        if journal is not None:
+            journal.close()
+
+
+def check(folder: Path) -> Written:
+    """Look at every question of a folder with the rules as they are now, and write step 4 anew. The caller locks it."""
+    with opened(folder) as results:
+        return results.write()
