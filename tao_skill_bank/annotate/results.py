@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 from tao_skill_bank.annotate.config import AnnotationConfig
 from tao_skill_bank.annotate.journal import FILE_NAME, Journal
-from tao_skill_bank.annotate.layout import output_folder, step_file
+from tao_skill_bank.annotate.layout import STEP_FILES, output_folder, step_file
 from tao_skill_bank.annotate.listing import read_rows, video_of
 from tao_skill_bank.annotate.output import Written, read_verdicts, write_outputs
 from tao_skill_bank.annotate.quality.examine import Examiner, Taken
@@ -33,6 +34,7 @@ class Made:
     description_extra: str = ""
     date: str = ""
     keep_order: bool = False
+    input_files: tuple[str, ...] = ()
 
 
 def made_of(config: AnnotationConfig) -> str:
@@ -43,6 +45,7 @@ def made_of(config: AnnotationConfig) -> str:
             "video_root": "" if root is None else str(root),
             "license": config.license,
             "description_extra": config.description_extra,
+            "input_files": [os.path.abspath(os.path.expanduser(name)) for name in config.data.input_jsonl_files],
             "keep_order": config.quality.choice_letters == "keep_order",
         }
     )
@@ -61,6 +64,12 @@ class Results:
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of step 3."""
         yield from read_rows(step_file(self.folder, "3"))
+
+    def rows_with_fields(self) -> Iterator[dict[str, Any]]:
+        """Rows that may carry fields of one's own: the lines of the input files, then the rows of all steps."""
+        for path in [*map(Path, self.made.input_files), *(step_file(self.folder, step) for step in STEP_FILES)]:
+            if path.is_file():
+                yield from read_rows(path)
 
     def examiner(self) -> Examiner:
         """The rules, before the first question."""
@@ -122,6 +131,7 @@ class Results:
             description_extra=str(said.get("description_extra", described) or ""),
             date=(newest or str(metadata.get("date") or "") or datetime.now(UTC).isoformat())[:10],
             keep_order=bool(said.get("keep_order")),
+            input_files=tuple(said.get("input_files") or ()),
         )
 
     def _head(self) -> dict[str, Any]:

@@ -67,6 +67,19 @@ def probe(path: Path, known: Identity | None = None) -> Probe:
     return Probe(round(max(duration, _SHORTEST), 3), width, height, rotation)
 
 
+def average_rate(path: Path) -> float:
+    """The average frame rate of a video: frames a second, with three digits.
+
+    Raises:
+        VideoError: It cannot be read, or says nothing of it.
+    """
+    with _opened(path, None) as (_, stream):
+        rate = stream.average_rate or stream.guessed_rate
+        if not rate:
+            raise VideoError("has no frame rate", where=path, fix="take it out")
+        return round(float(rate), 3)
+
+
 def frames_at(
     path: Path, times: Iterable[float], side: int = FRAME_SIDE, known: Identity | None = None
 ) -> dict[float, bytes]:

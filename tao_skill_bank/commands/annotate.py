@@ -186,6 +186,43 @@ def check(results_dir: Path, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("results_dir", type=_FOLDER)
+@click.option("--format", "layout", required=True, metavar="tao|llava|sharegpt|swift|hf|webdataset", help="For whom.")
+@click.option("--to", type=_FOLDER, required=True, help="A folder that is empty or an earlier export; replaced whole.")
+@click.option("--split", default="80/10/10", show_default=True, help="Percent of train/val/test, by content.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the split and the balance.")
+@click.option("--keep-split", type=_FOLDER, help="An earlier export whose videos stay on their sides.")
+@click.option("--group-field", help="A field of the input lines: videos of one value stay together.")
+@click.option("--tasks", default="", help="Only these, such as mcq,bcq.")
+@click.option("--answers", type=click.Choice(["plain", "think", "think_answer"]), default="plain", show_default=True)
+@click.option("--twins", type=click.Choice(["short", "long", "both"]), help="Letter, words or both; tao: both.")
+@click.option("--media", type=click.Choice(["reference", "copy", "link"]), default="reference", show_default=True)
+@click.option("--balance", default="", help="yes-no,letters: leave out surplus items.")
+@click.option("--tar", is_flag=True, help="llava: the videos of a split as videos.tar.gz, too.")
+@click.option("--parquet", is_flag=True, help="hf: parquet files instead of JSON lines.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def export(results_dir: Path, as_json: bool, **given: Any) -> None:
+    """Write the checked items as the files that a trainer reads, split by the content of the videos."""
+    from dataclasses import asdict
+
+    from tao_skill_bank.annotate.export.build import Options
+    from tao_skill_bank.annotate.export.build import export as write
+
+    for name in ("tasks", "balance"):
+        given[name] = tuple(part.strip() for part in given[name].split(",") if part.strip())
+    done = write(results_dir, Options(**given))
+    if as_json:
+        click.echo(json.dumps(asdict(done), indent=2))
+        return
+    for warning in done.warnings:
+        echo(f"note: {warning}", err=True)
+    for split, counts in done.counts.items():
+        echo(f"{split}: {done.videos[split]} videos, {', '.join(f'{task} {n}' for task, n in counts.items())}")
+    echo(f"licence: {done.license}; refused by the checks: {sum(done.refused.values())}{_codes(done.refused)}")
+    echo(done.folder)
+
+
+@cli.command()
+@click.argument("results_dir", type=_FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def stop(results_dir: Path, as_json: bool) -> None:
     """Ask a run to stop; calls in flight are waited for and kept."""

@@ -1,0 +1,265 @@
+"""The six layouts: how the records of a split stand on disk for the trainers that read them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank.annotate.export.items import Answers, Record
+from tao_skill_bank.annotate.export.media import FOLDER, Videos, frame_rate, unreadable
+from tao_skill_bank.annotate.output import FORMAT
+from tao_skill_bank.annotate.questions import TASKS
+from tao_skill_bank.core import guard
+
+_MOST_VIDEOS, _MOST_BYTES = 1000, 1 << 30
+_BLOCK = 512
+HF_SPLITS = {"train": "train", "val": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is written.
+
+    Attributes:
+        at: The folder that is being written. `final`: where it will stand, absolute.
+        name: Of the data set.
+        splits: Split → its records.
+        tags: For the head of TAO's files.
+        tar, parquet: llava's archive of videos; hf's other file type.
+    """
+
+    at: Path
+    final: Path
+    name: str
+    splits: Mapping[str, Sequence[Record]]
+    videos: Videos
+    answers: Answers
+    root: Path | None
+    date: str
+    license: str
+    description_extra: str
+    tags: Sequence[str] = ()
+    tar: bool = False
+    parquet: bool = False
+
+
+def write_tao(job: Job) -> None:
+    """`SPLIT/TASK.json` in the envelope `tao-vl-reason-v1.0`."""
+    for split, records in job.splits.items():
+        folder = job.at / split
+        own = job.videos.how != "reference"
+        for task in TASKS:
+            items = [
+                {
+                    "video_id": f"{FOLDER}/{job.videos.name(r.video)}" if own else r.video_id,
+                    "question": r.question,
+                    "answer": r.answer,
+                    "reasoning": r.reasoning,
+                    "item_index": r.id,
+                }
+                for r in records
+                if r.task == task
+            ]
+            if not items:
+                continue
+            description = f"{TASKS[task]} {job.description_extra}".strip()
+            metadata: dict[str, Any] = {"type": "annotation", "task": task, "date": job.date}
+            metadata |= {"description": description, "license": job.license}
+            if job.tags:
+                metadata["tags"] = list(job.tags)
+            root = None if own or job.root is None else str(job.root)
+            _json(folder / f"{task}.json", {"format": FORMAT, "metadata": metadata, "media_root": root, "items": items})
+        _place_all(job, records, folder / FOLDER)
+
+
+def write_llava(job: Job) -> None:
+    """`SPLIT/annotations.json` with two turns a record; `video_fps` is what the probe says."""
+    rates: dict[str, float] = {}
+    for split, records in job.splits.items():
+        folder = job.at / split
+        found = []
+        for record in records:
+            if record.video not in rates:
+                rates[record.video] = frame_rate(record.video)
+            turns = [
+                {"from": "human", "value": f"<video>\n{record.question}"},
+                {"from": "gpt", "value": record.said(job.answers)},
+            ]
+            video = {"id": record.id, "video": _named(job, record), "video_fps": rates[record.video]}
+            found.append({**video, "conversations": turns})
+        _json(folder / "annotations.json", found)
+        _place_all(job, records, folder / FOLDER)
+        if job.tar:
+            _videos_tar(job, records, folder / "videos.tar.gz")
+
+
+def write_sharegpt(job: Job) -> None:
+    """`NAME_SPLIT.json` and LLaMA-Factory's `dataset_info.json`."""
+    info = {}
+    for split, records in job.splits.items():
+        name = f"{job.name}_{split}"
+        _json(job.at / f"{name}.json", [_messages(job, record, _named(job, record)) for record in records])
+        info[name] = {
+            "file_name": f"{name}.json",
+            "formatting": "sharegpt",
+            "columns": {"messages": "messages", "videos": "videos"},
+            "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"},
+        }
+        _place_all(job, records, job.at / FOLDER)
+    _json(job.at / "dataset_info.json", info)
+
+
+def write_swift(job: Job) -> None:
+    """`SPLIT.jsonl` of the same records, with absolute paths of videos."""
+    for split, records in job.splits.items():
+        lines = []
+        for record in records:
+            video = _named(job, record)
+            absolute = video if job.videos.how == "reference" else str(job.final / video)
+            lines.append(_messages(job, record, absolute))
+        _lines(job.at / f"{split}.jsonl", lines)
+        _place_all(job, records, job.at / FOLDER)
+
+
+def write_hf(job: Job) -> None:
+    """`data/SPLIT.jsonl` (or parquet); the card carries what `load_dataset` reads."""
+    for split, records in job.splits.items():
+        rows = []
+        for record in records:
+            row = {"id": record.id, "task": record.task, "video_id": record.video_id}
+            rows.append({**row, **_messages(job, record, _named(job, record))})
+        path = job.at / "data" / HF_SPLITS[split]
+        if job.parquet:
+            _parquet(path.with_suffix(".parquet"), rows)
+        else:
+            _lines(path.with_suffix(".jsonl"), rows)
+        _place_all(job, records, job.at / FOLDER)
+
+
+def write_webdataset(job: Job) -> None:
+    """`SPLIT-000000.tar`: for each video a `KEY.json` with its items and, unless referred to, the video itself."""
+    for split, records in job.splits.items():
+        of_video: dict[str, list[Record]] = defaultdict(list)
+        for record in records:
+            of_video[record.video].append(record)
+        number = -1
+        held, size = _MOST_VIDEOS, 0
+        with ExitStack() as stack:
+            for video, mine in of_video.items():
+                body = json.dumps({"video": mine[0].video_id, "items": _items(job, mine)}, ensure_ascii=False).encode()
+                film = 0 if job.videos.how == "reference" else _size(video)
+                needs = _padded(len(body)) + (_padded(film) if film else 0)
+                if held == _MOST_VIDEOS or size + needs > _MOST_BYTES:
+                    stack.close()
+                    number, held, size = number + 1, 0, 0
+                    path = job.at / f"{split}-{number:06d}.tar"
+                    tar = stack.enter_context(tarfile.open(path, "x", format=tarfile.USTAR_FORMAT))
+                key = job.videos.key(video)
+                _member(tar, f"{key}.json", io.BytesIO(body), len(body))
+                if film:
+                    with guard.open_read(Path(video)) as handle:
+                        _member(tar, f"{key}{Path(video).suffix.lower()}", handle, film)
+                held, size = held + 1, size + needs
+
+
+def _items(job: Job, records: Sequence[Record]) -> list[dict[str, str]]:
+    return [
+        {"id": r.id, "task": r.task, "question": r.question, "answer": r.said(job.answers), "reasoning": r.reasoning}
+        for r in records
+    ]
+
+
+LAYOUTS: dict[str, Callable[[Job], None]] = {
+    "tao": write_tao,
+    "llava": write_llava,
+    "sharegpt": write_sharegpt,
+    "swift": write_swift,
+    "hf": write_hf,
+    "webdataset": write_webdataset,
+}
+
+
+def _messages(job: Job, record: Record, video: str) -> dict[str, Any]:
+    return {
+        "messages": [
+            {"role": "user", "content": f"<video>{record.question}"},
+            {"role": "assistant", "content": record.said(job.answers)},
+        ],
+        "videos": [video],
+    }
+
+
+def _named(job: Job, record: Record) -> str:
+    """A video as a record names it: in the export, or where it is."""
+    if job.videos.how == "reference":
+        return os.path.abspath(record.video)
+    return f"{FOLDER}/{job.videos.name(record.video)}"
+
+
+def _place_all(job: Job, records: Sequence[Record], folder: Path) -> None:
+    for video in dict.fromkeys(record.video for record in records):
+        job.videos.place(video, folder)
+
+
+def _json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _lines(path: Path, rows: Sequence[Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="\n") as handle:
+        handle.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+
+
+def _parquet(path: Path, rows: list[dict[str, Any]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text = pa.string()
+    messages = pa.list_(pa.struct([("role", text), ("content", text)]))
+    schema = pa.schema(
+        [("id", text), ("task", text), ("video_id", text), ("messages", messages), ("videos", pa.list_(text))]
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+
+
+def _videos_tar(job: Job, records: Sequence[Record], path: Path) -> None:
+    """An archive of the videos without any time in it: equal videos, equal bytes."""
+    import gzip
+
+    with (
+        path.open("xb") as raw,
+        gzip.GzipFile("", "wb", fileobj=raw, mtime=0, compresslevel=1) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for video in dict.fromkeys(record.video for record in records):
+            size = _size(video)
+            with guard.open_read(Path(video)) as handle:
+                _member(tar, f"{FOLDER}/{job.videos.name(video)}", handle, size)
+
+
+def _member(tar: tarfile.TarFile, name: str, handle: Any, size: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mtime, info.mode = size, 0, 0o644
+    tar.addfile(info, handle)
+
+
+def _size(video: str) -> int:
+    try:
+        return Path(video).stat().st_size
+    except OSError as error:
+        raise unreadable(video, error) from None
+
+
+def _padded(size: int) -> int:
+    return _BLOCK + -(-size // _BLOCK) * _BLOCK
