@@ -376,7 +376,7 @@ def test_a_faulty_answer_is_repaired_once_and_what_stays_faulty_is_refused_with_
             mended = {"question": "Does it move?", "answer": "No", "explanation": "", "reasoning": "It stands."}
             return json.dumps({"items": [mended]})
         if request.kind == "mcq" or request.kind == "repair":
-            return "I cannot help with that."
+            return "Nothing comes to mind."
         return plain_answer(request)
 
     server.answers = answer
