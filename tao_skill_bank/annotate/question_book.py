@@ -8,7 +8,7 @@ from pathlib import Path
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.layout import step_file
 from tao_skill_bank.annotate.listing import read_rows
-from tao_skill_bank.annotate.output import Question, media_root, questions_of
+from tao_skill_bank.annotate.questions import Question, media_root, questions_of
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.data.corrections import ANNOTATION, Known, Sample, sample_name
