@@ -23,7 +23,9 @@ from tao_skill_bank.annotate.layout import REVIEW_FILE, STATUS_FILE
 from tao_skill_bank.annotate.output import Written
 from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.prompts import is_own
+from tao_skill_bank.annotate.quality.error_rate import Measured
 from tao_skill_bank.annotate.results import check as check_results
+from tao_skill_bank.annotate.results import error_rate
 from tao_skill_bank.annotate.run import (
     ADVANCE,
     Advance,
@@ -333,6 +335,19 @@ def check_items(results_dir: Path) -> Written:
         raise InputError("no such folder", where=results_dir, fix="name a results folder")
     with folder_lock(results_dir, "annotate check"):
         return check_results(results_dir)
+
+
+def measure_errors(results_dir: Path) -> Measured:
+    """The error rate that the verdicts on the drawn sample give; the task files carry it from then on.
+
+    Raises:
+        InputError: No sample was drawn.
+        BusyError: Somebody works on the folder.
+    """
+    if not results_dir.is_dir():
+        raise InputError("no such folder", where=results_dir, fix="name a results folder")
+    with folder_lock(results_dir, "annotate error-rate"):
+        return error_rate(results_dir)
 
 
 def merge(results_dir: Path) -> Merged:

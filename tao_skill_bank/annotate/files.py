@@ -13,8 +13,9 @@ from typing import Any
 from tao_skill_bank.annotate.config import AnnotationConfig
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.layout import STATUS_FILE, STEP_FILES, step_file
-from tao_skill_bank.annotate.listing import StandingRows, read_rows
-from tao_skill_bank.annotate.output import Written, write_outputs
+from tao_skill_bank.annotate.listing import StandingRows
+from tao_skill_bank.annotate.output import Written
+from tao_skill_bank.annotate.results import opened
 from tao_skill_bank.core.fsio import atomic_open
 
 
@@ -60,19 +61,8 @@ def _kept(
 
 def write_task_files(config: AnnotationConfig) -> Written:
     """Step 4, from the file of step 3; dated by the newest answer, so that the same answers give the same files."""
-    path = step_file(config.results_dir, "3")
-    with Journal(config.results_dir, read_only=True) as journal:
-        newest = journal.last_answer_at()
-        return write_outputs(
-            config.results_dir,
-            read_rows(path) if path.exists() else (),
-            video_root=config.data.video_root,
-            date=(newest or datetime.now(UTC).isoformat())[:10],
-            license_text=config.license,
-            description_extra=config.description_extra,
-            keep_order=config.quality.choice_letters == "keep_order",
-            content=journal.content,
-        )
+    with opened(config.results_dir, empty=True) as results:
+        return results.write()
 
 
 class StatusFile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +69,7 @@ def write_outputs(
     keep_order: bool = False,
     content: Callable[[str], str | None] = lambda video: None,
     judged: Mapping[str, Iterable[Finding]] | None = None,
+    tags: Sequence[str] = (),
 ) -> Written:
     """Write the task files, `rejected.jsonl`, `quality.json` and `duplicates.json`.
 
@@ -85,6 +86,7 @@ def write_outputs(
         keep_order: Choices that name letters stay in their order instead of being refused.
         content: SHA-256 of a video's file by its path, None where nobody looked at it.
         judged: Item digest → what judged checks found.
+        tags: For `metadata.tags` of each file; left out where there are none.
     """
     folder = output_folder(results_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +109,7 @@ def write_outputs(
                 for task, entry in entries_of(question):
                     if task not in handles:
                         handles[task] = stack.enter_context(atomic_open(folder / f"{task}.json"))
-                        handles[task].write(_head(task, root, date, license_text, description_extra))
+                        handles[task].write(_head(task, root, date, license_text, description_extra, tags))
                     number = done.items.get(task, 0)
                     handles[task].write((",\n" if number else "\n") + _indented(entry))
                     done.items[task] = number + 1
@@ -150,9 +152,12 @@ def _rejected_line(taken: Taken) -> str:
     return json.dumps(entry, ensure_ascii=False) + "\n"
 
 
-def _head(task: str, root: Path | None, date: str, license_text: str, description_extra: str) -> str:
+def _head(
+    task: str, root: Path | None, date: str, license_text: str, description_extra: str, tags: Sequence[str]
+) -> str:
     description = f"{TASKS[task]} {description_extra}".strip()
-    metadata = {"type": "annotation", "task": task, "date": date, "description": description, "license": license_text}
+    metadata: dict[str, Any] = {"type": "annotation", "task": task, "date": date, "description": description}
+    metadata |= {"license": license_text} | ({"tags": list(tags)} if tags else {})
     head = {"format": FORMAT, "metadata": metadata, "media_root": None if root is None else str(root)}
     return json.dumps(head, indent=2, ensure_ascii=False).rstrip("}\n") + ',\n  "items": ['
 

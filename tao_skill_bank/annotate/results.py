@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from tao_skill_bank.annotate.journal import FILE_NAME, Journal
 from tao_skill_bank.annotate.layout import STEP_FILES, output_folder, step_file
 from tao_skill_bank.annotate.listing import read_rows, video_of
 from tao_skill_bank.annotate.output import Written, read_verdicts, write_outputs
+from tao_skill_bank.annotate.quality.error_rate import Measured, draw, measure, read_sample, write_sample
 from tao_skill_bank.annotate.quality.examine import Examiner, Taken
 from tao_skill_bank.annotate.questions import TASKS, media_root, questions_of
 from tao_skill_bank.core.errors import InputError
@@ -62,8 +64,10 @@ class Results:
         self.root = media_root(self.made.video_root)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """The rows of step 3."""
-        yield from read_rows(step_file(self.folder, "3"))
+        """The rows of step 3; none where it has not run."""
+        path = step_file(self.folder, "3")
+        if path.is_file():
+            yield from read_rows(path)
 
     def rows_with_fields(self) -> Iterator[dict[str, Any]]:
         """Rows that may carry fields of one's own: the lines of the input files, then the rows of all steps."""
@@ -91,11 +95,23 @@ class Results:
         """Every model whose answers are in the journal."""
         return [] if self._journal is None else sorted({model for _, model in self._journal.answered_endpoints()})
 
+    def exportable(self) -> dict[str, str]:
+        """Item digest → task of what the rules let pass, whatever a review says of it."""
+        examiner = Examiner({}, self.content)
+        return {taken.question.digest: taken.question.task for _, taken in self.taken(examiner) if taken.kept}
+
+    def measured(self) -> Measured | None:
+        """The error rate that the verdicts on the sample give; None where no sample was drawn."""
+        sample = read_sample(self.folder)
+        return None if sample is None else measure(sample, self.exportable(), read_verdicts(self.folder))
+
     def write(self) -> Written:
         """Step 4 anew, with the rules as they are now. Calls nobody."""
+        measured = self.measured()
         return write_outputs(
             self.folder,
             self.rows(),
+            tags=measured.tags() if measured else [],
             video_root=self.made.video_root,
             date=self.made.date,
             license_text=self.made.license,
@@ -148,14 +164,14 @@ class Results:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Results]:
-    """A results folder.
+def opened(folder: Path, *, empty: bool = False) -> Iterator[Results]:
+    """A results folder; with `empty` also one without questions.
 
     Raises:
         InputError: It holds no questions.
     """
     path = step_file(folder, "3")
-    if not path.is_file() or next((row for row in read_rows(path) if video_of(row)), None) is None:
+    if not empty and (not path.is_file() or next((row for row in read_rows(path) if video_of(row)), None) is None):
         raise InputError("no questions yet", where=folder, fix="name a results folder whose step 3 has run")
     journal = Journal(folder, read_only=True) if (folder / FILE_NAME).exists() else None
     try:
@@ -169,3 +185,35 @@ def check(folder: Path) -> Written:
     """Look at every question of a folder with the rules as they are now, and write step 4 anew. The caller locks it."""
     with opened(folder) as results:
         return results.write()
+
+
+def sample(folder: Path, number: int, seed: int) -> tuple[Path, dict[str, int]]:
+    """Draw the items that a person judges to measure the error rate; returns the file and its items a task.
+
+    Raises:
+        InputError: No items, a number below 1.
+    """
+    if number < 1:
+        raise InputError(f"a sample of {number} items measures nothing", where="--n", fix="give 20 or more")
+    with opened(folder) as results:
+        items = results.exportable()
+    if not items:
+        raise InputError("no item passes the checks", where=folder, fix="look at rejected.jsonl")
+    drawn = draw(items, number, seed)
+    return write_sample(folder, drawn), dict(Counter(drawn.items.values()))
+
+
+def error_rate(folder: Path) -> Measured:
+    """What the verdicts on the sample say; with a rate, the task files are written anew with it. The caller locks.
+
+    Raises:
+        InputError: No sample was drawn.
+    """
+    with opened(folder) as results:
+        found = results.measured()
+        if found is None:
+            raise InputError(
+                "no sample was drawn", where=folder, fix=f"tao-skills annotate sample {folder} --n 200 --seed 0"
+            )
+        results.write()
+    return found

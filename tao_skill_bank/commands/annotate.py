@@ -1,4 +1,4 @@
-"""`tao-skills annotate …`: estimate, run, status, review, check, stop, merge, allow."""
+"""`tao-skills annotate …`: estimate, run, status, review, check, sample, error-rate, export, stop, merge, allow."""
 
 from __future__ import annotations
 
@@ -156,12 +156,13 @@ def status(results_dir: Path, watch: bool, as_json: bool) -> None:
 @cli.command()
 @click.argument("results_dir", type=_FOLDER)
 @click.option("--limit", default=20, show_default=True, help="Show this many videos.")
+@click.option("--sample", is_flag=True, help="Show what `annotate sample` drew, and no flags.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def review(results_dir: Path, limit: int, as_json: bool) -> None:
+def review(results_dir: Path, limit: int, sample: bool, as_json: bool) -> None:
     """Write review.html, in which a person accepts or rejects the questions of a pilot; the next run honours it."""
     from tao_skill_bank.reports.annotation.review import render_review
 
-    path = render_review(results_dir, limit)
+    path = render_review(results_dir, limit, sample=sample)
     click.echo(json.dumps({"review": str(path)}) if as_json else str(path))
 
 
@@ -182,6 +183,45 @@ def check(results_dir: Path, as_json: bool) -> None:
     echo(f"refused: {sum(written.refused.values())}{_codes(written.refused)}")
     echo(f"flagged and kept: {sum(written.flagged.values())}{_codes(written.flagged)}")
     echo(f"see {results_dir / 'step_4_output/rejected.jsonl'} and {results_dir / 'quality.json'}")
+
+
+@cli.command()
+@click.argument("results_dir", type=_FOLDER)
+@click.option("--n", "number", type=int, default=200, show_default=True, help="How many items.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides which ones.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def sample(results_dir: Path, number: int, seed: int, as_json: bool) -> None:
+    """Draw items whose verdicts tell how many are wrong; then review --sample, then error-rate."""
+    from tao_skill_bank.annotate.results import sample as draw
+
+    path, tasks = draw(results_dir, number, seed)
+    if as_json:
+        click.echo(json.dumps({"sample": str(path), "items": sum(tasks.values()), "tasks": tasks}))
+        return
+    echo(f"{sum(tasks.values())} items ({', '.join(f'{task} {n}' for task, n in sorted(tasks.items()))}): {path}")
+    echo(f"next: tao-skills annotate review {results_dir} --sample")
+
+
+@cli.command("error-rate")
+@click.argument("results_dir", type=_FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def error_rate(results_dir: Path, as_json: bool) -> None:
+    """Show how many items are wrong, by the verdicts on the sample, with exact 95 % intervals."""
+    from dataclasses import asdict
+
+    from tao_skill_bank.annotate.api import measure_errors
+
+    found = measure_errors(results_dir)
+    if as_json:
+        rates = {task: asdict(rate) for task, rate in found.rates.items()}
+        click.echo(json.dumps({"rates": rates, "changed": found.changed, "tags": found.tags()}, indent=2))
+        return
+    for task, rate in found.rates.items():
+        echo(f"{task}: {rate.line()}")
+    if found.changed:
+        echo(f"{found.changed} sampled items are there no more: draw a new sample")
+    elif not found.tags():
+        echo("not measured: judge 20 or more")
 
 
 @cli.command()

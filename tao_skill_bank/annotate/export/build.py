@@ -91,10 +91,12 @@ def export(results_dir: Path, options: Options) -> Exported:
         splits = {name: [r for r in records if sides[r.content] == name] for name in shares}
         splits = {name: of_split for name, of_split in splits.items() if of_split}
         _apart(splits)
-        facts = _facts(results, collected, options, splits)
+        measured = results.measured()
+        facts = _facts(results, collected, options, splits, measured.lines() if measured else [])
         job = Job(
             *(_beside(target), target, _set_name(target), splits, Videos(records, options.media), options.answers),
             *(results.root, results.made.date, facts.license, results.made.description_extra),
+            tags=measured.tags() if measured else (),
             tar=options.tar,
             parquet=options.parquet,
         )
@@ -231,7 +233,9 @@ def _apart(splits: Mapping[str, Sequence[Record]]) -> None:
             assert seen.setdefault(record.content, name) == name, f"{record.video}: {seen[record.content]}, {name}"
 
 
-def _facts(results: Results, collected: Collected, options: Options, splits: dict[str, list[Record]]) -> Facts:
+def _facts(
+    results: Results, collected: Collected, options: Options, splits: dict[str, list[Record]], error_rate: list[str]
+) -> Facts:
     warnings = []
     license_text = results.made.license.strip()
     if not license_text:
@@ -266,6 +270,7 @@ def _facts(results: Results, collected: Collected, options: Options, splits: dic
         answers=options.answers,
         media=options.media,
         parquet=options.parquet,
+        error_rate=error_rate,
         warnings=warnings,
         options=chosen,
     )

@@ -11,7 +11,8 @@ import json
 import math
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.layout import REVIEW_FILE, STEP_FILES, VERDICTS_FILE, step_file, verdicts_path
 from tao_skill_bank.annotate.listing import read_rows, video_of
 from tao_skill_bank.annotate.output import read_verdicts
-from tao_skill_bank.annotate.questions import TASKS, Question, media_root, questions_of, video_identity
+from tao_skill_bank.annotate.quality.error_rate import read_sample
+from tao_skill_bank.annotate.quality.examine import Examiner
+from tao_skill_bank.annotate.questions import TASKS, Question, video_identity
+from tao_skill_bank.annotate.results import Results, opened
 from tao_skill_bank.annotate.video import VideoError, frames_at, probe, spread
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
@@ -46,13 +50,18 @@ class Part:
 
 @dataclass
 class VideoView:
-    """What the page shows of one video; what rows of others hold in another form than ours is left out."""
+    """What the page shows of one video; what rows of others hold in another form than ours is left out.
+
+    Attributes:
+        notes: Item digest → what the rules flag.
+    """
 
     video_id: str
     rows: dict[str, dict[str, Any]]
     questions: list[Question]
     flags: list[str]
     pictures: list[tuple[float, str]] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -122,17 +131,25 @@ class VideoView:
         return round(100 * min(1.0, max(0.0, seconds / self.length)), 3) if self.length else 0.0
 
 
-def render_review(results_dir: Path, limit: int = MOST_VIDEOS) -> Path:
-    """Write `review.html` for the first `limit` videos that have questions; returns its path.
+def render_review(results_dir: Path, limit: int = MOST_VIDEOS, *, sample: bool = False) -> Path:
+    """Write `review.html`; returns its path.
+
+    Args:
+        results_dir: The run.
+        limit: So many videos that have questions, the first ones.
+        sample: Show the drawn sample instead, and no flags: who judges knows nothing of what the rules think.
 
     Raises:
-        InputError: There is no run, or it has no questions yet.
+        InputError: There is no run, it has no questions yet, or no sample was drawn.
     """
     run = status(results_dir)
+    drawn = read_sample(results_dir) if sample else None
+    if sample and drawn is None:
+        raise InputError("no sample was drawn", where=results_dir, fix=f"tao-skills annotate sample {results_dir}")
     with Journal(results_dir, read_only=True) as journal:
-        root = media_root(journal.meta("video_root") or "")
         failures = journal.failures()
-    views, more = _views(results_dir, root, limit, failures)
+    with opened(results_dir, empty=True) as results:
+        views, more = _views(results, limit, failures, None if drawn is None else drawn.items)
     if not views:
         raise InputError("no questions to review yet", where=results_dir, fix="run step 3 first")
     for view in views.values():
@@ -164,34 +181,40 @@ def render_review(results_dir: Path, limit: int = MOST_VIDEOS) -> Path:
 
 
 def _views(
-    results_dir: Path, root: Path | None, limit: int, failures: list[tuple[str, str, str]]
+    results: Results, limit: int, failures: list[tuple[str, str, str]], only: Collection[str] | None
 ) -> tuple[dict[str, VideoView], bool]:
-    """The first `limit` videos that have questions, by their paths, and whether there are more."""
+    """The first `limit` videos that have questions, by their paths, and whether there are more; or those of `only`."""
     views: dict[str, VideoView] = {}
     more = False
-    path = step_file(results_dir, "3")
-    for row in read_rows(path) if guard.exists(path) else ():
+    # What a review rejected stays to be judged; what the rules refuse is shown with its reason.
+    for row, taken in results.taken(Examiner()):
         video = os.path.abspath(video_of(row))
+        if only is not None and taken.question.digest not in only:
+            continue
         if video not in views:
-            if len(views) == limit:
+            if only is None and len(views) == limit:
                 more = True
                 break
             flags = [f"{unit}: {reason}" for failed, unit, reason in failures if os.path.abspath(failed) == video]
-            views[video] = VideoView(video_identity(video, root), {}, [], flags)
-        views[video].questions += questions_of(row, root)
-        views[video].flags += [f"{row.get('prompt_key')}: cut off at the token limit"] * bool(row.get("truncated"))
+            views[video] = VideoView(video_identity(video, results.root), {}, [], flags)
+        view = views[video]
+        refused = taken.code is not None
+        view.questions.append(replace(taken.question, item=None, reason=taken.reason) if refused else taken.question)
+        view.notes[taken.question.digest] = [flag.why for flag in taken.flags]
+        view.flags += [f"{row.get('prompt_key')}: cut off at the token limit"] * bool(row.get("truncated"))
     for step in STEP_FILES:
-        path = step_file(results_dir, step)
+        path = step_file(results.folder, step)
         if step == "3" or not guard.exists(path):
             continue
         for row in read_rows(path):
-            view = views.get(os.path.abspath(video_of(row)))
-            if view is not None:
-                view.rows[step] = row
+            found = views.get(os.path.abspath(video_of(row)))
+            if found is not None:
+                found.rows[step] = row
                 cut = row.get("truncated")
-                view.flags += [f"{what}: cut off at the token limit" for what in cut] if isinstance(cut, list) else []
+                found.flags += [f"{what}: cut off at the token limit" for what in cut] if isinstance(cut, list) else []
     for view in views.values():
-        view.flags = list(dict.fromkeys(view.flags))
+        view.flags = [] if only is not None else list(dict.fromkeys(view.flags))
+        view.notes = {} if only is not None else view.notes
     return views, more
 
 

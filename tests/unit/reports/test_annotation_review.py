@@ -15,6 +15,8 @@ from scripted_endpoint import Request, ScriptedEndpoint, plain_answer
 from videos import make_videos
 
 from tao_skill_bank.annotate.config import AnnotationConfig
+from tao_skill_bank.annotate.journal import Journal
+from tao_skill_bank.annotate.results import sample as draw_sample
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.reports.annotation.review import render_review
 
@@ -237,3 +239,25 @@ def test_in_print_there_is_every_word_and_no_button(spoiled: Path) -> None:
         assert page.locator("details:not([open])").count() == 0
         assert card.locator(".noted").inner_text() == "Note: two are right"
         assert page.locator(".card .said").first.inner_text() == "rejected"
+
+
+def test_the_page_of_a_sample_shows_the_sample_and_no_flag(tmp_path: Path) -> None:
+    step = tmp_path / "r/step_3_qa/qa_output.jsonl"
+    step.parent.mkdir(parents=True)
+    long = "The green cart that carries two blue barrels and a ladder"
+    with step.open("w", encoding="utf-8") as handle:
+        for i in range(4):
+            item = {"question": f"Which cart of {i} is first?", "choices": ["Red", long, "Grey"], "answer": "B"}
+            leak = {"question": "According to the caption, what moves?", "choices": ["A", "B"], "answer": "A"}
+            text = json.dumps({"items": [item, leak]})
+            row = {"video": f"/v/{i}.mp4", "prompt_key": "normal_mcq", "qa_output": text}
+            handle.write(json.dumps(row) + "\n")
+    Journal(tmp_path / "r").close()
+    whole = render_review(tmp_path / "r").read_text(encoding="utf-8")
+    assert whole.count('class="card" tabindex') == 4
+    assert whole.count("refused by the checks</span>") == 4
+    assert "the right choice has 57 characters" in whole
+    draw_sample(tmp_path / "r", 2, 0)
+    sample = render_review(tmp_path / "r", sample=True).read_text(encoding="utf-8")
+    assert sample.count('class="card" tabindex') == 2
+    assert "characters, the longest" not in sample
