@@ -7,8 +7,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.annotate.output import Question
 from tao_skill_bank.annotate.question_book import QuestionBook
+from tao_skill_bank.annotate.questions import Question
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.core.text import clean
