@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core.consent import How
+from tao_skill_bank.core.lifecycle import Holder
 from tao_skill_bank.loop import api, opening
 from tao_skill_bank.loop.api import PhaseView, StatusView, ask_again_seconds, latest_run, remaining_seconds
-from tao_skill_bank.loop.opening import Holder, holder
+from tao_skill_bank.loop.opening import holder
 from tao_skill_bank.loop.request import PreFlight, Request, ResolvedPlan
 from tao_skill_bank.loop.run import AnyRun, Observer
 from tao_skill_bank.reports.renderers import render

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from tao_skill_bank.annotate.allow import VARIABLE, NotAllowedError, Source, allowed, find
 from tao_skill_bank.annotate.config import SECTION, AnnotationConfig, read_config, schema
 from tao_skill_bank.annotate.estimate import Estimate, estimate_sealed
-from tao_skill_bank.annotate.holder import WORKER, Holder, busy, folder_lock, holder, start_lock, write_holder
+from tao_skill_bank.annotate.holder import announced, busy, folder_lock, holder, start_lock, write_holder
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.layout import REVIEW_FILE, STATUS_FILE
 from tao_skill_bank.annotate.output import Written
@@ -41,6 +41,7 @@ from tao_skill_bank.annotate.secrets import PRIVATE_VARIABLES, environment_with
 from tao_skill_bank.annotate.shards import Merged, merge_journals, shard_config
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_bytes
+from tao_skill_bank.core.lifecycle import WORKER, Holder
 from tao_skill_bank.core.overrides import parse_command_line
 from tao_skill_bank.core.process import process_identity
 
@@ -64,7 +65,7 @@ class StatusView(BaseModel):
     """A run at a glance.
 
     Attributes:
-        status: working, interrupted, complete, halted, or never run.
+        status: working, held (by one elsewhere who gives no sign of life), interrupted, complete, halted, or never run.
         message: How the last run ended.
         videos, done: Listed, and gone through by the last run; None where none has begun.
         left_sec: Seconds to go at the present pace, while somebody works.
@@ -241,9 +242,8 @@ def keep_request(sealed: Sealed) -> tuple[Path, dict[str, str]]:
         BusyError: Somebody works on the folder.
     """
     config = sealed.config
-    found = holder(config.results_dir)
-    if found is not None:
-        raise busy(config.results_dir, found)
+    if holder(config.results_dir) is not None:
+        raise busy(config.results_dir)
     config.results_dir.mkdir(parents=True, exist_ok=True)
     keys = {variable: getattr(config, name).secret(variable) for name, variable in PRIVATE_VARIABLES.items()}
     if sealed.module:
@@ -267,7 +267,8 @@ def status(results_dir: Path) -> StatusView:
     Raises:
         InputError: There is none.
     """
-    working = holder(results_dir)
+    # One elsewhere that has fallen silent may live or not: neither "working" nor "interrupted" is known of it.
+    said, working = announced(results_dir), holder(results_dir)
     last = _last_status(results_dir)
     with Journal(results_dir, read_only=True) as journal:
         totals = journal.totals()
@@ -279,18 +280,18 @@ def status(results_dir: Path) -> StatusView:
         open_batches = journal.open_batches()
     batches = {batch.id or batch.ticket: len(batch.calls) for batch in open_batches}
     # Where nobody works, what was sent and stands in no batch is what a killed process left.
-    lost, lost_cost = (0, 0.0) if working else (totals.in_flight, totals.in_flight_cost)
-    if not working:
+    lost, lost_cost = (0, 0.0) if said else (totals.in_flight, totals.in_flight_cost)
+    if not said:
         lost -= sum(batches.values())
         lost_cost -= sum(call.worst for batch in open_batches for call in batch.calls)
     ended = {"SUCCESS": "complete", "FAILURE": "halted"}
-    shown = "working" if working else ended.get(last.get("status", ""), "interrupted")
+    shown = "working" if working else ended.get(last.get("status", ""), "held" if said else "interrupted")
     data = last.get("data") or {}
     return StatusView(
         results_dir=str(results_dir),
         status=shown,
         message=last.get("message") if shown in ("complete", "halted") else None,
-        working=working,
+        working=said,
         videos=advance and advance.videos,
         done=advance and advance.done,
         left_sec=advance.left_sec if advance and working and not batches else None,

@@ -6,48 +6,45 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-from pydantic import BaseModel
-
 from tao_skill_bank.annotate.run import clear_stop
-from tao_skill_bank.core.clock import SystemClock, log_time
+from tao_skill_bank.core import guard, lifecycle
 from tao_skill_bank.core.errors import BusyError
-from tao_skill_bank.core.fsio import write_text
-from tao_skill_bank.core.process import is_alive, own_identity
+from tao_skill_bank.core.lifecycle import Desk, Holder
 
-WORKER = "worker"
 _LOCK = ".annotate.lock"
 _START_LOCK = ".annotate-start.lock"
 _HOLDER = ".annotate-worker.json"
 
 
-class Holder(BaseModel):
-    """Who works on a run: its process, since when, and through which door."""
-
-    pid: int
-    identity: str
-    since: str
-    by: str
+def desk(results_dir: Path) -> Desk:
+    """Where those who work on the folder tell each other."""
+    fix = "wait, watch it with annotate status, or annotate stop"
+    return Desk(results_dir, results_dir / _LOCK, results_dir / _HOLDER, "annotating", fix)
 
 
 def holder(results_dir: Path) -> Holder | None:
     """Who works on the folder now, or None."""
-    try:
-        found = Holder.model_validate_json((results_dir / _HOLDER).read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
-    return found if is_alive(found.pid, found.identity) else None
+    return lifecycle.holder(desk(results_dir))
+
+
+def announced(results_dir: Path) -> Holder | None:
+    """Who may work on the folder: one elsewhere also where it is silent."""
+    return lifecycle.announced(desk(results_dir))
 
 
 def write_holder(results_dir: Path, pid: int, identity: str | None, by: str) -> None:
     """Say who works, or is about to work, on the folder."""
-    who = Holder(pid=pid, identity=identity or "gone", since=log_time(SystemClock().now()), by=by)
-    write_text(results_dir / _HOLDER, who.model_dump_json() + "\n")
+    lifecycle.announce(desk(results_dir), pid, identity, by)
 
 
-def start_lock(results_dir: Path) -> FileLock:
+def busy(results_dir: Path) -> BusyError:
+    """The error that names who works on the folder."""
+    return lifecycle.busy(desk(results_dir))
+
+
+def start_lock(results_dir: Path) -> contextlib.AbstractContextManager[None]:
     """Held while a worker is started: the second of two starts at once waits, and then sees the first one's worker."""
-    return FileLock(results_dir / _START_LOCK)
+    return guard.locked(results_dir / _START_LOCK)
 
 
 @contextlib.contextmanager
@@ -59,41 +56,22 @@ def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
     Raises:
         BusyError: Somebody else is, or a worker for the folder has just been started.
     """
-    made = not results_dir.exists()
-    results_dir.mkdir(parents=True, exist_ok=True)
-    pid, identity = own_identity()
-    lock = FileLock(results_dir / _LOCK, timeout=0)
+    made = not guard.exists(results_dir)
+    guard.make_folder(results_dir)
     try:
-        lock.acquire()
-    except Timeout:
-        raise busy(results_dir, holder(results_dir)) from None
-    try:
-        announced = holder(results_dir)
-        if announced is not None and announced.pid != pid:
-            raise busy(results_dir, announced)
-        if announced is None:
-            # Whoever started this process has cleared it; what was asked for since then counts.
-            clear_stop(results_dir)
-        write_holder(results_dir, pid, identity, by)
-        try:
-            yield
-        finally:
-            # Where somebody put another folder in its place meanwhile, its worker stays named.
-            if (found := holder(results_dir)) is None or found.pid == pid:
-                (results_dir / _HOLDER).unlink(missing_ok=True)
+        with lifecycle.at_work(desk(results_dir), by) as first:
+            if first:
+                # Whoever started this process has cleared it; what was asked for since then counts.
                 clear_stop(results_dir)
+            try:
+                yield
+            finally:
+                # Where somebody else works by now, the request is for that one.
+                if (found := announced(results_dir)) is None or found.is_own():
+                    clear_stop(results_dir)
     finally:
-        lock.release()
-        if made and {path.name for path in results_dir.iterdir()} <= {_LOCK}:
+        if made and set(guard.names(results_dir)) <= {_LOCK}:
             # The request could not be met: nothing is left of it.
-            (results_dir / _LOCK).unlink(missing_ok=True)
+            guard.remove(results_dir / _LOCK)
             with contextlib.suppress(OSError):
-                results_dir.rmdir()
-
-
-def busy(results_dir: Path, who: Holder | None) -> BusyError:
-    """The error that names who works on the folder."""
-    detail = f"since {who.since} by {who.by} (process {who.pid})" if who else "by another process"
-    return BusyError(
-        f"annotating {detail}", where=results_dir, fix="wait, watch it with annotate status, or annotate stop"
-    )
+                guard.remove_folder(results_dir)

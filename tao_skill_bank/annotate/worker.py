@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from tao_skill_bank.annotate.api import run_here
-from tao_skill_bank.annotate.holder import WORKER
 from tao_skill_bank.annotate.sealed import Sealed
 from tao_skill_bank.core.errors import BankError
+from tao_skill_bank.core.lifecycle import WORKER
 
 
 def main(words: list[str]) -> int:

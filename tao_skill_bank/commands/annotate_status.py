@@ -49,8 +49,7 @@ def watched(results_dir: Path) -> None:
 def _facts(view: StatusView) -> list[tuple[str, str]]:
     facts = [("status", view.status + (f": {view.message}" if view.message else ""))]
     if view.working:
-        since = view.working.since[:16].replace("T", " ")
-        facts.append(("worker", f"process {view.working.pid} since {since} UTC ({view.working.by})"))
+        facts.append(("worker", view.working.who()))
     if view.videos is not None and view.done is not None:
         facts.append(("videos", _advance(view.done, view.videos, view.left_sec)))
     facts.append(("paid", _paid(view)))

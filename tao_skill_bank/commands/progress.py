@@ -128,7 +128,7 @@ def print_status(view: StatusView) -> None:
     if view.live is not None:
         echo(f"  now        {view.live}")
     if view.working is not None:
-        echo(f"  working    process {view.working.pid} since {view.working.since} ({view.working.by})")
+        echo(f"  working    {view.working.who()}")
     echo(f"  time       {duration_text(view.elapsed_sec)} in stages")
     for phase in view.phases:
         value = "" if phase.value is None else f"{view.measure} {phase.value:.2f}%"

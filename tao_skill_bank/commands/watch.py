@@ -84,8 +84,9 @@ class Screen:
 
         found = status_of(RunView(self.folder))
         self._tone, self._wording, why = found.tone, clean(found.wording), found.why
-        if self._view is not None and self._view.status == "interrupted":
-            why = f"Nobody works on it. {self._view.next_step[:1].upper()}{self._view.next_step[1:]}"
+        if self._view is not None and self._view.status in ("interrupted", "held"):
+            by = f"H{self._view.working.who()[1:]}" if self._view.working is not None else "Nobody works on it"
+            why = f"{by}. {self._view.next_step[:1].upper()}{self._view.next_step[1:]}"
         self._why = clean(why)
 
     def summary(self) -> RenderableType:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tao_skill_bank.core.errors import BankError
-from tao_skill_bank.loop.opening import WORKER
+from tao_skill_bank.core.lifecycle import WORKER
 from tao_skill_bank.loop.run import StopRequestedError
 from tao_skill_bank.runs import run_loop
 

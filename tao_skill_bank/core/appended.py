@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from tao_skill_bank.core import fsio, guard
 
@@ -14,16 +14,32 @@ _TAIL_BLOCK = 8192
 def append_bytes(path: Path, data: bytes) -> None:
     """Append whole lines and sync them; on an error the file is as it was. The caller holds the file's lock."""
     with guard.open_write(path, "ab") as handle:
-        start = handle.seek(0, os.SEEK_END)
-        try:
-            written = 0
-            while written < len(data):
-                written += handle.write(data[written:]) or 0
-            os.fsync(handle.fileno())
-        except OSError:
-            # A full disk must not leave half a line behind.
+        _write(path, handle, data)
+
+
+def write_at_the_end(path: Path, data: bytes) -> None:
+    """The same, at the place that is the end now: for lines that anybody who is due writes in just these bytes.
+
+    Where locks do not work, one that was stopped before it wrote writes what stands there already, and no second line.
+    """
+    with guard.open_write(path, "ab"):
+        pass
+    with guard.open_write(path, "r+b") as handle:
+        _write(path, handle, data)
+
+
+def _write(path: Path, handle: BinaryIO, data: bytes) -> None:
+    start = handle.seek(0, os.SEEK_END)
+    written = 0
+    try:
+        while written < len(data):
+            written += handle.write(data[written:]) or 0
+        os.fsync(handle.fileno())
+    except OSError:
+        # A full disk must not leave half a line behind; what others wrote behind it meanwhile stays.
+        if handle.seek(0, os.SEEK_END) == start + written:
             handle.truncate(start)
-            raise
+        raise
     if start == 0:
         fsio.fsync_dir(path.parent)
 

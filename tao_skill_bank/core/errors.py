@@ -99,6 +99,10 @@ class BusyError(BankError):
     exit_code = 6
 
 
+class LostRunError(BusyError):
+    """Another process has taken the run over. Whoever is told so stops, and writes nothing any more."""
+
+
 def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     """The known names nearest to a mistyped one, best first, at most `limit`."""
     return difflib.get_close_matches(name, sorted(known), n=limit, cutoff=0.5)

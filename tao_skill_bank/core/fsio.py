@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -49,6 +49,7 @@ def atomic_file(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
                 yield handle
                 handle.flush()
                 os.fsync(handle.fileno())
+            guard.ask_the_fence()
             os.replace(name, at.name, src_dir_fd=at.fd, dst_dir_fd=at.fd)
         except BaseException as error:
             with contextlib.suppress(FileNotFoundError):
@@ -81,6 +82,56 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Replace `path` by `data`, atomically and durably."""
     with atomic_file(path, mode) as handle:
         handle.write(data)
+
+
+def swap_bytes(path: Path, data: bytes, claim: str, *, unchanged: Callable[[], bool]) -> bool:
+    """Replace `path` by `data` if it still is what was read, durably; safe also where locks do not work.
+
+    Of several who replace the same version one gets the name `claim`, and only who has it may rename. Whoever takes a
+    version over from somebody who is silent removes the claim first: the other's rename then finds nothing.
+
+    Args:
+        path: The file.
+        data: Its next version.
+        claim: A name beside it that belongs to that version alone.
+        unchanged: Whether the file is the version that was read.
+
+    Returns:
+        Whether the file now holds `data`; it is as somebody else left it if not.
+    """
+    with guard.place(path, make=True) as at:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            fd = os.open(claim, flags, 0o666, dir_fd=at.fd)
+        except FileExistsError:
+            return False
+        try:
+            with os.fdopen(fd, "wb") as handle:
+                handle.write(data)
+                handle.flush()
+                os.fsync(handle.fileno())
+            if not unchanged():
+                os.unlink(claim, dir_fd=at.fd)
+                return False
+            os.replace(claim, at.name, src_dir_fd=at.fd, dst_dir_fd=at.fd)
+        except FileNotFoundError:
+            # Taken away by whoever took over; if it got there first by its name, it is this version all the same.
+            return _holds(path, data)
+        except BaseException as error:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(claim, dir_fd=at.fd)
+            if isinstance(error, OSError):
+                error.filename, error.filename2 = str(path), None
+            raise
+        _sync_folder(at.fd)
+    return _holds(path, data)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return guard.read_bytes(path) == data
+    except FileNotFoundError:
+        return False
 
 
 def copy_file(source: Path, target: Path) -> None:

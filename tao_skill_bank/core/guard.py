@@ -22,7 +22,8 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, Literal, cast
@@ -35,6 +36,23 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # A pipe without a writer must not be waited for; a terminal must not become ours.
 _LOOK = getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK) | os.O_CLOEXEC
 _AT_ONCE = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_fence: ContextVar[Callable[[], None] | None] = ContextVar("fence", default=None)
+
+
+@contextlib.contextmanager
+def fenced(check: Callable[[], None]) -> Iterator[None]:
+    """Ask `check` before anything is written, made, renamed or removed in the block; what it raises prevents that."""
+    token = _fence.set(check)
+    try:
+        yield
+    finally:
+        _fence.reset(token)
+
+
+def ask_the_fence() -> None:
+    """Raise what the fence raises, if there is one: before what a `place` was opened for is done."""
+    if (check := _fence.get()) is not None:
+        check()
 
 
 def open_read(path: Path | str, what: str = "file") -> io.BufferedReader:
@@ -224,10 +242,12 @@ def place(path: Path, *, make: bool = False) -> Iterator[Place]:
     Raises:
         OutsideError: It lies outside the roots, or a link leads to it.
     """
+    ask_the_fence()
     roots = held()
     if roots is None:
         if make:
             path.parent.mkdir(parents=True, exist_ok=True)
+            ask_the_fence()
         fd = os.open(path.parent, _FOLDER)
         shown = path.parent
     else:
@@ -290,6 +310,7 @@ def make_folder(path: Path, *, fresh: bool = False) -> None:
         with place(path, make=True) as at:
             os.mkdir(at.name, dir_fd=at.fd)
         return
+    ask_the_fence()
     roots = held()
     if roots is None:
         path.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from tao_skill_bank.core import guard, roots
 from tao_skill_bank.core.clock import SystemClock, log_moment
 from tao_skill_bank.core.consent import approved
+from tao_skill_bank.core.lifecycle import WORKER, Holder, announced
 from tao_skill_bank.core.process import process_identity
 from tao_skill_bank.loop import engine
 from tao_skill_bank.loop.approval import stands
@@ -20,9 +21,8 @@ from tao_skill_bank.loop.finish import close_run
 from tao_skill_bank.loop.log import LogLine, log_path, read_tail
 from tao_skill_bank.loop.machine import next_stage
 from tao_skill_bank.loop.opening import (
-    WORKER,
-    Holder,
     busy,
+    desk,
     folder_lock,
     holder,
     idle,
@@ -121,12 +121,13 @@ def run_loop(
     with folder_lock(results_dir, by):
         state = load_own_state(results_dir, task)
         run = Run.of(state, platform_named(state.config), observer, render)
-        run.sweep_root()
-        run.sweep_jobs()
-        if not once:
-            engine.run_to_end(task, run)
-        elif not engine.step(task, run):
-            close_run(task, run)
+        with guard.fenced(run.fence.check):
+            run.sweep_root()
+            run.sweep_jobs()
+            if not once:
+                engine.run_to_end(task, run)
+            elif not engine.step(task, run):
+                close_run(task, run)
         return run
 
 
@@ -206,11 +207,13 @@ def status(task: AnyTask, results_dir: Path, after: int = 0, limit: int = 20) ->
         limit: Show at most this many of the newest.
     """
     state = load_state(results_dir, task)
+    # One elsewhere that has fallen silent may live or not: neither "running" nor "interrupted" is known of it.
+    said = announced(desk(results_dir))
     working = holder(results_dir)
     lines = read_tail(log_path(results_dir), after, limit)
     following = next_stage(state)
     shown = state.status
-    shown_status = "interrupted" if shown == "running" and working is None else shown
+    shown_status = ("held" if said else "interrupted") if shown == "running" and working is None else shown
     if working is not None and shown in ("planned", "stopped", "failed"):
         shown_status = "running"
     report = results_dir / REPORT
@@ -236,7 +239,7 @@ def status(task: AnyTask, results_dir: Path, after: int = 0, limit: int = 20) ->
             PhaseView(phase=label, status=it.status, value=state.value(it), **it.figures())
             for label, it in state.iterations.items()
         ],
-        working=working,
+        working=said,
         job=_running_job(results_dir) if working else None,
         live=task.live(state, following.stage) if working and following is not None else None,
         elapsed_sec=spent,
@@ -319,6 +322,7 @@ def _next_step(results_dir: Path, shown: str, reported: bool, found: Verdict) ->
         "complete": f"finish it: {again}",
         "planned": f"start it: {again}",
         "interrupted": f"take it up: {again}",
+        "held": f"look there whether it still works; take it over: {again}",
     }.get(shown, f"mend the cause, or just go on: {again}")
 
 

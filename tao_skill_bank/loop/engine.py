@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tao_skill_bank.core.clock import folder_time, log_moment, log_time
-from tao_skill_bank.core.errors import BankError, GateError, NeedsApprovalError, system_error
+from tao_skill_bank.core.errors import BankError, GateError, LostRunError, NeedsApprovalError, system_error
 from tao_skill_bank.loop.approval import stands, unapproved
 from tao_skill_bank.loop.finish import close_run
 from tao_skill_bank.loop.log import next_seq, sync_log
@@ -29,6 +29,7 @@ def run_to_end(task: AnyTask, run: AnyRun) -> None:
     Raises:
         GateError, StageFailedError, InputError: A stage was stopped; the error is in the state and the log.
         StopRequestedError: Somebody asked the run to stop.
+        LostRunError: Somebody else has taken the run over; nothing was written since.
     """
     while step(task, run):
         pass
@@ -52,11 +53,12 @@ def step(task: AnyTask, run: AnyRun) -> bool:
     Raises:
         As `run_to_end`.
     """
-    sync_log(run.root, run.state)
     position = next_stage(run.state)
     if position is None:
         return False
     _require_approval(task, run)
+    run.take()
+    sync_log(run.root, run.state)
     stage = task.stage(position.stage)
     began = run.clock.monotonic()
     try:
@@ -68,6 +70,9 @@ def step(task: AnyTask, run: AnyRun) -> bool:
         stage.check_promises(position.label, outcome)
     except StopRequestedError:
         _end(task, run, position, "stopped", "stopped on request", None, _seconds(run, position, began))
+        raise
+    except LostRunError:
+        # Whoever has the run now goes on with it; nothing is written here any more.
         raise
     except Exception as raised:
         # Whatever goes wrong in a stage is logged, stops the run and is taken up at that stage; a defect of this
@@ -233,6 +238,8 @@ def _quietly(run: AnyRun, work: Callable[[], None]) -> None:
     """Report and hand-off must not hide what happened: what goes wrong in them is a remark."""
     try:
         work()
+    except LostRunError:
+        raise
     except Exception as error:
         run.observer.note(f"not written: {as_bank_error(error).line()}")
 

@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from tao_skill_bank.core import fsio, guard
-from tao_skill_bank.core.appended import append_bytes, last_line, move_last_line_aside, size_of
+from tao_skill_bank.core.appended import append_bytes, last_line, move_last_line_aside, size_of, write_at_the_end
 from tao_skill_bank.core.clock import LOG_FORMAT, SystemClock, log_time
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.loop.state import (
@@ -313,7 +313,7 @@ def _sync_locked(path: Path, state: AnyState | Header | None, *, repair: bool) -
     if state is not None:
         missing = [line_of(label, r) for label, r in state.labelled_records() if r.seq > last]
         if missing:
-            append_bytes(path, "".join(line.json_line() + "\n" for line in missing).encode())
+            write_at_the_end(path, "".join(line.json_line() + "\n" for line in missing).encode())
             last = missing[-1].seq
     return last
 

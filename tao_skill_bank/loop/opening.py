@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from filelock import Timeout
-from pydantic import BaseModel
-
-from tao_skill_bank.core import guard
+from tao_skill_bank.core import guard, lifecycle
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import BusyError, InputError, NeedsApprovalError
-from tao_skill_bank.core.process import is_alive, own_identity
+from tao_skill_bank.core.lifecycle import Desk, Holder
 from tao_skill_bank.data.corrections.record import person_named
 from tao_skill_bank.loop.approval import approver, sealed, stands, unapproved
+from tao_skill_bank.loop.fence import clear_claims
 from tao_skill_bank.loop.log import sync_log
 from tao_skill_bank.loop.machine import is_complete
 from tao_skill_bank.loop.plan import digest_now, inside_workspace, resolve
@@ -25,22 +22,9 @@ from tao_skill_bank.loop.run import clear_stop
 from tao_skill_bank.loop.state import AnyState, Approval, keep_earlier, load_own_state, save_state, state_path
 from tao_skill_bank.loop.task import AnyTask
 from tao_skill_bank.platforms.base import jobs_dir
-from tao_skill_bank.platforms.worker import write_whole
 
 _LOCK = ".deft.lock"
 _ENGINE = ".engine.json"
-WORKER = "worker"
-_NAME_SEC = 1.0
-_HANDOVER_SEC = 10.0
-
-
-class Holder(BaseModel):
-    """Who works on a run: its process, since when, and through which door."""
-
-    pid: int
-    identity: str
-    since: str
-    by: str
 
 
 def plan_run(task: AnyTask, request: Request) -> PreFlight:
@@ -169,19 +153,20 @@ def taken_up(request: Request) -> Path | None:
     return request.results_dir.resolve()
 
 
-@contextlib.contextmanager
-def idle(results_dir: Path, patience: float = 0.0) -> Iterator[None]:
-    """Keep everybody else from beginning to work on the run. The kernel frees the lock when its holder dies.
+def desk(results_dir: Path) -> Desk:
+    """Where those who work on the run tell each other."""
+    return Desk(
+        results_dir,
+        results_dir / _LOCK,
+        jobs_dir(results_dir) / _ENGINE,
+        "running",
+        "wait, watch it with deft status, or deft stop",
+    )
 
-    Raises:
-        BusyError: Somebody works on it, and still does after `patience` seconds.
-    """
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(guard.locked(results_dir / _LOCK, timeout=patience))
-        except Timeout:
-            raise busy(results_dir) from None
-        yield
+
+def idle(results_dir: Path) -> contextlib.AbstractContextManager[None]:
+    """Keep everybody else from beginning to work on the run; a `BusyError` where somebody does."""
+    return lifecycle.idle(desk(results_dir))
 
 
 @contextlib.contextmanager
@@ -191,43 +176,25 @@ def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
     Raises:
         BusyError: Somebody else is, or a worker for the run has just been started.
     """
-    # Whoever started a worker holds the lock until it has announced it.
-    with idle(results_dir, _HANDOVER_SEC if by == WORKER else 0.0):
-        pid, identity = own_identity()
-        announced = holder(results_dir)
-        if announced is not None and announced.pid != pid:
-            # A worker that has not come to its lock yet: whoever started it was told that it works.
-            raise busy(results_dir)
-        try:
-            write_holder(results_dir, pid, identity, by)
-            yield
-        finally:
-            guard.remove(jobs_dir(results_dir) / _ENGINE)
+    with lifecycle.at_work(desk(results_dir), by):
+        clear_claims(results_dir)
+        yield
 
 
 def write_holder(results_dir: Path, pid: int, identity: str | None, by: str) -> None:
     """Say who works, or is about to work, on the run."""
     guard.make_folder(jobs_dir(results_dir))
-    who = {"pid": pid, "identity": identity or "gone", "since": log_time(SystemClock().now()), "by": by}
-    write_whole(jobs_dir(results_dir) / _ENGINE, who)
+    lifecycle.announce(desk(results_dir), pid, identity, by)
 
 
 def holder(results_dir: Path) -> Holder | None:
     """Who works on the run now, or None."""
-    try:
-        found = Holder.model_validate_json(guard.read_bytes(jobs_dir(results_dir) / _ENGINE))
-    except (FileNotFoundError, ValueError):
-        return None
-    return found if is_alive(found.pid, found.identity) else None
+    return lifecycle.holder(desk(results_dir))
 
 
 def busy(results_dir: Path) -> BusyError:
-    """The error of a second worker. Whoever has just taken the lock is about to say who it is: that is waited for."""
-    limit = time.monotonic() + _NAME_SEC
-    while (who := holder(results_dir)) is None and time.monotonic() < limit:
-        time.sleep(0.01)
-    detail = f"since {who.since} by {who.by} (process {who.pid})" if who else "by another process"
-    return BusyError(f"running {detail}", where=results_dir, fix="wait, watch it with deft status, or deft stop")
+    """The error of a second worker."""
+    return lifecycle.busy(desk(results_dir))
 
 
 def _require_words(checked: PreFlight, said: Sequence[str]) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import Clock, SystemClock
 from tao_skill_bank.core.errors import BankError, StageFailedError
-from tao_skill_bank.loop.state import AnyState, iteration_label, save_state
+from tao_skill_bank.loop.fence import Fence
+from tao_skill_bank.loop.state import AnyState, iteration_label, save_state, state_path
 from tao_skill_bank.platforms.base import ENDED, JobRecord, Platform, new_record, read_exit, read_records
 from tao_skill_bank.platforms.worker import beside
 
@@ -90,6 +91,11 @@ class Run(Generic[S]):
     observer: Observer
     clock: Clock
     render: Callable[[Path], None] = _nothing
+    fence: Fence = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing is held yet: the first commit takes the run."""
+        self.fence = Fence(state_path(self.root))
 
     @classmethod
     def of(
@@ -121,9 +127,15 @@ class Run(Generic[S]):
         number = int(label.removeprefix("iter"))
         return iteration_label(number - 1)
 
+    def take(self) -> None:
+        """Make every earlier worker of the run find that it is another's now; before anything else is written."""
+        if self.fence.version is None:
+            self.save()
+
     def save(self) -> None:
-        """Commit the state."""
+        """Commit the state, unless somebody else has taken the run over."""
         save_state(self.state)
+        self.fence.hold((self.state.started_at, self.state.generation))
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
@@ -209,6 +221,7 @@ class Run(Generic[S]):
             state = self.platform.status(record)
             if state in ENDED:
                 return state
+            self.fence.check()
             if self.stop_requested():
                 self.platform.cancel(record)
                 self._await_end(record)

@@ -32,6 +32,7 @@ from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.evidence import Interval
+from tao_skill_bank.loop.fence import commit, version_on_disk
 from tao_skill_bank.loop.metric import Grammar, Measure, Target
 from tao_skill_bank.loop.order import StageOrder
 from tao_skill_bank.loop.settings import RunSettings
@@ -180,6 +181,7 @@ class DeftState(_Model, ABC, Generic[C, It]):
 
     format: Literal["tao-skill-bank"] = "tao-skill-bank"
     version: Literal[4] = 4
+    generation: int = Field(default=0, ge=0)
     task: str
     started_at: str
     kpi_target: str
@@ -485,6 +487,17 @@ def keep_earlier(results_dir: Path, today: AnyState) -> Path | None:
 
 
 def save_state(state: AnyState) -> None:
-    """Replace the run's state file atomically and durably: the commit point of whatever changed."""
-    text = json.dumps(state.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
-    fsio.write_text(state_path(Path(state.results_dir)), text + "\n")
+    """Replace the version of the run's state that `state` was read from, durably: the commit point of what changed.
+
+    Its generation is then one higher.
+
+    Raises:
+        LostRunError: Somebody else has changed the file since; it is left as it is.
+    """
+    following = state.generation + 1
+    read = (state.started_at, state.generation) if state.generation else None
+    path = state_path(Path(state.results_dir))
+    if read is None and (found := version_on_disk(path)) == (state.started_at, 0):
+        read = found  # Of a version of this package that did not count.
+    commit(path, {**state.model_dump(mode="json"), "generation": following}, read)
+    state.generation = following

@@ -190,7 +190,7 @@ def test_a_detached_run_is_watched_stopped_and_taken_up(server: ScriptedEndpoint
     assert view.videos == 6
     text = shown(view)
     assert view.working is not None
-    assert f"process {view.working.pid} since 20" in text
+    assert f"by worker (process {view.working.pid})" in text
     assert "of 6 (" in text
     with pytest.raises(BusyError, match="by worker"):
         api.run_here(request)

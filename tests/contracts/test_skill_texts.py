@@ -118,7 +118,7 @@ def test_every_status_of_a_run_has_its_row_in_the_skill() -> None:
 
     text = (DEFT / "SKILL.md").read_text(encoding="utf-8")
     rows = set(re.findall(r"^\| `([a-z]+)` \|", text, re.MULTILINE))
-    assert rows == {*get_args(RunStatus), "interrupted"} - {"running"}
+    assert rows == {*get_args(RunStatus), "interrupted", "held"} - {"running"}
 
 
 def test_the_line_that_makes_a_pool_file_of_a_csv_gives_what_embedding_takes(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@
  *              `child of NAME`.
  * FAULT_TRACE  a file that gets a line a call: role, number, call, path
  * FAULT_AT     `role:number`: where the fault happens
- * FAULT_DO     `kill`, `back` (from there on the clock is a day behind), or the number of an errno
+ * FAULT_DO     `kill`, `back` (from there on the clock is a day behind), `stop` (until it is told to go on), or the
+ *              number of an errno
+ * FAULT_LOCKS  set: locks are had by everybody, as on file systems that only say so
  * FAULT_DONE   a file that is made when it happened, with the call and its path
  *
  * A process that was forked instead of started (`forkserver.py`) says with faults_begin() what its command line is.
@@ -24,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -106,7 +109,7 @@ void faults_begin(const char *line, long size) {
         }
     }
     value = getenv("FAULT_DO");
-    action = !value || !strcmp(value, "kill") ? 0 : !strcmp(value, "back") ? -1 : atoi(value);
+    action = !value || !strcmp(value, "kill") ? 0 : !strcmp(value, "back") ? -1 : !strcmp(value, "stop") ? -2 : atoi(value);
 }
 
 static void forked(void) {
@@ -145,9 +148,13 @@ static int point(const char *call, const char *path) {
         int fd = (int)syscall(SYS_openat, AT_FDCWD, done, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0) return 0; /* once in all, not once a process */
         char line[8192];
-        int size = snprintf(line, sizeof line, "%s\t%s\t%s\n", role, call, path ? path : "");
+        int size = snprintf(line, sizeof line, "%s\t%s\t%s\t%ld\n", role, call, path ? path : "", syscall(SYS_getpid));
         syscall(SYS_write, fd, line, (size_t)size);
         syscall(SYS_close, fd);
+    }
+    if (action == -2) {
+        syscall(SYS_kill, syscall(SYS_getpid), SIGSTOP);
+        return 0;
     }
     if (action == 0) {
         syscall(SYS_kill, syscall(SYS_getpid), SIGKILL);
@@ -207,6 +214,7 @@ ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at) { FAIL_F
 ssize_t sendfile(int to, int from, off_t *at, size_t size) { FAIL_FD(to, "write"); return REAL(sendfile)(to, from, at, size); }
 ssize_t sendfile64(int to, int from, off64_t *at, size_t size) { FAIL_FD(to, "write"); return REAL(sendfile64)(to, from, at, size); }
 ssize_t copy_file_range(int from, off64_t *a, int to, off64_t *b, size_t size, unsigned flags) { FAIL_FD(to, "write"); return REAL(copy_file_range)(from, a, to, b, size, flags); }
+int flock(int fd, int how) { return getenv("FAULT_LOCKS") ? 0 : REAL(flock)(fd, how); }
 int fsync(int fd) { FAIL_FD(fd, "fsync"); return REAL(fsync)(fd); }
 int fdatasync(int fd) { FAIL_FD(fd, "fdatasync"); return REAL(fdatasync)(fd); }
 int ftruncate(int fd, off_t size) { FAIL_FD(fd, "ftruncate"); return REAL(ftruncate)(fd, size); }

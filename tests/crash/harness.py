@@ -18,6 +18,7 @@ import json
 import os
 import random
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -92,10 +93,11 @@ class ForkServer:
     Args:
         folder: Where it may write.
         library: The library of faults.
+        said: The file in it that gets their standard error.
     """
 
-    def __init__(self, folder: Path, library: Path) -> None:
-        self.said = folder / "stderr"
+    def __init__(self, folder: Path, library: Path, said: str = "stderr") -> None:
+        self.said = folder / said
         path = os.pathsep.join(filter(None, (str(SUPPORT), os.environ.get("PYTHONPATH"))))
         single = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
         self.process = subprocess.Popen(
@@ -108,11 +110,24 @@ class ForkServer:
 
     def run(self, argv: Sequence[str], env: dict[str, str]) -> Ended:
         """Run a script of this interpreter to its end."""
+        self.ask(argv, env)
+        return self.answer()
+
+    def ask(self, argv: Sequence[str], env: dict[str, str]) -> None:
+        """Start one; its end is the next answer."""
         asked = {"argv": list(argv), "env": env, "stderr": str(self.said), "limit": _LIMIT_SEC}
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()
+
+    def answer(self) -> Ended:
+        """How what was asked for ended."""
+        assert self.process.stdout is not None
         return Ended(**json.loads(self.process.stdout.readline()))
+
+    def has_answered(self) -> bool:
+        """Whether it has ended."""
+        return bool(select.select([self.process.stdout], [], [], 0)[0])
 
     def close(self) -> None:
         """End it."""
@@ -176,12 +191,16 @@ class Harness:
         shutil.rmtree(self.run)
         shutil.copytree(stage.before, self.run, symlinks=True)
 
-    def _step(self, fault: dict[str, str]) -> Ended:
+    def asked(self, fault: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+        """The command line and the environment of a process that runs the stage that is due."""
         path = os.pathsep.join(filter(None, (str(SUPPORT), os.environ.get("PYTHONPATH"))))
         env = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
         if fault:
             env |= {"FAULT_ROOT": str(self.run), "FAULT_ROLES": ROLES, **fault}
-        argv = [str(SUPPORT / "drive_step.py"), str(self.run)]
+        return [str(SUPPORT / "drive_step.py"), str(self.run)], env
+
+    def _step(self, fault: dict[str, str]) -> Ended:
+        argv, env = self.asked(fault)
         if not self.real:
             return self.server.run(argv, env)
         if fault:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import sys
 from collections import Counter
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 import annotation_harness
 import pytest
 from annotation_harness import AnnotationHarness
+from fencing import Fencing
 from harness import FAULTS, Harness, Point, chosen, masked
 
 pytestmark = [
@@ -21,6 +23,8 @@ SAMPLE = {"kill": 10, "ENOSPC": 4, "EIO": 4, "EMFILE": 3, "EROFS": 3, "clock set
 ANNOTATION_SAMPLE = {"kill": 6, "ENOSPC": 3, "EIO": 3, "EMFILE": 2, "EROFS": 2, "clock set back": 1}
 REAL_KILLS = 3
 RCA, TRAIN = 2, 0
+# Stopped workers -> trials in `make test`.
+STOPPED = {1: 5, 2: 2}
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +134,33 @@ def test_an_annotation_hurt_at_a_sample_of_its_calls_ends_with_the_same_bytes_an
     assert [
         w for fault, count in ANNOTATION_SAMPLE.items() for w in tried_annotation(annotation, fault, count, seed)
     ] == []
+
+
+def lost(harness: Harness, stopped: int, sample: int | None, seed: int) -> list[str]:
+    """What went wrong where so many workers were stopped, lost the run to another one, and went on."""
+    rng = random.Random(f"{seed} {stopped}")
+    points = chosen([p for p in harness.points if p.role == "engine"], "kill", sample, seed + stopped)
+    trials = Fencing(harness, stopped)
+    try:
+        found = [(p, trials.trial(p, [rng.randrange(5, 50) for _ in range(1, stopped)])) for p in points]
+    finally:
+        trials.close()
+    print(f"{len(points)} points, {stopped} stopped: {sum(said is not None for _, said in found)} failures")
+    return [f"{point}: {said}" for point, said in found if said is not None]
+
+
+@pytest.mark.parametrize("stopped", STOPPED)
+def test_a_worker_that_lost_its_run_while_it_was_stopped_changes_nothing(
+    harness: Harness, stopped: int, seed: int
+) -> None:
+    assert lost(harness, stopped, STOPPED[stopped], seed) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(6 * 3600)
+@pytest.mark.parametrize("stopped", STOPPED)
+def test_a_worker_that_lost_its_run_at_any_call_changes_nothing(harness: Harness, stopped: int) -> None:
+    assert lost(harness, stopped, None, 0) == []
 
 
 @pytest.mark.slow

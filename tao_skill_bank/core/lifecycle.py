@@ -1,0 +1,224 @@
+"""Who works on a run: one at a time, known to the others by process, machine and last sign of life.
+
+A lock tells who works, where it is shared. It is not where two machines or two containers share a folder and not its
+locks; there the announcement tells: whoever works on a run says so in a file, and touches it now and then (a sign of
+life). Of a process of this machine and namespace the system says whether it lives. Of any other only its signs of life
+are known: nobody says that it is dead, and a run whose holder has given none for `SILENT_SEC` may be taken over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from tao_skill_bank.core import fsio, guard
+from tao_skill_bank.core.clock import Clock, SystemClock, log_moment, log_time
+from tao_skill_bank.core.errors import BusyError
+from tao_skill_bank.core.process import is_alive, own_identity
+
+WORKER = "worker"
+BEAT_SEC = 20.0
+SILENT_SEC = 120.0
+"""A holder elsewhere that gave no sign of life for so long (six are missing) may be replaced."""
+_NAME_SEC = 1.0
+_HANDOVER_SEC = 10.0
+
+
+class Holder(BaseModel):
+    """Who works on a run.
+
+    Attributes:
+        pid, identity: Its process.
+        since: When it began.
+        by: Through which door.
+        host, namespace: Where the process id means something; empty in an announcement of an earlier version.
+        seen: Its last sign of life.
+    """
+
+    pid: int
+    identity: str
+    since: str
+    by: str
+    host: str = ""
+    namespace: str = ""
+    seen: str = ""
+
+    def is_here(self) -> bool:
+        """Whether its process id means the same process to this one."""
+        return self.host in ("", os.uname().nodename) and (not self.host or self.namespace == namespace())
+
+    def is_own(self) -> bool:
+        """Whether this very process is meant."""
+        return self.is_here() and self.pid == os.getpid()
+
+    def is_silent(self, now: datetime) -> bool:
+        """Whether it works elsewhere, if it does, and has given no sign of life for a while."""
+        return not self.is_here() and abs(now - self._seen()) > timedelta(seconds=SILENT_SEC)
+
+    def who(self) -> str:
+        """`since … by worker (process 12)`, or `held by worker (process 12) on host …, last sign of life …`."""
+        if self.is_here():
+            return f"since {self.since} by {self.by} (process {self.pid})"
+        within = f", {self.namespace}" if self.host == os.uname().nodename else ""
+        return f"held by {self.by} (process {self.pid}) on host {self.host}{within}, last sign of life {self.seen}"
+
+    def until(self) -> str:
+        """When it may be replaced, if it gives no further sign."""
+        return log_time(self._seen() + timedelta(seconds=SILENT_SEC))
+
+    def _seen(self) -> datetime:
+        try:
+            return log_moment(self.seen or self.since)
+        except ValueError:
+            return datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where those who work on a run tell each other.
+
+    Attributes:
+        folder: The run.
+        lock: Its lock.
+        announcement: Who holds it.
+        verb: What is done to it, in an error.
+        fix: What to do about somebody else.
+    """
+
+    folder: Path
+    lock: Path
+    announcement: Path
+    verb: str
+    fix: str
+
+
+def namespace() -> str:
+    """The process namespace in which this process's id means something; empty where the system has none."""
+    try:
+        # A /proc of another namespace tells nothing of this one's processes.
+        own = os.readlink("/proc/self") == str(os.getpid())
+        return os.readlink("/proc/self/ns/pid") if own else f"{os.readlink('/proc/self/ns/pid')} without its /proc"
+    except OSError:
+        return ""
+
+
+def announced(desk: Desk) -> Holder | None:
+    """Who said that it works on the run, unless it is known to be gone; it may be silent."""
+    try:
+        with guard.open_read(desk.announcement) as handle:
+            found = Holder.model_validate_json(handle.read())
+            touched = os.fstat(handle.fileno()).st_mtime
+    except (FileNotFoundError, ValueError):
+        return None
+    found.seen = log_time(datetime.fromtimestamp(touched, UTC))
+    if not found.is_here():
+        return found
+    return found if is_alive(found.pid, found.identity) else None
+
+
+def holder(desk: Desk, clock: Clock | None = None) -> Holder | None:
+    """Who works on the run now, as far as can be told: its process lives, or it gave a sign of life lately."""
+    found = announced(desk)
+    return None if found is None or found.is_silent((clock or SystemClock()).now()) else found
+
+
+def announce(desk: Desk, pid: int, identity: str | None, by: str) -> None:
+    """Say who works, or is about to work, on the run: a process of this namespace."""
+    host, since = os.uname().nodename, log_time(SystemClock().now())
+    who = Holder(pid=pid, identity=identity or "gone", since=since, by=by, host=host, namespace=namespace())
+    fsio.write_text(desk.announcement, who.model_dump_json(exclude={"seen"}) + "\n")
+
+
+def sign_of_life(desk: Desk, clock: Clock | None = None) -> None:
+    """Touch the announcement, if it is still this process's own."""
+    found = announced(desk)
+    if found is not None and found.is_own():
+        at = int((clock or SystemClock()).now().timestamp() * 1e9)
+        with contextlib.suppress(OSError), guard.place(desk.announcement) as place:
+            os.utime(place.name, ns=(at, at), dir_fd=place.fd)
+
+
+@contextlib.contextmanager
+def signs_of_life(beat: Callable[[], None], wait: Callable[[float], bool] | None = None) -> Iterator[None]:
+    """Call `beat` every `BEAT_SEC` seconds while the block runs, in a thread.
+
+    Args:
+        beat: Gives one.
+        wait: Waits for so many seconds, or until the block has ended: true.
+    """
+    ended = threading.Event()
+    pause = wait or ended.wait
+
+    def give() -> None:
+        while not pause(BEAT_SEC):
+            with contextlib.suppress(OSError):
+                beat()
+
+    thread = threading.Thread(target=copy_context().run, args=(give,), daemon=True, name="signs of life")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def idle(desk: Desk, patience: float = 0.0) -> Iterator[None]:
+    """Keep everybody else from beginning to work on the run. The kernel frees the lock when its holder dies.
+
+    Raises:
+        BusyError: Somebody works on it, and still does after `patience` seconds.
+    """
+    from filelock import Timeout
+
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(guard.locked(desk.lock, timeout=patience))
+        except Timeout:
+            raise busy(desk) from None
+        yield
+
+
+@contextlib.contextmanager
+def at_work(desk: Desk, by: str) -> Iterator[bool]:
+    """Be the only one who works on the run; yields whether nobody had announced this process before.
+
+    Raises:
+        BusyError: Somebody else is, or a worker for the run has just been started.
+    """
+    # Whoever started a worker holds the lock until it has announced it.
+    with idle(desk, _HANDOVER_SEC if by == WORKER else 0.0):
+        before = holder(desk)
+        if before is not None and not before.is_own():
+            # A worker that has not come to its lock yet (whoever started it was told that it works), or one elsewhere.
+            raise busy(desk)
+        try:
+            announce(desk, *own_identity(), by)
+            with signs_of_life(lambda: sign_of_life(desk)):
+                yield before is None
+        finally:
+            # Whoever has taken the run over meanwhile stays named.
+            if (found := announced(desk)) is None or found.is_own():
+                guard.remove(desk.announcement)
+
+
+def busy(desk: Desk) -> BusyError:
+    """The error of a second worker. Whoever has just taken the lock is about to say who it is: that is waited for."""
+    limit = time.monotonic() + _NAME_SEC
+    while (who := holder(desk)) is None and time.monotonic() < limit:
+        time.sleep(0.01)
+    fix = desk.fix
+    if who is not None and not who.is_here():
+        fix = f"{fix}; without a sign it can be taken over from {who.until()} on"
+    detail = who.who() if who else "by another process"
+    return BusyError(f"{desk.verb} {detail}", where=desk.folder, fix=fix)
