@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tao_skill_bank.bank.home import bank_root
 from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.roots import own_files
 from tao_skill_bank.data.releases.facts import newest, release_in
 
 VERSIONS_FILE = "versions.yaml"
@@ -68,7 +70,9 @@ def load_versions(root: Path | None = None) -> Versions:
 
     path = (root or bank_root()) / VERSIONS_FILE
     try:
-        return Versions.model_validate(read_yaml(path))
+        # The bank's own file is no caller's, whatever folders the caller is held to.
+        with own_files() if root is None else contextlib.nullcontext():
+            return Versions.model_validate(read_yaml(path))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"
