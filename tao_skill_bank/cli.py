@@ -19,6 +19,8 @@ GROUPS = {
     "workspace": ("tao_skill_bank.commands.workspace", "Lay out a workspace from folders of pictures."),
     "gaps": ("tao_skill_bank.commands.gaps", "Route weak samples and mine data like them."),
     "certify": ("tao_skill_bank.commands.certify", "What a frozen threshold is shown to do, with exact bounds."),
+    "compare": ("tao_skill_bank.commands.compare", "Two models on the same parts; fails where the second is worse."),
+    "recalibrate": ("tao_skill_bank.commands.recalibrate", "A new threshold from new judged scores, with proof."),
     "monitor": (
         "tao_skill_bank.commands.monitor",
         "Does production still look as it did? Drift, FAR and recall by lots.",

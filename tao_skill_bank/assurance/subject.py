@@ -14,7 +14,7 @@ from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.tasks.changenet.measures import ACCEPTANCE, KPI
 from tao_skill_bank.tasks.changenet.metric import GRAMMAR, best_point
-from tao_skill_bank.tasks.changenet.state import State
+from tao_skill_bank.tasks.changenet.state import Iteration, State
 from tao_skill_bank.tasks.changenet.trained import known
 from tao_skill_bank.tasks.registry import load_state
 
@@ -81,7 +81,41 @@ def subject_of(
     return Subject(scores, threshold, asked, path.name, independent, origin, Trained(), sha256_file(path))
 
 
-def _of_run(folder: Path, target: str | None, threshold: float | None, score: str | None) -> Subject:
+@dataclass(frozen=True)
+class InUse:
+    """What a run handed on: its threshold, what was asked, who trained, the spec it trained with."""
+
+    threshold: float
+    target: Target
+    trained: Trained
+    training_spec: Path
+
+
+def run_in_use(folder: Path) -> InUse:
+    """What is in use of a run.
+
+    Raises:
+        InputError: No run with a score threshold there, or nothing was measured yet.
+    """
+    state, _label, iteration = _best(folder)
+    assert iteration.threshold is not None
+    spec = Path(iteration.training_spec or state.config.specs_file)
+    return InUse(iteration.threshold, state.target, known(state, iteration), spec)
+
+
+def scores_and_threshold(path: Path, score: str | None = None) -> tuple[ScoreFile, float | None]:
+    """The scores of a file (no threshold is known then), or those of a run's best model and its frozen threshold.
+
+    Raises:
+        InputError: Nothing that can be read.
+    """
+    if not guard.is_folder(path):
+        return read_score_file(path, score), None
+    found = _of_run(path, None, None, score)
+    return found.scores, found.threshold
+
+
+def _best(folder: Path) -> tuple[State, str, Iteration]:
     state = load_state(folder)
     if not isinstance(state, State):
         raise InputError(
@@ -90,7 +124,11 @@ def _of_run(folder: Path, target: str | None, threshold: float | None, score: st
     best = state.best()
     if best is None or best[1].threshold is None:
         raise InputError("no model was measured", where=folder, fix="let the run go on first")
-    label, iteration = best
+    return state, *best
+
+
+def _of_run(folder: Path, target: str | None, threshold: float | None, score: str | None) -> Subject:
+    state, label, iteration = _best(folder)
     frozen = iteration.threshold
     csv = folder / "acceptance" / ("baseline" if label == "baseline" else "best") / "inference.csv"
     accepted: Any = state.acceptance

@@ -1,0 +1,258 @@
+"""A new threshold from new judged scores, with its proof on parts that did not choose it, beside the old one.
+
+Three ways to have a proof: a file of its own; a part of the boards (rows, where no board is known) set apart by a seed;
+or, on one set, a conformal bound (Angelopoulos et al. 2024, "Conformal risk control"): the next defect escapes with a
+probability of at most 1 - recall, on average over sets like this one, which says nothing of FAR.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from tao_skill_bank.assurance.certificate import Certificate, certify
+from tao_skill_bank.assurance.subject import FROZEN, Subject
+from tao_skill_bank.assurance.two_models import TwoModels, compare_models
+from tao_skill_bank.core.clock import Clock
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.fsio import sha256_file
+from tao_skill_bank.data.score_files import ScoreFile
+from tao_skill_bank.loop.evidence import Trained
+from tao_skill_bank.loop.metric import Target
+from tao_skill_bank.tasks.changenet.metric import best_point, recall_floor
+
+Proof = Literal["own file", "split", "conformal"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Recalibration(_Model):
+    """An old and a new threshold side by side.
+
+    Attributes:
+        old, new: Thresholds.
+        target: What was asked of the new one.
+        proof: How it is shown.
+        chosen_on: Parts that chose it.
+        shown_on: Parts that judge both.
+        sides: What changes on those: `first` is the old threshold, `second` the new one.
+        certificate: Of the new threshold on those parts.
+        old_certificate: Of the old one, on the same parts.
+        statement: What the proof says, in one sentence.
+        changed: Rows of the proof's file, from 1, that change sides, worst first.
+    """
+
+    old: float | None
+    new: float
+    target: str
+    proof: Proof
+    chosen_on: int
+    shown_on: int
+    sides: TwoModels | None
+    certificate: Certificate
+    old_certificate: Certificate | None
+    statement: str
+    changed: tuple[dict[str, Any], ...] = ()
+
+    def lines(self) -> Iterator[str]:
+        """For a terminal."""
+        old = "none" if self.old is None else repr(self.old)
+        sets = f"chosen on {self.chosen_on} parts, judged on {self.shown_on} ({self.proof})"
+        yield f"threshold {old} to {self.new!r}, {sets}"
+        yield self.statement
+        if self.sides is not None:
+            yield from list(self.sides.lines())[1:3]
+            yield f"{len(self.changed)} parts change sides"
+        yield from list(self.certificate.lines())[:4]
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Parts that choose, and parts that judge; the same ones where a conformal bound is asked for."""
+
+    choosing: ScoreFile
+    judging: ScoreFile
+    proof: Proof
+
+
+def set_apart(
+    scores: ScoreFile, proof: ScoreFile | None = None, *, share: float = 0.5, seed: int = 0, conformal: bool = False
+) -> Sets:
+    """Who chooses and who judges.
+
+    Args:
+        scores: New judged scores.
+        proof: A file of its own to judge by.
+        share: Else: the share of boards (rows) that is set apart.
+        seed: Which ones.
+        conformal: Else: judge by a bound on one set.
+
+    Raises:
+        InputError: A share that leaves a side without parts; two ways at once.
+    """
+    if proof is not None and conformal:
+        raise InputError("two ways to prove at once", where="recalibrate", fix="give --proof or --conformal")
+    if proof is not None:
+        return Sets(scores, proof, "own file")
+    if conformal:
+        return Sets(scores, scores, "conformal")
+    if not 0 < share < 1:
+        raise InputError(f"{share} is no share to set apart", where="--split", fix="give for example 0.5")
+    groups = scores.boards or [str(row) for row in range(len(scores))]
+    names, index = np.unique(np.asarray(groups), return_inverse=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    judging = np.isin(index, order[: round(share * len(names))])
+    sides = [_rows(scores, np.flatnonzero(side)) for side in (~judging, judging)]
+    if not all(len(side) for side in sides):
+        raise InputError("too few boards to set some apart", where=scores.path, fix="give --proof, or more boards")
+    return Sets(sides[0], sides[1], "split")
+
+
+def recalibrate(
+    sets: Sets,
+    target: Target,
+    old: float | None = None,
+    *,
+    trained: Trained | None = None,
+    who: str | None = None,
+    clock: Clock | None = None,
+) -> Recalibration:
+    """Choose a threshold on one side and judge it, and the old one, on the other.
+
+    Raises:
+        InputError: No threshold keeps what is asked; too few defects for a conformal bound.
+    """
+    choosing, judging = sets.choosing, sets.judging
+    if sets.proof == "conformal":
+        new, statement = _conformal(choosing, target)
+    else:
+        point = best_point(choosing.score, choosing.is_pass, target)
+        if point is None:
+            raise InputError(
+                "no threshold keeps what is asked on the choosing parts", where=choosing.path, fix="give more defects"
+            )
+        new, statement = point.threshold, ""
+    independent = None if sets.proof != "conformal" else False
+    proof = _certificate(judging, new, target, independent, f"{sets.proof}: chosen on other parts", trained, who, clock)
+    before = None if old is None else _certificate(judging, old, target, None, FROZEN, trained, who, clock)
+    return Recalibration(
+        old=old,
+        new=new,
+        target=target.text(),
+        proof=sets.proof,
+        chosen_on=len(choosing),
+        shown_on=len(judging),
+        sides=None if old is None else compare_models(_named(judging), _named(judging), old, new),
+        certificate=proof,
+        old_certificate=before,
+        statement=statement or f"on parts that did not choose it: {proof.word}",
+        changed=() if old is None else tuple(_changed(judging, old, new)),
+    )
+
+
+def _certificate(
+    scores: ScoreFile,
+    threshold: float,
+    target: Target,
+    independent: bool | None,
+    origin: str,
+    trained: Trained | None,
+    who: str | None,
+    clock: Clock | None,
+) -> Certificate:
+    subject = Subject(
+        scores, threshold, target, scores.path.name, independent, origin, trained or Trained(), sha256_file(scores.path)
+    )
+    return certify(subject, who=who, clock=clock)
+
+
+def _conformal(scores: ScoreFile, target: Target) -> tuple[float, str]:
+    """The highest threshold whose escapes, one more counted, are at most the allowed share of one defect more."""
+    allowed = 1 - recall_floor(target)
+    defects = np.sort(scores.score[~scores.is_pass])
+    may_miss = math.floor(allowed * (len(defects) + 1) + 1e-9) - 1
+    if may_miss < 0:
+        need = "no number" if allowed <= 0 else f"at least {math.ceil(1 / allowed - 1e-9) - 1}"
+        raise InputError(
+            f"{len(defects)} defects give no conformal bound of an escape rate of {100 * allowed:g} %",
+            where=scores.path,
+            fix=f"{need} of defects does; or give --proof",
+        )
+    below = defects[min(may_miss, len(defects) - 1)]
+    threshold = float(np.nextafter(below, -np.inf))
+    statement = (
+        f"conformal: the next defect escapes with a probability of at most {100 * allowed:g} %, on average over sets "
+        f"of {len(defects)} defects like this one; of FAR nothing is shown"
+    )
+    return threshold, statement
+
+
+def _changed(scores: ScoreFile, old: float, new: float) -> Iterator[dict[str, Any]]:
+    """Parts between the two thresholds, those that turn wrong first."""
+    low, high = sorted((old, new))
+    rows = np.flatnonzero((scores.score > low) & (scores.score <= high))
+    flagged = new < old
+    wrong = scores.is_pass[rows] == flagged
+    for i in np.lexsort((scores.score[rows], ~wrong)):
+        row = int(rows[i])
+        cells = {name: scores.table.column(name)[row] for name in scores.table.names}
+        yield {
+            "row": row + 1,
+            "was": "passed" if flagged else "flagged",
+            "is": "flagged" if flagged else "passed",
+            "right": not bool(wrong[i]),
+            **{name: cells[name] for name in ("input_path", "object_name", "sample", "id", "label") if name in cells},
+            "score": float(scores.score[row]),
+        }
+
+
+def _named(scores: ScoreFile) -> ScoreFile:
+    """The same parts, each with a name of its own: its row."""
+    from tao_skill_bank.data.changenet.tables import PairTable
+
+    columns = {"sample": [str(row) for row in range(len(scores))], "label": scores.table.label}
+    return ScoreFile(PairTable(scores.path, columns), scores.score)
+
+
+def _rows(scores: ScoreFile, rows: npt.NDArray[np.intp]) -> ScoreFile:
+    return ScoreFile(scores.table.take(rows.tolist()), scores.score[rows])
+
+
+def write(made: Recalibration, folder: Path, training_spec: Path | None = None) -> list[Path]:
+    """Write `recalibration.json`, `changed.csv` and, with the spec of the training, the hand-off spec anew.
+
+    The folder is a new one, so that the hand-off that is in use stays as it is.
+
+    Raises:
+        InputError: A recalibration is there already.
+    """
+    import yaml
+
+    from tao_skill_bank.core import fsio, guard
+    from tao_skill_bank.data.changenet.inference_spec import inference_spec
+    from tao_skill_bank.data.changenet.spec import load_spec
+    from tao_skill_bank.data.changenet.tables import write_pairs
+
+    path = folder / "recalibration.json"
+    if guard.exists(path):
+        raise InputError("there is a recalibration already", where=path, fix="name another folder")
+    spec = None if training_spec is None else inference_spec(load_spec(training_spec), made.new)
+    guard.make_folder(folder)
+    written = []
+    if made.changed:
+        written.append(folder / "changed.csv")
+        write_pairs(written[-1], {name: [str(row[name]) for row in made.changed] for name in made.changed[0]})
+    if spec is not None:
+        written.append(folder / "best_model_inference_spec.yaml")
+        fsio.write_text(written[-1], yaml.safe_dump(spec, sort_keys=False))
+    fsio.write_text(path, made.model_dump_json(indent=2) + "\n")
+    return [path, *written]

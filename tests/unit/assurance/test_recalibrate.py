@@ -1,0 +1,114 @@
+"""A new threshold: chosen on some parts, shown on others, beside the old one; and the conformal bound."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+from click.testing import CliRunner, Result
+
+from tao_skill_bank.assurance.recalibrate import recalibrate, set_apart
+from tao_skill_bank.cli import cli
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.data.score_files import read_score_file
+from tao_skill_bank.tasks.changenet.metric import GRAMMAR
+
+TARGET = "FAR < 5% at recall=95%"
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(cli, ["recalibrate", *map(str, args)])
+
+
+def drawn(
+    path: Path, seed: int = 0, goods: int = 900, defects: int = 450, boards: int = 90, shift: float = 0.0
+) -> Path:
+    rng = np.random.default_rng(seed)
+    label = ["PASS"] * goods + ["short"] * defects
+    score = np.concatenate([rng.normal(0.2, 0.1, goods), rng.normal(0.7, 0.1, defects)]) + shift
+    rows = [
+        f"p{i},{name},{value:.6f},b{rng.integers(boards)}"
+        for i, (name, value) in enumerate(zip(label, score, strict=True))
+    ]
+    path.write_text("\n".join(["sample,label,score,board", *rows]) + "\n")
+    return path
+
+
+def test_the_boards_that_choose_do_not_judge(tmp_path: Path) -> None:
+    sets = set_apart(read_score_file(drawn(tmp_path / "s.csv")))
+    choosing, judging = (set(side.boards or []) for side in (sets.choosing, sets.judging))
+    assert choosing and judging and not choosing & judging
+    assert len(sets.choosing) + len(sets.judging) == 1350
+
+
+def test_old_and_new_stand_side_by_side_and_every_part_between_them_is_named(tmp_path: Path) -> None:
+    path = drawn(tmp_path / "s.csv", shift=0.1)
+    done = run(path, "--target", TARGET, "--threshold", 0.45, "--to", tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    low, high = sorted((said["old"], said["new"]))
+    judged = set_apart(read_score_file(path)).judging
+    between = int(np.count_nonzero((judged.score > low) & (judged.score <= high)))
+    with (tmp_path / "out" / "changed.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert len(rows) == len(said["changed"]) == between > 0
+    assert said["sides"]["far"]["broken"] + said["sides"]["far"]["fixed"] + said["sides"]["misses"]["broken"] == between
+    assert said["certificate"]["threshold"] == said["new"] and said["old_certificate"]["threshold"] == 0.45
+    assert said["certificate"]["far"]["n"] + said["certificate"]["recall"]["n"] == said["shown_on"]
+
+
+def test_what_was_written_is_not_written_over(tmp_path: Path) -> None:
+    args = (drawn(tmp_path / "s.csv"), "--target", TARGET, "--threshold", 0.45, "--to", tmp_path / "out")
+    assert run(*args).exit_code == 0
+    before = (tmp_path / "out" / "recalibration.json").read_bytes()
+    again = run(*args)
+    assert isinstance(again.exception, InputError) and "recalibration already" in again.exception.line()
+    assert (tmp_path / "out" / "recalibration.json").read_bytes() == before
+
+
+def test_a_file_of_its_own_judges(tmp_path: Path) -> None:
+    said = json.loads(
+        run(
+            drawn(tmp_path / "s.csv"), "--proof", drawn(tmp_path / "p.csv", seed=1), "--target", TARGET, "--json"
+        ).stdout
+    )
+    assert (said["chosen_on"], said["shown_on"], said["proof"]) == (1350, 1350, "own file")
+    assert said["certificate"]["data"].endswith("p.csv")
+
+
+def test_the_next_defect_escapes_as_rarely_as_the_conformal_bound_says(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    target = GRAMMAR.parse("FAR < 50% at recall=95%")
+    escapes = []
+    for _ in range(400):
+        scores = rng.normal(size=60)
+        table = tmp_path / "s.csv"
+        table.write_text("label,score\nPASS,-9\n" + "".join(f"short,{s:.9f}\n" for s in scores))
+        new = recalibrate(set_apart(read_score_file(table), conformal=True), target).new
+        from scipy.stats import norm
+
+        escapes.append(norm.cdf(new))
+    # 60 defects allow 2 misses: 2 / 61 on average, 3 would be 4.9 %.
+    assert 0.03 < np.mean(escapes) <= 0.05
+
+
+def test_a_conformal_bound_says_what_it_is_and_shows_nothing_of_far(tmp_path: Path) -> None:
+    done = run(drawn(tmp_path / "s.csv"), "--conformal", "--target", TARGET)
+    assert "on average over sets of 450 defects" in done.stdout and "of FAR nothing is shown" in done.stdout
+
+
+def test_what_cannot_be_chosen_is_refused_in_a_line(tmp_path: Path) -> None:
+    few = drawn(tmp_path / "few.csv", goods=20, defects=10)
+
+    def refused(*args: object) -> str:
+        done = run(*args)
+        assert isinstance(done.exception, InputError), done.output
+        return done.exception.line()
+
+    assert "at least 99 of defects" in refused(few, "--conformal", "--target", "FAR < 5% at recall=99%")
+    assert "no number of defects" in refused(few, "--conformal", "--target", "FAR < 5% at recall=100%")
+    assert "no target" in refused(few)
+    assert "share to set apart" in refused(few, "--target", TARGET, "--split", 1.5)
+    assert "two ways" in refused(few, "--target", TARGET, "--conformal", "--proof", few)
