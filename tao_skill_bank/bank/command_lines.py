@@ -8,4 +8,6 @@ CATEGORIES = {
     "embedding": "tao_skill_bank.actions.mining.embedding_cli",
     "tmm": "tao_skill_bank.actions.mining.tmm_cli",
     "auto_label": "tao_skill_bank.actions.auto_label.cli",
+    "cosmos-rl": "tao_skill_bank.actions.cosmos_rl.train_cli",
+    "cosmos-rl-evaluate": "tao_skill_bank.actions.cosmos_rl.evaluate_cli",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -57,19 +57,39 @@ def apply_settings(model: type[BaseModel], values: dict[str, Any], settings: Ite
         InputError: A malformed setting or an unknown key (the nearest known one is named).
     """
     known = [key for key in settable_keys(model) if key not in _BY_OPTION]
-    out: dict[str, Any] = {k: dict(v) if isinstance(v, dict) else v for k, v in values.items()}
+    tables = _table_keys(model)
+    out: dict[str, Any] = _copied(values)
     for text in settings:
         key, value = parse_override(text)
         if key in _BY_OPTION:
             raise InputError(f"{key} is not a setting", where=f"--set {text}", fix=f"use --{key}")
-        if key not in known:
+        table = next((name for name in tables if key.startswith(f"{name}.")), None)
+        if key not in known and table is None:
             raise InputError(f"unknown key {key!r}", where=f"--set {text}", fix=did_you_mean(key, known))
-        head, _, tail = key.partition(".")
-        if tail:
-            out.setdefault(head, {})[tail] = value
-        else:
-            out[head] = value
+        parts = key.split(".") if table is None else [*table.split("."), key[len(table) + 1 :]]
+        inner = out
+        for part in parts[:-1]:
+            held = inner.get(part)
+            inner[part] = held = held if isinstance(held, dict) else {}
+            inner = held
+        inner[parts[-1]] = value
     return out
+
+
+def _table_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """The dotted names whose values are tables of a person's own keys."""
+    keys: list[str] = []
+    for name, info in model.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            keys.extend(_table_keys(kind, f"{prefix}{name}."))
+        elif get_origin(kind) is dict:
+            keys.append(f"{prefix}{name}")
+    return keys
+
+
+def _copied(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _copied(v) if isinstance(v, dict) else v for k, v in values.items()}
 
 
 def checked_settings(model: type[M], values: dict[str, Any], where: str, prefix: str = "") -> M:

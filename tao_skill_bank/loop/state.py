@@ -265,6 +265,11 @@ class DeftState(_Model, ABC, Generic[C, It]):
         """Whether a later model with `value` is to be preferred to an earlier one; on a tie it has seen more data."""
         return value == other or self._limited.better(value, other)
 
+    def better(self, iteration: It, other: It) -> bool:
+        """Whether a later iteration's model is to be preferred to an earlier one's; both were measured."""
+        value, before = self.value(iteration), self.value(other)
+        return before is None or (value is not None and self.beats(value, before))
+
     def progress(self, number: int) -> str:
         """`FAR 6.34% → 3.11% (target <0.5%)`: of the last iterations up to `number`."""
         values = [self.value(it) for n in range(number + 1) if (it := self.iterations.get(iteration_label(n)))]
@@ -295,14 +300,12 @@ class DeftState(_Model, ABC, Generic[C, It]):
         if named is not None and ended and (named.status == "complete" or not complete_only):
             return str(self.best_iteration), named
         found: tuple[str, It] | None = None
-        best: float | None = None
         for label in sorted(self.iterations, key=iteration_number):
             iteration = self.iterations[label]
-            value = self.value(iteration)
-            if value is None or (complete_only and iteration.status != "complete"):
+            if not self.is_measured(iteration) or (complete_only and iteration.status != "complete"):
                 continue
-            if best is None or self.beats(value, best):
-                found, best = (label, iteration), value
+            if found is None or self.better(iteration, found[1]):
+                found = (label, iteration)
         return found
 
     def records(self) -> list[StageRecord]:

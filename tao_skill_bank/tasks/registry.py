@@ -22,7 +22,7 @@ from tao_skill_bank.loop.task import AnyTask, Task
 GROUP = "tao_skill_bank.tasks"
 FIRST = "changenet"
 """The task of requests that name none, and of states of version 3."""
-_OWN = {FIRST: "tao_skill_bank.tasks.changenet.task:TASK"}
+_OWN = {FIRST: "tao_skill_bank.tasks.changenet.task:TASK", "vlm_bcq": "tao_skill_bank.tasks.vlm_bcq.task:TASK"}
 
 
 def names() -> tuple[str, ...]:

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tao_skill_bank.demo_vlm import write_video
+from tao_skill_bank import runs
+from tao_skill_bank.demo_vlm import Sizes, make_vlm_workspace, write_video
 from tao_skill_bank.demo_vlm_scene import DAY, draw
+from tao_skill_bank.loop.request import Request
 
 ASKED = "Is one of the vehicles red? Answer with yes or no."
 
@@ -43,3 +45,36 @@ def write_set(root: Path, name: str, records: Any, videos: Sequence[int] = ()) -
     path = root / name / "annotations.json"
     path.write_text(json.dumps(records))
     return path
+
+
+SMALL = Sizes(base=20, kpi=20, acceptance=16, pool=40, pool_videos=4)
+TARGET = "balanced accuracy >= 99%"
+
+
+@functools.cache
+def drawn(seed: int = 0) -> Path:
+    """A small demo workspace, drawn once a process; copy it before anything is written there."""
+    return make_vlm_workspace(Path(tempfile.mkdtemp(prefix="bcq-drawn-")) / "w", seed, SMALL)
+
+
+def workspace(root: Path, seed: int = 0) -> Path:
+    """A copy of the small workspace."""
+    shutil.copytree(drawn(seed), root, dirs_exist_ok=True)
+    return root
+
+
+def request(workspace: Path, *settings: str, iterations: int = 1, target: str = TARGET, **more: Any) -> Request:
+    """A request for the second loop."""
+    return Request(
+        task="vlm_bcq",
+        workspace=workspace,
+        kpi_target=target,
+        max_iterations=iterations,
+        settings=("mining.budget=24", *settings),
+        **more,
+    )
+
+
+def approved(wanted: Request) -> Path:
+    """A run folder with its plan approved."""
+    return runs.open_run(wanted, approve=runs.plan_run(wanted).digest, how="flag")

@@ -23,6 +23,7 @@ PRIOR = 0.3
 _CLIP = 4.0
 _STEPS = 40
 _SMALL = 1e-8
+_PARTS = ("theta", "start", "mean", "spread", "root")
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,18 @@ class Model:
 
     Attributes:
         theta: float64 [17 * (d + 1)].
+        start: float64 [p], θ₀ of the prior.
         mean: float64 [d] of φ over the first training's rows.
         spread: float64 [d], its standard deviation; 1 where nothing varies.
-        hessian: float64 [p, p], of the prior.
+        root: float64 [m, p], √W·X of the first training, so that H = rootᵀ·root + 0.3·I.
         rows: What it was trained with, first and last.
     """
 
     theta: FloatArray
+    start: FloatArray
     mean: FloatArray
     spread: FloatArray
-    hessian: FloatArray
+    root: FloatArray
     rows: tuple[int, int]
 
 
@@ -59,19 +62,24 @@ def fit(phi: FloatArray, words: FloatArray, truth: npt.NDArray[np.bool_]) -> Mod
         spread = phi.std(axis=0)
         spread = np.where(spread > 1e-9, spread, 1.0)
         x = design(phi, words, mean, spread)
-        prior = RIDGE * np.eye(x.shape[1])
-        theta = _newton(x, truth, np.zeros(x.shape[1]), prior)
+        alpha = _newton(np.zeros(len(x)), x @ x.T / RIDGE, truth)
+        theta = x.T @ alpha / RIDGE
         chance = _sigmoid(x @ theta)
-        hessian = (x * (chance * (1 - chance))[:, None]).T @ x + PRIOR * np.eye(x.shape[1])
-        return Model(theta, mean, spread, hessian, (len(x), len(x)))
+        root = x * np.sqrt(chance * (1 - chance))[:, None]
+        return Model(theta, theta, mean, spread, root, (len(x), len(x)))
 
 
 def tune(model: Model, phi: FloatArray, words: FloatArray, truth: npt.NDArray[np.bool_]) -> Model:
-    """Train on from a model."""
+    """Train on from a model; the prior stays that of its first training."""
     with one_blas_thread():
         x = design(phi, words, model.mean, model.spread)
-        theta = _newton(x, truth, model.theta, model.hessian)
-        return Model(theta, model.mean, model.spread, model.hessian, (model.rows[0], len(x)))
+        # H⁻¹Xᵀ by the small matrix of the first training's rows: H itself has millions of entries.
+        small = PRIOR * np.eye(len(model.root)) + model.root @ model.root.T
+        back = (x.T - model.root.T @ np.linalg.solve(small, model.root @ x.T)) / PRIOR
+        alpha = _newton(x @ model.start, x @ back, truth)
+        return Model(
+            model.start + back @ alpha, model.start, model.mean, model.spread, model.root, (model.rows[0], len(x))
+        )
 
 
 def scores(model: Model, phi: FloatArray, words: FloatArray) -> FloatArray:
@@ -89,10 +97,8 @@ def loss(model: Model, phi: FloatArray, words: FloatArray, truth: npt.NDArray[np
 def save(model: Model, path: Path) -> None:
     """Write a checkpoint."""
     out = io.BytesIO()
-    np.savez(
-        out, theta=model.theta, mean=model.mean, spread=model.spread, hessian=model.hessian,
-        rows=np.array(model.rows, dtype=np.int64),
-    )  # fmt: skip
+    parts = {name: getattr(model, name) for name in _PARTS}
+    np.savez(out, rows=np.array(model.rows, dtype=np.int64), **parts)
     fsio.write_bytes(path, out.getvalue())
 
 
@@ -105,39 +111,44 @@ def load(path: Path) -> Model:
     try:
         with np.load(io.BytesIO(guard.read_bytes(path, "checkpoint")), allow_pickle=False) as held:
             first, last = held["rows"].tolist()
-            return Model(held["theta"], held["mean"], held["spread"], held["hessian"], (first, last))
+            return Model(**{name: held[name] for name in _PARTS}, rows=(first, last))
     except FileNotFoundError:
         raise InputError("no such checkpoint", where=path, fix="name one that was trained here") from None
     except (ValueError, KeyError, OSError) as error:
         raise InputError(f"no checkpoint of the stand-in: {error}", where=path, fix="train again") from None
 
 
-def _newton(x: FloatArray, truth: npt.NDArray[np.bool_], start: FloatArray, prior: FloatArray) -> FloatArray:
-    """The least of logistic loss plus ½(θ-start)ᵀ prior (θ-start), by Newton steps that are halved while they climb."""
+def _newton(margin: FloatArray, kernel: FloatArray, truth: npt.NDArray[np.bool_]) -> FloatArray:
+    """α of the least logistic loss plus ½(θ-θ₀)ᵀH(θ-θ₀), θ = θ₀ + H⁻¹Xᵀα; steps are halved while they climb.
+
+    Args:
+        margin: Xθ₀, float64 [n].
+        kernel: XH⁻¹Xᵀ, float64 [n, n].
+        truth: Bool [n].
+    """
     y = truth.astype(np.float64)
-    theta = start.copy()
+    alpha = np.zeros(len(y))
 
     def value(at: FloatArray) -> float:
-        margin = x @ at
-        off = at - start
-        return float(np.sum(np.logaddexp(0.0, margin) - y * margin) + 0.5 * off @ (prior @ off))
+        moved = kernel @ at
+        total = margin + moved
+        return float(np.sum(np.logaddexp(0.0, total) - y * total) + 0.5 * at @ moved)
 
-    current = value(theta)
+    current = value(alpha)
     for _ in range(_STEPS):
-        chance = _sigmoid(x @ theta)
-        gradient = x.T @ (chance - y) + prior @ (theta - start)
-        curved = (x * (chance * (1 - chance))[:, None]).T @ x + prior
-        step = np.linalg.solve(curved, gradient)
+        chance = _sigmoid(margin + kernel @ alpha)
+        weight = chance * (1 - chance)
+        step = np.linalg.solve(np.eye(len(y)) + weight[:, None] * kernel, y - chance - alpha)
         size = 1.0
-        while size > 1e-6 and (following := value(theta - size * step)) > current:
+        while size > 1e-6 and (following := value(alpha + size * step)) > current:
             size /= 2
         if size <= 1e-6:
             break
-        theta = theta - size * step
+        alpha = alpha + size * step
         if current - following < _SMALL * (1.0 + abs(current)):
             break
         current = following
-    return theta
+    return alpha
 
 
 def _sigmoid(values: FloatArray) -> FloatArray:

@@ -7,6 +7,8 @@ One pass of decoding serves everything; what was seen is kept for the process, b
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -65,6 +67,28 @@ def clip_of(path: Path) -> Clip:
     return _clip(str(path), *_stamp(path))
 
 
+def stills(path: Path, number: int, side: int) -> list[tuple[float, Bytes]]:
+    """`number` spread frames with their seconds, as RGB with a longest side of at most `side`, for people.
+
+    Raises:
+        ClipError: It holds no picture that can be decoded.
+    """
+    with _opened(str(path)) as (container, stream):
+        packets = max(1, sum(1 for packet in container.demux(stream) if packet.size))
+        container.seek(0)
+        wanted = spread(packets, number)
+        kept: dict[int, tuple[float, Bytes]] = {}
+        for place, picture in enumerate(_decoded(container, stream)):
+            if place in wanted or not kept:
+                scale = min(1.0, side / max(picture.width, picture.height))
+                size = {"width": max(2, round(picture.width * scale)), "height": max(2, round(picture.height * scale))}
+                kept[place] = (float(picture.time or 0.0), np.asarray(picture.to_image(**size).convert("RGB")))
+    if not kept:
+        raise ClipError("holds no picture", where=path, fix="replace it or take it out")
+    last = kept[max(kept)]
+    return [kept.get(place, last) for place in wanted]
+
+
 def spread(count: int, number: int) -> list[int]:
     """`number` places of `count`, each in the middle of an equal part."""
     return [min(count - 1, int((i + 0.5) * count / number)) for i in range(number)]
@@ -84,6 +108,12 @@ def _content(path: str, size: int, changed: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _clip(path: str, size: int, changed: int) -> Clip:
+    with _opened(path) as (container, stream):
+        return _seen(container, stream, path)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[Any, Any]]:
     try:
         import av
     except ImportError:
@@ -95,28 +125,36 @@ def _clip(path: str, size: int, changed: int) -> Clip:
             stream = container.streams.video[0]
             # Starting threads takes longer than decoding a short clip does.
             stream.thread_type = "NONE"
-            return _seen(container, stream, path)
+            yield container, stream
     except av.error.FFmpegError:
         raise ClipError("holds no picture", where=path, fix="replace it or take it out") from None
 
 
-def _seen(container: Any, stream: Any, path: str) -> Clip:
+def _decoded(container: Any, stream: Any) -> Iterator[Any]:
+    """The pictures in the order shown; damage behind the first one ends a video early."""
     import av
 
+    seen = False
+    try:
+        for picture in container.decode(stream):
+            seen = True
+            yield picture
+    except av.error.FFmpegError:
+        if not seen:
+            raise
+
+
+def _seen(container: Any, stream: Any, path: str) -> Clip:
     packets = sum(1 for packet in container.demux(stream) if packet.size)
     container.seek(0)
     wanted = sorted({*spread(max(packets, 1), FRAMES), *spread(max(packets, 1), _FACTS)})
     kept: dict[int, Any] = {}
     number, last, end = 0, None, 0.0
-    try:
-        for picture in container.decode(stream):
-            if number in wanted:
-                kept[number] = _rgb(picture)
-            last, number = picture, number + 1
-            end = max(end, picture.time or 0.0)
-    except av.error.FFmpegError:
-        if last is None:
-            raise
+    for picture in _decoded(container, stream):
+        if number in wanted:
+            kept[number] = _rgb(picture)
+        last, number = picture, number + 1
+        end = max(end, picture.time or 0.0)
     if last is None:
         raise ClipError("holds no picture", where=path, fix="replace it or take it out")
     if number < packets:

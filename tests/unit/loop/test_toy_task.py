@@ -152,3 +152,20 @@ def test_the_tools_follow_a_run_of_a_second_task(workspace: Path) -> None:
     assert found["status"] == "complete"
     assert found["best"] == "iter2: error 0%"
     assert found["phases"][2] == {"phase": "iter2", "guess": 10.0}
+
+
+def test_a_task_says_which_of_two_equally_measured_models_is_the_better(workspace: Path) -> None:
+    run = approved(workspace)
+    runs.run_loop(run)
+    state = registry.load_state(run)
+    for iteration in state.iterations.values():
+        iteration.results["compare"].error_pct = 5.0
+    state.status, state.best_iteration = "running", None
+    assert state.best()[0] == "iter2"
+
+    class Wary(type(state)):  # type: ignore[misc]
+        def better(self, iteration: Any, other: Any) -> bool:
+            return len(iteration.results["learn"].used) < len(other.results["learn"].used)
+
+    wary = Wary.model_construct(**dict(state))
+    assert wary.best()[0] == "baseline"

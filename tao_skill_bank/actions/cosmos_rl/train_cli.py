@@ -1,0 +1,55 @@
+"""`cosmos-rl --config TRAIN.toml HOOK` on this CPU: trains the stand-in and leaves the files that cosmos-rl leaves."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank.actions.console import run_script
+from tao_skill_bank.core import fsio, guard
+
+
+def main() -> None:
+    """The command."""
+    sys.exit(run_script("cosmos-rl", _main))
+
+
+def _main() -> int:
+    from tao_skill_bank.actions.cosmos_rl import model as models
+    from tao_skill_bank.actions.cosmos_rl import spec as specs
+    from tao_skill_bank.core.tomlio import get_at
+
+    path = specs.config_of(sys.argv[1:])
+    spec = specs.read_spec(path)
+    annotations = Path(specs.text(spec, "custom.train_dataset.annotation_path", path))
+    media = Path(specs.text(spec, "custom.train_dataset.media_path", path))
+    output = Path(specs.text(spec, "train.output_dir", path))
+    rows = specs.read_rows(annotations, media)
+    start = Path(specs.text(spec, "policy.model_name_or_path", path))
+    held = start / specs.CHECKPOINT
+    if guard.is_file(held):
+        model = models.tune(models.load(held), rows.phi, rows.words, rows.truth)
+    else:
+        model = models.fit(rows.phi, rows.words, rows.truth)
+    name = specs.folder_name(fsio.sha256_file(annotations), str(start), get_at(spec, "train.seed"))
+    folder = output / name / "safetensors" / "epoch_1"
+    guard.make_folder(folder)
+    loss = models.loss(model, rows.phi, rows.words, rows.truth)
+    lines: list[dict[str, Any]] = [{"epoch": 1, "train/loss": round(loss, 6)}]
+    validation = get_at(spec, "custom.val_dataset.annotation_path")
+    if isinstance(validation, str) and validation:
+        held_out = specs.read_rows(Path(validation), Path(specs.text(spec, "custom.val_dataset.media_path", path)))
+        val_loss = models.loss(model, held_out.phi, held_out.words, held_out.truth)
+        lines[0]["val/avg_loss"] = round(val_loss, 6)
+    models.save(model, folder / specs.CHECKPOINT)
+    about = {"model_type": "tao_skill_bank_standin", "network": specs.NETWORK, "rows": len(rows)}
+    fsio.write_json(folder / specs.CONFIG, about)
+    fsio.write_text(output / "status.json", "".join(json.dumps(line) + "\n" for line in lines))
+    print(f"{len(rows)} rows, loss {loss:.4f}; {specs.NETWORK}")
+    return 0
+
+
+if __name__ == "__main__":
+    main()

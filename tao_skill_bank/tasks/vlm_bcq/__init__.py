@@ -1,0 +1,1 @@
+"""The second loop: a video VLM's yes/no answers."""

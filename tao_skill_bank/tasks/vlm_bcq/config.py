@@ -1,0 +1,189 @@
+"""What a run over yes/no answers is asked to do: every parameter and its default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tao_skill_bank.loop.settings import RunSettings
+from tao_skill_bank.tasks.changenet.config import DockerConfig, KubernetesConfig, SlurmConfig, VirtualenvConfig
+
+Evaluator = Literal["auto", "cosmos_rl", "standin", "file"]
+Trainer = Literal["auto", "cosmos_rl", "standin", "external"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class EndpointConfig(_Strict):
+    """A server that speaks the OpenAI protocol; the variable of its key is named, never the key."""
+
+    base_url: str | None = None
+    model_name: str | None = None
+    api_key_env: str | None = None
+    max_tokens: int = Field(default=16, ge=1)
+    frames: int = Field(default=8, ge=1, le=64)
+    logprobs: bool = True
+    max_workers: int = Field(default=4, ge=1, le=64)
+
+
+class EvaluateConfig(_Strict):
+    """Who answers, and how an answer is read.
+
+    Attributes:
+        by: `auto`: the stand-in where the platform is this machine's, else cosmos-rl.
+        predictions: Label → a file of an evaluation that exists, for `file`.
+        endpoint: Who is asked, for `endpoint`.
+        max_calls: Calls to the endpoint at most, over the whole run.
+        max_cost: What they may cost at most, in the currency of the prices.
+        max_unreadable: Share of answers without a yes or no above which the run stops.
+        answer_in: Where in a response its answer stands.
+    """
+
+    by: Evaluator = "auto"
+    predictions: dict[str, str] = Field(default_factory=dict)
+    endpoint: EndpointConfig = Field(default_factory=EndpointConfig)
+    max_calls: int | None = Field(default=None, ge=1)
+    max_cost: float | None = Field(default=None, ge=0.0)
+    max_unreadable: float = Field(default=0.10, ge=0.0, le=1.0)
+    answer_in: Literal["auto", "anywhere", "after_think", "answer_tag"] = "auto"
+
+
+class TrainConfig(_Strict):
+    """Who trains, on what, from where.
+
+    Attributes:
+        by: `auto`: the stand-in where it evaluates, cosmos-rl where that does, else somebody else (`external`).
+        start: From the base model, or from the best one so far.
+        include_base: Whether the base's rows are trained on again.
+        served: Label → the model that was trained elsewhere and is served, for `external`.
+    """
+
+    by: Trainer = "auto"
+    start: Literal["base", "previous"] = "base"
+    include_base: bool = False
+    served: dict[str, str] = Field(default_factory=dict)
+
+
+class MiningConfig(_Strict):
+    """How pool rows are chosen; `random` and `all` are for measuring only.
+
+    Attributes:
+        budget: Rows an iteration adds at most; default: 2 a target, at most 2,000.
+        video_weight: Share of the video in a pair's similarity.
+    """
+
+    strategy: Literal["nearest", "random", "all"] = "nearest"
+    modality: Literal["both", "video", "text"] = "both"
+    video_weight: float = Field(default=0.7, ge=0.0, le=1.0)
+    encoder: Literal["auto", "frames", "cosmos_embed"] = "auto"
+    top_k: int = Field(default=5, ge=1)
+    budget: int | None = Field(default=None, ge=1)
+
+
+class RoutingConfig(_Strict):
+    """Question keys that nothing can give more of stop the run unless they are named here."""
+
+    accept_dropped: list[str] = Field(default_factory=list)
+
+
+class LeakageConfig(_Strict):
+    """Pool rows that an evaluation's row equals stop the plan, or are left out and counted."""
+
+    drop_pool: bool = False
+
+
+class SecondConfig(_Strict):
+    """The endpoint of the second pass, where it is another."""
+
+    base_url: str | None = None
+    model_name: str | None = None
+    api_key_env: str | None = None
+
+
+class AnnotateConfig(_Strict):
+    """Asking a teacher the failed questions of unlabelled videos.
+
+    Attributes:
+        on: Whether it is done.
+        videos: Pool videos an iteration asks about at most.
+        base_url, model_name, api_key_env: The teacher.
+        second: The second pass's, where it is another.
+        review: `required` waits for a person before anything is merged.
+        max_calls: Calls at most, over the whole run.
+        max_cost: What they may cost at most.
+    """
+
+    on: bool = False
+    videos: int = Field(default=50, ge=1)
+    base_url: str | None = None
+    model_name: str | None = None
+    api_key_env: str | None = None
+    second: SecondConfig = Field(default_factory=SecondConfig)
+    review: Literal["none", "required"] = "none"
+    max_calls: int | None = Field(default=None, ge=1)
+    max_cost: float | None = Field(default=None, ge=0.0)
+
+
+class EmbeddingsConfig(_Strict):
+    """Ready-made embeddings: tables with `filepath`, `embedding` and `modality`."""
+
+    kpi: str | None = None
+    pool: str | None = None
+    pool_videos: str | None = None
+
+
+class VlmConfig(RunSettings):
+    """The resolved configuration of a run. Paths are absolute; the run folder is not in it."""
+
+    content_keys = (
+        "kpi",
+        "acceptance",
+        "pool",
+        "base",
+        "val",
+        "predictions",
+        "train_spec",
+        "evaluate_spec",
+        "embed_spec",
+    )
+    required_keys = ("kpi",)
+    path_keys = (*content_keys, "pool_videos", "model")
+    fixed_keys = ("kpi", "evaluate_spec", "predictions")
+
+    kpi: str
+    acceptance: str | None = None
+    pool: str | None = None
+    pool_videos: str | None = None
+    base: str | None = None
+    val: str | None = None
+    predictions: str | None = None
+    model: str | None = None
+    train_spec: str | None = None
+    evaluate_spec: str | None = None
+    embed_spec: str | None = None
+    train_container: str = "images.tao_toolkit.deft_cosmos_reason"
+    embed_container: str = "images.tao_toolkit.cosmos_embed"
+    data_services_container: str = "images.tao_toolkit.data_services"
+    num_gpus: int = Field(default=1, ge=0)
+    batch_size: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=1234, ge=0)
+    offline: bool = False
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    mining: MiningConfig = Field(default_factory=MiningConfig)
+    routing: RoutingConfig = Field(default_factory=RoutingConfig)
+    leakage: LeakageConfig = Field(default_factory=LeakageConfig)
+    annotate: AnnotateConfig = Field(default_factory=AnnotateConfig)
+    embeddings: EmbeddingsConfig = Field(default_factory=EmbeddingsConfig)
+    virtualenv: VirtualenvConfig = Field(default_factory=VirtualenvConfig)
+    docker: DockerConfig = Field(default_factory=DockerConfig)
+    slurm: SlurmConfig = Field(default_factory=SlurmConfig)
+    kubernetes: KubernetesConfig = Field(default_factory=KubernetesConfig)
+
+    def evaluation_files(self) -> dict[str, Path]:
+        """Label → the evaluation that exists, of `evaluate.predictions`."""
+        return {label: Path(path) for label, path in sorted(self.evaluate.predictions.items())}

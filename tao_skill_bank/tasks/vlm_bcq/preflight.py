@@ -1,0 +1,258 @@
+"""Pre-flight: every check that can be made before anything is changed, and the summary a person approves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tao_skill_bank.core import guard
+from tao_skill_bank.core.errors import BankError, InputErrors
+from tao_skill_bank.core.text import plural
+from tao_skill_bank.data.bcq import leakage
+from tao_skill_bank.data.bcq.answers import join, read_rows
+from tao_skill_bank.data.bcq.records import MOST_SHOWN, RecordSet, duplicates, name_of, walked_videos
+from tao_skill_bank.loop.checks import Check
+from tao_skill_bank.loop.request import PreFlight, ResolvedPlan, Split
+from tao_skill_bank.platforms import platform_named
+from tao_skill_bank.tasks.vlm_bcq import specs
+from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
+from tao_skill_bank.tasks.vlm_bcq.metric import GRAMMAR
+from tao_skill_bank.tasks.vlm_bcq.pool import rows_of_key
+from tao_skill_bank.tasks.vlm_bcq.workspace import SETS, read
+
+_FREE_BYTES_NEEDED = 1 << 30
+_NAMES = {"kpi": "KPI set", "acceptance": "acceptance set", "base": "base set", "val": "validation set", "pool": "pool"}
+_WHO = {
+    "standin": "the bank's own small stand-in, a rehearsal: its figures are not a VLM's",
+    "cosmos_rl": "cosmos-rl in its container",
+    "endpoint": "a served model",
+    "file": "evaluations that exist",
+    "external": "somebody else: the run stops with data, spec and command line",
+}
+
+
+def pre_flight(plan: ResolvedPlan) -> PreFlight:
+    """Run every check of a plan. Reads only.
+
+    Raises:
+        InputErrors: What was found, one line a fault; 20 are shown.
+    """
+    config: VlmConfig = plan.config
+    checks: list[Check] = []
+    faults: list[str] = []
+
+    def check(name: str, made: Callable[[], Check | list[Check]]) -> None:
+        try:
+            result = made()
+        except InputErrors as error:
+            faults.extend(error.faults or [error.line()])
+            result = Check(name=name, status="fail", text=error.what)
+        except BankError as error:
+            faults.append(error.line())
+            result = Check(name=name, status="fail", text=error.line())
+        checks.extend(result if isinstance(result, list) else [result])
+
+    sets: dict[str, RecordSet] = {}
+    check("workspace", lambda: _workspace(config))
+    check("target", lambda: _target(plan))
+    for name in SETS:
+        check(_NAMES[name], lambda name=name: _set(config, name, sets))  # type: ignore[misc]
+    if not faults:
+        check("leakage", lambda: _leakage(config, sets))
+        check("duplicates", lambda: _duplicates(sets))
+        check("weak questions", lambda: _routable(config, sets))
+        check("predictions", lambda: _predictions(config, sets))
+    check("who answers", lambda: _who(config))
+    check("train spec", lambda: _train(config))
+    check("encoder", lambda: _encoder(config))
+    check("platform", lambda: _platform(config))
+    check("disk", lambda: _disk(config))
+    if faults:
+        shown = faults[:MOST_SHOWN]
+        if len(faults) > len(shown):
+            shown.append(f"and {len(faults) - len(shown)} more")
+        raise InputErrors(
+            f"pre-flight found {plural(len(faults), 'fault')}, first: {faults[0]}",
+            shown,
+            where=config.workspace,
+            fix="mend these, then plan again",
+        )
+    return PreFlight(
+        digest=plan.digest,
+        kpi_target=plan.kpi_target,
+        max_iterations=plan.max_iterations,
+        config=config.model_dump(mode="json"),
+        splits=[Split(name=_NAMES[n], csv=str(s.path), rows=len(s), labels=s.answers) for n, s in sets.items()],
+        checks=checks,
+        estimate_minutes=round(plan.minutes_per_iteration * (plan.max_iterations + 1), 1),
+        warnings=[f"{c.name}: {c.text}" for c in checks if c.status == "warn"],
+        facts=_facts(config),
+    )
+
+
+def _facts(config: VlmConfig) -> list[tuple[str, str]]:
+    """What the task's own settings come to, for the summary."""
+    budget = config.mining.budget or "2 a target"
+    return [
+        ("answers", f"{config.evaluate.by}: {_WHO[config.evaluate.by]}"),
+        ("training", f"{config.train.by}: {_WHO[config.train.by]}"),
+        ("mining", f"{config.mining.strategy}, {config.mining.encoder}, at most {budget} rows an iteration"),
+        ("annotation", "on" if config.annotate.on else "off"),
+        ("specs", f"{config.train_spec or 'packaged train.toml'}, {config.evaluate_spec or 'packaged evaluate.toml'}"),
+    ]
+
+
+def _workspace(config: VlmConfig) -> Check:
+    if not os.access(config.workspace, os.W_OK):
+        raise BankError("the workspace is not writable", where=config.workspace, fix="the run folder is made inside it")
+    return Check(name="workspace", status="ok", text=config.workspace)
+
+
+def _target(plan: ResolvedPlan) -> Check:
+    config: VlmConfig = plan.config
+    target = GRAMMAR.parse(plan.kpi_target)
+    scored = config.evaluate.by != "cosmos_rl"
+    if target.constraints and not scored:
+        raise BankError(
+            f"{config.evaluate.by} gives no scores, and {plan.kpi_target!r} needs one of every answer",
+            where="kpi_target",
+            fix="leave 'at' away, or evaluate through an endpoint with logprobs",
+        )
+    return Check(name="target", status="ok", text=plan.kpi_target)
+
+
+def _set(config: VlmConfig, name: str, sets: dict[str, RecordSet]) -> Check:
+    called = _NAMES[name]
+    found = read(config, name)
+    if found is None:
+        return Check(name=called, status="skip", text="not in the workspace")
+    sets[name] = found
+    root = name_of(found.root, Path(config.workspace)) if found.root != Path(config.workspace) else "the workspace"
+    text = f"{len(found)} rows of {plural(len(found.keys), 'question')}, every video there below {root}"
+    if found.dropped:
+        left = "; ".join(f"{count} {why}" for why, count in found.dropped.items())
+        return Check(name=called, status="warn", text=f"{text}; left out: {left}")
+    return Check(name=called, status="ok", text=text)
+
+
+def _leakage(config: VlmConfig, sets: dict[str, RecordSet]) -> Check:
+    evaluation = [sets[n] for n in ("kpi", "acceptance") if n in sets]
+    training = [sets[n] for n in ("base", "val", "pool") if n in sets]
+    found = leakage.leaks(training, evaluation)
+    dropped = [leak for leak in found if leak.side == "pool"] if config.leakage.drop_pool else []
+    stopping = [leak for leak in found if leak not in dropped]
+    if stopping:
+        raise InputErrors(
+            f"{plural(len(stopping), 'row')} stand on both sides",
+            [leak.line for leak in stopping],
+            where=config.workspace,
+            fix="take them out, or leakage.drop_pool=true for the pool's",
+        )
+    rows = sum(map(len, training))
+    if dropped:
+        return Check(
+            name="leakage", status="warn", text=f"{plural(len(dropped), 'pool row')} left out, first: {dropped[0].line}"
+        )
+    text = (
+        f"{rows} training-side rows against {sum(map(len, evaluation))} evaluation rows, by path, bytes, looks, group"
+    )
+    return Check(name="leakage", status="ok", text=text)
+
+
+def _duplicates(sets: dict[str, RecordSet]) -> Check:
+    found = [(name, pair) for name, held in sets.items() for pair in duplicates(held.records)]
+    if not found:
+        return Check(name="duplicates", status="ok", text="no question is asked twice of one video")
+    name, (first, again) = found[0]
+    text = f"{plural(len(found), 'row')} ask again, first: {name} rows {first.row} and {again.row}"
+    return Check(name="duplicates", status="warn", text=text)
+
+
+def _routable(config: VlmConfig, sets: dict[str, RecordSet]) -> Check:
+    """Every question may turn out weak: who can give more of it?"""
+    rows = sets["pool"].records if "pool" in sets else ()
+    can_ask = config.annotate.on and config.pool_videos is not None
+    lost = [
+        key
+        for key in sets["kpi"].keys
+        if not {rows[place].gt for place in rows_of_key(rows, key)} >= {"yes", "no"}
+        and not can_ask
+        and key not in config.routing.accept_dropped
+    ]
+    videos = walked_videos(Path(config.pool_videos), Path(config.workspace)) if config.pool_videos else []
+    unlabelled = f"; {plural(len(videos), 'unlabelled video')}" if videos else ""
+    if lost:
+        text = f"the pool has not both answers of {lost[0]!r} ({len(lost)} in all): the loop will stop if it is weak"
+        return Check(name="weak questions", status="warn", text=text + unlabelled)
+    return Check(name="weak questions", status="ok", text=f"the pool has both answers of every question{unlabelled}")
+
+
+def _predictions(config: VlmConfig, sets: dict[str, RecordSet]) -> Check:
+    files = dict(config.evaluation_files())
+    if config.predictions is not None:
+        files.setdefault("baseline", Path(config.predictions))
+    if not files:
+        return Check(name="predictions", status="skip", text="none imported")
+    for label, path in files.items():
+        if not guard.is_file(path):
+            raise BankError("no such file", where=path, fix=f"put it there: evaluate.predictions.{label}")
+        held = sets["acceptance"] if label.startswith("acceptance") and "acceptance" in sets else sets["kpi"]
+        join(held.records, read_rows(path), path)
+    return Check(name="predictions", status="ok", text=f"{', '.join(files)}: every annotation answered once")
+
+
+def _who(config: VlmConfig) -> Check:
+    by = config.evaluate.by
+    if by == "cosmos_rl" and config.predictions is None and config.model is None:
+        raise BankError("model/base is missing", where=config.workspace, fix="put the Hugging Face folder there")
+    if by == "cosmos_rl" and config.model is not None:
+        from tao_skill_bank.tasks.vlm_bcq.training import refuse_unsound
+
+        refuse_unsound(Path(config.model))
+    if config.train.by == "standin" and config.evaluate.by != "standin":
+        raise BankError("the stand-in trains for itself only", where="train.by", fix="set evaluate.by=standin")
+    text = f"{by}: {_WHO[by]}"
+    return Check(name="who answers", status="warn" if by == "standin" else "ok", text=text)
+
+
+def _train(config: VlmConfig) -> Check:
+    spec = specs.base_spec(config, "train")
+    where = config.train_spec or "packaged train.toml"
+    if config.train.by in ("cosmos_rl", "external"):
+        budget = config.mining.budget or 1 << 30
+        specs.check_train_spec(spec, budget, where)
+    return Check(name="train spec", status="ok", text=f"{where}; trained by {config.train.by}")
+
+
+def _encoder(config: VlmConfig) -> Check:
+    if config.mining.encoder == "cosmos_embed":
+        ready: Sequence[str | None] = [config.embeddings.kpi, config.embeddings.pool]
+        if all(ready):
+            return Check(name="encoder", status="ok", text="ready-made embeddings")
+        why = (
+            "the run is offline, and its container would fetch packages"
+            if config.offline
+            else "its container runs apart"
+        )
+        raise BankError(
+            f"cosmos_embed needs embeddings/kpi.parquet and embeddings/pool.parquet: {why}",
+            where="mining.encoder",
+            fix="put them there, or --set mining.encoder=frames",
+        )
+    return Check(name="encoder", status="ok", text="frames: an image encoder over 8 frames, and hashed words")
+
+
+def _platform(config: VlmConfig) -> list[Check]:
+    if config.evaluate.by == "file" and config.train.by == "external" and config.platform == "local":
+        return [Check(name="platform", status="ok", text="this machine, for gaps, root cause and mining")]
+    found = platform_named(config).checks(config)
+    return [Check(name=c.name, status=c.status, text=c.text) for c in found]
+
+
+def _disk(config: VlmConfig) -> Check:
+    free = shutil.disk_usage(config.workspace).free
+    if free < _FREE_BYTES_NEEDED:
+        raise BankError(f"only {free // (1 << 20)} MiB are free", where=config.workspace, fix="free at least 1 GiB")
+    return Check(name="disk", status="ok", text="enough room")

@@ -1,0 +1,110 @@
+"""Which pool pairs an iteration takes: the nearest of the failed ones, half Yes and half No. Arrays in, places out."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tao_skill_bank.actions.mining.knn import knn
+from tao_skill_bank.data.bcq.vectors import Vectors
+
+MOST = 2000
+_MOST_OF_ONE = 0.6
+
+
+@dataclass(frozen=True)
+class Found:
+    """A pool pair that was chosen: its place, the target it is nearest to, the cosine."""
+
+    place: int
+    target: int
+    similarity: float
+
+
+def budget_of(targets: int, budget: int | None) -> int:
+    """Rows at most: as asked, else 2 a target; never more than 2,000."""
+    return min(MOST, 2 * targets if budget is None else budget)
+
+
+def shares(counts: Mapping[str, int], total: int) -> dict[str, int]:
+    """`total` over names in proportion to their counts, by largest remainder."""
+    whole = sum(counts.values())
+    if not whole:
+        return dict.fromkeys(counts, 0)
+    exact = {name: total * count / whole for name, count in counts.items()}
+    out = {name: math.floor(value) for name, value in exact.items()}
+    rest = total - sum(out.values())
+    for name in sorted(exact, key=lambda n: (out[n] - exact[n], n))[:rest]:
+        out[name] += 1
+    return out
+
+
+def nearest(
+    targets: Vectors, pool: Vectors, ids: Sequence[str], places: npt.NDArray[np.int64], top_k: int
+) -> list[Found]:
+    """The pool places among the k nearest of any target, each once with its best target; by similarity, then id.
+
+    Args:
+        targets: Unit float32 [t, d].
+        pool: Unit float32 [p, d].
+        ids: Of the pool, [p].
+        places: Which of the pool may be taken.
+        top_k: Neighbours a target.
+    """
+    if not len(places) or not len(targets):
+        return []
+    indices, scores = knn(pool[places], targets, min(top_k, len(places)))
+    best: dict[int, Found] = {}
+    for target, (row, cosines) in enumerate(zip(np.asarray(indices), np.asarray(scores), strict=True)):
+        for index, cosine in zip(row.tolist(), cosines.tolist(), strict=True):
+            if index < 0:
+                continue
+            place = int(places[index])
+            if place not in best or cosine > best[place].similarity:
+                best[place] = Found(place, target, float(cosine))
+    return sorted(best.values(), key=lambda found: (-found.similarity, ids[found.place]))
+
+
+def balanced(yes: Sequence[Found], no: Sequence[Found], number: int) -> list[Found]:
+    """`number` of both lists, half of each; where one is short, the other fills up to 60 % of the number."""
+    half = number // 2
+    most = max(math.floor(_MOST_OF_ONE * number), number - half)
+    taken_no = min(len(no), number - half)
+    taken_yes = min(len(yes), half)
+    taken_yes = min(len(yes), max(taken_yes, min(most, number - taken_no)))
+    taken_no = min(len(no), max(taken_no, min(most, number - taken_yes)))
+    return [*yes[:taken_yes], *no[:taken_no]]
+
+
+def choose(
+    candidates: Mapping[str, tuple[Sequence[Found], Sequence[Found]]], failures: Mapping[str, int], budget: int
+) -> dict[str, list[Found]]:
+    """Candidates of every question key within a budget: by failures, the rest to keys that have more to give.
+
+    Args:
+        candidates: Key → (Yes rows, No rows), in the order of preference.
+        failures: Key → how many targets it has.
+        budget: Rows at most.
+    """
+    parts = shares({key: failures.get(key, 0) for key in candidates}, budget)
+    chosen = {key: balanced(*candidates[key], parts[key]) for key in candidates}
+    left = budget - sum(map(len, chosen.values()))
+    for key in sorted(candidates, key=lambda k: (-failures.get(k, 0), k)):
+        if left <= 0:
+            break
+        wanted = len(chosen[key]) + left
+        fuller = balanced(*candidates[key], wanted)
+        if len(fuller) > len(chosen[key]):
+            left -= len(fuller) - len(chosen[key])
+            chosen[key] = fuller
+    return chosen
+
+
+def yes_share(answers: Sequence[str]) -> float:
+    """Share of `yes`."""
+    return Counter(answers)["yes"] / len(answers) if answers else 0.0

@@ -1,0 +1,102 @@
+"""routing: which question keys the labelled pool can give more of, which are left to annotation, which to nothing."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from tao_skill_bank.core import fsio
+from tao_skill_bank.core.arrow import write_parquet
+from tao_skill_bank.core.errors import GateError, StageFailedError
+from tao_skill_bank.data.bcq import answers
+from tao_skill_bank.data.bcq.answers import Answered
+from tao_skill_bank.loop.stage import Outcome, timestamp
+from tao_skill_bank.tasks.vlm_bcq.pool import rows_of_key, unused_pool, used_before
+from tao_skill_bank.tasks.vlm_bcq.results import RoutingResult
+from tao_skill_bank.tasks.vlm_bcq.state import Run, Stage
+from tao_skill_bank.tasks.vlm_bcq.workspace import need
+
+MINING, ANNOTATE, DROPPED = "mining", "annotate", "dropped"
+
+
+class Routing(Stage):
+    """A verdict a question key."""
+
+    name = "routing"
+    Result = RoutingResult
+
+    def folders(self, run: Run, label: str) -> list[Path]:
+        """`<iter>/routing_results`."""
+        return [run.folder(label) / "routing_results"]
+
+    def work(self, run: Run, label: str) -> Outcome:
+        """Route every failed question key."""
+        config = run.state.config
+        failed = targets_of(run, label)
+        out = run.folder(label) / "routing_results" / timestamp(run, label)
+        counts = Counter(row.record.key for row in failed)
+        left = unused_pool(run, used_before(run, label))
+        verdicts: dict[str, str] = {}
+        for key in sorted(counts, key=lambda k: (-counts[k], k)):
+            held = {left[place].gt for place in rows_of_key(left, key)}
+            both = held >= {"yes", "no"}
+            can_ask = config.annotate.on and config.pool_videos is not None
+            verdicts[key] = MINING if both else ANNOTATE if can_ask else DROPPED
+        every = dict.fromkeys(need(config, "kpi").keys)
+        lines = [f"{len(failed)} targets of {len(counts)} question keys", ""]
+        lines += [f"{verdicts.get(key, 'nothing failed'):<14} {counts.get(key, 0):>5}  {key}" for key in every]
+        fsio.write_text(out / "routing_summary.txt", "\n".join(lines) + "\n")
+        fsio.write_json(out / "routing.json", verdicts)
+        table = {
+            "id": [row.record.id for row in failed],
+            "question_key": [row.record.key for row in failed],
+            "content": [row.record.content for row in failed],
+            "route": [verdicts[row.record.key] for row in failed],
+        }
+        write_parquet(out / "targets.parquet", _table(table))
+        lost = [k for k, verdict in verdicts.items() if verdict == DROPPED and k not in config.routing.accept_dropped]
+        if lost:
+            raise GateError(
+                "silent_drop",
+                f"neither pool nor annotation has more of {', '.join(map(repr, lost[:3]))}",
+                where=out / "routing_summary.txt",
+                fix=f"--set routing.accept_dropped={json.dumps(lost[:3], ensure_ascii=False)}, or add pool rows",
+            )
+        ways = Counter(verdicts.values())
+        said = ", ".join(f"{ways[way]} {way}" for way in (MINING, ANNOTATE, DROPPED) if ways[way])
+        return Outcome(
+            summary=f"{len(failed)} targets of {len(counts)} question keys: {said}",
+            result=RoutingResult(routing_results_dir=str(out), routing_verdicts=verdicts, targets=len(failed)),
+            promised=[out / "routing_summary.txt", out / "routing.json"],
+        )
+
+
+def targets_of(run: Run, label: str) -> list[Answered]:
+    """The failed readable pairs of the model before, each (content, key) once.
+
+    Raises:
+        GateError: Gate `no_weak_samples`: nothing failed; or `unreadable`, where some answers cannot be read.
+    """
+    before = run.previous(label)
+    evaluation = run.state.iteration(before).evaluation
+    if evaluation is None:
+        raise StageFailedError("nothing was evaluated", where=before, fix="run evaluate first")
+    rows = answers.read_answers(Path(evaluation.answers_jsonl), need(run.state.config, "kpi").by_id)
+    seen: dict[tuple[str, str], Answered] = {}
+    for row in rows:
+        if row.wrong is not None:
+            seen.setdefault((row.record.content, row.record.key), row)
+    if not seen:
+        lost = sum(row.answer is None for row in rows)
+        gate, what = ("unreadable", f"only {lost} unreadable answers are wrong") if lost else (
+            "no_weak_samples", "no readable answer is wrong")  # fmt: skip
+        fix = "mend what makes them unreadable" if lost else "nothing is left to mine for; set another target"
+        raise GateError(gate, what, where=evaluation.answers_jsonl, fix=fix)
+    return list(seen.values())
+
+
+def _table(columns: dict[str, list[str]]) -> object:
+    import pyarrow as pa
+
+    return pa.table(columns)

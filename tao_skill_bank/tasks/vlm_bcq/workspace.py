@@ -1,0 +1,124 @@
+"""What a workspace says of a run: its inputs by their usual places, who evaluates and trains there."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tao_skill_bank.core import guard
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.data.bcq.records import RecordSet, read_set
+from tao_skill_bank.loop.plan import inside_workspace
+from tao_skill_bank.loop.state import BASELINE
+from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
+
+SETS = ("kpi", "acceptance", "base", "val", "pool")
+GPU_ITERATION_MINUTES = 90.0
+
+
+def discover(workspace: Path) -> dict[str, Any]:
+    """The inputs that are there, by their usual places."""
+    places = {
+        **{name: workspace / name / "annotations.json" for name in SETS},
+        "predictions": workspace / "kpi" / "predictions.json",
+        "train_spec": workspace / "specs" / "train.toml",
+        "evaluate_spec": workspace / "specs" / "evaluate.toml",
+        "embed_spec": workspace / "specs" / "embed.yaml",
+    }
+    folders = {"pool_videos": workspace / "pool_videos", "model": workspace / "model" / "base"}
+    values: dict[str, Any] = {"workspace": str(workspace), "kpi": str(places.pop("kpi"))}
+    values |= {key: str(path) if guard.is_file(path) else None for key, path in places.items()}
+    values |= {key: str(path) if guard.is_folder(path) else None for key, path in folders.items()}
+    ready = {name: workspace / "embeddings" / f"{name}.parquet" for name in ("kpi", "pool", "pool_videos")}
+    values["embeddings"] = {name: str(path) if guard.is_file(path) else None for name, path in ready.items()}
+    return values
+
+
+def settled(config: VlmConfig) -> VlmConfig:
+    """What `auto` means in this workspace; paths absolute and inside it.
+
+    Raises:
+        InputError: A path outside, an evaluator or trainer that cannot be had here, a pool that is not there.
+    """
+    root = Path(config.workspace)
+    own = config.platform == "local"
+    by = config.evaluate.by
+    if by == "auto":
+        by = "standin" if own else "cosmos_rl"
+    trained = config.train.by
+    if trained == "auto":
+        trained = {"standin": "standin", "cosmos_rl": "cosmos_rl"}.get(by, "external")  # type: ignore[assignment]
+    if by == "standin" and not own:
+        raise InputError("the stand-in runs on this machine only", where="evaluate.by", fix="leave --platform away")
+    if by == "cosmos_rl" and own:
+        raise InputError("cosmos-rl needs a GPU platform", where="evaluate.by", fix="give --platform docker or slurm")
+    if config.pool is None and config.pool_videos is None:
+        raise InputError("neither pool/annotations.json nor pool_videos/ is there", where=root, fix="put one there")
+    named = {
+        label: str(inside_workspace(root, Path(path), f"evaluate.predictions.{label}"))
+        for label, path in config.evaluate.predictions.items()
+    }
+    if by == "file" and BASELINE not in named and config.predictions is None:
+        raise InputError(
+            "no file is named", where="evaluate.predictions.baseline", fix="name one, or kpi/predictions.json"
+        )
+    encoder = config.mining.encoder
+    if encoder == "auto":
+        encoder = "frames" if own or by != "cosmos_rl" or config.offline else "cosmos_embed"
+    ready = {
+        name: None if path is None else str(inside_workspace(root, Path(path), f"embeddings.{name}"))
+        for name, path in config.embeddings.model_dump().items()
+    }
+    return config.model_copy(
+        update={
+            "evaluate": config.evaluate.model_copy(update={"by": by, "predictions": named}),
+            "train": config.train.model_copy(update={"by": trained}),
+            "mining": config.mining.model_copy(update={"encoder": encoder}),
+            "embeddings": config.embeddings.model_copy(update=ready),
+        }
+    )
+
+
+def contents(config: VlmConfig) -> dict[str, Path]:
+    """Annotations, specs, and every evaluation that is imported."""
+    found = config.contents()
+    found |= {f"evaluate.predictions.{label}": path for label, path in config.evaluation_files().items()}
+    return found
+
+
+def minutes(config: VlmConfig) -> float:
+    """A guess, before anything was measured: a stand-in's iteration is a matter of seconds."""
+    return 0.5 if config.evaluate.by == "standin" and config.train.by == "standin" else GPU_ITERATION_MINUTES
+
+
+def read(config: VlmConfig, name: str) -> RecordSet | None:
+    """One of the run's sets, None where the workspace has none; read once a process while its file does not change.
+
+    Raises:
+        InputErrors: Its faults, by row.
+    """
+    named = getattr(config, name)
+    if named is None:
+        return None
+    path = Path(named)
+    found = guard.status(path)
+    stamp = None if found is None else (found.st_size, found.st_mtime_ns)
+    return _read(name, path, Path(config.workspace), stamp)
+
+
+def need(config: VlmConfig, name: str) -> RecordSet:
+    """One of the run's sets, which must be there.
+
+    Raises:
+        InputError: It is not.
+    """
+    found = read(config, name)
+    if found is None:
+        raise InputError(f"{name}/annotations.json is missing", where=config.workspace, fix="put it there")
+    return found
+
+
+@lru_cache(maxsize=32)
+def _read(name: str, path: Path, workspace: Path, stamp: tuple[int, int] | None) -> RecordSet:
+    return read_set(name, path, workspace, strict=name != "pool", measured=name in ("kpi", "acceptance"))

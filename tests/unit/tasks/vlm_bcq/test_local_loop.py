@@ -1,0 +1,123 @@
+"""The second loop goes through plan, baseline, mining, merge, training, acceptance and hand-off on this machine."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import bcq
+import pyarrow.parquet as pq
+import pytest
+
+from tao_skill_bank import runs
+from tao_skill_bank.core.errors import InputErrors
+from tao_skill_bank.data.bcq.records import read_set
+from tao_skill_bank.tasks.registry import load_state, names
+
+STAGES = ["evaluate", "rca", "routing", "data_mining", "annotate", "data_merge", "train", "evaluate", "loop_stop"]
+
+
+def test_it_is_the_second_task_that_can_be_named() -> None:
+    assert names()[:2] == ("changenet", "vlm_bcq")
+
+
+def test_every_stage_ran_once_and_the_acceptance_set_decides(finished: Path) -> None:
+    state = load_state(finished)
+    assert [record.stage for record in state.records()] == STAGES
+    assert all(record.status == "ok" for record in state.records())
+    view = runs.status(finished)
+    assert view.verdict.set == "acceptance set"
+    assert view.verdict.rehearsal is True
+    assert set(state.acceptance) >= {"baseline", "best"}
+    assert state.acceptance["best"]["iteration"] == view.verdict.model
+
+
+def test_answers_predictions_and_figures_are_of_every_annotation_in_order(finished: Path) -> None:
+    folder = finished / "baseline" / "evaluate"
+    workspace = finished.parent.parent
+    kpi = read_set("kpi", workspace / "kpi/annotations.json", workspace, strict=True)
+    lines = [json.loads(line) for line in (folder / "base/answers.jsonl").read_text().splitlines()]
+    assert [line["id"] for line in lines] == [record.id for record in kpi.records]
+    assert set(lines[0]) == {
+        *("id", "video", "content", "question", "question_key", "gt"),
+        *("response", "answer", "why", "score", "model", "evaluator"),
+    }
+    predictions = json.loads((folder / "base/predictions.json").read_text())
+    assert [p["video_id"] for p in predictions] == [str(record.path) for record in kpi.records]
+    assert {p["response"] for p in predictions} <= {"Yes", "No"}
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["P"] + metrics["N"] == len(kpi)
+    wrong = sum(line["answer"] != line["gt"] for line in lines)
+    assert metrics["FP"] + metrics["FN"] == wrong
+    state = load_state(finished)
+    assert state.value(state.iterations["baseline"]) == pytest.approx(100 * metrics["balanced_accuracy"], abs=0.01)
+
+
+def test_gaps_are_those_of_the_answers_and_tables_lie_beside_them(finished: Path) -> None:
+    found = load_state(finished).iterations["baseline"].results["rca"]
+    folder = Path(found.rca_results_dir)
+    gaps = [json.loads(line) for line in (folder / "kpi_gaps.jsonl").read_text().splitlines()]
+    table = pq.read_table(folder / "gaps.parquet")
+    assert table.column("video_id").to_pylist() == [gap["video_id"] for gap in gaps]
+    assert {"id", "question_key", "content", "score"} <= set(table.column_names)
+    tables = json.loads((folder / "tables.json").read_text())
+    assert sum(cell["wrong"] for cell in tables["question_key"]) == len(gaps)
+    assert len(tables["worst"]) == min(24, len(gaps))
+    assert all((folder / "rca_images" / frame["file"]).stat().st_size for frame in tables["worst"][0]["frames"])
+
+
+def test_what_was_mined_is_merged_with_where_it_comes_from(finished: Path) -> None:
+    iteration = load_state(finished).iterations["iter1"]
+    mined = pq.read_table(iteration.results["data_mining"].mined_parquet).to_pylist()
+    assert mined
+    assert set(mined[0]) == {"id", "video", "content", "question_key", "answer", "similarity", "target_id"}
+    merged = iteration.results["data_merge"]
+    rows = json.loads(Path(merged.train_annotations).read_text())
+    held_out = json.loads(Path(merged.val_annotations).read_text()) if merged.val_annotations else []
+    assert {row["id"] for row in rows + held_out} == {row["id"] for row in mined}
+    by_id = {row["id"]: row for row in mined}
+    for row in rows:
+        assert row["provenance"]["source"] == "mined"
+        assert row["provenance"]["target_id"] == by_id[row["id"]]["target_id"]
+        assert row["conversations"][1]["value"] == by_id[row["id"]]["answer"]
+    with (Path(merged.train_annotations).parent / "provenance.csv").open() as handle:
+        assert len(list(csv.DictReader(handle))) == len(mined)
+    assert 0.3 < merged.yes_share < 0.7
+
+
+def test_the_hand_off_names_the_model_and_says_that_it_is_a_rehearsal(finished: Path) -> None:
+    best = json.loads((finished / "best_model.json").read_text())
+    assert Path(best["checkpoint"]).is_dir()
+    assert best["measure"] == "balanced accuracy"
+    assert (finished / "best_model_evaluate.toml").is_file()
+    assert "rehearsal" in (finished / "serve.txt").read_text()
+    config = json.loads((Path(best["checkpoint"]) / "config.json").read_text())
+    assert "stand-in" in config["network"]
+
+
+def test_the_acceptance_set_is_read_by_no_stage_before_the_end(finished: Path) -> None:
+    records = load_state(finished).labelled_records()
+    before = [label for label, record in records if record.stage != "loop_stop"]
+    for label in set(before):
+        for path in (finished / label).rglob("*.jsonl"):
+            assert "acceptance/media" not in path.read_text()
+
+
+def test_a_planted_leak_and_a_planted_contradiction_stop_the_plan_by_row(tmp_path: Path) -> None:
+    folder = bcq.workspace(tmp_path / "w")
+    pool = json.loads((folder / "pool/annotations.json").read_text())
+    kpi = json.loads((folder / "kpi/annotations.json").read_text())
+    (folder / "pool/media" / pool[3]["video"]).write_bytes((folder / "kpi/media" / kpi[0]["video"]).read_bytes())
+    with pytest.raises(InputErrors) as caught:
+        runs.plan_run(bcq.request(folder))
+    assert any("pool row 4 = kpi row 1: same content" in fault for fault in caught.value.faults)
+    planned = runs.plan_run(bcq.request(folder, "leakage.drop_pool=true"))
+    assert any(check.name == "leakage" and "3 pool rows left out" in check.text for check in planned.checks)
+    again = dict(kpi[0], id="again", conversations=[kpi[0]["conversations"][0], {"from": "gpt", "value": "Yes"}])
+    other = dict(again, id="other", conversations=[kpi[0]["conversations"][0], {"from": "gpt", "value": "No"}])
+    (folder / "kpi/annotations.json").write_text(json.dumps([*kpi[1:], again, other]))
+    with pytest.raises(InputErrors) as found:
+        runs.plan_run(bcq.request(folder))
+    rows = f"rows {len(kpi)} and {len(kpi) + 1}: same video and question, other answers"
+    assert any(rows in fault for fault in found.value.faults)
