@@ -7,10 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo studio wheelhouse test check unit proof mutants lock bench sbom audit releases clean help
+.PHONY: demo demo-vlm studio wheelhouse test check unit proof mutants lock bench sbom audit releases clean help
 
 help: ## Show the targets.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 SET_UP = @test -n "$(RUN)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt-get install python3 python3-venv)"; exit 1; }; \
   "$(RUN)" scripts/set_up.py $(VENV) --project editable $(if $(PYTHON),--python "$(PYTHON)") $(if $(WHEELHOUSE),--wheelhouse "$(WHEELHOUSE)")
@@ -28,6 +28,14 @@ wheelhouse: ## Fetch what the locks name into WHEELHOUSE=wheelhouse; elsewhere: 
 
 demo: $(VENV)/.run-ready ## Draw a workspace, run the whole loop on it, print the report's path.
 	@$(BIN)/tao-skills demo $(DEMO)
+
+$(VENV)/.video-ready: requirements-video.lock pyproject.toml
+	@echo "the second loop needs PyAV: installing the extra [video] into $(VENV)"
+	$(SET_UP) --lock requirements-video.lock
+	@touch $@
+
+demo-vlm: $(VENV)/.run-ready $(VENV)/.video-ready ## The same for yes/no questions about drawn videos; installs the video extra.
+	@$(BIN)/tao-skills demo $(or $(filter-out demo,$(DEMO)),demo-vlm) --task vlm_bcq
 
 test: check unit ## Lint, types, import rules, all tests, coverage gate.
 

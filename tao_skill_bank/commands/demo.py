@@ -1,9 +1,11 @@
-"""`tao-skills demo`: draw a workspace, run the whole loop on it."""
+"""`tao-skills demo`: draw a workspace, run the whole loop of a task on it."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -12,33 +14,75 @@ from tao_skill_bank.commands.out import echo
 from tao_skill_bank.commands.progress import observer_for
 from tao_skill_bank.core.roots import config_folder
 
-TARGET = "FAR < 5% at recall=95%"
+
+@dataclass(frozen=True)
+class Demo:
+    """What a task shows of itself.
+
+    Attributes:
+        target: What its loop is asked for.
+        iterations: How many, at most.
+        settings: Beside the seed.
+        drawn: A file that is there once the workspace is drawn.
+        draw: Draws it: folder and seed.
+    """
+
+    target: str
+    iterations: int
+    settings: tuple[str, ...]
+    drawn: str
+    draw: Callable[[Path, int], object]
+
+
+def _boards(folder: Path, seed: int) -> None:
+    from tao_skill_bank.demo import make_demo_workspace
+
+    make_demo_workspace(folder, seed)
+
+
+def _traffic(folder: Path, seed: int) -> None:
+    from tao_skill_bank.demo_vlm import make_vlm_workspace
+
+    make_vlm_workspace(folder, seed)
+
+
+DEMOS = {
+    "changenet": Demo("FAR < 5% at recall=95%", 3, (), "specs/baseline_spec.yaml", _boards),
+    "vlm_bcq": Demo("balanced accuracy >= 97%", 2, ("mining.budget=90",), "pool/annotations.json", _traffic),
+}
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("demo"))
+@click.option("--task", type=click.Choice(sorted(DEMOS)), default="changenet", show_default=True, help="Whose loop.")
 @click.option("--seed", default=7, show_default=True, help="Decides every pixel and every choice.")
-@click.option("--kpi-target", default=TARGET, show_default=True)
-@click.option("--max-iterations", "-n", default=3, show_default=True)
+@click.option("--kpi-target", help="Default: what the task's drawings can show.")
+@click.option("--max-iterations", "-n", type=int, help="Default: 3; of vlm_bcq 2.")
 @click.option("--workspace-only", is_flag=True, help="Draw the workspace, run nothing.")
-def cli(folder: Path, seed: int, kpi_target: str, max_iterations: int, workspace_only: bool) -> None:
-    """Draw a small board-inspection workspace in FOLDER and run the DEFT loop on it.
+def cli(
+    folder: Path, task: str, seed: int, kpi_target: str | None, max_iterations: int | None, workspace_only: bool
+) -> None:
+    """Draw a small workspace in FOLDER (circuit boards, or traffic videos) and run the loop of a task on it.
 
     The last line is the report's path. Calling the command is the approval of its plan.
     """
     from tao_skill_bank import runs
-    from tao_skill_bank.demo import make_demo_workspace
     from tao_skill_bank.loop.request import Request
 
+    demo = DEMOS[task]
     workspace = folder.absolute()
-    if not (workspace / "specs" / "baseline_spec.yaml").exists():
+    if not (workspace / demo.drawn).exists():
         echo(f"drawing a workspace in {workspace}")
-        make_demo_workspace(workspace, seed)
+        demo.draw(workspace, seed)
     if workspace_only:
         echo(str(workspace))
         return
     request = Request(
-        workspace=workspace, kpi_target=kpi_target, max_iterations=max_iterations, settings=(f"seed={seed}",)
+        task=task,
+        workspace=workspace,
+        kpi_target=kpi_target or demo.target,
+        max_iterations=max_iterations or demo.iterations,
+        settings=(f"seed={seed}", *demo.settings),
     )
     _keep_key_somewhere()
     summary = runs.plan_run(request)

@@ -25,4 +25,10 @@ def _deft(results_dir: Path) -> None:
     render_report(results_dir)
 
 
-_OWN: dict[str, Callable[[Path], object]] = {"changenet": _deft}
+def _vlm(results_dir: Path) -> None:
+    from tao_skill_bank.reports.vlm.page import render_run
+
+    render_run(results_dir)
+
+
+_OWN: dict[str, Callable[[Path], object]] = {"changenet": _deft, "vlm_bcq": _vlm}

@@ -16,7 +16,7 @@ from docker_engine import DockerEngine
 from slurm_cluster import SlurmCluster
 
 from tao_skill_bank import runs
-from tao_skill_bank.commands.demo import TARGET
+from tao_skill_bank.commands.demo import DEMOS
 from tao_skill_bank.demo import make_demo_workspace
 from tao_skill_bank.loop.request import Request
 from tao_skill_bank.platforms.base import read_exit, read_records
@@ -34,7 +34,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(workspace: Path, platform: str, *settings: str) -> Path:
     """The run that `tao-skills demo` makes, on another platform."""
     wanted = Request(
-        workspace=workspace, kpi_target=TARGET, max_iterations=3, platform=platform, settings=("seed=7", *settings)
+        workspace=workspace,
+        kpi_target=DEMOS["changenet"].target,
+        max_iterations=3,
+        platform=platform,
+        settings=("seed=7", *settings),
     )
     run = tiny.approved(wanted)
     began = time.monotonic()

@@ -11,12 +11,12 @@ import numpy as np
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import GateError, StageFailedError
+from tao_skill_bank.core.overrides import setting
 from tao_skill_bank.data.bcq import answers, causes
 from tao_skill_bank.data.bcq.answers import Answered
 from tao_skill_bank.data.bcq.clips import clip_of
 from tao_skill_bank.data.bcq.frames import write_frames
 from tao_skill_bank.data.bcq.records import Record
-from tao_skill_bank.loop.commandline import setting
 from tao_skill_bank.loop.stage import Outcome, timestamp
 from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder
 from tao_skill_bank.tasks.vlm_bcq.results import EvaluateResult, RcaResult
