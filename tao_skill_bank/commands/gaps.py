@@ -58,8 +58,10 @@ def route(
 
 @cli.command()
 @click.argument("gaps", type=PATH)
-@click.argument("pool", type=PATH)
-@click.option("--output", type=PATH, required=True, help="Results folder.")
+@click.argument("pool", type=PATH, required=False)
+@click.option("--pool", "annotations", type=PATH, help="For kpi_gaps.jsonl: the labelled pool's annotations.json.")
+@click.option("--output", type=PATH, help="Results folder.  [default: mined beside GAPS]")
+@click.option("--budget", type=int, help="For kpi_gaps.jsonl: rows at most.  [default: 2 a failed pair]")
 @click.option("--top-k", default=5, show_default=True, help="Neighbours of each weak image.")
 @click.option("--min-similarity", default=0.9, show_default=True, help="Least cosine that is kept.")
 @click.option("--encoder", default="auto", show_default=True, help="auto, local, SigLIP or CLIP.")
@@ -77,8 +79,10 @@ def route(
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A slurm.* setting, as for `deft run`.")
 def mine(
     gaps: Path,
-    pool: Path,
-    output: Path,
+    pool: Path | None,
+    annotations: Path | None,
+    output: Path | None,
+    budget: int | None,
     top_k: int,
     min_similarity: float,
     encoder: str,
@@ -89,6 +93,9 @@ def mine(
 ) -> None:
     """Find the images of POOL (a parquet file with `filepath`) that look most like those of GAPS.
 
+    GAPS may be the kpi_gaps.jsonl of yes/no answers: then `--pool annotations.json` names labelled pairs, of which the
+    nearest are taken, Yes and No alike.
+
     Both are embedded with the same encoder. The last line is mined.parquet. With --shards the result is the same, bit
     for bit; a row whose image cannot be read is then listed in mining_errors.csv, and the others are mined; the same
     command again does only the shards that have no valid output.
@@ -96,6 +103,19 @@ def mine(
     from tao_skill_bank.actions.mining.mine import check_mining, mine_images
     from tao_skill_bank.core.errors import InputError
 
+    output = output or gaps.absolute().parent / "mined"
+    if gaps.suffix == ".jsonl":
+        from tao_skill_bank.tasks.vlm_bcq.single import mine_like
+
+        labelled = annotations or pool
+        if labelled is None:
+            raise InputError("the pool is not named", where="--pool", fix="give --pool pool/annotations.json")
+        table, said = mine_like(gaps, labelled, output.absolute(), top_k=top_k, budget=budget)
+        echo("\n".join([*said, str(table)]))
+        return
+    pool = pool or annotations
+    if pool is None:
+        raise InputError("the pool is not named", where="POOL", fix="give a parquet file with filepath")
     check_mining(gaps, min_similarity)
     if shards is None and platform != "local":
         raise InputError(f"{platform} runs shards", where="--platform", fix="add --shards N")

@@ -1,4 +1,4 @@
-"""`tao-skills rca`: the root-cause analysis of a ChangeNet evaluation, as a folder with a report."""
+"""`tao-skills rca`: the root-cause analysis of an evaluation, as a folder with a report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATH = click.Path(path_type=Path)
 
 @click.group()
 def cli() -> None:
-    """Root-cause analysis of a ChangeNet evaluation, as a report."""
+    """Root-cause analysis of an evaluation, as a report."""
 
 
 @cli.command()
@@ -76,6 +76,28 @@ def vcn(
     echo(str(rca.report))
     if rca.analysis is None:
         raise SystemExit(3)
+
+
+@cli.command()
+@click.argument("evaluation", type=PATH)
+def vlm(evaluation: Path) -> None:
+    """What causes the wrong yes/no answers of EVALUATION, a folder that `evaluate vlm` wrote. The last line is a page.
+
+    Tables by question, kind, length, brightness and motion, labels in doubt, and the worst failures with frames.
+    """
+    from datetime import UTC, datetime
+
+    from tao_skill_bank.core.clock import folder_time
+    from tao_skill_bank.reports.vlm.page import render_rca
+    from tao_skill_bank.tasks.vlm_bcq.single import explain
+
+    folder, found = explain(evaluation.absolute(), folder_time(datetime.now(UTC)))
+    rows = found["rows"]
+    said = f"{rows['wrong']} of {rows['all']} answers are wrong and readable"
+    echo(said)
+    for cause in found["causes"]:
+        echo(f"{cause['table']}: {cause['cell']} ({cause['wrong']} of {cause['n']}): {cause['recommends']}")
+    echo(str(render_rca(folder, said)))
 
 
 @cli.command()

@@ -121,3 +121,16 @@ def test_a_planted_leak_and_a_planted_contradiction_stop_the_plan_by_row(tmp_pat
         runs.plan_run(bcq.request(folder))
     rows = f"rows {len(kpi)} and {len(kpi) + 1}: same video and question, other answers"
     assert any(rows in fault for fault in found.value.faults)
+
+
+def test_the_report_and_the_page_of_causes_are_offline_and_show_frames(finished: Path) -> None:
+    report = (finished / "DEFT_Loop_Report.html").read_text()
+    assert runs.status(finished).verdict.head in report
+    assert "data:image/jpeg;base64," in report
+    assert "The acceptance set, used once" in report
+    found = load_state(finished).iterations["baseline"].results["rca"]
+    page = (Path(found.rca_results_dir) / "rca.html").read_text()
+    for text in (report, page):
+        assert "<script" not in text
+        assert "http://" not in text
+        assert "https://" not in text
