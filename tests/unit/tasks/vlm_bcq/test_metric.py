@@ -16,7 +16,7 @@ from tao_skill_bank.tasks.vlm_bcq.metric import GRAMMAR
         ("accuracy > 97.5 %", "accuracy > 97.5%"),
         ("worst-question accuracy ≥ 90%", "worst question accuracy >= 90%"),
         ("fp rate < 5%", "FP rate < 5%"),
-        ("FN_rate <= 1% at FP-rate <= 0.05", "FN rate <= 1% at FP rate <= 5%"),
+        ("FN_rate <= 1% at FP-rate <= 5%", "FN rate <= 1% at FP rate <= 5%"),
     ],
 )
 def test_equal_targets_have_one_text(text: str, canonical: str) -> None:
