@@ -124,6 +124,8 @@ def _places(found: Any, parent: ast.AST, field: str = "body", around: ast.AST | 
     for at, node in enumerate(found) if isinstance(found, list) else [(None, found)]:
         if not isinstance(node, ast.AST) or isinstance(node, ast.JoinedStr | ast.ClassDef):
             continue
+        if isinstance(node, ast.keyword) and node.arg == "fix":  # a sentence, however short
+            continue
         plain = isinstance(node, ast.Constant | ast.Name)
         yield parent, field, at, around if plain and around is not None else node
         for name, child in ast.iter_fields(node):

@@ -81,7 +81,7 @@ def group_bounds(
         return None
     rng = np.random.default_rng(_SEED)
     draws = min(draws, max(1000, 10 * _MOST_CELLS // groups))
-    shares = np.empty(draws, dtype=np.float64)
+    shares = np.full(draws, np.nan)
     block = max(1, _MOST_CELLS // groups)
     for start in range(0, draws, block):
         picked = rng.integers(0, groups, size=(min(block, draws - start), groups))
@@ -131,15 +131,16 @@ def trials_to_show(
     """
     errors = share if at_most else 1 - share
     allowed = limit if at_most else 1 - limit
-    if not 0 < allowed < 1:
-        return 1 if allowed >= 1 else None
+    if allowed >= 1:
+        return 1
     if errors >= allowed:
         return None
-    low, high = 0, 1
+    high = 1
     while not _shown(errors, high, allowed, confidence):
-        low, high = high, high * 2
+        high *= 2
         if high * factor > MOST_SAMPLES:
             return None
+    low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if _shown(errors, middle, allowed, confidence) else (middle, high)
@@ -152,9 +153,7 @@ def _shown(errors: float, trials: int, allowed: float, confidence: float) -> boo
     The bound is the Beta(k + 1, n - k) quantile, so this asks whether I_allowed(k + 1, n - k) reaches the confidence.
     """
     k = errors * trials
-    if trials - k <= 0:
-        return False
-    return beta_share(k + 1, trials - k, allowed) >= confidence - 1e-12
+    return beta_share(k + 1, trials - k, allowed) >= confidence
 
 
 def meets(value: float, limit: float, *, at_most: bool, strict: bool) -> bool:

@@ -66,6 +66,54 @@ def test_a_far_of_nothing_is_never_shown() -> None:
     assert claim(none, Interval.of(0, 1_000_000), independent=True).outcome == "met"
 
 
+@pytest.mark.parametrize(
+    ("at_most", "strict", "text"), [(1, 1, "< 5 %"), (1, 0, "≤ 5 %"), (0, 1, "> 5 %"), (0, 0, "≥ 5 %")]
+)
+def test_a_limit_is_written_as_it_is_asked(at_most: bool, strict: bool, text: str) -> None:
+    assert Ask("x", "y", 5.0, at_most=bool(at_most), strict=bool(strict)).text == text
+
+
+def test_a_claim_tells_its_figure_its_interval_and_the_side_of_its_bound() -> None:
+    far, recall = claim(FAR, Interval.of(1, 100), independent=True), claim(RECALL, None, 97.0, independent=True)
+    assert (far.text, far.bound_side) == ("FAR 1.00 % (0.025–5.45 %), asked < 5 %", "at most")
+    assert (recall.text, recall.bound_side) == ("recall 97.0 %, asked ≥ 95 %", "at least")
+    assert claim(FAR, None, independent=True).text == "FAR not known, asked < 5 %"
+
+
+def test_a_figure_that_all_but_equals_its_limit_is_shown_by_no_number() -> None:
+    tight = Ask("FAR", "PASS sample", 1.0, at_most=True)
+    found = claim(tight, Interval.of(999_999, 100_000_000), independent=True)
+    assert (found.outcome, found.more) == ("met", None)
+    assert found.why == "FAR is too close to its limit for any number of samples to show it"
+
+
+def test_one_sample_short_asks_for_one_and_a_figure_without_counts_for_a_whole_set() -> None:
+    assert claim(FAR, Interval.of(0, 58), independent=True).more == 1
+    assert claim(FAR, None, 0.0, independent=False).more == 59
+    assert "Shown with about 1 more PASS sample for FAR" in judged(Interval.of(0, 58), Interval.of(100, 100)).text
+    assert "Shown with about 2 more PASS samples for FAR" in judged(Interval.of(0, 57), Interval.of(100, 100)).text
+
+
+@pytest.mark.parametrize(("independent", "first"), [(True, "Shown with about"), (False, "The loop has seen this set;")])
+def test_what_would_show_it_is_told_before_what_cannot(independent: bool, first: str) -> None:
+    one_board = Interval.of(500, 500, [(500, 500)])
+    found = judged(Interval.of(0, 50), one_board, independent=independent)
+    assert found.word == "met, not shown"
+    tail = found.text.split(". ", 1)[1] if ". " in found.text else ""
+    assert tail.startswith(first) and tail.endswith("; every defect is of one board, which says nothing of others")
+
+
+def test_what_cannot_be_told_says_why() -> None:
+    assert judged(Interval.of(0, 0), Interval.of(100, 100)).text.endswith(". The set has no PASS sample")
+    assert judged(Interval.of(50, 100), Interval.of(0, 0)).text.endswith("asked ≥ 95 %"), "what fails needs no reason"
+
+
+def test_the_point_is_met_where_only_the_bound_is_open() -> None:
+    counts = {(0, 100): True, (4, 100): True, (6, 100): False, (0, 0): False}
+    for far, met in counts.items():
+        assert judged(Interval.of(*far), Interval.of(100, 100)).point_met is met
+
+
 def test_so_many_more_samples_at_the_same_rate_would_show_it() -> None:
     found = claim(FAR, Interval.of(2, 100), independent=True)
     assert found.outcome == "met"
