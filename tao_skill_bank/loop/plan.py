@@ -135,10 +135,10 @@ def inside_workspace(workspace: Path, path: Path, key: str) -> Path:
     normal = Path(re.sub(r"/+", "/", str(absolute)))
     parts: list[str] = []
     for part in normal.parts:
-        if part == "..":
-            parts.pop()
-        else:
+        if part != "..":
             parts.append(part)
+        elif len(parts) > 1:  # above the root there is the root
+            parts.pop()
     clean = Path(*parts)
     if clean != workspace and workspace not in clean.parents:
         resolved = clean.resolve()
@@ -166,7 +166,7 @@ def _iterations(request: Request, minutes: float, before: int | None) -> int:
             fix="add --max-iterations N, or --time-limit 6h",
         )
     limit = parse_duration_minutes(request.time_limit)
-    fits = int(limit / minutes) - 1
+    fits = int(round(limit / minutes, 6)) - 1  # what fits exactly fits, whatever the last bit says
     if fits < 1:
         raise InputError(
             f"{request.time_limit} is too short: the baseline and one iteration take about {2 * minutes:.1f} min",
