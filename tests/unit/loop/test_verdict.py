@@ -70,7 +70,7 @@ def test_a_far_of_nothing_is_never_shown() -> None:
     ("at_most", "strict", "text"), [(1, 1, "< 5 %"), (1, 0, "≤ 5 %"), (0, 1, "> 5 %"), (0, 0, "≥ 5 %")]
 )
 def test_a_limit_is_written_as_it_is_asked(at_most: bool, strict: bool, text: str) -> None:
-    assert Ask("x", "y", 5.0, at_most=bool(at_most), strict=bool(strict)).text == text
+    assert Limit(Measure("x", "y", at_most=bool(at_most)), 5.0, strict=bool(strict)).text == text
 
 
 def test_a_claim_tells_its_figure_its_interval_and_the_side_of_its_bound() -> None:
@@ -81,7 +81,7 @@ def test_a_claim_tells_its_figure_its_interval_and_the_side_of_its_bound() -> No
 
 
 def test_a_figure_that_all_but_equals_its_limit_is_shown_by_no_number() -> None:
-    tight = Ask("FAR", "PASS sample", 1.0, at_most=True)
+    tight = Limit(Measure("FAR", "PASS sample", at_most=True), 1.0)
     found = claim(tight, Interval.of(999_999, 100_000_000), independent=True)
     assert (found.outcome, found.more) == ("met", None)
     assert found.why == "FAR is too close to its limit for any number of samples to show it"
