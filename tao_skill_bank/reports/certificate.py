@@ -42,16 +42,17 @@ def certificate_html(made: Certificate) -> str:
     return render_page(
         "certificate.html.j2",
         made=made,
-        rate=_rate_text,
+        rate=rate_text,
         bound=lambda value: percent(None if value is None else 100 * value),
         sentence=_sentence(made),
-        needs=_needs(made),
+        needs=needs(made),
         facts=_facts(made),
         namespace=NAMESPACE,
     )
 
 
-def _rate_text(rate: Rate | None) -> str:
+def rate_text(rate: Rate | None) -> str:
+    """`3.11 % (7 of 225)`."""
     if rate is None or rate.value is None:
         return "not measured"
     return f"{percent(100 * rate.value)} ({whole(rate.k)} of {whole(rate.n)})"
@@ -68,7 +69,7 @@ def _sentence(made: Certificate) -> str:
     return f"Whether the frozen threshold meets the target “{made.target}” cannot be told from these parts."
 
 
-def _needs(made: Certificate) -> list[tuple[str, str, str]]:
+def needs(made: Certificate) -> list[tuple[str, str, str]]:
     """(further errors, more good parts, more defects) for each number of errors among them."""
     if made.shown:
         return []

@@ -19,6 +19,7 @@ from tao_skill_bank.reports.deft.checks import gates, ship_checks, ship_word
 from tao_skill_bank.reports.deft.deciding import deciding
 from tao_skill_bank.reports.deft.explorer import explorer
 from tao_skill_bank.reports.deft.gallery import Album, weakest
+from tao_skill_bank.reports.deft.holds import holds
 from tao_skill_bank.reports.deft.narrative import unsupported
 from tao_skill_bank.reports.deft.signature import signature
 from tao_skill_bank.reports.deft.status import Status, rate, status_of
@@ -117,6 +118,7 @@ def report_html(view: RunView, status: Status, *, live: str = "") -> str:
         "gates": gates(view),
         "deciding": decides,
         "signature": signature(view),
+        "holds": holds(view),
         "passes": passes,
         "defects": defects,
         "lights_shown": album.lights_shown,
