@@ -22,6 +22,7 @@ from tao_skill_bank.annotate.calls import (
     NotInBatchError,
     denial,
     emptiness,
+    form_of,
     no_room_left,
 )
 from tao_skill_bank.annotate.endpoints.base import PASSING, Ask, BatchLook, Endpoint, FaultError, Reply
@@ -172,7 +173,7 @@ class Desk:
             BankError: The run is over.
         """
         fault: FaultError | None = None
-        form = endpoint.form
+        form = endpoint.forms.of(Ask(call.prompt, schema=call.schema, kind=call.kind))
         rounds = empty = 0
         while rounds < self.policy.rounds:
             recorded = self.journal.answer(key)
@@ -241,7 +242,7 @@ class Desk:
             asked = await ask()
             if self.gate.halted is not None:
                 raise self.gate.halted
-            form, line = endpoint.form, endpoint.batches.line(key[:_NAME_LENGTH], asked)
+            form, line = endpoint.forms.of(asked), endpoint.batches.line(key[:_NAME_LENGTH], asked)
             file = self._file_for(self._counters[(endpoint.name, endpoint.model)], len(line))
             file.handle.write(line)
             accepted = True
@@ -275,7 +276,8 @@ class Desk:
             return
         if fault.kind in PASSING or fault.kind in ("gone", "empty"):
             return
-        if endpoint.adapted(fault, Ask(call.prompt, schema=call.schema), form):
+        if endpoint.adapted(fault, Ask(call.prompt, schema=call.schema, kind=call.kind), form):
+            self.journal.set_meta(form_of(endpoint), endpoint.forms.dumps())
             return
         if fault.kind == "denied" or (fault.kind == "refused" and not self.gate.lane(endpoint.name).proved):
             denied = denial(endpoint, fault)

@@ -117,7 +117,11 @@ class Caller:
         self._too_large: set[str] = set()
         self._spent: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._answered = answered = journal.answered_endpoints()
+        if form_of(vlm) == form_of(llm):
+            # One model at one address is asked in one form.
+            llm.forms = vlm.forms
         for endpoint in (vlm, llm):
+            endpoint.forms.loads(journal.meta(form_of(endpoint)))
             if (endpoint.name, endpoint.model) in answered:
                 gate.lane(endpoint.name).proved = True
 
@@ -137,6 +141,10 @@ class Caller:
                 | ({"attempt": call.attempt} if call.attempt else {})
             )
         )
+
+    def keep_form(self, endpoint: Endpoint) -> None:
+        """Remember for later runs how a model at its address is asked."""
+        self.journal.set_meta(form_of(endpoint), endpoint.forms.dumps())
 
     def knows(self, call: Call) -> bool:
         """Whether the answer is in the journal."""
@@ -206,7 +214,7 @@ class Caller:
             except FaultError as error:
                 fault = error
                 continue
-            return Ask(call.prompt, frames, clip, call.schema)
+            return Ask(call.prompt, frames, clip, call.schema, call.kind)
         raise self._unanswered(call, fault)
 
     async def _paid(self, call: Call, key: str) -> Recorded:
@@ -256,7 +264,7 @@ class Caller:
         self, call: Call, key: str, endpoint: Endpoint, lane: Lane, frames: tuple[Frame, ...], clip: Clip | None
     ) -> Recorded:
         """Ask once. The slot is held until the answer is on disk: a kill costs no more calls than there are workers."""
-        ask = Ask(call.prompt, frames, clip, call.schema)
+        ask = Ask(call.prompt, frames, clip, call.schema, call.kind)
         endpoint.connected()
         async with self.gate.slot(lane, call.priority):
             worst = self._worst_cost(call, endpoint)
@@ -265,7 +273,7 @@ class Caller:
             self.made += 1
             loop = asyncio.get_running_loop()
             began = loop.time()
-            form = endpoint.form
+            form = endpoint.forms.of(ask)
             try:
                 async with asyncio.timeout(endpoint.timeout):
                     reply = await endpoint.ask(ask)
@@ -274,7 +282,8 @@ class Caller:
                 await self._failed(call, endpoint, lane, entry, late)
                 raise late from None
             except FaultError as fault:
-                if endpoint.adapted(fault, ask, form):
+                if not _too_large(fault) and endpoint.adapted(fault, ask, form):
+                    self.keep_form(endpoint)
                     await self.ledger.failed(entry, fault)
                     raise _OtherFormError from None
                 # Before the slot is given back: nobody may follow into an endpoint that denies.
@@ -334,7 +343,7 @@ class Caller:
             if self.gate.halted is not None:
                 raise self.gate.halted
             return
-        if (fault.kind == "refused" and _TOO_LARGE.search(fault.message) is not None) or fault.status == 413:
+        if _too_large(fault):
             raise self._does_not_fit(call, endpoint, lane, fault)
         if fault.kind in ("denied", "redirected") or not lane.proved:
             denied = denial(endpoint, fault)
@@ -377,6 +386,16 @@ class Caller:
             seconds = (call.view.end or call.source.duration) - (call.view.start or 0.0)
         text = call.prompt if call.schema is None else call.prompt + canonical_json(call.schema)
         return tokens_at_most(len(text.encode("utf-8", "replace")), frames=frames, seconds=seconds)
+
+
+def form_of(endpoint: Endpoint) -> str:
+    """Under what name the journal keeps how a model at its address is asked."""
+    return f"form {endpoint.name} {endpoint.model} {endpoint.forms.structured}"
+
+
+def _too_large(fault: FaultError) -> bool:
+    """Whether a request does not fit into the model."""
+    return (fault.kind == "refused" and _TOO_LARGE.search(fault.message) is not None) or fault.status == 413
 
 
 def max_tokens(endpoint: Endpoint) -> int:

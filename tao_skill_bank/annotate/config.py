@@ -116,12 +116,51 @@ class OpenAIOptions(_Model):
         return value
 
 
-class ModelOptions(_Model):
+class Tuning(_Model):
+    """How a model is asked beside the usual, whatever its backend; what is set belongs to a call's key."""
+
+    structured: Literal["auto", "json_schema", "json_object", "off"] = "auto"
+    thinking: Literal["auto", "off", "low", "medium", "high"] | Annotated[int, Field(ge=1, strict=True)] = "auto"
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    seed: Annotated[int, Field(strict=True)] | None = None
+    extra_body: dict[str, Any] = {}
+
+    @field_validator("structured", "thinking", mode="before")
+    @classmethod
+    def _word(cls, value: object) -> object:
+        # YAML reads off as false.
+        return "off" if value is False else value
+
+    @field_validator("extra_body", mode="before")
+    @classmethod
+    def _own_fields(cls, value: object) -> object:
+        taken = sorted(set(value) & set(_OWN_FIELDS)) if isinstance(value, Mapping) else []
+        if taken:
+            raise ValueError(f"must not hold {', '.join(taken)}: those have settings of their own")
+        return value or {}
+
+    @property
+    def set(self) -> dict[str, Any]:
+        """What is set, for a call's key."""
+        unset = Tuning()
+        values = {name: getattr(self, name) for name in Tuning.model_fields}
+        return {name: value for name, value in values.items() if value != getattr(unset, name)}
+
+
+_OWN_FIELDS = ("model", "messages", "stream", "n")
+
+
+class ModelOptions(Tuning):
     """One of the two models of a run, and how it is reached."""
 
     backend: Literal["gemini", "openai"] = "gemini"
     gemini: GeminiOptions
     openai: OpenAIOptions
+
+    @property
+    def tuning(self) -> Tuning:
+        """How it is asked beside the usual."""
+        return Tuning(**{name: getattr(self, name) for name in Tuning.model_fields})
 
     @property
     def model(self) -> str:
@@ -242,7 +281,8 @@ def schema() -> Schema:
     import yaml
 
     defaults = yaml.safe_load(default_text())
-    return Schema(defaults=defaults | dict.fromkeys(FOREIGN_KEYS), open_keys=frozenset(FOREIGN_KEYS))
+    free = {f"{SECTION}.{model}.extra_body" for model in ("vlm", "llm")}
+    return Schema(defaults=defaults | dict.fromkeys(FOREIGN_KEYS), open_keys=frozenset({*FOREIGN_KEYS, *free}))
 
 
 def read_config(values: Mapping[str, Any], where: str | Path = "command line") -> AnnotationConfig:

@@ -15,6 +15,7 @@ from tao_skill_bank.annotate import api
 from tao_skill_bank.annotate.calls import DeniedError
 from tao_skill_bank.annotate.parse import without_thinking
 from tao_skill_bank.annotate.quality.rules import refusal_at_start
+from tao_skill_bank.core.errors import InputError
 
 
 @pytest.fixture
@@ -130,3 +131,81 @@ def test_neither_a_refusal_nor_thinking_that_was_cut_off_becomes_a_caption(
 def test_what_only_speaks_of_refusals_is_a_caption(text: str) -> None:
     assert not refusal_at_start(without_thinking(text))
     assert without_thinking(text)
+
+
+def test_settings_of_a_model_reach_the_server_and_belong_to_the_key(server: ScriptedEndpoint, tmp_path: Path) -> None:
+    make_videos(tmp_path / "v", 1, seconds=1.0, fps=2)
+    settings = ("top_p=0.8", "seed=7", "thinking=off", "extra_body={repetition_penalty: 1.1}", "structured=json_object")
+    tuned = [f"llm.{setting}" for setting in settings]
+    run(config_for(server, tmp_path / "out", tmp_path / "v"))
+    server.reset()
+    run(config_for(server, tmp_path / "out", tmp_path / "v", *tuned))
+    assert {request.kind for request in server.requests} >= {"mcq", "bcq", "description"}
+    assert "global_caption" not in server.kinds()
+    body = next(request.body for request in server.requests if request.kind == "mcq")
+    assert (body["top_p"], body["seed"], body["repetition_penalty"]) == (0.8, 7, 1.1)
+    assert body["chat_template_kwargs"] == {"enable_thinking": False}
+    assert body["response_format"] == {"type": "json_object"}
+
+
+@pytest.mark.parametrize("setting", ["extra_body={model: x}", "structured=maybe", "thinking=0", "top_p=2"])
+def test_a_setting_that_cannot_be_is_named_before_any_call(
+    setting: str, server: ScriptedEndpoint, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=f"vlm.{setting.partition('=')[0]}"):
+        config_for(server, tmp_path / "out", tmp_path, f"vlm.{setting}")
+    assert server.calls == 0
+
+
+def test_a_server_steps_from_words_to_json_and_a_later_run_begins_where_it_ended(
+    server: ScriptedEndpoint, tmp_path: Path
+) -> None:
+    make_videos(tmp_path / "v", 2, seconds=1.0, fps=2)
+
+    def fault(request: Request) -> Fault | None:
+        shape = request.body.get("response_format") or {}
+        refused = shape.get("type") == "json_schema"
+        return error(400, "json_schema is not supported, use json_object") if refused else None
+
+    server.faults = fault
+    assert run(config_for(server, tmp_path / "out", tmp_path / "v")).failed == 0
+    answered = [r for r in server.requests if r.kind == "mcq" and r.body.get("response_format")]
+    assert answered[-1].body["response_format"] == {"type": "json_object"}
+    make_videos(tmp_path / "w", 3, seconds=1.0, fps=2)
+    server.reset()
+    outcome = run(config_for(server, tmp_path / "out", tmp_path / "w"))
+    assert (outcome.failed, outcome.calls) == (0, len(server.answered))
+
+
+def test_a_refusal_that_names_nothing_is_met_once_without_the_schema(server: ScriptedEndpoint, tmp_path: Path) -> None:
+    make_videos(tmp_path / "v", 3, seconds=1.0, fps=2)
+    server.faults = lambda request: error(400, "Bad Request") if request.schema else None
+    outcome = run(config_for(server, tmp_path / "out", tmp_path / "v", "workflow.max_workers=16"))
+    assert (outcome.failed, set(server.answered.values())) == (0, {1})
+
+
+def test_the_fields_that_a_server_refuses_are_named(server: ScriptedEndpoint, tmp_path: Path) -> None:
+    make_videos(tmp_path / "v", 1, seconds=1.0, fps=2)
+    detail = [{"loc": ["body", "top_k"], "msg": "extra fields not permitted", "type": "value_error.extra"}]
+    server.faults = lambda request: Fault(422, json.dumps({"detail": detail}))
+    with pytest.raises(DeniedError, match=r"422 body\.top_k: extra fields not permitted"):
+        run(config_for(server, tmp_path / "out", tmp_path / "v"))
+    # With and without the schema, and no more.
+    assert server.calls == 2
+
+
+def test_gemini_is_asked_without_what_it_refuses_of_a_schema(
+    server: ScriptedEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_API_KEY", CANARY)
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", server.url)
+    make_videos(tmp_path / "v", 4, seconds=1.0, fps=2)
+    message = 'Invalid JSON payload received. Unknown name "responseJsonSchema"'
+    refusal = Fault(400, json.dumps({"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}))
+    server.faults = lambda request: refusal if request.schema else None
+    tuned = ("llm.thinking=off", "llm.seed=3", "workflow.max_workers=16")
+    outcome = run(config_for(server, tmp_path / "out", tmp_path / "v", *tuned, backend="gemini"))
+    assert (outcome.failed, set(server.answered.values())) == (0, {1})
+    settings = next(r.body for r in server.requests if r.kind == "bcq" and not r.schema)["generationConfig"]
+    assert settings["thinkingConfig"] == {"thinkingBudget": 0}
+    assert (settings["seed"], settings["responseMimeType"]) == (3, "application/json")

@@ -29,12 +29,12 @@ def _open(name: str, options: ModelOptions, secret: str, redact: Redactor) -> En
 
         if not secret and not options.openai.base_url:
             raise _no_key(name, "OPENAI_API_KEY")
-        return OpenAIEndpoint(options.openai, secret, redact)
+        return OpenAIEndpoint(options.openai, secret, redact, options.tuning)
     from tao_skill_bank.annotate.endpoints.gemini import GeminiEndpoint
 
     if not secret:
         raise _no_key(name, "GOOGLE_API_KEY")
-    return GeminiEndpoint(options.gemini, secret, redact)
+    return GeminiEndpoint(options.gemini, secret, redact, options.tuning)
 
 
 def _no_key(name: str, variable: str) -> InputError:

@@ -9,9 +9,12 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tao_skill_bank.core.clock import SystemClock
+
+if TYPE_CHECKING:
+    from tao_skill_bank.annotate.endpoints.forms import Forms
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,16 @@ class Clip:
 
 @dataclass(frozen=True)
 class Ask:
-    """One question to a model: text, what it looks at, and the JSON schema of the answer (None: free text)."""
+    """One question to a model: text, what it looks at, and the JSON schema of the answer (None: free text).
+
+    `kind` is what it is for; calls of one kind share what a server takes of their schema.
+    """
 
     prompt: str
     frames: tuple[Frame, ...] = ()
     clip: Clip | None = None
     schema: dict[str, Any] | None = None
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,7 +159,13 @@ class Batches(Protocol):
 
 
 class Endpoint(Protocol):
-    """A model behind an interface."""
+    """A model behind an interface.
+
+    Attributes:
+        forms: How it is asked; it changes when the server turns out to know less.
+    """
+
+    forms: Forms
 
     @property
     def name(self) -> str:
@@ -177,10 +190,6 @@ class Endpoint(Protocol):
     @property
     def token_setting(self) -> str:
         """The setting that says how long an answer may be at most, below the model's own section."""
-
-    @property
-    def form(self) -> str:
-        """How it is asked now; it changes when the server turns out to know less."""
 
     def adapted(self, fault: FaultError, ask: Ask, form: str) -> bool:
         """Whether a refusal of a request in `form` is met by another form: then it is to be asked again."""
@@ -272,6 +281,20 @@ def tokens(value: object) -> int:
     """A count of tokens as a server reports it; 0 where it reports none, or nothing that can be one."""
     counts = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < _MOST_TOKENS
     return int(value) if counts and isinstance(value, (int, float)) else 0
+
+
+def details(body: object) -> str:
+    """What FastAPI servers say of each field that they refuse, as `loc: msg`; empty where there is nothing of it."""
+    found = body.get("detail") if isinstance(body, dict) else None
+    if not isinstance(found, list):
+        return ""
+    said = []
+    for entry in found:
+        if isinstance(entry, dict) and entry.get("msg"):
+            loc = entry.get("loc")
+            place = ".".join(str(part) for part in loc) if isinstance(loc, (list, tuple)) else str(loc or "")
+            said.append(f"{place}: {entry['msg']}" if place else str(entry["msg"]))
+    return "; ".join(said)
 
 
 def label(seconds: float) -> str:

@@ -11,7 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tao_skill_bank.annotate.config import GeminiOptions
+from tao_skill_bank.annotate.config import GeminiOptions, Tuning
 from tao_skill_bank.annotate.endpoints.base import (
     Ask,
     BatchLook,
@@ -26,6 +26,7 @@ from tao_skill_bank.annotate.endpoints.base import (
     retry_after_seconds,
     tokens,
 )
+from tao_skill_bank.annotate.endpoints.forms import NONE, Forms
 from tao_skill_bank.annotate.secrets import Redactor
 from tao_skill_bank.core.clock import SystemClock
 
@@ -48,9 +49,11 @@ class GeminiEndpoint:
 
     takes_video = True
     token_setting = "gemini.max_output_tokens"
-    form = ""
 
-    def __init__(self, options: GeminiOptions, secret: str, redact: Redactor) -> None:
+    def __init__(self, options: GeminiOptions, secret: str, redact: Redactor, tuning: Tuning | None = None) -> None:
+        tuning = tuning or Tuning()
+        self.tuning = tuning
+        self.forms = Forms(tuning.structured)
         self._options = options
         self._secret = secret
         self.redact = redact
@@ -62,7 +65,7 @@ class GeminiEndpoint:
             "temperature": options.temperature,
             "max_tokens": options.max_output_tokens,
             "media_resolution": options.media_resolution,
-        }
+        } | tuning.set
 
     @property
     def batches(self) -> GeminiBatches:
@@ -80,8 +83,12 @@ class GeminiEndpoint:
             media_resolution=types.MediaResolution(self._options.media_resolution)
             if looks and self._options.media_resolution
             else None,
-            response_mime_type="application/json" if ask.schema is not None else None,
-            response_json_schema=ask.schema,
+            response_mime_type="application/json" if self.forms.level(ask) < NONE else None,
+            response_json_schema=self.forms.schema(ask),
+            top_p=self.tuning.top_p,
+            seed=self.tuning.seed,
+            thinking_config=types.ThinkingConfig.model_validate(self.thinking()) if self.thinking() else None,
+            http_options=types.HttpOptions(extra_body=self.tuning.extra_body) if self.tuning.extra_body else None,
         )
         try:
             response = await self.connected().aio.models.generate_content(
@@ -92,8 +99,17 @@ class GeminiEndpoint:
         return reply_of(response.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     def adapted(self, fault: FaultError, ask: Ask, form: str) -> bool:
-        """There is one form only."""
-        return False
+        """Whether the server refused something of the schema that can be left out."""
+        return self.forms.step(fault, ask, form, names=False)
+
+    def thinking(self) -> dict[str, Any]:
+        """How much the model thinks, in the vendor's own words; empty where it decides itself."""
+        wanted = self.tuning.thinking
+        if wanted == "auto":
+            return {}
+        if isinstance(wanted, int) or wanted == "off":
+            return {"thinkingBudget": wanted if isinstance(wanted, int) else 0}
+        return {"thinkingLevel": wanted.upper()}
 
     async def upload(self, name: str, file: BufferedReader) -> Upload:
         """Upload a video and wait until the vendor has read it."""
@@ -318,9 +334,18 @@ class GeminiBatches:
         }
         if self._options.media_resolution and (ask.clip is not None or ask.frames):
             settings["mediaResolution"] = self._options.media_resolution
-        if ask.schema is not None:
-            settings |= {"responseMimeType": "application/json", "responseJsonSchema": ask.schema}
-        return {"contents": [{"role": "user", "parts": parts}], "generationConfig": settings}
+        forms, tuning = self._endpoint.forms, self._endpoint.tuning
+        if forms.level(ask) < NONE:
+            settings["responseMimeType"] = "application/json"
+        if (schema := forms.schema(ask)) is not None:
+            settings["responseJsonSchema"] = schema
+        if tuning.top_p is not None:
+            settings["topP"] = tuning.top_p
+        if tuning.seed is not None:
+            settings["seed"] = tuning.seed
+        if thinking := self._endpoint.thinking():
+            settings["thinkingConfig"] = thinking
+        return {"contents": [{"role": "user", "parts": parts}], "generationConfig": settings} | tuning.extra_body
 
     def _result(self, entry: dict[str, Any]) -> tuple[str, Reply | FaultError]:
 

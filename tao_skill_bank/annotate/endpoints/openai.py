@@ -6,15 +6,16 @@ import base64
 import json
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-from tao_skill_bank.annotate.config import OpenAIOptions
+from tao_skill_bank.annotate.config import OpenAIOptions, Tuning
 from tao_skill_bank.annotate.endpoints.base import (
     Ask,
     BatchLook,
     FaultError,
     Reply,
     Upload,
+    details,
     entries,
     kind_of_status,
     label,
@@ -23,6 +24,7 @@ from tao_skill_bank.annotate.endpoints.base import (
     retry_after_seconds,
     tokens,
 )
+from tao_skill_bank.annotate.endpoints.forms import JSON_OBJECT, Forms
 from tao_skill_bank.annotate.secrets import Redactor
 
 if TYPE_CHECKING:
@@ -34,11 +36,6 @@ _PATH: Final = "/v1/chat/completions"
 _TICKET = "ticket"
 _EARLIER = 86_400.0
 """How much a vendor's clock may lie behind ours before a batch of ours is overlooked in its list. Seconds."""
-_SCHEMA_WORDS = (
-    *("response_format", "json_schema", "json schema", "guided", "structured"),
-    *("xgrammar", "outlines", "grammar"),
-)
-"""How servers (vLLM and llama.cpp among them) name what they refuse of a schema."""
 _ASIDE = ("reasoning_content", "reasoning")
 """Where servers put a model's thinking."""
 
@@ -49,23 +46,27 @@ class OpenAIEndpoint:
     takes_video = False
     token_setting = "openai.max_tokens"
 
-    def __init__(self, options: OpenAIOptions, secret: str, redact: Redactor) -> None:
+    def __init__(self, options: OpenAIOptions, secret: str, redact: Redactor, tuning: Tuning | None = None) -> None:
+        tuning = tuning or Tuning()
         self._options = options
         self._secret = secret
         self.redact = redact
         self._client: AsyncOpenAI | None = None
-        self._structured = True
-        self._limit_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-        self._tempered = True
+        self._tuning = tuning
+        self.forms = Forms(tuning.structured)
         self.name = f"openai {options.base_url.rstrip('/') or _VENDOR}"
         self.model = options.model_name
         self.timeout = options.timeout
         self.parameters: dict[str, Any] = {"temperature": options.temperature, "max_tokens": options.max_tokens}
+        self.parameters |= tuning.set
 
     async def ask(self, ask: Ask) -> Reply:
         """One chat completion."""
         try:
-            response = await self.connected().chat.completions.create(**self.body(ask))
+            body = self.body(ask)
+            # What goes beside the two is put into the request as it stands: servers know more than the SDK does.
+            model, messages = body.pop("model"), body.pop("messages")
+            response = await self.connected().chat.completions.create(model=model, messages=messages, extra_body=body)
         except Exception as error:
             raise self.fault(error) from None
         return reply_of(response)
@@ -84,41 +85,42 @@ class OpenAIEndpoint:
         """Its Batch interface; servers of one's own mostly have none."""
         return OpenAIBatches(self)
 
-    @property
-    def form(self) -> str:
-        """How it is asked now."""
-        return f"{self._structured} {self._limit_name} {self._tempered}"
-
     def adapted(self, fault: FaultError, ask: Ask, form: str) -> bool:
         """Whether the server refused something that can be left out or called otherwise."""
-        of_schema = ask.schema is not None and any(word in fault.message.lower() for word in _SCHEMA_WORDS)
-        # Some servers answer a schema that they cannot work with by 500 or 501.
-        if fault.kind != "refused" and not (of_schema and fault.status in (500, 501)):
-            return False
-        if form != self.form:
-            # Another call has met the same refusal meanwhile; this one was asked in the old form.
-            return True
-        lower = fault.message.lower()
-        if of_schema and self._structured:
-            self._structured = False
-        elif self._limit_name == "max_tokens" and "max_completion_tokens" in lower:
-            self._limit_name = "max_completion_tokens"
-        elif self._tempered and "temperature" in lower:
-            self._tempered = False
-        else:
-            return False
-        return True
+        return self.forms.step(fault, ask, form)
 
     def body(self, ask: Ask) -> dict[str, Any]:
         """A chat completion as the vendor takes it."""
+        tuning = self._tuning
         body: dict[str, Any] = {"model": self.model, "messages": [{"role": "user", "content": _content(ask)}]}
-        body[self._limit_name] = self._options.max_tokens
-        if self._tempered:
+        body[self.forms.limit_name] = self._options.max_tokens
+        if self.forms.tempered:
             body["temperature"] = self._options.temperature
-        if ask.schema is not None and self._structured:
-            shape = {"name": "answer", "schema": ask.schema, "strict": True}
+        if tuning.top_p is not None:
+            body["top_p"] = tuning.top_p
+        if tuning.seed is not None:
+            body["seed"] = tuning.seed
+        body |= self._thinking()
+        if (schema := self.forms.schema(ask)) is not None:
+            shape = {"name": "answer", "schema": schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": shape}
-        return body
+        elif self.forms.level(ask) == JSON_OBJECT:
+            body["response_format"] = {"type": "json_object"}
+        return body | tuning.extra_body
+
+    def _thinking(self) -> dict[str, Any]:
+        """How much a model thinks; servers of one's own take it for the template of the chat."""
+        wanted = self._tuning.thinking
+        if wanted == "auto":
+            return {}
+        if wanted in ("low", "medium", "high"):
+            return {"reasoning_effort": wanted}
+        if not self._options.base_url:
+            return {"reasoning_effort": "none"}
+        asked: dict[str, Any] = {"enable_thinking": wanted != "off"}
+        if isinstance(wanted, int):
+            asked["thinking_budget"] = wanted
+        return {"chat_template_kwargs": asked}
 
     def fault(self, error: Exception) -> FaultError:
         """The SDK's error as ours. What nobody foresaw stays what it is."""
@@ -127,7 +129,7 @@ class OpenAIEndpoint:
         if isinstance(error, openai.APITimeoutError):
             return FaultError("timeout", f"no answer within {self.timeout:g} s", sent=not never_left(error))
         if isinstance(error, openai.APIStatusError):
-            message = self.redact(str(error.message))
+            message = self.redact(details(error.body) or str(error.message))
             if (moved := redirected(error.status_code, error.response.headers, self.redact)) is not None:
                 return moved
             after = retry_after_seconds(error.response.headers.get("retry-after"))
