@@ -81,6 +81,7 @@ def action_of(
     settings: list[str] | None = None,
 ) -> PlannedAction:
     """Resolve and check what is asked for; reads only."""
+    from tao_skill_bank.platforms import own_name, platform_class
     from tao_skill_bank.tasks.action import ActionRequest, command_line, plan_action
 
     out = allowed.path(results_dir, "results_dir")
@@ -89,7 +90,7 @@ def action_of(
     command = command_line(category, action, given, values, out)
     root = next(root for root in allowed.folders if root == out or root in out.parents)
     request = ActionRequest(command, out, root, platform, tuple(settings or ()), given)
-    here = platform == "local" and not settings
+    here = not platform_class(own_name(platform)).asks and not settings
     return PlannedAction(
         folders=allowed.folders, request=request, overrides=values, plan=None if here else plan_action(request)
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tao_skill_bank.commands.cluster import cluster_of
 from tao_skill_bank.commands.out import echo
 
 if TYPE_CHECKING:
@@ -97,8 +98,7 @@ def run(
         raise click.UsageError("--shards waits for its parts; leave --detach away")
     if approve and shards is not None:
         raise click.UsageError("--approve is for one run; leave --shards away")
-    if shards is None and platform != "local":
-        raise click.UsageError(f"{platform} runs shards: add --shards N")
+    cluster = cluster_of(platform, settings, shards)
     if detach:
         folder, pid = api.start_detached(request, approve=approve)
         if as_json:
@@ -107,10 +107,9 @@ def run(
             echo(f"started (process {pid}); watch it: tao-skills annotate status {folder}")
         return
     if shards is not None:
-        from tao_skill_bank.commands.cluster import slurm_of
         from tao_skill_bank.sharding.sharded import annotate_sharded
 
-        outcome = annotate_sharded(request, shards, slurm_of(settings) if platform == "slurm" else None)
+        outcome = annotate_sharded(request, shards, cluster)
     else:
         shows = not as_json and sys.stderr.isatty()
         try:

@@ -1,4 +1,4 @@
-"""The cluster that sharded commands name by `--set slurm.…`."""
+"""The cluster that sharded commands name by `--platform` and `--set NAME.…`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,27 @@ if TYPE_CHECKING:
     from tao_skill_bank.platforms.slurm.platform import SlurmPlatform
 
 
-def slurm_of(settings: tuple[str, ...]) -> SlurmPlatform:
-    """The SLURM platform that `--set slurm.…` describes."""
-    from types import SimpleNamespace
+def cluster_of(platform: str, settings: tuple[str, ...], shards: int | None) -> SlurmPlatform | None:
+    """The cluster that runs shards; None where this machine does what is asked for.
 
+    Raises:
+        InputError: A platform that runs shards without any, or one that runs none; a setting of something else.
+    """
     from tao_skill_bank.core.errors import InputError
     from tao_skill_bank.core.settings import apply_settings, checked_settings
-    from tao_skill_bank.platforms.slurm.platform import SlurmPlatform
-    from tao_skill_bank.tasks.changenet.config import RunConfig, SlurmConfig
+    from tao_skill_bank.platforms import platform_class
+    from tao_skill_bank.platforms.work import Work
 
-    wrong = [text for text in settings if not text.startswith("slurm.")]
+    found = platform_class(platform)
+    if not found.shards:
+        return None
+    if shards is None:
+        raise InputError(f"{platform} runs shards", where="--platform", fix="add --shards N")
+    wrong = [text for text in settings if not text.startswith(f"{platform}.")]
     if wrong:
-        raise InputError("not a slurm setting", where=f"--set {wrong[0]}", fix="for example slurm.partition=main")
-    values = apply_settings(RunConfig, {}, settings).get("slurm", {})
-    given = checked_settings(SlurmConfig, values, "--set", "slurm.")
-    return SlurmPlatform.of(SimpleNamespace(slurm=given, num_gpus=0, workspace=str(Path.cwd())))
+        raise InputError(
+            f"not a {platform} setting", where=f"--set {wrong[0]}", fix=f"for example {platform}.partition=main"
+        )
+    work = {"workspace": str(Path.cwd()), "platform": platform, "num_gpus": 0}
+    made: SlurmPlatform = found.of(checked_settings(Work, apply_settings(Work, work, settings), "--set"))
+    return made

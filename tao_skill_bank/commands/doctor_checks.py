@@ -19,15 +19,15 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.bank.home import bank_root
-from tao_skill_bank.commands.remedies import Machine, remedy
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError, InputErrors, did_you_mean
 from tao_skill_bank.core.redaction import redact
 from tao_skill_bank.core.version import __version__
+from tao_skill_bank.platforms.machine import Complaint, Machine
 
 Outcome = Literal["ok", "note", "lacks", "broken"]
 PATIENCE_SEC = 20.0
@@ -46,7 +46,7 @@ _DATA = (
     "schemas/deft_state.schema.json",
     "bank/platforms.yaml",
 )
-_FILES = ("train/base/training_set.csv", "train/base/validation_set.csv", "kpi/testing_set.csv")
+_SPEC = "specs/baseline_spec.yaml"
 
 
 class Finding(BaseModel):
@@ -92,12 +92,12 @@ def diagnose(looks: Looks | None = None) -> Diagnosis:
     Raises:
         InputError: A platform is named that there is not.
     """
-    from tao_skill_bank.platforms import KNOWN, own_name
+    from tao_skill_bank.platforms import names, own_name
 
     where = looks or Looks()
     for name in where.platforms or ():
-        if own_name(name) not in KNOWN:
-            raise InputError(f"unknown platform {name!r}", where="--platform", fix=did_you_mean(name, KNOWN))
+        if own_name(name) not in names():
+            raise InputError(f"unknown platform {name!r}", where="--platform", fix=did_you_mean(name, names()))
     found = [*_bank(where), *_machine(), *_extras(where), *_platforms(where), *_credentials(where)]
     return Diagnosis(version=__version__, findings=found, sound=all(f.outcome != "broken" for f in found))
 
@@ -213,11 +213,11 @@ def _source(root: Path) -> str:
 
 def _platforms(where: Looks) -> Iterator[Finding]:
     """Every platform's own checks, side by side, none for longer than the doctor's patience."""
-    from tao_skill_bank.platforms import KNOWN
+    from tao_skill_bank.platforms import names
 
-    names = where.platforms or KNOWN
+    wanted = where.platforms or names()
     with _scratch() as workspace:
-        asked = [(name, *_asked(lambda name=name: _checked(name, workspace))) for name in names]  # type: ignore[misc]
+        asked = [(name, *_asked(lambda name=name: _checked(name, workspace))) for name in wanted]  # type: ignore[misc]
         for name, thread, answer in asked:
             thread.join(where.patience_sec)
             if not answer:
@@ -239,20 +239,11 @@ def _asked(call: Callable[[], list[Finding]]) -> tuple[threading.Thread, list[li
 def _checked(name: str, workspace: Path) -> list[Finding]:
     """What one platform says of itself; the first line that is wrong ends it, as before a run."""
     from tao_skill_bank.platforms import platform_named
-    from tao_skill_bank.tasks.changenet.config import RunConfig
+    from tao_skill_bank.platforms.work import Work
 
-    csvs = [str(workspace / name) for name in _FILES]
-    fields: dict[str, Any] = {
-        "workspace": str(workspace),
-        "specs_file": str(workspace / "specs/baseline_spec.yaml"),
-        "training_csv": csvs[0],
-        "validation_csv": csvs[1],
-        "kpi_test_csv": csvs[2],
-        "images_dir": str(workspace / "images"),
-        "platform": name,
-    }
+    work = Work(workspace=str(workspace), specs_file=str(workspace / _SPEC), platform=name)
     try:
-        checks = platform_named(RunConfig(**fields)).checks(RunConfig(**fields))
+        checks = platform_named(work).checks(work)
     except InputErrors as error:
         return [_lacking(name, fault, "") for fault in error.faults]
     except EngineUnreachableError as error:
@@ -284,28 +275,12 @@ def _mended(found: Finding, where: Looks) -> Finding:
     """With the command that is right on this machine, and without what only the scratch workspace put there."""
     if found.outcome not in ("lacks", "note"):
         return found
-    command = remedy(found.name, found.text, where.here, _wanted(where, found.name))
-    if found.name == "virtualenv" and found.outcome == "lacks":
-        return _own_tao(found, where)
-    if found.name == "brev":
-        text = "this version does not submit to it; rent a machine by hand and use --platform docker there"
-        return found.model_copy(update={"outcome": "note", "text": text, "fix": command})
-    text = found.text
-    if found.name == "docker" and "No such file" in text and command:
-        text = "no engine answers here: there is no socket"
-    return found.model_copy(update={"text": text, "fix": command or found.fix})
+    from tao_skill_bank.platforms import own_name, platform_class
 
-
-def _own_tao(found: Finding, where: Looks) -> Finding:
-    """TAO's own commands on this machine are an option, and seldom there: no lack where nobody installed them."""
-    other = where.here.which("visual_changenet")
-    if other is None or Path(other).resolve().parent == Path(where.here.python).parent.resolve():
-        text = "for TAO that is installed by pip on this machine; none is in the PATH"
-        return found.model_copy(update={"outcome": "note", "text": text})
-    text = f"TAO's commands are in {Path(other).parent}"
-    return found.model_copy(
-        update={"outcome": "note", "text": text, "fix": f"add --set virtualenv.bin={Path(other).parent}"}
-    )
+    said = Complaint(found.text, found.fix, found.outcome == "lacks")
+    told = platform_class(own_name(found.name)).explained(said, where.here, _wanted(where, own_name(found.name)))
+    update = {"text": told.text, "fix": told.fix, "outcome": "lacks" if told.lacks else "note"}
+    return found.model_copy(update=update)
 
 
 def _lacking(name: str, text: str, fix: str) -> Finding:
@@ -326,12 +301,8 @@ def _scratch() -> Iterator[Path]:
     """An empty workspace that is gone afterwards: what the checks want to read is there."""
     with tempfile.TemporaryDirectory(prefix="tao-doctor-", ignore_cleanup_errors=True) as name:
         workspace = Path(name)
-        for file in _FILES:
-            (workspace / file).parent.mkdir(parents=True, exist_ok=True)
-            (workspace / file).write_text("input_path,golden_path,label,object_name\n", encoding="utf-8")
-        (workspace / "images").mkdir()
         (workspace / "specs").mkdir()
-        (workspace / "specs/baseline_spec.yaml").write_text("dataset: {classify: {batch_size: 8}}\n", encoding="utf-8")
+        (workspace / _SPEC).write_text("dataset: {classify: {batch_size: 8}}\n", encoding="utf-8")
         yield workspace
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from tao_skill_bank.commands.cluster import cluster_of
 from tao_skill_bank.commands.out import echo
+
+if TYPE_CHECKING:
+    from tao_skill_bank.platforms.slurm.platform import SlurmPlatform
 
 PATH = click.Path(path_type=Path)
 
@@ -117,10 +122,9 @@ def mine(
     if pool is None:
         raise InputError("the pool is not named", where="POOL", fix="give a parquet file with filepath")
     check_mining(gaps, min_similarity)
-    if shards is None and platform != "local":
-        raise InputError(f"{platform} runs shards", where="--platform", fix="add --shards N")
+    cluster = cluster_of(platform, settings, shards)
     if shards is not None:
-        _mine_sharded(gaps, pool, output, top_k, min_similarity, encoder, same_label, shards, platform, settings)
+        _mine_sharded(gaps, pool, output, top_k, min_similarity, encoder, same_label, shards, cluster)
         return
     mined = mine_images(
         gaps, pool, output, top_k=top_k, min_similarity=min_similarity, encoder=encoder, same_label=same_label
@@ -140,14 +144,11 @@ def _mine_sharded(
     encoder: str,
     same_label: str,
     shards: int,
-    platform: str,
-    settings: tuple[str, ...],
+    cluster: SlurmPlatform | None,
 ) -> None:
     from tao_skill_bank.actions.mining.shards import ERRORS_FILE, make_plan
-    from tao_skill_bank.commands.cluster import slurm_of
     from tao_skill_bank.sharding.sharded import mine_sharded
 
-    cluster = slurm_of(settings) if platform == "slurm" else None
     plan = make_plan(
         gaps,
         pool,

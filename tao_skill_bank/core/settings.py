@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
@@ -48,17 +49,30 @@ def settable_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     return keys
 
 
-def apply_settings(model: type[BaseModel], values: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+def apply_settings(
+    model: type[BaseModel],
+    values: dict[str, Any],
+    settings: Iterable[str],
+    elsewhere: Mapping[str, type[BaseModel]] | None = None,
+) -> dict[str, Any]:
     """`values` (nested) with `key=value` settings of `model` applied, in order; neither is changed.
 
     Values follow the same grammar as TAO overrides: lists `[a,b]`, numbers, `null`, quoting.
+
+    Args:
+        model: What can be set.
+        values: What is set already.
+        settings: The texts.
+        elsewhere: Name to settings of platforms of other packages, which stand below `platforms`.
 
     Raises:
         InputError: A malformed setting or an unknown key (the nearest known one is named).
     """
     known = [key for key in settable_keys(model) if key not in _BY_OPTION]
     tables = _table_keys(model)
-    out: dict[str, Any] = _copied(values)
+    groups = elsewhere or {}
+    known += [key for name, own in groups.items() for key in settable_keys(own, f"{name}.")]
+    out: dict[str, Any] = copy.deepcopy(values)
     for text in settings:
         key, value = parse_override(text)
         if key in _BY_OPTION:
@@ -66,7 +80,10 @@ def apply_settings(model: type[BaseModel], values: dict[str, Any], settings: Ite
         table = next((name for name in tables if key.startswith(f"{name}.")), None)
         if key not in known and table is None:
             raise InputError(f"unknown key {key!r}", where=f"--set {text}", fix=did_you_mean(key, known))
-        parts = key.split(".") if table is None else [*table.split("."), key[len(table) + 1 :]]
+        if key.partition(".")[0] in groups:
+            parts = ["platforms", *key.split(".")]
+        else:
+            parts = key.split(".") if table is None else [*table.split("."), key[len(table) + 1 :]]
         inner = out
         for part in parts[:-1]:
             held = inner.get(part)
@@ -86,10 +103,6 @@ def _table_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
         elif get_origin(kind) is dict:
             keys.append(f"{prefix}{name}")
     return keys
-
-
-def _copied(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: _copied(v) if isinstance(v, dict) else v for k, v in values.items()}
 
 
 def checked_settings(model: type[M], values: dict[str, Any], where: str, prefix: str = "") -> M:

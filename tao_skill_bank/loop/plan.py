@@ -41,7 +41,7 @@ def resolve(task: AnyTask, request: Request, state: AnyState | None = None) -> R
         )
     target = task.target(request.kpi_target or (state.kpi_target if state else ""))
     known = task.discover(workspace) if state is None else state.config.model_dump(mode="json")
-    values = apply_settings(task.Config, known, request.settings)
+    values = apply_settings(task.Config, known, request.settings, task.Config.elsewhere())
     if request.platform is not None:
         values["platform"] = own_name(request.platform)
     for key in task.Config.path_keys:

@@ -156,7 +156,7 @@ class Run(Generic[S]):
                 waited for.
             StopRequestedError: A stop was asked for while one ran; all were ended.
         """
-        together = plans if getattr(self.platform, "concurrent", False) else ()
+        together = plans if self.platform.concurrent else ()
         started = [self._started(label, stage, plan) for plan in together]
         failures: list[StageFailedError] = []
         for index, plan in enumerate(plans):
@@ -216,7 +216,6 @@ class Run(Generic[S]):
 
     def _wait(self, record: JobRecord) -> str:
         pause = _POLL_FIRST_SEC
-        waiter = getattr(self.platform, "wait", None)
         while True:
             state = self.platform.status(record)
             if state in ENDED:
@@ -226,7 +225,7 @@ class Run(Generic[S]):
                 self.platform.cancel(record)
                 self._await_end(record)
                 raise StopRequestedError("stopped on request", where=record.key)
-            if waiter is None or not waiter(record, pause):
+            if not self.platform.wait(record, pause):
                 self.clock.sleep(pause)
             pause = min(_POLL_MOST_SEC, pause * 1.5)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from tao_skill_bank.platforms.work import Work
 
 
-class RunSettings(BaseModel):
+class RunSettings(Work):
     """The resolved configuration of a run. Paths are absolute; the run folder is not in it.
 
     A task's own settings are a subclass, which says which of them are files:
@@ -20,15 +20,14 @@ class RunSettings(BaseModel):
         fixed_keys: What cannot change any more once a model was measured.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     content_keys: ClassVar[tuple[str, ...]] = ()
     required_keys: ClassVar[tuple[str, ...]] = ()
     path_keys: ClassVar[tuple[str, ...]] = ()
     fixed_keys: ClassVar[tuple[str, ...]] = ()
 
-    workspace: str
-    platform: str = "local"
+    def inputs(self) -> list[tuple[str, str | None]]:
+        """(setting, path) of every file and folder that jobs read."""
+        return [(key, getattr(self, key)) for key in self.path_keys]
 
     def contents(self) -> dict[str, Path]:
         """Key → file, of every file whose bytes belong to the plan's digest and that is named."""

@@ -1,4 +1,4 @@
-"""The vocabulary every platform shares: a job, its record on disk, its state, four verbs.
+"""The vocabulary every platform shares: a job, its record on disk, its state, and what a platform owes.
 
 Rules:
 - The record is written before the job is submitted; its uid is the job's name everywhere.
@@ -11,17 +11,23 @@ from __future__ import annotations
 
 import json
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tao_skill_bank.bank.command_lines import CATEGORIES
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.process import is_alive
+from tao_skill_bank.platforms.machine import Complaint, Machine
+from tao_skill_bank.platforms.settings import PlatformSettings
+from tao_skill_bank.platforms.work import Work
 from tao_skill_bank.platforms.worker import beside, is_held
 
 JobState = Literal["pending", "running", "complete", "failed", "canceled", "lost"]
@@ -91,43 +97,115 @@ class PlatformCheck(BaseModel):
     text: str
 
 
-class Platform(Protocol):
-    """What runs command lines."""
+class Platform(ABC):
+    """What runs command lines. The defaults are those of a platform that runs the bank's own, one at a time.
 
-    name: str
+    Attributes:
+        name: As `--platform` and job records name it.
+        aliases: Other names that people write.
+        text: What it is, in one line.
+        Settings: Its settings, below its name.
+        concurrent: Whether jobs may run side by side.
+        detached: Whether its jobs run in detached workers of this machine, so that the disk alone tells their state.
+        asks: Whether a person approves a single action on it, because it costs somebody's machine or runs what a
+            setting names.
+        shards: Whether it takes a command in parts, as job arrays.
+    """
+
+    name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    text: ClassVar[str] = ""
+    Settings: ClassVar[type[BaseModel]] = PlatformSettings
+    concurrent: bool = False
+    detached: ClassVar[bool] = False
+    asks: ClassVar[bool] = True
+    shards: ClassVar[bool] = False
+
+    # -- before anything runs ----------------------------------------------------------------------------------------
 
     @classmethod
-    def of(cls, config: Any) -> Self:
-        """The platform as a run's configuration (`deft.config.RunConfig`) describes it.
+    @abstractmethod
+    def of(cls, config: Work) -> Self:
+        """The platform for what it is to serve.
 
         Raises:
             InputError: A setting it needs is missing or wrong.
         """
 
-    def checks(self, config: Any) -> list[PlatformCheck]:
+    @classmethod
+    def reach(cls) -> str:
+        """What of it can be reached from here, in one line; changes nothing."""
+        return cls.text or "installed by another package"
+
+    def checks(self, config: Work, only: str | None = None) -> list[PlatformCheck]:
         """What can be checked of the platform before a run, without changing anything.
+
+        Args:
+            config: What it is to serve.
+            only: The first word of the one command line that is to run; None for a run.
 
         Raises:
             BankError: Something is missing; the run must not begin.
         """
+        return [PlatformCheck(name="platform", status="ok", text=self.reach())]
 
     def can_run(self, command: str) -> bool:
         """Whether a command line that begins with `command` can run here."""
+        return command in CATEGORIES
 
     def tao_own(self, command: str) -> bool:
         """Whether NVIDIA's own implementation runs `command`, and not the bank's."""
+        return False
 
+    def plan(self, record: JobRecord) -> object:
+        """What would be started for a job. Changes nothing.
+
+        Raises:
+            InputError: The job cannot run here.
+        """
+        return None
+
+    @classmethod
+    def explained(cls, found: Complaint, machine: Machine, source: str) -> Complaint:
+        """What the doctor says of the platform, with the command that is right on this machine.
+
+        Args:
+            found: What it said of itself.
+            machine: This machine.
+            source: What pip installs for the bank's extra of this platform.
+        """
+        return replace(found, fix=cls.remedy(found.text, machine, source) or found.fix)
+
+    @classmethod
+    def remedy(cls, text: str, machine: Machine, source: str) -> str:
+        """The command for a complaint; empty where the platform's own fix is the best there is."""
+        return ""
+
+    # -- jobs --------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
     def submit(self, record: JobRecord) -> JobRecord:
         """Write the record, then start the job; returns the record as written."""
 
+    @abstractmethod
     def status(self, record: JobRecord) -> JobState:
-        """The job's state now."""
+        """The job's state now; a job that nobody began and nobody will is settled as lost."""
+
+    def peek(self, record: JobRecord) -> JobState:
+        """The job's state, looked at without deciding anything."""
+        return job_state(record) if self.detached else self.status(record)
 
     def logs(self, record: JobRecord, tail: int = 200) -> str:
         """The last `tail` lines of the job's output."""
+        return tail_of(beside(record.path, "log"), tail)
 
+    @abstractmethod
     def cancel(self, record: JobRecord) -> None:
         """End the job; a job that has ended is left as it is."""
+
+    def wait(self, record: JobRecord, seconds: float) -> bool:
+        """Wait at most `seconds` for a job; false, at once, where the platform cannot wait for it."""
+        return False
 
 
 def new_record(

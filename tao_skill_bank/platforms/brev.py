@@ -5,22 +5,25 @@ A submission that no test could ever run would be a guess; a rented machine is a
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Self
+from typing import NoReturn, Self
 
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.platforms.base import JobRecord, JobState, PlatformCheck
+from tao_skill_bank.platforms.base import JobRecord, JobState, Platform, PlatformCheck
+from tao_skill_bank.platforms.machine import Complaint, Machine
+from tao_skill_bank.platforms.work import Work
 
 CREDENTIAL = "BREV_API_TOKEN"
+RENTED = "export DOCKER_HOST=ssh://USER@MACHINE"
 
 
-class BrevPlatform:
+class BrevPlatform(Platform):
     """Says in one line that nothing is submitted to Brev, and what to do instead."""
 
     name = "brev"
     concurrent = True
 
     @classmethod
-    def of(cls, config: Any) -> Self:
+    def of(cls, config: Work) -> Self:
         """It has no settings.
 
         Raises:
@@ -28,7 +31,18 @@ class BrevPlatform:
         """
         _refuse()
 
-    def checks(self, config: Any) -> list[PlatformCheck]:
+    @classmethod
+    def reach(cls) -> str:
+        """Nothing of it."""
+        return "listed only"
+
+    @classmethod
+    def explained(cls, found: Complaint, machine: Machine, source: str) -> Complaint:
+        """A machine that was rented by hand is an engine elsewhere."""
+        text = "this version does not submit to it; rent a machine by hand and use --platform docker there"
+        return Complaint(text, RENTED, lacks=False)
+
+    def checks(self, config: Work, only: str | None = None) -> list[PlatformCheck]:
         """As `of`."""
         _refuse()
 
@@ -36,19 +50,11 @@ class BrevPlatform:
         """Nothing."""
         return False
 
-    def tao_own(self, command: str) -> bool:
-        """Nothing runs."""
-        return False
-
     def submit(self, record: JobRecord) -> JobRecord:
         """As `of`."""
         _refuse()
 
     def status(self, record: JobRecord) -> JobState:
-        """As `of`."""
-        _refuse()
-
-    def logs(self, record: JobRecord, tail: int = 200) -> str:
         """As `of`."""
         _refuse()
 

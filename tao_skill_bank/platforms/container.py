@@ -14,7 +14,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tao_skill_bank.bank.versions import image_of_release, load_versions, resolve_image
 from tao_skill_bank.core.errors import InputError, did_you_mean
@@ -22,6 +21,7 @@ from tao_skill_bank.data.releases.facts import release_named
 from tao_skill_bank.platforms.base import JobRecord, jobs_dir
 from tao_skill_bank.platforms.local import SINGLE_THREAD, kernels
 from tao_skill_bank.platforms.memory import Memory, memory_of
+from tao_skill_bank.platforms.work import Work
 
 WRAPPER = Path(__file__).with_name("in_container.sh")
 JOB_LABEL = "org.tao-skill-bank.job"
@@ -185,41 +185,36 @@ class ContainerPlan:
         return [*out, "--entrypoint", "/bin/sh", self.image, *self.arguments]
 
 
-def settings_of(config: Any) -> ContainerSettings:
-    """The container settings of a run's configuration (`deft.config.RunConfig`, or its JSON as attributes).
+def settings_of(config: Work) -> ContainerSettings:
+    """The container settings of what is to run.
 
     Raises:
         InputError: An unknown image key, a mount that is not absolute or not there, a bad GPU list or variable name.
     """
-    given = getattr(config, "docker", None)
-
-    def setting(name: str, default: Any = None) -> Any:
-        return getattr(given, name, default)
-
-    gpus = str(setting("gpus", "auto"))
+    own, generator = config.docker, config.generator()
+    gpus = own.gpus
     if not re.fullmatch(r"auto|none|all|\d+(,\d+)*", gpus):
         raise InputError(f"not GPUs: {gpus!r}", where="docker.gpus", fix="write auto, none, all, or numbers: '0,1'")
-    secrets = tuple(setting("secrets", ("HF_TOKEN",)))
+    secrets = tuple(own.secrets)
     check_names(secrets, "docker.secrets")
-    generator = getattr(config, "anomalygen", None)
-    workspace = Path(getattr(config, "workspace", "/"))
-    base = getattr(generator, "base_checkpoints", None)
-    if getattr(config, "workspace", None):
+    workspace = Path(config.workspace or "/")
+    base = generator.base_checkpoints
+    if config.workspace:
         _refuse_machine(str(workspace), "the workspace")
     return ContainerSettings(
         workspace=workspace,
-        train_image=_of_release(config, "train_container", _PYT),
-        data_image=_of_release(config, "data_services_container", _DATA),
-        release=getattr(config, "release", None),
-        generator_image=reference_of(getattr(generator, "container", "images.metropolis_sdg.paidf_anomalygen")),
-        own_image=None if (own := setting("image")) is None else reference_of(own),
-        host=setting("host"),
-        network=setting("network"),
-        mounts=tuple(_mount(text) for text in setting("mounts", ())),
+        train_image=_of_release(config.train_container, config.release, _PYT),
+        data_image=_of_release(config.data_services_container, config.release, _DATA),
+        release=config.release,
+        generator_image=reference_of(generator.image),
+        own_image=None if own.image is None else reference_of(own.image),
+        host=own.host,
+        network=own.network,
+        mounts=tuple(_mount(text) for text in own.mounts),
         base_checkpoints=Path(base) if base else workspace / "augmentation" / "anomalygen" / "base_checkpoints",
         gpus=gpus,
         secrets=secrets,
-        offline=bool(getattr(config, "offline", False)),
+        offline=config.offline,
     )
 
 
@@ -337,10 +332,9 @@ def _refuse_outside(record: JobRecord, workdir: str, binds: Sequence[Bind]) -> N
                 )
 
 
-def _of_release(config: Any, field_name: str, name: str) -> str:
+def _of_release(text: str, release: str | None, name: str) -> str:
     """The image a setting names; left at its default, that of the release asked for, empty where none was seen."""
     default = f"images.tao_toolkit.{name}"
-    text, release = getattr(config, field_name, default), getattr(config, "release", None)
     if text != default or not release:
         return reference_of(text)
     seen = load_versions().by_release().get(release_named(release, "--set release").version, {})

@@ -7,20 +7,20 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
+
+from pydantic import ValidationError
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import EngineUnreachableError, InputError
-from tao_skill_bank.platforms import base, platform_named
+from tao_skill_bank.platforms import base, names, platform_class
 from tao_skill_bank.platforms.base import ENDED, JobRecord, JobState, Platform, jobs_dir, new_record
 from tao_skill_bank.platforms.local import LocalPlatform
+from tao_skill_bank.platforms.work import Work
 
 __all__ = ["cancel", "job_logs", "job_state", "platform_of", "read_job", "submit"]
 
 _UID = re.compile(r"[A-Za-z0-9_-]{1,200}")
-_WORKERS = ("local", "virtualenv")
-"""Platforms whose jobs run in a detached worker of this machine: the disk alone tells their state."""
 _STATE = "deft_state.json"
 ACTION = "action.json"
 """Beside the job of a single action: its `config`, for whoever looks at the job later."""
@@ -52,8 +52,6 @@ def read_job(folder: Path, uid: str) -> JobRecord:
     Raises:
         InputError: No such job in this folder, or its record cannot be read.
     """
-    from pydantic import ValidationError
-
     path = jobs_dir(folder) / f"{uid}.json"
     missing = InputError(f"no job {uid!r}", where=jobs_dir(folder), fix="list the folder's jobs")
     if not _UID.fullmatch(uid):
@@ -72,20 +70,14 @@ def job_state(record: JobRecord) -> JobState:
     Raises:
         EngineUnreachableError: The platform has to be asked and does not answer.
     """
-    if record.platform in _WORKERS:
+    if _detached(record):
         return base.job_state(record)
-    ended = base.ended_state(record)
-    if ended is not None:
-        return ended
-    platform = platform_of(record)
-    look = getattr(platform, "peek", platform.status)
-    state: JobState = look(record)
-    return state
+    return base.ended_state(record) or platform_of(record).peek(record)
 
 
 def job_logs(record: JobRecord, tail: int) -> str:
     """The last `tail` lines of the job's output."""
-    return (_local() if record.platform in _WORKERS else platform_of(record)).logs(record, tail)
+    return (_local() if _detached(record) else platform_of(record)).logs(record, tail)
 
 
 def cancel(record: JobRecord) -> JobState:
@@ -96,7 +88,7 @@ def cancel(record: JobRecord) -> JobState:
         # One that nobody began is kept from beginning all the same; for any other the platform says that it is away.
         state = "running"
     if state not in ENDED:
-        (_local() if record.platform in _WORKERS else platform_of(record)).cancel(record)
+        (_local() if _detached(record) else platform_of(record)).cancel(record)
     return job_state(record)
 
 
@@ -114,19 +106,23 @@ def _platform(name: str, results_dir: str) -> Platform:
     path = Path(results_dir) / _STATE
     if not guard.is_file(path):
         path = Path(results_dir) / ACTION
-    config: Any = SimpleNamespace()
+    config: Any = {}
     try:
-        read = json.loads(guard.read_bytes(path), object_hook=lambda pairs: SimpleNamespace(**pairs))
-        config = getattr(read, "config", config)
+        config = json.loads(guard.read_bytes(path))["config"]
     except FileNotFoundError:
         pass
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, TypeError, LookupError, RecursionError):
         raise InputError("the run's state cannot be read", where=path, fix="restore it") from None
     try:
-        config.platform = name
-        return platform_named(config)
-    except AttributeError:
+        found: Platform = platform_class(name).of(Work.looking(config, name))
+    except (ValidationError, TypeError):
         raise InputError(f"the settings of {name} are not there", where=path, fix="name the run's own folder") from None
+    return found
+
+
+def _detached(record: JobRecord) -> bool:
+    """Whether a worker of this machine runs it, so that the disk alone tells its state."""
+    return record.platform in names() and bool(platform_class(record.platform).detached)
 
 
 @cache

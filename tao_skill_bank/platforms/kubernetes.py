@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputE
 from tao_skill_bank.platforms.base import (
     JobRecord,
     JobState,
+    Platform,
     PlatformCheck,
     ended_state,
     new_record,
@@ -41,7 +43,10 @@ from tao_skill_bank.platforms.container import (
     settings_of,
 )
 from tao_skill_bank.platforms.gpu_rules import check_batch, spec_batch_size
+from tao_skill_bank.platforms.kubernetes_settings import KubernetesConfig
+from tao_skill_bank.platforms.machine import Machine
 from tao_skill_bank.platforms.memory import TRAINER, memory_of
+from tao_skill_bank.platforms.work import Work
 from tao_skill_bank.platforms.worker import beside, claim, now
 
 GPU_COMMANDS = frozenset({"visual_changenet", "embedding", *GENERATOR})
@@ -63,7 +68,7 @@ class JobApi(Protocol):
         """Remove the Job and its pods."""
 
 
-class KubernetesPlatform:
+class KubernetesPlatform(Platform):
     """Runs command lines as Jobs.
 
     Args:
@@ -73,9 +78,12 @@ class KubernetesPlatform:
     """
 
     name = "kubernetes"
+    Settings = KubernetesConfig
     concurrent = True
 
-    def __init__(self, config: Any, api: JobApi | None = None, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, config: Work, api: JobApi | None = None, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self.config = config
         self.given = config.kubernetes
         self._api = api
@@ -86,7 +94,7 @@ class KubernetesPlatform:
         check_images(self.settings)
 
     @classmethod
-    def of(cls, config: Any) -> Self:
+    def of(cls, config: Work) -> Self:
         """As `config.kubernetes` says.
 
         Raises:
@@ -112,14 +120,24 @@ class KubernetesPlatform:
             self._api = official_api(self.given.context)
         return self._api
 
-    def checks(self, config: Any) -> list[PlatformCheck]:
+    @classmethod
+    def reach(cls) -> str:
+        """Manifests need nothing."""
+        return "manifests are written here; kubectl applies them" + ("" if shutil.which("kubectl") else " (not here)")
+
+    @classmethod
+    def remedy(cls, text: str, machine: Machine, source: str) -> str:
+        """The official client is an extra of the bank."""
+        return machine.pip(source) if "client" in text else ""
+
+    def checks(self, config: Work, only: str | None = None) -> list[PlatformCheck]:
         """What the Jobs will ask for; no cluster is reached."""
         sample = self.manifest(_sample(config))
         container = sample["spec"]["template"]["spec"]["containers"][0]
         volume = "claim " + self.given.claim if self.given.claim else f"host path {self._host_path()}"
         text = f"one batch/v1 Job an action in namespace {self.given.namespace}; {volume} at {config.workspace}"
         out = [PlatformCheck(name="platform", status="warn", text=f"{text}; no test of this project runs one")]
-        images = ", ".join(self.settings.images(generator=config.anomalygen.mode == "inline"))
+        images = ", ".join(self.settings.images(generator=config.generator().runs))
         out.append(PlatformCheck(name="images", status="ok", text=images))
         batch = config.batch_size or spec_batch_size(config.specs_file)
         gpus = container["resources"]["limits"].get("nvidia.com/gpu", "0")
@@ -446,7 +464,7 @@ def _nobody() -> dict[str, Any]:
     return {"pid": 0, "identity": None, "claimed_at": now()}
 
 
-def _sample(config: Any) -> JobRecord:
+def _sample(config: Work) -> JobRecord:
     """A training's record, to see what its Job would ask for."""
     workspace = Path(config.workspace)
     return new_record(

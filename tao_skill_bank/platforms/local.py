@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 from tao_skill_bank.bank.command_lines import CATEGORIES
 from tao_skill_bank.core import guard, roots
@@ -19,12 +19,13 @@ from tao_skill_bank.platforms.base import (
     ENDED,
     JobRecord,
     JobState,
+    Platform,
     PlatformCheck,
     job_state,
     read_process,
-    tail_of,
     write_record,
 )
+from tao_skill_bank.platforms.work import Work
 from tao_skill_bank.platforms.worker import beside, claim, now
 
 # One thread a library: results must not depend on how many cores are free.
@@ -53,32 +54,31 @@ def own_argv(command: Sequence[str]) -> list[str]:
     return [sys.executable, "-P", "-m", "tao_skill_bank.actions", *command]
 
 
-class LocalPlatform:
+class LocalPlatform(Platform):
     """Runs a command line as a subprocess that outlives the caller."""
 
     name = "local"
     concurrent = True
+    detached = True
+    asks = False
 
     def __init__(self) -> None:
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
 
     @classmethod
-    def of(cls, config: Any) -> Self:
+    def of(cls, config: Work) -> Self:
         """It has no settings."""
         return cls()
 
-    def checks(self, config: Any) -> list[PlatformCheck]:
+    @classmethod
+    def reach(cls) -> str:
+        """It is this machine."""
+        return "always there"
+
+    def checks(self, config: Work, only: str | None = None) -> list[PlatformCheck]:
         """It is always there."""
         text = "this machine's CPU; a rehearsal: the local network's FAR is not TAO's"
         return [PlatformCheck(name="platform", status="ok", text=text)]
-
-    def can_run(self, command: str) -> bool:
-        """Whether the bank has it."""
-        return command in CATEGORIES
-
-    def tao_own(self, command: str) -> bool:
-        """Never."""
-        return False
 
     def argv(self, command: Sequence[str]) -> list[str]:
         """What starts `command` here."""
@@ -112,10 +112,6 @@ class LocalPlatform:
         if state in ENDED:
             self._reap(record)
         return state
-
-    def logs(self, record: JobRecord, tail: int = 200) -> str:
-        """The last lines of the job's output."""
-        return tail_of(beside(record.path, "log"), tail)
 
     def cancel(self, record: JobRecord) -> None:
         """Ask the worker to end the command; it writes the exit record.

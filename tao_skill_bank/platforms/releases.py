@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tao_skill_bank.bank.versions import default_release
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.data.releases.facts import known, newest, release_in, release_named
 from tao_skill_bank.platforms import platform_named
+from tao_skill_bank.platforms.work import Work
 
 TRAINER = "nvidia_tao_pytorch"
 
@@ -29,13 +29,13 @@ class Runs:
     sure: bool = True
 
 
-def release_that_runs(config: Any) -> Runs:
+def release_that_runs(config: Work) -> Runs:
     """The release of a run's configuration.
 
     Raises:
         InputError: `release` asks for an unknown one, or for another than the one that its platform has.
     """
-    asked = getattr(config, "release", None)
+    asked = config.release
     wanted = None if not asked else release_named(str(asked), "--set release").version
     found = _found(config)
     if found is None:
@@ -63,7 +63,7 @@ def installed_release(folder: Path) -> str | None:
     return None
 
 
-def _found(config: Any) -> tuple[str | None, str] | None:
+def _found(config: Work) -> tuple[str | None, str] | None:
     """(version, where it stands) of what the platform runs; None where the bank's own runs."""
     try:
         platform = platform_named(config)

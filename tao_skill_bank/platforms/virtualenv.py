@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from tao_skill_bank.bank.command_lines import CATEGORIES
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.platforms.base import PlatformCheck
 from tao_skill_bank.platforms.local import LocalPlatform, own_argv
+from tao_skill_bank.platforms.machine import Complaint, Machine
 from tao_skill_bank.platforms.memory import check_own_memory
+from tao_skill_bank.platforms.virtualenv_settings import VirtualenvConfig
+from tao_skill_bank.platforms.work import Work
 
 
 class VirtualenvPlatform(LocalPlatform):
@@ -30,6 +34,8 @@ class VirtualenvPlatform(LocalPlatform):
 
     name = "virtualenv"
     concurrent = False  # TAO's own commands share one accelerator
+    asks = True
+    Settings = VirtualenvConfig
 
     def __init__(self, folder: str | None) -> None:
         super().__init__()
@@ -44,11 +50,28 @@ class VirtualenvPlatform(LocalPlatform):
             raise InputError("no such folder", where=folder, fix="set virtualenv.bin to the folder with TAO's commands")
 
     @classmethod
-    def of(cls, config: Any) -> Self:
+    def of(cls, config: Work) -> Self:
         """With the folder of `virtualenv.bin`."""
         return cls(config.virtualenv.bin)
 
-    def checks(self, config: Any) -> list[PlatformCheck]:
+    @classmethod
+    def reach(cls) -> str:
+        """A folder that is to be named."""
+        return "name its folder: --set virtualenv.bin=DIR"
+
+    @classmethod
+    def explained(cls, found: Complaint, machine: Machine, source: str) -> Complaint:
+        """TAO's own commands are an option, and seldom there: no lack where nobody installed them."""
+        if not found.lacks:
+            return found
+        other = machine.which("visual_changenet")
+        if other is None or Path(other).resolve().parent == Path(machine.python).parent.resolve():
+            text = "for TAO that is installed by pip on this machine; none is in the PATH"
+            return replace(found, text=text, lacks=False)
+        folder = Path(other).parent
+        return Complaint(f"TAO's commands are in {folder}", f"add --set virtualenv.bin={folder}", lacks=False)
+
+    def checks(self, config: Work, only: str | None = None) -> list[PlatformCheck]:
         """TAO's own Visual ChangeNet must be there; what else is not runs as the bank's own."""
         own = [name for name in CATEGORIES if not self.has(name)]
         if "visual_changenet" in own:
@@ -57,7 +80,7 @@ class VirtualenvPlatform(LocalPlatform):
             )
         text = f"TAO's commands in {self.folder}" + (f"; the bank's own run: {', '.join(own)}" if own else "")
         found = [PlatformCheck(name="platform", status="ok", text=text)]
-        return [*found, check_own_memory(config.specs_file)] if getattr(config, "specs_file", "") else found
+        return [*found, check_own_memory(config.specs_file)] if config.specs_file else found
 
     def has(self, command: str) -> bool:
         """Whether the installed TAO has the command."""

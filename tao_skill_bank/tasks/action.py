@@ -27,7 +27,7 @@ from tao_skill_bank.core.settings import apply_settings, checked_settings
 from tao_skill_bank.platforms import own_name, platform_named
 from tao_skill_bank.platforms.base import ENDED, JobRecord, Platform, PlatformCheck, new_record, read_records
 from tao_skill_bank.platforms.jobs import ACTION, job_state
-from tao_skill_bank.tasks.changenet.config import RunConfig
+from tao_skill_bank.tasks.changenet.config import ActionConfig
 from tao_skill_bank.tasks.changenet.generator import AMP, SDG
 
 GENERATOR = "anomalygen"
@@ -138,8 +138,7 @@ def start_action(request: ActionRequest, approve: str, how: How = "flag") -> Job
         cwd=request.folder,
         results_dir=request.folder,
     ).model_copy(update={"approved": how})
-    if getattr(platform, "plan", None) is not None:
-        platform.plan(record)  # type: ignore[attr-defined]
+    platform.plan(record)
     guard.make_folder(request.folder)
     with _alone(request.folder):
         _refuse_other(request.folder / ACTION, config)
@@ -189,7 +188,7 @@ def _refuse_twice(record: JobRecord, platform: Platform) -> None:
             )
 
 
-def _refuse_other(path: Path, config: RunConfig) -> None:
+def _refuse_other(path: Path, config: ActionConfig) -> None:
     """Jobs of one folder share its `action.json`: who looks at them later asks the platform that it names."""
     try:
         before = json.loads(guard.read_text(path)).get("config", {})
@@ -197,7 +196,9 @@ def _refuse_other(path: Path, config: RunConfig) -> None:
         return
     except (ValueError, AttributeError):
         before = {}
-    if before != config.model_dump(mode="json") | {"specs_file": before.get("specs_file", "")}:
+    now = config.model_dump(mode="json") | {"specs_file": before.get("specs_file", "")}
+    # An earlier version wrote every setting of a run there.
+    if {key: value for key, value in before.items() if key in now} != now:
         what = "other jobs of this folder ran on another platform, or with other settings"
         raise InputError(what, where=path, fix="name a fresh results_dir")
 
@@ -208,21 +209,19 @@ def workspace_of(folder: Path, root: Path) -> Path:
     return next((p for p in above if guard.is_folder(p / "specs")), root)
 
 
-def _planned(request: ActionRequest) -> tuple[RunConfig, bytes | None, ActionPlan]:
+def _planned(request: ActionRequest) -> tuple[ActionConfig, bytes | None, ActionPlan]:
     """The configuration, the spec as it was read, and the plan."""
     workspace = str(workspace_of(request.folder, request.root))
-    values = apply_settings(RunConfig, {}, request.settings)
-    # An action names its own inputs; a run's stay empty.
-    empty = dict.fromkeys(("training_csv", "validation_csv", "kpi_test_csv", "images_dir"), "")
+    values = apply_settings(ActionConfig, {}, request.settings, ActionConfig.elsewhere())
     spec = "" if request.spec is None else str(request.spec)
     fixed = {"workspace": workspace, "specs_file": spec, "platform": own_name(request.platform)}
-    config = checked_settings(RunConfig, {**empty, **values, **fixed}, "settings")
+    config = checked_settings(ActionConfig, {**values, **fixed}, "settings")
     platform = platform_named(config)
     if not platform.can_run(request.command[0]):
         fix = "docker runs it in its image; slurm with slurm.container=pyxis"
         raise InputError(f"does not run {request.command[0]!r}", where=f"--platform {config.platform}", fix=fix)
     _refuse_other(request.folder / ACTION, config)
-    checks = platform.checks(_OneCommand(config, request.command[0]))
+    checks = platform.checks(config, only=request.command[0])
     spec_bytes = None if request.spec is None else request.spec.read_bytes()
     said = {
         "command": request.command,
@@ -243,16 +242,6 @@ def _planned(request: ActionRequest) -> tuple[RunConfig, bytes | None, ActionPla
             digest=digest,
         ),
     )
-
-
-class _OneCommand:
-    """A configuration for checks of one command only: `only_command` says which."""
-
-    def __init__(self, config: RunConfig, command: str) -> None:
-        self._config, self.only_command = config, command
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._config, name)
 
 
 def values_of(overrides: Sequence[str]) -> dict[str, str]:

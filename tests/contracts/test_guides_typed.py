@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -135,3 +136,25 @@ def finished_before(workspace: Path, stages: int | None) -> Path:
     )
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests/support")])
     return Path(run(f"{sys.executable} -c {json.dumps(loop)}", workspace, PYTHONPATH=paths).splitlines()[-1])
+
+
+def test_the_platform_of_the_guide_is_found_asked_and_planned_on(tmp_path: Path) -> None:
+    guide = (GUIDES / "add-a-platform.md").read_text(encoding="utf-8")
+    blocks = dict(BLOCK.findall(guide))
+    site = tmp_path / "site"
+    info = site / "nice_platform-1.dist-info"
+    info.mkdir(parents=True)
+    (site / re.findall(r"Save as `([\w./]+)`", guide)[0]).write_text(blocks["python"], encoding="utf-8")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: nice-platform\nVersion: 1\n", encoding="utf-8")
+    (points,) = tomllib.loads(blocks["toml"])["project"]["entry-points"].items()
+    named = [f"{name} = {value}" for name, value in points[1].items()]
+    (info / "entry_points.txt").write_text("\n".join([f"[{points[0]}]", *named, ""]), encoding="utf-8")
+    make_workspace(tmp_path / "W")
+    said = [
+        run(line.replace("tao-skills", PROGRAM, 1), tmp_path, PYTHONPATH=str(site))
+        for line in blocks["console"].splitlines()
+    ]
+    assert "- nice (nice): this machine's CPU, gently aliases: gentle" in said[0]
+    assert "nice" in said[1]
+    assert "plan digest" in said[2]
+    assert "platform        nice" in said[2]

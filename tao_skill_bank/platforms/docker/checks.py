@@ -21,12 +21,11 @@ from tao_skill_bank.platforms.container import GENERATOR, Bind, ContainerSetting
 from tao_skill_bank.platforms.docker.engine import Engine, ImageFacts, missing_image, refusal
 from tao_skill_bank.platforms.gpu_rules import check_batch, spec_batch_size
 from tao_skill_bank.platforms.memory import check_engine_memory
+from tao_skill_bank.platforms.work import Work
 
 AMD64_ONLY = ("images.metropolis_sdg.paidf_anomalygen",)
 """Images that exist for one architecture only: compared before anything is downloaded."""
 _REHEARSE = "run where there is one, or rehearse on the CPU: --set docker.image=IMAGE with the bank's own image"
-_CSVS = ("training_csv", "validation_csv", "kpi_test_csv", "acceptance_csv", "mining_pool_csv")
-_INPUTS = ("specs_file", *_CSVS, "images_dir", "backbone_weight_dir", "pregen_dir")
 _MEMORY_SIZES = (16, 24, 32, 40, 48, 80, 96, 141, 192)
 _PROBE = """test -r "$1" || { echo "cannot read $1"; exit 1; }
 test -w "$2" || { echo "cannot write to $2"; exit 1; }
@@ -42,7 +41,9 @@ class Gpu:
     memory_gb: int
 
 
-def check_docker(engine: Engine, settings: ContainerSettings, config: Any) -> list[PlatformCheck]:
+def check_docker(
+    engine: Engine, settings: ContainerSettings, config: Work, only: str | None = None
+) -> list[PlatformCheck]:
     """Every check, in order; each fault is a line.
 
     Raises:
@@ -65,9 +66,8 @@ def check_docker(engine: Engine, settings: ContainerSettings, config: Any) -> li
         except BankError as error:
             faults.append(error.line())
 
-    only = getattr(config, "only_command", None)
     alone = only in GENERATOR
-    inline = alone or getattr(getattr(config, "anomalygen", None), "mode", None) == "inline"
+    inline = alone or config.generator().runs
     needed = settings.images(generator=inline) if only is None else [settings.image_for(only)]
     check(lambda: _images(engine, settings, needed))
     check(lambda: _gpus(engine, settings, config))
@@ -141,7 +141,7 @@ def _images(engine: Engine, settings: ContainerSettings, needed: list[str]) -> P
     return PlatformCheck(name="images", status="ok", text=f"on the engine: {', '.join(needed)}{offline}")
 
 
-def _gpus(engine: Engine, settings: ContainerSettings, config: Any) -> PlatformCheck:
+def _gpus(engine: Engine, settings: ContainerSettings, config: Work) -> PlatformCheck:
     wanted = settings.gpus_for("visual_changenet")
     if wanted is None:
         return PlatformCheck(name="GPU", status="skip", text="the containers run on the CPU")
@@ -167,13 +167,11 @@ def _gpus(engine: Engine, settings: ContainerSettings, config: Any) -> PlatformC
     return PlatformCheck(name="GPU", status="ok", text=text)
 
 
-def _paths(settings: ContainerSettings, config: Any) -> PlatformCheck:
+def _paths(settings: ContainerSettings, config: Work) -> PlatformCheck:
     """Inputs must mean the same inside, also those that the spec names and those behind links."""
     roots = [settings.workspace, *(Path(b.source) for b in settings.mounts if b.source == b.target)]
-    named = [(key, getattr(config, key, None)) for key in _INPUTS]
-    named.append(("mining.encoder_path", getattr(getattr(config, "mining", None), "encoder_path", None)))
     faults = []
-    for key, text in [*named, *_spec_paths(config.specs_file)]:
+    for key, text in [*config.inputs(), *_spec_paths(config.specs_file)]:
         if text is None or not os.path.exists(text):
             continue
         real = Path(os.path.realpath(text))
@@ -193,7 +191,7 @@ def _credentials(settings: ContainerSettings) -> PlatformCheck:
     return PlatformCheck(name="secrets", status="ok", text=text + (f"; not set: {', '.join(absent)}" if absent else ""))
 
 
-def _inside(engine: Engine, settings: ContainerSettings, config: Any, reference: str) -> PlatformCheck:
+def _inside(engine: Engine, settings: ContainerSettings, config: Work, reference: str) -> PlatformCheck:
     """A container of the training image looks at the workspace, as the user that jobs will be."""
     from docker.errors import APIError
 

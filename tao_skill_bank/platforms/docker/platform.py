@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from tao_skill_bank.platforms.base import (
     ExitRecord,
     JobRecord,
     JobState,
+    Platform,
     PlatformCheck,
     ended_state,
     read_exit,
@@ -39,6 +41,9 @@ from tao_skill_bank.platforms.container import (
     settings_of,
 )
 from tao_skill_bank.platforms.docker.engine import Engine, missing_image, refusal
+from tao_skill_bank.platforms.docker.settings import DockerConfig
+from tao_skill_bank.platforms.machine import Complaint, Machine
+from tao_skill_bank.platforms.work import Work
 from tao_skill_bank.platforms.worker import beside, claim, now, write_whole
 
 GRACE_SEC = 10
@@ -48,7 +53,7 @@ _LOOK_SEC = 0.02
 _NOBODY = {"pid": 0, "identity": None}
 
 
-class DockerPlatform:
+class DockerPlatform(Platform):
     """Runs a command line in a container that outlives the caller.
 
     Args:
@@ -57,6 +62,7 @@ class DockerPlatform:
     """
 
     name = "docker"
+    Settings = DockerConfig
 
     def __init__(self, settings: ContainerSettings, engine: Engine | None = None) -> None:
         self.settings = settings
@@ -69,17 +75,44 @@ class DockerPlatform:
         self._silent_since: float | None = None
 
     @classmethod
-    def of(cls, config: Any) -> Self:
+    def of(cls, config: Work) -> Self:
         """With the settings below `docker.` and the images of the run."""
         settings = settings_of(config)
         check_images(settings)
         return cls(settings)
 
-    def checks(self, config: Any) -> list[PlatformCheck]:
+    @classmethod
+    def reach(cls) -> str:
+        """Whether an engine answers, and which GPUs are here."""
+        from tao_skill_bank.platforms.docker.checks import gpus_here
+
+        engine = Engine()
+        try:
+            facts = engine.facts
+        except BankError as error:
+            return error.line()
+        cards = ", ".join(f"{g.name} {g.memory_gb} GB" for g in gpus_here()) if engine.local else "not looked at"
+        return f"Docker {facts.version} ({facts.architecture}) answers, {engine.shown}; GPUs: {cards or 'none'}"
+
+    @classmethod
+    def remedy(cls, text: str, machine: Machine, source: str) -> str:
+        """An engine is installed, started or opened to the user."""
+        from tao_skill_bank.platforms.docker.remedy import remedy
+
+        return remedy(text, machine)
+
+    @classmethod
+    def explained(cls, found: Complaint, machine: Machine, source: str) -> Complaint:
+        """Without a socket nothing answers."""
+        told = super().explained(found, machine, source)
+        gone = "No such file" in found.text and cls.remedy(found.text, machine, source)
+        return replace(told, text="no engine answers here: there is no socket") if gone else told
+
+    def checks(self, config: Work, only: str | None = None) -> list[PlatformCheck]:
         """Engine, images, architecture, GPU and its memory, the workspace inside a container."""
         from tao_skill_bank.platforms.docker.checks import check_docker
 
-        return check_docker(self.engine, self.settings, config)
+        return check_docker(self.engine, self.settings, config, only)
 
     def can_run(self, command: str) -> bool:
         """Whether an image is known to have it."""

@@ -7,7 +7,6 @@ import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError, did_you_mean
@@ -15,6 +14,7 @@ from tao_skill_bank.platforms.base import PlatformCheck
 from tao_skill_bank.platforms.gpu_rules import check_batch, memory_of, spec_batch_size
 from tao_skill_bank.platforms.slurm.client import SlurmClient
 from tao_skill_bank.platforms.slurm.script import SlurmSettings, resource_argv
+from tao_skill_bank.platforms.work import Work
 
 _COMMANDS = ("sbatch", "squeue", "scancel", "sinfo", "srun")
 _NODE_WAIT_SEC = 10
@@ -94,7 +94,7 @@ def chosen(found: list[Partition], name: str | None) -> list[Partition]:
     return usable
 
 
-def checks(client: SlurmClient, settings: SlurmSettings, config: Any) -> list[PlatformCheck]:
+def checks(client: SlurmClient, settings: SlurmSettings, config: Work) -> list[PlatformCheck]:
     """Every check, in order.
 
     Raises:
@@ -130,7 +130,7 @@ def _credentials(client: SlurmClient) -> PlatformCheck:
     return PlatformCheck(name="slurm credentials", status="ok" if known else "warn", text=text)
 
 
-def _gpus(mine: list[Partition], settings: SlurmSettings, config: Any) -> PlatformCheck:
+def _gpus(mine: list[Partition], settings: SlurmSettings, config: Work) -> PlatformCheck:
     if not settings.gpus:
         return PlatformCheck(name="gpu", status="skip", text="none asked for: the bank's own CPU implementation")
     kinds = [p.gpus() for p in mine]
@@ -152,7 +152,7 @@ def _gpus(mine: list[Partition], settings: SlurmSettings, config: Any) -> Platfo
     return _ok("gpu", f"{settings.gpus} of {most} {name or 'GPU'}s a node, {memory} GB, batch {batch}")
 
 
-def _container(client: SlurmClient, settings: SlurmSettings, config: Any) -> PlatformCheck:
+def _container(client: SlurmClient, settings: SlurmSettings, config: Work) -> PlatformCheck:
     if settings.container == "none":
         return _ok("container", "none: the bank's own CPU implementation; its FAR is not TAO's")
     if settings.container == "pyxis":
@@ -162,11 +162,11 @@ def _container(client: SlurmClient, settings: SlurmSettings, config: Any) -> Pla
                 where=client.where,
                 fix="--set slurm.container=oci with a bundle, or ask the administrators for Pyxis and Enroot",
             )
-        inline = getattr(getattr(config, "anomalygen", None), "mode", None) == "inline"
+        inline = config.generator().runs
         images = settings.containers.images(generator=inline) if settings.containers else []
         # Enroot imports what is no file: a download.
         pulled = [image for image in images if not image.startswith("/")]
-        if getattr(config, "offline", False) and pulled:
+        if config.offline and pulled:
             raise InputError(
                 "Pyxis would pull this image, and the run is offline",
                 where=pulled[0],
@@ -179,7 +179,7 @@ def _container(client: SlurmClient, settings: SlurmSettings, config: Any) -> Pla
     return _ok("container", f"OCI bundle {settings.bundle}")
 
 
-def _from_a_node(client: SlurmClient, settings: SlurmSettings, config: Any) -> PlatformCheck:
+def _from_a_node(client: SlurmClient, settings: SlurmSettings, config: Work) -> PlatformCheck:
     """A node sees this very workspace, and may write there: asked by a job of a second that changes nothing."""
     spec = Path(config.specs_file or os.devnull)
     script = f"test -w {shlex.quote(config.workspace)} || {{ echo workspace; exit 9; }}\n"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,11 +31,11 @@ from tao_skill_bank.platforms import local
 from tao_skill_bank.platforms.base import (
     JobRecord,
     JobState,
+    Platform,
     PlatformCheck,
     ended_state,
     read_exit,
     read_process,
-    tail_of,
     write_record,
 )
 from tao_skill_bank.platforms.container import (
@@ -46,6 +47,7 @@ from tao_skill_bank.platforms.container import (
     reference_of,
     settings_of,
 )
+from tao_skill_bank.platforms.machine import Machine
 from tao_skill_bank.platforms.slurm.client import QueuedJob, SlurmClient
 from tao_skill_bank.platforms.slurm.script import (
     Request,
@@ -57,8 +59,11 @@ from tao_skill_bank.platforms.slurm.script import (
     sbatch_argv,
     script_path,
 )
+from tao_skill_bank.platforms.slurm.settings import SlurmConfig
+from tao_skill_bank.platforms.work import Work
 from tao_skill_bank.platforms.worker import beside, claim, is_held, now
 
+LOGIN = "export SLURM_HOSTNAME=LOGIN-NODE"
 CREDENTIALS = ("HF_TOKEN", "NGC_KEY")
 GPU_COMMANDS = ("visual_changenet", "embedding", "run_sdg.sh")
 _LOOK_FIRST_SEC = 0.2
@@ -90,7 +95,7 @@ class _Look:
     pause: float
 
 
-class SlurmPlatform:
+class SlurmPlatform(Platform):
     """Runs command lines as batch jobs.
 
     Args:
@@ -100,7 +105,9 @@ class SlurmPlatform:
     """
 
     name = "slurm"
+    Settings = SlurmConfig
     concurrent = True
+    shards = True
 
     def __init__(
         self, settings: SlurmSettings, client: SlurmClient, monotonic: Callable[[], float] = time.monotonic
@@ -113,7 +120,7 @@ class SlurmPlatform:
         self._silent_since: float | None = None
 
     @classmethod
-    def of(cls, config: Any) -> Self:
+    def of(cls, config: Work) -> Self:
         """As `config.slurm` says, else SLURM_HOSTNAME, SLURM_USER, SLURM_PARTITION and SSH_KEY_PATH.
 
         Raises:
@@ -148,7 +155,19 @@ class SlurmPlatform:
         user = (given.user or os.environ.get("SLURM_USER") or None) if host else None
         return cls(settings, SlurmClient(host, user, os.environ.get("SSH_KEY_PATH") or None))
 
-    def checks(self, config: Any) -> list[PlatformCheck]:
+    @classmethod
+    def reach(cls) -> str:
+        """Whether `sbatch` is here."""
+        found = shutil.which("sbatch")
+        return f"sbatch is {found}" if found else "no sbatch here; a login node is named by SLURM_HOSTNAME"
+
+    @classmethod
+    def remedy(cls, text: str, machine: Machine, source: str) -> str:
+        """A cluster is seldom on the machine one works at: its login node is named."""
+        here = ("not installed", "configuration source", "not found", "Unable to resolve")
+        return LOGIN if any(mark in text for mark in here) else ""
+
+    def checks(self, config: Work, only: str | None = None) -> list[PlatformCheck]:
         """Controller, partition, the workspace as a node sees it, GPUs, container support, credentials by name."""
         from tao_skill_bank.platforms.slurm.checks import checks
 
@@ -293,10 +312,6 @@ class SlurmPlatform:
         age = time.time() - begun.st_mtime
         return "running" if is_held(record.path) or age < self.settings.lost_grace_sec else "lost"
 
-    def logs(self, record: JobRecord, tail: int = 200) -> str:
-        """The last lines of the job's output."""
-        return tail_of(beside(record.path, "log"), tail)
-
     def cancel(self, record: JobRecord) -> None:
         """Ask SLURM to end the job; one that nobody began cannot begin any more.
 
@@ -439,7 +454,7 @@ def _age(record: JobRecord) -> float:
     return (datetime.now(UTC) - made).total_seconds()
 
 
-def _containers(config: Any) -> ContainerSettings:
+def _containers(config: Work) -> ContainerSettings:
     """What every container platform shares, with SLURM's own image and GPUs."""
     shared = replace(settings_of(config), gpus="all" if config.slurm.gpus != 0 else "none")
     return replace(shared, own_image=reference_of(config.slurm.image)) if config.slurm.image else shared

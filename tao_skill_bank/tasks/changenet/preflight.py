@@ -312,7 +312,7 @@ def _encoder(plan: ResolvedPlan) -> Check:
     if tao:
         fetched = "" if path else ", fetched from the Hugging Face hub where its image has it not"
         return Check(name="encoder", status="ok", text=f"TAO's {spec['model']} {spec['model_path']}{fetched}")
-    if config.platform != "local":
+    if not platform_named(config).detached:
         return Check(name="encoder", status="skip", text=config.mining.encoder)
     encoder = get_encoder(spec["model"], model_path=path or "")
     return Check(name="encoder", status="ok", text=f"{encoder.name} (version {encoder.version})")

@@ -8,7 +8,6 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from tao_skill_bank.loop.settings import RunSettings
-from tao_skill_bank.tasks.changenet.config import DockerConfig, KubernetesConfig, SlurmConfig, VirtualenvConfig
 
 Evaluator = Literal["auto", "cosmos_rl", "standin", "file"]
 Trainer = Literal["auto", "cosmos_rl", "standin", "external"]
@@ -167,11 +166,8 @@ class VlmConfig(RunSettings):
     embed_spec: str | None = None
     train_container: str = "images.tao_toolkit.deft_cosmos_reason"
     embed_container: str = "images.tao_toolkit.cosmos_embed"
-    data_services_container: str = "images.tao_toolkit.data_services"
-    num_gpus: int = Field(default=1, ge=0)
     batch_size: int | None = Field(default=None, ge=1)
     seed: int = Field(default=1234, ge=0)
-    offline: bool = False
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     mining: MiningConfig = Field(default_factory=MiningConfig)
@@ -179,10 +175,6 @@ class VlmConfig(RunSettings):
     leakage: LeakageConfig = Field(default_factory=LeakageConfig)
     annotate: AnnotateConfig = Field(default_factory=AnnotateConfig)
     embeddings: EmbeddingsConfig = Field(default_factory=EmbeddingsConfig)
-    virtualenv: VirtualenvConfig = Field(default_factory=VirtualenvConfig)
-    docker: DockerConfig = Field(default_factory=DockerConfig)
-    slurm: SlurmConfig = Field(default_factory=SlurmConfig)
-    kubernetes: KubernetesConfig = Field(default_factory=KubernetesConfig)
 
     def evaluation_files(self) -> dict[str, Path]:
         """Label → the evaluation that exists, of `evaluate.predictions`."""

@@ -15,7 +15,7 @@ from tao_skill_bank.data.bcq.answers import join, read_rows
 from tao_skill_bank.data.bcq.records import MOST_SHOWN, RecordSet, duplicates, name_of, walked_videos
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.request import PreFlight, ResolvedPlan, Split
-from tao_skill_bank.platforms import platform_named
+from tao_skill_bank.platforms import platform_class, platform_named
 from tao_skill_bank.tasks.vlm_bcq import specs
 from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
 from tao_skill_bank.tasks.vlm_bcq.metric import GRAMMAR
@@ -245,7 +245,7 @@ def _encoder(config: VlmConfig) -> Check:
 
 
 def _platform(config: VlmConfig) -> list[Check]:
-    if config.evaluate.by == "file" and config.train.by == "external" and config.platform == "local":
+    if config.evaluate.by == "file" and config.train.by == "external" and not platform_class(config.platform).asks:
         return [Check(name="platform", status="ok", text="this machine, for gaps, root cause and mining")]
     found = platform_named(config).checks(config)
     return [Check(name=c.name, status=c.status, text=c.text) for c in found]

@@ -11,6 +11,7 @@ from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.bcq.records import RecordSet, read_set
 from tao_skill_bank.loop.plan import inside_workspace
 from tao_skill_bank.loop.state import BASELINE
+from tao_skill_bank.platforms import platform_class
 from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
 
 SETS = ("kpi", "acceptance", "base", "val", "pool")
@@ -42,7 +43,7 @@ def settled(config: VlmConfig) -> VlmConfig:
         InputError: A path outside, an evaluator or trainer that cannot be had here, a pool that is not there.
     """
     root = Path(config.workspace)
-    own = config.platform == "local"
+    own = not platform_class(config.platform).asks
     by = config.evaluate.by
     if by == "auto":
         by = "standin" if own else "cosmos_rl"

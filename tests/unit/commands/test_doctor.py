@@ -23,7 +23,7 @@ class Fake:
     def __init__(self, answer: Any) -> None:
         self.answer = answer
 
-    def checks(self, config: Any) -> list[PlatformCheck]:
+    def checks(self, config: Any, only: str | None = None) -> list[PlatformCheck]:
         if isinstance(self.answer, Exception):
             raise self.answer
         if callable(self.answer):

@@ -11,9 +11,16 @@ from typing import Any
 import pytest
 
 from tao_skill_bank.commands.doctor_checks import Looks, diagnose
-from tao_skill_bank.commands.remedies import LOGIN, RENTED, Machine, remedy
+from tao_skill_bank.platforms import platform_class
+from tao_skill_bank.platforms.brev import RENTED
+from tao_skill_bank.platforms.machine import Machine
+from tao_skill_bank.platforms.slurm.platform import LOGIN
 
 AWAY = "the engine does not answer: No such file or directory"
+
+
+def remedy(name: str, text: str, here: Machine, source: str) -> str:
+    return str(platform_class(name).remedy(text, here, source))
 
 
 def machine(*programs: str, **more: Any) -> Machine:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from tao_skill_bank.platforms.base import JobRecord, new_record
 from tao_skill_bank.platforms.container import paths_in, plan_container, settings_of
 from tao_skill_bank.platforms.docker.checks import sold_as
 from tao_skill_bank.platforms.docker.engine import Engine
+from tao_skill_bank.platforms.work import Work
 from tao_skill_bank.tasks.changenet.config import RunConfig
 
 CANARY = "canary-3f1c"
@@ -205,7 +205,7 @@ def test_a_value_in_place_of_a_credentials_name_is_refused(workspace: Path) -> N
 
 
 def test_a_job_of_a_folder_without_a_run_needs_no_configuration(workspace: Path) -> None:
-    assert settings_of(SimpleNamespace(workspace=str(workspace))).gpus == "auto"
+    assert settings_of(Work(workspace=str(workspace))).gpus == "auto"
 
 
 def test_data_services_work_in_a_folder_of_the_run_and_not_in_the_users(workspace: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,8 +25,10 @@ from tao_skill_bank.platforms.slurm.script import (
     job_script,
     sbatch_argv,
 )
+from tao_skill_bank.platforms.slurm.settings import SlurmConfig
+from tao_skill_bank.platforms.work import Work
 from tao_skill_bank.platforms.worker import beside, claim
-from tao_skill_bank.tasks.changenet.config import RunConfig, SlurmConfig
+from tao_skill_bank.tasks.changenet.config import RunConfig
 
 UID = "iter1-train-train-0123456789ab"
 
@@ -232,9 +233,9 @@ def test_a_batch_must_fit_the_gpus_memory() -> None:
 def test_the_environment_names_a_remote_cluster_and_settings_win(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("SLURM_HOSTNAME", "login1"), ("SLURM_USER", "ana"), ("SLURM_PARTITION", "gpu")):
         monkeypatch.setenv(name, value)
-    made = SlurmPlatform.of(SimpleNamespace(slurm=SlurmConfig(), num_gpus=0, workspace="/ws"))
+    made = SlurmPlatform.of(Work(slurm=SlurmConfig(), num_gpus=0, workspace="/ws"))
     assert (made.client.host, made.client.user, made.settings.request.partition) == ("login1", "ana", "gpu")
-    other = SlurmPlatform.of(SimpleNamespace(slurm=SlurmConfig(host="login2", partition="cpu"), num_gpus=0))
+    other = SlurmPlatform.of(Work(slurm=SlurmConfig(host="login2", partition="cpu"), num_gpus=0, workspace="/ws"))
     assert (other.client.host, other.settings.request.partition) == ("login2", "cpu")
 
 

@@ -1,4 +1,4 @@
-"""The one command that mends a thing the doctor found lacking, right for this machine: for a person to copy.
+"""This machine, as far as it decides which command repairs what a platform lacks: one, for a person to copy.
 
 A platform's own errors name every way out of them. Here the way is chosen: by the operating system, by who asks
 (root has no need of sudo), by what starts services. A word in capitals in a command is to be filled in.
@@ -15,10 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-
-LOGIN = "export SLURM_HOSTNAME=LOGIN-NODE"
-RENTED = "export DOCKER_HOST=ssh://USER@MACHINE"
-"""A machine that was rented by hand is an engine elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -54,37 +50,16 @@ class Machine:
         return self.as_root(f"dnf install -y {apt}") if self.which("dnf") else ""
 
 
-def remedy(name: str, text: str, machine: Machine, source: str) -> str:
-    """The command for what a platform said of itself; empty where the platform's own fix is the best there is.
+@dataclass(frozen=True)
+class Complaint:
+    """What a platform says of itself.
 
-    Args:
-        name: The platform.
-        text: Its complaint.
-        machine: Where it is to be mended.
-        source: What pip installs for the extra of this platform.
+    Attributes:
+        text: In words.
+        fix: What to do about it; empty where nothing is known.
+        lacks: Whether something is lacking; else it is a note.
     """
-    if name == "docker":
-        return _docker(text, machine)
-    if name == "slurm":
-        return _slurm(text)
-    if name == "kubernetes" and "client" in text:
-        return machine.pip(source)
-    return RENTED if name == "brev" else ""
 
-
-def _docker(text: str, machine: Machine) -> str:
-    if "does not answer" not in text or os.environ.get("DOCKER_HOST"):
-        return ""
-    if "Permission denied" in text:
-        return "sudo usermod -aG docker $USER && newgrp docker"
-    if machine.system == "Darwin":
-        return "open -a Docker" if machine.which("docker") else machine.package("", "--cask docker")
-    if not machine.which("dockerd"):
-        return machine.package("docker.io" if machine.which("apt-get") else "docker")
-    return machine.as_root("systemctl start docker" if machine.systemd else "service docker start")
-
-
-def _slurm(text: str) -> str:
-    """A cluster is seldom on the machine one works at: its login node is named."""
-    here = ("not installed", "configuration source", "not found", "Unable to resolve")
-    return LOGIN if any(mark in text for mark in here) else ""
+    text: str
+    fix: str = ""
+    lacks: bool = True
