@@ -80,7 +80,8 @@ def best_point(scores: npt.ArrayLike, is_pass: npt.ArrayLike, target: Target) ->
         return None
     figures = _figures(target.measure, curve)[places]
     best = figures.min() if target.measure.at_most else figures.max()
-    return curve.at(int(places[np.flatnonzero(figures == best)[-1]]))
+    # Two candidates of one exact F1 may differ in the last digit.
+    return curve.at(int(places[np.flatnonzero(np.abs(figures - best) <= RECALL_TOLERANCE)[-1]]))
 
 
 def _figures(measure: Measure, curve: Curve) -> npt.NDArray[np.float64]:
