@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.system import user_name
 from tao_skill_bank.data import corrections
 from tao_skill_bank.data.changenet.sample_book import book_of
 from tao_skill_bank.data.corrections.sheet import read_sheet, write_sheet
@@ -83,7 +82,7 @@ def take_back(home: Path, what: str, who: str | None = None, set_name: str | Non
     home = _home(home)
     named = None if set_name is None else set_name if set_name == corrections.ANNOTATION else set_named(set_name)
     assert named is None or named in (*SETS, corrections.ANNOTATION)
-    return corrections.undo(home, what, who or reader(), book_for(home), named)
+    return corrections.undo(home, what, who or user_name(), book_for(home), named)
 
 
 def export(home: Path, path: Path) -> int:
@@ -96,14 +95,6 @@ def take_in(home: Path, path: Path) -> tuple[int, int]:
     home = _home(home)
     lines = read_sheet(path, book_for(home))
     return len(lines), corrections.put(home, lines)[1]
-
-
-def reader() -> str:
-    """Whoever uses this machine, where nobody is named."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
 
 
 def _home(folder: Path) -> Path:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from tao_skill_bank.annotate.layout import DUPLICATES_FILE, QUALITY_FILE, REJECTED_FILE, output_folder, verdicts_path
+from tao_skill_bank.annotate.layout import DUPLICATES_FILE, QUALITY_FILE, REJECTED_FILE, output_folder
 from tao_skill_bank.annotate.quality.examine import Examiner, Taken
 from tao_skill_bank.annotate.quality.rules import Finding
 from tao_skill_bank.annotate.questions import TASKS, entries_of, media_root, questions_of
-from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.annotate.verdicts import edited_answers, read_verdicts, take_in
 from tao_skill_bank.core.fsio import atomic_open
 
 FORMAT = "tao-vl-reason-v1.0"
@@ -28,34 +28,6 @@ class Written:
     files: list[str] = field(default_factory=list)
     refused: dict[str, int] = field(default_factory=dict)
     flagged: dict[str, int] = field(default_factory=dict)
-
-
-def read_verdicts(results_dir: Path) -> dict[str, tuple[str, str]]:
-    """Item digest → (verdict, note) of an exported review, the last word on an item; empty where there is none.
-
-    Raises:
-        InputError: A line that is no verdict.
-    """
-    path = verdicts_path(results_dir)
-    found: dict[str, tuple[str, str]] = {}
-    if not path.exists():
-        return found
-    # Lines end with "\n" only: a note may hold one of the other signs that Python takes for a line's end.
-    text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-            digest, verdict, note = entry["digest"], entry["verdict"], entry.get("note") or ""
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            entry, digest, verdict, note = {}, None, None, ""
-        if verdict not in ("accept", "reject") or not isinstance(digest, str):
-            raise InputError(
-                "not a verdict", where=f"{path}:{number}", fix="export the review again, or take the line out"
-            )
-        found[digest] = (verdict, str(note))
-    return found
 
 
 def write_outputs(
@@ -91,13 +63,15 @@ def write_outputs(
     folder = output_folder(results_dir)
     folder.mkdir(parents=True, exist_ok=True)
     root = media_root(video_root)
+    take_in(results_dir)
+    answers = edited_answers(results_dir)
     examiner = Examiner(read_verdicts(results_dir), content, judged or {})
     done = Written()
     with ExitStack() as stack:
         handles: dict[str, IO[str]] = {}
         rejected: IO[str] | None = None
         for row in rows:
-            for question in questions_of(row, root, keep_order=keep_order):
+            for question in questions_of(row, root, keep_order=keep_order, answers=answers):
                 taken = examiner.take(question)
                 if taken.code is not None:
                     if rejected is None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +77,16 @@ def video_identity(video: str, root: Path | None) -> str:
     return path
 
 
-def questions_of(row: dict[str, Any], root: Path | None, *, keep_order: bool = False) -> Iterator[Question]:
+def questions_of(
+    row: dict[str, Any], root: Path | None, *, keep_order: bool = False, answers: Mapping[str, str] | None = None
+) -> Iterator[Question]:
     """The questions of one row of step 3, each accepted or refused. A row without any yields one refusal.
 
     Args:
         row: As step 3 wrote it.
         root: What `video_id` is relative to.
         keep_order: Choices that name letters stay in their order instead of being refused.
+        answers: Digest → the answer that a person gave instead; it is checked like any other.
     """
     video, prompt_key = str(row.get("video", "")), str(row.get("prompt_key", ""))
     kind = qa_type(prompt_key)
@@ -100,23 +103,37 @@ def questions_of(row: dict[str, Any], root: Path | None, *, keep_order: bool = F
         digest = _digest(identity, task, str(text), "", "")
         yield Question(video, identity, prompt_key, task, digest, None, reason, "", "", why)
     for number, entry in enumerate(parsed, start=1):
-        item: Item | None = None
-        refused: str | None = None
-        code: str | None = None
-        findings = tuple(of_text(task, entry, duration))
-        try:
-            item = checked(kind, entry, duration, keep_order=keep_order)
-            findings += tuple(_of_item(kind, entry, item, keep_order))
-        except Rejected as refusal:
-            refused = str(refusal)
-            # What the text says is the better name for what is wrong: `Maybe` is hedged before it is no yes or no.
-            code = next((finding.code for finding in findings if finding.refused), refusal.code)
-        if cut and number == len(parsed):
-            item, refused, code = None, "the answer was cut off at the token limit in this question", "cut_off"
-        shown = item.full_answer if item else entry.answer
-        digest = _digest(identity, task, entry.question, shown, item.reasoning if item else entry.reasoning)
-        names = (video, identity, prompt_key, task, digest)
-        yield Question(*names, item, refused, entry.question, shown, code, entry, findings if item else ())
+        is_cut = cut and number == len(parsed)
+        names = (video, identity, prompt_key, task)
+        question = _question(names, kind, entry, duration, keep_order, is_cut)
+        edited = (answers or {}).get(question.digest)
+        if edited is not None and edited != question.answer:
+            other = _question(names, kind, replace(entry, answer=edited), duration, keep_order, is_cut)
+            question = replace(other, digest=question.digest)
+        yield question
+
+
+def _question(
+    names: tuple[str, str, str, str], kind: str, entry: Parsed, duration: float | None, keep_order: bool, is_cut: bool
+) -> Question:
+    """One question, accepted or refused; `names`: video, its identity, prompt key, task."""
+    item: Item | None = None
+    refused: str | None = None
+    code: str | None = None
+    identity, task = names[1], names[3]
+    findings = tuple(of_text(task, entry, duration))
+    try:
+        item = checked(kind, entry, duration, keep_order=keep_order)
+        findings += tuple(_of_item(kind, entry, item, keep_order))
+    except Rejected as refusal:
+        refused = str(refusal)
+        # What the text says is the better name for what is wrong: `Maybe` is hedged before it is no yes or no.
+        code = next((finding.code for finding in findings if finding.refused), refusal.code)
+    if is_cut:
+        item, refused, code = None, "the answer was cut off at the token limit in this question", "cut_off"
+    shown = item.full_answer if item else entry.answer
+    digest = _digest(identity, task, entry.question, shown, item.reasoning if item else entry.reasoning)
+    return Question(*names, digest, item, refused, entry.question, shown, code, entry, findings if item else ())
 
 
 def _of_item(kind: str, entry: Parsed, item: Item, keep_order: bool) -> Iterator[Finding]:

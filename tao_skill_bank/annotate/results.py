@@ -16,10 +16,11 @@ from tao_skill_bank.annotate.config import AnnotationConfig
 from tao_skill_bank.annotate.journal import FILE_NAME, Journal
 from tao_skill_bank.annotate.layout import STEP_FILES, output_folder, step_file
 from tao_skill_bank.annotate.listing import read_rows, video_of
-from tao_skill_bank.annotate.output import Written, read_verdicts, write_outputs
+from tao_skill_bank.annotate.output import Written, write_outputs
 from tao_skill_bank.annotate.quality.error_rate import Measured, draw, measure, read_sample, write_sample
 from tao_skill_bank.annotate.quality.examine import Examiner, Taken
 from tao_skill_bank.annotate.questions import TASKS, media_root, questions_of
+from tao_skill_bank.annotate.verdicts import edited_answers, read_verdicts
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import sha256_file
 
@@ -81,8 +82,9 @@ class Results:
 
     def taken(self, examiner: Examiner) -> Iterator[tuple[dict[str, Any], Taken]]:
         """(row, question and what became of it), in the order of the rows."""
+        answers = edited_answers(self.folder)
         for row in self.rows():
-            for question in questions_of(row, self.root, keep_order=self.made.keep_order):
+            for question in questions_of(row, self.root, keep_order=self.made.keep_order, answers=answers):
                 yield row, examiner.take(question)
 
     def content(self, video: str) -> str | None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from tao_skill_bank.annotate.config import AnnotationConfig
 from tao_skill_bank.annotate.layout import step_file
 from tao_skill_bank.annotate.listing import Listing, StandingRows, in_shard, list_videos
-from tao_skill_bank.annotate.output import read_verdicts
 from tao_skill_bank.annotate.prompts import KEYS, Prompts, load_prompts
+from tao_skill_bank.annotate.verdicts import read_verdicts
 from tao_skill_bank.core.errors import InputError
 
 

@@ -101,16 +101,22 @@ def vlm(evaluation: Path) -> None:
 
 
 @cli.command()
-@click.argument("image")
+@click.argument("sample")
 @click.argument("verdict")
 @click.option("--note", default="", help="What was seen.")
+@click.option("--who", default="", help="Who looked at it.  [default: the user of this machine]")
+@click.option("--set", "set_name", default="", help="The sample's set, where several of the workspace have it.")
 @click.option("--in", "folder", type=PATH, default=Path(), help="RCA folder or experiment.  [default: here]")
-def verdict(image: str, verdict: str, note: str, folder: Path) -> None:
-    """Say what IMAGE of the spot check shows: mislabeled, edge-case, data-quality or systematic."""
+def verdict(sample: str, verdict: str, note: str, who: str, set_name: str, folder: Path) -> None:
+    """Say what SAMPLE shows: mislabeled, edge-case, data-quality or systematic. The next plan reads it.
+
+    SAMPLE is a picture of the spot check, or any sample that was scored, as the report names it. A right label is given
+    with `tao-skills labels set`.
+    """
     from tao_skill_bank.reports.rca.analysis import latest_rca, set_verdict
 
-    spot = set_verdict(latest_rca(folder), image, verdict, note)
-    echo(f"{spot.image}: {spot.verdict}")
+    spot = set_verdict(latest_rca(folder), sample, verdict, note, who, set_name)
+    echo(f"{spot.image or spot.filepath}: {spot.verdict}")
 
 
 @cli.command()

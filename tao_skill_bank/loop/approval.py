@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import hmac
 import os
-import pwd
 import secrets
 import shlex
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.roots import config_folder
+from tao_skill_bank.core.system import user_name
 from tao_skill_bank.loop.state import AnyState, Approval
 
 _BYTES = 32
@@ -58,11 +58,7 @@ def stands(state: AnyState, digest: str) -> bool:
 
 def approver() -> str:
     """The user and the machine, as an approval names them: by the system, not by variables anybody may set."""
-    try:
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        user = f"uid {os.getuid()}"
-    return f"{user}@{os.uname().nodename}"
+    return f"{user_name()}@{os.uname().nodename}"
 
 
 def unapproved(state: AnyState, digest: str) -> str:

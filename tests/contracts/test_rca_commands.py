@@ -446,3 +446,66 @@ def test_a_set_without_good_boards_has_no_far_on_the_page(tmp_path: Path) -> Non
     far = page[page.index("<dt>FAR</dt>") : page.index("<dt>Recall</dt>")]
     assert "–" in far and "%" not in far
     assert "| FAR (PASS flagged) | – | 0 of 0 |" in (tmp_path / "out" / "RCA_Report.md").read_text()
+
+
+def test_every_name_that_a_report_prints_is_taken_and_kept_with_the_corrections(
+    experiment: Path, tmp_path: Path
+) -> None:
+    from tao_skill_bank.data import corrections
+    from tao_skill_bank.reports.rca.analysis import set_verdict
+    from tao_skill_bank.reports.rca.data import load_rca
+
+    own = tmp_path / "experiment"
+    shutil.copytree(experiment, own, ignore=shutil.ignore_patterns("labels"))
+    copy = own / "rca_results" / results(experiment).name
+    context = json.loads((copy / "rca_context.json").read_text())
+    (copy / "rca_context.json").write_text(json.dumps({**context, "experiment": str(own)}))
+    data = load_rca(copy)
+    weakest = data.weak[0].filepath
+    names = {"/".join(Path(weakest).parts[-2:]), weakest, data.context.name(weakest)}
+    assert data.context.name(weakest) in (copy / "RCA_Report.md").read_text()
+    for name in names:
+        spot = set_verdict(copy, name, "edge case", who="Ana")
+        assert spot.filepath == weakest
+    [said] = corrections.read(own).lines
+    assert (said.sample.name, said.reason, said.to, said.who) == (data.context.name(weakest), "edge_case", None, "Ana")
+    outside = next(w for w in data.weak if w.filepath not in {s.filepath for s in data.spots})
+    assert set_verdict(copy, data.context.name(outside.filepath), "mislabeled", who="Ana").image == ""
+    kept = {data.context.name(w.filepath) for w in data.weak}
+    scored = next(name for name in (f"b/p{n:02d}" for n in range(60)) if name not in kept)
+    assert set_verdict(copy, scored, "data quality", who="Ana").filepath == scored
+    assert [s.status for s in corrections.read(own).standing.values()] == ["kept", "doubted", "kept"]
+    assert check_rca(copy) == []
+    corrections.undo(own, said.id, "Ana")
+    set_verdict(copy, data.spots[1].filepath, "systematic", who="Ana")
+    assert [s.verdict for s in load_rca(copy).spots[:2]] == [None, "systematic"]
+
+
+def test_verdicts_of_an_earlier_spot_check_are_written_down_with_the_next_one(experiment: Path, tmp_path: Path) -> None:
+    from tao_skill_bank.data import corrections
+    from tao_skill_bank.reports.rca.analysis import set_verdict
+
+    own = tmp_path / "experiment"
+    shutil.copytree(experiment, own, ignore=shutil.ignore_patterns("labels"))
+    copy = own / "rca_results" / results(experiment).name
+    context = json.loads((copy / "rca_context.json").read_text())
+    (copy / "rca_context.json").write_text(json.dumps({**context, "experiment": str(own)}))
+    spots = json.loads((copy / "spot_check.json").read_text())
+    spots[3] |= {"verdict": "data quality", "note": "a scratch"}
+    (copy / "spot_check.json").write_text(json.dumps(spots))
+    set_verdict(copy, spots[0]["image"], "mislabeled", who="Ana")
+    earlier, new = corrections.read(own).lines
+    assert (earlier.who, earlier.reason, earlier.note, new.who) == ("spot check", "data_quality", "a scratch", "Ana")
+    set_verdict(copy, spots[1]["image"], "mislabeled", who="Ana")
+    assert len(corrections.read(own).lines) == 3
+
+
+def test_goldens_stand_beside_the_spot_check_and_suspects_have_pictures(experiment: Path) -> None:
+    folder = results(experiment)
+    spots = json.loads((folder / "spot_check.json").read_text())
+    assert all((folder / "rca_goldens" / spot["golden"]).is_file() for spot in spots)
+    first = {p.name for p in (folder / "rca_labels").glob("1*.png")}
+    assert {"1.png", "1_golden.png", "1_like.png"} <= first
+    page = (folder / "RCA_Report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") >= 2 * len(spots) + 3
+    assert "tao-skills studio" in page

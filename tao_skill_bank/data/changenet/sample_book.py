@@ -65,6 +65,7 @@ class Rows:
             found = [
                 file
                 for side in SIDES
+                if side in self.table.names
                 for file in self.naming.files(root, self.table.column(side)[row], self.table.object_name[row])
             ]
             if all(guard.is_file(file) for file in found):
@@ -161,14 +162,8 @@ class SampleBook:
         return Known(sample, labels[0], table.pictures(row))
 
     def label_fault(self, label: str) -> str | None:
-        """As `corrections.Book`: the rules of `labels`, and what TAO's reader takes for a missing cell."""
-        if not label:
-            return "is empty"
-        if label in READ_AS_MISSING:
-            return f"is {label!r}, which TAO's CSV reader takes for a missing cell"
-        if any(not c.isprintable() for c in label):
-            return f"is {label!r}, which holds signs that cannot be shown"
-        return label_fault(label)
+        """As `corrections.Book`."""
+        return label_problem(label)
 
     def _unknown(self, name: str, wanted: str | None) -> InputError:
         others = [one for one in self.sets if wanted is not None and one != wanted and self.rows(one).fitting(name)[1]]
@@ -184,6 +179,17 @@ class SampleBook:
 def _near(name: str, known: Sequence[str]) -> str:
     text = did_you_mean(name, known)
     return text if text.startswith("did") else "write input_path/object_name as the CSV has them"
+
+
+def label_problem(label: str) -> str | None:
+    """What is wrong with a new label: the rules of `labels`, and what TAO's reader takes for a missing cell."""
+    if not label:
+        return "is empty"
+    if label in READ_AS_MISSING:
+        return f"is {label!r}, which TAO's CSV reader takes for a missing cell"
+    if any(not c.isprintable() for c in label):
+        return f"is {label!r}, which holds signs that cannot be shown"
+    return label_fault(label)
 
 
 def book_of(workspace: Path) -> SampleBook:

@@ -20,15 +20,16 @@ from tao_skill_bank.annotate.api import status
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.layout import REVIEW_FILE, STEP_FILES, VERDICTS_FILE, step_file, verdicts_path
 from tao_skill_bank.annotate.listing import read_rows, video_of
-from tao_skill_bank.annotate.output import read_verdicts
 from tao_skill_bank.annotate.quality.error_rate import read_sample
 from tao_skill_bank.annotate.quality.examine import Examiner
 from tao_skill_bank.annotate.questions import TASKS, Question, video_identity
 from tao_skill_bank.annotate.results import Results, opened
+from tao_skill_bank.annotate.verdicts import read_verdicts
 from tao_skill_bank.annotate.video import VideoError, frames_at, probe, spread
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_text
+from tao_skill_bank.data import corrections
 from tao_skill_bank.reports.page import render_page, script
 
 MOST_VIDEOS = 20
@@ -219,13 +220,21 @@ def _views(
 
 
 def _earlier(results_dir: Path) -> dict[str, dict[str, str]]:
-    """What an earlier review said, by the items' digests: the next export holds it too."""
-    read_verdicts(results_dir)
+    """What stands of what was said, by the items' digests: the next export holds it too."""
+    stands = read_verdicts(results_dir)
     path = verdicts_path(results_dir)
     lines = guard.read_text(path).splitlines() if guard.exists(path) else []
-    entries = [json.loads(line) for line in lines if line.strip()]
-    names = ("video_id", "task", "verdict", "note")
-    return {entry["digest"]: {name: str(entry.get(name) or "") for name in names} for entry in entries}
+    entries = {entry["digest"]: entry for entry in (json.loads(line) for line in lines if line.strip())}
+    videos = {s.object_name: s.input_path for s in corrections.read(results_dir).standing}
+    return {
+        digest: {
+            "video_id": str(entries.get(digest, {}).get("video_id") or videos.get(digest, "")),
+            "task": str(entries.get(digest, {}).get("task") or ""),
+            "verdict": verdict,
+            "note": note,
+        }
+        for digest, (verdict, note) in stands.items()
+    }
 
 
 def _number(value: Any) -> float | None:

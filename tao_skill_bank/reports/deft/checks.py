@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -195,14 +195,14 @@ _ELSEWHERE = frozenset({"credentials", "backbone", "platform", "disk"})
 """Warnings of a plan that are no word on its data."""
 
 
-def gates(view: RunView) -> list[Gate]:
-    """Stops first, then warnings, then the gates that held, each in the order of the run."""
+def gates(view: RunView, more: Sequence[Gate] = ()) -> list[Gate]:
+    """Stops first, then warnings (`more` before the run's own), then the gates that held, in the order of the run."""
     stops = [
         Gate("stop", f"{line.iteration} · {line.stage}", line.summary)
         for line in view.lines
         if line.status == "error" and line.stage != "loop_stop"
     ]
-    warnings = corrected_figures(view)
+    warnings = [*more]
     warnings += [Gate("warn", p.label, text) for p in view.phases for text in p.record.warnings]
     held = []
     approval = view.state.approval

@@ -15,7 +15,7 @@ from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.reports.deft import sections
 from tao_skill_bank.reports.deft.added import additions
 from tao_skill_bank.reports.deft.advice import recommendations
-from tao_skill_bank.reports.deft.checks import gates, ship_checks, ship_word
+from tao_skill_bank.reports.deft.checks import corrected_figures, gates, ship_checks, ship_word
 from tao_skill_bank.reports.deft.deciding import deciding
 from tao_skill_bank.reports.deft.explorer import explorer
 from tao_skill_bank.reports.deft.gallery import Album, weakest
@@ -115,7 +115,7 @@ def report_html(view: RunView, status: Status, *, live: str = "") -> str:
         "base_accepted": view.accepted("baseline"),
         "accepted": view.accepted("best"),
         "advice": recommendations(view, status),
-        "gates": gates(view),
+        "gates": gates(view, corrected_figures(view)),
         "deciding": decides,
         "signature": signature(view),
         "holds": holds(view),

@@ -26,31 +26,29 @@ from tao_skill_bank.actions.gap_analysis.vcn_read import (
 )
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError, UnreachableError
-from tao_skill_bank.core.fsio import atomic_file, write_text
+from tao_skill_bank.core.fsio import write_text
 from tao_skill_bank.reports.rca import label_noise
 from tao_skill_bank.reports.rca.data import (
     CONTEXT,
-    IMAGES,
     REPORT,
     SPOT_CHECK,
     SUSPECTS,
     Context,
     Spot,
-    Weak,
     find_spot,
+    find_weak,
     load_rca,
     read_weak,
     verdict_named,
     write_spots,
 )
+from tao_skill_bank.reports.rca.shots import take_shots, take_spots
 from tao_skill_bank.reports.rca.text import action_list, heading, render_report, rows_shown, spot_section
 
 if TYPE_CHECKING:
     from tao_skill_bank.actions.mining.encoders import Encoder
 
 SPEC = "vcn_aoi_spec.yaml"
-SPOTS_EACH = 5
-SPOT_EDGE = 128
 TIME_FORMAT = "%Y-%m-%d_%H%M%S"
 
 
@@ -128,6 +126,8 @@ def make_rca(
         experiment=os.path.abspath(experiment),
         lightings=len(names.suffixes),
         top_k=top_k_per_label,
+        media="" if kpi_media_path is None else str(kpi_media_path),
+        suffixes=list(names.suffixes),
     )
     try:
         analysis = analyze_vcn_aoi(config)
@@ -137,7 +137,8 @@ def make_rca(
         return Rca(folder, _write_report(folder), None, (), ())
     _write_spec(config)
     weak = read_weak(folder / GAPS, context.lightings, analysis.metrics.threshold)
-    spots = _take_pictures(folder, weak)
+    goldens = _goldens(inference, names.suffixes[0], config)
+    spots = take_spots(folder, weak, goldens)
     write_spots(folder, spots)
     missing = sum(not s.image for s in spots)
     notes = [f"{missing} of {len(spots)} spot-check images were not found or could not be read"] if missing else []
@@ -147,36 +148,57 @@ def make_rca(
         suspects, used, note = _suspects(inference, names.suffixes[0], config, analysis.metrics.threshold, encoder)
         notes += note
         label_noise.write_suspects(folder / SUSPECTS, suspects)
+        take_shots(folder, suspects, goldens)
     _write_context(folder, context.model_copy(update={"encoder": used, "notes": notes}))
     return Rca(folder, _write_report(folder), analysis, suspects, notes)
 
 
-def set_verdict(folder: Path, image: str, verdict: str, note: str = "") -> Spot:
-    """Enter what was seen in a picture, in the spot check and in section 5 of the report.
+def set_verdict(folder: Path, image: str, verdict: str, note: str = "", who: str = "", set_name: str = "") -> Spot:
+    """Enter what was seen in a picture: among the corrections, and in the spot check where it is one of its ten.
 
-    Only that section and the list of actions are written anew, so that words somebody added elsewhere stay.
+    Only section 5 of the report and the list of actions are written anew, so that words somebody added elsewhere stay.
+
+    Args:
+        folder: The RCA folder.
+        image: A picture of `rca_images/`, or any sample that was scored, by the name that pages print.
+        verdict: mislabeled, edge case, data quality or systematic.
+        note: What was seen.
+        who: Who looked; the user of this machine, where nobody is named.
+        set_name: The sample's set, where several of the workspace have it.
 
     Raises:
-        InputError: No such image or verdict, or a report without its headings.
+        InputError: No such sample or verdict, a report without its headings, or corrections cannot be kept.
     """
+    from tao_skill_bank.core.system import user_name
+    from tao_skill_bank.data.corrections import Word
     from tao_skill_bank.reports.rca.page import write_page
+    from tao_skill_bank.reports.rca.words import as_they_stand, enter
 
     data = load_rca(folder)
-    spot = find_spot(data.spots, image)
     value = verdict_named(verdict)
+    spot = find_spot(data, image)
+    weak = spot or find_weak(data, image)
     report = folder / REPORT
     text = guard.read_text(report) if guard.is_file(report) else render_report(data)
     start, end = text.find(f"{heading(5)}\n"), text.find(f"{heading(6)}\n")
     if not 0 <= start < end:
         raise InputError("sections 5 and 6 cannot be found", where=report, fix="restore the report's headings")
-    changed = spot.model_copy(update={"verdict": value, "note": " ".join(note.split())})
-    spots = [changed if s is spot else s for s in data.spots]
+    named = weak.filepath if weak is not None else image
+    score = None if weak is None else weak.siamese_score
+    said = Word(named, value, who or user_name(), note=note, score=score, run=folder.name, set=set_name or None)
+    made = enter(data, said)
+    changed = {"verdict": value, "note": made.note, "word": made.id}
+    if spot is None:
+        own = {"image": "", "filepath": made.sample.name, "label": made.before, "siamese_score": score or 0.0}
+        return Spot.model_validate({**own, "weakness": 0.0, **changed})
+    done = spot.model_copy(update=changed)
+    spots = as_they_stand(replace(data, spots=[done if s is spot else s for s in data.spots]))
     write_spots(folder, spots)
     text = text[:start] + spot_section(spots, data, rows_shown(text)) + "\n" + text[end:]
     # The list of actions too, unless somebody has changed it.
     write_text(report, text.replace(action_list(data), action_list(replace(data, spots=spots))))
     write_page(load_rca(folder))
-    return changed
+    return done
 
 
 def latest_rca(experiment: Path) -> Path:
@@ -234,59 +256,38 @@ def _write_report(folder: Path) -> Path:
     return folder / REPORT
 
 
-def _take_pictures(folder: Path, weak: Sequence[Weak]) -> list[Spot]:
-    """The weakest PASS and NO_PASS samples as small pictures; one that cannot be read leaves an empty name."""
-    from PIL import Image
+def _goldens(inference: Inference, suffix: str, config: VcnAoiConfig) -> dict[str, str]:
+    """Image of the first lighting → its golden; empty where the CSV names none."""
+    table = read_goldens(inference)
+    if table is None:
+        return {}
+    return dict(zip(_images(inference, suffix, config), _images(table, suffix, config), strict=True))
 
-    from tao_skill_bank.data.pictures.decode import ImageError, load_rgb
 
-    guard.make_folder(folder / IMAGES)
-    spots = []
-    for side, wanted in (("pass", True), ("no_pass", False)):
-        group = [w for w in weak if w.is_pass is wanted][:SPOTS_EACH]
-        for rank, sample in enumerate(group, start=1):
-            safe = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "_" for c in Path(sample.filepath).stem)
-            name = f"{side}_{rank}_{safe[:80]}.png"
-            try:
-                picture = load_rgb(Path(sample.filepath)).resize((SPOT_EDGE, SPOT_EDGE), Image.Resampling.LANCZOS)
-            except ImageError:
-                name = ""
-            else:
-                with atomic_file(folder / IMAGES / name) as handle:
-                    picture.save(handle, format="PNG")
-            spots.append(
-                Spot(
-                    image=name,
-                    filepath=sample.filepath,
-                    label=sample.label,
-                    siamese_score=sample.score,
-                    weakness=sample.weakness,
-                )
-            )
-    return spots
+def _images(table: Inference, suffix: str, config: VcnAoiConfig) -> list[str]:
+    """The images of all rows in one lighting."""
+    import numpy as np
+
+    from tao_skill_bank.actions.gap_analysis import vcn_select
+    from tao_skill_bank.actions.gap_analysis.vcn_read import ImageNames
+
+    media = "" if config.kpi_media_path is None else str(config.kpi_media_path)
+    rows = np.arange(len(table))
+    batches = vcn_select.image_rows(table, rows, np.zeros(len(table)), ImageNames((suffix,)), media)
+    return [path for batch in batches for path in batch.column(0).to_pylist()]
 
 
 def _suspects(
     inference: Inference, suffix: str, config: VcnAoiConfig, threshold: float, encoder_name: str
 ) -> tuple[list[label_noise.Suspect], str, list[str]]:
     """The ranking, the encoder behind it ("" where the model ranks alone), and notes on what could not be read."""
-    import numpy as np
-
     from tao_skill_bank.actions.gap_analysis import vcn_select
-    from tao_skill_bank.actions.gap_analysis.vcn_read import ImageNames
     from tao_skill_bank.actions.mining.embedding import embed_images
     from tao_skill_bank.actions.mining.encoders import get_encoder
     from tao_skill_bank.data.pictures.decode import ImageError
 
-    everything = np.arange(len(inference))
     distance = vcn_select.weakness(inference.scores, inference.is_pass, threshold)
-    media = "" if config.kpi_media_path is None else str(config.kpi_media_path)
-
-    def images_of(table: Inference) -> list[str]:
-        batches = vcn_select.image_rows(table, everything, distance, ImageNames((suffix,)), media)
-        return [path for batch in batches for path in batch.column(0).to_pylist()]
-
-    files = images_of(inference)
+    files = _images(inference, suffix, config)
     labels = [inference.label_texts[code] for code in inference.label_codes]
     wrong = vcn_select.misclassified(inference.scores, inference.is_pass, threshold)
     votes = label_noise.model_votes(inference.scores, inference.is_pass)
@@ -301,7 +302,7 @@ def _suspects(
         return alone("the test images were not found, so labels could not be compared with their look-alikes")
     encoder = get_encoder(encoder_name)
     golden_table = read_goldens(inference)
-    golden_files = [] if golden_table is None else images_of(golden_table)
+    golden_files = [] if golden_table is None else _images(golden_table, suffix, config)
     goldens = [golden_files[i] for i in rows] if golden_files else []
     try:
         vectors = embed_images([files[i] for i in rows], encoder)

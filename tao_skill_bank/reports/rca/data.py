@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,12 +15,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tao_skill_bank.actions.gap_analysis.vcn_aoi import GAPS, METRICS, UNREACHABLE, VcnMetrics
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.arrow import read_parquet
-from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_text
 from tao_skill_bank.reports.rca.label_noise import SUSPECT, read_suspects
 
 REPORT = "RCA_Report.md"
 IMAGES = "rca_images"
+GOLDENS = "rca_goldens"
+SHOTS = "rca_labels"
 SPOT_CHECK = "spot_check.json"
 SUSPECTS = "label_check.csv"
 CONTEXT = "rca_context.json"
@@ -38,6 +41,8 @@ class Spot(BaseModel):
         weakness: How far it lies on the wrong side.
         verdict: One of `VERDICTS`, or None while open.
         note: What whoever looked at it had to say.
+        golden: The golden's picture in `rca_goldens/`; empty where there is none.
+        word: The id of the verdict in the file of corrections; empty for one of an earlier version.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -49,6 +54,8 @@ class Spot(BaseModel):
     weakness: float
     verdict: Literal["mislabeled", "edge case", "data quality", "systematic"] | None = None
     note: str = ""
+    golden: str = ""
+    word: str = ""
 
 
 class Context(BaseModel):
@@ -61,6 +68,8 @@ class Context(BaseModel):
         top_k: Weakest samples kept of each label; None: every misclassified one.
         encoder: Which embedding ranked the labels; empty where none was made.
         notes: Things a reader should know, a line each (images not found).
+        media: What was put before each `input_path`; empty where they are absolute, or an earlier version wrote it.
+        suffixes: What follows an object's name in its pictures' names, one a lighting.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -71,6 +80,23 @@ class Context(BaseModel):
     top_k: int | None
     encoder: str = ""
     notes: list[str] = []
+    media: str = ""
+    suffixes: list[str] = []
+
+    def name(self, filepath: str) -> str:
+        """A sample as pages print it and commands take it: `input_path/object_name`.
+
+        In an analysis of an earlier version, which lacks what it needs: the last folder and the file.
+        """
+        return self.sample(filepath) if self.suffixes else "/".join(PurePath(filepath).parts[-2:])
+
+    def sample(self, filepath: str) -> str:
+        """A picture's path without what was put before it and what follows the object's name."""
+        text = filepath
+        if self.media and text.startswith(self.media.rstrip("/") + "/"):
+            text = text[len(self.media.rstrip("/")) + 1 :]
+        suffix = next((s for s in sorted(self.suffixes, key=len, reverse=True) if text.endswith(s)), "")
+        return posixpath.normpath(text.removesuffix(suffix))
 
 
 @dataclass(frozen=True)
@@ -82,6 +108,11 @@ class Weak:
     score: float
     weakness: float
     misclassified: bool
+
+    @property
+    def siamese_score(self) -> float:
+        """The model's score, as a spot has it."""
+        return self.score
 
     @property
     def is_pass(self) -> bool:
@@ -135,9 +166,16 @@ def load_rca(folder: Path) -> RcaData:
         metrics=metrics,
         unreachable="",
         weak=read_weak(folder / GAPS, context.lightings, metrics.threshold),
-        spots=[Spot.model_validate(s) for s in _json(folder / SPOT_CHECK)],
+        spots=_spots(folder),
         suspects=read_suspects(folder / SUSPECTS),
     )
+
+
+def _spots(folder: Path) -> list[Spot]:
+    try:
+        return [Spot.model_validate(s) for s in _json(folder / SPOT_CHECK)]
+    except (ValidationError, TypeError):
+        raise InputError("is no spot check", where=folder / SPOT_CHECK, fix="run `tao-skills rca vcn` again") from None
 
 
 def read_weak(path: Path, lightings: int, threshold: float) -> list[Weak]:
@@ -173,18 +211,24 @@ def write_spots(folder: Path, spots: Sequence[Spot]) -> None:
     write_text(folder / SPOT_CHECK, text + "\n")
 
 
-def find_spot(spots: Sequence[Spot], image: str) -> Spot:
-    """The spot of an image, by its name in `rca_images/` with or without folder and extension.
-
-    Raises:
-        InputError: No such image.
-    """
+def find_spot(data: RcaData, image: str) -> Spot | None:
+    """The spot of an image, by its name in `rca_images/` with or without extension, or by its sample's; else None."""
     name = Path(image).name
-    for spot in spots:
-        if spot.image and name in (spot.image, Path(spot.image).stem):
-            return spot
-    names = [s.image for s in spots if s.image]
-    raise InputError(f"no image {image!r} in the spot check", where=SPOT_CHECK, fix=did_you_mean(name, names))
+    found = [spot for spot in data.spots if spot.image and name in (spot.image, Path(spot.image).stem)]
+    found = found or [spot for spot in data.spots if _is_named(data, spot.filepath, image)]
+    return found[0] if len(found) == 1 else None
+
+
+def find_weak(data: RcaData, image: str) -> Weak | None:
+    """The weak sample of a name, where one alone has it."""
+    found = [weak for weak in data.weak if _is_named(data, weak.filepath, image)]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_named(data: RcaData, filepath: str, name: str) -> bool:
+    wanted = posixpath.normpath(name)
+    own = data.context.sample(filepath)
+    return wanted in (own, filepath) or filepath.endswith(f"/{wanted}") or own.endswith(f"/{wanted}")
 
 
 def verdict_named(text: str) -> str:

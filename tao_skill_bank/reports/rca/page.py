@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.fsio import write_text
 from tao_skill_bank.loop.evidence import Interval
@@ -19,8 +20,9 @@ from tao_skill_bank.reports.deft.view import share
 from tao_skill_bank.reports.page import render_page, script
 from tao_skill_bank.reports.pictures import data_uri
 from tao_skill_bank.reports.rca import tables as rca_tables
-from tao_skill_bank.reports.rca.data import IMAGES, RcaData
+from tao_skill_bank.reports.rca.data import GOLDENS, IMAGES, SHOTS, RcaData
 from tao_skill_bank.reports.rca.text import advice, headline, main_cause
+from tao_skill_bank.reports.rca.words import home_of
 
 PAGE = "RCA_Report.html"
 SUSPECTS_SHOWN = 12
@@ -44,6 +46,7 @@ class Shot:
     label: str
     path: str
     picture: str | None
+    golden: str | None
     score: float
     weakness: float
     wrong: bool
@@ -63,6 +66,7 @@ def page_html(data: RcaData) -> str:
     common = {
         "context": data.context,
         "name": data.folder.name,
+        "home": str(home_of(data)),
         "unreachable": data.unreachable,
         "actions": [_action(text) for text in advice(data)] if data.metrics else [],
         "script": script("report.js"),
@@ -83,7 +87,13 @@ def page_html(data: RcaData) -> str:
         passes=[s for s in _shots(data) if s.label.upper() == "PASS"],
         defects=[s for s in _shots(data) if s.label.upper() != "PASS"],
         suspects=[
-            {**s, "suspicion": 100 * float(s["suspicion"]), "weakness": float(s["weakness"])}
+            {
+                **s,
+                "suspicion": 100 * float(s["suspicion"]),
+                "weakness": float(s["weakness"]),
+                "name": data.context.name(s["filepath"]),
+                "shots": _shots_of(data, s["rank"]),
+            }
             for s in data.suspects[:SUSPECTS_SHOWN]
         ],
         suspects_all=len(data.suspects),
@@ -143,8 +153,9 @@ def _shots(data: RcaData) -> list[Shot]:
     return [
         Shot(
             s.label,
-            "/".join(Path(s.filepath).parts[-2:]),
+            data.context.name(s.filepath),
             data_uri(data.folder / IMAGES / s.image) if s.image else None,
+            data_uri(data.folder / GOLDENS / s.golden) if s.golden else None,
             s.siamese_score,
             s.weakness,
             wrong.get(s.filepath, s.weakness > 0),
@@ -153,6 +164,13 @@ def _shots(data: RcaData) -> list[Shot]:
         )
         for s in data.spots
     ]
+
+
+def _shots_of(data: RcaData, rank: str) -> list[tuple[str, str | None]]:
+    """(what it shows, picture) of a suspect; nothing where no picture was taken."""
+    ends = (("", "image"), ("_golden", "golden"), ("_like", "look-alike of another label"))
+    files = [(what, data.folder / SHOTS / f"{rank}{end}.png") for end, what in ends]
+    return [(what, data_uri(file)) for what, file in files if guard.is_file(file)]
 
 
 def _action(text: str) -> tuple[str, str]:

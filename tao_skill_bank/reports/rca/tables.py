@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from tao_skill_bank.actions.gap_analysis.vcn_aoi import PerLabel
 from tao_skill_bank.core.text import clean, percent, ranged, score
 from tao_skill_bank.metrics import clopper_pearson
-from tao_skill_bank.reports.rca.data import IMAGES, RcaData, Spot, Weak
+from tao_skill_bank.reports.rca.data import GOLDENS, IMAGES, RcaData, Spot, Weak
 
 # Rows a group in the table of the weakest samples; fewer where a report would grow beyond its length.
 MOST_WEAK_ROWS = 10
@@ -35,11 +34,6 @@ def cell(value: object) -> str:
     for char in "\\`*_[]|<>":
         text = text.replace(char, f"\\{char}" if char not in "<>|" else {"<": "&lt;", ">": "&gt;", "|": "&#124;"}[char])
     return text
-
-
-def name_of(filepath: str) -> str:
-    """The last folder and the file name of an image: enough to find it, short enough for a table."""
-    return cell("/".join(PurePath(filepath).parts[-2:]))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
@@ -110,7 +104,7 @@ def weakest_table(data: RcaData, most: int = MOST_WEAK_ROWS) -> str:
     rows = [
         [
             str(rank),
-            name_of(w.filepath),
+            cell(data.context.name(w.filepath)),
             cell(w.label),
             score(w.score),
             score(w.weakness),
@@ -122,12 +116,12 @@ def weakest_table(data: RcaData, most: int = MOST_WEAK_ROWS) -> str:
     return table(["Rank", "Image", "Label", "Score", "Weakness", "Called"], rows, right=(0, 3, 4))
 
 
-def spot_table(spots: Sequence[Spot]) -> str:
+def spot_table(spots: Sequence[Spot], data: RcaData) -> str:
     """The images to look at, and what was seen."""
     rows = [
         [
-            f"![{cell(s.image)}]({IMAGES}/{s.image})" if s.image else "not found",
-            name_of(s.filepath),
+            _shot(s),
+            cell(data.context.name(s.filepath)),
             cell(s.label),
             score(s.siamese_score),
             s.verdict or OPEN,
@@ -138,16 +132,31 @@ def spot_table(spots: Sequence[Spot]) -> str:
     return table(["Image", "File", "Label", "Score", "Verdict", "Note"], rows, right=(3,))
 
 
+def _shot(spot: Spot) -> str:
+    """The picture, and its golden beside it."""
+    if not spot.image:
+        return "not found"
+    golden = f" ![golden]({GOLDENS}/{spot.golden})" if spot.golden else ""
+    return f"![{cell(spot.image)}]({IMAGES}/{spot.image}){golden}"
+
+
 def suspects_table(data: RcaData, most: int = SUSPECTS_SHOWN) -> str:
     """The labels to check first."""
     rows = []
     for s in data.suspects[:most]:
         neighbour = s["neighbours"].split("; ")[0]
         path, _, rest = neighbour.rpartition(" (")
-        shown = f"{name_of(path)} ({cell(rest)}" if path else cell(neighbour) or "–"
+        shown = f"{cell(data.context.name(path))} ({cell(rest)}" if path else cell(neighbour) or "–"
         agrees = "against" if float(s["model"]) >= 0.5 else "for"
         rows.append(
-            [s["rank"], name_of(s["filepath"]), cell(s["label"]), percent(100 * float(s["suspicion"])), agrees, shown]
+            [
+                s["rank"],
+                cell(data.context.name(s["filepath"])),
+                cell(s["label"]),
+                percent(100 * float(s["suspicion"])),
+                agrees,
+                shown,
+            ]
         )
     head = ["Rank", "Image", "Label", "Suspicion", "Model", "Nearest look-alike with the other label"]
     return table(head, rows, right=(0, 3))
@@ -190,7 +199,7 @@ def all_tables(data: RcaData, rows: Rows) -> dict[str, str]:
         "rates": rates_table(data),
         "weakness": weakness_table(data),
         "weakest samples": weakest_table(data, rows.weak),
-        "spot check": spot_table(data.spots),
+        "spot check": spot_table(data.spots, data),
         "labels": labels_table(data),
     }
     if data.suspects:

@@ -286,11 +286,13 @@ def _spot_check(data: RcaData, spots: list[Spot], rows: tables.Rows) -> Iterator
         "label. "
         "*Edge case*: it could be called either way. *Data quality*: dark, cropped, blurred or damaged. *Systematic*: "
         "plainly good or plainly bad, and the model disagrees. "
-        "A verdict is set with `tao-skills rca verdict IMAGE VERDICT --note TEXT`; until then it stands as open. "
+        "A verdict is set with `tao-skills rca verdict SAMPLE VERDICT --note TEXT`, of any sample that is named here; "
+        "until then it stands as open. It is kept with the label corrections, which the next plan reads; "
+        "`tao-skills studio` shows the boards at full size. "
         f"{state}{found}"
     )
     if spots:
-        yield tables.spot_table(spots)
+        yield tables.spot_table(spots, data)
     if data.by_model_alone:
         yield (
             "### Check these labels first\n\n"

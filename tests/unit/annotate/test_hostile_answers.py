@@ -25,10 +25,10 @@ from tao_skill_bank.annotate.endpoints.gemini import reply_of
 from tao_skill_bank.annotate.estimate import estimate
 from tao_skill_bank.annotate.gate import BudgetReachedError
 from tao_skill_bank.annotate.journal import Journal
-from tao_skill_bank.annotate.output import read_verdicts
 from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.questions import questions_of
 from tao_skill_bank.annotate.run import Limits, annotate
+from tao_skill_bank.annotate.verdicts import read_verdicts
 from tao_skill_bank.core.errors import InputError
 
 NAMES = st.sampled_from(

@@ -14,10 +14,13 @@ from annotation import config_for, rows, run
 from scripted_endpoint import Request, ScriptedEndpoint, plain_answer
 from videos import make_videos
 
+from tao_skill_bank import labels
 from tao_skill_bank.annotate.config import AnnotationConfig
 from tao_skill_bank.annotate.journal import Journal
+from tao_skill_bank.annotate.question_book import QuestionBook
 from tao_skill_bank.annotate.results import sample as draw_sample
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.data.corrections import Word
 from tao_skill_bank.reports.annotation.review import render_review
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -121,6 +124,36 @@ def test_a_rejected_question_leaves_the_files_of_the_next_run_which_calls_nobody
     for task in ("mcq", "mcq_openended"):
         assert len(json.loads((folder / f"{task}.json").read_text(encoding="utf-8"))["items"]) == 1
     assert "rejected in review: two are right" in [r["reason"] for r in rows(folder / "rejected.jsonl")]
+    # The review was taken in: it stands with everything else that people say, and can be taken back there.
+    [word] = labels.listing(config.results_dir).words
+    assert (word.line["who"], word.status, word.set) == ("review page", "dropped", "annotation")
+    labels.take_back(config.results_dir, word.name, "Ana")
+    run(config)
+    assert len(json.loads((folder / "mcq.json").read_text(encoding="utf-8"))["items"]) == 2
+
+
+def test_a_question_is_edited_and_dropped_by_the_labels_command_and_the_files_follow(
+    finished: tuple[AnnotationConfig, ScriptedEndpoint],
+) -> None:
+    config, _ = finished
+    folder = config.results_dir / "step_4_output"
+    questions = [q for q in QuestionBook(config.results_dir).questions.values() if q.task == "bcq" and q.item]
+    before = json.loads((folder / "bcq.json").read_text(encoding="utf-8"))["items"]
+    edited, dropped = questions[0], questions[1]
+    assert edited.item is not None
+    other = "No" if edited.item.answer == "Yes" else "Yes"
+    labels.say(
+        config.results_dir,
+        [
+            Word(edited.digest, "mislabeled", "Ana", to=other),
+            Word(f"{dropped.video_id}/{dropped.digest}", "data quality", "Ana", drop=True),
+        ],
+    )
+    run(config)
+    after = json.loads((folder / "bcq.json").read_text(encoding="utf-8"))["items"]
+    assert len(after) == len(before) - 1
+    of = [i["answer"] for i in after if i["video_id"] == edited.video_id and edited.question in i["question"]]
+    assert of == [other]
 
 
 def test_a_file_of_verdicts_that_is_none_stops_the_run_with_its_line(
