@@ -8,6 +8,7 @@ from typing import Any
 
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.lifecycle import Holder
+from tao_skill_bank.loop import adopt as adoption
 from tao_skill_bank.loop import api, opening
 from tao_skill_bank.loop.api import PhaseView, StatusView, ask_again_seconds, latest_run, remaining_seconds
 from tao_skill_bank.loop.opening import holder
@@ -47,6 +48,18 @@ def open_run(
     """As `loop.opening.open_run`: make the run folder, or take one up, with its plan approved."""
     task = task_for(request)
     return opening.open_run(task, request, approve=approve, how=how, name=name, checked=checked, words=words)
+
+
+def plan_adoption(folder: Path, workspace: Path | None = None) -> PreFlight:
+    """As `loop.adopt.plan_adoption`: verify a run that was moved, and plan it where it lies now. Writes nothing."""
+    return adoption.plan_adoption(task_of(folder), folder, workspace)
+
+
+def adopt(
+    folder: Path, workspace: Path | None = None, *, approve: str | None, how: How, words: Sequence[str] = ()
+) -> Path:
+    """As `loop.adopt.adopt`: let a run that was moved go on where it lies now."""
+    return adoption.adopt(task_of(folder), folder, workspace, approve=approve, how=how, words=words)
 
 
 def init_state(request: Request, *, force: bool = False) -> Path:
@@ -91,6 +104,7 @@ __all__ = [
     "PreFlight",
     "Request",
     "StatusView",
+    "adopt",
     "approval_holds",
     "ask_again_seconds",
     "holder",
@@ -99,6 +113,7 @@ __all__ = [
     "load_own_state",
     "load_state",
     "open_run",
+    "plan_adoption",
     "plan_of",
     "plan_run",
     "planned_files",

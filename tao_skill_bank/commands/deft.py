@@ -83,6 +83,37 @@ def step(as_json: bool, yes: bool, approve: str | None, accept: tuple[str, ...],
 
 
 @cli.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--workspace", "-w", type=click.Path(path_type=Path), help="Where its workspace lies now.")
+@click.option("--yes", is_flag=True, help="Approve the plan as it is now.")
+@click.option("--approve", metavar="DIGEST", help="Approve exactly this plan.")
+@click.option("--accept", multiple=True, metavar="WORD", help="What the plan asks a word of its own for.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def adopt(
+    run_dir: Path, workspace: Path | None, yes: bool, approve: str | None, accept: tuple[str, ...], as_json: bool
+) -> None:
+    """Let a run go on whose folder or workspace was moved or renamed."""
+    from tao_skill_bank import runs
+
+    def approved() -> Path:
+        digest, how = approve, "flag"
+        if digest is None:
+            shown = runs.plan_adoption(run_dir, workspace)
+            if not as_json:
+                echo("\n".join(shown.lines()) + "\n")
+            asks = not yes and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
+            if yes or (asks and click.confirm("Let it go on here with this plan?", default=False)):
+                digest, how = shown.digest, "flag" if yes else "tty"
+        return runs.adopt(run_dir, workspace, approve=digest, how="tty" if how == "tty" else "flag", words=accept)
+
+    folder = _guarded(as_json, approved)
+    if as_json:
+        _print_json(runs.status(folder))
+    else:
+        echo(f"adopted; it goes on with: tao-skills deft run --results-dir {folder}")
+
+
+@cli.command()
 @click.argument("run_dir", required=False, type=click.Path(path_type=Path))
 @click.option("--results-dir", type=click.Path(path_type=Path), help="The run folder.")
 @click.option("--workspace", "-w", type=click.Path(path_type=Path), help="Show its newest run.")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from tao_skill_bank.core import filesystem
+from tao_skill_bank.core.errors import InputErrors
 
 
 class Check(BaseModel):
@@ -15,3 +19,19 @@ class Check(BaseModel):
     name: str
     status: Literal["ok", "warn", "skip", "fail"]
     text: str
+
+
+def folder_check(name: str, folder: Path, least_bytes: int) -> Check:
+    """Whether the folder can do what a run will do in it, tried out; nothing is left behind.
+
+    Raises:
+        InputErrors: It cannot, or has less than `least_bytes` of room; a line each.
+    """
+    found = filesystem.look(folder)
+    short = filesystem.room(folder, least_bytes, filesystem.LEAST_FILES, "fail")
+    faults = [f.line() for f in (*found, *short) if f.status == "fail"]
+    if faults:
+        raise InputErrors(faults[0], faults, where=folder)
+    if found:
+        return Check(name=name, status="warn", text="; ".join(f.line() for f in found))
+    return Check(name=name, status="ok", text="locks, renames and exclusive creation tried; enough room and inodes")

@@ -65,6 +65,7 @@ def step(task: AnyTask, run: AnyRun) -> bool:
         _open_attempt(run, position, stage)
         run.observer.stage_started(run.state, position.label, position.stage)
         run.check_stop()
+        run.check_room()
         stage.check_needs(run, position.label)
         outcome = stage.work(run, position.label)
         stage.check_promises(position.label, outcome)

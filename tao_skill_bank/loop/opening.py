@@ -83,7 +83,7 @@ def open_run(
         )
         raise NeedsApprovalError(given, digest=plan.digest, fix=_approve_text(plan))
     by = approver() if name is None else f"{person_named(name)} ({approver()})"
-    _require_words(checked, words)
+    require_words(checked, words)
     approval = Approval(
         digest=plan.digest,
         approved_at=log_time(SystemClock().now()),
@@ -103,7 +103,7 @@ def open_run(
         if existing is not None:
             keep_earlier(results_dir, existing)
         state.checked = checked.checks
-        _accept(state, plan, sealed(approval, results_dir, Path(plan.config.workspace)))
+        accept(state, plan, sealed(approval, results_dir, Path(plan.config.workspace)))
         clear_stop(results_dir)
     return results_dir
 
@@ -197,7 +197,8 @@ def busy(results_dir: Path) -> BusyError:
     return lifecycle.busy(desk(results_dir))
 
 
-def _require_words(checked: PreFlight, said: Sequence[str]) -> None:
+def require_words(checked: PreFlight, said: Sequence[str]) -> None:
+    """Raise a `NeedsApprovalError` where the plan asks for a word of its own that was not said."""
     lacking = [word for word in checked.words if word.name not in said]
     if lacking:
         names = " ".join(f"--accept {word.name}" for word in lacking)
@@ -264,7 +265,7 @@ def _new_state(task: AnyTask, results_dir: Path, plan: ResolvedPlan) -> AnyState
     )
 
 
-def _accept(state: AnyState, plan: ResolvedPlan, approval: Approval) -> None:
+def accept(state: AnyState, plan: ResolvedPlan, approval: Approval) -> None:
     """Put an approved plan into the state. What an interrupted stage had begun under another plan is given up."""
     for iteration in state.iterations.values():
         iteration.attempt = None

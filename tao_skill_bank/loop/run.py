@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from tao_skill_bank.core import fsio, guard
+from tao_skill_bank.core import filesystem, fsio, guard
 from tao_skill_bank.core.clock import Clock, SystemClock
 from tao_skill_bank.core.errors import BankError, StageFailedError
 from tao_skill_bank.loop.fence import Fence
@@ -271,6 +271,11 @@ class Run(Generic[S]):
         """Raise if somebody asked this run to stop."""
         if self.stop_requested():
             raise StopRequestedError("stopped on request", where=str(self.root))
+
+    def check_room(self) -> None:
+        """Raise a `StageFailedError` where a stage would fill the disk before it has begun well."""
+        for short in filesystem.room(self.root, filesystem.LEAST_BYTES, filesystem.LEAST_FILES, "fail"):
+            raise StageFailedError(short.text, where=self.root, fix=f"{short.fix}, then run again")
 
     def sweep_root(self) -> None:
         """Remove half-written files that a killed process left in the run folder; their whole versions are there."""

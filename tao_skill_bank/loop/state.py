@@ -449,7 +449,7 @@ def load_own_state(results_dir: Path, reader: StateReader) -> AnyState:
         raise InputError(
             f"this run was made in {state.results_dir}, and copied or moved since",
             where=results_dir,
-            fix="work on it there; a copy can be read and reported, not continued",
+            fix=f"if it was moved or renamed: tao-skills deft adopt {results_dir}; a copy can be read, not continued",
         )
     return state
 

@@ -136,6 +136,10 @@ class Task(ABC, Generic[S]):
         """What a glance at a run shows of its best model, by name."""
         return {}
 
+    def known_files(self, state: S) -> Sequence[tuple[str, Path, str]]:
+        """Name, file and SHA-256 of what a run has measured and may go on with: its checkpoints."""
+        return ()
+
     def live(self, state: S, stage: str) -> str | None:
         """How far the work of a stage is while it goes on, by its own files; None where nothing says it."""
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -16,7 +15,7 @@ from tao_skill_bank.data.changenet.sample_book import ACCEPTANCE, KPI, POOL, TRA
 from tao_skill_bank.data.changenet.spec import spec_faults
 from tao_skill_bank.data.changenet.tables import PASS, PairTable
 from tao_skill_bank.data.changenet.validate import DatasetReport, Kind, check_dataset, check_leakage, label_warnings
-from tao_skill_bank.loop.checks import Check
+from tao_skill_bank.loop.checks import Check, folder_check
 from tao_skill_bank.loop.request import OwnWord, PreFlight, ResolvedPlan, Split
 from tao_skill_bank.platforms import platform_named, tao_runs
 from tao_skill_bank.platforms.releases import release_that_runs
@@ -346,9 +345,6 @@ def _platform(plan: ResolvedPlan) -> list[Check]:
 
 
 def _disk(plan: ResolvedPlan) -> Check:
-    free = shutil.disk_usage(plan.config.workspace).free
-    if free < _FREE_BYTES_NEEDED:
-        raise BankError(
-            f"only {free // (1 << 20)} MiB are free", where=plan.config.workspace, fix="free at least 1 GiB"
-        )
-    return Check(name="disk", status="ok", text="enough room")
+    workspace = Path(plan.config.workspace)
+    results = workspace / "results"
+    return folder_check("disk", results if guard.is_folder(results) else workspace, _FREE_BYTES_NEEDED)

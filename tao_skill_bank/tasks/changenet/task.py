@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,11 @@ class ChangeNet(loop_task.Task[DeftState]):
         if stage != "train":
             return None
         return training_progress(Path(state.results_dir) / state.current_label / "train")
+
+    def known_files(self, state: DeftState) -> Sequence[tuple[str, Path, str]]:
+        """The checkpoint of every iteration that was evaluated."""
+        measured = [(label, it.best_ckpt_path, it.trained.checkpoint_sha256) for label, it in state.iterations.items()]
+        return [(f"the checkpoint of {label}", Path(path), known) for label, path, known in measured if path and known]
 
     def close(self, run: Run) -> None:
         """The hand-off of the best model."""
