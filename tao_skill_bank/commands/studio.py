@@ -11,7 +11,12 @@ from tao_skill_bank.commands.out import echo
 
 @click.command()
 @click.argument("workspace", type=click.Path(path_type=Path), default=Path())
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Where to listen.  [default: a free port]")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Where to listen.  [default: the workspace's own]",
+)
 @click.option("--no-open", is_flag=True, help="Do not open a browser; the address is the first line either way.")
 @click.option("--open", "open_at", default="", metavar="PLACE", help="Where in the page to begin: '#/samples?run=…'.")
 def cli(workspace: Path, port: int, no_open: bool, open_at: str) -> None:

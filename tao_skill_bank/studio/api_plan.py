@@ -38,6 +38,7 @@ class Yes(Wish):
 
     digest: str
     name: str
+    words: list[str] = Field(default_factory=list, max_length=20)
 
 
 class Look(BaseModel):
@@ -81,7 +82,8 @@ def _settings(workspace: Path, state: Any, target: str, iterations: int, platfor
     )
     usual = _flat(runs.plan_of(plain)[0].config.model_dump(mode="json"))
     own = _flat(state.config.model_dump(mode="json"))
-    skipped = {"workspace", "platform"}
+    # A fresh run takes all that was said until now, not what the earlier one took.
+    skipped = {"workspace", "platform", "corrections.lines", "corrections.sha256"}
     changed = {k: v for k, v in own.items() if k not in skipped and k in usual and usual[k] != v and v is not None}
     return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in changed.items()]
 
@@ -108,7 +110,7 @@ def approve(studio: Studio, request: Request) -> dict[str, str]:
     if not yes.name.strip():
         raise InputError("says nobody", where="name", fix="write your name: it is recorded with the approval")
     wish = request_of(studio, yes)
-    folder = runs.open_run(wish, approve=yes.digest, how="studio", name=yes.name)
+    folder = runs.open_run(wish, approve=yes.digest, how="studio", name=yes.name, words=yes.words)
     runs.start_detached(folder)
     return {"run": folder.name}
 

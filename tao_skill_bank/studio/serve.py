@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 import socket
@@ -21,6 +22,10 @@ from tao_skill_bank.studio.app import Studio, build
 
 if TYPE_CHECKING:
     import uvicorn
+
+
+_FIRST, _PORTS = 20000, 12000
+"""Below those that systems give out by themselves."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ def served(root: Path, port: int = 0) -> Served:
 
     Args:
         root: The workspace.
-        port: 0 takes a free one.
+        port: 0 takes the workspace's usual one, else a free one.
 
     Raises:
         InputError: No such folder, or the port is taken.
@@ -57,7 +62,7 @@ def served(root: Path, port: int = 0) -> Served:
 
     if not root.is_dir():
         raise InputError("no such folder", where=root, fix="name a workspace")
-    bound = _listening(port)
+    bound = _listening(port) if port else _usual(root)
     studio = Studio(root, secrets.token_urlsafe(24), bound.getsockname()[1], tuple(personal_roots()))
     config = uvicorn.Config(
         build(studio),
@@ -99,6 +104,15 @@ def _warm_up() -> None:
     import pyarrow.compute
     import pyarrow.csv  # noqa: F401
     from PIL import Image  # noqa: F401
+
+
+def _usual(root: Path) -> socket.socket:
+    """The workspace's own port, where it is free: a browser keeps unsent verdicts by address and port."""
+    digest = hashlib.sha256(os.fsencode(root.resolve())).digest()
+    try:
+        return _listening(_FIRST + int.from_bytes(digest[:4], "big") % _PORTS)
+    except InputError:
+        return _listening(0)
 
 
 def _listening(port: int) -> socket.socket:

@@ -51,9 +51,10 @@ export function send(wanted) {
         if (entry.id === wanted) result = answer;
         keep(unsent().filter((e) => e.id !== entry.id));
       } catch (error) {
-        // What the server refuses will be refused again: it is taken away and told. What did not reach it stays.
-        if (error instanceof Refused) { keep(unsent().filter((e) => e.id !== entry.id)); if (entry.id === wanted) throw error; continue; }
-        if (entry.id === wanted) throw new Refused({ error: "the server does not answer; the verdict is kept here and sent when it is back" }, 0);
+        // What the server refuses will be refused again: it is taken away and told. What did not reach it stays, and so
+        // does what came to a server that was started anew and has another token.
+        if (error instanceof Refused && (error.status === 400 || error.status === 409)) { keep(unsent().filter((e) => e.id !== entry.id)); if (entry.id === wanted) throw error; continue; }
+        if (entry.id === wanted) throw new Refused({ error: error.status === 403 ? "the server was started anew: open the address it printed; the verdict is kept here" : "the server does not answer; the verdict is kept here and sent when it is back" }, 0);
         return result;
       }
     }

@@ -9,10 +9,12 @@ export function Plan({ query }) {
   const [wish, set] = useState({ kpi_target: earlier?.kpi_target || "FAR < 0.5% at recall=99%", max_iterations: earlier?.max_iterations || 3, settings: "" });
   const [{ plan, error, busy }, show] = useState({});
   const [sure, setSure] = useState(false);
+  const [words, setWords] = useState(new Set());
+  const turn = (name) => setWords((w) => { const n = new Set(w); n.has(name) ? n.delete(name) : n.add(name); return n; });
   const body = () => ({ like, kpi_target: wish.kpi_target, max_iterations: +wish.max_iterations || null, settings: wish.settings.split("\n").map((s) => s.trim()).filter(Boolean) });
-  const ask = async () => { show({ busy: true }); setSure(false); try { show({ plan: await (await post("/plan", body())).json() }); } catch (e) { show({ error: e }); } };
+  const ask = async () => { show({ busy: true }); setSure(false); setWords(new Set()); try { show({ plan: await (await post("/plan", body())).json() }); } catch (e) { show({ error: e }); } };
   useEffect(() => { ask(); }, [like, labels.data?.standing.length]);
-  const approve = async () => { show({ plan, busy: true }); try { const { run } = await (await post("/approve", { ...body(), digest: plan.digest, name: reader })).json(); tell("approved and started"); home.again(); go(`/run/${run}`); } catch (e) { show({ plan, error: e }); } };
+  const approve = async () => { show({ plan, busy: true }); try { const { run } = await (await post("/approve", { ...body(), digest: plan.digest, name: reader, words: [...words] })).json(); tell("approved and started"); home.again(); go(`/run/${run}`); } catch (e) { show({ plan, error: e }); } };
   const bad = plan?.checks.filter((c) => c.status === "fail") || [];
   const warn = plan?.checks.filter((c) => c.status === "warn") || [];
   const counts = labels.data?.counts || {};
@@ -30,5 +32,6 @@ export function Plan({ query }) {
       ${plan && !bad.length && html`<section class="approve"><h2>Approve</h2><p>The run does what this plan says and nothing else. Its digest:</p><code class="digest">${plan.digest}</code>
         <label class="field"><span>Your name; it is recorded with the approval</span><input value=${reader} autocomplete="name" onInput=${(e) => setReader(e.target.value)} /></label>
         <label class="tick"><input type="checkbox" checked=${sure} onChange=${(e) => setSure(e.target.checked)} /> I have read the plan${warn.length ? " and what it warns of" : ""}.</label>
-        <button class="tool strong" disabled=${!sure || !reader.trim() || busy || !!home.writable} onClick=${approve}>Approve and start</button>${home.writable && html`<p class="bad">${home.writable}</p>`}</section>`}</div></main>`;
+        ${plan.words.map((w) => html`<label class="tick notice"><input type="checkbox" checked=${words.has(w.name)} onChange=${() => turn(w.name)} /> ${w.question}</label>`)}
+        <button class="tool strong" disabled=${!sure || plan.words.some((w) => !words.has(w.name)) || !reader.trim() || busy || !!home.writable} onClick=${approve}>Approve and start</button>${home.writable && html`<p class="bad">${home.writable}</p>`}</section>`}</div></main>`;
 }

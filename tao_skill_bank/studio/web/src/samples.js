@@ -51,7 +51,7 @@ function Sheet({ table, asked, query, labels }) {
   const [lasso, setLasso] = useState(null);
   const [threshold, move] = useState(about.threshold);
   const [quick, setQuick] = useState(false);
-  const [pile, setPile] = useState(query.pile && PILES.includes(query.pile) ? query.pile : table.scores && about.threshold !== null && !query.label ? "missed" : "all");
+  const [pile, setPile] = useState(query.pile && PILES.includes(query.pile) ? query.pile : table.scores && about.threshold !== null && !query.label ? ["missed", "false", "all"].find((p) => table.at(about.threshold)[p]) || "all" : "all");
   const [light, setLight] = useState(0);
   const [size, setSize] = useState(innerWidth < 600 ? 108 : 148);
   const [picked, setPicked] = useState(new Set());

@@ -1,0 +1,318 @@
+"""The page that people work in, as they do: in Chromium, by keyboard and mouse, with nothing but this machine."""
+
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import numpy as np
+import pandas as pd
+import pytest
+from report_runs import RunBuilder
+from studio_server import Page, page_of
+
+from tao_skill_bank import frames
+from tao_skill_bank.data import corrections
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    *("--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"),
+    *("--disable-component-update", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
+]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium at /usr/bin/chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    package = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
+    return (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    hostile = "<img src=x onerror=alert(1)>"
+    labels = ("missing", "bridge", hostile)
+    folder = tmp_path_factory.mktemp("page")
+    return RunBuilder(folder, iterations=2, labels=labels, passes=60, per_label=4, lights=("Solder", "White")).build()
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> Iterator[Page]:
+    with page_of(run.parent.parent) as found:
+        yield found
+
+
+class Visit:
+    """One tab; what it says and whom it asks is kept."""
+
+    def __init__(
+        self, browser: Any, url: str, *, width: int = 1280, scheme: str = "light", context: Any = None
+    ) -> None:
+        self.said: list[str] = []
+        self.asked: set[str] = set()
+        self.own = context is None
+        self.context = context or browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True
+        )
+        self.tab = self.context.new_page()
+        self.tab.set_default_timeout(15000)
+        self.tab.on("console", lambda m: self.said.append(m.text) if m.type == "error" else None)
+        self.tab.on("pageerror", lambda e: self.said.append(str(e)))
+        self.tab.on("dialog", lambda d: (self.said.append(f"dialog {d.message}"), d.dismiss()))
+        self.tab.on("request", lambda r: self.asked.add(r.url))
+        self.base = url.partition("#")[0]
+        self.go(url.partition("#")[2])
+
+    def go(self, place: str) -> None:
+        self.tab.goto("about:blank")
+        self.tab.goto(f"{self.base}#{place}")
+
+    def __enter__(self) -> Visit:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.own:
+            self.context.close()
+
+    def hosts(self) -> set[str]:
+        return {urlparse(url).netloc for url in self.asked if urlparse(url).scheme not in ("data", "blob", "about")}
+
+    def faults(self, axe: str, rules: str = "") -> list[str]:
+        """Serious and critical findings of axe, by rule and place; of some rules only, where they are named."""
+        self.tab.evaluate(axe)
+        found: list[str] = self.tab.evaluate(
+            """async (rules) => (await axe.run(document, {resultTypes: ['violations'],
+                ...(rules ? {runOnly: {type: 'rule', values: [rules]}} : {})})).violations
+                .filter(v => ['serious', 'critical'].includes(v.impact))
+                .flatMap(v => v.nodes.map(n => `${v.id}: ${n.target.join(' ')} ${n.failureSummary}`))""",
+            rules,
+        )
+        return found
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.02)
+
+
+def words(run: Path) -> list[corrections.Correction]:
+    return [line for line in corrections.read(run.parent.parent).by_id.values() if line.undone_by is None]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_view_opens_and_axe_finds_nothing_serious(
+    browser: Any, page: Page, run: Path, axe: str, scheme: str
+) -> None:
+    name = run.name
+    views = {
+        "/": ".runs",
+        f"/run/{name}": ".claims",
+        f"/samples?run={name}": ".grid .cell",
+        f"/samples?run={name}&set=acceptance": ".empty",
+        f"/board?run={name}&set=kpi&row=3": ".big",
+        f"/labels?run={name}": ".suspect, .empty",
+        "/annotate": ".empty",
+        f"/plan?like={name}": ".checks, .problem",
+        f"/compare?runs={name}": ".empty",
+        f"/signoff?run={name}": ".signs",
+        f"/report/{name}": "iframe",
+    }
+    with Visit(browser, page.served.url(), scheme=scheme) as visit:
+        for place, there in views.items():
+            visit.go(place)
+            # What compares pictures takes its time on a machine that has other work.
+            visit.tab.wait_for_selector(there, timeout=60000)
+            # In the other colours only contrast can differ.
+            assert visit.faults(axe, "color-contrast" if scheme == "dark" else "") == [], place
+        assert visit.hosts() == {f"127.0.0.1:{page.served.studio.port}"}
+        assert [said for said in visit.said if "403" not in said and "400" not in said] == []
+
+
+@pytest.mark.parametrize("place", ["/", "/run/{}", "/samples?run={}", "/board?run={}&set=kpi&row=3", "/plan?like={}"])
+def test_nothing_is_wider_than_a_phone(browser: Any, page: Page, run: Path, place: str) -> None:
+    with Visit(browser, page.served.url(place.format(run.name)), width=390) as visit:
+        visit.tab.wait_for_selector("main h1", timeout=30000)
+        assert visit.tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_piles_recount_as_the_threshold_moves(browser: Any, page: Page, run: Path) -> None:
+    scored = frames.scores(run)
+    with Visit(browser, page.served.url(f"/samples?run={run.name}&set=kpi")) as visit:
+        line = visit.tab.get_by_role("slider", name="Threshold")
+        line.wait_for()
+        for press in ("Home", "PageUp", "ArrowRight"):
+            line.press(press)
+            at = float(line.get_attribute("aria-valuenow"))
+            flagged = scored["siamese_score"].to_numpy() > at
+            bad = scored["is_defect"].to_numpy()
+            expected = {"missed": np.sum(bad & ~flagged), "false": np.sum(~bad & flagged), "all": len(bad)}
+            shown = {p: int(visit.tab.inner_text(f"[data-pile={p}]").replace(",", "")) for p in expected}
+            assert shown == {pile: int(n) for pile, n in expected.items()}, press
+        box = visit.tab.locator(".histogram .plot").bounding_box()
+        visit.tab.mouse.move(box["x"] + 200, box["y"] + 60)
+        visit.tab.mouse.down()
+        visit.tab.mouse.move(box["x"] + 500, box["y"] + 60, steps=5)
+        visit.tab.mouse.up()
+        assert float(line.get_attribute("aria-valuenow")) > at
+
+
+def test_what_is_shown_is_saved_and_pandas_reads_it(browser: Any, page: Page, run: Path) -> None:
+    with Visit(browser, page.served.url(f"/samples?run={run.name}&set=kpi&pile=false&iteration=baseline")) as visit:
+        visit.tab.wait_for_selector("[data-pile=false]")
+        with visit.tab.expect_download() as saved:
+            visit.tab.get_by_role("button", name="CSV").click()
+        found = pd.read_csv(io.BytesIO(Path(saved.value.path()).read_bytes()))
+        scored = frames.scores(run, "baseline")
+        expected = scored[~scored["is_defect"] & scored["predicted_defect"].astype(bool)]
+        assert sorted(found["object_name"]) == sorted(expected["object_name"]) and len(found) > 0
+        assert list(found["siamese_score"]) == sorted(found["siamese_score"], reverse=True)
+
+
+def test_a_lasso_on_the_map_filters_the_grid(browser: Any, page: Page, run: Path) -> None:
+    with Visit(browser, page.served.url(f"/samples?run={run.name}&set=kpi&pile=all&map=1")) as visit:
+        frame = visit.tab.frame_locator(".map iframe")
+        frame.locator("canvas[data-drawn]").wait_for(timeout=60000)
+        total = int(visit.tab.inner_text("[data-pile=all]"))
+        box = visit.tab.locator(".map iframe").bounding_box()
+        around = [(0.02, 0.03), (0.98, 0.03), (0.98, 0.5), (0.5, 0.55), (0.02, 0.5), (0.02, 0.03)]
+        visit.tab.mouse.move(box["x"] + around[0][0] * box["width"], box["y"] + around[0][1] * box["height"])
+        visit.tab.mouse.down()
+        for x, y in around[1:]:
+            visit.tab.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=12)
+        visit.tab.mouse.up()
+        wait_for(lambda: 0 < int(visit.tab.inner_text("[data-pile=all]")) < total)
+        visit.tab.get_by_role("button", name="Clear filters").click()
+        wait_for(lambda: int(visit.tab.inner_text("[data-pile=all]")) == total)
+        assert visit.said == []
+
+
+def judge_by_keyboard(browser: Any, page: Page, run: Path, number: int, reader: str) -> None:
+    """Open the pile of all boards and give a verdict on each by one key."""
+    with Visit(browser, page.served.url(f"/samples?run={run.name}&set=kpi&pile=all")) as visit:
+        visit.tab.get_by_label("Your name").fill(reader)
+        cell = visit.tab.locator(".grid .cell[tabindex='0']")
+        cell.wait_for()
+        cell.focus()
+        visit.tab.keyboard.press("Enter")
+        for at in range(number):
+            visit.tab.wait_for_selector(f"[data-where='{at}']")
+            visit.tab.keyboard.press("kexq"[at % 4])
+        wait_for(lambda: sum(w.who == reader for w in words(run)) >= number, 60)
+        own = [w for w in words(run) if w.who == reader]
+        assert len(own) == len({w.sample.name for w in own}) == number
+        assert [w.drop for w in own] == [at % 4 == 2 for at in range(number)]
+
+
+def test_verdicts_are_given_by_keyboard_alone_and_taken_back(browser: Any, page: Page, run: Path) -> None:
+    judge_by_keyboard(browser, page, run, 9, "Keys")
+    with Visit(browser, page.served.url(f"/board?run={run.name}&set=kpi&row=5")) as visit:
+        visit.tab.get_by_label("Your name").fill("Mia")
+        visit.tab.wait_for_selector(".verdict-key")
+        visit.tab.locator("h1").click()
+        visit.tab.keyboard.press("m")
+        visit.tab.keyboard.press("1")
+        wait_for(lambda: any(w.who == "Mia" and w.reason == "mislabeled" and w.to == "PASS" for w in words(run)))
+        visit.tab.wait_for_selector(".words li")
+        visit.tab.keyboard.press("u")
+        wait_for(lambda: not any(w.who == "Mia" for w in words(run)))
+
+
+@pytest.mark.slow
+def test_two_hundred_verdicts_by_keyboard_alone(browser: Any, tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "many", iterations=1, passes=240).build()
+    with page_of(run.parent.parent) as page:
+        judge_by_keyboard(browser, page, run, 200, "Keys")
+
+
+def test_two_tabs_and_two_readers_say_what_each_means_and_a_dispute_stays(browser: Any, page: Page, run: Path) -> None:
+    at = page.served.url(f"/board?run={run.name}&set=kpi&row=30")
+    with Visit(browser, at) as one, Visit(browser, at) as two, Visit(browser, at, context=one.context) as other_tab:
+        for visit, reader in ((one, "Ana"), (two, "Ben")):
+            visit.tab.get_by_label("Your name").fill(reader)
+            visit.tab.wait_for_selector(".verdict-key")
+        other_tab.tab.reload()
+        other_tab.tab.wait_for_selector(".verdict-key")
+        one.tab.get_by_role("button", name="Label is right").click()
+        wait_for(lambda: any(w.who == "Ana" for w in words(run)))
+        other_tab.tab.get_by_role("button", name="Label is right").click()
+        two.tab.get_by_role("button", name="Drop it").click()
+        wait_for(lambda: any(w.who == "Ben" for w in words(run)))
+        two.go(f"/labels?run={run.name}&tab=disputed")
+        two.tab.wait_for_selector("text=disputed")
+    assert [w.who for w in words(run) if w.sample.object_name == "C30"] == ["Ana", "Ben"]
+
+
+@pytest.mark.slow
+def test_verdicts_outlive_the_end_of_the_server_and_are_not_doubled(browser: Any, tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "killed", iterations=1, passes=30, per_label=2).build()
+    command = [sys.executable, "-m", "tao_skill_bank.cli", "studio", str(run.parent.parent), "--no-open"]
+
+    def started() -> tuple[subprocess.Popen[str], str]:
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert server.stdout is not None
+        return server, server.stdout.readline().strip()
+
+    server, url = started()
+    try:
+        with Visit(browser, f"{url.partition('#')[0]}#/board?run={run.name}&set=kpi&row=3") as visit:
+            visit.tab.wait_for_selector(".verdict-key")
+            visit.tab.locator("h1").click()
+            visit.tab.keyboard.press("k")
+            wait_for(lambda: len(words(run)) == 1)
+            server.send_signal(signal.SIGKILL)
+            server.communicate()
+            visit.tab.keyboard.press("x")
+            visit.tab.wait_for_selector(".waiting-count")
+            server, again = started()
+            assert again.partition("?")[0] == url.partition("?")[0]
+            # The tab is gone, too; the verdict is found by the next one at the new address.
+            visit.tab.close()
+            with Visit(browser, again, context=visit.context):
+                wait_for(lambda: (len(words(run)) == 1 and words(run)[0].drop) or len(words(run)) == 2)
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=20)
+    lines = corrections.read(run.parent.parent).lines
+    assert [line.drop for line in lines] == [False, True]
+
+
+def test_where_nothing_can_be_written_boards_open_and_a_verdict_says_why_not(browser: Any, tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "fixed", iterations=1, passes=30, per_label=2).build()
+    place = str(run.parent.parent)
+    mounted = subprocess.run(["mount", "--bind", place, place], capture_output=True, check=False).returncode == 0
+    if not mounted:
+        pytest.skip("a read-only disk needs the right to mount")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", place], check=True, capture_output=True)
+        with page_of(Path(place)) as page, Visit(browser, page.served.url(f"/board?run={run.name}&row=3")) as visit:
+            visit.tab.wait_for_selector(".big")
+            assert "read-only" in visit.tab.inner_text(".say .notice")
+            assert visit.tab.locator(".verdict-key").first.is_disabled()
+            sent = page.post(
+                "/api/labels",
+                {"words": [{"sample": "board2/C3", "set": "kpi", "reason": "systematic", "who": "Ana"}]},
+            )
+            assert sent.status_code == 400 and "cannot be kept" in sent.json()["error"]
+    finally:
+        subprocess.run(["umount", place], check=True)
