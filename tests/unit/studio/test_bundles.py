@@ -1,4 +1,4 @@
-"""What the browser is given: made from the sources that stand here, small, licensed, and from a lock without addresses."""
+"""What the browser is given: made from the sources here, small, licensed, and from a lock without addresses."""
 
 from __future__ import annotations
 
