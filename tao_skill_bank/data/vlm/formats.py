@@ -272,6 +272,8 @@ def _require(
     if "gt" in absent and (chosen.joined or chosen.name == "batch" or {"question", "answer"} <= item.keys()):
         id_key = shown(roles["id"][0]) if "id" in roles else "image, text"
         write = f"truth=FILE, whose rows have {id_key} and the right answer as label or gt"
+        if chosen.name == "batch":
+            write += "; or requests=FILE where metadata.gt has it"
     else:
         taken = {paths[0][0] for paths in roles.values() if paths}
         guessed = guess(sample or [item], absent, taken)

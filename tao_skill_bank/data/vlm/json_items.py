@@ -189,9 +189,14 @@ class JsonFile:
             raise InputError(f"has no list under {self._root!r}", where=path, fix="name it: fields.root=KEY")
 
 
+_LIKELY = ("results", "predictions", "samples", "responses", "outputs", "answers", "items", "records", "data")
+"""What the list of answers is mostly called, the likeliest first."""
+
+
 def _several(path: Path, lists: list[str]) -> InputError:
     shown = ", ".join(key[:40] for key in lists[:8])
-    return InputError(f"holds several lists of objects: {shown}", where=path, fix=f"name one: fields.root={lists[0]}")
+    likely = min(lists, key=lambda name: _LIKELY.index(name.lower()) if name.lower() in _LIKELY else len(_LIKELY))
+    return InputError(f"holds several lists of objects: {shown}", where=path, fix=f"name one: fields.root={likely}")
 
 
 def _is_json_lines(path: Path, text: bytes) -> bool:

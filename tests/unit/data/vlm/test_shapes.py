@@ -339,7 +339,7 @@ NAIVE = {
     "csv file": "fields.video_id=clip fields.response=out",
     "parquet file": "fields.video_id=clip fields.response=out",
     "xlsx file": "fields.video_id=clip fields.response=out",
-    "wrapped with several lists": "fields.root=dataset",
+    "wrapped with several lists": "fields.root=results",
     "table with booleans": "format=table",
     "batch of old vllm with truth in the requests": "truth=",
 }
@@ -354,14 +354,19 @@ def test_the_first_error_names_what_to_write(tmp_path: Path, name: str) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["csv file", "parquet file", "xlsx file"])
-def test_typing_what_the_error_names_leads_to_the_gaps(tmp_path: Path, name: str) -> None:
-    path, *_ = SHAPES[name](tmp_path)
-    with pytest.raises(InputError) as caught:
-        analyse(tmp_path, path)
-    written = re.search(r"\(write (.+)\)$", caught.value.line())
-    assert written is not None
-    result = analyse(tmp_path, path, *written[1].split())
+@pytest.mark.parametrize("name", SHAPES)
+def test_typing_what_the_first_error_names_leads_to_the_gaps_of_every_shape(tmp_path: Path, name: str) -> None:
+    path, *overrides = SHAPES[name](tmp_path)
+    known = dict(override.split("=", 1) for override in overrides)
+    try:
+        result = analyse(tmp_path, path)
+    except InputError as error:
+        # The words of the line that are settings; a name in capitals stands for a file, where the person has one.
+        settings = re.findall(r"\b([\w.]+)=([\w./\[\]-]+)", error.line().rsplit("(", 1)[1])
+        typed = [f"{key}={known[key]}" for key, value in settings if value.isupper() and key in known]
+        typed += [f"{key}={value}" for key, value in settings if not value.isupper()]
+        assert typed, error.line()
+        result = analyse(tmp_path, path, *typed)
     assert (result.fp, result.fn) == (1, 1)
 
 
