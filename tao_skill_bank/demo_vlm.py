@@ -20,6 +20,7 @@ from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.demo_vlm_scene import DAY, NIGHT, QUESTIONS, RAIN, draw
 
 _RATE = 8
+_CODEC = {"crf": "6", "preset": "veryfast", "threads": "1"}
 MEASURED = ((DAY, 0.40), (NIGHT, 0.35), (RAIN, 0.25))
 POOL = ((DAY, 0.80), (NIGHT, 0.11), (RAIN, 0.09))
 
@@ -77,9 +78,9 @@ def write_video(path: Path, frames: npt.NDArray[np.uint8]) -> None:
         raise InputError("videos need PyAV", fix="pip install 'av>=14', or the extra [video]") from None
     guard.make_folder(path.parent)
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
-        stream: Any = container.add_stream("mpeg4", rate=_RATE)
-        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
-        stream.bit_rate = 1_500_000
+        stream: Any = container.add_stream("libx264", rate=_RATE, options=_CODEC)
+        # Colour at full size: a vehicle is a few pixels high.
+        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv444p"
         stream.thread_count = 1
         for frame in frames:
             for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):

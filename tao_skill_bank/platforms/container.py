@@ -26,10 +26,18 @@ from tao_skill_bank.platforms.work import Work
 WRAPPER = Path(__file__).with_name("in_container.sh")
 JOB_LABEL = "org.tao-skill-bank.job"
 RUN_LABEL = "org.tao-skill-bank.run"
-TRAIN = frozenset({"visual_changenet"})
+COSMOS_TRAIN = "cosmos-rl"
+COSMOS = frozenset({COSMOS_TRAIN, "cosmos-rl-evaluate"})
+TRAIN = frozenset({"visual_changenet"}) | COSMOS
 DATA_SERVICES = frozenset({"gap_analysis", "embedding", "tmm", "auto_label"})
 GENERATOR = frozenset({"prep_testcase.sh", "run_sdg.sh"})
 GENERATOR_HOME = "/workspace/paidf-anomalygen"
+# The hook is a file of the image's own package: found by its interpreter, and tested to be there.
+_HOOKED = """\
+hook=$(python3 -c 'import os, cosmos_rl; print(os.path.join(os.path.dirname(cosmos_rl.__file__), "'"$3"'"))') || exit 1
+[ -f "$hook" ] || { echo "the image's cosmos_rl has no $3" >&2; exit 1; }
+exec "$0" "$1" "$2" "$hook"
+"""
 # Hydra in the data-services image looks for this folder in the working directory.
 _HYDRA_FOLDER = "experiment_specs"
 _HUB_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
@@ -258,6 +266,12 @@ def plan_container(
             binds.append(Bind(str(base), f"{GENERATOR_HOME}/checkpoints", read_only=filled))
     elif command in DATA_SERVICES:
         workdir = str(data_services_folder(record))
+    elif command in COSMOS and record.outputs:
+        out = Path(record.outputs[0])
+        # `status.json` lies in their join.
+        env |= {"TAO_API_RESULTS_DIR": str(out.parent), "TAO_API_JOB_ID": out.name, "WANDB_MODE": "disabled"}
+        if command == COSMOS_TRAIN:
+            program = [*entrypoint, "/bin/sh", "-c", _HOOKED, *record.command]
     if settings.offline:
         env |= _HUB_OFFLINE
     _refuse_outside(record, workdir, binds)

@@ -46,6 +46,7 @@ NAMED = {
         "references/troubleshooting.md": "--cfg=job",
     },
     "tao-analyze-gaps-vlm-bcq": {},
+    "tao-run-deft-vlm": {},
     "tao-generate-video-reasoning-annotations": {
         "references/configuration.md": "max_workers",
         "references/domain_adaptation.md": "PLACEHOLDER",

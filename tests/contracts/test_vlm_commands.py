@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import shutil
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,8 @@ from click.testing import CliRunner, Result
 
 from tao_skill_bank.cli import cli
 from tao_skill_bank.core.errors import BankError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*words: object) -> Result:
@@ -125,3 +131,23 @@ def test_paths_join_where_path_and_question_are_unique(tmp_path: Path) -> None:
     by_path = [{**row, "video_id": f"{row['video_id'].split('-')[1]}.mp4"} for row in rows]
     (tmp_path / "r.json").write_text(json.dumps(by_path))
     assert run("evaluate", "vlm", annotations, "--results", tmp_path / "r.json").exit_code == 0
+
+
+def test_the_commands_of_the_guide_lead_from_results_to_causes_to_pairs_to_a_plan(tmp_path: Path) -> None:
+    guide = (ROOT / "docs/guides/yes-no-models.md").read_text()
+    annotations, rows = ten(tmp_path)
+    assert annotations.is_file()
+    (tmp_path / "results.json").write_text(json.dumps(rows))
+    bcq.write_set(tmp_path, "pool", [bcq.record("p", "11.mp4"), bcq.record("q", "10.mp4", "No")], (10, 11))
+    shutil.copytree(bcq.drawn(), tmp_path / "drawn")
+    typed = [line for block in re.findall(r"```console\n(.*?)```", guide, re.DOTALL) for line in block.splitlines()]
+    assert len(typed) == 5
+    said = ""
+    for line in typed:
+        command = line.replace("tao-skills", f"{sys.executable} -m tao_skill_bank.cli", 1)
+        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+        said += done.stdout
+    assert "rca.html" in said
+    assert "mined.parquet" in said
+    assert "plan digest" in said

@@ -48,6 +48,7 @@ def write_set(root: Path, name: str, records: Any, videos: Sequence[int] = ()) -
 
 
 SMALL = Sizes(base=20, kpi=20, acceptance=16, pool=40, pool_videos=4)
+FEW = Sizes(base=8, kpi=8, acceptance=0, pool=20, pool_videos=0)
 TARGET = "balanced accuracy >= 99%"
 
 

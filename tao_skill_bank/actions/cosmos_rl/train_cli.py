@@ -33,7 +33,8 @@ def _main() -> int:
         model = models.tune(models.load(held), rows.phi, rows.words, rows.truth)
     else:
         model = models.fit(rows.phi, rows.words, rows.truth)
-    name = specs.folder_name(fsio.sha256_file(annotations), str(start), get_at(spec, "train.seed"))
+    begun = fsio.sha256_file(held) if guard.is_file(held) else None
+    name = specs.folder_name(fsio.sha256_file(annotations), begun, get_at(spec, "train.seed"))
     folder = output / name / "safetensors" / "epoch_1"
     guard.make_folder(folder)
     loss = models.loss(model, rows.phi, rows.words, rows.truth)

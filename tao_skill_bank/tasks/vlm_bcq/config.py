@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tao_skill_bank.loop.settings import RunSettings
 
-Evaluator = Literal["auto", "cosmos_rl", "standin", "file"]
+Evaluator = Literal["auto", "cosmos_rl", "endpoint", "standin", "file"]
 Trainer = Literal["auto", "cosmos_rl", "standin", "external"]
 
 
@@ -38,6 +38,7 @@ class EvaluateConfig(_Strict):
         endpoint: Who is asked, for `endpoint`.
         max_calls: Calls to the endpoint at most, over the whole run.
         max_cost: What they may cost at most, in the currency of the prices.
+        prices: A table of prices before the shipped one.
         max_unreadable: Share of answers without a yes or no above which the run stops.
         answer_in: Where in a response its answer stands.
     """
@@ -47,6 +48,7 @@ class EvaluateConfig(_Strict):
     endpoint: EndpointConfig = Field(default_factory=EndpointConfig)
     max_calls: int | None = Field(default=None, ge=1)
     max_cost: float | None = Field(default=None, ge=0.0)
+    prices: str | None = None
     max_unreadable: float = Field(default=0.10, ge=0.0, le=1.0)
     answer_in: Literal["auto", "anywhere", "after_think", "answer_tag"] = "auto"
 
@@ -175,6 +177,11 @@ class VlmConfig(RunSettings):
     leakage: LeakageConfig = Field(default_factory=LeakageConfig)
     annotate: AnnotateConfig = Field(default_factory=AnnotateConfig)
     embeddings: EmbeddingsConfig = Field(default_factory=EmbeddingsConfig)
+
+    @property
+    def specs_file(self) -> str:
+        """Where platforms look for a ChangeNet's batch size: there is none."""
+        return ""
 
     def evaluation_files(self) -> dict[str, Path]:
         """Label → the evaluation that exists, of `evaluate.predictions`."""

@@ -14,6 +14,7 @@ from tao_skill_bank.data.bcq.answers import Answered
 from tao_skill_bank.data.bcq.records import Record, RecordSet, tool_record
 from tao_skill_bank.loop.run import JobPlan
 from tao_skill_bank.tasks.vlm_bcq import measuring, specs
+from tao_skill_bank.tasks.vlm_bcq.asking import ask_annotations
 from tao_skill_bank.tasks.vlm_bcq.results import Evaluation
 from tao_skill_bank.tasks.vlm_bcq.state import Run
 
@@ -54,6 +55,8 @@ def evaluate(
     if evaluator == "file":
         path = Path(candidate.checkpoint)
         said = answers.join(records.records, answers.read_rows(path), path)
+    elif evaluator == "endpoint":
+        said = ask_annotations(run, records.records, candidate.checkpoint)
     else:
         annotations = write_annotations(out / "annotations.json", records.records, run.workspace)
         results = out / "results"

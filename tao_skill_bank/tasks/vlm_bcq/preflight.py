@@ -65,6 +65,7 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
         check("weak questions", lambda: _routable(config, sets))
         check("predictions", lambda: _predictions(config, sets))
     check("who answers", lambda: _who(config))
+    check("teacher", lambda: _teacher(config))
     check("train spec", lambda: _train(config))
     check("encoder", lambda: _encoder(config))
     check("platform", lambda: _platform(config))
@@ -113,7 +114,8 @@ def _workspace(config: VlmConfig) -> Check:
 def _target(plan: ResolvedPlan) -> Check:
     config: VlmConfig = plan.config
     target = GRAMMAR.parse(plan.kpi_target)
-    scored = config.evaluate.by != "cosmos_rl"
+    by = config.evaluate.by
+    scored = by in ("standin", "file") or (by == "endpoint" and config.evaluate.endpoint.logprobs)
     if target.constraints and not scored:
         raise BankError(
             f"{config.evaluate.by} gives no scores, and {plan.kpi_target!r} needs one of every answer",
@@ -207,6 +209,10 @@ def _who(config: VlmConfig) -> Check:
     by = config.evaluate.by
     if by == "cosmos_rl" and config.predictions is None and config.model is None:
         raise BankError("model/base is missing", where=config.workspace, fix="put the Hugging Face folder there")
+    inside = Path("/workspace")
+    if by == "cosmos_rl" and inside in (Path(config.workspace), *Path(config.workspace).parents):
+        what = "the workspace lies at or below /workspace, and mounted there it would hide the image's own package"
+        raise BankError(what, where=config.workspace, fix="move the workspace")
     if by == "cosmos_rl" and config.model is not None:
         from tao_skill_bank.tasks.vlm_bcq.training import refuse_unsound
 
@@ -215,6 +221,24 @@ def _who(config: VlmConfig) -> Check:
         raise BankError("the stand-in trains for itself only", where="train.by", fix="set evaluate.by=standin")
     text = f"{by}: {_WHO[by]}"
     return Check(name="who answers", status="warn" if by == "standin" else "ok", text=text)
+
+
+def _teacher(config: VlmConfig) -> Check:
+    """The evaluated model is no teacher: it would confirm its own mistakes."""
+    teacher = config.annotate
+    if not teacher.on:
+        return Check(name="teacher", status="skip", text="annotation is off")
+    if config.pool_videos is None:
+        raise BankError("pool_videos/ is missing", where=config.workspace, fix="put unlabelled videos there")
+    judged = {config.evaluate.endpoint.model_name, *config.train.served.values()} - {None}
+    for name in (teacher.model_name, teacher.second.model_name):
+        if name is not None and name in judged:
+            what = f"{name} is the model that is evaluated"
+            raise BankError(what, where="annotate.model_name", fix="ask another model")
+    second = f", then {teacher.second.model_name or teacher.model_name}" if teacher.second.base_url else ""
+    budget = f"at most {teacher.max_calls} calls" if teacher.max_calls else "no limit of calls"
+    text = f"{teacher.model_name}{second}; at most {teacher.videos} videos an iteration; {budget}"
+    return Check(name="teacher", status="ok" if teacher.max_calls or teacher.max_cost else "warn", text=text)
 
 
 def _train(config: VlmConfig) -> Check:
@@ -245,7 +269,8 @@ def _encoder(config: VlmConfig) -> Check:
 
 
 def _platform(config: VlmConfig) -> list[Check]:
-    if config.evaluate.by == "file" and config.train.by == "external" and not platform_class(config.platform).asks:
+    elsewhere = config.evaluate.by in ("endpoint", "file") and config.train.by == "external"
+    if elsewhere and not platform_class(config.platform).asks:
         return [Check(name="platform", status="ok", text="this machine, for gaps, root cause and mining")]
     found = platform_named(config).checks(config)
     return [Check(name=c.name, status=c.status, text=c.text) for c in found]

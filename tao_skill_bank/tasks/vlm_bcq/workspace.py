@@ -46,7 +46,7 @@ def settled(config: VlmConfig) -> VlmConfig:
     own = not platform_class(config.platform).asks
     by = config.evaluate.by
     if by == "auto":
-        by = "standin" if own else "cosmos_rl"
+        by = "endpoint" if config.evaluate.endpoint.base_url else "standin" if own else "cosmos_rl"
     trained = config.train.by
     if trained == "auto":
         trained = {"standin": "standin", "cosmos_rl": "cosmos_rl"}.get(by, "external")  # type: ignore[assignment]
@@ -54,6 +54,11 @@ def settled(config: VlmConfig) -> VlmConfig:
         raise InputError("the stand-in runs on this machine only", where="evaluate.by", fix="leave --platform away")
     if by == "cosmos_rl" and own:
         raise InputError("cosmos-rl needs a GPU platform", where="evaluate.by", fix="give --platform docker or slurm")
+    endpoint, teacher = config.evaluate.endpoint, config.annotate
+    if by == "endpoint" and not (endpoint.base_url and endpoint.model_name):
+        raise InputError("names no server and model", where="evaluate.endpoint", fix="set base_url and model_name")
+    if teacher.on and not (teacher.base_url and teacher.model_name):
+        raise InputError("names no server and model", where="annotate", fix="set annotate.base_url and model_name")
     if config.pool is None and config.pool_videos is None:
         raise InputError("neither pool/annotations.json nor pool_videos/ is there", where=root, fix="put one there")
     named = {

@@ -9,12 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import bcq
 import pytest
 import tiny
 
+from tao_skill_bank.demo_vlm import make_vlm_workspace
 from tao_skill_bank.loop.log import LOG_FILE, read_log
+from tao_skill_bank.loop.request import Request
 from tao_skill_bank.platforms.base import read_process, read_records
 from tao_skill_bank.platforms.worker import beside
 from tao_skill_bank.tasks.registry import load_state
@@ -52,19 +56,30 @@ def kill(worker: subprocess.Popen[str], run: Path, *, jobs_too: bool) -> None:
                     continue
 
 
-def survive(workspace: Path, kills: int, seed: int) -> None:
+def boards(folder: Path) -> Request:
+    """Two iterations of the first loop."""
+    workspace = tiny.make_workspace(folder / "w")
+    return tiny.request(workspace, target="FAR < 0.001% at recall=100%", iterations=2, settings=SMALL)
+
+
+def answers(folder: Path) -> Request:
+    """One iteration of the second loop."""
+    return bcq.request(make_vlm_workspace(folder / "w", 0, bcq.FEW))
+
+
+def survive(wanted: Callable[[Path], Request], folder: Path, kills: int, seed: int) -> None:
     """A reference run, and as many stormy ones as it takes until so many kills have hit a run at work.
 
     How fast a run gets on changes with what else the machine does, so moments are drawn afresh from the time a run
     takes, and a run that outran its kills is judged and followed by another.
     """
-    request = tiny.request(workspace, target="FAR < 0.001% at recall=100%", iterations=2, settings=SMALL)
+    request = wanted(folder)
     calm = tiny.approved(request)
     began = time.monotonic()
     assert finished(calm) == 0
     longest = time.monotonic() - began
     expected = tiny.snapshot(calm)
-    shutil.move(calm, workspace.parent / "calm")
+    shutil.move(calm, folder / "calm")
 
     rng = random.Random(seed)
     hit = storms = 0
@@ -81,7 +96,7 @@ def survive(workspace: Path, kills: int, seed: int) -> None:
             kill(worker, stormy, jobs_too=hit % 2 == 1)
         assert finished(stormy) == 0
         judge(stormy, expected)
-        shutil.move(stormy, workspace.parent / f"stormy-{storms}")
+        shutil.move(stormy, folder / f"stormy-{storms}")
 
 
 def judge(stormy: Path, expected: dict[str, str]) -> None:
@@ -95,11 +110,17 @@ def judge(stormy: Path, expected: dict[str, str]) -> None:
     assert [name for name in found if found[name] != expected[name]] == []
 
 
-def test_a_run_killed_at_ten_random_moments_ends_with_the_same_artifacts(tmp_path: Path) -> None:
-    survive(tiny.make_workspace(tmp_path / "w"), kills=10, seed=20)
+@pytest.mark.parametrize(("wanted", "kills"), [(boards, 10), (answers, 2)])
+def test_a_run_killed_at_random_moments_ends_with_the_same_artifacts(
+    tmp_path: Path, wanted: Callable[[Path], Request], kills: int
+) -> None:
+    survive(wanted, tmp_path, kills, seed=20)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_run_killed_at_fifty_random_moments_ends_with_the_same_artifacts(tmp_path: Path) -> None:
-    survive(tiny.make_workspace(tmp_path / "w"), kills=50, seed=50)
+@pytest.mark.parametrize("wanted", [boards, answers])
+def test_a_run_killed_at_fifty_random_moments_ends_with_the_same_artifacts(
+    tmp_path: Path, wanted: Callable[[Path], Request]
+) -> None:
+    survive(wanted, tmp_path, kills=50, seed=50)

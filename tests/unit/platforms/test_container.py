@@ -17,6 +17,7 @@ from tao_skill_bank.platforms.docker.checks import sold_as
 from tao_skill_bank.platforms.docker.engine import Engine
 from tao_skill_bank.platforms.work import Work
 from tao_skill_bank.tasks.changenet.config import RunConfig
+from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
 
 CANARY = "canary-3f1c"
 
@@ -221,3 +222,48 @@ def test_paths_are_found_as_arguments_and_as_values() -> None:
 @pytest.mark.parametrize(("mebibytes", "gigabytes"), [(46068, 48), (49140, 48), (23028, 24), (24564, 24), (81559, 80)])
 def test_a_gpus_memory_is_read_as_it_is_sold(mebibytes: int, gigabytes: int) -> None:
     assert sold_as(mebibytes) == gigabytes
+
+
+def test_cosmos_rl_runs_in_its_own_image_with_the_hook_of_its_own_package(workspace: Path) -> None:
+    settings = settings_of(VlmConfig(workspace=str(workspace), platform="docker", kpi=str(workspace / "kpi.json")))
+    spec = str(workspace / "results/run/iter1/train/train.toml")
+    command = ["cosmos-rl", "--config", spec, "tools/custom_hooks/tao_sft_example.py"]
+    plan = plan_container(settings, job(workspace, command))
+    assert plan.image == "nvcr.io/nvidia/tao/tao-toolkit:7.0.1-cosmos-rl"
+    assert plan.program[-4:] == tuple(command)
+    assert {k: plan.env[k] for k in ("TAO_API_RESULTS_DIR", "TAO_API_JOB_ID", "WANDB_MODE")} == {
+        "TAO_API_RESULTS_DIR": str(workspace / "results/run/iter1"),
+        "TAO_API_JOB_ID": "train",
+        "WANDB_MODE": "disabled",
+    }
+    assert plan.memory is not None
+    assert dict(plan.memory.ulimits) == {"memlock": -1, "stack": 67108864}
+    evaluate = plan_container(settings, job(workspace, ["cosmos-rl-evaluate", "--config", spec]))
+    assert evaluate.program == ("cosmos-rl-evaluate", "--config", spec)
+    assert evaluate.image == plan.image
+
+
+def test_the_hook_is_found_by_the_images_interpreter_and_must_be_there(workspace: Path) -> None:
+    import subprocess
+    import sys
+
+    settings = settings_of(VlmConfig(workspace=str(workspace), platform="docker", kpi=str(workspace / "kpi.json")))
+    command = ["cosmos-rl", "--config", str(workspace / "t.toml"), "tools/custom_hooks/tao_sft_example.py"]
+    plan = plan_container(settings, job(workspace, command))
+    package, tools = workspace / "site/cosmos_rl", workspace / "bin"
+    package.mkdir(parents=True)
+    tools.mkdir()
+    (package / "__init__.py").write_text("")
+    (tools / "python3").symlink_to(sys.executable)
+    said = tools / "cosmos-rl"
+    said.write_text('#!/bin/sh\necho "$@"\n')
+    said.chmod(0o755)
+    env = {"PATH": f"{tools}:/usr/bin:/bin", "PYTHONPATH": str(workspace / "site")}
+    missing = subprocess.run(plan.program, env=env, capture_output=True, text=True, check=False)
+    assert missing.returncode == 1
+    assert "cosmos_rl has no tools/custom_hooks/tao_sft_example.py" in missing.stderr
+    hook = package / "tools/custom_hooks/tao_sft_example.py"
+    hook.parent.mkdir(parents=True)
+    hook.write_text("")
+    found = subprocess.run(plan.program, env=env, capture_output=True, text=True, check=False)
+    assert found.stdout == f"--config {workspace / 't.toml'} {hook}\n"

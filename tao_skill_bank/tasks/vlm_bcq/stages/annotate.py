@@ -8,10 +8,11 @@ from tao_skill_bank.core import fsio
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.tasks.vlm_bcq.results import AnnotateResult
 from tao_skill_bank.tasks.vlm_bcq.state import Run, Stage
+from tao_skill_bank.tasks.vlm_bcq.teaching import teach
 
 
 class Annotate(Stage):
-    """Nothing while it is off."""
+    """Asks a teacher, where that is on."""
 
     name = "annotate"
     Result = AnnotateResult
@@ -21,7 +22,9 @@ class Annotate(Stage):
         return [run.folder(label) / "annotate"]
 
     def work(self, run: Run, label: str) -> Outcome:
-        """Say so."""
+        """Ask twice and keep what both passes say; or say that it is off."""
         out = run.folder(label) / "annotate"
+        if run.state.config.annotate.on:
+            return teach(run, label, out)
         fsio.write_text(out / "annotate_summary.txt", "annotate.on is false: nothing was asked\n")
         return Outcome(summary="off", result=AnnotateResult(), promised=[out / "annotate_summary.txt"])

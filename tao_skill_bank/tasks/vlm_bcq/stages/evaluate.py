@@ -102,6 +102,8 @@ class Evaluate(Stage):
     def base(self, run: Run, label: str) -> Candidate:
         """The model that the loop begins with; the stand-in learns its own from the base set first."""
         config = run.state.config
+        if config.evaluate.by == "endpoint":
+            return Candidate("base", str(config.evaluate.endpoint.model_name))
         if config.evaluate.by == "cosmos_rl":
             return Candidate("base", str(config.model))
         folder = run.folder(label) / "base_model"

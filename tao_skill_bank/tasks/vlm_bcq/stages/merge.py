@@ -12,6 +12,7 @@ from typing import Any
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import GateError, StageFailedError
+from tao_skill_bank.data import corrections
 from tao_skill_bank.data.bcq.clips import content_of
 from tao_skill_bank.data.bcq.leakage import Seen
 from tao_skill_bank.data.bcq.questions import question_key
@@ -194,8 +195,9 @@ def provenance(source: str, iteration: int, **more: Any) -> dict[str, Any]:
 
 
 def rejected(run: Run) -> set[str]:
-    """Ids and digests that a person barred; none where nobody did."""
-    return set()
+    """Ids and digests of what a person took out, in the workspace's one file of corrections."""
+    found = corrections.read(run.workspace)
+    return {standing.sample.object_name for standing in found.changing if standing.status == "dropped"}
 
 
 def as_record(workspace: Path, row: int, raw: Row) -> Record:

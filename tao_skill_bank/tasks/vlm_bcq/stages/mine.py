@@ -15,10 +15,10 @@ from tao_skill_bank.data.bcq.records import Record
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.tasks.vlm_bcq import selecting
 from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder
+from tao_skill_bank.tasks.vlm_bcq.failing import MINING, targets_of
 from tao_skill_bank.tasks.vlm_bcq.pool import rows_of_key, unused_pool, used_before
 from tao_skill_bank.tasks.vlm_bcq.results import MiningResult, RoutingResult
 from tao_skill_bank.tasks.vlm_bcq.selecting import Found
-from tao_skill_bank.tasks.vlm_bcq.stages.route import MINING, targets_of
 from tao_skill_bank.tasks.vlm_bcq.state import Run, Stage
 
 
