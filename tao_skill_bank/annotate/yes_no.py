@@ -117,14 +117,9 @@ class YesNoEndpoint(OpenAIEndpoint):
         self.parameters |= {"system": server.system, "logprobs": TOP if server.logprobs else 0}
         self.parameters |= {"labelled": server.labelled}
 
-    @property
-    def form(self) -> str:
-        """How it is asked now."""
-        return f"{super().form} {self._logprobs}"
-
     def adapted(self, fault: FaultError, ask: Ask, form: str) -> bool:
         """As any such server; one that gives no chances is asked without them."""
-        if fault.kind == "refused" and self._logprobs and "logprob" in fault.message.lower() and form == self.form:
+        if fault.kind == "refused" and self._logprobs and "logprob" in fault.message.lower():
             self._logprobs = False
             return True
         return super().adapted(fault, ask, form)
@@ -145,7 +140,9 @@ class YesNoEndpoint(OpenAIEndpoint):
     async def ask(self, ask: Ask) -> Reply:
         """One chat completion; the reply's text is JSON of a `Told`, so that an empty answer is kept as well."""
         try:
-            response = await self.connected().chat.completions.create(**self.body(ask))
+            body = self.body(ask)
+            model, messages = body.pop("model"), body.pop("messages")
+            response = await self.connected().chat.completions.create(model=model, messages=messages, extra_body=body)
         except Exception as error:
             raise self.fault(error) from None
         reply = reply_of(response)

@@ -178,11 +178,6 @@ class VlmConfig(RunSettings):
     annotate: AnnotateConfig = Field(default_factory=AnnotateConfig)
     embeddings: EmbeddingsConfig = Field(default_factory=EmbeddingsConfig)
 
-    @property
-    def specs_file(self) -> str:
-        """Where platforms look for a ChangeNet's batch size: there is none."""
-        return ""
-
     def evaluation_files(self) -> dict[str, Path]:
         """Label → the evaluation that exists, of `evaluate.predictions`."""
         return {label: Path(path) for label, path in sorted(self.evaluate.predictions.items())}
