@@ -40,7 +40,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as running:
         run = given.run or demo(Path(scratch) / "demo")
         browser = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        for name, png in pictures(browser, run, Path(scratch)).items():
+        made = {**pictures(browser, run, Path(scratch)), **studio_pictures(browser, run)}
+        for name, png in made.items():
             path = given.to / name
             path.write_bytes(small(png))
             shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
@@ -86,6 +87,36 @@ def pictures(browser: Any, run: Path, scratch: Path) -> dict[str, bytes]:
     page.goto(shown.as_uri())
     found["watch.png"] = page.locator("pre").screenshot()
     page.close()
+    return found
+
+
+def studio_pictures(browser: Any, run: Path) -> dict[str, bytes]:
+    """The page that people work in, view by view."""
+    import threading
+
+    from tao_skill_bank.studio.serve import served
+
+    views = {
+        "samples": (f"#/samples?run={run.name}&set=kpi&pile=all", ".grid .cell .there", "light"),
+        "board": (f"#/board?run={run.name}&set=kpi&row=120", ".mini .there", "dark"),
+        "labels": (f"#/labels?run={run.name}", ".suspect .there", "light"),
+        "plan": (f"#/plan?like={run.name}", ".approve", "light"),
+        "run": (f"#/run/{run.name}", ".claims", "dark"),
+    }
+    page = served(run.parent.parent)
+    thread = threading.Thread(target=page.run, daemon=True)
+    thread.start()
+    found = {}
+    for name, (place, there, scheme) in views.items():
+        tab = browser.new_page(viewport={"width": WIDTH, "height": 800}, color_scheme=scheme)
+        tab.goto(page.url(place))
+        tab.get_by_label("Your name").fill("Ana")
+        tab.wait_for_selector(there, timeout=120000)
+        tab.wait_for_load_state("networkidle")
+        found[f"studio-{name}.png"] = tab.screenshot()
+        tab.close()
+    page.server.should_exit = True
+    thread.join(20)
     return found
 
 

@@ -58,10 +58,19 @@ def changed(sheets: Sheets, sources: RunSources, source: Source, sheet: Sheet) -
         return None
     if before.threshold is None or old.scores is None or before.iteration == source.iteration:
         return None
+    key = f"change {old.digest} {before.threshold} {source.threshold}"
+    if key not in sheet.kept:
+        sheet.kept[key] = _changed(sheet, source.threshold, old, before.threshold)
+    found: FacetColumn = sheet.kept[key]
+    return found
+
+
+def _changed(sheet: Sheet, line: float, old: Sheet, old_line: float) -> FacetColumn:
+    assert sheet.scores is not None and old.scores is not None
     match = matched(sheet.table, old.table)
     known = match >= 0
-    was = old.scores[old.place[np.where(known, match, 0)]] > before.threshold
-    now = sheet.scores[sheet.place] > source.threshold
+    was = old.scores[old.place[np.where(known, match, 0)]] > old_line
+    now = sheet.scores[sheet.place] > line
     good = sheet.is_pass[sheet.place]
     codes = np.zeros(len(sheet), dtype=np.uint16)
     codes[known & (was != now) & (now != good)] = 1
@@ -89,6 +98,10 @@ def described(sheets: Sheets, sources: RunSources, name: str, iteration: str | N
     change = changed(sheets, sources, source, sheet)
     if change is not None:
         facets["change"] = change
+    made = f"described {sources.folder} {source.iteration} {source.threshold} {id(change)}"
+    if made in sheet.kept:
+        known: tuple[SampleSet, list[bytes]] = sheet.kept[made]
+        return known
     arrays: list[tuple[str, str, Any]] = []
     if sheet.scores is not None:
         arrays.append(("score", "Float64Array", sheet.scores))
@@ -119,6 +132,7 @@ def described(sheets: Sheets, sources: RunSources, name: str, iteration: str | N
         columns=columns,
         digest=sheet.digest,
     )
+    sheet.kept[made] = (about, parts)
     return about, parts
 
 

@@ -58,6 +58,7 @@ class Sheet:
         good: Whether each label is PASS.
         facets: By name.
         digest: Changes when the file does.
+        kept: What was made of it, by a key that says of what else.
     """
 
     table: PairTable
@@ -67,6 +68,7 @@ class Sheet:
     good: list[bool]
     facets: dict[str, FacetColumn]
     digest: str
+    kept: dict[str, Any] = field(default_factory=dict, repr=False)
     _place: npt.NDArray[np.int64] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
@@ -150,6 +152,10 @@ def _sheet(
     else:
         table = read_pairs(path)
         order, ordered = np.arange(len(table)), None
+    import pyarrow as pa
+
+    # In one piece, so that a few rows are taken out of a million without a look at the rest.
+    table = PairTable.from_arrow(path, pa.table({name: table.arrow(name) for name in table.names}))
     label = _codes("label", "label", table.arrow("label"), order, most=1 << 16)
     assert label is not None
     facets = {}
@@ -159,8 +165,6 @@ def _sheet(
         found = _codes(name, name, table.arrow(name), order, most=MOST_VALUES)
         if found is not None and 1 < len(found.values) < len(order):
             facets[name] = found
-    import pyarrow as pa
-
     for name, cells in (beside(table) if beside else {}).items():
         found = _codes(name, name, pa.array(cells, type=pa.string()), order, most=MOST_VALUES)
         if found is not None:

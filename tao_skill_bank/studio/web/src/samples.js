@@ -46,7 +46,7 @@ export function Closed({ run, opened }) {
 function Sheet({ table, asked, query, labels }) {
   const about = table.about;
   const coded = (name, text) => { const list = name === "label" ? about.labels : about.facets.find((f) => f.name === name)?.values || []; return new Set((text || "").split(",").filter(Boolean).map((v) => list.indexOf(v)).filter((i) => i >= 0)); };
-  const facets = [{ name: "label", title: "label", values: about.labels, counts: null }, ...about.facets];
+  const facets = useMemo(() => [{ name: "label", title: "label", values: about.labels, counts: null }, ...about.facets], [about]);
   const [wanted, want] = useState(() => Object.fromEntries(facets.map((f) => [f.name, coded(f.name, query[f.name])])));
   const [lasso, setLasso] = useState(null);
   const [threshold, move] = useState(about.threshold);
