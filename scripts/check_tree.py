@@ -26,7 +26,6 @@ ALONE = (
     "tests/crash/forkserver.py",
     "tests/fuzz/bombs.py",
     "tests/support/at_once.py",
-    "tests/support/real_tao_stubs/",
 )
 # What these change belongs to the process.
 SHARED_CALLS = (

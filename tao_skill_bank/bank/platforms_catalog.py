@@ -45,7 +45,7 @@ class CredentialGroup(_Model):
 
 
 class Platform(_Model):
-    """One platform. `storage` says how its paths look."""
+    """One platform. `storage` says how its paths look, `installable` that the bank can set it up."""
 
     name: str
     display_name: str
@@ -56,6 +56,7 @@ class Platform(_Model):
     optional_credentials: list[Credential] = Field(default_factory=list)
     storage: dict[str, str] = Field(default_factory=dict)
     preflight_checks: list[str] = Field(default_factory=list)
+    installable: bool = False
 
     def lines(self) -> list[str]:
         """Everything about it, as text."""

@@ -78,6 +78,34 @@ def remove_root(folder: Path) -> Path:
     return found
 
 
+def virtualenv_path() -> Path:
+    """The file that names the folder with TAO's commands: one absolute path, written by `platforms install`."""
+    return config_folder() / "virtualenv"
+
+
+def virtualenv_bin() -> Path | None:
+    """The folder of TAO's commands that a person registered; None where none is.
+
+    Raises:
+        InputError: The file cannot be read, or another user may write to it, or it names no absolute folder.
+    """
+    lines = [line.strip() for line in _read(virtualenv_path(), "TAO environment") or () if line.strip()]
+    named = [line for line in lines if not line.startswith("#")]
+    if named and (len(named) > 1 or not os.path.isabs(named[0]) or "\0" in named[0]):
+        raise InputError("names no absolute folder", where=virtualenv_path(), fix="write one, or remove the file")
+    return Path(named[0]) if named else None
+
+
+def register_virtualenv(folder: Path) -> None:
+    """Take `folder` for `--platform virtualenv` wherever a run names none."""
+    path = virtualenv_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = (
+        "# Where TAO's own commands lie for --platform virtualenv; written by tao-skills platforms install virtualenv."
+    )
+    write_text(path, f"{head}\n{folder}\n", mode=0o600)
+
+
 def _refuse_too_much(path: Path) -> None:
     home = Path.home().resolve()
     if path == Path(path.anchor):
@@ -95,23 +123,28 @@ def _listed() -> list[Path]:
 
 
 def _lines() -> list[str]:
-    path = roots_path()
+    lines = _read(roots_path(), "roots")
+    return [_HEAD] if lines is None else lines
+
+
+def _read(path: Path, what: str) -> list[str] | None:
+    """The lines of a file of the person's own, None where there is none."""
     try:
         with path.open("rb") as handle:
             facts, data = os.fstat(handle.fileno()), handle.read(MOST_BYTES)
     except FileNotFoundError:
-        return [_HEAD]
+        return None
     except OSError as error:
         raise InputError(
-            f"your roots cannot be read: {error.strerror}", where=path, fix="mend its permissions"
+            f"your {what} cannot be read: {error.strerror}", where=path, fix="mend its permissions"
         ) from None
     if facts.st_uid not in (0, os.getuid()) or facts.st_mode & 0o022:
         fix = f"make the file yours alone: chmod 600 {shlex.quote(str(path))}"
-        raise InputError("others may write to your roots", where=path, fix=fix)
+        raise InputError(f"others may write to your {what}", where=path, fix=fix)
     try:
         return data.decode().splitlines()
     except UnicodeDecodeError:
-        raise InputError("your roots are not UTF-8 text", where=path, fix="write an absolute folder a line") from None
+        raise InputError(f"your {what} are not UTF-8 text", where=path, fix="write an absolute folder a line") from None
 
 
 def _folders(lines: list[str]) -> list[Path]:

@@ -56,7 +56,8 @@ def release_that_runs(config: Work) -> Runs:
 
 def installed_release(folder: Path) -> str | None:
     """The version of TAO's trainer beside a folder of commands, None where it does not say."""
-    places = [*folder.parent.glob("lib/python3*/site-packages"), folder.parent / "tao"]
+    environments = (folder.parent, folder.parent / "env")
+    places = [*(p for e in environments for p in e.glob("lib/python3*/site-packages")), folder.parent / "tao"]
     for place in places:
         for path in sorted(place.glob(f"{TRAINER}-*.dist-info")):
             return path.name.removesuffix(".dist-info").partition("-")[2]

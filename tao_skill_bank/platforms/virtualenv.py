@@ -14,6 +14,7 @@ from typing import Self
 
 from tao_skill_bank.bank.command_lines import CATEGORIES
 from tao_skill_bank.core.errors import BankError, InputError
+from tao_skill_bank.core.personal import virtualenv_bin
 from tao_skill_bank.platforms.base import PlatformCheck
 from tao_skill_bank.platforms.local import LocalPlatform, own_argv
 from tao_skill_bank.platforms.machine import Complaint, Machine
@@ -43,7 +44,7 @@ class VirtualenvPlatform(LocalPlatform):
             raise InputError(
                 "the folder with TAO's commands is not named",
                 where="--platform virtualenv",
-                fix="add --set virtualenv.bin=FOLDER",
+                fix="tao-skills platforms install virtualenv makes one, or add --set virtualenv.bin=FOLDER",
             )
         self.folder = Path(folder)
         if not self.folder.is_dir():
@@ -51,13 +52,24 @@ class VirtualenvPlatform(LocalPlatform):
 
     @classmethod
     def of(cls, config: Work) -> Self:
-        """With the folder of `virtualenv.bin`."""
-        return cls(config.virtualenv.bin)
+        """With the folder of `virtualenv.bin`, else the one that a person registered."""
+        registered = None if config.virtualenv.bin else virtualenv_bin()
+        return cls(config.virtualenv.bin or (None if registered is None else str(registered)))
 
     @classmethod
     def reach(cls) -> str:
-        """A folder that is to be named."""
-        return "name its folder: --set virtualenv.bin=DIR"
+        """The environment that is registered, or how one is made."""
+        from tao_skill_bank.platforms.releases import installed_release
+
+        try:
+            folder = virtualenv_bin()
+        except BankError as error:
+            return error.line()
+        if folder is None:
+            return "none registered: tao-skills platforms install virtualenv, or --set virtualenv.bin=DIR"
+        if not folder.is_dir():
+            return f"the registered {folder} is gone: tao-skills platforms install virtualenv"
+        return f"TAO {installed_release(folder) or 'of no known release'} in {folder}, registered"
 
     @classmethod
     def explained(cls, found: Complaint, machine: Machine, source: str) -> Complaint:

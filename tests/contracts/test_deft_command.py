@@ -87,6 +87,14 @@ def test_a_run_prints_a_line_a_stage_and_the_report_last_and_can_be_asked_about(
     assert told in report.read_text(encoding="utf-8")
     model = json.loads((run / "best_model.json").read_text())
     assert Path(model["checkpoint"]).is_file() and model["threshold"] == pytest.approx(model["threshold"])
+    assert (model["backbone_type"], model["backbone_frozen"]) == ("fan_tiny_8_p4_hybrid", False)
+    assert model["backbone_container_path"] == model["backbone"]
+    contract, result = model["metric_contract"], model["metric_result"]
+    assert {"metric": "FAR", "direction": "minimize", "operator": "<", "limit_pct": 1.0}.items() <= contract.items()
+    assert contract["constraints"] == [{"metric": "recall", "operator": ">=", "limit_pct": 99.0}]
+    assert (result["metric"], result["value_pct"], result["met"]) == ("FAR", model["far_pct"], model["far_pct"] < 1)
+    assert result["low_pct"] <= result["value_pct"] <= result["high_pct"]
+    assert result["trials"] > 0
     again = skills("deft", "run", "--results-dir", run)
     assert again.returncode == 0 and again.stdout.splitlines()[-1] == str(report)
 

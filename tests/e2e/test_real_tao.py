@@ -25,7 +25,10 @@ from real_tao import real_tao_bin
 from tao_skill_bank import runs
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.data.changenet.spec_rules import inference_mismatch
+from tao_skill_bank.data.releases.facts import known, release_named
 from tao_skill_bank.demo import make_demo_workspace
+from tao_skill_bank.platforms.releases import installed_release
+from tao_skill_bank.tasks.changenet.scores import validation_losses
 from tao_skill_bank.tasks.registry import load_state
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -87,7 +90,12 @@ def write_spec(root: Path, drawn: dict[str, Any]) -> None:
     (root / "specs" / "baseline_spec.yaml").write_text(yaml.safe_dump(spec))
 
 
-def test_a_whole_loop_runs_on_the_real_tao_and_both_gap_analyses_agree(workspace: Path, tao: Path) -> None:
+@pytest.mark.parametrize("release", known())
+def test_a_whole_loop_runs_on_the_real_tao_of_each_release_and_both_gap_analyses_agree(
+    workspace: Path, release: str
+) -> None:
+    tao = real_tao_bin(release)
+    assert installed_release(tao) == release
     request = tiny.request(
         workspace,
         target="FAR < 0.01% at recall=100%",
@@ -103,6 +111,10 @@ def test_a_whole_loop_runs_on_the_real_tao_and_both_gap_analyses_agree(workspace
         iteration = state.iterations[label]
         assert iteration.far_pct is not None
         assert Path(str(iteration.best_ckpt_path)).suffix == ".pth"
+        told = validation_losses(folder / label / "train" / "status.json")
+        writes_far = "val_far" in release_named(release).classifier["status"]["classify"]
+        assert told
+        assert all((v.far is not None) == writes_far for v in told)
         print(f"{label}: FAR {iteration.far_pct:.2f} % at threshold {iteration.threshold}")
         with Path(str(iteration.inference_csv)).open(newline="") as handle:
             assert len(list(csv.DictReader(handle))) == 36

@@ -19,7 +19,9 @@ except ImportError as error:
 def main() -> int:
     """Parse, align, print what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--log-path", type=Path, required=True)
+    log = parser.add_mutually_exclusive_group(required=True)
+    log.add_argument("--log-path", type=Path)
+    log.add_argument("--state-path", type=Path, help="the run's deft_state.json; the log lies beside it")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--cwd", type=Path, help="the folder the agent was started in; default: this one")
     source.add_argument("--project-dir", type=Path, help="a folder of transcripts")
@@ -27,7 +29,8 @@ def main() -> int:
     parser.add_argument("--dry-run", action="store_true", help="count, change nothing")
     args = parser.parse_args()
     files = args.transcript or transcripts_in(args.project_dir or project_dir(args.cwd or Path.cwd()))
-    found = align_tokens(args.log_path, files, dry_run=args.dry_run)
+    log_path = args.log_path or args.state_path.with_name("loop_log.jsonl")
+    found = align_tokens(log_path, files, dry_run=args.dry_run)
     print(f"{found.matched} messages given to {found.stages} stages, {found.unmatched} in no window")
     return 0
 

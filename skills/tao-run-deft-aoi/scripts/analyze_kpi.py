@@ -10,7 +10,8 @@ from pathlib import Path
 
 try:
     from tao_skill_bank.actions.console import run_script
-    from tao_skill_bank.data.changenet.kpi import analyze_kpi
+    from tao_skill_bank.data.changenet.kpi import BINS, analyze_kpi
+    from tao_skill_bank.data.changenet.labels import PASS
 except ImportError as error:
     home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
     advice = f"run `pip install {home}`, or this script as `uv run --project {home} {__file__}`"
@@ -24,8 +25,12 @@ def main() -> int:
     parser.add_argument("csv", type=Path, help="inference.csv with label and siamese_score")
     parser.add_argument("--output-dir", type=Path, help="where the files go; default: the CSV's folder")
     parser.add_argument("--no-images", action="store_true", help="leave out the three PNGs")
+    parser.add_argument("--pass-label", default=PASS, choices=[PASS], help="PASS, the only one there is")
+    parser.add_argument("--bins", type=int, default=BINS, help=f"bars of the score distribution (default: {BINS})")
     args = parser.parse_args()
-    analysis = analyze_kpi(args.csv, args.output_dir, images=not args.no_images)
+    if args.bins < 1:
+        parser.error(f"--bins is {args.bins} (at least 1)")
+    analysis = analyze_kpi(args.csv, args.output_dir, images=not args.no_images, bins=args.bins)
     for line in analysis.lines():
         print(line)
     for path in analysis.files:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 try:
     from tao_skill_bank.actions.console import run_script
+    from tao_skill_bank.actions.upstream import refuse_flags
     from tao_skill_bank.data.changenet.pair_prepare import prepare_pairs
 except ImportError as error:
     home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
@@ -27,7 +28,14 @@ def main() -> int:
     parser.add_argument("--subdir", default="sdg", help="NAME of the folders NAME_ng/ and NAME_ok/ (default: sdg)")
     parser.add_argument("--light", action="append", help="a lighting; repeat for several; none: no lighting in names")
     parser.add_argument("--image-ext", default=".png", help="extension of the staged images (default: .png)")
-    parser.add_argument("--output-csv", "--output", type=Path, required=True, help="the CSV")
+    parser.add_argument("-o", "--output-csv", "--output", type=Path, required=True, help="the CSV")
+    refuse_flags(
+        parser,
+        {
+            "--label": "a pair's label is in its file's name: <TEXTURE>+<label>_<00000>.ext",
+            "-l": "--light L names a lighting; a pair's label is in its file's name: <TEXTURE>+<label>_<00000>.ext",
+        },
+    )
     args = parser.parse_args()
     done = prepare_pairs(
         input_dir=args.input_dir,

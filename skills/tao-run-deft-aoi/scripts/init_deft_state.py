@@ -16,6 +16,17 @@ except ImportError as error:
     raise SystemExit(2) from None
 
 
+SETTINGS = {
+    "--num-gpus": (int, "num_gpus"),
+    "--num-epochs": (int, "num_epochs"),
+    "--batch-size": (int, "batch_size"),
+    "--num-sdg": (int, "anomalygen.num_SDG"),
+    "--project": (str, "anomalygen.project"),
+    "--step": (int, "anomalygen.step"),
+}
+"""NVIDIA's flags that mean the same as a setting."""
+
+
 def main() -> int:
     """Parse, resolve, write, print the file's path."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -24,15 +35,19 @@ def main() -> int:
     parser.add_argument("--kpi-target", required=True)
     parser.add_argument("--max-iterations", type=int, required=True)
     parser.add_argument("--platform", default="local")
+    for flag, (kind, setting) in SETTINGS.items():
+        parser.add_argument(flag, type=kind, help=f"the same as --set {setting}=VALUE")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--force", action="store_true", help="replace a state that is there")
     args = parser.parse_args()
+    flags = {setting: getattr(args, flag[2:].replace("-", "_")) for flag, (_, setting) in SETTINGS.items()}
+    given = [f"{setting}={value}" for setting, value in flags.items() if value is not None]
     request = Request(
         workspace=args.workspace,
         kpi_target=args.kpi_target,
         max_iterations=args.max_iterations,
         platform=args.platform,
-        settings=args.settings,
+        settings=[*given, *args.settings],
         results_dir=args.results_dir,
     )
     print(init_state(request, force=args.force))

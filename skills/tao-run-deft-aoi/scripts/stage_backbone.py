@@ -11,6 +11,7 @@ from pathlib import Path
 
 try:
     from tao_skill_bank.actions.console import run_script
+    from tao_skill_bank.actions.upstream import repository_of
     from tao_skill_bank.data.changenet.backbone import FILE_NAME, REPOSITORY, stage_backbone
     from tao_skill_bank.data.changenet.layout import Workspace
 except ImportError as error:
@@ -24,14 +25,19 @@ def main() -> int:
     """Parse, stage, print the path."""
     parser = argparse.ArgumentParser(prog="stage_backbone", description="Stage the backbone's weight file.")
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--workspace-root", type=Path, help="the workspace; the file goes to augmentation/backbone/")
+    where.add_argument(
+        "--workspace-root", "--workspace", type=Path, help="the workspace; the file goes to augmentation/backbone/"
+    )
     where.add_argument("--backbone-dir", type=Path, help="the folder itself")
-    parser.add_argument("--repo-id", default=REPOSITORY, help=f"hub repository (default: {REPOSITORY})")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--repo-id", default=REPOSITORY, help=f"hub repository (default: {REPOSITORY})")
+    which.add_argument("--backbone-type", metavar="NAME", help="the same by model.backbone.type of the spec")
     parser.add_argument("--filename", default=FILE_NAME, help=f"file in it (default: {FILE_NAME})")
     parser.add_argument("--revision", help="branch, tag or commit")
     args = parser.parse_args()
     folder = args.backbone_dir or Workspace(args.workspace_root).backbone_dir
-    print(stage_backbone(folder, repository=args.repo_id, file_name=args.filename, revision=args.revision))
+    repository = repository_of(args.backbone_type) if args.backbone_type else args.repo_id
+    print(stage_backbone(folder, repository=repository, file_name=args.filename, revision=args.revision))
     return 0
 
 

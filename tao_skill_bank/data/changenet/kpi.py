@@ -47,6 +47,8 @@ METRIC_COLUMNS = (
     "actual_no_pass_count",
     "actual_pass_count",
 )
+BINS = 60
+"""Bars of the score distribution."""
 METRICS_FILE = "threshold_metrics.csv"
 SUMMARY_FILE = "summary.txt"
 MISSED_FILE = "best_f1_missed_no_pass_samples.csv"
@@ -108,13 +110,14 @@ class KpiAnalysis:
         yield f"{name} measured F1: {point.f1:.6f}"
 
 
-def analyze_kpi(csv: Path, output_dir: Path | None = None, *, images: bool = True) -> KpiAnalysis:
+def analyze_kpi(csv: Path, output_dir: Path | None = None, *, images: bool = True, bins: int = BINS) -> KpiAnalysis:
     """Write the KPI files of an inference.
 
     Args:
         csv: An `inference.csv` with at least `label` and `siamese_score`.
         output_dir: Where the files go, made if missing; default: the CSV's folder.
         images: Also draw the three PNGs (most of the time a small file takes).
+        bins: Bars of the score distribution.
 
     Raises:
         InputError: The CSV cannot be read, has no rows or lacks a column.
@@ -139,7 +142,7 @@ def analyze_kpi(csv: Path, output_dir: Path | None = None, *, images: bool = Tru
     if images:
         from tao_skill_bank.data.changenet import kpi_plots
 
-        kpi_plots.draw_distribution(out / DISTRIBUTION_FILE, scored.scores, scored.is_pass, recall_100)
+        kpi_plots.draw_distribution(out / DISTRIBUTION_FILE, scored.scores, scored.is_pass, recall_100, bins)
         kpi_plots.draw_confusion(out / CONFUSION_100_FILE, recall_100, "100 % recall")
         kpi_plots.draw_confusion(out / CONFUSION_F1_FILE, best_f1, "best F1")
     return analysis

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 PASS_COLOUR = "#0072B2"
 NO_PASS_COLOUR = "#D55E00"
 UNAVAILABLE = "unavailable: there is no NO_PASS row"
-BINS = 60
 _OPACITY = 140
 _LARGE = 1e100
 _TEXT, _TITLE = 16, 19
@@ -32,6 +31,7 @@ def draw_distribution(
     scores: npt.NDArray[np.float64],
     is_pass: npt.NDArray[np.bool_],
     recall_100: Threshold | None,
+    bins: int,
 ) -> None:
     """Histogram of the scores of PASS and NO_PASS rows, with the 100 %-recall threshold.
 
@@ -40,13 +40,14 @@ def draw_distribution(
         scores: float64 [n].
         is_pass: bool [n].
         recall_100: The threshold to draw; without one the title says so.
+        bins: Bars of the histogram.
     """
     image, draw = _canvas(960, 540)
     largest = float(np.abs(scores).max())
     unit = largest if largest > _LARGE else 1.0  # so that no difference of two scores overflows
     low, high = float(scores.min() / unit), float(scores.max() / unit)
     least = max(abs(low), abs(high), 1e-200) * 1e-9
-    edges = np.linspace(low, high if high - low > least else low + max(1.0, abs(low)), BINS + 1)
+    edges = np.linspace(low, high if high - low > least else low + max(1.0, abs(low)), bins + 1)
     rows = [np.histogram(scores[mask] / unit, bins=edges)[0] for mask in (is_pass, ~is_pass)]
     left, top, right, bottom = _FRAME
     highest = 1.08 * _height(max(int(counts.max()) for counts in rows))

@@ -39,7 +39,7 @@ class Uncorrected(Result):
 class Evaluation(Result):
     """One checkpoint on the KPI set at its threshold; `others` is what the target limits beside FAR and recall."""
 
-    kind: Literal["best_val", "latest"]
+    kind: Literal["best_val", "best_far", "latest"]
     checkpoint: str
     inference_csv: str
     threshold: float
@@ -78,7 +78,7 @@ class EvaluateResult(Result):
 
     evaluations: list[Evaluation] = Field(default_factory=list)
     best_ckpt_path: str
-    best_ckpt_kind: Literal["best_val", "latest", "pre_seeded"]
+    best_ckpt_kind: Literal["best_val", "best_far", "latest", "pre_seeded"]
     far_pct: float
     far_pct_recall_100: float | None = None
     threshold: float

@@ -195,10 +195,12 @@ class Validation:
     Attributes:
         loss: `val_loss`, finite.
         epoch: The epoch it came after, counted from 0 as in checkpoint names; None where nothing says it.
+        far: `val_far`, percent at 100 % recall, where the release writes it.
     """
 
     loss: float
     epoch: int | None = None
+    far: float | None = None
 
 
 def validation_losses(status_json: Path, interval: int | None = None) -> list[Validation]:
@@ -216,7 +218,7 @@ def validation_losses(status_json: Path, interval: int | None = None) -> list[Va
         lines = guard.read_text(status_json, errors="replace").split("\n")
     except FileNotFoundError:
         return []
-    losses: list[object] = []
+    losses: list[tuple[object, object]] = []
     epochs: list[int | None] = []
     named: int | None = None
     for line in lines:
@@ -231,7 +233,7 @@ def validation_losses(status_json: Path, interval: int | None = None) -> list[Va
             epoch = None
         if message.startswith(_VALIDATED):
             kpi = value.get("kpi")
-            losses.append(kpi.get("val_loss") if isinstance(kpi, dict) else None)
+            losses.append((kpi.get("val_loss"), kpi.get("val_far")) if isinstance(kpi, dict) else (None, None))
             epochs.append(named if epoch is None else epoch)
         elif epoch is not None:
             if epochs and epochs[-1] is None:
@@ -242,10 +244,28 @@ def validation_losses(status_json: Path, interval: int | None = None) -> list[Va
         every = interval or _validation_interval(status_json.with_name("experiment.yaml"))
         epochs = [None if every is None else (k + 1) * every - 1 for k in range(len(epochs))]
     return [
-        Validation(float(loss), epoch)
-        for loss, epoch in zip(losses, epochs, strict=True)
-        if isinstance(loss, (int, float)) and not isinstance(loss, bool) and np.isfinite(loss)
+        Validation(loss, epoch, _number(far))
+        for (given, far), epoch in zip(losses, epochs, strict=True)
+        if (loss := _number(given)) is not None
     ]
+
+
+def _number(value: object) -> float | None:
+    """A finite number of a status line, None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if np.isfinite(value) else None
+
+
+def best_by_far(checkpoints: Sequence[Path], validations: Sequence[Validation]) -> tuple[Path, float] | None:
+    """The checkpoint with the lowest validation FAR, and that FAR; None where the release writes none.
+
+    TAO writes 100 where the validation set lacks one of the classes: figures that are all the same choose nothing.
+    """
+    told = [Validation(v.far, v.epoch) for v in validations if v.far is not None]
+    if len({v.loss for v in told}) < 2 or len(told) < len(validations):
+        return None
+    return best_by_validation(checkpoints, told)
 
 
 def _validation_interval(experiment: Path) -> int | None:

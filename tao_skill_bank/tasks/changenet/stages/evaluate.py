@@ -1,4 +1,4 @@
-"""evaluate: inference with two checkpoints, the KPI of each, the lower FAR wins; its threshold is frozen here."""
+"""evaluate: inference with up to three checkpoints, the KPI of each; the best wins, its threshold is frozen here."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ from tao_skill_bank.tasks.changenet.stages.train import checkpoints
 from tao_skill_bank.tasks.changenet.state import Run, Stage
 from tao_skill_bank.tasks.changenet.trained import found_trained, with_checkpoint
 
+KINDS = ("best_val", "best_far", "latest")
+"""What a candidate may be: of the lowest validation loss, of the lowest validation FAR, the latest."""
+
 
 class Evaluate(Stage):
-    """Runs the best-by-validation and the latest checkpoint on the KPI set."""
+    """Runs the checkpoints of the lowest validation loss and validation FAR and the latest one on the KPI set."""
 
     name = "evaluate"
     Result = EvaluateResult
@@ -57,7 +60,7 @@ class Evaluate(Stage):
             found.uncorrected = scores.uncorrected(config, KPI, scores.read_scores(csv), None, target)
             evaluations.append(found)
             promised += [csv, out / "kpi" / "threshold_metrics.csv"]
-        best = _best(evaluations, target)
+        best = best_of(evaluations, target)
         for evaluation in evaluations:
             csv = Path(evaluation.inference_csv)
             analyze_kpi(csv, csv.parent / "kpi", images=evaluation is best)
@@ -66,7 +69,8 @@ class Evaluate(Stage):
         trained = found_trained(checkpoint) if seeded else run.state.iteration(label).trained
         return Outcome(
             summary=(
-                f"{_figures(best, target)} (target {target.text()}), threshold {score(best.threshold)}, {best.kind}"
+                f"{_figures(best, target)} (target {target.text()}), threshold {score(best.threshold)}, "
+                f"{best.kind}{apart(evaluations, best, target)}"
             ),
             result=EvaluateResult(
                 evaluations=evaluations,
@@ -91,21 +95,38 @@ class Evaluate(Stage):
             if iteration.best_ckpt_path is None:
                 raise StageFailedError("there is no checkpoint", where=label, fix="run the train stage")
             return {"latest": Path(iteration.best_ckpt_path)}, {}
-        best = scores.best_by_validation(found, scores.validation_losses(run.folder(label) / "train" / "status.json"))
-        if best is None:
-            return {"latest": found[-1]}, {}
-        if best[0] == found[-1]:
-            return {"latest": found[-1]}, {"latest": best[1]}
-        return {"best_val": best[0], "latest": found[-1]}, {"best_val": best[1]}
+        validations = scores.validation_losses(run.folder(label) / "train" / "status.json")
+        by_loss, by_far = scores.best_by_validation(found, validations), scores.best_by_far(found, validations)
+        losses = {} if by_loss is None else {by_loss[0]: by_loss[1]}
+        # The latest keeps its name where it is also the best by a figure; the others are run once each.
+        kinds = {found[-1]: "latest"}
+        for kind, best in (("best_val", by_loss), ("best_far", by_far)):
+            if best is not None:
+                kinds.setdefault(best[0], kind)
+        order = sorted(kinds, key=lambda path: KINDS.index(kinds[path]))
+        return {kinds[path]: path for path in order}, {kinds[p]: loss for p, loss in losses.items()}
 
     def _spec_path(self, run: Run, label: str) -> Path:
         return run.folder(label) / "inference_spec.yaml"
 
 
-def _best(evaluations: list[Evaluation], target: Target) -> Evaluation:
-    """The checkpoint whose figure is best; of equals the one that was best by validation, which comes first."""
+def best_of(evaluations: list[Evaluation], target: Target) -> Evaluation:
+    """The checkpoint whose figure is best; of equals the one that was saved earlier."""
     sign = 1 if target.measure.at_most else -1
-    return min(evaluations, key=lambda e: (sign * e.value_pct(target.measure.name), e.kind != "best_val"))
+
+    def rank(evaluation: Evaluation) -> tuple[float, tuple[int, int], int]:
+        saved = scores.epoch_and_step(Path(evaluation.checkpoint)) or (0, 0)
+        return sign * evaluation.value_pct(target.measure.name), saved, KINDS.index(evaluation.kind)
+
+    return min(evaluations, key=rank)
+
+
+def apart(evaluations: list[Evaluation], best: Evaluation, target: Target) -> str:
+    """How far the other candidates lay from the chosen one on the KPI set: `; latest +1.25 points`."""
+    name = target.measure.name
+    chosen = best.value_pct(name)
+    others = [f"{e.kind} {e.value_pct(name) - chosen:+.4g}" for e in evaluations if e is not best]
+    return f"; {', '.join(others)} points of {name}" if others else ""
 
 
 def _figures(evaluation: Evaluation, target: Target) -> str:

@@ -26,7 +26,7 @@ def opened(path: Path) -> Image.Image:
 def drawn(path: Path, passes: list[float], others: list[float]) -> Image.Image:
     scores = np.array(passes + others)
     is_pass = np.arange(len(scores)) < len(passes)
-    draw_distribution(path, scores, is_pass, far_at_recall(scores, is_pass, 1.0))
+    draw_distribution(path, scores, is_pass, far_at_recall(scores, is_pass, 1.0), 60)
     return opened(path)
 
 

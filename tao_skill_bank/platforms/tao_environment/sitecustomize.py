@@ -1,8 +1,8 @@
-"""Lets the published TAO Visual ChangeNet start on a machine without a GPU. Loaded by Python itself, in TAO's own
-environment only.
+"""Lets the published TAO Visual ChangeNet start without a GPU. Loaded by Python itself, in TAO's own environment only.
 
 Nothing of TAO is changed. What has no CPU form is stood in for: the closed `eff` library (empty modules), the
-registration of torchvision's compiled operators (left out), and the accelerator (one CPU device).
+registration of torchvision's compiled operators (left out), and the accelerator (one CPU device). With
+`TAO_STAND_INS=cuda` only the first: the others are there.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import types
 from collections.abc import Callable
@@ -60,7 +61,8 @@ def _on_one_cpu(load: Callable[[types.ModuleType], None], module: types.ModuleTy
     ops.load_library = lambda *_args, **_kwargs: None
 
 
-_AROUND = {"torchvision": _without_compiled_operators, "pytorch_lightning": _on_one_cpu}
+_ON_CPU = os.environ.get("TAO_STAND_INS") == "cpu"
+_AROUND = {"torchvision": _without_compiled_operators, "pytorch_lightning": _on_one_cpu} if _ON_CPU else {}
 
 
 class _Loader(importlib.abc.Loader):
