@@ -36,12 +36,12 @@ def main() -> int:
     parser.add_argument("--max-iterations", type=int, required=True)
     parser.add_argument("--platform", default="local")
     for flag, (kind, setting) in SETTINGS.items():
-        parser.add_argument(flag, type=kind, help=f"the same as --set {setting}=VALUE")
+        parser.add_argument(flag, type=kind, dest=setting, help=f"the same as --set {setting}=VALUE")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--force", action="store_true", help="replace a state that is there")
     args = parser.parse_args()
-    flags = {setting: getattr(args, flag[2:].replace("-", "_")) for flag, (_, setting) in SETTINGS.items()}
-    given = [f"{setting}={value}" for setting, value in flags.items() if value is not None]
+    known = {setting for _, setting in SETTINGS.values()}
+    given = [f"{name}={value}" for name, value in vars(args).items() if name in known and value is not None]
     request = Request(
         workspace=args.workspace,
         kpi_target=args.kpi_target,

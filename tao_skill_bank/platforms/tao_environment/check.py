@@ -31,40 +31,64 @@ dataset:
     workers: 0
 """
 
+_GAPS = """results_dir: {folder}/gaps
+inference_results_dir: {folder}
+kpi_media_path: {folder}
+train_config: {folder}/spec.yaml
+min_recall: 1.0
+"""
+_FIX = "remove the folder and install it anew"
+
 
 def train_eight_rows(commands: Path) -> str:
-    """Train with the `visual_changenet` of a folder; returns what was seen, one line.
+    """Train with the `visual_changenet` of a folder, and look for weak samples with its `gap_analysis`.
+
+    Returns:
+        What was seen, one line.
 
     Raises:
-        StageFailedError: It ends with an error, or with no checkpoint; its last line is told.
+        StageFailedError: A command ends with an error, or without what it is there for; its last line is told.
     """
     with tempfile.TemporaryDirectory(prefix="tao-check-") as scratch:
         folder = Path(scratch)
         _draw(folder)
         (folder / "spec.yaml").write_text(_SPEC.format(folder=folder, light=_LIGHT, size=_SIZE), encoding="utf-8")
-        line = [str(commands / "visual_changenet"), "train", "-e", str(folder / "spec.yaml")]
-        try:
-            done = subprocess.run(
-                [*line, f"results_dir={folder}/out"],
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                timeout=_LIMIT_SEC,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise StageFailedError(f"TAO does not start: {error}", where=commands, fix="install it anew") from None
+        said = _run(commands, folder, "visual_changenet", "train", "spec.yaml", f"results_dir={folder}/out")
         made = sorted(p for p in (folder / "out" / "train").glob("model_epoch_*_step_*.pth") if "_00000." not in p.name)
-        if done.returncode or not made:
-            told = [x for x in done.stdout.splitlines() if "Error" in x and "telemetry" not in x.lower()]
-            last = (told or done.stdout.strip().splitlines() or ["no output"])[-1].strip()
-            raise StageFailedError(
-                f"TAO trained no checkpoint on {ROWS} rows: {last}", where=commands, fix="install it anew"
-            )
-        return f"trained {ROWS} rows for one epoch: {made[-1].name}, {made[-1].stat().st_size / 1e6:.0f} MB"
+        if not made:
+            raise _failed(commands, f"TAO trained no checkpoint on {ROWS} rows", said)
+        (folder / "gaps.yaml").write_text(_GAPS.format(folder=folder), encoding="utf-8")
+        said = _run(commands, folder, "gap_analysis", "vcn_aoi", "gaps.yaml")
+        if not list(folder.rglob("kpi_gaps.parquet")):
+            raise _failed(commands, "TAO's gap_analysis wrote no table", said)
+        size = made[-1].stat().st_size / 1e6
+        return f"trained {ROWS} rows for one epoch ({made[-1].name}, {size:.0f} MB) and found the weak ones among them"
+
+
+def _run(commands: Path, folder: Path, command: str, action: str, spec: str, *overrides: str) -> str:
+    try:
+        done = subprocess.run(
+            [str(commands / command), action, "-e", str(folder / spec), *overrides],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_LIMIT_SEC,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StageFailedError(f"TAO's {command} does not start: {error}", where=commands, fix=_FIX) from None
+    if done.returncode:
+        raise _failed(commands, f"TAO's {command} {action} fails on {ROWS} rows", done.stdout)
+    return done.stdout
+
+
+def _failed(commands: Path, what: str, output: str) -> StageFailedError:
+    told = [x for x in output.splitlines() if "Error" in x and "telemetry" not in x.lower()]
+    last = (told or output.strip().splitlines() or ["no output"])[-1].strip()
+    return StageFailedError(f"{what}: {last}", where=commands, fix=_FIX)
 
 
 def _draw(folder: Path) -> None:
@@ -84,3 +108,5 @@ def _draw(folder: Path) -> None:
             picture.save(folder / place / f"{name}_{_LIGHT}.png")
         rows.append(f"boards,goldens,{'bridge' if defect else 'PASS'},{name}")
     (folder / "rows.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    scored = [f"{row},{0.1 + 0.1 * number}" for number, row in enumerate(rows[1:])]
+    (folder / "inference.csv").write_text("\n".join([f"{rows[0]},siamese_score", *scored]) + "\n", encoding="utf-8")

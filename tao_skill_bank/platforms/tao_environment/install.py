@@ -195,7 +195,7 @@ def _write_commands(wanted: Installation, python: Path) -> None:
     if wanted.device == "cpu":
         lines.append("OMP_NUM_THREADS=1")
         path += f":{stand_ins}"
-        _script(stand_ins / "nvidia-smi", "echo 'GPU 0: none (a stand-in, so that TAO starts)'")
+        _script(stand_ins / "nvidia-smi", "echo 'GPU 0: none, a stand-in so that TAO starts (UUID: none)'")
     for name, module in COMMANDS.items():
         code = f'import sys; from {module} import main; sys.argv[0] = "{name}"; main()'
         _script(

@@ -21,7 +21,7 @@ from tao_skill_bank.platforms.virtualenv import VirtualenvPlatform
 FAKE_TRAINER = """#!{python}
 import sys
 from pathlib import Path
-spec, out = Path(sys.argv[3]), Path(sys.argv[4].split("=")[1])
+spec, out = Path(sys.argv[3]), Path(sys.argv[-1].split("=")[-1])
 rows = (spec.parent / "rows.csv").read_text().splitlines()
 {body}
 """
@@ -29,6 +29,10 @@ GOOD = """
 assert len(rows) == 9 and sum("PASS" in r for r in rows) == 4
 (out / "train").mkdir(parents=True)
 (out / "train" / "model_epoch_000_step_00002.pth").write_bytes(b"x")
+"""
+GAPS = """
+assert len((spec.parent / "inference.csv").read_text().splitlines()) == 9
+(spec.parent / "kpi_gaps.parquet").write_bytes(b"x")
 """
 
 
@@ -43,11 +47,12 @@ def run(*args: object) -> Result:
     return CliRunner().invoke(cli, ["platforms", *map(str, args)])
 
 
-def commands(folder: Path, body: str) -> Path:
+def commands(folder: Path, body: str, gaps: str = GAPS) -> Path:
     folder.mkdir(parents=True)
-    path = folder / "visual_changenet"
-    path.write_text(FAKE_TRAINER.format(python=sys.executable, body=body))
-    path.chmod(0o755)
+    for name, text in (("visual_changenet", body), ("gap_analysis", gaps)):
+        path = folder / name
+        path.write_text(FAKE_TRAINER.format(python=sys.executable, body=text))
+        path.chmod(0o755)
     return folder
 
 
@@ -91,7 +96,7 @@ def test_the_locks_hold_hashes_and_no_address_and_only_the_one_for_cuda_has_its_
 
 def test_an_environment_is_checked_by_training_eight_rows(tmp_path: Path) -> None:
     assert train_eight_rows(commands(tmp_path / "good", GOOD)).startswith(
-        "trained 8 rows for one epoch: model_epoch_000"
+        "trained 8 rows for one epoch (model_epoch_000"
     )
 
 
@@ -107,6 +112,12 @@ def test_an_environment_is_checked_by_training_eight_rows(tmp_path: Path) -> Non
 def test_one_that_does_not_train_is_no_environment(tmp_path: Path, body: str, words: str) -> None:
     with pytest.raises(StageFailedError, match=words):
         train_eight_rows(commands(tmp_path / "bad", body))
+
+
+@pytest.mark.parametrize("gaps", ["sys.exit('Error: no such GPU')", "print('Error: no such GPU')"])
+def test_one_whose_gap_analysis_does_nothing_is_no_environment_either(tmp_path: Path, gaps: str) -> None:
+    with pytest.raises(StageFailedError, match=r"gap_analysis .*Error: no such GPU"):
+        train_eight_rows(commands(tmp_path / "half", GOOD, gaps))
 
 
 def test_a_registered_environment_is_the_virtualenv_platform_without_a_setting(tmp_path: Path) -> None:
