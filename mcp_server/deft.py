@@ -86,6 +86,7 @@ class StatusResult(BaseModel):
     kpi_target: str
     best: str | None = None
     verdict: str
+    approval: str | None = None
     phases: list[PhaseResult] | None = None
     log: list[str]
     cursor: int
@@ -283,6 +284,7 @@ async def get_deft_status(
         kpi_target=view.kpi_target,
         best=best,
         verdict=view.verdict.line,
+        approval=view.approval if ended or not after else None,
         phases=[
             PhaseResult(phase=p.phase, **{_SHORT.get(name, name): figure for name, figure in p.figures.items()})
             for p in view.phases[-6:]

@@ -36,9 +36,10 @@ from tao_skill_bank.annotate.run import (
     run_sealed,
 )
 from tao_skill_bank.annotate.scope import Limits, check
-from tao_skill_bank.annotate.sealed import Sealed, seal
+from tao_skill_bank.annotate.sealed import STARTED_BY, Sealed, seal
 from tao_skill_bank.annotate.secrets import PRIVATE_VARIABLES, environment_with
 from tao_skill_bank.annotate.shards import Merged, merge_journals, shard_config
+from tao_skill_bank.core.consent import started
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_bytes
 from tao_skill_bank.core.lifecycle import WORKER, Holder
@@ -67,6 +68,7 @@ class StatusView(BaseModel):
     Attributes:
         status: working, held (by one elsewhere who gives no sign of life), interrupted, complete, halted, or never run.
         message: How the last run ended.
+        approval: How the last run was approved; None in the journal of an earlier version.
         videos, done: Listed, and gone through by the last run; None where none has begun.
         left_sec: Seconds to go at the present pace, while somebody works.
         rows: Rows of each step's file in the journal.
@@ -83,6 +85,7 @@ class StatusView(BaseModel):
     status: str
     message: str | None
     working: Holder | None
+    approval: str | None
     videos: int | None
     done: int | None
     left_sec: int | None
@@ -277,6 +280,7 @@ def status(results_dir: Path) -> StatusView:
         ]
         rows, tries, (count, left_out) = journal.row_counts(), journal.tries(), journal.failure_count()
         advance = _advance(journal)
+        how = journal.meta(STARTED_BY)
         open_batches = journal.open_batches()
     batches = {batch.id or batch.ticket: len(batch.calls) for batch in open_batches}
     # Where nobody works, what was sent and stands in no batch is what a killed process left.
@@ -292,6 +296,7 @@ def status(results_dir: Path) -> StatusView:
         status=shown,
         message=last.get("message") if shown in ("complete", "halted") else None,
         working=said,
+        approval=None if how is None else started(how),
         videos=advance and advance.videos,
         done=advance and advance.done,
         left_sec=advance.left_sec if advance and working and not batches else None,

@@ -32,7 +32,7 @@ from tao_skill_bank.annotate.prices import Prices
 from tao_skill_bank.annotate.prompts import Prompts
 from tao_skill_bank.annotate.results import META, made_of
 from tao_skill_bank.annotate.scope import Limits, check, effective_steps
-from tao_skill_bank.annotate.sealed import Sealed, seal
+from tao_skill_bank.annotate.sealed import STARTED_BY, Sealed, seal
 from tao_skill_bank.core.errors import BankError, InputError
 
 STOP_FILE = ".annotate-stop"
@@ -184,6 +184,7 @@ def _run(
     with Journal(config.results_dir) as journal:
         journal.set_meta("video_root", config.data.video_root)
         journal.set_meta(META, made_of(config))
+        journal.set_meta(STARTED_BY, sealed.how)
         status = StatusFile(config.results_dir)
         status.add("STARTED", f"annotation of {len(listing.videos)} videos, steps {', '.join(sorted(steps))}")
         outcome = Outcome(videos=len(listing.videos), problems=listing.problems[:50])

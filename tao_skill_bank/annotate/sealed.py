@@ -25,6 +25,8 @@ from tao_skill_bank.core.fsio import sha256_text
 from tao_skill_bank.core.seal import Identity, digest_of, identities
 
 VERSION = 1
+STARTED_BY = "started_by"
+"""Under what a journal keeps how its last run came to be started."""
 _DIGITS = 32
 
 

@@ -50,6 +50,8 @@ def _facts(view: StatusView) -> list[tuple[str, str]]:
     facts = [("status", view.status + (f": {view.message}" if view.message else ""))]
     if view.working:
         facts.append(("worker", view.working.who()))
+    if view.approval:
+        facts.append(("approval", view.approval))
     if view.videos is not None and view.done is not None:
         facts.append(("videos", _advance(view.done, view.videos, view.left_sec)))
     facts.append(("paid", _paid(view)))

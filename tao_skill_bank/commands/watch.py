@@ -99,6 +99,8 @@ class Screen:
         text = Text()
         text.append(f"{self._wording}", style=f"bold {_TONES[self._tone]}")
         text.append(f"  {self._why}\n")
+        if self._view.approval:
+            text.append(f"plan {self._view.approval}\n", style="dim")
         text.append(clean(self._view.report or self.folder), style="dim")
         return text
 
@@ -130,7 +132,8 @@ class Screen:
         grid.add_row(
             Text(self._wording, style=f"bold {_TONES[self._tone]}"), Text(clean(self.folder.name), style="dim")
         )
-        grid.add_row(Text(f"target {clean(self._view.kpi_target)}", style="dim"), Text(""))
+        approval = "" if self._view.approval is None else self._view.approval
+        grid.add_row(Text(f"target {clean(self._view.kpi_target)}", style="dim"), Text(approval, style="dim"))
         lines: list[RenderableType] = [grid]
         if self._why and width >= 60:
             lines.append(Text(self._why))
@@ -283,6 +286,8 @@ def _lines(folder: Path, *, once: bool, forever: bool) -> None:
             break
         time.sleep(TICK_SEC * 2)
     echo(f"{screen._wording}: {screen._why}" if screen._why else screen._wording)
+    if view.approval:
+        echo(f"plan {view.approval}")
     if view.report:
         echo(view.report)
 

@@ -15,6 +15,11 @@ _WORDS: dict[How, str] = {
 }
 
 
+def started(how: str) -> str:
+    """The same of a run that a command may start without an approval: `started by a command; nobody was asked`."""
+    return next((approved(known) for known in _WORDS if known == how), "started by a command; nobody was asked")
+
+
 def approved(how: How) -> str:
     """`approved by flag; nobody was asked`, `approved in the client`, `approved at the terminal`."""
     return f"approved {_WORDS[how]}"

@@ -192,6 +192,7 @@ def test_a_detached_run_is_watched_stopped_and_taken_up(server: ScriptedEndpoint
     assert view.working is not None
     assert f"by worker (process {view.working.pid})" in text
     assert "of 6 (" in text
+    assert "  approval  started by a command; nobody was asked\n" in text
     with pytest.raises(BusyError, match="by worker"):
         api.run_here(request)
     assert api.stop(folder)
@@ -205,9 +206,10 @@ def test_a_detached_run_is_watched_stopped_and_taken_up(server: ScriptedEndpoint
     kept = stopped.answers
     assert 0 < kept < 96
     server.reset()
-    outcome = api.run_here(request)
+    outcome = api.run_here(request, approve=api.seal_run(request).digest)
     assert (server.calls, outcome.failed) == (96 - kept, 0)
     complete = api.status(folder)
+    assert complete.approval == "approved by flag; nobody was asked"
     assert (complete.videos, complete.done, complete.left_sec) == (6, 6, None)
     assert "████ 6 of 6 (100 %)\n" in shown(complete)
     assert "6 described, 48 answers with questions" in shown(complete)

@@ -133,6 +133,8 @@ def test_a_run_that_has_ended_is_summed_up_and_left_at_once(done: Path) -> None:
     terminal = Terminal([*WATCH, str(done)])
     said = terminal.until(lambda text: MAIN in text and "run_20260901_081500" in text.split(MAIN)[-1])
     assert re.search(r"rehearsal: (shown|met, not shown|not met|cannot be told)", said.split(MAIN)[-1])
+    assert "approved by flag; nobody was asked" in said.partition(MAIN)[0], "while it is drawn"
+    assert "plan approved by flag; nobody was asked" in said.split(MAIN)[-1], "and in what stays"
     assert terminal.end() == 0
 
 
@@ -158,12 +160,13 @@ def test_it_waits_for_the_report_of_a_run_whose_last_stage_has_ended(done: Path)
         released.close()
         rest = child.stdout.read().splitlines()
     assert re.match(r"rehearsal: (shown|met, not shown|not met|cannot be told)", rest[0])
-    assert rest[1:] == [report]
+    assert rest[1:] == ["plan approved by flag; nobody was asked", report]
 
 
 def test_once_shows_a_run_that_goes_on_and_returns(going: Path) -> None:
     shown = subprocess.run([*WATCH, str(going), "--once"], capture_output=True, text=True, check=True, timeout=60)
     assert "IN PROGRESS" in shown.stdout
+    assert shown.stdout.splitlines()[-1] == "plan approved by flag; nobody was asked"
 
 
 def test_serve_says_where_the_page_is_and_serves_it_until_it_is_told_to_stop(going: Path) -> None:

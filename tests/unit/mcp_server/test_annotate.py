@@ -87,6 +87,7 @@ def test_an_approved_run_works_in_the_background_to_its_end(
     assert time.monotonic() < end
     assert (data["status"], paid[0].calls) == ("complete", 32)
     assert "items: mcq 2" in data["summary"]
+    assert "approved in the client" in data["summary"]
     assert ok(call(server, "stop_annotation", here))["stop_requested"] is False
 
 

@@ -186,6 +186,7 @@ def test_status_gives_only_what_came_behind_the_cursor(finished: Path) -> None:
     assert last["log"] == whole["log"][-1:]
     none = ok(call(server, "get_deft_status", {**arguments, "after": whole["cursor"]}))
     assert (none["log"], none["cursor"]) == ([], whole["cursor"])
+    assert {look["approval"] for look in (whole, last, none)} == {"approved by flag; nobody was asked"}
 
 
 def test_waiting_for_news_of_a_run_that_has_ended_does_not_wait(finished: Path) -> None:
