@@ -257,10 +257,10 @@ async def get_deft_status(
     results_dir: RunFolder,
     allowed: Allowed,
     ctx: Context,
-    after: Annotated[int, Field(description="The cursor of the last answer.")] = 0,
+    after: Annotated[int, Field(description="Cursor of the last answer.")] = 0,
     wait_sec: Annotated[int, Field(ge=0, le=MOST_WAIT_SEC, description="Answer at its end, or after so long.")] = 0,
 ) -> StatusResult:
-    """Where a DEFT run stands, and its log behind the cursor. Ask again with its cursor while it is running."""
+    """Where a DEFT run stands, and its log behind the cursor. Ask again with it while it is running."""
     from tao_skill_bank import runs
 
     folder = allowed.path(results_dir, "results_dir")
