@@ -93,6 +93,7 @@ def test_a_terminal_is_told_nothing_by_the_name_of_a_folder_or_a_target(done: Pa
     done.rename(evil)
     state = load_state(evil)
     state.kpi_target += "\x1b[5m"
+    state.results_dir = str(evil)
     save_state(state)
     terminal = Terminal([*WATCH, str(evil)], columns=160)
     said = terminal.until(lambda text: "u202e" in text.partition(MAIN)[2])
