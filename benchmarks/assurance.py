@@ -1,0 +1,141 @@
+"""What certificates, monitors and bounds promise, held against simulation, hindsight and the cost of reading.
+
+    python benchmarks/assurance.py [--quick] [--full]
+
+Prints: lots to a false alarm over what was asked; lots to an alarm over a CUSUM that knows size, direction and spread
+of the change (Siegmund's approximation); how often an anytime bound is on the wrong side at any look; what a day's
+file costs late in a history over early in it. Exit status 1 where a promise is broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tao_skill_bank.assurance import monitor_feed
+from tao_skill_bank.assurance.monitor import status
+from tao_skill_bank.data.score_files import read_score_file
+from tao_skill_bank.metrics.anytime import Drawn, anytime_bounds
+from tao_skill_bank.metrics.drift import limit_for, rank_evidence
+
+REFERENCE, BEFORE = 25, 75
+
+
+def lots_to_alarm(values: np.ndarray, ties: np.ndarray, limit: float, first: int = REFERENCE) -> int | None:
+    """The lot at which the detector alarms, counted from 1; None where it does not."""
+    for n in range(first + 1, len(values) + 1):
+        if rank_evidence(values[:n], ties[:n], REFERENCE).log_evidence >= math.log(limit):
+            return n
+    return None
+
+
+def cusum_run(shift: float, mean: float, limit: float) -> float:
+    """Siegmund's average run length of a CUSUM of unit normal lots that is tuned for `shift`, at a true mean."""
+    slope, width = mean - shift / 2, limit + 1.166
+    if abs(slope) < 1e-9:
+        return width**2
+    return (math.exp(-2 * slope * width) + 2 * slope * width - 1) / (2 * slope**2)
+
+
+def cusum_delay(shift: float, run: float) -> float:
+    """Lots to an alarm of a CUSUM that knows the change, at an average run of `run` lots without one."""
+    low, high = 0.0, 50.0 / shift
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if cusum_run(shift, 0.0, middle) < run else (low, middle)
+    return cusum_run(shift, shift, high)
+
+
+def false_alarms(rng: np.random.Generator, runs: int) -> bool:
+    """Average lots to a false alarm, cut off at ten times what is asked, over what is asked."""
+    asked = 50
+    limit = limit_for(asked, 1)
+    found = [lots_to_alarm(rng.normal(size=6 * asked), rng.random(6 * asked), limit) or 6 * asked for _ in range(runs)]
+    ratio = float(np.mean(found)) / asked
+    print(f"lots to a false alarm / asked ({runs} runs of at most {6 * asked} lots): {ratio:.1f} (at least 1)")
+    return ratio >= 1
+
+
+def power(rng: np.random.Generator, runs: int, horizon: int) -> None:
+    """Median lots to an alarm at 1,000 lots to a false one, beside a CUSUM that knows the change."""
+    limit = limit_for(1000, 2)
+    for shift in (0.25, 0.5, 1.0, 1.5, 2.0):
+        found = []
+        for _ in range(runs):
+            values, ties = rng.normal(size=BEFORE + horizon), rng.random(BEFORE + horizon)
+            values[BEFORE:] += shift
+            at = lots_to_alarm(values, ties, limit, BEFORE)
+            found.append(math.inf if at is None else at - BEFORE)
+        median, known = float(np.median(found)), cusum_delay(shift, 1000)
+        told = f"{median:.0f} lots, {median / known:.1f} x" if math.isfinite(median) else f"not within {horizon} lots,"
+        print(f"a change of {shift} standard deviations of a lot's statistic: {told} the CUSUM's {known:.0f}")
+
+
+def every_look(rng: np.random.Generator, runs: int, looks: int) -> bool:
+    """How often a bound of a 2 % share is wrong at any of the looks, half of the passed parts drawn for a label."""
+    wrong = 0
+    for _ in range(runs):
+        parts = rng.random(looks * 20) < 0.02
+        seen = rng.random(looks * 20) < np.where(parts, 1.0, 0.5)
+        ends = np.arange(1, looks + 1) * 20
+        hits, others = np.cumsum(parts & seen)[ends - 1], np.cumsum(~parts & seen)[ends - 1]
+        for hit, other in zip(hits.tolist(), others.tolist(), strict=True):
+            found = anytime_bounds([Drawn(1.0, hit, hit), Drawn(0.5, 0, other)])
+            if found.least > 0.02 or found.most < 0.02:
+                wrong += 1
+                break
+    share = wrong / runs
+    print(f"a bound on the wrong side at any of {looks} looks: {100 * share:.1f} % of {runs} runs (at most 10 %)")
+    return share <= 0.10 + 3 * math.sqrt(0.09 / runs)
+
+
+def feeding(days: int, parts: int) -> bool:
+    """The cost of a day's file late in a history over early in it, beside reading the file alone."""
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        line = Path(folder) / "line"
+        monitor_feed.start(line, 0.5)
+        cost, reading = [], []
+        for day in range(days):
+            path = Path(folder) / f"d{day:05d}.csv"
+            rows = zip(np.where(rng.random(parts) < 0.5, "C", "U"), rng.normal(0.2, 0.05, parts), strict=True)
+            path.write_text("part_type,score\n" + "".join(f"{kind},{value:.6f}\n" for kind, value in rows))
+            start = time.process_time()
+            scores = read_score_file(path)
+            reading.append(time.process_time() - start)
+            monitor_feed.feed(line, scores)
+            cost.append(time.process_time() - start)
+            path.unlink()
+        found = status(line)
+    tenth = max(5, days // 10)
+    early, late = (float(np.median(part)) for part in (cost[tenth : 2 * tenth], cost[-tenth:]))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{found.parts} scores in {days} files: a late day / an early one {late / early:.2f} (at most 2), ", end="")
+    print(f"a day / reading its file {float(np.median(cost)) / float(np.median(reading)):.1f}, {memory:.0f} MB at most")
+    return late / early <= 2
+
+
+def main() -> int:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="Small numbers, half a minute.")
+    parser.add_argument("--full", action="store_true", help="10,000,000 scores in 1,000 files.")
+    args = parser.parse_args()
+    rng = np.random.default_rng(20)
+    runs, horizon = (10, 120) if args.quick else (60, 400)
+    good = [false_alarms(rng, runs)]
+    power(rng, runs, horizon)
+    good.append(every_look(rng, 20 if args.quick else 200, 100 if args.quick else 1000))
+    good.append(feeding(*((1000, 10_000) if args.full else (60, 2_000) if args.quick else (200, 5_000))))
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
