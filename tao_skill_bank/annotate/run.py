@@ -65,6 +65,7 @@ class Outcome:
         rejected: Questions refused, in `rejected.jsonl`.
         refused: What each rule refused or left out: texts of models before their use, questions after it.
         flagged: What each rule flags; those items are kept, and named in `quality.json`.
+        no_item: Whether the files were asked for and hold nothing.
         halted: Why the run ended early, None if it did not.
         problems: Lines of input files that name no video, rows that could not be read.
     """
@@ -82,8 +83,14 @@ class Outcome:
     rejected: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     flagged: dict[str, int] = field(default_factory=dict)
+    no_item: bool = False
     halted: str | None = None
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def came_to_nothing(self) -> bool:
+        """Whether every video failed, or files were asked for and no item is in them."""
+        return (self.videos > 0 and self.failed == self.videos) or self.no_item
 
 
 ADVANCE = "advance"
@@ -201,6 +208,7 @@ def _run(
             outcome.items, outcome.rejected = written.items, written.rejected
             outcome.refused = dict(sorted((Counter(outcome.refused) + Counter(written.refused)).items()))
             outcome.flagged = written.flagged
+            outcome.no_item = not written.items
         totals = journal.totals()
         outcome.cost, outcome.unpriced = totals.cost, totals.unpriced
         outcome.may_cost, outcome.unknown = totals.may_cost, totals.unknown

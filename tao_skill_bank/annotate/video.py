@@ -22,6 +22,7 @@ FRAME_SIDE = 512
 """Longest side of a frame that is sent, in pixels."""
 _JPEG_QUALITY = 80
 _SHORTEST = 0.04
+_HEADER_ERROR = 0.5
 
 
 class VideoError(InputError):
@@ -61,6 +62,9 @@ def probe(path: Path, known: Identity | None = None) -> Probe:
             raise VideoError("holds no picture that can be decoded", where=path, fix="replace it or take it out")
         rotation = int(getattr(first[1], "rotation", 0) or 0) % 360
         duration = _duration(container, stream, first[0])
+        # A header may tell less than there is; what exceeds it by less than half a second is rounding.
+        if (end := _last_end(container, stream)) > duration + _HEADER_ERROR:
+            duration = end
         width, height = first[1].width, first[1].height
     if rotation in (90, 270):
         width, height = height, width
@@ -211,6 +215,21 @@ def _duration(container: Any, stream: Any, _: float) -> float:
         last = seconds
     rate = float(stream.average_rate or 25)
     return last + 1 / rate
+
+
+def _last_end(container: Any, stream: Any) -> float:
+    """When the last picture ends, by the packets that are left, in seconds from the beginning; 0 where none says."""
+    import av
+
+    start = stream.start_time or 0
+    last = 0
+    try:
+        for packet in container.demux(stream):
+            if packet.pts is not None:
+                last = max(last, packet.pts - start + (packet.duration or 0))
+    except av.error.FFmpegError:
+        pass
+    return float(last * stream.time_base) if stream.time_base else 0.0
 
 
 def _jpeg(picture: Any, side: int) -> bytes:

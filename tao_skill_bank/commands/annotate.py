@@ -130,7 +130,7 @@ def run(
     echo(f"refused: {outcome.rejected}{_codes(outcome.refused)}; {priced}")
     if outcome.flagged:
         echo(f"flagged and kept: {sum(outcome.flagged.values())}{_codes(outcome.flagged)}")
-    if outcome.videos and outcome.failed == outcome.videos:
+    if outcome.came_to_nothing:
         raise SystemExit(1)
 
 

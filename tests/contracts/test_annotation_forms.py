@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from annotation import CANARY, config_for, rows, run
-from scripted_endpoint import Fault, Request, ScriptedEndpoint, answer_of
+from scripted_endpoint import Fault, Request, ScriptedEndpoint, answer_of, plain_answer
 from videos import make_video, make_videos
 
 from tao_skill_bank.annotate import api
@@ -209,3 +209,13 @@ def test_gemini_is_asked_without_what_it_refuses_of_a_schema(
     settings = next(r.body for r in server.requests if r.kind == "bcq" and not r.schema)["generationConfig"]
     assert settings["thinkingConfig"] == {"thinkingBudget": 0}
     assert (settings["seed"], settings["responseMimeType"]) == (3, "application/json")
+
+
+def test_a_run_whose_files_hold_no_item_has_come_to_nothing(server: ScriptedEndpoint, tmp_path: Path) -> None:
+    make_videos(tmp_path / "v", 1, seconds=1.0, fps=2)
+    leak = {"question": "According to the caption, what moves?", "answer": "A cart moves.", "reasoning": ""}
+    server.answers = lambda request: json.dumps({"items": [leak]}) if request.schema else plain_answer(request)
+    tuned = ("workflow.mode=normal", "workflow.steps=[1a,2,3,4]", "workflow.qa_types=[open_qa]")
+    outcome = run(config_for(server, tmp_path / "out", tmp_path / "v", *tuned))
+    assert (outcome.failed, outcome.items, outcome.came_to_nothing) == (0, {}, True)
+    assert outcome.refused == {"source_leak": 1}

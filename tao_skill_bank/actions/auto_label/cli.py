@@ -64,7 +64,7 @@ def _generate(args: list[str]) -> bool | None:
         f"{outcome.videos} videos, {outcome.failed} with failures; {outcome.calls} calls, {outcome.known} known before"
     )
     print(f"items: {items}; refused: {outcome.rejected}")
-    return not (outcome.videos > 0 and outcome.failed == outcome.videos)
+    return not outcome.came_to_nothing
 
 
 def _default_specs(args: list[str]) -> bool:
