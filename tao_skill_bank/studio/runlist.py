@@ -13,7 +13,7 @@ from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.version import __version__
 from tao_skill_bank.loop.approval import approver
 from tao_skill_bank.loop.log import log_path
-from tao_skill_bank.platforms.base import jobs_dir, tail_of
+from tao_skill_bank.platforms.base import jobs_dir, read_records, tail_of
 from tao_skill_bank.studio import samples
 from tao_skill_bank.studio.models import LogRow, PhaseRow, RunDetail, RunList, RunRow, SetFigures
 from tao_skill_bank.studio.sheets import Sheets
@@ -143,7 +143,8 @@ def _figures(folder: Path, sheets: Sheets) -> list[SetFigures]:
 
 def log_tail(folder: Path, job: str | None) -> str:
     """The last lines of the job at work, else of the worker."""
-    names = ([] if job is None else [f"{job}.log"]) + ["engine.log"]
+    records = [] if job is None else read_records(folder, job)
+    names = [*(f"{record.uid}.log" for record in records[-1:]), "engine.log"]
     path = next((p for n in names if guard.holds_bytes(p := jobs_dir(folder) / n)), None)
     return "" if path is None else tail_of(path, TAIL_LINES)
 

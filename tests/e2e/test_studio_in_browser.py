@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -316,3 +317,95 @@ def test_where_nothing_can_be_written_boards_open_and_a_verdict_says_why_not(bro
             assert sent.status_code == 400 and "cannot be kept" in sent.json()["error"]
     finally:
         subprocess.run(["umount", place], check=True)
+
+
+@pytest.fixture
+def annotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace with the results of an annotation of two videos."""
+    from annotation import config_for
+    from annotation import run as annotate
+    from scripted_endpoint import ScriptedEndpoint, plain_answer
+    from videos import make_videos
+
+    monkeypatch.setenv("OPENAI_API_KEY", "unused-unused")
+    make_videos(tmp_path / "videos", 2)
+    # In a thread of its own: this one has the browser's loop.
+    with ScriptedEndpoint(answers=plain_answer) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(annotate, config_for(server, tmp_path / "qa", tmp_path / "videos")).result()
+    return tmp_path
+
+
+def test_questions_are_accepted_edited_and_refused_by_one_key_each_beside_their_video(
+    browser: Any, annotated: Path
+) -> None:
+    with page_of(annotated) as page, Visit(browser, page.served.url("/annotate?in=qa&n=6&seed=4")) as visit:
+        visit.tab.wait_for_selector(".question h2")
+        cards = page.json("/api/annotation", **{"in": "qa", "n": 6, "seed": 4})["cards"]
+        assert cards == page.json("/api/annotation", **{"in": "qa", "n": 6, "seed": 4})["cards"] and len(cards) == 6
+        assert len({card["task"] for card in cards}) > 1 and len({card["video_id"] for card in cards}) == 2
+        video = page.get("/api/annotation/video", **{"in": "qa", "digest": cards[0]["digest"]})
+        part = page.client.get(
+            "/api/annotation/video", params={"in": "qa", "digest": cards[0]["digest"]}, headers={"Range": "bytes=4-7"}
+        )
+        assert (part.status_code, part.content) == (206, video.content[4:8]) and part.content == b"ftyp"
+        visit.tab.get_by_label("Your name").fill("Ana")
+        visit.tab.locator(".question h2").click()
+        for key in "arue":
+            visit.tab.keyboard.press(key)
+            wait_for(lambda: visit.tab.locator(".waiting-count").count() == 0)
+            visit.tab.wait_for_timeout(300)
+        visit.tab.locator("input.edit").fill("the answer as it is")
+        visit.tab.keyboard.press("Enter")
+        said = lambda: [w for w in corrections.read(annotated / "qa").by_id.values() if w.undone_by is None]  # noqa: E731
+        wait_for(lambda: len(said()) == 2)
+        assert [(w.to, w.drop, w.reason) for w in said()][1] == ("the answer as it is", False, "mislabeled")
+        assert visit.said == []
+
+
+@pytest.mark.slow
+def test_from_a_run_to_corrected_labels_to_the_next_run_and_its_report_without_leaving_the_page(
+    browser: Any, tmp_path: Path
+) -> None:
+    from tiny import approved, make_workspace, request
+
+    from tao_skill_bank import runs
+
+    workspace = make_workspace(tmp_path / "w")
+    earlier = approved(request(workspace, iterations=1))
+    runs.run_loop(earlier)
+    with page_of(workspace) as page, Visit(browser, page.served.url("/")) as visit:
+        tab = visit.tab
+        tab.set_default_timeout(60000)
+        tab.get_by_label("Your name").fill("Ana")
+        tab.get_by_role("link", name=earlier.name).click()
+        tab.wait_for_selector(".claims")
+        tab.get_by_role("link", name="Samples", exact=True).click()
+        tab.get_by_label("Set").select_option("training")
+        tab.get_by_label("As of").select_option("baseline")
+        tab.locator(".grid .cell").first.click()
+        for keys in ("p", "m2", "x"):
+            tab.wait_for_selector(".verdict-key")
+            at = tab.inner_text(".say h1")
+            if keys == "p" and tab.locator("text=It is PASS").count() == 0:
+                keys = "m2"
+            for key in keys:
+                tab.keyboard.press(key)
+            wait_for(lambda at=at: tab.inner_text(".say h1") != at)  # type: ignore[misc]
+        wait_for(lambda: len(corrections.read(workspace).changing) >= 2)
+        tab.get_by_role("link", name="Plan", exact=True).click()
+        tab.wait_for_selector(".checks")
+        assert "correction" in tab.inner_text(".checks")
+        for box in tab.locator(".approve input[type=checkbox]").all():
+            box.check()
+        tab.get_by_role("button", name="Approve and start").click()
+        tab.wait_for_selector(".claims")
+        name = tab.inner_text("h1.mono")
+        assert name != earlier.name
+        state = runs.load_state(workspace / "results" / name)
+        assert state.approval.how == "studio" and state.approval.by.startswith("Ana (")
+        wait_for(lambda: runs.status(workspace / "results" / name).status in ("complete", "failed", "stopped"), 240)
+        assert runs.status(workspace / "results" / name).status == "complete"
+        visit.go(f"/report/{name}")
+        report = tab.frame_locator("iframe[title^=Report]")
+        report.locator("#verdict").wait_for()
+        assert "correction" in report.locator("body").inner_text()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -53,7 +53,9 @@ def embed_images(filepaths: Sequence[str | Path], encoder: Encoder) -> NDArray[n
     return encoder.encode([Path(path) for path in filepaths])
 
 
-def embed_parquet(input_parquet: Path, output_parquet: Path, encoder: Encoder) -> Embedded:
+def embed_parquet(
+    input_parquet: Path, output_parquet: Path, encoder: Encoder, progress: Callable[[int, int], None] | None = None
+) -> Embedded:
     """Embed the images of a parquet file's `filepath` column.
 
     The output has a row for every row of the input, in order: `filepath`, `embedding` (a fixed-size list of float32
@@ -80,6 +82,8 @@ def embed_parquet(input_parquet: Path, output_parquet: Path, encoder: Encoder) -
                 ) from None
             write(batch, vectors)
             rows += len(files)
+            if progress is not None and rows < len(table):
+                progress(rows, len(table))
     return Embedded(rows, encoder.dim, identity, output_parquet)
 
 

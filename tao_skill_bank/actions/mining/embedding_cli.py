@@ -24,7 +24,10 @@ def _image_embeddings(args: list[str]) -> int:
     config = validated(ImageEmbeddingsConfig, line.config, line.spec_path or "command line")
     from tao_skill_bank.actions.mining.embedding import embed_parquet
 
-    done = embed_parquet(config.input_parquet, config.output_parquet, config.encoder())
+    def progress(rows: int, total: int) -> None:
+        print(f"{rows} of {total} images embedded", flush=True)
+
+    done = embed_parquet(config.input_parquet, config.output_parquet, config.encoder(), progress)
     print(f"{done.rows} images embedded with {done.encoder}, {done.dim} numbers each: {done.output}")
     return 0
 

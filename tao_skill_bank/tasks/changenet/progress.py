@@ -1,4 +1,4 @@
-"""How far a training is while it runs: what its `status.json` says of epoch and loss."""
+"""How far a stage is while it runs: a training's epoch and loss by its `status.json`, a mining's images by its log."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 _EPOCH = re.compile(r"Training loop in progress, epoch (\d+)")
+_EMBEDDED = re.compile(r"^(\d+) of (\d+) images embedded$", re.MULTILINE)
 _LOSSES = ("train_loss", "val_loss")
 
 
@@ -44,6 +45,22 @@ def training_progress(train_dir: Path) -> str | None:
         return None
     parts = [] if epoch is None else [f"epoch {epoch + 1}{_of(train_dir, most)}"]
     return ", ".join([*parts, *(f"{name} {losses[name]:.4g}" for name in _LOSSES if name in losses)])
+
+
+def mining_progress(results_dir: Path) -> str | None:
+    """`embed_source: 4096 of 100000 images`: what the job at work last said; None before it said anything.
+
+    Args:
+        results_dir: The run folder.
+    """
+    from tao_skill_bank.platforms.base import jobs_dir, read_exit, read_records, tail_of
+
+    at_work = [record for record in read_records(results_dir) if read_exit(record) is None]
+    if not at_work:
+        return None
+    said = _EMBEDDED.findall(tail_of(jobs_dir(results_dir) / f"{at_work[-1].uid}.log", 50))
+    step = at_work[-1].key.rpartition(".")[2]
+    return f"{step}: {said[-1][0]} of {said[-1][1]} images" if said else step
 
 
 def _of(train_dir: Path, most: int | None) -> str:

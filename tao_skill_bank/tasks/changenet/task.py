@@ -13,7 +13,7 @@ from tao_skill_bank.tasks.changenet import generator, measures, upcast, workspac
 from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.handoff import write_handoff
 from tao_skill_bank.tasks.changenet.preflight import pre_flight
-from tao_skill_bank.tasks.changenet.progress import training_progress
+from tao_skill_bank.tasks.changenet.progress import mining_progress, training_progress
 from tao_skill_bank.tasks.changenet.stages import BASELINE, BETWEEN, ENDING, ITERATION
 from tao_skill_bank.tasks.changenet.state import Run
 from tao_skill_bank.tasks.changenet.state import State as DeftState
@@ -66,7 +66,9 @@ class ChangeNet(loop_task.Task[DeftState]):
         return {"best_far_pct": None if best is None else best[1].far_pct}
 
     def live(self, state: DeftState, stage: str) -> str | None:
-        """Epoch and loss of a training that goes on."""
+        """Epoch and loss of a training that goes on; of a mining, the step and its images."""
+        if stage == "data_mining":
+            return mining_progress(Path(state.results_dir))
         if stage != "train":
             return None
         return training_progress(Path(state.results_dir) / state.current_label / "train")

@@ -69,3 +69,23 @@ def test_a_stage_that_says_nothing_of_itself_shows_nothing(tmp_path: Path) -> No
     with folder_lock(run, "test"):
         view = runs.status(run)
     assert view.stage != "train" and view.live is None
+
+
+def test_a_mining_tells_its_step_and_how_many_images_it_has_embedded(tmp_path: Path) -> None:
+    from tao_skill_bank.platforms.base import JobRecord, jobs_dir, write_record
+    from tao_skill_bank.tasks.changenet.progress import mining_progress
+
+    assert mining_progress(tmp_path) is None
+    made = {"platform": "local", "command": ["embedding"], "argv": ["embedding"], "outputs": [], "cwd": str(tmp_path)}
+    record = JobRecord(
+        uid="iter1-data_mining-embed_source-1",
+        key="iter1.data_mining.embed_source",
+        results_dir=str(tmp_path),
+        submitted_at="2026-11-28T20:00:00.000000Z",
+        **made,
+    )
+    write_record(record)
+    assert mining_progress(tmp_path) == "embed_source"
+    log = jobs_dir(tmp_path) / f"{record.uid}.log"
+    log.write_text("4096 of 9000 images embedded\n8192 of 9000 images embedded\n8500 of 90")
+    assert mining_progress(tmp_path) == "embed_source: 8192 of 9000 images"
