@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +33,15 @@ ITERATIONS, BUDGET = 2, 90
 COLUMNS = ("baseline", "nearest 1", "nearest 2", "random 1", "random 2", "all")
 
 
+@cache
+def seen(path: Path) -> np.ndarray:
+    """φ of a clip, looked at once."""
+    return features.describe(clip_of(path).frames)
+
+
 def rows_of(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """φ, question words and truths of records."""
-    phi = np.array([features.describe(clip_of(r.path).frames) for r in records])
+    phi = np.array([seen(r.path) for r in records])
     words = np.array([features.words_of(r.key) for r in records])
     return phi, words, np.array([r.gt == "yes" for r in records])
 

@@ -71,7 +71,8 @@ def settled(config: VlmConfig) -> VlmConfig:
         )
     encoder = config.mining.encoder
     if encoder == "auto":
-        encoder = "frames" if own or by != "cosmos_rl" or config.offline else "cosmos_embed"
+        made = config.embeddings
+        encoder = "cosmos_embed" if made.kpi is not None and made.pool is not None else "frames"
     ready = {
         name: None if path is None else str(inside_workspace(root, Path(path), f"embeddings.{name}"))
         for name, path in config.embeddings.model_dump().items()
