@@ -20,6 +20,7 @@ import docker_engine
 import pytest
 import tiny
 from docker_engine import TOOLS_IMAGE, DockerEngine, pack_tools
+from verdict_places import told_everywhere
 
 from tao_skill_bank import runs
 from tao_skill_bank.core.errors import EngineUnreachableError, InputError, InputErrors
@@ -439,6 +440,9 @@ def test_a_run_killed_in_mid_stage_is_taken_up_and_leaves_what_the_same_run_here
     assert sorted(found) == sorted(expected)
     different = {name for name in found if without_clock(found[name]) != without_clock(expected[name])}
     assert different == {"deft_state.json", "best_model.json"}, "these name the platform"
+    verdict = told_everywhere(run, here)
+    assert verdict.head.startswith("rehearsal: ") and verdict.final, "the image is the bank's own, without TAO"
+    assert verdict.line == told_everywhere(here, run).line
     logs = [[(line.iter, line.stage, line.status) for line in runs.status(r, limit=100).log] for r in (run, here)]
     assert logs[0] == logs[1] and {status for _, _, status in logs[0]} == {"ok"}
     assert len({r.key for r in read_records(run)}) == len(read_records(run))

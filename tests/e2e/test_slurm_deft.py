@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import tiny
 from slurm_cluster import SlurmCluster
+from verdict_places import told_everywhere
 
 from tao_skill_bank import runs
 from tao_skill_bank.core.errors import EngineUnreachableError, GateError, InputErrors, StageFailedError
@@ -104,6 +105,9 @@ def test_a_short_run_passes_on_slurm_and_leaves_what_the_local_platform_leaves(
     runs.run_loop(here)
     assert files(here)["best_model.json"] == files(run)["best_model.json"]
     assert files(here) == files(run)
+    verdict = told_everywhere(run, here)
+    assert verdict.head.startswith("trainer unknown: ") and verdict.final, "its checkpoint is nobody's that is known"
+    assert verdict.line == told_everywhere(here, run).line
 
 
 def test_what_the_cluster_lacks_is_one_line_before_anything_is_written(slurm: SlurmCluster, tmp_path: Path) -> None:

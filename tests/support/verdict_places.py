@@ -1,0 +1,71 @@
+"""Every place that tells the verdict of a run, and that they tell the same."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import io
+import json
+import re
+from pathlib import Path
+
+from click.testing import CliRunner
+from server_calls import call
+
+from mcp_server.server import build_server
+from tao_skill_bank import runs
+from tao_skill_bank.commands.deft import cli
+from tao_skill_bank.commands.watch import watch
+from tao_skill_bank.loop.verdict import Verdict
+from tao_skill_bank.reports.compare import compare_runs, lines, page_html
+from tao_skill_bank.reports.deft.report import REPORT_FILE, render_report
+from tao_skill_bank.tasks.changenet.handoff import hand_off
+
+
+def printed(*arguments: str) -> str:
+    done = CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.output
+
+
+def text_of(page: str) -> str:
+    return html.unescape(re.sub(r"<[^>]+>", " ", page)).replace("\u00a0", " ").replace("\u2060", "")
+
+
+def told_everywhere(run: Path, other: Path) -> Verdict:
+    """The verdict of a run, once terminal, report, watch, comparison with another run, tools and hand-off agree."""
+    found = runs.status(run).verdict
+    line = found.line
+    # terminal
+    assert line in printed("status", str(run))
+    assert json.loads(printed("status", str(run), "--json"))["verdict"]["line"] == line
+    # report
+    summary = render_report(run)
+    assert summary.verdict == found
+    page = text_of((run / REPORT_FILE).read_text(encoding="utf-8"))
+    for claim in found.claims:
+        assert f"{claim.name[:1].upper()}{claim.name[1:]} on the {found.set} {claim.asked}" in page
+    if found.final:
+        assert summary.status == found.head and summary.why == found.text
+        assert found.head in page and " ".join(found.text.split()) in " ".join(page.split())
+    assert ("Deploy iteration" in page or "Deploy baseline" in page) is found.may_ship
+    # watch
+    with contextlib.redirect_stdout(io.StringIO()) as seen:
+        watch(run, once=True)
+    shown = seen.getvalue()
+    assert (line in shown) is found.final
+    # compare
+    both = compare_runs([run, other])
+    assert both.runs[0].verdict == found
+    assert any(line in text for text in lines(both))
+    assert line in text_of(page_html(both))
+    # tools
+    server = build_server([run])
+    assert call(server, "get_deft_status", {"results_dir": str(run)}).data["verdict"] == line
+    assert call(server, "render_report", {"results_dir": str(run)}).data["verdict"] == line
+    # hand-off
+    hand_off(run)
+    handed = json.loads((run / "best_model.json").read_text(encoding="utf-8"))
+    if handed["iteration"] == found.model:
+        assert handed["verdict"]["line"] == line
+    return found
