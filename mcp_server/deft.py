@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 import time
 from functools import partial
@@ -18,7 +19,9 @@ from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown, pro
 from mcp_server.roots import Allowed, Roots
 
 if TYPE_CHECKING:
-    from tao_skill_bank.loop.request import PreFlight, Request
+    from collections.abc import Callable
+
+    from tao_skill_bank.loop.request import Option, PreFlight, Request
 
 MOST_LOG_LINES = 10
 MOST_WAIT_SEC = 25
@@ -26,15 +29,32 @@ MOST_WAIT_SEC = 25
 _POLL_SEC = 0.5
 _SHORT = {"training_rows": "rows"}
 
-Workspace = Annotated[str | None, Field(description="Absolute path of the workspace; not needed with results_dir.")]
-Target = Annotated[str | None, Field(description="For example: FAR < 0.5% at recall=100%")]
-Iterations = Annotated[int | None, Field(description="Iterations at most; a new run needs this or time_limit.")]
-TimeLimit = Annotated[str | None, Field(description="Instead of max_iterations: 6h, 90m.")]
-PlatformName = Annotated[str | None, Field(description="Default local: this machine's CPU, a rehearsal.")]
-Settings = Annotated[list[str] | None, Field(description="key=value each, as in references/preflight.md.")]
 RunFolder = Annotated[str, Field(description="The run folder.")]
-TaskName = Annotated[str | None, Field(description="What the loop improves; default: changenet, or the run's own.")]
-OldRun = Annotated[str | None, Field(description="A run folder to take up; only what is given changes.")]
+_KINDS: dict[str, Any] = {"path": str, "number": int, "text": str, "texts": list[str], "flag": bool}
+
+
+def with_request(function: Callable[..., Any], *, described: bool = True) -> Callable[..., Any]:
+    """The function with the fields of a run's request as its arguments, in place of its `**asked`.
+
+    Args:
+        function: The function.
+        described: Whether the arguments carry their help; of several tools with the same ones, one is enough.
+    """
+    from tao_skill_bank.loop.asked import options
+
+    def argument(asked: Option) -> inspect.Parameter:
+        kind: Any = _KINDS[asked.kind] | None
+        annotation: Any = Annotated[kind, Field(description=asked.text)] if described else kind
+        return inspect.Parameter(asked.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+    own = inspect.signature(function, eval_str=True)
+    kept = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    last = [p for p in kept if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    first = [p for p in kept if p not in last]
+    made = [*first, *(argument(asked) for asked in options()), *last]
+    function.__signature__ = own.replace(parameters=made)  # type: ignore[attr-defined]
+    function.__annotations__ = {p.name: p.annotation for p in made} | {"return": own.return_annotation}
+    return function
 
 
 class PlanResult(BaseModel):
@@ -129,26 +149,12 @@ class Planned(Held):
     held: bool
 
 
-def plan_of(
-    workspace: str | None,
-    kpi_target: str | None,
-    max_iterations: int | None,
-    time_limit: str | None,
-    platform: str | None,
-    settings: list[str] | None,
-    results_dir: str | None,
-    task: str | None,
-    allowed: Allowed,
-) -> Planned:
+@with_request
+def plan_of(allowed: Allowed, **asked: Any) -> Planned:
     """Resolve and check what is asked for; reads only."""
-    from tao_skill_bank.runs import approval_holds, plan_run
-
-    request = _request(
-        allowed, workspace, kpi_target, max_iterations, time_limit, platform, settings or [], results_dir, task
-    )
-    _confine(request, allowed)
-    plan = plan_run(request)
-    return Planned(folders=allowed.folders, request=request, plan=plan, held=approval_holds(request, plan.digest))
+    request = _request(allowed, asked)
+    plan, held = _planned(request, allowed)
+    return Planned(folders=allowed.folders, request=request, plan=plan, held=held)
 
 
 planned = errors_shown(plan_of)
@@ -166,25 +172,11 @@ async def gate(plan: Annotated[Planned, Resolve(planned)], ctx: Context) -> Elic
     return Elicit(question, ApproveAndAccept if shown.words else Approve)
 
 
-def plan_deft_run(
-    allowed: Allowed,
-    workspace: Workspace = None,
-    kpi_target: Target = None,
-    max_iterations: Iterations = None,
-    time_limit: TimeLimit = None,
-    platform: PlatformName = None,
-    settings: Settings = None,
-    results_dir: OldRun = None,
-    task: TaskName = None,
-) -> PlanResult:
+@with_request
+def plan_deft_run(allowed: Allowed, **asked: Any) -> PlanResult:
     """Check a DEFT run and show what it would do. Changes nothing. An error lists every fault to mend."""
-    from tao_skill_bank.runs import plan_run
-
-    request = _request(
-        allowed, workspace, kpi_target, max_iterations, time_limit, platform, settings or [], results_dir, task
-    )
-    _confine(request, allowed)
-    plan = plan_run(request)
+    request = _request(allowed, asked)
+    plan, _ = _planned(request, allowed)
     return PlanResult(
         digest=plan.digest,
         summary=[*_summary(plan), *_settings(request)],
@@ -193,18 +185,13 @@ def plan_deft_run(
     )
 
 
+@partial(with_request, described=False)
 async def start_deft_run(
     plan: Annotated[Planned, Resolve(planned)],
     answer: Annotated[Answer[Approve], Resolve(gate)],
-    workspace: str | None = None,
-    kpi_target: str | None = None,
-    max_iterations: int | None = None,
-    time_limit: str | None = None,
-    platform: str | None = None,
-    settings: list[str] | None = None,
-    results_dir: str | None = None,
-    task: str | None = None,
+    *,
     one_stage: Annotated[bool, Field(description="Run only the next stage; then step_deft_run.")] = False,
+    **asked: Any,
 ) -> StartResult:
     """Start a DEFT run with the arguments of its plan, once the person approved; it works on in the background."""
     from tao_skill_bank.core.errors import NeedsApprovalError
@@ -228,7 +215,7 @@ async def start_deft_run(
 
     def begin() -> Path:
         approve = None if plan.held else shown.digest
-        folder = open_run(plan.request, approve=approve, how="elicitation", words=said.split())
+        folder = open_run(plan.request, approve=approve, how="elicitation", checked=shown, words=said.split())
         start_detached(folder, once=one_stage)
         return folder
 
@@ -324,67 +311,42 @@ def register(server: MCPServer[Any]) -> None:
 def approve_command(request: Request, plan: PreFlight) -> str:
     """What a person types to approve exactly this plan and start it."""
     words = [*program(), "deft", "run"]
-    if request.task is not None:
-        words += ["--task", request.task]
-    if request.results_dir is not None:
-        words += ["--results-dir", str(request.results_dir)]
-    if request.workspace is not None:
-        words += ["--workspace", str(request.workspace)]
-    if request.kpi_target:
-        words += ["--kpi-target", request.kpi_target]
-    if request.max_iterations is not None:
-        words += ["--max-iterations", str(request.max_iterations)]
-    if request.time_limit is not None:
-        words += ["--time-limit", request.time_limit]
-    if request.platform is not None:
-        words += ["--platform", request.platform]
-    for setting in request.settings:
-        words += ["--set", setting]
+    for asked, value in request.asked():
+        given = value if asked.kind == "texts" else [value]
+        words += [word for one in given for word in ([asked.flag] if one is True else [asked.flag, str(one)])]
     for own in plan.words:
         words += ["--accept", own.name]
     return shlex.join([*words, "--approve", plan.digest, "--detach"])
 
 
-def _request(
-    allowed: Roots,
-    workspace: str | None,
-    kpi_target: str | None,
-    max_iterations: int | None,
-    time_limit: str | None,
-    platform: str | None,
-    settings: list[str],
-    results_dir: str | None,
-    task: str | None,
-) -> Request:
-    from tao_skill_bank.loop.request import Request
+def _request(allowed: Roots, asked: dict[str, Any]) -> Request:
+    from tao_skill_bank.loop.asked import Request, options
 
-    return Request(
-        workspace=allowed.optional(workspace, "workspace"),
-        kpi_target=kpi_target,
-        max_iterations=max_iterations,
-        time_limit=time_limit,
-        platform=platform,
-        settings=tuple(settings),
-        results_dir=allowed.optional(results_dir, "results_dir"),
-        task=task,
-    )
+    paths = {option.name for option in options() if option.kind == "path"}
+    given: dict[str, Any] = {
+        key: allowed.optional(value, key) if key in paths else value for key, value in asked.items()
+    }
+    return Request(**{**given, "settings": tuple(given.get("settings") or ())})
 
 
-def _confine(request: Request, allowed: Roots) -> None:
-    """Nothing outside is read for a plan, whatever a state that others wrote, a setting or a link names.
+def _planned(request: Request, allowed: Roots) -> tuple[PreFlight, bool]:
+    """The plan, and whether it is approved already.
 
-    Spec, CSVs and defect spec are quoted in plans and errors; images are only looked at, and may lie on another disk.
+    Nothing outside is read for it, whatever a state that others wrote, a setting or a link names. Spec, CSVs and defect
+    spec are quoted in plans and errors; images are only looked at, and may lie on another disk.
     """
     from tao_skill_bank.loop.state import state_path
-    from tao_skill_bank.runs import load_own_state, plan_of, planned_files
+    from tao_skill_bank.runs import load_own_state, plan_within
 
     if request.results_dir is not None and state_path(request.results_dir).exists():
         allowed.path(str(state_path(request.results_dir)), "the run's state")
         allowed.path(load_own_state(request.results_dir).config.workspace, "the run's workspace")
-    for key, named in planned_files(request).items():
-        allowed.path(str(named), key)
-    config = plan_of(request)[0].config
-    allowed.path(str(Path(config.workspace) / "results"), "the workspace's results")
+
+    def look(named: dict[str, Path]) -> None:
+        for key, path in named.items():
+            allowed.path(str(path), key)
+
+    return plan_within(request, look)
 
 
 def _settings(request: Request) -> list[str]:

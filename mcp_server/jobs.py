@@ -14,7 +14,7 @@ from mcp.server.mcpserver import AcceptedElicitation, Context, DeclinedElicitati
 from mcp.server.mcpserver import ElicitationResult as Answer
 from pydantic import BaseModel, ConfigDict, Field
 
-from mcp_server.deft import Approve, CannotAsk, Settings
+from mcp_server.deft import Approve, CannotAsk
 from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown, program
 from mcp_server.roots import Allowed, Roots
 from tao_skill_bank.core.errors import InputError
@@ -28,6 +28,8 @@ _POLL_SEC = 0.2
 _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")
 Folder = Annotated[str, Field(description="The folder that has the job (run or results folder).")]
 JobName = Annotated[str, Field(description="The job's id.")]
+
+Settings = Annotated[list[str] | None, Field(description="key=value each, as in references/preflight.md.")]
 
 
 class JobResult(BaseModel):

@@ -47,6 +47,7 @@ def plan(
     max_iterations: int | None = None,
     time_limit: str | None = None,
     platform: str | None = None,
+    offline: bool = False,
     settings: Mapping[str, Any] | Sequence[str] = (),
     results_dir: str | Path | None = None,
     task: str | None = None,
@@ -59,6 +60,7 @@ def plan(
         max_iterations: At least 1; or None with a time limit.
         time_limit: `6h`, `90m`: turned into iterations by the estimate.
         platform: Where to run; by default this machine's CPU.
+        offline: Download nothing; check first that all is there.
         settings: Any parameter, as a mapping of dotted names or as `key=value` texts.
         results_dir: The run folder, to resume a run; what is left None stays as it was.
         task: What the loop improves; by default `changenet`, or that of the run that is resumed.
@@ -75,6 +77,7 @@ def plan(
         max_iterations=max_iterations,
         time_limit=time_limit,
         platform=platform,
+        offline=offline,
         settings=tuple(settings_of(settings)),
         results_dir=_path(results_dir),
         task=task,
@@ -86,6 +89,7 @@ def run(
     what: Plan | str | Path,
     *,
     approve: str | None = None,
+    accept: Sequence[str] = (),
     detach: bool = False,
     once: bool = False,
     observer: Observer | None = None,
@@ -96,6 +100,7 @@ def run(
         what: The plan, or the folder of a run whose approval still holds.
         approve: The plan's digest: saying it is the approval, and it is recorded as one by flag. Nothing starts where
             the plan has changed since.
+        accept: The words that the plan asks for beside the approval, where it asks for any.
         detach: Start it in the background and return.
         once: Run the next stage only.
         observer: Told of every stage.
@@ -112,7 +117,7 @@ def run(
     planned = what if isinstance(what, Plan) else None
     request = planned.request if planned is not None else Request(results_dir=_path(what))  # type: ignore[arg-type]
     checked = None if planned is None else planned.summary
-    folder = runs.open_run(request, approve=approve, how="flag", checked=checked)
+    folder = runs.open_run(request, approve=approve, how="flag", checked=checked, words=accept)
     if detach:
         runs.start_detached(folder, once=once)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,27 @@ WORKER = "tao_skill_bank.commands.worker"
 
 def plan_run(request: Request) -> PreFlight:
     """As `loop.opening.plan_run`: resolve a request and run every check. Writes nothing."""
-    return opening.plan_run(task_for(request), request)
+    return opening.plan_run(task_for(request), request)[0]
+
+
+def plan_within(request: Request, look: Callable[[dict[str, Path]], None]) -> tuple[PreFlight, bool]:
+    """The same; `look` sees by key what it reads and may quote, and where results would go, and may refuse it.
+
+    Returns:
+        The summary, and whether the run that is resumed was approved with exactly this plan.
+    """
+    task = task_for(request)
+
+    def files(plan: ResolvedPlan) -> None:
+        results = Path(plan.config.workspace) / "results"
+        look({**task.contents(plan.config), "the workspace's results": results})
+
+    return opening.plan_run(task, request, files)
 
 
 def plan_of(request: Request) -> tuple[ResolvedPlan, Any]:
     """As `loop.opening.plan_of`: the resolved plan, and the state of the run it takes up."""
     return opening.plan_of(task_for(request), request)
-
-
-def planned_files(request: Request) -> dict[str, Path]:
-    """Key to file, of every file that planning this request reads and may quote."""
-    task = task_for(request)
-    return task.contents(opening.plan_of(task, request)[0].config)
 
 
 def open_run(
@@ -68,11 +77,6 @@ def init_state(request: Request, *, force: bool = False) -> Path:
     return opening.init_state(task_for(unmade), request, force=force)
 
 
-def approval_holds(request: Request, digest: str) -> bool:
-    """As `loop.api.approval_holds`: whether the run that is taken up was approved with exactly this plan."""
-    return api.approval_holds(task_for(request), request, digest)
-
-
 def run_loop(results_dir: Path, observer: Observer | None = None, *, once: bool = False, by: str = "command") -> AnyRun:
     """As `loop.api.run_loop`: work on a run until it ends (or for one stage)."""
     return api.run_loop(task_of(results_dir), results_dir, observer, once=once, by=by, render=render)
@@ -105,7 +109,6 @@ __all__ = [
     "Request",
     "StatusView",
     "adopt",
-    "approval_holds",
     "ask_again_seconds",
     "holder",
     "init_state",
@@ -116,7 +119,7 @@ __all__ = [
     "plan_adoption",
     "plan_of",
     "plan_run",
-    "planned_files",
+    "plan_within",
     "remaining_seconds",
     "run_loop",
     "start_detached",

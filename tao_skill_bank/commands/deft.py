@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -17,7 +17,7 @@ from tao_skill_bank.core.errors import BankError, InputErrors, NeedsApprovalErro
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from tao_skill_bank.loop.request import Request
+    from tao_skill_bank.loop.request import PreFlight, Request
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _REPORT = "DEFT_Loop_Report.html"
@@ -29,20 +29,19 @@ def cli() -> None:
 
 
 def _request_options(function: Function) -> Function:
-    options = [
-        click.option("--workspace", "-w", type=click.Path(path_type=Path), help="The workspace folder."),
-        click.option("--task", help="What the loop improves; default: changenet, or that of the run taken up."),
-        click.option("--kpi-target", help="For example: 'FAR < 0.5% at recall=99%'."),
-        click.option("--max-iterations", "-n", type=int, help="Iterations at most; required for a new run."),
-        click.option("--time-limit", help="Instead of --max-iterations: 6h, 90m. Turned into iterations."),
-        click.option("--platform", default=None, help="Where to run; default: local (this machine's CPU)."),
-        click.option("--offline", is_flag=True, help="Download nothing; check first that all is there."),
-        click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any parameter; may be repeated."),
-        click.option("--results-dir", type=click.Path(path_type=Path), help="The run folder, to take up a run."),
-        click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs."),
-    ]
-    for option in reversed(options):
-        function = option(function)
+    from tao_skill_bank.loop.asked import options
+
+    kinds: dict[str, dict[str, Any]] = {
+        "path": {"type": click.Path(path_type=Path)},
+        "number": {"type": int},
+        "text": {},
+        "texts": {"multiple": True, "metavar": "KEY=VALUE"},
+        "flag": {"is_flag": True},
+    }
+    function = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(function)
+    for asked in reversed(options()):
+        names = [name for name in (asked.flag, asked.short) if name is not None]
+        function = click.option(*names, asked.name, help=asked.text, **kinds[asked.kind])(function)
     return function
 
 
@@ -234,13 +233,15 @@ def _approved(request: Request, yes: bool, approve: str | None, accept: tuple[st
     """The run folder with an approved plan: by flag, by digest, or by a person at the terminal."""
     from tao_skill_bank import runs
 
+    checked: PreFlight | None = None
     if not yes or approve is not None:
         try:
             return runs.open_run(request, approve=approve, how="flag", words=accept)
-        except NeedsApprovalError:
+        except NeedsApprovalError as error:
             if quiet or approve is not None or not (sys.stdin.isatty() and sys.stdout.isatty()):
                 raise
-    shown = runs.plan_run(request)
+            checked = cast("PreFlight | None", error.checked)
+    shown = checked or runs.plan_run(request)
     if not quiet:
         echo("\n".join(shown.lines()) + "\n")
     if not yes and not click.confirm("Run this plan?", default=False):
@@ -256,8 +257,6 @@ def _approved(request: Request, yes: bool, approve: str | None, accept: tuple[st
 def _request(**given: Any) -> Request:
     from tao_skill_bank.loop.request import Request
 
-    if given.pop("offline", False):
-        given["settings"] = (*given["settings"], "offline=true")
     return Request(**given)
 
 

@@ -82,8 +82,18 @@ class NeedsApprovalError(BankError):
 
     exit_code = 5
 
-    def __init__(self, what: str, *, digest: str, where: str | Path | None = None, fix: str | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        digest: str,
+        where: str | Path | None = None,
+        fix: str | None = None,
+        checked: object = None,
+    ) -> None:
         self.digest = digest
+        self.checked = checked
+        """What was looked at for this very digest, where something was: it need not be looked at again."""
         super().__init__(what, where=where, fix=fix)
 
 

@@ -16,7 +16,6 @@ from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.lifecycle import WORKER, Holder, announced
 from tao_skill_bank.core.process import process_identity
 from tao_skill_bank.loop import engine
-from tao_skill_bank.loop.approval import stands
 from tao_skill_bank.loop.finish import close_run
 from tao_skill_bank.loop.log import LogLine, log_path, read_tail
 from tao_skill_bank.loop.machine import next_stage
@@ -28,7 +27,6 @@ from tao_skill_bank.loop.opening import (
     idle,
     open_run,
     plan_of,
-    taken_up,
     write_holder,
 )
 from tao_skill_bank.loop.request import Request
@@ -129,14 +127,6 @@ def run_loop(
             elif not engine.step(task, run):
                 close_run(task, run)
         return run
-
-
-def approval_holds(task: AnyTask, request: Request, digest: str) -> bool:
-    """Whether the run that the request takes up was approved with exactly this plan."""
-    folder = taken_up(request)
-    if folder is None:
-        return False
-    return stands(load_state(folder, task), digest)
 
 
 def step_detached(task: AnyTask, results_dir: Path, worker: str) -> str:

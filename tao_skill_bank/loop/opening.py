@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tao_skill_bank.core import guard, lifecycle
@@ -27,13 +27,25 @@ _LOCK = ".deft.lock"
 _ENGINE = ".engine.json"
 
 
-def plan_run(task: AnyTask, request: Request) -> PreFlight:
-    """Resolve a request and run every pre-flight check. Writes nothing.
+def plan_run(
+    task: AnyTask, request: Request, look: Callable[[ResolvedPlan], None] = lambda plan: None
+) -> tuple[PreFlight, bool]:
+    """Resolve a request once and run every pre-flight check. Writes nothing.
+
+    Args:
+        task: What the loop improves.
+        request: What is asked for.
+        look: Sees the resolved plan before anything of it is checked, and may refuse it.
+
+    Returns:
+        The summary, and whether the run that is resumed was approved with exactly this plan.
 
     Raises:
         InputErrors: Checks failed; each fault is a line.
     """
-    return task.pre_flight(plan_of(task, request)[0])
+    plan, state = plan_of(task, request)
+    look(plan)
+    return task.pre_flight(plan), state is not None and stands(state, plan.digest)
 
 
 def open_run(
@@ -81,7 +93,7 @@ def open_run(
         given = (
             unapproved(existing, plan.digest) if existing is not None and changed else "the plan is not approved yet"
         )
-        raise NeedsApprovalError(given, digest=plan.digest, fix=_approve_text(plan))
+        raise NeedsApprovalError(given, digest=plan.digest, fix=_approve_text(plan), checked=checked)
     by = approver() if name is None else f"{person_named(name)} ({approver()})"
     require_words(checked, words)
     approval = Approval(

@@ -44,6 +44,8 @@ def resolve(task: AnyTask, request: Request, state: AnyState | None = None) -> R
     values = apply_settings(task.Config, known, request.settings, task.Config.elsewhere())
     if request.platform is not None:
         values["platform"] = own_name(request.platform)
+    if request.offline:
+        values["offline"] = True
     for key in task.Config.path_keys:
         if values.get(key) is not None:
             values[key] = str(inside_workspace(workspace, Path(str(values[key])), key))

@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from tao_skill_bank.core.seal import digest_of
 from tao_skill_bank.core.text import clean
+from tao_skill_bank.loop.asked import Option as Option
+from tao_skill_bank.loop.asked import Request as Request
+from tao_skill_bank.loop.asked import options as options
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.order import StageOrder
 from tao_skill_bank.loop.settings import RunSettings
-
-
-@dataclass(frozen=True)
-class Request:
-    """What somebody asks for. A run that is taken up keeps whatever is left None.
-
-    Attributes:
-        workspace: The workspace folder.
-        kpi_target: `FAR < 0.5% at recall=99%`.
-        max_iterations: At least 1; or None with a time limit.
-        time_limit: `6h`, `90m`: turned into iterations by the estimate.
-        platform: Where to run; None for the local one.
-        settings: `key=value` texts, in order.
-        results_dir: The run folder to make or take up; None for a fresh one.
-        task: What the loop improves; None for the first task, or that of the run that is taken up.
-    """
-
-    workspace: Path | None = None
-    kpi_target: str | None = None
-    max_iterations: int | None = None
-    time_limit: str | None = None
-    platform: str | None = None
-    settings: Sequence[str] = field(default_factory=tuple)
-    results_dir: Path | None = None
-    task: str | None = None
 
 
 @dataclass(frozen=True)

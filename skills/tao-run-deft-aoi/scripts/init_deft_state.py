@@ -7,6 +7,7 @@ from pathlib import Path
 
 try:
     from tao_skill_bank.actions.console import run_script
+    from tao_skill_bank.commands.scripted import add_request
     from tao_skill_bank.loop.request import Request
     from tao_skill_bank.runs import init_state
 except ImportError as error:
@@ -30,27 +31,14 @@ SETTINGS = {
 def main() -> int:
     """Parse, resolve, write, print the file's path."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results-dir", type=Path, required=True)
-    parser.add_argument("--workspace", type=Path, required=True)
-    parser.add_argument("--kpi-target", required=True)
-    parser.add_argument("--max-iterations", type=int, required=True)
-    parser.add_argument("--platform", default="local")
+    add_request(parser, required=("results_dir", "workspace", "kpi_target", "max_iterations"))
     for flag, (kind, setting) in SETTINGS.items():
         parser.add_argument(flag, type=kind, dest=setting, help=f"the same as --set {setting}=VALUE")
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--force", action="store_true", help="replace a state that is there")
-    args = parser.parse_args()
-    known = {setting for _, setting in SETTINGS.values()}
-    given = [f"{name}={value}" for name, value in vars(args).items() if name in known and value is not None]
-    request = Request(
-        workspace=args.workspace,
-        kpi_target=args.kpi_target,
-        max_iterations=args.max_iterations,
-        platform=args.platform,
-        settings=[*given, *args.settings],
-        results_dir=args.results_dir,
-    )
-    print(init_state(request, force=args.force))
+    args = vars(parser.parse_args())
+    force, own = args.pop("force"), {setting: args.pop(setting) for _, setting in SETTINGS.values()}
+    given = [f"{name}={value}" for name, value in own.items() if value is not None]
+    print(init_state(Request(**{**args, "settings": [*given, *args["settings"]]}), force=force))
     return 0
 
 

@@ -110,7 +110,7 @@ def test_a_defect_of_the_server_shows_nothing_of_its_inside(
 ) -> None:
     from tao_skill_bank import runs
 
-    monkeypatch.setattr(runs, "plan_run", lambda request: 1 // 0)
+    monkeypatch.setattr(runs, "plan_within", lambda request, look: 1 // 0)
     answer = call(server, "plan_deft_run", plan_arguments(workspace))
     assert (answer.error, answer.text) == (True, "Error executing tool plan_deft_run")
 

@@ -1,0 +1,115 @@
+"""A run's request is one model: commands, tools, scripts and Python offer its fields, under one name and one help."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from server_calls import call
+
+from mcp_server import deft
+from mcp_server.server import BankServer, build_server
+from tao_skill_bank import runs
+from tao_skill_bank.commands.deft import cli
+from tao_skill_bank.loop.asked import Request, options
+from tao_skill_bank.tasks.changenet.task import TASK
+
+SCRIPT = Path(__file__).parents[3] / "skills/tao-run-deft-aoi/scripts/init_deft_state.py"
+EVERY: dict[str, Any] = {
+    "workspace": "/w",
+    "task": "changenet",
+    "kpi_target": "FAR < 1% at recall=99%",
+    "max_iterations": 2,
+    "time_limit": "6h",
+    "platform": "docker",
+    "offline": True,
+    "settings": ("num_epochs=3", "mining.encoder='a b'"),
+    "results_dir": "/w/results/r",
+}
+
+
+def test_every_command_of_a_run_has_every_field_with_its_help() -> None:
+    assert [option.name for option in options()] == [given.name for given in fields(Request)]
+    for name in ("plan", "run", "step"):
+        known = {p.name: p for p in cli.commands[name].params if isinstance(p, click.Option)}
+        for option in options():
+            assert option.flag in known[str(option.name)].opts
+            assert known[str(option.name)].help == option.text
+
+
+def test_the_tools_have_every_field(server: BankServer) -> None:
+    import inspect
+
+    for tool in (deft.plan_of, deft.plan_deft_run, deft.start_deft_run):
+        assert {option.name for option in options()} <= set(inspect.signature(tool).parameters)
+
+
+def test_the_script_of_the_skill_has_every_field() -> None:
+    said = subprocess.run([sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True, check=True).stdout
+    assert all(option.flag in said for option in options())
+
+
+def test_the_command_that_a_person_is_shown_asks_for_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = {option.name for option in options() if option.kind == "path"}
+    asked = Request(**{key: Path(value) if key in paths else value for key, value in EVERY.items()})
+
+    class Plan:
+        digest = "d" * 64
+        words = ()
+
+    words = shlex.split(deft.approve_command(asked, Plan()))  # type: ignore[arg-type]
+    given = cli.commands["run"].make_context("run", words[words.index("run") + 1 :]).params
+    assert {name: given[name] for name in EVERY} == {key: getattr(asked, key) for key in EVERY}
+    assert given["approve"] == Plan.digest
+
+
+@pytest.fixture
+def server() -> BankServer:
+    return build_server([Path("/")])
+
+
+def test_a_start_resolves_and_checks_its_plan_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tiny
+
+    workspace = tiny.make_workspace(tmp_path / "w", pairs=0)
+    counted = {"checked": 0, "resolved": 0}
+    real, resolve = type(TASK).pre_flight, runs.opening.resolve
+
+    def pre_flight(self: Any, plan: Any) -> Any:
+        counted["checked"] += 1
+        return real(self, plan)
+
+    def resolved(*args: Any) -> Any:
+        counted["resolved"] += 1
+        return resolve(*args)
+
+    monkeypatch.setattr(type(TASK), "pre_flight", pre_flight)
+    monkeypatch.setattr(runs.opening, "resolve", resolved)
+    asked = {"workspace": str(workspace), "kpi_target": EVERY["kpi_target"], "max_iterations": 1}
+    asked["settings"] = ["routing.accept_dropped=[bridge,missing,pass]", "offline=false"]
+    planned = call(build_server([tmp_path]), "plan_deft_run", asked)
+    assert not planned.error, planned.text
+    assert counted == {"checked": 1, "resolved": 1}
+    request = Request(**{**asked, "workspace": workspace, "settings": tuple(asked["settings"])})
+    checked, _ = runs.plan_within(request, lambda files: None)
+    runs.open_run(request, approve=checked.digest, how="elicitation", checked=checked)
+    assert counted == {"checked": 2, "resolved": 3}, "what is shown is resolved again before it starts, and not checked"
+
+
+def test_offline_is_the_same_as_a_field_and_as_a_setting(tmp_path: Path) -> None:
+    import tiny
+
+    workspace = tiny.make_workspace(tmp_path / "w", pairs=0)
+    dropped = "routing.accept_dropped=[bridge,missing,pass]"
+    field, setting = (
+        runs.plan_run(tiny.request(workspace, iterations=1, settings=more, offline=flag))
+        for more, flag in (((dropped,), True), ((dropped, "offline=true"), False))
+    )
+    assert field.digest == setting.digest
+    assert field.config["offline"] is True
