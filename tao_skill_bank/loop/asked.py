@@ -40,7 +40,6 @@ class Request:
     """
 
     workspace: Path | None = field(default=None, metadata=_said("path", "The workspace folder.", short="-w"))
-    task: str | None = field(default=None, metadata=_said("text", "What is improved; default changenet, or the run's."))
     kpi_target: str | None = field(default=None, metadata=_said("text", "For example: FAR < 0.5% at recall=99%"))
     max_iterations: int | None = field(
         default=None, metadata=_said("number", "Iterations at most; or give a time limit.", short="-n")
@@ -49,11 +48,12 @@ class Request:
     platform: str | None = field(
         default=None, metadata=_said("text", "Default local: this machine's CPU, a rehearsal.")
     )
-    offline: bool = field(default=False, metadata=_said("flag", "Download nothing; all must be there."))
     settings: Sequence[str] = field(default=(), metadata=_said("texts", "Any parameter, as KEY=VALUE.", flag="--set"))
     results_dir: Path | None = field(
         default=None, metadata=_said("path", "A run folder to resume; only what is given changes.")
     )
+    task: str | None = field(default=None, metadata=_said("text", "What is improved; default changenet, or the run's."))
+    offline: bool = field(default=False, metadata=_said("flag", "Download nothing; all must be there."))
 
     def asked(self) -> list[tuple[Option, Any]]:
         """The options that are given, and their values."""
