@@ -48,12 +48,12 @@ class Request:
     platform: str | None = field(
         default=None, metadata=_said("text", "Default local: this machine's CPU, a rehearsal.")
     )
-    settings: Sequence[str] = field(default=(), metadata=_said("texts", "Any parameter, as KEY=VALUE.", flag="--set"))
+    settings: Sequence[str] = field(default=(), metadata=_said("texts", "KEY=VALUE each.", flag="--set"))
     results_dir: Path | None = field(
         default=None, metadata=_said("path", "A run folder to resume; only what is given changes.")
     )
     task: str | None = field(default=None, metadata=_said("text", "What is improved; default changenet, or the run's."))
-    offline: bool = field(default=False, metadata=_said("flag", "Download nothing; all must be there."))
+    offline: bool = field(default=False, metadata=_said("flag", "Download nothing."))
 
     def asked(self) -> list[tuple[Option, Any]]:
         """The options that are given, and their values."""
