@@ -15,6 +15,7 @@ from tao_skill_bank.core.personal import personal_roots
 from tao_skill_bank.core.version import __version__
 
 ROOTS_VARIABLE = "TAO_SKILL_BANK_ROOTS"
+TOOLSETS_VARIABLE = "TAO_SKILL_BANK_TOOLSETS"
 PORT = 8931
 
 
@@ -38,6 +39,12 @@ def main(arguments: list[str] | None = None, prog: str = "mcp_server") -> int:
         metavar="PORT",
         help=f"streamable HTTP at /mcp, default port {PORT}",
     )
+    parser.add_argument(
+        "--toolsets",
+        default=os.environ.get(TOOLSETS_VARIABLE, ""),
+        metavar="NAMES",
+        help=f"tools that few need, offered too: bookkeeping, images (also by {TOOLSETS_VARIABLE})",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="with --http; other than loopback needs --allow-remote")
     parser.add_argument("--port", type=_port, help=argparse.SUPPRESS)
     parser.add_argument("--allow-remote", action="store_true", help="listen beyond this machine; there is no log-in")
@@ -47,10 +54,11 @@ def main(arguments: list[str] | None = None, prog: str = "mcp_server") -> int:
     for root in roots:
         if not root.is_dir():
             parser.error(f"--root {root}: no such folder")
+    toolsets = [name.strip() for name in args.toolsets.split(",") if name.strip()]
     if args.http is None:
         if args.port is not None:
             parser.error("--port needs --http")
-        return _serve(roots)
+        return _serve(roots, toolsets=toolsets)
     try:
         roots = roots or personal_roots()
     except BankError as error:
@@ -60,7 +68,7 @@ def main(arguments: list[str] | None = None, prog: str = "mcp_server") -> int:
     if not is_loopback(args.host) and not args.allow_remote:
         parser.error(f"--host {args.host} is not loopback: add --allow-remote if that is meant")
 
-    return _serve(roots, args.host, args.port or args.http, args.allowed_host)
+    return _serve(roots, args.host, args.port or args.http, args.allowed_host, toolsets)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,11 +79,17 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def _serve(roots: list[Path], host: str = "", port: int = 0, more_hosts: Sequence[str] = ()) -> int:
+def _serve(
+    roots: list[Path], host: str = "", port: int = 0, more_hosts: Sequence[str] = (), toolsets: Sequence[str] = ()
+) -> int:
     """Serve until the client goes: over stdio, or over HTTP where a host is given."""
     from mcp_server.server import build_server
 
-    server = build_server(roots)
+    try:
+        server = build_server(roots, toolsets)
+    except BankError as error:
+        print(f"mcp_server: {error.line()}", file=sys.stderr)
+        return 2
     if not host:
         server.run()
         return 0

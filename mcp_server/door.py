@@ -46,7 +46,12 @@ def add(
 ) -> None:
     """Register a function as a tool: its name, its docstring, its arguments, its result model."""
     text = inspect.cleandoc(function.__doc__ or "")
-    server.add_tool(guarded(function), description=" ".join(text.split()), annotations=annotations, meta=meta)
+    title = function.__name__.replace("_", " ").capitalize()
+    for short in ("Deft", "Vcn", "Vlm", "Kpi", "Rca", "Csv"):
+        title = title.replace(short.lower(), short.upper())
+    server.add_tool(
+        guarded(function), title=title, description=" ".join(text.split()), annotations=annotations, meta=meta
+    )
 
 
 def guarded(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -38,6 +38,9 @@ class VcnGaps(BaseModel):
 
     status: Literal["done", "unreachable"]
     results_dir: str
+    report: str | None = None
+    images: list[str] | None = None
+    summary: list[str] | None = None
     threshold: float | None = None
     recall: float | None = None
     recall_interval: list[float] | None = None
@@ -112,14 +115,36 @@ def analyze_vcn_gaps(
     min_recall: float = 1.0,
     threshold: Threshold = -1.0,
     top_k_per_label: TopK = 50,
+    report: Annotated[bool, Field(description="Also the RCA report: pages, pictures for a spot check.")] = False,
+    check_labels: Annotated[bool, Field(description="With report: rank labels that look wrong.")] = False,
 ) -> VcnGaps:
-    """Gap analysis of a Visual ChangeNet inference without a report: threshold, FAR, weakest samples of each label."""
+    """Where a Visual ChangeNet model fails and why: threshold, FAR, weakest samples of each label, labels in doubt."""
     from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig
     from tao_skill_bank.actions.gap_analysis.vcn_aoi import analyze_vcn_aoi
     from tao_skill_bank.core.errors import UnreachableError
     from tao_skill_bank.core.settings import validated
 
     out = allowed.path(results_dir, "results_dir")
+    if report:
+        made = write_rca_report(
+            inference_results_dir,
+            allowed,
+            inference_results_dir,
+            train_config,
+            kpi_media_path,
+            min_recall,
+            threshold,
+            top_k_per_label,
+            check_labels,
+            results_dir,
+        )
+        return VcnGaps(
+            status=made.status,
+            results_dir=made.results_dir,
+            report=made.report,
+            images=made.images,
+            summary=made.summary,
+        )
     values = {
         "inference_results_dir": allowed.path(inference_results_dir, "inference_results_dir"),
         "train_config": allowed.path(train_config, "train_config"),
@@ -146,6 +171,7 @@ def write_rca_report(
     threshold: Threshold = -1.0,
     top_k_per_label: TopK = 50,
     check_labels: Annotated[bool, Field(description="Also rank labels by look-alikes; reads every image.")] = False,
+    output: Annotated[str | None, Field(description="Results folder; default: a new one in the experiment.")] = None,
 ) -> RcaReport:
     """Analyse a Visual ChangeNet experiment and write its RCA report into rca_results/TIME, pictures included."""
     from datetime import datetime
@@ -164,6 +190,7 @@ def write_rca_report(
         threshold=threshold,
         top_k_per_label=top_k_per_label,
         check_labels=check_labels,
+        output=allowed.optional(output, "output"),
     )
     unreachable = made.analysis is None
     lines = (made.folder / UNREACHABLE).read_text(encoding="utf-8").splitlines() if unreachable else _lines(made)
@@ -178,18 +205,19 @@ def write_rca_report(
 
 def set_rca_verdict(
     results_dir: RcaFolder,
-    image: Annotated[str, Field(description="Its name in rca_images/.")],
+    image: Annotated[str, Field(description="Its name in rca_images/, or the sample's.")],
     verdict: Literal["mislabeled", "edge case", "data quality", "systematic"],
     allowed: Allowed,
     note: Annotated[str, Field(description="What was seen, one sentence.")] = "",
+    who: Annotated[str, Field(description="Who looked; default: the user of this machine.")] = "",
 ) -> Verdict:
-    """Enter what a picture of the RCA report's spot check shows."""
+    """Enter what a sample shows: a picture of the spot check, or any that was scored. The next plan reads it."""
     from tao_skill_bank.reports.rca.analysis import set_verdict
     from tao_skill_bank.reports.rca.data import load_rca
 
     folder = allowed.path(results_dir, "results_dir")
-    spot = set_verdict(folder, image, verdict, note)
-    return Verdict(image=spot.image, verdict=verdict, open=len(load_rca(folder).open_spots))
+    spot = set_verdict(folder, image, verdict, note, who)
+    return Verdict(image=spot.image or spot.filepath, verdict=verdict, open=len(load_rca(folder).open_spots))
 
 
 def check_rca_report(results_dir: RcaFolder, allowed: Allowed) -> RcaCheck:

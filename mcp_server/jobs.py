@@ -48,6 +48,14 @@ class JobList(BaseModel):
     jobs: dict[str, str]
 
 
+class Jobs(BaseModel):
+    """Id → state and command; of one job the end of its output too."""
+
+    jobs: dict[str, str]
+    output: list[str] | None = None
+    ask_again_sec: int | None = None
+
+
 class JobLog(BaseModel):
     """The end of a job's output."""
 
@@ -164,13 +172,33 @@ async def mine_neighbors(
     filter_by_label: Literal["false", "after", "within"] = "false",
     distance_threshold: Annotated[float, Field(description="Cosine: 1 - similarity; negative keeps all.")] = -1.0,
 ) -> JobResult:
-    """Find the pool images nearest to the given ones: exact, each once, with its similarity. A background job."""
+    """Find the pool images nearest to the given ones. Embed both first: start_action embedding image_embeddings."""
     source, target = allowed.path(source_parquet, "source_parquet"), allowed.path(target_parquet, "target_parquet")
     out = allowed.path(output_parquet, "output_parquet")
     command = ["tmm", "nearest_neighbors", f"source_parquet={source}", f"target_parquet={target}"]
     command += [f"output_parquet={out}", f"topn={topn}", f"knn_metric={knn_metric}"]
     command += [f"filter_by_label={filter_by_label}", f"distance_threshold={distance_threshold}"]
     return await _run("manual.tmm.nearest_neighbors", command, out, out.parent, wait=SHORT_WAIT_SEC)
+
+
+def get_jobs(
+    results_dir: Folder,
+    allowed: Allowed,
+    job: Annotated[str | None, Field(description="One job's id; without: the newest ten.")] = None,
+    tail: Annotated[int, Field(ge=1, le=50, description="Lines of its output.")] = 12,
+) -> Jobs:
+    """The jobs of a folder, or one job: pending, running, complete, failed, canceled or lost, and its last lines."""
+    from tao_skill_bank.platforms.jobs import job_logs, job_state
+
+    if job is None:
+        return Jobs(jobs=list_jobs(results_dir, allowed).jobs)
+    record = _job(results_dir, job, allowed)
+    state = job_state(record)
+    return Jobs(
+        jobs={job: f"{state}: {' '.join(record.command[:2])}"},
+        output=_last(job_logs(record, tail).splitlines(), 1500),
+        ask_again_sec=5 if state in ("pending", "running") else None,
+    )
 
 
 def get_job_status(results_dir: Folder, job: JobName, allowed: Allowed) -> JobResult:
@@ -215,7 +243,7 @@ def register(server: MCPServer[Any]) -> None:
     """Add the tools of jobs."""
     for function in (start_action, embed_images, mine_neighbors):
         add(server, function, WRITE)
-    for look in (get_job_status, list_jobs, get_job_logs):
+    for look in (get_jobs, get_job_status, list_jobs, get_job_logs):
         add(server, look, READ)
     add(server, cancel_job, END)
 

@@ -32,12 +32,14 @@ class BankServer(MCPServer[None]):
     """The server with the roots it was started with; without any, those of the client and of the person count."""
 
     roots: tuple[Path, ...] = ()
+    unlisted: frozenset[str] = frozenset()
+    """Tools that are answered and not offered: names of earlier versions, and what few need."""
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Call a tool; an argument that it does not have is refused, one of the wrong kind is named in one line."""
-        known = {tool.name: tool.input_schema["properties"] for tool in await self.list_tools()}
+        known = {tool.name: tool.input_schema["properties"] for tool in await self.all_tools()}
         if name not in known:
             raise ToolError(f"Unknown tool: {clip(name, 60)}")
         if extra := sorted(set(arguments) - set(known[name])):
@@ -65,6 +67,10 @@ class BankServer(MCPServer[None]):
         await server.run(read, write, options)
 
     async def list_tools(self) -> list[Tool]:
+        """The tools that a client is offered."""
+        return [tool for tool in await self.all_tools() if tool.name not in self.unlisted]
+
+    async def all_tools(self) -> list[Tool]:
         """All tools, their schemas without repetition."""
         tools = await super().list_tools()
         return [

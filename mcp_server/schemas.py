@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 
@@ -22,32 +21,32 @@ def slim(schema: Any) -> Any:
 
 
 def slim_output(schema: Any) -> Any:
-    """The same for a result, without docstrings (the tool says what it is) and without saying what is never empty."""
+    """The same for a result: the fields that are always there; what else it may have, and what they hold, it shows."""
     out = slim(schema)
-    if isinstance(out, dict):
-        for model in (out, *out.get("$defs", {}).values()):
-            model.pop("description", None)
-            model.pop("required", None)
-        out = _inlined(out)
-    return out
+    if not isinstance(out, dict):
+        return out
+    out.pop("description", None)
+    models = out.pop("$defs", {})
+    for model in models.values():
+        model.pop("description", None)
+        model.pop("required", None)
+    if "required" in out:
+        out["properties"] = {name: value for name, value in out["properties"].items() if name in out["required"]}
+    return _shallow(out, models)
 
 
-def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """Models that are used once stand where they are used."""
-    models: dict[str, Any] = schema.get("$defs", {})
-    once = {f"#/$defs/{name}": name for name in models if json.dumps(schema).count(f'"#/$defs/{name}"') == 1}
-
-    def put(value: Any) -> Any:
-        if isinstance(value, list):
-            return [put(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        name = once.get(value.get("$ref", ""))
-        return put(models[name]) if name is not None else {key: put(inner) for key, inner in value.items()}
-
-    out = {key: put(value) for key, value in schema.items() if key != "$defs"}
-    kept = {name: put(model) for name, model in models.items() if name not in once.values()}
-    return {"$defs": kept, **out} if kept else out
+def _shallow(value: Any, models: dict[str, Any]) -> Any:
+    """Models within by their kind alone."""
+    if isinstance(value, list):
+        return [_shallow(item, models) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$ref" in value:
+        kept = models.get(value["$ref"].removeprefix("#/$defs/"), {})
+        return {"enum": kept["enum"]} if "enum" in kept else {"type": kept.get("type", "object")}
+    within = ("items", "additionalProperties", "default") if value.get("type") in ("array", "object") else ("default",)
+    own = value if "properties" in value else {key: inner for key, inner in value.items() if key not in within}
+    return {key: _shallow(inner, models) for key, inner in own.items()}
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

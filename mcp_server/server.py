@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcp_server import annotate, app, bank, data, deft, gaps, jobs, prompts, reports, resources, routing
+from mcp_server import annotate, app, around, bank, data, deft, gaps, jobs, labels, prompts, reports, resources, routing
 from mcp_server.roots import BankServer
+from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.version import __version__
 
 INSTRUCTIONS = (
@@ -14,15 +15,25 @@ INSTRUCTIONS = (
     "then get_deft_status until it has ended. All paths are absolute. Long work runs in the background and goes on "
     "when this server ends."
 )
-GROUPS = (bank, gaps, routing, data, jobs, deft, annotate, reports, resources, prompts)
+GROUPS = (bank, around, gaps, routing, data, labels, jobs, deft, annotate, reports, resources, prompts)
+TOOLSETS = {"bookkeeping": ("log_stage", "align_tokens", "write_handoff"), "images": ("list_images",)}
+"""What few need: not offered unless it is asked for, and answered all the same."""
+EARLIER = ("step_deft_run", "write_rca_report", "embed_images", "get_job_status", "list_jobs", "get_job_logs")
+"""Names of earlier versions: answered, and never offered."""
 
 
-def build_server(roots: Sequence[Path] = ()) -> BankServer:
+def build_server(roots: Sequence[Path] = (), toolsets: Sequence[str] = ()) -> BankServer:
     """The server with all its tools.
 
     Args:
         roots: The folders that calls may touch; none: the client's roots, else the working folder.
+        toolsets: Names of `TOOLSETS` to offer beside the usual tools.
+
+    Raises:
+        InputError: There is no such toolset.
     """
+    if unknown := sorted(set(toolsets) - set(TOOLSETS)):
+        raise InputError(f"no toolset {unknown[0]!r}", where="toolsets", fix=f"known: {', '.join(TOOLSETS)}")
     server = BankServer(
         "tao-skill-bank",
         title="TAO Skill Bank",
@@ -32,6 +43,8 @@ def build_server(roots: Sequence[Path] = ()) -> BankServer:
         extensions=[app.apps()],
     )
     server.roots = tuple(root.resolve() for root in roots)
+    apart = {name for kind, names in TOOLSETS.items() if kind not in toolsets for name in names}
+    server.unlisted = frozenset(apart.union(EARLIER))
     for group in GROUPS:
         group.register(server)
     return server

@@ -1,0 +1,92 @@
+"""The tools of labels and those around runs, as a client calls them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from server_calls import call, ok, plan_arguments
+
+from mcp_server.roots import BankServer
+from mcp_server.server import build_server
+from tao_skill_bank.data import corrections
+
+
+def test_a_persons_words_are_written_listed_and_taken_back(workspace: Path, server: BankServer) -> None:
+    at = {"workspace": str(workspace)}
+    words = [{"sample": "tr/C1", "label": "bridge"}, {"sample": "po/C2", "drop": True, "reason": "data quality"}]
+    written = ok(call(server, "set_labels", {**at, "who": "Ana", "words": words}))["written"]
+    assert [line.split()[1] for line in written] == ["tr/C1", "po/C2"]
+    found = ok(call(server, "list_labels", at))
+    assert found["counts"] == {"relabelled": 1, "dropped": 1}
+    assert any("tr/C1 (training): PASS -> bridge, relabelled, mislabeled, Ana" in line for line in found["words"])
+    plan = ok(call(server, "plan_deft_run", plan_arguments(workspace)))
+    assert plan["digest"]
+    undo = [{"sample": "tr/C1", "undo": True}]
+    assert "undone" in ok(call(server, "set_labels", {**at, "who": "Ben", "words": undo}))["written"][0]
+    assert ok(call(server, "list_labels", at))["counts"] == {"dropped": 1}
+
+
+@pytest.mark.parametrize(
+    ("who", "words", "said"),
+    [
+        (" ", [{"sample": "tr/C1", "label": "bridge"}], "says nobody"),
+        ("Ana", [{"sample": "tr/C99", "label": "bridge"}], "no such sample"),
+        ("Ana", [{"sample": "tr/C1", "label": "OK"}], "a word for a good part"),
+        ("Ana", [{"sample": "tr/C1", "undo": True}, {"sample": "tr/C2", "drop": True}], "an undo stands alone"),
+        ("Ana", [{"sample": "tr/C1", "label": "bridge"}, {"sample": "tr/C2", "label": "NA"}], "1 of 2 corrections"),
+    ],
+)
+def test_words_that_cannot_be_taken_change_nothing(
+    workspace: Path, server: BankServer, who: str, words: list[dict[str, object]], said: str
+) -> None:
+    answer = call(server, "set_labels", {"workspace": str(workspace), "who": who, "words": words})
+    assert answer.error
+    assert said in answer.text
+    assert not corrections.corrections_path(workspace).exists()
+
+
+def test_runs_are_listed_and_compared(finished: Path) -> None:
+    workspace = finished.parent.parent
+    server = build_server([workspace])
+    [line] = ok(call(server, "list_runs", {"workspace": str(workspace)}))["runs"]
+    assert line.startswith(f"{finished}: complete; ")
+    answer = call(server, "compare_runs", {"runs": [str(finished), str(finished)]})
+    assert answer.error
+    assert "named twice" in answer.text
+
+
+def test_a_workspace_without_runs_has_none_and_a_local_platform_is_ready(workspace: Path, server: BankServer) -> None:
+    assert ok(call(server, "list_runs", {"workspace": str(workspace)}))["runs"] == []
+    assert ok(call(server, "check_platform", {"platform": "local"}))["ready"] is True
+    answer = call(server, "check_platform", {"platform": "lcal"})
+    assert answer.error
+    assert "unknown platform 'lcal'" in answer.text
+
+
+def test_one_reader_of_jobs_has_the_list_and_one_job(finished: Path) -> None:
+    server = build_server([finished.parent.parent])
+    jobs = ok(call(server, "get_jobs", {"results_dir": str(finished)}))["jobs"]
+    assert 0 < len(jobs) <= 10
+    first = next(iter(jobs))
+    one = ok(call(server, "get_jobs", {"results_dir": str(finished), "job": first, "tail": 3}))
+    assert list(one["jobs"]) == [first]
+    assert "complete" in one["jobs"][first]
+    # The names of earlier versions are answered as before.
+    assert ok(call(server, "get_job_status", {"results_dir": str(finished), "job": first}))["state"] == "complete"
+
+
+def test_a_workspace_is_laid_out_from_folders_of_pictures(workspace: Path, server: BankServer) -> None:
+    source = sorted((workspace / "images" / "kp").glob("*.png"))
+    for number, picture in enumerate(source):
+        kind = "PASS" if number % 2 else "bridge"
+        target = workspace / "raw" / kind / f"b{number}" / "C1.png"
+        target.parent.mkdir(parents=True)
+        target.write_bytes(picture.read_bytes() + bytes([number]))
+    golden = workspace / "goldens" / "C1.png"
+    golden.parent.mkdir()
+    golden.write_bytes(source[0].read_bytes())
+    arguments = {"pictures": str(workspace / "raw"), "goldens": str(golden.parent), "workspace": str(workspace / "new")}
+    made = ok(call(server, "make_workspace", arguments))
+    assert any(line.startswith("training") for line in made["lines"])
+    assert (workspace / "new" / "kpi" / "testing_set.csv").is_file()
