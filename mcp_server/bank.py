@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any
 
 from mcp.server.mcpserver import MCPServer
 from pydantic import BaseModel, Field
 
-from mcp_server.door import READ, add, clip
+from mcp_server.door import READ, add, clip, program
 
 
 class SkillLine(BaseModel):
@@ -18,9 +19,10 @@ class SkillLine(BaseModel):
 
 
 class SkillList(BaseModel):
-    """The bank's skills; the text of each is `folder`/`name`/SKILL.md."""
+    """The bank's skills; the text of each is `folder`/`name`/SKILL.md. `command`: how `tao-skills` is called here."""
 
     folder: str
+    command: str
     skills: list[SkillLine]
 
 
@@ -44,6 +46,7 @@ def list_skills() -> SkillList:
     skills = [load_skill(folder) for folder in skill_folders()]
     return SkillList(
         folder=str(bank_root() / "skills"),
+        command=shlex.join(program()),
         skills=[SkillLine(name=s.name, use=clip(s.description.split(". ")[0], 120)) for s in skills],
     )
 
