@@ -15,41 +15,8 @@ from what_agents_see import PAGE, page
 from tao_skill_bank.bank.skills import load_skill, skill_folders
 
 NONE = "none"
-_STOP = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "by",
-        "do",
-        "for",
-        "from",
-        "how",
-        "i",
-        "in",
-        "is",
-        "it",
-        "me",
-        "my",
-        "of",
-        "on",
-        "or",
-        "our",
-        "so",
-        "that",
-        "the",
-        "then",
-        "this",
-        "to",
-        "we",
-        "what",
-        "with",
-    ]
-)
+_LITTLE = "a an and are as at be by do for from how i in is it me my of on or our so that the then this to we what with"
+_STOP = frozenset(re.findall("[a-z]+", _LITTLE))
 SKILLS = [load_skill(folder) for folder in skill_folders()]
 LOOP, TRAIN, GAPS = "tao-run-deft-aoi", "tao-train-visual-changenet", "tao-analyze-gaps-visual-changenet"
 VLM, MINE, ROUTE = "tao-analyze-gaps-vlm-bcq", "tao-mine-aoi-images", "tao-route-visual-changenet-samples"
