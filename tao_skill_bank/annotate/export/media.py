@@ -32,7 +32,7 @@ class Videos:
     def __init__(self, records: Iterable[Record], how: Media) -> None:
         self.how = how
         self._content = {record.video: record.content for record in records}
-        stems = {video: _PLAIN.sub("_", Path(video).name).strip("._") or "video" for video in self._content}
+        stems = {video: _plain_name(Path(video)) for video in self._content}
         often = Counter(name.lower() for name in stems.values())
         self._names = {
             video: self._told_apart(video, name) if often[name.lower()] > 1 else name for video, name in stems.items()
@@ -72,6 +72,11 @@ class Videos:
     def _told_apart(self, video: str, name: str) -> str:
         stem, suffix = os.path.splitext(name)
         return f"{stem}-{self._content[video][:_DIGITS]}{suffix}"
+
+
+def _plain_name(path: Path) -> str:
+    """A file name that every tool can carry."""
+    return (_PLAIN.sub("_", path.stem).strip("._") or "video") + _PLAIN.sub("", path.suffix)
 
 
 def unreadable(video: str, error: OSError) -> InputError:

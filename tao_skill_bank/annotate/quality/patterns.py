@@ -39,7 +39,8 @@ class Patterns:
         of_the_above: A choice that means all, none or both of the others.
         letter_words: The words for a choice before its letter. `ordinal_choice`: a choice named by its place.
         name_before: What makes a letter the name of a thing (`camera B`).
-        time_elsewhere: A time that is none of the video: on a clock, in a duration.
+        time_elsewhere: A time that is none of the video: on a clock.
+        hints: Rule → what must stand in a text that it can match, in small letters.
     """
 
     on_screen: re.Pattern[str]
@@ -59,6 +60,17 @@ class Patterns:
     name_before: re.Pattern[str]
     time_elsewhere: re.Pattern[str]
     languages: tuple[str, ...]
+    hints: dict[str, tuple[str, ...]]
+
+    def first(self, name: str, text: str) -> str | None:
+        """What a rule finds in a text, None where nothing; texts without any of its hints are not searched."""
+        hints = self.hints.get(name)
+        if hints is not None:
+            lower = text.lower()
+            if not any(hint in lower for hint in hints):
+                return None
+        found = getattr(self, name).search(text)
+        return None if found is None else str(found[0])
 
 
 @lru_cache(maxsize=1)
@@ -72,6 +84,11 @@ def patterns() -> Patterns:
     texts = {name: [text for language in read for text in _texts(language, name)] for name in _NAMES}
     return Patterns(
         languages=tuple(language["language"] for language in read),
+        hints={
+            name: tuple(hint for language in read for hint in language["hints"][name])
+            for name in _NAMES
+            if all(name in (language.get("hints") or {}) for language in read)
+        },
         **{name: _compiled(texts[name]) for name in _NAMES},
     )
 

@@ -59,12 +59,13 @@ def of_text(task: str, parsed: Parsed, duration: float | None) -> Iterator[Findi
     every = [parsed.question, parsed.answer, parsed.explanation, parsed.reasoning, *parsed.choices.values()]
     texts = [plain(text) for text in every]
     bare = [unquoted(text) for text in texts]
-    found = _first(known.refusal, bare[:4])
+    found = next((said[:80] for text in bare[:4] if text and (said := known.first("refusal", text))), None)
     if found:
         yield Finding("refusal", True, f"a refusal: {found!r}")
     if (token := next((m[0] for text in every if (m := _MEDIA_TOKEN.search(text))), None)) is not None:
         yield Finding("media_token", True, f"the mark {token!r} stands in a text")
-    found = _first(known.source_leak, [known.on_screen.sub(" … ", text) for text in bare])
+    shown = [known.on_screen.sub(" … ", text) for text in bare]
+    found = next((said[:80] for text in shown if text and (said := known.first("source_leak", text))), None)
     if found:
         yield Finding("source_leak", True, f"names what it was made from: {found!r}")
     if task == "bcq":
@@ -74,8 +75,8 @@ def of_text(task: str, parsed: Parsed, duration: float | None) -> Iterator[Findi
     if word_count(parsed.question) < _LEAST_QUESTION:
         yield Finding("trivial", True, "the question has fewer than three words")
     least = LEAST_ANSWER.get(task)
-    if least is not None and parsed.answer.strip() and (said := word_count(parsed.answer)) < least:
-        yield Finding("trivial", True, f"the answer has {said:g} words, fewer than {least}")
+    if least is not None and parsed.answer.strip() and (size := word_count(parsed.answer)) < least:
+        yield Finding("trivial", True, f"the answer has {size:g} words, fewer than {least}")
     if (
         task in _OPEN
         and word_count(parsed.answer) <= _SHORT_ANSWER

@@ -230,3 +230,16 @@ def test_shares_are_met_by_largest_remainder_with_one_each() -> None:
         split_of(
             joined({"a": "1", "b": "2"}, {"a": "x", "b": "x"}), parse_split("50/50"), 0, {"1": "train", "2": "val"}
         )
+
+
+def test_videos_whose_names_say_nothing_in_latin_letters_are_told_apart(tmp_path: Path) -> None:
+    made = make_videos(tmp_path / "v", 3, seconds=1.0)
+    videos = [made[0].rename(tmp_path / "v/视频.mp4"), made[1].rename(tmp_path / "v/影片.mp4"), made[2]]
+    step = tmp_path / "r/step_3_qa/qa_output.jsonl"
+    step.parent.mkdir(parents=True)
+    step.write_text("".join(json.dumps(row) + "\n" for row in rows_of(videos)), encoding="utf-8")
+    done(tmp_path / "r", tmp_path / "out", "--media", "copy", "--split", "100")
+    names = sorted(path.name for path in (tmp_path / "out/videos").iterdir())
+    assert len(names) == 3
+    assert all(name.isascii() and name.endswith(".mp4") for name in names)
+    assert len({record["videos"][0] for record in lines(tmp_path / "out/train.jsonl")}) == 3
