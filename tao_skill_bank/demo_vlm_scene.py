@@ -44,21 +44,51 @@ class _Vehicle:
     lit: bool = False
 
 
+@dataclass(frozen=True)
+class _Weather:
+    """What differs from night to night and from rain to rain."""
+
+    light: float
+    glare: float
+    glare_at: float
+    glare_way: float
+    glare_wide: float
+    glare_row: float
+    lamp: float
+    streaks: int
+    streak: float
+
+    @classmethod
+    def of(cls, rng: np.random.Generator) -> _Weather:
+        """One night, and one rain."""
+        return cls(
+            light=rng.uniform(0.38, 0.6),
+            glare=rng.uniform(60, 130),
+            glare_at=rng.uniform(4, 44),
+            glare_way=float(rng.choice([-1.0, 1.0])) * rng.uniform(1.0, 3.2),
+            glare_wide=rng.uniform(5, 9),
+            glare_row=rng.uniform(13, 30),
+            lamp=rng.uniform(170, 240),
+            streaks=int(rng.integers(5, 14)),
+            streak=rng.uniform(45, 75),
+        )
+
+
 def draw(rng: np.random.Generator, condition: str) -> Scene:
     """One clip; the generator decides everything."""
     truths = {name: bool(rng.random() < 0.5) for name in QUESTIONS}
     vehicles = _vehicles(rng, truths)
     road = _road(rng)
     frames = []
-    glare_at, glare_way = rng.uniform(4, 44), rng.choice([-1.0, 1.0]) * rng.uniform(1.2, 3.0)
+    weather = _Weather.of(rng)
     for step in range(FRAMES):
         picture = road.copy()
         for vehicle in vehicles:
             _car(picture, vehicle, vehicle.places[step])
         if condition == NIGHT:
-            picture = _night(rng, picture, vehicles, step, glare_at + glare_way * step)
+            picture = _night(rng, picture, vehicles, step, weather)
         elif condition == RAIN:
-            picture = _rain(rng, picture)
+            picture = _rain(rng, picture, weather)
         else:
             picture = picture + rng.normal(0.0, 2.0, picture.shape)
         frames.append(np.clip(picture, 0, 255).astype(np.uint8))
@@ -128,26 +158,27 @@ def _fill(picture: Pixels, top: int, left: int, high: int, long: int, paint: tup
     picture[top : top + high, max(0, left) : max(0, left + long)] = paint
 
 
-def _night(rng: np.random.Generator, picture: Pixels, vehicles: list[_Vehicle], step: int, glare: float) -> Pixels:
-    dark: Pixels = picture * 0.5 * np.array((1.12, 0.95, 0.72))
+def _night(rng: np.random.Generator, picture: Pixels, vehicles: list[_Vehicle], step: int, weather: _Weather) -> Pixels:
+    dark: Pixels = picture * weather.light * np.array((1.12, 0.95, 0.72))
     rows, columns = np.mgrid[0:SIDE, 0:SIDE]
-    lamp = np.exp(-(((columns - glare) / 7.0) ** 2 + ((rows - 21) / 6.0) ** 2))
-    dark += lamp[..., None] * np.array((100, 93, 72))
+    at = weather.glare_at + weather.glare_way * step
+    lamp = np.exp(-(((columns - at) / weather.glare_wide) ** 2 + ((rows - weather.glare_row) / 6.0) ** 2))
+    dark += lamp[..., None] * weather.glare * np.array((1.0, 0.93, 0.72))
     for vehicle in vehicles:
         if not vehicle.lit:
             continue
-        at, top = vehicle.places[step], _LANES[vehicle.lane]
-        tail = round(at if vehicle.way >= 0 else at + _LONG - 2)
+        place, top = vehicle.places[step], _LANES[vehicle.lane]
+        tail = round(place if vehicle.way >= 0 else place + _LONG - 2)
         for row in (top, top + _HIGH - 2):
-            _fill(dark, row, tail, 2, 2, (225, 30, 26))
+            _fill(dark, row, tail, 2, 2, (weather.lamp, 30, 26))
     dark += rng.normal(0.0, 3.0, dark.shape)
     return dark
 
 
-def _rain(rng: np.random.Generator, picture: Pixels) -> Pixels:
+def _rain(rng: np.random.Generator, picture: Pixels, weather: _Weather) -> Pixels:
     wet: Pixels = picture * 0.72 * np.array((0.84, 0.97, 1.16)) + 14
-    for _ in range(9):
+    for _ in range(weather.streaks):
         column, row, long = int(rng.integers(SIDE)), int(rng.integers(-4, SIDE)), int(rng.integers(5, 11))
-        wet[max(0, row) : max(0, row + long), column] += 62
+        wet[max(0, row) : max(0, row + long), column] += weather.streak
     wet += rng.normal(0.0, 2.5, wet.shape)
     return wet

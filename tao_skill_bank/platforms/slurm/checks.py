@@ -181,7 +181,8 @@ def _container(client: SlurmClient, settings: SlurmSettings, config: Work) -> Pl
 
 def _from_a_node(client: SlurmClient, settings: SlurmSettings, config: Work) -> PlatformCheck:
     """A node sees this very workspace, and may write there: asked by a job of a second that changes nothing."""
-    spec = Path(config.specs_file or os.devnull)
+    read = (path for _, path in config.inputs() if path and guard.is_file(path))
+    spec = Path(config.specs_file or next(read, os.devnull))
     script = f"test -w {shlex.quote(config.workspace)} || {{ echo workspace; exit 9; }}\n"
     if settings.container == "none":
         script += f"test -x {shlex.quote(settings.python)} || {{ echo python; exit 9; }}\n"
