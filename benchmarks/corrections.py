@@ -3,8 +3,8 @@
     python benchmarks/corrections.py [WORKSPACE] [--quick]      # a DEFT workspace; the demo's where none is named
 
 The pictures are the workspace's; the scores are simulated from the true class, two overlapping beta distributions. A
-reader who knows the truth looks at one suspect after the other and says what is right, through the function that every door
-calls; the CSV stays as it is.
+reader who knows the truth looks at one suspect after the other and says what is right, through the function that every
+door calls; the CSV stays as it is.
 """
 
 from __future__ import annotations
