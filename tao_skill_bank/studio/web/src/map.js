@@ -22,7 +22,7 @@ addEventListener("message", async ({ source, data }) => {
     document.body.style.background = data.ground;
     if (!plot) make();
     const n = data.kinds.length, x = new Float32Array(n), y = new Float32Array(n);
-    for (let i = 0; i < n; i++) { x[i] = data.xy[2 * i] * 0.95; y[i] = data.xy[2 * i + 1] * 0.95; }
+    for (let i = 0; i < n; i++) { x[i] = data.xy[2 * i] * 0.88; y[i] = data.xy[2 * i + 1] * 0.88; }
     plot.set({ backgroundColor: data.ground, colorBy: "category", pointColor: data.colours, pointSize: n > 20000 ? 2 : n > 2000 ? 4 : 7 });
     await plot.draw({ x, y, z: Array.from(data.kinds) }, { preventFilterReset: true });
     canvas.dataset.drawn = String(n);
