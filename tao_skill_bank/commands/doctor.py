@@ -9,15 +9,16 @@ from tao_skill_bank.commands.out import echo
 
 @click.command()
 @click.option("--platform", "platforms", multiple=True, help="Look at this platform only; may be repeated.")
+@click.option("--index", is_flag=True, help="Also ask the Python index for TAO releases that are not known.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def cli(platforms: tuple[str, ...], as_json: bool) -> None:
+def cli(platforms: tuple[str, ...], index: bool, as_json: bool) -> None:
     """Show what is installed, what each platform lacks, and the command that mends it. Changes nothing.
 
     Ends with 0 unless the bank itself is broken (1): a platform that nobody uses may lack what it likes.
     """
     from tao_skill_bank.commands.doctor_checks import Looks, diagnose, lines
 
-    found = diagnose(Looks(platforms=platforms or None))
+    found = diagnose(Looks(platforms=platforms or None, index=index))
     if as_json:
         click.echo(found.model_dump_json(indent=2))
     else:

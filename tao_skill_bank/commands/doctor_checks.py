@@ -82,6 +82,7 @@ class Looks:
     package: Path = Path(__file__).resolve().parent.parent
     platforms: tuple[str, ...] | None = None
     patience_sec: float = PATIENCE_SEC
+    index: bool = False
     environ: dict[str, str] = field(default_factory=lambda: dict(os.environ))
     here: Machine = field(default_factory=Machine)
 
@@ -98,7 +99,7 @@ def diagnose(looks: Looks | None = None) -> Diagnosis:
     for name in where.platforms or ():
         if own_name(name) not in names():
             raise InputError(f"unknown platform {name!r}", where="--platform", fix=did_you_mean(name, names()))
-    found = [*_bank(where), *_machine(), *_extras(where), *_platforms(where), *_credentials(where)]
+    found = [*_bank(where), _releases(where), *_machine(), *_extras(where), *_platforms(where), *_credentials(where)]
     return Diagnosis(version=__version__, findings=found, sound=all(f.outcome != "broken" for f in found))
 
 
@@ -154,6 +155,14 @@ def _bank(where: Looks) -> Iterator[Finding]:
         text=f"{faults[0]}" + (f", and {len(faults) - 1} more" if len(faults) > 1 else "") if faults else "sound",
         fix="restore the files from the repository" if faults else "",
     )
+
+
+def _releases(where: Looks) -> Finding:
+    """A release that is not known is worth a word, and no fault of the bank's."""
+    from tao_skill_bank.commands.doctor_releases import on_index, release_text
+
+    fine, text, fix = release_text(on_index() if where.index else [])
+    return Finding(group="bank", name="TAO releases", outcome="ok" if fine else "note", text=text, fix=fix)
 
 
 def _faults(root: Path) -> list[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tao_skill_bank.bank.versions import image_of_release, load_versions, resolve_image
 from tao_skill_bank.core.errors import InputError, did_you_mean
-from tao_skill_bank.data.releases.facts import release_named
+from tao_skill_bank.data.releases.facts import newest, package_of, release_named, runs_elsewhere
 from tao_skill_bank.platforms.base import JobRecord, jobs_dir
 from tao_skill_bank.platforms.local import SINGLE_THREAD, kernels
 from tao_skill_bank.platforms.memory import Memory, memory_of
@@ -42,7 +42,8 @@ exec "$0" "$1" "$2" "$hook"
 _HYDRA_FOLDER = "experiment_specs"
 _HUB_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 _IMAGE_KEYS = ("images.", "releases.")
-_PYT, _DATA = "pyt", "data_services"
+_PYT, _DATA, _DEPLOY = "pyt", "data_services", "deploy"
+_TOOLKIT = "images.tao_toolkit."
 # What hands a container the machine: the root, the kernel's own trees, and what engines are driven through.
 _NEVER = tuple(map(Path, ("/proc", "/sys", "/dev", "/boot", "/etc", "/var/lib/docker")))
 _NEVER_WHOLE = tuple(map(Path, ("/", "/run", "/var", "/var/run", "/usr", "/home", "/root")))
@@ -106,19 +107,26 @@ class ContainerSettings:
     secrets: tuple[str, ...] = ("HF_TOKEN",)
     offline: bool = False
 
-    def image_for(self, command: str) -> str:
-        """The image that runs a TAO command.
+    def image_for(self, command: str, action: str = "") -> str:
+        """The image that runs a TAO command; an action that only the deploy image has runs there.
 
         Raises:
             InputError: No image is known to have it, or none of the release that is asked for.
         """
         if command in GENERATOR:
             return self.generator_image
-        if command not in TRAIN | DATA_SERVICES:
-            known = TRAIN | DATA_SERVICES | GENERATOR
+        if not in_an_image(command):
+            known = {*TRAIN, *DATA_SERVICES, *GENERATOR, *release_named(newest()).commands}
             raise InputError(f"no image has {command!r}", where="docker", fix=did_you_mean(command, known))
-        image = self.own_image or (self.train_image if command in TRAIN else self.data_image)
-        return image or image_of_release(str(self.release), _PYT if command in TRAIN else _DATA)
+        if self.own_image is not None:
+            return self.own_image
+        if runs_elsewhere(command, action):
+            return _of_release(f"{_TOOLKIT}deploy", self.release, "deploy") or image_of_release(
+                str(self.release), "deploy"
+            )
+        data = is_data_service(command)
+        image = self.data_image if data else self.train_image
+        return image or image_of_release(str(self.release), _DATA if data else _PYT)
 
     def images(self, *, generator: bool) -> list[str]:
         """Every image a run needs, each once."""
@@ -193,6 +201,16 @@ class ContainerPlan:
         return [*out, "--entrypoint", "/bin/sh", self.image, *self.arguments]
 
 
+def is_data_service(command: str) -> bool:
+    """Whether the data-services image has a command."""
+    return command in DATA_SERVICES or package_of(command) == "nvidia-tao-ds"
+
+
+def in_an_image(command: str) -> bool:
+    """Whether an image is known to have a command: those of a loop, the generator's, and every network of a release."""
+    return command in TRAIN | DATA_SERVICES | GENERATOR or package_of(command) is not None
+
+
 def settings_of(config: Work) -> ContainerSettings:
     """The container settings of what is to run.
 
@@ -264,7 +282,7 @@ def plan_container(
             # Filled by the container on first use; from then on nothing may change it.
             filled = base.is_dir() and any(base.iterdir())
             binds.append(Bind(str(base), f"{GENERATOR_HOME}/checkpoints", read_only=filled))
-    elif command in DATA_SERVICES:
+    elif is_data_service(command):
         workdir = str(data_services_folder(record))
     elif command in COSMOS and record.outputs:
         out = Path(record.outputs[0])
@@ -278,7 +296,7 @@ def plan_container(
     jobs = jobs_dir(Path(record.results_dir))
     return ContainerPlan(
         name=record.uid,
-        image=settings.image_for(command),
+        image=settings.image_for(command, record.command[1] if len(record.command) > 1 else ""),
         program=tuple(program),
         job=str(jobs / record.uid),
         wrapper=str(jobs / WRAPPER.name),
@@ -303,7 +321,7 @@ def folders_of(record: JobRecord) -> list[Path]:
     """Folders that must be there before the container is made: an engine would make a missing one as root."""
     outputs = [Path(p) for p in record.outputs]
     found = [jobs_dir(Path(record.results_dir)), *(p.parent if p.suffix else p for p in outputs)]
-    if record.command[0] in DATA_SERVICES:
+    if is_data_service(record.command[0]):
         found.append(data_services_folder(record) / _HYDRA_FOLDER)
     return found
 
@@ -348,7 +366,7 @@ def _refuse_outside(record: JobRecord, workdir: str, binds: Sequence[Bind]) -> N
 
 def _of_release(text: str, release: str | None, name: str) -> str:
     """The image a setting names; left at its default, that of the release asked for, empty where none was seen."""
-    default = f"images.tao_toolkit.{name}"
+    default = f"{_TOOLKIT}{name}"
     if text != default or not release:
         return reference_of(text)
     seen = load_versions().by_release().get(release_named(release, "--set release").version, {})

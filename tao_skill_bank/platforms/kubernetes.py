@@ -30,14 +30,13 @@ from tao_skill_bank.platforms.base import (
     write_record,
 )
 from tao_skill_bank.platforms.container import (
-    DATA_SERVICES,
     GENERATOR,
     JOB_LABEL,
-    TRAIN,
     WRAPPER,
     ContainerPlan,
     check_images,
     folders_of,
+    in_an_image,
     plan_container,
     reference_of,
     settings_of,
@@ -155,7 +154,7 @@ class KubernetesPlatform(Platform):
 
     def can_run(self, command: str) -> bool:
         """Whether an image is known to have it."""
-        return command in TRAIN | DATA_SERVICES | GENERATOR
+        return in_an_image(command)
 
     def tao_own(self, command: str) -> bool:
         """Unless an image of one's own runs every line."""

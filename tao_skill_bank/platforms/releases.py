@@ -29,15 +29,15 @@ class Runs:
     sure: bool = True
 
 
-def release_that_runs(config: Work) -> Runs:
-    """The release of a run's configuration.
+def release_that_runs(config: Work, command: str = "visual_changenet") -> Runs:
+    """The release of a run's configuration, by what runs one of its commands.
 
     Raises:
         InputError: `release` asks for an unknown one, or for another than the one that its platform has.
     """
     asked = config.release
     wanted = None if not asked else release_named(str(asked), "--set release").version
-    found = _found(config)
+    found = _found(config, command)
     if found is None:
         release = wanted or default_release()
         why = "as asked for" if wanted else "of the images in versions.yaml"
@@ -64,13 +64,13 @@ def installed_release(folder: Path) -> str | None:
     return None
 
 
-def _found(config: Work) -> tuple[str | None, str] | None:
+def _found(config: Work, command: str) -> tuple[str | None, str] | None:
     """(version, where it stands) of what the platform runs; None where the bank's own runs."""
     try:
         platform = platform_named(config)
     except BankError:
         return None  # the check of the platform says why
-    if not platform.tao_own("visual_changenet"):
+    if not platform.tao_own(command):
         return None
     folder = getattr(platform, "folder", None)
     if folder is not None:
@@ -78,5 +78,5 @@ def _found(config: Work) -> tuple[str | None, str] | None:
     from tao_skill_bank.platforms.container import settings_of
 
     settings = settings_of(config)
-    reference = settings.image_for("visual_changenet")
+    reference = settings.image_for(command)
     return release_in(reference), f"the image {reference}"

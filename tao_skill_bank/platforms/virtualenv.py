@@ -86,10 +86,9 @@ class VirtualenvPlatform(LocalPlatform):
     def checks(self, config: Work, only: str | None = None) -> list[PlatformCheck]:
         """TAO's own Visual ChangeNet must be there; what else is not runs as the bank's own."""
         own = [name for name in CATEGORIES if not self.has(name)]
-        if "visual_changenet" in own:
-            raise BankError(
-                "visual_changenet is not there", where=self.folder, fix="set virtualenv.bin to TAO's commands"
-            )
+        needed = "visual_changenet" if only is None else only
+        if not (self.has(needed) or (only is not None and super().can_run(needed))):
+            raise BankError(f"{needed} is not there", where=self.folder, fix="set virtualenv.bin to TAO's commands")
         text = f"TAO's commands in {self.folder}" + (f"; the bank's own run: {', '.join(own)}" if own else "")
         found = [PlatformCheck(name="platform", status="ok", text=text)]
         return [*found, check_own_memory(config.specs_file)] if config.specs_file else found

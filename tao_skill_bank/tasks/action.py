@@ -18,15 +18,19 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from tao_skill_bank.actions.spec_check import check_spec
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.consent import How
-from tao_skill_bank.core.errors import InputError, NeedsApprovalError, did_you_mean
+from tao_skill_bank.core.errors import InputError, InputErrors, NeedsApprovalError, did_you_mean
 from tao_skill_bank.core.seal import digest_of
 from tao_skill_bank.core.settings import apply_settings, checked_settings
+from tao_skill_bank.data.releases.facts import newest, package_of, release_named, runs_elsewhere
 from tao_skill_bank.platforms import own_name, platform_named
 from tao_skill_bank.platforms.base import ENDED, JobRecord, Platform, PlatformCheck, new_record, read_records
+from tao_skill_bank.platforms.container import in_an_image
 from tao_skill_bank.platforms.jobs import ACTION, job_state
+from tao_skill_bank.platforms.releases import release_that_runs
 from tao_skill_bank.tasks.changenet.config import ActionConfig
 from tao_skill_bank.tasks.changenet.generator import AMP, SDG
 
@@ -203,6 +207,45 @@ def _refuse_other(path: Path, config: ActionConfig) -> None:
         raise InputError(what, where=path, fix="name a fresh results_dir")
 
 
+def _where_it_runs(command: str) -> str:
+    """What to do about a command that a platform does not run."""
+    if in_an_image(command):
+        return "docker runs it in its image; slurm with slurm.container=pyxis; virtualenv where its folder has it"
+    return did_you_mean(command, release_named(newest()).commands)
+
+
+def _spec_checks(request: ActionRequest, config: Any, platform: Platform) -> list[PlatformCheck]:
+    """What the release that runs an action says of its spec; what cannot be looked at is said.
+
+    Raises:
+        InputErrors: TAO refuses the spec, a line a fault.
+        InputError: The release has no such action.
+    """
+    command, action, *_ = (*request.command, "")
+    if package_of(command) is None or not platform.tao_own(command):
+        return []
+    runs = release_that_runs(config, command)
+    made = [PlatformCheck(name="release", status="ok" if runs.sure else "warn", text=runs.text)]
+    if runs_elsewhere(command, action):
+        text = f"not checked: {command} {action} is in no package on the Python index, so its keys are not known"
+        return [*made, PlatformCheck(name="spec", status="warn", text=text)]
+    release_named(runs.release).keys(command, action)  # refuses an action that the release does not have
+    if request.spec is None:
+        return [*made, PlatformCheck(name="spec", status="skip", text="not checked: none is given")]
+    at = request.command.index("-e") + 2
+    checked = check_spec(request.spec, request.command[at:], runs.release, command, action)
+    if checked.faults:
+        raise InputErrors(
+            f"TAO {runs.release} refuses the spec: {checked.faults[0]}",
+            checked.faults,
+            where=request.spec,
+            fix="mend it",
+        )
+    notes = [*checked.unchecked, *checked.elsewhere]
+    text = "; ".join([f"TAO {runs.release} takes it for {command} {action}", *notes])
+    return [*made, PlatformCheck(name="spec", status="warn" if checked.unchecked else "ok", text=text)]
+
+
 def workspace_of(folder: Path, root: Path) -> Path:
     """The workspace an output folder lies in: the nearest folder above it that has `specs/`, else `root`."""
     above = [p for p in folder.parents if p == root or root in p.parents]
@@ -218,10 +261,10 @@ def _planned(request: ActionRequest) -> tuple[ActionConfig, bytes | None, Action
     config = checked_settings(ActionConfig, {**values, **fixed}, "settings")
     platform = platform_named(config)
     if not platform.can_run(request.command[0]):
-        fix = "docker runs it in its image; slurm with slurm.container=pyxis"
+        fix = _where_it_runs(request.command[0])
         raise InputError(f"does not run {request.command[0]!r}", where=f"--platform {config.platform}", fix=fix)
     _refuse_other(request.folder / ACTION, config)
-    checks = platform.checks(config, only=request.command[0])
+    checks = [*platform.checks(config, only=request.command[0]), *_spec_checks(request, config, platform)]
     spec_bytes = None if request.spec is None else request.spec.read_bytes()
     said = {
         "command": request.command,

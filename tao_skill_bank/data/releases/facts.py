@@ -114,6 +114,20 @@ def ordered(version: str) -> tuple[int, int, int]:
     return (0, 0, 0) if found is None else (int(found[1]), int(found[2]), int(found[3] or 0))
 
 
+def package_of(command: str) -> str | None:
+    """The package that has a command in any known release (`nvidia-tao-pytorch`, `nvidia-tao-ds`); None for others."""
+    found = (release_named(v).commands.get(command) for v in reversed(known()))
+    return next((str(facts["package"]) for facts in found if facts is not None), None)
+
+
+def runs_elsewhere(command: str, action: str) -> bool:
+    """Whether an action of a command is in no package of a known release, but NVIDIA's service lists it (deploy)."""
+    releases = [release_named(v) for v in known() if command in release_named(v).commands]
+    return any(action in r.elsewhere(command) for r in releases) and not any(
+        action in r.actions(command) for r in releases
+    )
+
+
 def in_force(release: str, since: str | None, until: str | None) -> bool:
     """Whether a rule that holds from `since` on and before `until` holds in `release`."""
     here = ordered(release)

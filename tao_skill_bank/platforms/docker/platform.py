@@ -29,14 +29,13 @@ from tao_skill_bank.platforms.base import (
     write_record,
 )
 from tao_skill_bank.platforms.container import (
-    DATA_SERVICES,
     GENERATOR,
-    TRAIN,
     WRAPPER,
     ContainerPlan,
     ContainerSettings,
     check_images,
     folders_of,
+    in_an_image,
     plan_container,
     settings_of,
 )
@@ -116,7 +115,7 @@ class DockerPlatform(Platform):
 
     def can_run(self, command: str) -> bool:
         """Whether an image is known to have it."""
-        return command in TRAIN | DATA_SERVICES | GENERATOR
+        return in_an_image(command)
 
     def tao_own(self, command: str) -> bool:
         """Unless an image of one's own runs every line."""
@@ -129,7 +128,7 @@ class DockerPlatform(Platform):
             InputError: The image is not on the engine, or a path lies outside.
             EngineUnreachableError: The engine does not answer.
         """
-        reference = self.settings.image_for(record.command[0])
+        reference = self.settings.image_for(*record.command[:2])
         image = self.engine.image(reference)
         if image is None:
             raise missing_image(reference)
