@@ -18,7 +18,7 @@ from tao_skill_bank.core.personal import virtualenv_bin
 from tao_skill_bank.platforms.base import PlatformCheck
 from tao_skill_bank.platforms.local import LocalPlatform, own_argv
 from tao_skill_bank.platforms.machine import Complaint, Machine
-from tao_skill_bank.platforms.memory import check_own_memory
+from tao_skill_bank.platforms.memory import TRAINER, check_own_memory
 from tao_skill_bank.platforms.virtualenv_settings import VirtualenvConfig
 from tao_skill_bank.platforms.work import Work
 
@@ -86,8 +86,8 @@ class VirtualenvPlatform(LocalPlatform):
     def checks(self, config: Work, only: str | None = None) -> list[PlatformCheck]:
         """TAO's own Visual ChangeNet must be there; what else is not runs as the bank's own."""
         own = [name for name in CATEGORIES if not self.has(name)]
-        needed = "visual_changenet" if only is None else only
-        if not (self.has(needed) or (only is not None and super().can_run(needed))):
+        needed = only or TRAINER
+        if not (self.has(needed) or (needed != TRAINER and super().can_run(needed))):
             raise BankError(f"{needed} is not there", where=self.folder, fix="set virtualenv.bin to TAO's commands")
         text = f"TAO's commands in {self.folder}" + (f"; the bank's own run: {', '.join(own)}" if own else "")
         found = [PlatformCheck(name="platform", status="ok", text=text)]

@@ -48,7 +48,7 @@ def of(found: Diagnosis, group: str) -> list[Finding]:
 def test_this_bank_is_sound_and_the_local_platform_lacks_nothing() -> None:
     found = diagnose(Looks(platforms=("local",)))
     assert found.sound
-    assert [f.outcome for f in of(found, "bank")] == ["ok"] * 4
+    assert [f.outcome for f in of(found, "bank")] == ["ok"] * 5
     assert [f.outcome for f in of(found, "platforms")] == ["ok"]
 
 
