@@ -113,3 +113,13 @@ def test_a_video_cut_off_in_the_middle_gives_what_it_has_or_says_so(tmp_path: Pa
 def test_a_missing_video_is_named() -> None:
     with pytest.raises(VideoError, match="no such video"):
         probe(Path("/no/such/video.mp4"))
+
+
+def test_a_header_that_tells_less_than_there_is_is_not_believed(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "v.avi", seconds=4.0, fps=8)
+    data = bytearray(path.read_bytes())
+    # dwLength of the stream's header: eight pictures instead of thirty-two.
+    at = data.index(b"strh") + 8 + 32
+    data[at : at + 4] = (8).to_bytes(4, "little")
+    path.write_bytes(data)
+    assert probe(path).duration == pytest.approx(4.0)
