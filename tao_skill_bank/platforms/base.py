@@ -49,6 +49,7 @@ class JobRecord(BaseModel):
         results_dir: The run folder.
         image: The container image, where there is one.
         image_digest: What that reference was when the job was submitted, where the engine says it.
+        host: The machine of the engine that runs its container; where there is none, the job's claim says it.
         mounts: Host folders it sees, at the same path inside.
         secrets: Names of environment variables whose values it was handed.
         submitted_at: UTC.
@@ -68,6 +69,7 @@ class JobRecord(BaseModel):
     results_dir: str
     image: str | None = None
     image_digest: str | None = None
+    host: str | None = None
     mounts: list[str] = Field(default_factory=list)
     secrets: list[str] = Field(default_factory=list)
     submitted_at: str

@@ -441,6 +441,7 @@ def test_a_run_killed_in_mid_stage_is_taken_up_and_leaves_what_the_same_run_here
     different = {name for name in found if without_clock(found[name]) != without_clock(expected[name])}
     assert different == {"deft_state.json", "best_model.json"}, "these name the platform"
     verdict = told_everywhere(run, here)
+    assert verdict.trained.host == os.uname().nodename, "the engine's machine, which is this one"
     assert verdict.head.startswith("rehearsal: ") and verdict.final, "the image is the bank's own, without TAO"
     assert verdict.line == told_everywhere(here, run).line
     logs = [[(line.iter, line.stage, line.status) for line in runs.status(r, limit=100).log] for r in (run, here)]

@@ -54,6 +54,7 @@ class EngineFacts:
         rootless: Whether root inside is an ordinary user outside.
         gpus: Whether it knows NVIDIA's runtime or devices.
         memory: Bytes of its machine, None where it does not tell.
+        host: The name of its machine, None where it does not tell.
     """
 
     version: str
@@ -61,6 +62,7 @@ class EngineFacts:
     rootless: bool
     gpus: bool
     memory: int | None = None
+    host: str | None = None
 
 
 class Engine:
@@ -136,6 +138,7 @@ class Engine:
             or "nvidia" in devices
             or any("cdi" in str(d) for d in info.get("CDISpecDirs", ())),
             memory=int(info["MemTotal"]) if info.get("MemTotal") else None,
+            host=str(info["Name"]) if info.get("Name") else None,
         )
 
     def image(self, reference: str) -> ImageFacts | None:

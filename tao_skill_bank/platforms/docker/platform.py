@@ -153,6 +153,7 @@ class DockerPlatform(Platform):
                 "env": dict(plan.env),
                 "image": plan.image,
                 "image_digest": self._digest(plan.image),
+                "host": self.engine.facts.host,
                 "mounts": [b.option() for b in plan.binds],
                 "secrets": list(plan.secrets),
             }

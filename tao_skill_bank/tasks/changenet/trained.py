@@ -91,7 +91,9 @@ def _installed(argv: Sequence[str]) -> str | None:
 
 
 def _host(record: JobRecord) -> str | None:
-    """The machine that ran a job, as its claim says; a container's claim does not."""
+    """The machine that ran a job: as its engine says, or its claim; the claim of a container names the container."""
+    if record.host is not None:
+        return record.host
     try:
         claimed = json.loads(beside(record.path, "claim.json").read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -107,6 +107,12 @@ def test_the_release_of_a_pip_installed_tao_is_read_beside_its_command(tmp_path:
     assert (found.image, found.release) == (None, "7.3.0")
 
 
+def test_the_machine_of_a_container_is_its_engines_and_not_the_container(tmp_path: Path) -> None:
+    made = record(tmp_path, image="nvcr.io/nvidia/tao/tao-toolkit:7.1.0-pyt", host="gpu-box")
+    beside(made.path, "claim.json").write_text(json.dumps({"pid": 1, "host": "3f2a9c41d0b7"}), encoding="utf-8")
+    assert trained_by(torch(tmp_path / "a.pth"), SPEC, Where(True), made).host == "gpu-box"  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"pid": 1}', '{"host": ""}'])
 def test_a_claim_that_names_no_machine_leaves_it_unknown(tmp_path: Path, text: str) -> None:
     made = record(tmp_path)
