@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from operator import is_
 from types import ModuleType
@@ -39,6 +40,7 @@ class Shared:
     """What a process shares between its tests, as it was when it was last looked at."""
 
     def __init__(self) -> None:
+        tempfile.gettempdir()  # the library keeps it from its first use on, whoever that is
         self._process = process()
         self._modules = 0
         # Name → (what is looked at, as it was).
