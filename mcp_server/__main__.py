@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.personal import personal_roots
+from tao_skill_bank.core.roots import VARIABLE
 from tao_skill_bank.core.version import __version__
 
 ROOTS_VARIABLE = "TAO_SKILL_BANK_ROOTS"
@@ -85,6 +86,8 @@ def _serve(
     """Serve until the client goes: over stdio, or over HTTP where a host is given."""
     from mcp_server.server import build_server
 
+    # What carries no folders of its own opens none but the bank's files.
+    os.environ.setdefault(VARIABLE, "[]")
     try:
         server = build_server(roots, toolsets)
     except BankError as error:

@@ -85,7 +85,7 @@ def errors_shown(function: Callable[..., Any]) -> Callable[..., Any]:
 def _held_to_roots(arguments: Iterable[Any]) -> AbstractContextManager[None]:
     """What the call opens is held to its roots, whichever of its arguments carries them."""
     held = [value.folders for value in arguments if isinstance(value, Held)]
-    return roots.confined(held[0]) if held else contextlib.nullcontext()
+    return roots.granted(held[0]) if held else contextlib.nullcontext()
 
 
 def as_result(value: BaseModel) -> CallToolResult:

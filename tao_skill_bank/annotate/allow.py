@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError
 from tao_skill_bank.core.fsio import write_json
-from tao_skill_bank.core.roots import config_folder, own_files
+from tao_skill_bank.core.roots import config_folder, held, holding, own_files
 
 VARIABLE = "TAO_ALLOWED_PROMPTS"
 """Digests (SHA-256, commas between them) for machines where nobody types; workers get theirs by it."""
@@ -88,8 +89,11 @@ def allowed(source: Source) -> bool:
     """Whether a person has allowed exactly these bytes."""
     if source.sha256 in os.environ.get(VARIABLE, "").split(","):
         return True
+    entry = _entry(source)
+    if not is_the_users_alone(entry.parent):
+        return False
     try:
-        kept = json.loads(_entry(source).read_bytes())
+        kept = json.loads(entry.read_bytes())
     except (OSError, ValueError):
         return False
     return isinstance(kept, dict) and kept.get("sha256") == source.sha256
@@ -98,6 +102,14 @@ def allowed(source: Source) -> bool:
 def allow(source: Source, *, how: str) -> Path:
     """Note that a person allows these bytes; `how` says through which door. Returns the file of the note."""
     path = _entry(source)
+    with own_files():
+        guard.make_folder(path.parent)
+    if not is_the_users_alone(path.parent):
+        raise InputError(
+            "the list of allowed modules would lie where others could write it",
+            where=path.parent,
+            fix="set XDG_CONFIG_HOME to a folder of yours outside the workspace (chmod go-w)",
+        )
     at = log_time(SystemClock().now())
     with own_files():
         write_json(path, {"sha256": source.sha256, "path": str(source.path), "at": at, "how": how})
@@ -132,6 +144,19 @@ def run(source: Source) -> ModuleType:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"{source.name!r} cannot be imported: {reason}", where=_WHERE, fix=_FIX) from None
     return module
+
+
+def is_the_users_alone(notes: Path) -> bool:
+    """Whether a folder of notes is one that only its user writes to, and lies in no folder that others work in.
+
+    Whoever edits files there could note what they like: a variable of a project's settings, or a link, may lead there.
+    """
+    try:
+        about, real = os.stat(notes), os.path.realpath(notes)
+    except OSError:
+        return False
+    own = about.st_uid == os.getuid() and not about.st_mode & 0o022
+    return own and holding(real, held() or ()) is None
 
 
 def _entry(source: Source) -> Path:

@@ -39,6 +39,7 @@ from tao_skill_bank.annotate.scope import Limits, check
 from tao_skill_bank.annotate.sealed import STARTED_BY, Sealed, seal
 from tao_skill_bank.annotate.secrets import PRIVATE_VARIABLES, environment_with
 from tao_skill_bank.annotate.shards import Merged, merge_journals, shard_config
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.consent import started
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_bytes
@@ -209,14 +210,14 @@ def start_detached(asked: Request | Sealed, *, approve: str | None = None, how: 
     sealed = _sealed(asked).approved(approve, how or ("flag" if approve else "command"))
     check(sealed.config)
     folder = sealed.config.results_dir
-    folder.mkdir(parents=True, exist_ok=True)
+    guard.make_folder(folder)
     # Looking who works, writing the request and saying that somebody works is one step: of starts at once, one starts.
     with start_lock(folder):
         _, keys = keep_request(sealed)
         clear_stop(folder)
         # Whoever asks from now on finds a run, however long the worker takes to begin.
         Journal(folder).close()
-        with (folder / LOG_FILE).open("ab") as log, tempfile.TemporaryFile() as handed:
+        with guard.open_write(folder / LOG_FILE, "ab") as log, tempfile.TemporaryFile() as handed:
             handed.write(sealed.dumps())
             handed.seek(0)
             worker = subprocess.Popen(
@@ -247,7 +248,7 @@ def keep_request(sealed: Sealed) -> tuple[Path, dict[str, str]]:
     config = sealed.config
     if holder(config.results_dir) is not None:
         raise busy(config.results_dir)
-    config.results_dir.mkdir(parents=True, exist_ok=True)
+    guard.make_folder(config.results_dir)
     keys = {variable: getattr(config, name).secret(variable) for name, variable in PRIVATE_VARIABLES.items()}
     if sealed.module:
         module = find(config.prompts_module)
@@ -376,13 +377,14 @@ def _next_step(shown: str, results_dir: Path, failures: int) -> str:
         return "run the same command again to retry what failed; then annotate review"
     if shown == "complete":
         review = results_dir / REVIEW_FILE
-        return f"look at {review}" if review.exists() else f"tao-skills annotate review {results_dir}"
+        return f"look at {review}" if guard.exists(review) else f"tao-skills annotate review {results_dir}"
     return "mend the cause, then run the same command again; every answer is kept"
 
 
 def _last_status(results_dir: Path) -> dict[str, Any]:
     path = results_dir / STATUS_FILE
-    lines = path.read_bytes().decode("utf-8", errors="replace").splitlines() if path.exists() else []
+    data = guard.read_bytes(path) if guard.exists(path) else b""
+    lines = data.decode("utf-8", errors="replace").splitlines()
     for line in reversed(lines):
         try:
             value = json.loads(line)

@@ -31,6 +31,7 @@ from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.ledger import Ledger, entries_of, outcome_of
 from tao_skill_bank.annotate.prices import Prices
 from tao_skill_bank.annotate.records import BatchedCall, Entry, OpenBatch, Recorded, Settled
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.errors import BankError
 
@@ -149,7 +150,7 @@ class Desk:
                 self._took(known)
                 self.ledger.take_up(known)
         for left in self._folder.glob("*.jsonl"):
-            left.unlink(missing_ok=True)
+            guard.remove(left)
 
     def holds(self, key: str) -> bool:
         """Whether a call is this desk's: it makes batches, or one of an earlier run has the call in it."""
@@ -223,7 +224,7 @@ class Desk:
         for counter in self._counters.values():
             for file in counter.files:
                 file.handle.close()
-                file.path.unlink(missing_ok=True)
+                guard.remove(file.path)
             counter.files.clear()
         with contextlib.suppress(OSError):
             self._folder.rmdir()
@@ -263,10 +264,10 @@ class Desk:
         last = counter.files[-1] if counter.files else None
         if last and len(last.calls) < counter.most_calls and last.size + size <= self.policy.most_bytes:
             return last
-        self._folder.mkdir(parents=True, exist_ok=True)
+        guard.make_folder(self._folder)
         ticket = f"tao-annotate-{secrets.token_hex(12)}"
         path = self._folder / f"{ticket}.jsonl"
-        counter.files.append(_File(ticket, path, path.open("wb")))
+        counter.files.append(_File(ticket, path, guard.open_write(path, "xb")))
         return counter.files[-1]
 
     def _judge(self, call: Call, endpoint: Endpoint, fault: FaultError, form: str) -> None:
@@ -330,7 +331,7 @@ class Desk:
         self._took(replace(plan, id=name))
         for source in file.sources:
             source.release()
-        file.path.unlink(missing_ok=True)
+        guard.remove(file.path)
 
     async def _found(self, counter: _Counter, batch: OpenBatch) -> OpenBatch | None:
         """A batch that was being sent at a kill, if the vendor has it; else it is forgotten, and asked for anew."""

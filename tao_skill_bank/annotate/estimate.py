@@ -20,6 +20,7 @@ from tao_skill_bank.annotate.prompts import KEYS, Prompts, values_of
 from tao_skill_bank.annotate.scope import Limits, check, effective_steps
 from tao_skill_bank.annotate.sealed import Sealed, seal
 from tao_skill_bank.annotate.video import VideoError, chunk_length, chunks, probe
+from tao_skill_bank.core import guard
 
 WIDTH = 0.40
 MEASURED_WIDTH = 0.20
@@ -134,7 +135,7 @@ def estimate_sealed(sealed: Sealed, *, general_prompts: bool = False) -> Estimat
     lengths, unusable = _lengths(looked_at, config.workflow.max_video_length_sec)
     total, answered, spent, share = _Sum(), 0, 0.0, 1.0
     usage: dict[tuple[str, str], tuple[int, float, float, float]] = {}
-    if (config.results_dir / FILE_NAME).exists():
+    if guard.exists(config.results_dir / FILE_NAME):
         with contextlib.suppress(JustBegunError), Journal(config.results_dir, read_only=True) as journal:
             usage = journal.usage_by_kind()
             totals = journal.totals()

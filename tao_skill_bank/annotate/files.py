@@ -16,6 +16,7 @@ from tao_skill_bank.annotate.layout import STATUS_FILE, STEP_FILES, step_file
 from tao_skill_bank.annotate.listing import StandingRows
 from tao_skill_bank.annotate.output import Written
 from tao_skill_bank.annotate.results import opened
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.fsio import atomic_open
 
 
@@ -37,7 +38,11 @@ def write_step_files(
             if step not in steps:
                 continue
             path = step_file(results_dir, step)
-            if step not in standing.steps and not path.exists() and next(journal.row_names(step, run), None) is None:
+            if (
+                step not in standing.steps
+                and not guard.exists(path)
+                and next(journal.row_names(step, run), None) is None
+            ):
                 continue
             with atomic_open(path) as handle:
                 for body in journal.rows(step, run):
@@ -83,10 +88,9 @@ class StatusFile:
         }
         if data is not None:
             line["data"] = data
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        torn = self.path.exists() and self.path.stat().st_size > 0 and not _ends_whole(self.path)
-        with self.path.open("a", encoding="utf-8") as handle:
-            handle.write(("\n" if torn else "") + json.dumps(line, allow_nan=False) + "\n")
+        torn = guard.holds_bytes(self.path) and not _ends_whole(self.path)
+        with guard.open_write(self.path, "ab", make=True) as handle:
+            handle.write((("\n" if torn else "") + json.dumps(line, allow_nan=False) + "\n").encode())
 
 
 def _digest(video: str, part: str) -> bytes:
@@ -100,6 +104,6 @@ def _stays(video: str, body: str, reached: Collection[str] | None) -> bool:
 
 
 def _ends_whole(path: Path) -> bool:
-    with path.open("rb") as handle:
+    with guard.open_read(path) as handle:
         handle.seek(-1, os.SEEK_END)
         return handle.read(1) == b"\n"

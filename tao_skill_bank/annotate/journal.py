@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import queue
 import sqlite3
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -18,6 +19,7 @@ from typing import Any
 
 from tao_skill_bank.annotate.journal_tables import LEDGER, TABLES, has, ledger_before
 from tao_skill_bank.annotate.records import BatchedCall, Entry, OpenBatch, Recorded, Settled, Totals
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.errors import InputError
 
@@ -42,11 +44,14 @@ class Journal:
 
     def __init__(self, results_dir: Path, *, read_only: bool = False) -> None:
         self.path = results_dir / FILE_NAME
-        if read_only and not self.path.exists():
+        if read_only and not guard.exists(self.path):
             raise InputError("no annotation run here", where=results_dir, fix="name the results_dir of a run")
         if not read_only:
-            results_dir.mkdir(parents=True, exist_ok=True)
+            guard.make_folder(results_dir)
+            self._no_links()
             self._prepare()
+        else:
+            self._no_links()
         self._read = self._connect()
         self._thread: threading.Thread | None = None
         self._queue: queue.Queue[_Write | None] = queue.Queue()
@@ -64,6 +69,13 @@ class Journal:
         except BaseException:
             self._read.close()
             raise
+
+    def _no_links(self) -> None:
+        """The database opens its files by name: none of them may lead elsewhere."""
+        for name in (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", f"{FILE_NAME}-journal"):
+            found = guard.entry(self.path.with_name(name))
+            if found is not None and not stat.S_ISREG(found.st_mode):
+                raise InputError("is a link or no file", where=self.path.with_name(name), fix="remove it")
 
     def __enter__(self) -> Journal:
         return self

@@ -13,6 +13,7 @@ from typing import Any
 
 from tao_skill_bank.annotate.config import VIDEO_SUFFIXES, Data
 from tao_skill_bank.annotate.layout import STEP_FILES, step_file
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.seal import Identity
 
@@ -88,7 +89,7 @@ class StandingRows:
         )
         for step in STEP_FILES:
             path = step_file(results_dir, step)
-            if path.exists():
+            if guard.exists(path):
                 self.steps.add(step)
                 self._load(step, path)
 
@@ -122,7 +123,7 @@ class StandingRows:
         self._db.execute("BEGIN")
         number = 0
         digest = hashlib.sha256()
-        with path.open("rb") as handle:
+        with guard.open_read(path) as handle:
             for raw in handle:
                 digest.update(raw)
                 line = raw.decode("utf-8", errors="replace")
@@ -168,7 +169,7 @@ def _usable(row: dict[str, Any]) -> dict[str, Any]:
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a JSONL file that can be read."""
-    with path.open(encoding="utf-8", errors="replace") as handle:
+    with guard.open_text(path, errors="replace") as handle:
         for line in handle:
             row = _row(line)
             if row is not None:
@@ -203,14 +204,14 @@ def _writable(name: str) -> bool:
 def _named(data: Data, problems: list[str]) -> Iterator[str]:
     if data.video_root:
         root = os.path.expanduser(data.video_root)
-        if not os.path.isdir(root):
+        if not guard.is_folder(root):
             raise InputError("no such folder", where=f"{_WHERE}.video_root={root}", fix="check the path")
         yield from _below(root)
     for name in data.input_jsonl_files:
         path = Path(name).expanduser()
-        if not path.is_file():
+        if not guard.is_file(path):
             raise InputError("no such file", where=f"{_WHERE}.input_jsonl_files: {path}", fix="check the path")
-        with path.open(encoding="utf-8", errors="replace") as handle:
+        with guard.open_text(path, errors="replace") as handle:
             for number, line in enumerate(handle, start=1):
                 if not line.strip():
                     continue

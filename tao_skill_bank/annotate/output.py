@@ -14,6 +14,7 @@ from tao_skill_bank.annotate.quality.examine import Examiner, Taken
 from tao_skill_bank.annotate.quality.rules import Finding
 from tao_skill_bank.annotate.questions import TASKS, entries_of, media_root, questions_of
 from tao_skill_bank.annotate.verdicts import edited_answers, read_verdicts, take_in
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.fsio import atomic_open
 
 FORMAT = "tao-vl-reason-v1.0"
@@ -61,7 +62,7 @@ def write_outputs(
         tags: For `metadata.tags` of each file; left out where there are none.
     """
     folder = output_folder(results_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    guard.make_folder(folder)
     root = media_root(video_root)
     take_in(results_dir)
     answers = edited_answers(results_dir)
@@ -95,11 +96,11 @@ def write_outputs(
             _json_beside(stack, results_dir / DUPLICATES_FILE, examiner.copies)
     for task in TASKS:
         if task not in handles:
-            (folder / f"{task}.json").unlink(missing_ok=True)
+            guard.remove(folder / f"{task}.json")
     if rejected is None:
-        (folder / REJECTED_FILE).unlink(missing_ok=True)
+        guard.remove(folder / REJECTED_FILE)
     if not examiner.copies:
-        (results_dir / DUPLICATES_FILE).unlink(missing_ok=True)
+        guard.remove(results_dir / DUPLICATES_FILE)
     done.items = {task: done.items[task] for task in TASKS if task in done.items}
     done.files = [str(folder / f"{task}.json") for task in done.items]
     done.refused, done.flagged = report["refused"], report["flagged"]

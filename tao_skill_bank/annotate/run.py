@@ -33,6 +33,7 @@ from tao_skill_bank.annotate.prompts import Prompts
 from tao_skill_bank.annotate.results import META, made_of
 from tao_skill_bank.annotate.scope import Limits, check, effective_steps
 from tao_skill_bank.annotate.sealed import STARTED_BY, Sealed, seal
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError, InputError
 
 STOP_FILE = ".annotate-stop"
@@ -340,7 +341,7 @@ class _Work:
                     pace.popleft()
                 self._tell(videos, len(reached), *_pace(pace))
             await asyncio.sleep(_LOOK_SEC)
-            if stop_file.exists():
+            if guard.exists(stop_file):
                 gate.halt(RunHaltedError("stopped as asked", fix="run again to go on; every answer is kept"))
             if self.progress is not None:
                 self.progress(len(reached), videos, caller)
@@ -394,7 +395,7 @@ def _not_bought_before(results_dir: Path, steps: frozenset[str], standing: Stand
     if made is None:
         return
     path = results_dir / FILE_NAME
-    if path.exists() and path.stat().st_size > 0:
+    if guard.holds_bytes(path):
         with Journal(results_dir, read_only=True) as journal:
             if journal.totals().answers:
                 return
@@ -417,9 +418,9 @@ def _priced(config: AnnotationConfig, prices: Prices) -> None:
 
 def request_stop(results_dir: Path) -> None:
     """Ask whoever works on the folder to stop."""
-    (results_dir / STOP_FILE).touch()
+    guard.open_write(results_dir / STOP_FILE, "ab").close()
 
 
 def clear_stop(results_dir: Path) -> None:
     """Forget an earlier request to stop."""
-    (results_dir / STOP_FILE).unlink(missing_ok=True)
+    guard.remove(results_dir / STOP_FILE)

@@ -10,6 +10,7 @@ from tao_skill_bank.annotate.layout import step_file
 from tao_skill_bank.annotate.listing import Listing, StandingRows, in_shard, list_videos
 from tao_skill_bank.annotate.prompts import KEYS, Prompts, load_prompts
 from tao_skill_bank.annotate.verdicts import read_verdicts
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 
 
@@ -32,7 +33,7 @@ def effective_steps(config: AnnotationConfig) -> frozenset[str]:
     if config.workflow.mode == "auto":
         asked_for_captions = "1a" in steps
         needs_calls = bool(steps - {"4"})
-        if needs_calls and (asked_for_captions or not step_file(config.results_dir, "0").exists()):
+        if needs_calls and (asked_for_captions or not guard.exists(step_file(config.results_dir, "0"))):
             steps.add("0")
         if "1b" in steps:
             steps.add("1c")
@@ -48,7 +49,7 @@ def check(config: AnnotationConfig) -> Prompts:
         InputError: A prompts module, a folder or a file that cannot be used.
     """
     prompts = load_prompts(config.prompts_module, KEYS)
-    if config.results_dir.exists() and not config.results_dir.is_dir():
+    if guard.exists(config.results_dir) and not guard.is_folder(config.results_dir):
         raise InputError("is not a folder", where=config.results_dir, fix="name a folder as results_dir")
     read_verdicts(config.results_dir)
     return prompts

@@ -56,6 +56,23 @@ def confined(folders: Iterable[Path]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def granted(folders: Iterable[Path]) -> Iterator[None]:
+    """Hold what runs in the block to `folders`, in a process that may open nothing by itself (the server's).
+
+    A process that is held to folders already hands on those alone that both allow.
+    """
+    if held():
+        with confined(folders):
+            yield
+        return
+    token = _context.set(outermost(folders))
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+@contextlib.contextmanager
 def own_files() -> Iterator[None]:
     """Open what the bank itself keeps (its package data, its user's key): never around a path that somebody named."""
     token = _context.set(None)

@@ -13,6 +13,7 @@ import pytest
 
 from tao_skill_bank.annotate import allow
 from tao_skill_bank.annotate.prompts import load_prompts
+from tao_skill_bank.core import roots
 from tao_skill_bank.core.errors import InputError
 
 MODULE = (
@@ -122,6 +123,22 @@ def test_a_machine_where_nobody_types_is_told_the_digest_in_its_environment(
 def test_a_damaged_list_allows_nothing(module: Path, mark: Path) -> None:
     path = allow.allow(allow.find(str(module)), how="command")
     path.write_text("{", encoding="utf-8")
+    with pytest.raises(allow.NotAllowedError):
+        load_prompts(str(module))
+    assert not mark.exists()
+
+
+def test_a_list_that_others_may_write_or_that_lies_in_a_workspace_allows_nothing(
+    module: Path, mark: Path, tmp_path: Path
+) -> None:
+    folder = allow.allow(allow.find(str(module)), how="command").parent
+    with roots.granted([tmp_path]):
+        assert not allow.allowed(allow.find(str(module))), "whoever works in that folder could write it"
+        with pytest.raises(InputError, match="where others could write it"):
+            allow.allow(allow.find(str(module)), how="command")
+    folder.chmod(0o777)
+    with pytest.raises(InputError, match="where others could write it"):
+        allow.allow(allow.find(str(module)), how="command")
     with pytest.raises(allow.NotAllowedError):
         load_prompts(str(module))
     assert not mark.exists()

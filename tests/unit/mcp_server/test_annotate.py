@@ -109,10 +109,14 @@ def test_a_spec_that_names_a_folder_outside_the_roots_is_refused(
 
 @pytest.fixture
 def unread(
-    paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paid: tuple[ScriptedEndpoint, dict[str, Any]],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> tuple[dict[str, Any], Path, Path]:
     """The arguments of a run whose spec names a module of its own, the module, and the mark that it leaves."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    # What lies in a root of the server's would allow nothing.
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
     module, mark = tmp_path / "packing.py", tmp_path / "it-ran"
     module.write_text(
         f"open({str(mark)!r}, 'w').close()\n"
@@ -142,7 +146,7 @@ def test_an_agent_alone_gets_no_python_of_a_spec_to_run(
     no = ElicitResult(action="accept", content={"approve": False})
     assert ok(call(server, "start_annotation", arguments, mode=mode, elicit=no))["status"] == "declined"
     assert not mark.exists()
-    assert not (tmp_path / "config").exists()
+    assert list(Path(os.environ["XDG_CONFIG_HOME"]).iterdir()) == []
 
 
 @pytest.mark.parametrize("mode", MODES)

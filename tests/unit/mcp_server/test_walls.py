@@ -13,6 +13,7 @@ from server_calls import Answer, call, ok
 
 from mcp_server.roots import BankServer
 from mcp_server.server import build_server
+from tao_skill_bank.core import guard, roots
 
 SECRET = "hunter2-SECRET"
 _PREDICTIONS = [{"video_id": "v", "question": f"{SECRET}?", "gt": "yes", "response": "no"}]
@@ -218,3 +219,30 @@ def test_a_pipe_in_the_place_of_a_runs_file_is_refused_at_once(walled: BankServe
 def test_a_path_of_megabytes_is_refused_without_being_followed(walled: BankServer, root: Path) -> None:
     answer = call(walled, "get_deft_status", {"results_dir": f"{root}" + "/x" * 8_000_000})
     assert answer.error and "too large" in answer.text and len(answer.text) < 1000
+
+
+def test_a_server_process_opens_nothing_by_itself_and_its_tools_what_their_call_may(
+    root: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(roots.VARIABLE, "[]")
+    server = build_server([root])
+    with pytest.raises(roots.OutsideError):
+        guard.read_bytes(root / "anything")
+    stage = {"iter_label": "baseline", "stage": "train", "status": "ok", "summary": "x", "duration_sec": 1}
+    assert ok(call(server, "log_stage", {"results_dir": f"{root}/run", **stage}))["seq"] == 1
+    assert call(server, "log_stage", {"results_dir": f"{outside}/run", **stage}).error
+    for tool in ("list_skills", "list_platforms", "list_images"):
+        assert not call(server, tool, {}).error, tool
+    assert seen(outside).keys() == {"predictions.json", "pairs.csv", "spec.yaml"}
+
+
+@pytest.mark.parametrize("name", ["annotations.sqlite", "annotations.sqlite-wal"])
+def test_no_journal_is_opened_through_a_link(walled: BankServer, root: Path, outside: Path, name: str) -> None:
+    from tao_skill_bank.annotate.journal import FILE_NAME, Journal
+    from tao_skill_bank.core.errors import InputError
+
+    (root / "out").mkdir()
+    (root / "out" / name.replace("annotations.sqlite", FILE_NAME)).symlink_to(outside / "made-here")
+    with roots.confined([root]), pytest.raises(InputError, match="is a link or no file"):
+        Journal(root / "out")
+    assert not (outside / "made-here").exists()
