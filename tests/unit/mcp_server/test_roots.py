@@ -32,6 +32,12 @@ CALLS: dict[str, dict[str, Any]] = {
         "target_parquet": "{w}/b.parquet",
         "output_parquet": "{w}/c.parquet",
     },
+    "make_workspace": {"pictures": "{w}/p", "goldens": "{w}/g", "workspace": "{w}/new"},
+    "list_runs": {"workspace": "{w}"},
+    "compare_runs": {"runs": ["{w}/a"]},
+    "list_labels": {"workspace": "{w}"},
+    "set_labels": {"workspace": "{w}", "who": "Ana", "words": [{"sample": "kp/C1", "label": "bridge"}]},
+    "get_jobs": {"results_dir": "{w}"},
     "get_job_status": {"results_dir": "{w}", "job": "j"},
     "list_jobs": {"results_dir": "{w}"},
     "get_job_logs": {"results_dir": "{w}", "job": "j"},
@@ -80,7 +86,7 @@ def filled(tool: str, workspace: Path, name: str, path: str) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for key, value in CALLS[tool].items():
         out[key] = (
-            [v.replace("{w}", str(workspace)) for v in value]
+            [v.replace("{w}", str(workspace)) if isinstance(v, str) else v for v in value]
             if isinstance(value, list)
             else value.replace("{w}", str(workspace))
             if isinstance(value, str)
@@ -91,8 +97,11 @@ def filled(tool: str, workspace: Path, name: str, path: str) -> dict[str, Any]:
 
 
 def test_every_tool_that_names_a_path_is_tested_here() -> None:
-    tools = anyio.run(build_server().list_tools)
+    tools = anyio.run(build_server().all_tools)
     words = (
+        "pictures",
+        "goldens",
+        "runs",
         "dir",
         "folder",
         "csv",
