@@ -52,7 +52,7 @@ class Request:
     results_dir: Path | None = field(
         default=None, metadata=_said("path", "A run folder to resume; only what is given changes.")
     )
-    task: str | None = field(default=None, metadata=_said("text", "What is improved; default changenet, or the run's."))
+    task: str | None = field(default=None, metadata=_said("text", "What is improved; default: AOI, or the run's."))
     offline: bool = field(default=False, metadata=_said("flag", "Download nothing."))
 
     def asked(self) -> list[tuple[Option, Any]]:
