@@ -38,7 +38,7 @@ if [ -f "$root/versions.yaml" ] && [ -r "$root/versions.yaml" ]; then
         case $value in *' #'*) value=${value%% #*} ;; esac
         case $group$key$value in '' | *[!A-Za-z0-9._/:@+-]*) continue ;; esac
         count=$((count + 1))
-        if [ $count -le 6 ]; then images="$images  $group.$key = $value
+        if [ $count -le 8 ]; then images="$images  $group.$key = $value
 "; fi
         ;;
       '  '*)
