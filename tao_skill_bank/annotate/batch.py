@@ -25,7 +25,8 @@ from tao_skill_bank.annotate.calls import (
     form_of,
     no_room_left,
 )
-from tao_skill_bank.annotate.endpoints.base import PASSING, Ask, BatchLook, Endpoint, FaultError, Reply
+from tao_skill_bank.annotate.endpoints.base import PASSING, Ask, BatchLook, FaultError, Reply
+from tao_skill_bank.annotate.endpoints.endpoint import Endpoint
 from tao_skill_bank.annotate.gate import BudgetReachedError, EndpointDownError, Gate
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.ledger import Ledger, entries_of, outcome_of

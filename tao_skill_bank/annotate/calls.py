@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from tao_skill_bank.annotate.endpoints.base import PASSING, Ask, Clip, Endpoint, FaultError, Frame, Reply
+from tao_skill_bank.annotate.endpoints.base import PASSING, Ask, Clip, FaultError, Frame, Reply
+from tao_skill_bank.annotate.endpoints.endpoint import Endpoint
 from tao_skill_bank.annotate.gate import Gate, Lane, Priority
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.ledger import Ledger

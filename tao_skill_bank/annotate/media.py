@@ -13,7 +13,8 @@ from typing import Any
 
 from tao_skill_bank.annotate import video as av_video
 from tao_skill_bank.annotate.config import Workflow
-from tao_skill_bank.annotate.endpoints.base import Clip, Endpoint, Frame, Upload
+from tao_skill_bank.annotate.endpoints.base import Clip, Frame, Upload
+from tao_skill_bank.annotate.endpoints.endpoint import Endpoint
 from tao_skill_bank.annotate.gate import Gate, Priority
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.video import FRAME_SIDE, Probe, VideoError

@@ -71,10 +71,12 @@ def unapproved(state: AnyState, digest: str) -> str:
 
 
 def _seal(approval: Approval, results_dir: Path, key: bytes) -> str:
-    value = [approval.digest, approval.approved_at, approval.how, str(results_dir.resolve())]
+    value: list[str | list[str]] = [approval.digest, approval.approved_at, approval.how, str(results_dir.resolve())]
     if approval.by is not None:
         value.append(approval.by)
-    value += approval.words
+    if approval.words:
+        # A list of its own: no word can stand for the approver.
+        value.append(list(approval.words))
     return hmac.new(key, fsio.canonical_json(value).encode(), hashlib.sha256).hexdigest()
 
 

@@ -18,7 +18,8 @@ from urllib.parse import quote
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.personal import personal_roots
 from tao_skill_bank.studio.access import LOOPBACK
-from tao_skill_bank.studio.app import Studio, build
+from tao_skill_bank.studio.app import Studio
+from tao_skill_bank.studio.routes import build
 
 if TYPE_CHECKING:
     import uvicorn

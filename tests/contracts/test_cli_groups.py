@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # The others need nothing more: they run.
 SHOWING = sorted(set(GROUPS) - {"demo", "doctor", "platforms", "releases", "serve", "studio"})
-SINGLE = {"workspace"}  # a command, not a group of them
+SINGLE = {"workspace", "certify", "compare", "recalibrate"}  # a command, not a group of them
 
 
 def tao_skills(*words: str) -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tao_skill_bank.annotate.config import AnnotationConfig, ModelOptions
-from tao_skill_bank.annotate.endpoints.base import Endpoint
+from tao_skill_bank.annotate.endpoints.endpoint import Endpoint
 from tao_skill_bank.annotate.secrets import PRIVATE_VARIABLES, Redactor
 from tao_skill_bank.core.errors import InputError
 

@@ -7,14 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from tao_skill_bank.core.clock import SystemClock
-
-if TYPE_CHECKING:
-    from tao_skill_bank.annotate.endpoints.forms import Forms
 
 
 @dataclass(frozen=True)
@@ -156,67 +152,6 @@ class Batches(Protocol):
 
     async def results(self, batch: str) -> list[tuple[str, Reply | FaultError]]:
         """(name of the line, what came of it). A name is empty where the vendor left it out: the order tells then."""
-
-
-class Endpoint(Protocol):
-    """A model behind an interface.
-
-    Attributes:
-        forms: How it is asked; it changes when the server turns out to know less.
-    """
-
-    forms: Forms
-
-    @property
-    def name(self) -> str:
-        """Where it is, without any key: endpoints of one name share one limiter."""
-
-    @property
-    def model(self) -> str:
-        """Which model answers."""
-
-    @property
-    def timeout(self) -> float:
-        """Seconds that one call may take."""
-
-    @property
-    def takes_video(self) -> bool:
-        """Whether it takes videos by `upload`; else frames are sent."""
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """What shapes its answers; part of a call's key."""
-
-    @property
-    def token_setting(self) -> str:
-        """The setting that says how long an answer may be at most, below the model's own section."""
-
-    def adapted(self, fault: FaultError, ask: Ask, form: str) -> bool:
-        """Whether a refusal of a request in `form` is met by another form: then it is to be asked again."""
-
-    def connected(self) -> object:
-        """The SDK's client, made (and the SDK loaded) when it is first needed."""
-
-    @property
-    def batches(self) -> Batches:
-        """Its way to take many calls at once."""
-
-    async def ask(self, ask: Ask) -> Reply:
-        """Ask once: one request, whatever comes of it.
-
-        Raises:
-            FaultError: No answer came.
-        """
-
-    async def upload(self, name: str, file: BufferedReader) -> Upload:
-        """Hand over a video that is open for reading.
-
-        Raises:
-            FaultError: It was not taken.
-        """
-
-    async def close(self) -> None:
-        """Close the connections."""
 
 
 def kind_of_status(status: int, message: str) -> Kind:

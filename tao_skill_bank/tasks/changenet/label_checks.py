@@ -13,10 +13,10 @@ from tao_skill_bank.data.corrections import Change, Corrections, Snapshot, count
 from tao_skill_bank.loop.api import latest_run
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.request import OwnWord
-from tao_skill_bank.loop.state import load_state
 from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.sets import applied
 from tao_skill_bank.tasks.changenet.taken import KEY_OF, taken
+from tao_skill_bank.tasks.registry import load_state
 
 CHECK = "corrections"
 MEASURED_WORD = "measured-labels"
@@ -83,9 +83,7 @@ def _before(config: RunConfig) -> Corrections | None:
         newest = latest_run(workspace)
         if newest is None:
             return None
-        from tao_skill_bank.tasks.changenet.task import TASK
-
-        earlier = load_state(newest, TASK).config.corrections
+        earlier = load_state(newest).config.corrections
         if earlier.use == "none" or not earlier.lines:
             return Corrections()
         return corrections.read(workspace, Snapshot(earlier.lines, earlier.sha256))
