@@ -158,9 +158,10 @@ def read_set(name: str, path: Path, workspace: Path, *, strict: bool, measured: 
             )
         )
     kept, dropped = _agreeing(records, called, faults, strict=strict)
-    if measured and not faults:
+    if measured:
+        said = _said(rows)
         for word, rate in (("Yes", "FN rate"), ("No", "FP rate")):
-            if not any(r.gt == word.lower() for r in kept):
+            if word.lower() not in said:
                 faults.append(f"{name}: no {word!r} answers ({rate} cannot be measured)")
     raise_faults(faults, called)
     return RecordSet(name, path, root, tuple(kept), dropped)
@@ -269,6 +270,15 @@ def _parsed(
             continue
         parsed.append((row, str(video), said, answer, raw))
     return parsed
+
+
+def _said(rows: list[Any]) -> set[str | None]:
+    """Every plain answer of a file, those of rows with other faults too."""
+    turns = [
+        row["conversations"] for row in rows if isinstance(row, dict) and isinstance(row.get("conversations"), list)
+    ]
+    said = [turn for held in turns for turn in held if isinstance(turn, dict) and turn.get("from") == "gpt"]
+    return {plain_answer(turn["value"]) for turn in said if isinstance(turn.get("value"), str)}
 
 
 def _id_fault(value: Any, seen: dict[str, int], row: int) -> str | None:

@@ -27,7 +27,8 @@ class Encoder:
 
     def __init__(self, config: VlmConfig) -> None:
         self._config = config
-        named = [path for path in config.embeddings.model_dump().values() if path is not None]
+        made = {} if config.mining.encoder == "frames" else config.embeddings.model_dump()
+        named = [path for path in made.values() if path is not None]
         self._ready = [Ready(Path(path)) for path in named]
         self.name = "ready-made" if self._ready else FRAMES_VERSION
 
@@ -65,21 +66,41 @@ class Encoder:
                     fix="add it",
                 )
             rows.append(row)
+        sizes = sorted({len(row) for row in rows})
+        if len(sizes) > 1:
+            raise InputError(
+                f"{modality} embeddings of {sizes[0]} and of {sizes[-1]} numbers",
+                where=", ".join(str(t.path) for t in self._ready),
+                fix="embed both sides with one encoder",
+            )
         return unit(np.stack(rows))
 
 
 class Ready:
-    """A ready-made table: `filepath, embedding, modality`; a text's `filepath` is the question or a file holding it."""
+    """A ready-made table: `filepath, embedding, modality`; a text's `filepath` is the question or a file holding it.
+
+    Raises:
+        InputError: It is no such table, or an embedding is missing or not finite.
+    """
 
     def __init__(self, path: Path) -> None:
         from tao_skill_bank.core.arrow import read_parquet
 
         self.path = path
-        table = read_parquet(path, ["filepath", "embedding", "modality"])
+        try:
+            table = read_parquet(path)
+            columns = [table.column(name).to_pylist() for name in ("filepath", "embedding", "modality")]
+        except (ValueError, KeyError, OSError) as error:
+            raise InputError(
+                f"is no table of filepath, embedding and modality: {error}", where=path, fix="embed again"
+            ) from None
         self._rows: dict[tuple[str, str], np.ndarray] = {}
-        for name, vector, kind in zip(*(table.column(c).to_pylist() for c in table.column_names), strict=True):
-            values = np.asarray(vector, dtype=np.float64)
-            if not len(values) or not np.isfinite(values).all():
+        for name, vector, kind in zip(*columns, strict=True):
+            try:
+                values = np.asarray(vector, dtype=np.float64)
+            except (ValueError, TypeError):
+                values = np.zeros(0)
+            if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
                 raise InputError(f"no finite embedding of {name}", where=path, fix="embed again")
             self._rows[(str(kind), self._named(str(kind), str(name)))] = values
 
