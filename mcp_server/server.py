@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcp_server import annotate, app, around, bank, data, deft, gaps, jobs, labels, prompts, reports, resources, routing
+from mcp_server import (
+    annotate,
+    app,
+    around,
+    bank,
+    data,
+    deft,
+    gaps,
+    jobs,
+    labels,
+    prompts,
+    reports,
+    resources,
+    routing,
+    thresholds,
+)
 from mcp_server.roots import BankServer
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.version import __version__
@@ -15,8 +30,12 @@ INSTRUCTIONS = (
     "then get_deft_status until it has ended. All paths are absolute. Long work runs in the background and goes on "
     "when this server ends."
 )
-GROUPS = (bank, around, gaps, routing, data, labels, jobs, deft, annotate, reports, resources, prompts)
-TOOLSETS = {"bookkeeping": ("log_stage", "align_tokens", "write_handoff"), "images": ("list_images",)}
+GROUPS = (bank, around, gaps, routing, data, labels, thresholds, jobs, deft, annotate, reports, resources, prompts)
+TOOLSETS = {
+    "bookkeeping": ("log_stage", "align_tokens", "write_handoff"),
+    "images": ("list_images",),
+    "thresholds": ("certify_threshold", "get_monitor_status"),
+}
 """What few need: not offered unless it is asked for, and answered all the same."""
 EARLIER = ("step_deft_run", "write_rca_report", "embed_images", "get_job_status", "list_jobs", "get_job_logs")
 """Names of earlier versions: answered, and never offered."""

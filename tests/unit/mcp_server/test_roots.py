@@ -17,6 +17,8 @@ from tao_skill_bank.core.personal import add_root, config_folder, roots_path
 
 # Tool → its path arguments, each with what else the call needs. {p} is the path under test, {w} the workspace.
 CALLS: dict[str, dict[str, Any]] = {
+    "certify_threshold": {"scores": "{w}/judged.csv", "target": "FAR < 1% at recall=99%"},
+    "get_monitor_status": {"monitor": "{w}/line"},
     "analyze_vcn_gaps": {"inference_results_dir": "{w}", "train_config": "{w}/t.yaml", "results_dir": "{w}/r"},
     "write_rca_report": {"experiment": "{w}"},
     "set_rca_verdict": {"results_dir": "{w}", "image": "a.png", "verdict": "systematic"},
@@ -113,6 +115,8 @@ def test_every_tool_that_names_a_path_is_tested_here() -> None:
         "json",
         "experiment",
         "transcripts",
+        "scores",
+        "monitor",
     )
     for tool in tools:
         named = {key for key in tool.input_schema["properties"] if key.endswith(words)}

@@ -16,7 +16,9 @@ from server_calls import call, ok, plan_arguments
 
 from mcp_server.roots import BankServer
 from mcp_server.server import build_server
+from tao_skill_bank.assurance import monitor_feed
 from tao_skill_bank.bank.skills import skill_folders
+from tao_skill_bank.data.score_files import read_score_file
 
 # Tool → arguments of a call that cannot be carried out ({w}: the workspace), and what the error says.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -27,6 +29,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "compare_runs": ({"runs": ["{w}"]}, "2 to 12 run folders"),
     "check_platform": ({"platform": "dokcer"}, "did you mean 'docker'"),
     "list_labels": ({"workspace": "{w}/none"}, "no such folder"),
+    "certify_threshold": ({"scores": "{w}/no.csv", "target": "FAR < 1% at recall=99%"}, "no such file"),
+    "get_monitor_status": ({"monitor": "{w}"}, "no monitor here"),
     "set_labels": ({"workspace": "{w}", "who": "Ana", "words": [{"sample": "kp/C999"}]}, "no such sample"),
     "get_jobs": ({"results_dir": "{w}", "job": "nobody"}, "no job 'nobody'"),
     "analyze_vcn_gaps": (
@@ -421,3 +425,16 @@ def test_a_report_is_rendered_with_the_narrative_it_is_given(finished: Path) -> 
     for text in ("", "word " * 301):
         assert "write 1 to 300" in call(server, "render_report", {**arguments, "narrative": text}).text
     assert (finished / "report_narrative.md").read_text() == "The <b>loop</b> did well.\n"
+
+
+def test_a_threshold_is_certified_and_a_monitor_read_by_tools(server: BankServer, workspace: Path) -> None:
+    scores = workspace / "judged.csv"
+    rows = [*(f"PASS,{0.9 if i < 2 else 0.1}" for i in range(400)), *("short,0.8" for _ in range(100))]
+    scores.write_text("\n".join(["label,score", *rows]) + "\n")
+    arguments = {"scores": str(scores), "threshold": 0.5, "target": "FAR < 5% at recall=95%"}
+    found = ok(call(server, "certify_threshold", arguments))
+    assert found["shown"] is True and found["far"] == 0.005 and 0.005 < found["far_at_most"] < 0.05
+    monitor_feed.start(workspace / "line", 0.5)
+    monitor_feed.feed(workspace / "line", read_score_file(scores))
+    seen = ok(call(server, "get_monitor_status", {"monitor": str(workspace / "line")}))
+    assert (seen["parts"], seen["flagged"]) == (500, 102)
