@@ -22,7 +22,11 @@ _ALONE = re.compile(
     rf"{_BEFORE}([B-H]){_BEHIND}|{_BEFORE}(A){_BEHIND}(?=\s*(?:[.,;:!?)/]|$)|\s+(?:and|or|nor|und|oder)\s)",
     re.MULTILINE,
 )
+_SINGLE = re.compile(rf"{_BEFORE}[A-H](?![A-Za-z0-9_'’-])")
 _RANGE = re.compile(rf"{_BEFORE}([A-H])\s*(?:-|–|—|to|through|bis|到|至)\s*([A-H])(?![A-Za-z0-9_'’])")
+_ONE_OF_A_LIST = re.compile(r"\s*(?:,|、|&|/|和|与|或|(?:and|or|nor|und|oder)\b)")
+_EARLIER_IN_LIST = re.compile(r"(?:[A-Z]\s*(?:,|、)\s*)*[A-Z]\s*(?:,?\s*(?:and|or|nor|und|oder)\s|&|/|和|与|或)\s*$")
+_EARLIER_BY_COMMA = re.compile(r"(?:[A-Z]\s*(?:,|、)\s*)+$")
 _LOWER = re.compile(r"\b(?:(?:option|choice)s?\s+\(?([b-h])\b\)?|option\s+\(?(a)\b\)?)(?![-'’])")
 
 
@@ -76,8 +80,7 @@ def relettered(text: str, moved: dict[str, str]) -> str:
     places = _references(text)
     if places:
         places.update(match.start(match.lastindex or 0) for match in _ALONE.finditer(text))
-    named = patterns().name_before
-    places = {p for p in places if not named.search(text[:p])}
+    places = {p for p in places if not _names_a_thing(text, p)}
     lower = {match.start(match.lastindex or 0) for match in _LOWER.finditer(text)}
 
     def following(place: int, sign: str) -> str:
@@ -96,7 +99,7 @@ def cannot_follow(text: str, letters: set[str]) -> str | None:
     shown = unquoted(plain(text))
     known = patterns()
     for place in sorted(_references(shown, strict=True)):
-        if shown[place] not in letters and not known.name_before.search(shown[:place]):
+        if shown[place] not in letters and not _names_a_thing(shown, place):
             return f"the reasoning names {shown[place]}, and no choice has that letter"
     refers = bool(_references(shown))
     ranged = next((m for m in _RANGE.finditer(shown) if not known.name_before.search(shown[: m.start()])), None)
@@ -124,7 +127,17 @@ def _references(text: str, *, strict: bool = False) -> set[int]:
     if not strict:
         for pattern in (_IN_BRACKETS, _AT_START, _JUDGED):
             places.update(match.start(match.lastindex or 0) for match in pattern.finditer(text))
+        for match in patterns().letter_in_use.finditer(text):
+            places.update(match.start() + found.start() for found in _SINGLE.finditer(match[0]))
     return places
+
+
+def _names_a_thing(text: str, place: int) -> bool:
+    """Whether the letter at a place is the name of a thing: `lane B`, and the B and C of `lanes A, B and C`."""
+    head = _EARLIER_IN_LIST.sub("", text[:place])
+    if _ONE_OF_A_LIST.match(text[place + 1 :]):
+        head = _EARLIER_BY_COMMA.sub("", head)
+    return patterns().name_before.search(head) is not None
 
 
 @lru_cache(maxsize=1)
@@ -133,5 +146,6 @@ def _behind_words() -> re.Pattern[str]:
     one = r"[(\"'*]*(?-i:[A-Z])(?![A-Za-z0-9_])[)\"'*]*"
     between = r"\s*(?:,\s*and|,\s*or|,|and|or|&|/|nor|und|oder|和|与|或|、)\s*"
     words = f"(?:{patterns().letter_words.pattern})"
-    linked = r"\s*(?:(?:is|are|ist|sind|lautet|是|为|:)\s*)?(?:(?:option|choice|letter|选项)\s+)?"
+    said = r"(?:,\s*|(?:labelled|labeled|marked|like|such as)\s+)?"
+    linked = rf"\s*{said}(?:(?:is|are|ist|sind|lautet|是|为|:)\s*)?(?:(?:option|choice|letter|选项)\s+)?"
     return re.compile(rf"{words}{linked}(?P<letters>{one}(?:{between}{one}(?![a-z'’]))*)", re.IGNORECASE)

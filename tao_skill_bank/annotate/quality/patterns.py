@@ -16,7 +16,8 @@ from typing import Any
 _NAMES = (
     *("on_screen", "refusal_opening", "refusal", "source_leak", "unanswerable", "hedge"),
     *("verdict", "first_word", "right_letter", "answer_is"),
-    *("choice_letters", "of_the_above", "letter_words", "ordinal_choice", "name_before", "time_elsewhere"),
+    *("choice_letters", "of_the_above", "letter_words", "letter_in_use"),
+    *("ordinal_choice", "name_before", "time_elsewhere"),
 )
 _PART = re.compile(r"\{\{(\w+)\}\}")
 
@@ -38,6 +39,7 @@ class Patterns:
         choice_letters: A choice that names letters or places of others.
         of_the_above: A choice that means all, none or both of the others.
         letter_words: The words for a choice before its letter. `ordinal_choice`: a choice named by its place.
+        letter_in_use: Letters in words that only fit choices (`rules out B`, `only B shows`); all in it are meant.
         name_before: What makes a letter the name of a thing (`camera B`).
         time_elsewhere: A time that is none of the video: on a clock.
         hints: Rule → what must stand in a text that it can match, in small letters.
@@ -56,6 +58,7 @@ class Patterns:
     choice_letters: re.Pattern[str]
     of_the_above: re.Pattern[str]
     letter_words: re.Pattern[str]
+    letter_in_use: re.Pattern[str]
     ordinal_choice: re.Pattern[str]
     name_before: re.Pattern[str]
     time_elsewhere: re.Pattern[str]

@@ -66,6 +66,21 @@ REFUSED: list[tuple[str, str, dict[str, Any]]] = [
     ("bcq_hedged", "bcq", {"explanation": "It cannot be determined from this angle."}),
     ("bcq_hedged", "bcq", {"explanation": "Das lässt sich nicht sicher sagen."}),
     ("bcq_hedged", "bcq", {"explanation": "无法确定。"}),
+    ("bcq_hedged", "bcq", {"explanation": "The video does not provide enough information to decide."}),
+    ("bcq_hedged", "bcq", {"answer": "There is insufficient evidence for either."}),
+    ("refusal", "open_qa", {"answer": "I'm an AI and can't watch videos."}),
+    ("refusal", "open_qa", {"answer": "I am a language model, so there is nothing that I could look at."}),
+    ("bcq_contradiction", "bcq", {"reasoning": "It stops at the line. So the statement is false."}),
+    ("bcq_contradiction", "bcq", {"reasoning": "It stops at the line. This points to no."}),
+    ("bcq_contradiction", "bcq", {"reasoning": "It stops at the line. We conclude the answer's no."}),
+    ("choice_contradiction", "mcq", {"reasoning": "It rolls on. The best description is option A."}),
+    ("choice_contradiction", "mcq", {"reasoning": "It rolls on. It must be C."}),
+    ("choice_contradiction", "mcq", {"reasoning": "It rolls on. The answer, then, is D."}),
+    ("choice_contradiction", "mcq", {"reasoning": "It rolls on. We go with A."}),
+    ("choice_contradiction", "mcq", {"reasoning": "It rolls on. So C it is."}),
+    ("source_leak", "open_qa", {"reasoning": "Caption 3 states that he falls."}),
+    ("source_leak", "open_qa", {"reasoning": "In caption 2, he falls."}),
+    ("source_leak", "open_qa", {"reasoning": "The description given above says that he falls."}),
     ("bcq_contradiction", "bcq", {"explanation": "No, it stops before.", "reasoning": "It stops."}),
     ("bcq_contradiction", "bcq", {"reasoning": "No motion is seen, so the answer is no."}),
     ("bcq_contradiction", "bcq", {"answer": "No", "explanation": "", "reasoning": "It rolls. Therefore, yes."}),
@@ -103,6 +118,16 @@ REFUSED: list[tuple[str, str, dict[str, Any]]] = [
     ("unanswerable", "open_qa", {"answer": "Das ist nicht zu erkennen."}),
     ("unanswerable", "open_qa", {"answer": "无法确定。"}),
     ("unanswerable", "mcq", {"choices": ["Red", "Not specified", "Blue", "Grey"]}),
+    ("unanswerable", "open_qa", {"answer": "No reason is given."}),
+    ("unanswerable", "open_qa", {"answer": "The footage is silent on this."}),
+    ("unanswerable", "open_qa", {"answer": "Nothing in the clip says so."}),
+    ("unanswerable", "open_qa", {"answer": "The answer lies outside the clip."}),
+    ("unanswerable", "open_qa", {"answer": "Too dark to tell."}),
+    ("unanswerable", "mcq", {"choices": ["Red", "That remains a mystery", "Blue", "Grey"]}),
+    ("bcq_hedged", "bcq", {"answer": "Probably yes."}),
+    ("bcq_hedged", "bcq", {"explanation": "It may or may not."}),
+    ("bcq_hedged", "bcq", {"answer": "It could be."}),
+    ("bcq_hedged", "bcq", {"answer": "No definitive answer."}),
     ("timestamp_outside", "open_qa", {"question": "What happens at 0:45 in the hall?"}),
     ("timestamp_outside", "open_qa", {"answer": "The cart tips over after 31 seconds of rolling."}),
     ("timestamp_outside", "open_qa", {"reasoning": "At 2 minutes he turns."}),
@@ -136,6 +161,16 @@ KEPT: list[tuple[str, dict[str, Any]]] = [
     ("mcq", {"choices": ["Camera A", "Camera B", "Camera C", "Camera D"]}),
     ("mcq", {"choices": ["Lane A and lane B", "Lane C", "The latter half of the belt", "Only a box"]}),
     ("mcq", {"reasoning": "Option A stands still and C is behind, so option B it is."}),
+    ("mcq", {"reasoning": "Hence B is the right one, not C."}),
+    ("mcq", {"reasoning": "It must be a cart with green paint, so B it is."}),
+    ("open_qa", {"answer": "No key is given to the driver, so he waits."}),
+    ("open_qa", {"answer": "He runs outside the frame because it is too dark to see the door."}),
+    ("bcq", {"explanation": "It could be seen rolling up to the door."}),
+    ("bcq", {"explanation": "The cart is likely pushed by the man, and it gets there."}),
+    ("bcq", {"answer": "No", "explanation": "There is no evidence of a fall.", "reasoning": "Nobody falls."}),
+    ("bcq", {"explanation": "There is not enough room for a second cart."}),
+    ("bcq", {"reasoning": "The sign points to no entry, but the cart rolls on."}),
+    ("open_qa", {"answer": "He is an AI engineer who repairs the robot in front of him."}),
     ("mcq", {"choices": ["red", "dark red", "blue", "grey"], "reasoning": "The answer is dark red."}),
 ]
 
@@ -183,6 +218,36 @@ def test_letters_of_a_reasoning_follow_the_shuffle_in_every_script() -> None:
         expected = reasoning.replace("Antwort", "\0")
         expected = "".join(shown[texts[c]] if c in texts else c for c in expected).replace("\0", "Antwort")
         assert item.reasoning == expected
+
+
+@pytest.mark.parametrize(
+    "reasoning",
+    [
+        "Only {B} shows the green cart.",
+        "{A} does not happen.",
+        "{C} never moves.",
+        "{B} accurately describes the scene, whereas {A} shows the red one.",
+        "Neither {A} nor {C} shows that.",
+        "{A} and {C} never happen.",
+        "This rules out {A} and {D}.",
+        "The other options, {A} and {C}, are wrong.",
+        "The distractors {A}, {C}, and {D} do not occur.",
+        "The choice labelled {C} is wrong.",
+        "The answer cannot be {D}.",
+        "Lanes A and B are empty, and option {B} passes them.",
+        "The carts of lanes A, B and C are behind.",
+        "Only camera B shows it, and gate C has no lamp.",
+        "A guard shows the way.",
+        "The arm B moves, and crane A does not move.",
+    ],
+)
+def test_letters_follow_the_shuffle_wherever_they_mean_choices_and_stay_where_they_name_things(reasoning: str) -> None:
+    texts = dict(zip("ABCD", MCQ["choices"], strict=True))
+    only = taken(row("mcq", {**MCQ, "reasoning": reasoning.format(**{c: c for c in texts})}))[0]
+    item = only.question.item
+    assert item is not None, only.reason
+    shown = {line[3:]: line[0] for line in item.choices}
+    assert item.reasoning == reasoning.format(**{c: shown[text] for c, text in texts.items()})
 
 
 def test_a_right_choice_that_is_much_longer_is_flagged() -> None:
