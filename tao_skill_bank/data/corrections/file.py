@@ -107,7 +107,9 @@ def read(home: Path, upto: Snapshot | None = None) -> Corrections:
     raw = data.split(b"\n")[:-1]
     if upto is not None:
         raw = raw[: upto.lines]
-    found = Corrections(tuple(_parsed(path, n, line) for n, line in enumerate(raw, start=1)), _snapshot(raw))
+    lines = tuple(_parsed(path, n, line) for n, line in enumerate(raw, start=1))
+    _require_own_ids(path, lines)
+    found = Corrections(lines, _snapshot(raw))
     if upto is not None and found.snapshot != upto:
         raise InputError(
             "is not what it was: lines are only ever added to it",
@@ -321,6 +323,19 @@ def _parsed(path: Path, number: int, line: bytes) -> Correction:
         raise InputError(
             f"cannot be read: {reason}", where=f"{path} line {number}", fix="mend the line, or restore the file"
         ) from None
+
+
+def _require_own_ids(path: Path, lines: Sequence[Correction]) -> None:
+    """Raise an `InputError` where a line that was written by hand would put itself in the place of another word."""
+    first: dict[str, tuple[int, Correction]] = {}
+    for number, line in enumerate(lines, start=1):
+        at, known = first.setdefault(line.id, (number, line))
+        if known is not line and known.model_copy(update=_UNDONE) != line.model_copy(update=_UNDONE):
+            raise InputError(
+                f"has the id {line.id} of another word, in line {at}",
+                where=f"{path} line {number}",
+                fix="give it an id of its own, or restore the file",
+            )
 
 
 def _snapshot(raw: Sequence[bytes]) -> Snapshot:

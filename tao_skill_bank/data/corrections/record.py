@@ -7,7 +7,7 @@ import posixpath
 import re
 from typing import Any, Literal, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tao_skill_bank.core.errors import InputError
 
@@ -43,7 +43,7 @@ def sample_name(input_path: str, object_name: str) -> str:
 
 
 class Correction(BaseModel):
-    """One line. An undone one is written again, with `undone_by`: of two lines with one id the later counts.
+    """One line. An undone one is written again, the same but for `undone_by` and `undone_at`; that counts.
 
     Attributes:
         id: By which it is undone.
@@ -67,7 +67,7 @@ class Correction(BaseModel):
     sample: Sample
     pictures: str
     before: str = Field(alias="from")
-    to: str | None
+    to: str | None = Field(min_length=1)
     drop: bool = False
     reason: Reason
     who: str = Field(min_length=1)
@@ -77,6 +77,14 @@ class Correction(BaseModel):
     note: str = ""
     undone_by: str | None = None
     undone_at: str | None = None
+
+    @field_validator("to", "who", "note", "undone_by")
+    @classmethod
+    def _shown(cls, text: str | None) -> str | None:
+        # Lines are read that were not written here: what a name or a label would do to a terminal is no word.
+        if text and not text.isprintable():
+            raise ValueError("holds a sign that cannot be shown")
+        return text
 
     def json_line(self) -> str:
         """The line as written, without its newline."""

@@ -71,8 +71,12 @@ class Corrections:
 
     @cached_property
     def by_id(self) -> dict[str, Correction]:
-        """Every word by its id, undone ones too; the later line of an id counts."""
-        return {line.id: line for line in self.lines}
+        """Every word by its id, undone ones too; what was taken back stays so, in whatever order copies were joined."""
+        found: dict[str, Correction] = {}
+        for line in self.lines:
+            if line.id not in found or found[line.id].undone_by is None:
+                found[line.id] = line
+        return found
 
     @cached_property
     def standing(self) -> dict[Sample, Standing]:

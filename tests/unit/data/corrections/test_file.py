@@ -212,3 +212,41 @@ def test_lines_of_another_copy_are_taken_once_and_a_foreign_id_is_refused(tmp_pa
     assert corrections.read(here).standing == corrections.read(there).standing
     with pytest.raises(InputError, match="id of another correction"):
         corrections.put(here, [lines[0].model_copy(update={"to": "missing"})])
+
+
+def _join(home: Path, *lines: dict[str, object]) -> None:
+    corrections.corrections_path(home).write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize("other", [{"to": "missing"}, {"who": "Eve"}, {"to": None, "drop": True}, {"when": "later"}])
+def test_a_line_cannot_put_itself_in_the_place_of_another_word(tmp_path: Path, other: dict[str, object]) -> None:
+    [made] = corrections.append(tmp_path, [says("a/1")], Names())
+    line = json.loads(made.json_line())
+    _join(tmp_path, line, {**line, **other})
+    with pytest.raises(InputError, match=rf"line 2: has the id {made.id} of another word, in line 1"):
+        corrections.read(tmp_path)
+
+
+def test_a_word_that_was_taken_back_stays_so_when_copies_are_joined_in_any_order(tmp_path: Path) -> None:
+    [made] = corrections.append(tmp_path, [says("a/1")], Names())
+    undone = corrections.undo(tmp_path, made.id, "Ana")
+    said, back = json.loads(made.json_line()), json.loads(undone.json_line())
+    for order in ([said, back], [back, said], [said, back, said]):
+        _join(tmp_path, *order)
+        assert corrections.read(tmp_path).by_id == {made.id: undone}
+        assert standing(tmp_path) == {}
+
+
+@pytest.mark.parametrize("key", ["who", "to", "note", "undone_by"])
+def test_a_line_that_would_work_a_terminal_is_named(tmp_path: Path, key: str) -> None:
+    [made] = corrections.append(tmp_path, [says("a/1")], Names())
+    _join(tmp_path, {**json.loads(made.json_line()), key: "x\x1b[2J"})
+    with pytest.raises(InputError, match=r"line 1: cannot be read: .*sign that cannot be shown"):
+        corrections.read(tmp_path)
+
+
+def test_a_line_with_an_empty_label_is_named(tmp_path: Path) -> None:
+    [made] = corrections.append(tmp_path, [says("a/1")], Names())
+    _join(tmp_path, {**json.loads(made.json_line()), "to": ""})
+    with pytest.raises(InputError, match=r"line 1: cannot be read"):
+        corrections.read(tmp_path)
