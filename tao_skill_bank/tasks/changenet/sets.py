@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tao_skill_bank.core import fsio, guard
+from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.seal import digest_of
 from tao_skill_bank.data import corrections
 from tao_skill_bank.data.changenet.images import root_candidates
-from tao_skill_bank.data.changenet.sample_book import MEASURED, Rows
+from tao_skill_bank.data.changenet.sample_book import MEASURED, Rows, label_problem
 from tao_skill_bank.data.changenet.tables import PairTable, read_pairs, write_pairs
 from tao_skill_bank.data.corrections import Applied, Corrections, sample_name
 from tao_skill_bank.tasks.changenet import specs
@@ -22,7 +23,11 @@ from tao_skill_bank.tasks.changenet.taken import FOLDER, KEY_OF, taken
 
 
 def applied(config: RunConfig, name: str) -> tuple[PairTable, Applied]:
-    """The rows of a set as the customer wrote them, and what the corrections make of them."""
+    """The rows of a set as the customer wrote them, and what the corrections make of them.
+
+    Raises:
+        InputError: A new label that was written into the file by hand and is none.
+    """
     csv = Path(getattr(config, KEY_OF[name]))
     table = read_pairs(csv)
     found = taken(config)
@@ -31,7 +36,16 @@ def applied(config: RunConfig, name: str) -> tuple[PairTable, Applied]:
     rows = Rows(table, specs.naming_of(config), root_candidates(Path(config.images_dir), Path(config.workspace), csv))
     if not found.of_set(name):
         return table, Applied(table.label, list(range(len(table))))
-    return table, corrections.apply(found, name, table.input_path, table.object_name, table.label, rows.pictures)
+    done = corrections.apply(found, name, table.input_path, table.object_name, table.label, rows.pictures)
+    for change in done.made:
+        # The file may have been written by hand, past the doors that look at a label.
+        if change.outcome == "relabelled" and (fault := label_problem(change.found.to or "")) is not None:
+            raise InputError(
+                f"the new label of {change.found.sample.name} in the {name} set {fault}",
+                where=corrections.corrections_path(Path(config.workspace)),
+                fix=f"take it back (labels undo {change.found.last.id}) and say it anew",
+            )
+    return table, done
 
 
 def corrected(config: RunConfig, name: str) -> PairTable:

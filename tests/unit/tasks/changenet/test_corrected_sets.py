@@ -64,6 +64,17 @@ def test_a_plan_without_corrections_says_so_and_has_no_word_to_ask(workspace: Pa
     assert "corrections" not in plan.config
 
 
+@pytest.mark.parametrize("label", ["Good", "ok", "0", "NA"])
+def test_a_label_that_was_written_into_the_file_by_hand_is_held_to_the_rules_of_labels(
+    workspace: Path, label: str
+) -> None:
+    say(workspace, "tr/C1", "bridge")
+    path = corrections.corrections_path(workspace)
+    path.write_text(path.read_text().replace('"to": "bridge"', f'"to": "{label}"'))
+    with pytest.raises(InputError, match=rf"new label of tr/C1 .*'{label}'.*labels undo"):
+        runs.plan_run(request(workspace))
+
+
 def test_a_correction_changes_the_plans_digest_and_is_counted_by_set(workspace: Path) -> None:
     before = runs.plan_run(request(workspace))
     say(workspace, "tr/C1", "bridge")
