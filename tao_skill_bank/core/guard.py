@@ -64,10 +64,13 @@ def open_read(path: Path | str, what: str = "file") -> io.BufferedReader:
 
     Raises:
         OutsideError: It leads out of the roots.
-        InputError: It is no regular file, or a link that leads to itself or changed meanwhile.
+        InputError: It is no regular file, a link that leads to itself or changed meanwhile, or a text that is no path.
         OSError: As `open(2)`; `filename` is the path.
     """
-    return open(path, "rb", opener=lambda _path, _flags: _read_fd(Path(path), what))
+    try:
+        return open(path, "rb", opener=lambda _path, _flags: _read_fd(Path(path), what))
+    except ValueError as error:
+        raise InputError(f"is no path: {error}", where=repr(str(path)), fix="write it in plain text") from None
 
 
 def open_text(
@@ -112,8 +115,8 @@ def status(path: Path | str) -> os.stat_result | None:
         fd = _opened(Path(path), _LOOK)
     except OutsideError:
         raise
-    except (FileNotFoundError, NotADirectoryError, InputError):
-        return None
+    except (FileNotFoundError, NotADirectoryError, InputError, ValueError):
+        return None  # a text with a NUL, or half of a surrogate pair, is no path
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
             return None

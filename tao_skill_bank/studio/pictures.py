@@ -30,6 +30,8 @@ KINDS = {
     ".avi": "video/x-msvideo",
 }
 _CHUNK = 1 << 18
+_MOST_DIGITS = 18
+"""Of a byte's number; a file with more bytes there is not."""
 
 
 class Thumbnails:
@@ -117,7 +119,7 @@ def part_of(path: Path, asked: str | None) -> Part | None:
     first, last = 0, size - 1
     if asked is not None and asked.startswith("bytes=") and "," not in asked:
         low, _, high = asked[6:].strip().partition("-")
-        if not (low or high) or not (low + high).isdecimal():
+        if not (low + high).isdecimal() or max(len(low), len(high)) > _MOST_DIGITS:
             handle.close()
             return None
         if low:

@@ -188,6 +188,15 @@ def test_a_link_to_itself_is_one_line(root: Path) -> None:
         guard.read_bytes(root / "loop")
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a\0/../b", "\ud800"])
+@pytest.mark.parametrize("held", [True, False])
+def test_a_text_that_can_be_no_path_leads_to_nothing(root: Path, name: str, held: bool) -> None:
+    with roots.confined([root]) if held else contextlib.nullcontext():
+        assert not guard.exists(root / name) and not guard.is_file(root / name) and not guard.is_folder(root / name)
+        with pytest.raises(InputError, match="is no path"):
+            guard.read_bytes(root / name)
+
+
 def test_without_roots_a_person_opens_what_they_name(root: Path) -> None:
     with roots.own_files():
         assert roots.held() is None

@@ -52,7 +52,7 @@ def test_no_answer_lets_a_page_fetch_or_run_what_is_not_its_own(page: Page) -> N
         )
 
 
-@pytest.mark.parametrize("name", ["../../etc", "..", ".", "nothing", "%2e%2e", "<b>x</b>"])
+@pytest.mark.parametrize("name", ["../../etc", "..", ".", "nothing", "%2e%2e", "<b>x</b>", "a\0b", "a\0/../b"])
 def test_a_run_is_a_name_and_no_path(page: Page, name: str) -> None:
     found = page.get("/api/samples", run=name)
     assert found.status_code == 400 and "no run" in found.json()["error"]

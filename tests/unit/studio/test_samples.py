@@ -107,6 +107,8 @@ def test_a_picture_is_sent_whole_small_or_in_part(page: Page, finished: Path) ->
     assert last.content == whole.content[-5:] and last.headers["content-range"].endswith(f"/{len(whole.content)}")
     beyond = page.client.get("/api/picture", params=at, headers={"Range": "bytes=9999999-"})
     assert beyond.status_code == 416
+    for odd in ("bytes=" + "9" * 5000 + "-", "bytes=0-" + "9" * 5000, "bytes=-", "bytes=--1"):
+        assert page.client.get("/api/picture", params=at, headers={"Range": odd}).status_code == 416
     assert page.get("/api/picture", **{**at, "light": 9}).status_code == 400
 
 
