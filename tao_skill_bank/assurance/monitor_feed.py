@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from tao_skill_bank.assurance.monitor_record import (
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import Clock, SystemClock, log_time
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.data.score_files import LIGHTINGS, LOTS, ScoreFile
+from tao_skill_bank.data.score_files import LIGHTINGS, LOTS, ScoreFile, finite_threshold
 from tao_skill_bank.loop.approval import approver
 from tao_skill_bank.metrics.drift import rank_evidence
 from tao_skill_bank.tasks.changenet.metric import GRAMMAR
@@ -69,8 +68,7 @@ def start(
     Raises:
         InputError: Something is there already; a setting that cannot be.
     """
-    if not math.isfinite(threshold):
-        raise InputError(f"threshold {threshold} is not a number", where="--threshold", fix="give the frozen one")
+    finite_threshold(threshold)
     asked = None if target is None else GRAMMAR.parse(target, where="--target").text()
     try:
         made = Settings(

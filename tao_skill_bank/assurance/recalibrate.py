@@ -23,7 +23,7 @@ from tao_skill_bank.assurance.two_models import TwoModels, compare_models
 from tao_skill_bank.core.clock import Clock
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import sha256_file
-from tao_skill_bank.data.score_files import ScoreFile
+from tao_skill_bank.data.score_files import ScoreFile, finite_threshold
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.tasks.changenet.metric import best_point, recall_floor
@@ -129,8 +129,11 @@ def recalibrate(
     """Choose a threshold on one side and judge it, and the old one, on the other.
 
     Raises:
-        InputError: No threshold keeps what is asked; too few defects for a conformal bound.
+        InputError: No threshold keeps what is asked; too few defects for a conformal bound; an old threshold that is
+            not finite.
     """
+    if old is not None:
+        finite_threshold(old)
     choosing, judging = sets.choosing, sets.judging
     if sets.proof == "conformal":
         new, statement = _conformal(choosing, target)

@@ -9,7 +9,7 @@ from typing import Any
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import sha256_file
-from tao_skill_bank.data.score_files import ScoreFile, read_score_file
+from tao_skill_bank.data.score_files import ScoreFile, finite_threshold, read_score_file
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.tasks.changenet.measures import ACCEPTANCE, KPI
@@ -64,8 +64,10 @@ def subject_of(
         score: The column of a file's scores.
 
     Raises:
-        InputError: Nothing that can be certified; no target.
+        InputError: Nothing that can be certified; no target; a threshold that is not finite.
     """
+    if threshold is not None:
+        finite_threshold(threshold)
     if guard.is_folder(path):
         return _of_run(path, target, threshold, score)
     if target is None:

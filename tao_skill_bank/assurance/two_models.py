@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.data.score_files import ScoreFile
+from tao_skill_bank.data.score_files import ScoreFile, finite_threshold
 from tao_skill_bank.metrics.paired import mcnemar_exact
 from tao_skill_bank.metrics.two_models import area_difference, worse_by
 
@@ -200,9 +200,9 @@ def chosen_threshold(path: Path, given: float | None, own: float | None, option:
     """The threshold that was given, else the one that a run froze.
 
     Raises:
-        InputError: Neither.
+        InputError: Neither; one that is not finite.
     """
     found = own if given is None else given
     if found is None:
         raise InputError("no threshold is known for this file", where=path, fix=f"give {option}")
-    return found
+    return finite_threshold(found, option)

@@ -6,6 +6,7 @@ lighting, lot and board may stand in further columns, each under the first of se
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,11 +60,18 @@ class ScoreFile:
         """Bool [n]: which parts are labelled good.
 
         Raises:
-            InputError: No column `label`; a good part under another word than PASS.
+            InputError: No column `label`; a row without one; a good part under another word than PASS.
         """
         if "label" not in self.table.names:
             raise InputError(
                 "has no column 'label'", where=self.path, fix="add it: PASS for good parts, else the defect"
+            )
+        empty = [row for row, label in enumerate(self.table.label) if not label.strip()]
+        if empty:
+            raise InputError(
+                f"{len(empty)} of {len(self)} parts have no label",
+                where=self.table.where(empty[0]),
+                fix="write PASS or the defect, or leave out what nobody judged",
             )
         return told_pass(self.table)
 
@@ -92,6 +100,17 @@ class ScoreFile:
             return None
         kinds = [match[1].upper() for match in told if match is not None]
         return kinds if 1 < len(set(kinds)) <= _MOST_TYPES else None
+
+
+def finite_threshold(threshold: float, where: str = "--threshold") -> float:
+    """A threshold that parts can lie above and below.
+
+    Raises:
+        InputError: It is infinite or not a number.
+    """
+    if not math.isfinite(threshold):
+        raise InputError(f"threshold {threshold} is not a number", where=where, fix="give the frozen one")
+    return threshold
 
 
 def read_score_file(path: Path, score: str | None = None) -> ScoreFile:
@@ -151,7 +170,7 @@ def _json_lines(path: Path) -> pa.Table:
 
 
 def _texts(path: Path, table: pa.Table) -> pa.Table:
-    """Every flat column as text; an empty cell as an empty text."""
+    """Every flat column that can be written as text; an empty cell as an empty text."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -160,7 +179,11 @@ def _texts(path: Path, table: pa.Table) -> pa.Table:
         column = table.column(name)
         if pa.types.is_nested(column.type):
             continue
-        columns[name] = pc.fill_null(pc.cast(column, pa.string()), "")
+        try:
+            columns[name] = pc.fill_null(pc.cast(column, pa.string()), "")
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            # A picture's bytes, a span of time: no name and no score.
+            continue
     if not columns:
         raise InputError("has no columns", where=path, fix="give at least a score a row")
     return pa.table(columns)

@@ -210,12 +210,42 @@ def test_labels_of_strangers_are_text_on_the_page(tmp_path: Path) -> None:
         ("siamese_score\n0.1\n", "no column 'label'"),
         ("label,value\nPASS,0.1\n", "no column siamese_score or score"),
         ("label,siamese_score\n", "no rows"),
+        ("label,siamese_score\nPASS,0.1\nshort,0.9\n  ,0.4\n,0.2\n", "row 3: 2 of 4 parts have no label"),
     ],
 )
 def test_files_that_cannot_be_judged_are_refused_in_a_line(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "s.csv"
     path.write_text(content)
     assert said in refused(path, "--threshold", 0.5, "--target", TARGET)
+
+
+@pytest.mark.parametrize("threshold", ["inf", "-inf", "nan"])
+def test_a_threshold_that_is_not_finite_is_refused_wherever_one_is_given(tmp_path: Path, threshold: str) -> None:
+    parts = [{**p, "sample": i} for i, p in enumerate(rows(50, 1, 20, 1))]
+    path = str(written(tmp_path / "s.csv", parts))
+    for line in (
+        ["certify", path, "--target", TARGET, "--json", "--threshold", threshold],
+        ["recalibrate", path, "--target", TARGET, "--json", "--threshold", threshold],
+        ["compare", path, path, "--json", "--first-threshold", threshold],
+        ["compare", path, path, "--json", "--first-threshold", "0.5", "--second-threshold", threshold],
+        ["monitor", "start", str(tmp_path / "m"), "--threshold", threshold],
+    ):
+        done = CliRunner().invoke(cli, line)
+        assert isinstance(done.exception, InputError), (line, done.output)
+        assert "is not a number" in done.exception.line() and "-threshold" in done.exception.line()
+    assert not (tmp_path / "m").exists()
+
+
+def test_parquet_columns_that_are_no_text_are_passed_over(tmp_path: Path) -> None:
+    columns = {
+        "label": ["PASS", "short", "PASS"],
+        "siamese_score": [1, 9, 2],
+        "picture": [b"\xff\xfe", b"\x89", None],
+        "boxes": [[1, 2], [], None],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "s.parquet")
+    found = told(tmp_path / "s.parquet", "--threshold", 5, "--target", TARGET)
+    assert (found["far"]["n"], found["far"]["k"], found["recall"]["k"]) == (2, 0, 1)
 
 
 def test_what_is_asked_must_be_said(tmp_path: Path) -> None:
