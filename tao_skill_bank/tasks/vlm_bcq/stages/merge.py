@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class DataMerge(Stage):
             raise GateError(
                 "nothing_new", "neither mining nor annotation found a new row", where=label, fix="add pool rows"
             )
-        merged, dropped = join_rows([*earlier, *mined], annotated)
+        merged, dropped = join_rows([*earlier, *mined], annotated, lambda row: _content(run, row))
         out = run.folder(label) / "dataset"
         leaked = self._leaks(run, merged, out)
         held = read(config, "val")
@@ -156,8 +156,13 @@ class DataMerge(Stage):
         return len(found)
 
 
-def join_rows(rows: Sequence[Row], annotated: Sequence[Row]) -> tuple[list[Row], int]:
-    """Rows one after the other, equal ones once; returns them and how many annotated rows contradict an earlier one.
+def join_rows(rows: Sequence[Row], annotated: Sequence[Row], content: Callable[[Row], str]) -> tuple[list[Row], int]:
+    """Rows one after the other, equal ones once; returns them and how many annotated rows an earlier one has already.
+
+    Args:
+        rows: What must not contradict itself.
+        annotated: What gives way.
+        content: What a row's video is, whatever its file is called.
 
     Raises:
         GateError: Gate `contradiction`: one id for two things, or two answers to one question of one video.
@@ -167,7 +172,7 @@ def join_rows(rows: Sequence[Row], annotated: Sequence[Row]) -> tuple[list[Row],
     kept: list[Row] = []
     dropped = 0
     for number, row in enumerate([*rows, *annotated]):
-        pair = (str(row["video"]), question_key(_asked(row)))
+        pair = (content(row), question_key(_asked(row)))
         if ids.get(str(row["id"]), pair) != pair:
             what = f"id {row['id']!r} stands for two videos or questions"
             raise GateError("contradiction", what, where="data_merge", fix="give one of them another id")

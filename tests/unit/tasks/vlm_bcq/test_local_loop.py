@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tomllib
 from pathlib import Path
 
 import bcq
@@ -90,7 +91,10 @@ def test_the_hand_off_names_the_model_and_says_that_it_is_a_rehearsal(finished: 
     best = json.loads((finished / "best_model.json").read_text())
     assert Path(best["checkpoint"]).is_dir()
     assert best["measure"] == "balanced accuracy"
-    assert (finished / "best_model_evaluate.toml").is_file()
+    data = tomllib.loads((finished / "best_model_evaluate.toml").read_text())["dataset"]
+    asked = json.loads(Path(data["annotation_path"]).read_text())
+    assert len(asked) == 60
+    assert all((Path(data["media_dir"]) / row["video"]).is_file() for row in asked)
     assert "rehearsal" in (finished / "serve.txt").read_text()
     config = json.loads((Path(best["checkpoint"]) / "config.json").read_text())
     assert "stand-in" in config["network"]

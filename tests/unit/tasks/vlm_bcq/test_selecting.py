@@ -14,6 +14,8 @@ from tao_skill_bank.data.bcq.answers import Answered, Said, judge
 from tao_skill_bank.data.bcq.records import Record
 from tao_skill_bank.data.bcq.vectors import hashed_words, pairs, unit
 from tao_skill_bank.tasks.vlm_bcq import selecting, specs, training
+from tao_skill_bank.tasks.vlm_bcq.evaluators import Candidate
+from tao_skill_bank.tasks.vlm_bcq.handoff import serve_line
 from tao_skill_bank.tasks.vlm_bcq.selecting import Found
 from tao_skill_bank.tasks.vlm_bcq.stages.merge import is_validation, join_rows
 
@@ -149,18 +151,33 @@ def test_a_training_leaves_one_time_folder_with_sound_epochs_or_is_not_used(tmp_
     assert "2 folders of 14 digits" in refused()
 
 
+def test_what_serves_a_model_names_its_base_where_it_is_an_adapter() -> None:
+    whole, adapter = Candidate("last", "/r/epoch_1"), Candidate("last", "/r/epoch_1", "/w/model/base")
+    assert serve_line(whole, rehearsal=False).startswith("vllm serve /r/epoch_1 --host")
+    said = serve_line(adapter, rehearsal=False)
+    assert said.startswith("vllm serve /w/model/base --enable-lora --lora-modules best=/r/epoch_1 ")
+    for told in (serve_line(Candidate("file", "/w/answers.json"), rehearsal=False), serve_line(whole, rehearsal=True)):
+        assert told.startswith("# ")
+
+
 def row(id: str, video: str, answer: str, asked: str = "Q?") -> dict[str, Any]:
     turns = [{"from": "human", "value": f"<video>\n{asked}"}, {"from": "gpt", "value": answer}]
     return {"id": id, "video": video, "conversations": turns}
 
 
 def test_equal_rows_are_merged_once_and_contradictions_stop_unless_a_teacher_said_them() -> None:
-    kept, dropped = join_rows([row("a", "1.mp4", "Yes"), row("b", "1.mp4", "Yes")], [row("c", "1.mp4", "No")])
-    assert ([r["id"] for r in kept], dropped) == (["a"], 1)
-    with pytest.raises(GateError, match="an earlier row of the same video and question Yes"):
-        join_rows([row("a", "1.mp4", "Yes"), row("b", "1.mp4", "No")], [])
+    def joined(rows: list[dict[str, Any]], annotated: list[dict[str, Any]]) -> tuple[list[str], int]:
+        # `copy/1.mp4` is `1.mp4` under another name.
+        kept, dropped = join_rows(rows, annotated, lambda found: Path(found["video"]).name)
+        return [r["id"] for r in kept], dropped
+
+    for other in ("1.mp4", "copy/1.mp4"):
+        assert joined([row("a", "1.mp4", "Yes"), row("b", other, "Yes")], [row("c", other, "No")]) == (["a"], 1)
+        with pytest.raises(GateError, match="an earlier row of the same video and question Yes"):
+            joined([row("a", "1.mp4", "Yes"), row("b", other, "No")], [])
+    assert joined([row("a", "1.mp4", "Yes"), row("a", "copy/1.mp4", "Yes")], []) == (["a"], 0)
     with pytest.raises(GateError, match="stands for two videos or questions"):
-        join_rows([row("a", "1.mp4", "Yes"), row("a", "2.mp4", "Yes")], [])
+        joined([row("a", "1.mp4", "Yes"), row("a", "2.mp4", "Yes")], [])
 
 
 def test_every_tenth_video_is_validation_by_its_bytes() -> None:
