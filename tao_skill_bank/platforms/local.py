@@ -77,7 +77,7 @@ class LocalPlatform(Platform):
 
     def checks(self, config: Work, only: str | None = None) -> list[PlatformCheck]:
         """It is always there."""
-        text = "this machine's CPU; a rehearsal: the local network's FAR is not TAO's"
+        text = "this machine's CPU; a rehearsal: the local network's figures are not TAO's"
         return [PlatformCheck(name="platform", status="ok", text=text)]
 
     def argv(self, command: Sequence[str]) -> list[str]:

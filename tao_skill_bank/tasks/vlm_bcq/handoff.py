@@ -61,7 +61,7 @@ def write_handoff(run: Run) -> list[Path]:
         base=candidate.base,
     )
     specs.write(run.root / EVALUATE_SPEC, spec)
-    fsio.write_text(run.root / SERVE, serve_line(candidate, rehearsal=found.rehearsal) + "\n")
+    fsio.write_text(run.root / SERVE, serve_line(candidate, rehearsal=bool(found.rehearsal)) + "\n")
     return written
 
 

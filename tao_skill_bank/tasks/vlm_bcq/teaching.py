@@ -184,7 +184,7 @@ def kept_rows(
         reason = why_a or why_b or ("the passes differ" if a != b else "")
         digest = sha256_text(canonical_json([one.content, one.key, a if not reason else None]))
         record = {
-            "id": f"ann-{digest[:16]}",
+            "id": annotated_id(digest),
             "video": one.path.relative_to(run.workspace).as_posix(),
             "conversations": [
                 {"from": "human", "value": f"<video>\n{one.question} Answer with yes or no."},
@@ -208,6 +208,11 @@ def kept_rows(
             }
         )
     return balance(rows)
+
+
+def annotated_id(digest: str) -> str:
+    """The id that a kept answer has in training sets."""
+    return f"ann-{digest[:16]}"
 
 
 def balance(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

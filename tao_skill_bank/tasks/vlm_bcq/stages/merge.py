@@ -22,6 +22,7 @@ from tao_skill_bank.loop.state import BASELINE
 from tao_skill_bank.tasks.vlm_bcq.pool import evaluation_sets
 from tao_skill_bank.tasks.vlm_bcq.results import AnnotateResult, MergeResult, MiningResult
 from tao_skill_bank.tasks.vlm_bcq.state import Run, Stage
+from tao_skill_bank.tasks.vlm_bcq.teaching import annotated_id
 from tao_skill_bank.tasks.vlm_bcq.workspace import need, read
 
 PREVIOUS, MINED, ANNOTATED, BASE = "previous", "mined", "annotated", "base"
@@ -42,7 +43,8 @@ class DataMerge(Stage):
         """Merge, check for leakage and contradictions, write rows and their provenance."""
         config = run.state.config
         number = int(label.removeprefix("iter"))
-        earlier = self._earlier(run, label)
+        before, barred = self._earlier(run, label), rejected(run)
+        earlier = [row for row in before if row["id"] not in barred]
         mined, annotated = self._mined(run, label, number), self._annotated(run, label, number)
         if not mined and not annotated:
             raise GateError(
@@ -65,6 +67,7 @@ class DataMerge(Stage):
         write_provenance(out / "provenance.csv", merged)
         counts = {
             "previous": len(earlier),
+            "rejected": len(before) - len(earlier),
             "mined": len(mined),
             "annotated": len(annotated) - dropped,
             "validation": len(validation),
@@ -102,8 +105,7 @@ class DataMerge(Stage):
         rows = read_rows(Path(merged.train_annotations))
         if config.val is None and merged.val_annotations is not None:
             rows += read_rows(Path(merged.val_annotations))
-        barred = rejected(run)
-        return [row for row in rows if row["id"] not in barred]
+        return rows
 
     def _mined(self, run: Run, label: str, number: int) -> list[Row]:
         found = run.state.iteration(label).result(MiningResult)
@@ -202,7 +204,9 @@ def provenance(source: str, iteration: int, **more: Any) -> dict[str, Any]:
 def rejected(run: Run) -> set[str]:
     """Ids and digests of what a person took out, in the workspace's one file of corrections."""
     found = corrections.read(run.workspace)
-    return {standing.sample.object_name for standing in found.changing if standing.status == "dropped"}
+    names = {standing.sample.object_name for standing in found.changing if standing.status == "dropped"}
+    # A row that was merged before has no digest any more: its id is made of it.
+    return names | {annotated_id(name) for name in names}
 
 
 def as_record(workspace: Path, row: int, raw: Row) -> Record:

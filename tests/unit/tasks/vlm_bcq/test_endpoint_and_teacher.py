@@ -19,10 +19,15 @@ from tao_skill_bank import runs
 from tao_skill_bank.annotate.video import frames_at, probe
 from tao_skill_bank.annotate.yes_no import Told, frame_times, share
 from tao_skill_bank.core.errors import BankError, GateError, InputErrors, StageFailedError
+from tao_skill_bank.data.corrections.file import corrections_path
+from tao_skill_bank.data.corrections.record import ANNOTATION, DROP, Correction, Sample
 from tao_skill_bank.demo_vlm import write_video
 from tao_skill_bank.demo_vlm_scene import DAY, QUESTIONS, draw
+from tao_skill_bank.loop.run import Run
+from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.tasks.registry import load_state
 from tao_skill_bank.tasks.vlm_bcq import teaching
+from tao_skill_bank.tasks.vlm_bcq.stages.merge import rejected
 
 LISTED = {"yes": [("Yes", -0.2), (" yes", -3.0), ("No", -2.0)], "no": [("No", -0.1), ("maybe", -4.0)]}
 
@@ -180,6 +185,18 @@ def test_a_good_teacher_is_asked_twice_and_what_it_says_is_merged_with_its_passe
     assert taught
     assert all(row["provenance"]["teacher"] == "teacher" for row in taught)
     assert all(len(row["provenance"]["pass_digests"]) == 2 for row in taught)
+    # A person refuses one of them: no later merge takes it over.
+    bad = next(row for row in rows if row["kept"] and row["record"]["id"] == taught[0]["id"])
+    sample = Sample(set=ANNOTATION, input_path=bad["record"]["video"], object_name=bad["digest"])
+    line = Correction(
+        id="abcd1234", sample=sample, pictures="0" * 64, to=DROP, drop=True, reason="mislabeled", who="ann",
+        when="2026-01-01T00:00:00Z", **{"from": str(bad["answer"])},
+    )  # fmt: skip
+    path = corrections_path(workspace)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(line.json_line() + "\n")
+    state = load_state(run)
+    assert taught[0]["id"] in rejected(Run.of(state, platform_named(state.config)))
 
 
 def test_a_teacher_that_errs_too_often_is_not_used_and_the_evaluated_model_is_none(tmp_path: Path) -> None:
