@@ -295,7 +295,7 @@ def _cautions(subject: Subject) -> Iterator[str]:
     elif subject.independent is None:
         yield "this holds only if neither model nor threshold was chosen with these rows; nothing here can tell"
     elif not subject.independent:
-        yield "the loop has seen this set: an acceptance set is what shows something"
+        yield "this set was seen before: an acceptance set that nobody has seen is what shows something"
     if subject.scores.boards is None:
         yield "no board is known: parts of one board are taken for independent, which makes bounds too narrow"
     if subject.trained.by == "stand-in":

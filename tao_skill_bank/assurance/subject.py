@@ -14,6 +14,7 @@ from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.tasks.changenet.measures import ACCEPTANCE, KPI
 from tao_skill_bank.tasks.changenet.metric import GRAMMAR, best_point
+from tao_skill_bank.tasks.changenet.seen import was_seen
 from tao_skill_bank.tasks.changenet.state import Iteration, State
 from tao_skill_bank.tasks.changenet.trained import known
 from tao_skill_bank.tasks.registry import load_state
@@ -134,8 +135,8 @@ def _of_run(folder: Path, target: str | None, threshold: float | None, score: st
     frozen = iteration.threshold
     csv = folder / "acceptance" / ("baseline" if label == "baseline" else "best") / "inference.csv"
     accepted: Any = state.acceptance
-    independent = accepted is not None and guard.is_file(csv)
-    if not independent:
+    on_acceptance = accepted is not None and guard.is_file(csv)
+    if not on_acceptance:
         if iteration.inference_csv is None:
             raise InputError("no scores of the best model", where=folder, fix="name a file of scores instead")
         csv = Path(iteration.inference_csv)
@@ -148,8 +149,8 @@ def _of_run(folder: Path, target: str | None, threshold: float | None, score: st
         scores=read_score_file(csv, score),
         threshold=frozen if threshold is None else threshold,
         target=state.target if target is None else GRAMMAR.parse(target, where="--target"),
-        set_name=ACCEPTANCE if independent else KPI,
-        independent=independent,
+        set_name=ACCEPTANCE if on_acceptance else KPI,
+        independent=on_acceptance and not was_seen(state),
         threshold_from=origin,
         trained=known(state, iteration),
         data_sha256=sha256_file(csv),

@@ -25,7 +25,7 @@ def version_on_disk(path: Path) -> Version | None:
     try:
         raw = json.loads(guard.read_bytes(path, "state"))
         return str(raw["started_at"]), int(raw.get("generation", 0))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
 
 

@@ -187,6 +187,7 @@ def verdict(
     independent: bool,
     final: bool,
     pending: str = "",
+    seen: str = "the loop has seen this set",
 ) -> Verdict:
     """The verdict on one model.
 
@@ -197,7 +198,8 @@ def verdict(
         model: The iteration.
         threshold: The threshold it was judged at.
         set_name: The set, as `acceptance set`.
-        independent: Whether the loop never saw that set.
+        independent: Whether the loop never saw that set, nor anybody before the run.
+        seen: Why it is not independent, where it is not.
         final: Whether the run has come to its end.
         pending: What is still to be measured and would decide, so that what is met so far cannot be told yet.
     """
@@ -207,7 +209,7 @@ def verdict(
     rehearsal = {"tao": False, "stand-in": True}.get(trained.by)
     front = "" if rehearsal is False else f"{REHEARSAL}: " if rehearsal else f"{TRAINER_UNKNOWN}: "
     text = f"{'' if final else 'so far, '}{model} on the {set_name}: {'; '.join(c.text for c in claims)}"
-    tail = pending or _tail(word, claims, independent)
+    tail = pending or _tail(word, claims, independent, seen)
     return Verdict(
         word=word,
         head=f"{front}{word}",
@@ -229,7 +231,7 @@ def nothing_measured(asked: str, why: str, *, final: bool) -> Verdict:
     return Verdict(word="cannot be told", head="cannot be told", text=why, asked=asked, final=final)
 
 
-def _tail(word: Word, claims: Sequence[Claim], independent: bool) -> str:
+def _tail(word: Word, claims: Sequence[Claim], independent: bool, seen: str) -> str:
     """What would turn `met, not shown` into `shown`, or why something cannot be told."""
     whys = list(dict.fromkeys(c.why for c in claims if c.why))
     if word == "cannot be told":
@@ -240,7 +242,7 @@ def _tail(word: Word, claims: Sequence[Claim], independent: bool) -> str:
     if counts and independent:
         whys.insert(0, f"shown with about {' and '.join(_more(c) for c in claims if c.more is not None)}")
     elif counts:
-        whys.insert(0, f"the loop has seen this set; an acceptance set shows it with about {' and '.join(counts)}")
+        whys.insert(0, f"{seen}; an acceptance set shows it with about {' and '.join(counts)}")
     return "; ".join(whys)
 
 

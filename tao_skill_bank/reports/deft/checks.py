@@ -16,6 +16,7 @@ from tao_skill_bank.loop.verdict import Claim, Verdict
 from tao_skill_bank.reports.deft.status import Status
 from tao_skill_bank.reports.deft.view import RunView
 from tao_skill_bank.tasks.changenet.results import Uncorrected
+from tao_skill_bank.tasks.changenet.seen import was_seen
 
 Outcome = Literal["holds", "open", "unknown"]
 
@@ -74,6 +75,9 @@ def ship_checks(view: RunView) -> list[Check]:
     return checks
 
 
+_UNSEEN = "An acceptance set that nobody has seen"
+
+
 def _looked_at(view: RunView) -> list[Check]:
     """Where somebody has looked at acceptance boards: the set is spent for every model that is made afterwards."""
     csv = view.state.config.acceptance_csv
@@ -81,13 +85,13 @@ def _looked_at(view: RunView) -> list[Check]:
         found = [] if csv is None else looks(Path(view.state.config.workspace), view.at(csv))
     except (BankError, OSError) as error:
         view.lacks("looks at the acceptance set", view.state.config.workspace, str(error))
-        return []
+        return [Check(_UNSEEN, "unknown", "not known", detail="what was written down of looks cannot be read")]
     if not found:
         return []
-    before = [look for look in found if look.when < view.state.started_at]
+    before = was_seen(view.state) or any(look.when < view.state.started_at for look in found)
     rest = "this model was made knowing it" if before else "this model was measured before; no later one counts on it"
     detail = f"{'; '.join(look.line for look in found[:3])}; {rest}"
-    return [Check("An acceptance set that nobody has seen", "open" if before else "holds", "spent", detail=detail)]
+    return [Check(_UNSEEN, "open" if before else "holds", "spent", detail=detail)]
 
 
 def _claim_check(found: Claim, verdict: Verdict) -> Check:

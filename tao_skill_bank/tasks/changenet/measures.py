@@ -13,6 +13,7 @@ from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.loop.state import BASELINE
 from tao_skill_bank.loop.verdict import Claim, Verdict, claim, nothing_measured, verdict
 from tao_skill_bank.tasks.changenet.metric import FAR, RECALL
+from tao_skill_bank.tasks.changenet.seen import was_seen
 from tao_skill_bank.tasks.changenet.state import Iteration
 from tao_skill_bank.tasks.changenet.state import State as DeftState
 from tao_skill_bank.tasks.changenet.trained import known
@@ -34,11 +35,13 @@ def verdict_of(state: DeftState, label: str | None = None) -> Verdict:
     common: dict[str, Any] = {"trained": known(state, iteration), "model": name, "threshold": iteration.threshold}
     accepted = measured_on_acceptance(state, name)
     if accepted is not None:
+        fresh = not was_seen(state)
         return verdict(
             target.text(),
-            claims_of(target, accepted, independent=True),
+            claims_of(target, accepted, independent=fresh),
             set_name=ACCEPTANCE,
-            independent=True,
+            independent=fresh,
+            seen="somebody had looked at this set before the run",
             final=final,
             **common,
         )

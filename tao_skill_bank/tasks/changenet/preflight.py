@@ -24,6 +24,7 @@ from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.label_checks import CHECK, label_checks
 from tao_skill_bank.tasks.changenet.looks import picture_checks
 from tao_skill_bank.tasks.changenet.routing import normal
+from tao_skill_bank.tasks.changenet.seen import seen_checks
 from tao_skill_bank.tasks.changenet.sets import corrected
 from tao_skill_bank.tasks.changenet.trained import COMMAND
 
@@ -110,7 +111,7 @@ def _facts(config: RunConfig) -> list[tuple[str, str]]:
 def _corrections(plan: ResolvedPlan, words: list[OwnWord]) -> list[Check]:
     checks, asked = label_checks(plan.config)
     words.extend(asked)
-    return checks
+    return [*checks, *seen_checks(plan.config)]
 
 
 def _workspace(plan: ResolvedPlan) -> Check:

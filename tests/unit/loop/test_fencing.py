@@ -13,6 +13,7 @@ from tao_skill_bank import runs
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError, LostRunError
 from tao_skill_bank.loop.engine import step
+from tao_skill_bank.loop.fence import version_on_disk
 from tao_skill_bank.loop.opening import folder_lock
 from tao_skill_bank.loop.run import Run
 from tao_skill_bank.loop.state import STATE_FILE, save_state
@@ -107,3 +108,10 @@ def test_a_run_that_somebody_elsewhere_holds_is_not_called_interrupted(run: Path
     view = runs.status(run)
     assert view.status == "held" and view.working is not None and view.ask_again_sec is None
     assert "look there whether it still works" in view.next_step
+
+
+@pytest.mark.parametrize("generation", ["Infinity", "1e400", "NaN", "null", "[1]"])
+def test_a_state_whose_generation_is_no_number_is_of_no_version(run: Path, generation: str) -> None:
+    path = run / STATE_FILE
+    path.write_text(path.read_text().replace('"generation": 1', f'"generation": {generation}'))
+    assert version_on_disk(path) is None
