@@ -28,7 +28,7 @@ from tao_skill_bank.assurance.monitor_record import (
     stratum_name,
 )
 from tao_skill_bank.metrics.anytime import AnytimeBounds, Drawn, anytime_bounds
-from tao_skill_bank.tasks.changenet.metric import FAR, GRAMMAR, recall_floor
+from tao_skill_bank.tasks.changenet.metric import FAR, GRAMMAR, recall_asked
 
 
 class Alarm(Record):
@@ -197,12 +197,18 @@ def _over(settings: Settings, far: Bound | None, recall: Bound | None) -> list[A
                 kind="FAR", text=f"FAR is at least {100 * far.least:.3g} %, asked {asked.text} ({far.parts} good parts)"
             )
         )
-    floor = recall_floor(target)
-    if recall is not None and recall.most < floor:
-        alarms.append(
-            Alarm(
-                kind="recall",
-                text=f"recall is at most {100 * recall.most:.3g} %, asked ≥ {100 * floor:g} % ({recall.parts} defects)",
-            )
-        )
+    floor = recall_asked(target)
+    if recall is not None and floor is not None and recall.most < floor:
+        most = _most_pct(recall.most)
+        text = f"recall is at most {most} %, asked ≥ {100 * floor:g} % ({recall.parts} defects)"
+        alarms.append(Alarm(kind="recall", text=text))
     return alarms
+
+
+def _most_pct(share: float) -> str:
+    """An upper bound in percent, with the digits that tell it from 100."""
+    for digits in (3, 5, 7):
+        text = f"{100 * share:.{digits}g}"
+        if text != "100" or share >= 1:
+            return text
+    return "100"

@@ -26,7 +26,7 @@ from tao_skill_bank.core.fsio import sha256_file
 from tao_skill_bank.data.score_files import ScoreFile, finite_threshold
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.metric import Target
-from tao_skill_bank.tasks.changenet.metric import best_point, recall_floor
+from tao_skill_bank.tasks.changenet.metric import best_point, recall_asked
 
 Proof = Literal["own file", "split", "conformal"]
 
@@ -180,7 +180,14 @@ def _certificate(
 
 def _conformal(scores: ScoreFile, target: Target) -> tuple[float, str]:
     """The highest threshold whose escapes, one more counted, are at most the allowed share of one defect more."""
-    allowed = 1 - recall_floor(target)
+    floor = recall_asked(target)
+    if floor is None:
+        raise InputError(
+            f"a conformal bound is one of escapes, and {target.text()!r} limits none",
+            where="--target",
+            fix="name a recall, or give --proof",
+        )
+    allowed = 1 - floor
     defects = np.sort(scores.score[~scores.is_pass])
     may_miss = math.floor(allowed * (len(defects) + 1) + 1e-9) - 1
     if may_miss < 0:

@@ -45,12 +45,18 @@ def figure_pct(measure: Measure, point: Threshold) -> float:
     return 100.0 * value
 
 
-def recall_floor(target: Target) -> float:
-    """The NO_PASS recall that a target asks for, in 0..1; all of it where it names none."""
+def recall_asked(target: Target) -> float | None:
+    """The NO_PASS recall that a target asks for, in 0..1; None where it names neither recall nor escapes."""
     recall, escapes = target.limit(RECALL.name), target.limit(ESCAPE.name)
     if recall is not None:
         return recall.share
-    return 1.0 if escapes is None else 1.0 - escapes.share
+    return None if escapes is None else 1.0 - escapes.share
+
+
+def recall_floor(target: Target) -> float:
+    """The NO_PASS recall that a target asks for, in 0..1; all of it where it names none."""
+    asked = recall_asked(target)
+    return 1.0 if asked is None else asked
 
 
 def best_point(scores: npt.ArrayLike, is_pass: npt.ArrayLike, target: Target) -> Threshold | None:

@@ -189,6 +189,24 @@ def test_defects_that_escape_alarm_for_recall(tmp_path: Path, watched: Path) -> 
     assert "ALARM: recall is at most" in run("feed", watched, path).stdout
 
 
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("f1 >= 0.9", None),
+        ("accuracy >= 90%", None),
+        ("escape rate < 0.1% at FAR <= 2%", None),
+        ("FAR < 5%", "recall is at most 99.99"),
+    ],
+)
+def test_one_missed_defect_alarms_only_where_all_recall_was_asked(
+    tmp_path: Path, target: str, said: str | None
+) -> None:
+    monitor.start(tmp_path / "m", 0.5, target=target)
+    feed(tmp_path / "m", day(tmp_path, "judged", [0.1, *[0.9] * 599, *[0.1] * 600], label=["x"] * 600 + ["PASS"] * 600))
+    alarms = [alarm.text for alarm in status(tmp_path / "m").alarms]
+    assert (alarms == []) if said is None else (len(alarms) == 1 and said in alarms[0])
+
+
 def test_names_of_strangers_are_text_on_the_page(tmp_path: Path, watched: Path) -> None:
     feed(watched, day(tmp_path, "x", [0.1] * 30, part_type="<img src=x onerror=alert(1)>"))
     run("status", watched)

@@ -112,3 +112,8 @@ def test_what_cannot_be_chosen_is_refused_in_a_line(tmp_path: Path) -> None:
     assert "no target" in refused(few)
     assert "share to set apart" in refused(few, "--target", TARGET, "--split", 1.5)
     assert "two ways" in refused(few, "--target", TARGET, "--conformal", "--proof", few)
+
+
+def test_a_target_without_recall_has_no_conformal_bound_and_is_refused_for_that(tmp_path: Path) -> None:
+    done = run(drawn(tmp_path / "s.csv"), "--conformal", "--target", "f1 >= 0.9")
+    assert isinstance(done.exception, InputError) and "limits none" in done.exception.line()
