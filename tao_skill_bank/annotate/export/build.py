@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,13 +107,15 @@ def export(results_dir: Path, options: Options) -> Exported:
 
 def _write(job: Job, facts: Facts, sides: Mapping[str, str], records: Sequence[Record], date: str) -> None:
     """Write beside the target, then change places."""
+    parent = job.at.parent
+    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     try:
-        job.at.mkdir(parents=True)
+        _make(job.at)
         LAYOUTS[facts.layout](job)
         lines = []
         for record in records:
-            made = {"id": record.id, "video": record.video_id, "sha256": record.content, "models": list(facts.models)}
-            lines.append(json.dumps({**made, "date": date, "license": facts.license}, ensure_ascii=False))
+            about = {"id": record.id, "video": record.video_id, "sha256": record.content, "models": list(facts.models)}
+            lines.append(json.dumps({**about, "date": date, "license": facts.license}, ensure_ascii=False))
         write_text(job.at / "provenance.jsonl", "\n".join(lines) + "\n")
         write_text(job.at / "README.md", card(facts))
         files = sorted(p.relative_to(job.at).as_posix() for p in job.at.rglob("*") if not p.is_dir() or p.is_symlink())
@@ -139,6 +142,18 @@ def _write(job: Job, facts: Facts, sides: Mapping[str, str], records: Sequence[R
         _change_places(job.at, job.final)
     finally:
         shutil.rmtree(job.at, ignore_errors=True)
+        # Folders on the way that hold no export after all go again; others are not empty, and stay.
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        why = error.strerror or "cannot be made"
+        raise InputError(why, where=folder.parent, fix="name a folder that can be written") from None
 
 
 def _change_places(new: Path, target: Path) -> None:
@@ -281,5 +296,4 @@ def _set_name(target: Path) -> str:
 
 
 def _beside(target: Path) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")

@@ -198,8 +198,8 @@ def _messages(job: Job, record: Record, video: str) -> dict[str, Any]:
 
 
 def _named(job: Job, record: Record) -> str:
-    """A video as a record names it: in the export, or where it is."""
-    if job.videos.how == "reference":
+    """A video as a record names it: in the export or its archive, or where it is."""
+    if job.videos.how == "reference" and not job.tar:
         return os.path.abspath(record.video)
     return f"{FOLDER}/{job.videos.name(record.video)}"
 

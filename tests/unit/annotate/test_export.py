@@ -213,11 +213,27 @@ def test_a_video_that_is_gone_stops_a_copy_and_nothing_is_left(results: Path, tm
     step = tmp_path / "r/step_3_qa/qa_output.jsonl"
     step.parent.mkdir(parents=True)
     step.write_text("".join(json.dumps(row) + "\n" for row in [gone, *rows[2:]]))
-    code, said = export(tmp_path / "r", tmp_path / "out", "--media", "copy")
-    assert code == 2
-    assert "gone.mp4" in said
-    assert not (tmp_path / "out").exists()
+    for layout in ("llava", "swift"):
+        code, said = export(tmp_path / "r", tmp_path / "new/deep/out", "--media", "copy", layout=layout)
+        assert code == 2
+        assert "gone.mp4" in said
+        assert not (tmp_path / "new").exists()
     assert any("not there" in note for note in done(tmp_path / "r", tmp_path / "out")["warnings"])
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_a_line(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    code, said = export(results, tmp_path / "file/deep/out")
+    assert code == 2
+    assert "file/deep" in said
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_records_name_the_videos_as_the_archive_beside_them_holds_them(results: Path, tmp_path: Path) -> None:
+    done(results, tmp_path / "out", "--tar", layout="llava")
+    [record, *_] = json.loads((tmp_path / "out/train/annotations.json").read_text(encoding="utf-8"))
+    with tarfile.open(tmp_path / "out/train/videos.tar.gz") as tar:
+        assert record["video"] in tar.getnames()
 
 
 def test_shares_are_met_by_largest_remainder_with_one_each() -> None:
