@@ -12,6 +12,8 @@ STEP_FILES = {
     "2": "step_2_description/descriptions.jsonl",
     "3": "step_3_qa/qa_output.jsonl",
 }
+OUTPUT_META = "output"
+"""Under what name the journal keeps what the files of step 4 were written with."""
 OUTPUT_FOLDER = "step_4_output"
 REJECTED_FILE = "rejected.jsonl"
 QUALITY_FILE = "quality.json"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from tao_skill_bank.annotate.journal import Journal
+from tao_skill_bank.annotate.journal import FILE_NAME, Journal
 from tao_skill_bank.annotate.layout import step_file
 from tao_skill_bank.annotate.listing import read_rows
+from tao_skill_bank.annotate.made import made
 from tao_skill_bank.annotate.questions import Question, media_root, questions_of
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError, did_you_mean
@@ -34,10 +35,15 @@ class QuestionBook:
     @cached_property
     def questions(self) -> dict[str, Question]:
         """Digest → question."""
-        with Journal(self._results_dir, read_only=True) as journal:
-            root = media_root(journal.meta("video_root") or "")
-        rows = read_rows(step_file(self._results_dir, "3"))
-        return {question.digest: question for row in rows for question in questions_of(row, root)}
+        folder = self._results_dir
+        if guard.exists(folder / FILE_NAME):
+            with Journal(folder, read_only=True) as journal:
+                of_files = made(folder, journal)
+        else:
+            of_files = made(folder, None)
+        root, keep_order = media_root(of_files.video_root), of_files.keep_order
+        found = (q for row in read_rows(step_file(folder, "3")) for q in questions_of(row, root, keep_order=keep_order))
+        return {question.digest: question for question in found}
 
     def find(self, name: str, set_name: str | None = None) -> Known:
         """As `corrections.Book`."""

@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.annotate.config import AnnotationConfig
 from tao_skill_bank.annotate.journal import FILE_NAME, Journal
-from tao_skill_bank.annotate.layout import STEP_FILES, output_folder, step_file
+from tao_skill_bank.annotate.layout import STEP_FILES, step_file
 from tao_skill_bank.annotate.listing import read_rows, video_of
+from tao_skill_bank.annotate.made import made
 from tao_skill_bank.annotate.output import Written, write_outputs
 from tao_skill_bank.annotate.quality.error_rate import Measured, draw, measure, read_sample, write_sample
 from tao_skill_bank.annotate.quality.examine import Examiner, Taken
-from tao_skill_bank.annotate.questions import TASKS, media_root, questions_of
+from tao_skill_bank.annotate.questions import media_root, questions_of
 from tao_skill_bank.annotate.verdicts import edited_answers, read_verdicts
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import sha256_file
-
-META = "output"
-"""Under what name the journal keeps what the files of step 4 were written with."""
-
-
-@dataclass(frozen=True)
-class Made:
-    """With what a folder's task files were written."""
-
-    video_root: str = ""
-    license: str = ""
-    description_extra: str = ""
-    date: str = ""
-    keep_order: bool = False
-    input_files: tuple[str, ...] = ()
-
-
-def made_of(config: AnnotationConfig) -> str:
-    """The same of a run, as its journal keeps it."""
-    root = media_root(config.data.video_root)
-    return json.dumps(
-        {
-            "video_root": "" if root is None else str(root),
-            "license": config.license,
-            "description_extra": config.description_extra,
-            "input_files": [os.path.abspath(os.path.expanduser(name)) for name in config.data.input_jsonl_files],
-            "keep_order": config.quality.choice_letters == "keep_order",
-        }
-    )
 
 
 class Results:
@@ -61,7 +28,7 @@ class Results:
         self.folder = folder
         self._journal = journal
         self._digests: dict[str, str | None] = {}
-        self.made = self._made()
+        self.made = made(folder, journal)
         self.root = media_root(self.made.video_root)
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -130,39 +97,6 @@ class Results:
             return self._journal.content(video) if self._journal is not None else None
         known = self._journal.media(video, stat.st_size, stat.st_mtime_ns) if self._journal is not None else None
         return known[0] if known is not None else sha256_file(path)
-
-    def _made(self) -> Made:
-        head = self._head()
-        found = head.get("metadata")
-        metadata: dict[str, Any] = found if isinstance(found, dict) else {}
-        said: dict[str, Any] = {}
-        newest = None
-        if self._journal is not None:
-            said = json.loads(self._journal.meta(META) or "{}")
-            said.setdefault("video_root", self._journal.meta("video_root") or "")
-            newest = self._journal.last_answer_at()
-        own = TASKS.get(str(metadata.get("task")), "")
-        described = str(metadata.get("description") or "").removeprefix(own).strip()
-        return Made(
-            video_root=str(said.get("video_root") or head.get("media_root") or ""),
-            license=str(said.get("license", metadata.get("license")) or ""),
-            description_extra=str(said.get("description_extra", described) or ""),
-            date=(newest or str(metadata.get("date") or "") or datetime.now(UTC).isoformat())[:10],
-            keep_order=bool(said.get("keep_order")),
-            input_files=tuple(said.get("input_files") or ()),
-        )
-
-    def _head(self) -> dict[str, Any]:
-        """What the first task file says of itself."""
-        for task in TASKS:
-            path = output_folder(self.folder) / f"{task}.json"
-            if path.is_file():
-                try:
-                    value = json.loads(path.read_text(encoding="utf-8"))
-                except (ValueError, RecursionError):
-                    continue
-                return value if isinstance(value, dict) else {}
-        return {}
 
 
 @contextmanager

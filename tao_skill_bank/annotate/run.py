@@ -24,13 +24,13 @@ from tao_skill_bank.annotate.files import StatusFile, write_step_files, write_ta
 from tao_skill_bank.annotate.flow import Shop, VideoFlow
 from tao_skill_bank.annotate.gate import Gate, Policy, RunHaltedError
 from tao_skill_bank.annotate.journal import FILE_NAME, Journal
-from tao_skill_bank.annotate.layout import STEP_FILES
+from tao_skill_bank.annotate.layout import OUTPUT_META, STEP_FILES
 from tao_skill_bank.annotate.ledger import Ledger, may_have
 from tao_skill_bank.annotate.listing import Listing, StandingRows
+from tao_skill_bank.annotate.made import made_of
 from tao_skill_bank.annotate.media import Library
 from tao_skill_bank.annotate.prices import Prices
 from tao_skill_bank.annotate.prompts import Prompts
-from tao_skill_bank.annotate.results import META, made_of
 from tao_skill_bank.annotate.scope import Limits, check, effective_steps
 from tao_skill_bank.annotate.sealed import STARTED_BY, Sealed, seal
 from tao_skill_bank.core import guard
@@ -191,7 +191,7 @@ def _run(
     _not_bought_before(config.results_dir, steps, standing)
     with Journal(config.results_dir) as journal:
         journal.set_meta("video_root", config.data.video_root)
-        journal.set_meta(META, made_of(config))
+        journal.set_meta(OUTPUT_META, made_of(config))
         journal.set_meta(STARTED_BY, sealed.how)
         status = StatusFile(config.results_dir)
         status.add("STARTED", f"annotation of {len(listing.videos)} videos, steps {', '.join(sorted(steps))}")

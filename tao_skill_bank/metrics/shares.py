@@ -1,13 +1,26 @@
-"""Tests of shares: two-sided binomial at one half, sums of unequal chances, chi-square; no SciPy."""
+"""Shares: by largest remainder, and tests of them (binomial at one half, sums of unequal chances, chi-square)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tao_skill_bank.metrics.paired import mcnemar_exact
 
 _MOST_EXACT = 2000
+
+
+def apportioned(counts: Mapping[str, int], total: int) -> dict[str, int]:
+    """`total` over names in proportion to their counts, by largest remainder; ties by name, nothing where all are 0."""
+    whole = sum(counts.values())
+    if not whole:
+        return dict.fromkeys(counts, 0)
+    exact = {name: total * count / whole for name, count in counts.items()}
+    out = {name: math.floor(value) for name, value in exact.items()}
+    rest = total - sum(out.values())
+    for name in sorted(exact, key=lambda n: (out[n] - exact[n], n))[:rest]:
+        out[name] += 1
+    return out
 
 
 def binomial_two_sided(successes: int, trials: int) -> float:

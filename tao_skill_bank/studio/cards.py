@@ -13,6 +13,7 @@ from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.core.text import clean
 from tao_skill_bank.data import corrections
+from tao_skill_bank.metrics.shares import apportioned
 from tao_skill_bank.studio.verdicts import word_row
 
 
@@ -29,11 +30,7 @@ def drawn(questions: list[Question], wanted: int, seed: int) -> list[Question]:
     for question in questions:
         tasks[question.task].append(question)
     chance = random.Random(seed)
-    shares = {task: wanted * len(found) / len(questions) for task, found in tasks.items()}
-    take = {task: int(share) for task, share in shares.items()}
-    by_rest = sorted(shares, key=lambda task: (take[task] - shares[task], task))
-    for task in by_rest[: wanted - sum(take.values())]:
-        take[task] += 1
+    take = apportioned({task: len(found) for task, found in tasks.items()}, wanted)
     out = []
     for task in sorted(tasks):
         videos: dict[str, list[Question]] = defaultdict(list)

@@ -14,6 +14,7 @@ from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_json
 from tao_skill_bank.metrics import clopper_pearson
+from tao_skill_bank.metrics.shares import apportioned
 
 SAMPLE_FILE = "sample.json"
 FORMAT = "tao-skill-bank-sample-v1"
@@ -88,12 +89,7 @@ def draw(items: Mapping[str, str], number: int, seed: int) -> Sample:
         number: How many.
         seed: Items come in the order of sha256(seed + digest).
     """
-    sizes = Counter(items.values())
-    number = min(number, len(items))
-    exact = {task: number * size / len(items) for task, size in sorted(sizes.items())}
-    taken = {task: int(value) for task, value in exact.items()}
-    for task in sorted(exact, key=lambda t: (taken[t] - exact[t], t))[: number - sum(taken.values())]:
-        taken[task] += 1
+    taken = apportioned(Counter(items.values()), min(number, len(items)))
     order = sorted(items, key=lambda digest: hashlib.sha256(f"{seed}{digest}".encode()).hexdigest())
     chosen: dict[str, str] = {}
     for digest in order:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tao_skill_bank.actions.mining.knn import knn
 from tao_skill_bank.data.bcq.vectors import Vectors
+from tao_skill_bank.metrics.shares import apportioned
 
 MOST = 2000
 _MOST_OF_ONE = 0.6
@@ -29,19 +30,6 @@ class Found:
 def budget_of(targets: int, budget: int | None) -> int:
     """Rows at most: as asked, else 2 a target; never more than 2,000."""
     return min(MOST, 2 * targets if budget is None else budget)
-
-
-def shares(counts: Mapping[str, int], total: int) -> dict[str, int]:
-    """`total` over names in proportion to their counts, by largest remainder."""
-    whole = sum(counts.values())
-    if not whole:
-        return dict.fromkeys(counts, 0)
-    exact = {name: total * count / whole for name, count in counts.items()}
-    out = {name: math.floor(value) for name, value in exact.items()}
-    rest = total - sum(out.values())
-    for name in sorted(exact, key=lambda n: (out[n] - exact[n], n))[:rest]:
-        out[name] += 1
-    return out
 
 
 def nearest(
@@ -91,7 +79,7 @@ def choose(
         failures: Key → how many targets it has.
         budget: Rows at most.
     """
-    parts = shares({key: failures.get(key, 0) for key in candidates}, budget)
+    parts = apportioned({key: failures.get(key, 0) for key in candidates}, budget)
     chosen = {key: balanced(*candidates[key], parts[key]) for key in candidates}
     left = budget - sum(map(len, chosen.values()))
     for key in sorted(candidates, key=lambda k: (-failures.get(k, 0), k)):

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.output import write_outputs
 from tao_skill_bank.annotate.quality.examine import Examiner, Taken
+from tao_skill_bank.annotate.question_book import QuestionBook
 from tao_skill_bank.annotate.questions import questions_of
+from tao_skill_bank.annotate.results import opened
 
 LENGTH = 30.0
 MCQ = {
@@ -205,6 +208,21 @@ def test_choices_that_name_letters_keep_their_order_where_that_is_asked_for() ->
     assert [line[3:] for line in only.question.item.choices] == choices
     assert (only.question.item.answer, only.question.item.reasoning) == ("C", item["reasoning"])
     assert "choice_letters_kept" in [flag.code for flag in only.flags]
+
+
+def test_a_question_has_one_digest_also_where_choices_keep_their_order(
+    tmp_path: Path,
+) -> None:
+    choices = ["Red", "Blue", "Both A and B", "None of the above"]
+    item = {**MCQ, "choices": choices, "answer": "C", "reasoning": "A and B roll, so the answer is C."}
+    step = tmp_path / "step_3_qa/qa_output.jsonl"
+    step.parent.mkdir()
+    step.write_text(json.dumps(row("mcq", item)) + "\n", encoding="utf-8")
+    with Journal(tmp_path) as journal:
+        journal.set_meta("output", json.dumps({"video_root": "/v", "keep_order": True}))
+        journal.set_meta("video_root", "/v").result()
+    with opened(tmp_path) as results:
+        assert list(results.exportable()) == list(QuestionBook(tmp_path).questions)
 
 
 def test_letters_of_a_reasoning_follow_the_shuffle_in_every_script() -> None:

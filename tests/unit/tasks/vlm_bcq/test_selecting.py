@@ -13,6 +13,7 @@ from tao_skill_bank.data.bcq import causes
 from tao_skill_bank.data.bcq.answers import Answered, Said, judge
 from tao_skill_bank.data.bcq.records import Record
 from tao_skill_bank.data.bcq.vectors import hashed_words, pairs, unit
+from tao_skill_bank.metrics.shares import apportioned
 from tao_skill_bank.tasks.vlm_bcq import selecting, specs, training
 from tao_skill_bank.tasks.vlm_bcq.evaluators import Candidate
 from tao_skill_bank.tasks.vlm_bcq.handoff import serve_line
@@ -43,8 +44,8 @@ def test_the_cosine_of_a_pair_is_the_weighted_sum_of_its_parts() -> None:
 
 
 def test_a_budget_is_shared_by_failures_and_halved_by_answers() -> None:
-    assert selecting.shares({"a": 5, "b": 3, "c": 3}, 10) == {"a": 4, "b": 3, "c": 3}
-    assert sum(selecting.shares({"a": 1, "b": 1, "c": 1}, 10).values()) == 10
+    assert apportioned({"a": 5, "b": 3, "c": 3}, 10) == {"a": 4, "b": 3, "c": 3}
+    assert sum(apportioned({"a": 1, "b": 1, "c": 1}, 10).values()) == 10
     assert selecting.budget_of(9, None) == 18
     assert selecting.budget_of(9000, None) == 2000
     yes, no = [Found(n, 0, 1.0) for n in range(50)], [Found(n, 0, 1.0) for n in range(50, 100)]
