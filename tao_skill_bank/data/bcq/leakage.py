@@ -6,7 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tao_skill_bank.data.bcq.records import Record, RecordSet
+from tao_skill_bank.data.bcq.vectors import Vectors
+
+ALIKE = 0.995
+"""Cosine of two videos from which a person should look whether they are one."""
+_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,24 @@ def leaks(training: Sequence[RecordSet], evaluation: Sequence[RecordSet]) -> lis
         before = Seen(evaluation[:number])
         found += [leak for r in later.records if (leak := before.leak(later.name, r)) is not None]
     return found
+
+
+def alike(training: Vectors, evaluation: Vectors) -> list[tuple[int, int, float]]:
+    """(training place, evaluation place, cosine) of every training video whose nearest one is at least `ALIKE` near.
+
+    Args:
+        training: Unit float32 [t, d].
+        evaluation: Unit float32 [e, d]; one or more.
+    """
+    found: list[tuple[int, int, float]] = []
+    for start in range(0, len(training), _AT_ONCE):
+        cosines = training[start : start + _AT_ONCE] @ evaluation.T
+        nearest = cosines.argmax(axis=1)
+        found += [
+            (start + place, int(nearest[place]), float(cosines[place, nearest[place]]))
+            for place in np.flatnonzero(cosines.max(axis=1) >= ALIKE).tolist()
+        ]
+    return sorted(found, key=lambda pair: (-pair[2], pair[0]))
 
 
 def _marks(record: Record) -> list[tuple[str, str]]:

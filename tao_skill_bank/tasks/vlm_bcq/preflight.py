@@ -66,6 +66,7 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
     if "kpi" in sets:
         check("predictions", lambda: _predictions(config, sets))
     if not faults:
+        check("look-alikes", lambda: _alike(config, sets))
         check("duplicates", lambda: _duplicates(sets))
         check("weak questions", lambda: _routable(config, sets))
     check("who answers", lambda: _who(config))
@@ -166,6 +167,30 @@ def _leakage(config: VlmConfig, sets: dict[str, RecordSet]) -> Check:
         f"{rows} training-side rows against {sum(map(len, evaluation))} evaluation rows, by path, bytes, looks, group"
     )
     return Check(name="leakage", status="ok", text=text)
+
+
+def _alike(config: VlmConfig, sets: dict[str, RecordSet]) -> Check:
+    """Videos of both sides that look nearly the same: shown, for a person to judge; no copy stops here."""
+    shown = [r for n in ("kpi", "acceptance") if n in sets for r in sets[n].records]
+    seen = leakage.Seen(sets[n] for n in ("kpi", "acceptance") if n in sets)
+    known = [(n, r) for n in ("base", "val", "pool") if n in sets for r in sets[n].records]
+    rows = list({r.path: (n, r) for n, r in reversed(known) if seen.leak(n, r) is None}.values())[::-1]
+    others = list({r.path: r for r in reversed(shown)}.values())[::-1]
+    if not rows or not others:
+        return Check(name="look-alikes", status="skip", text="nothing to compare")
+    frames = config.model_copy(update={"mining": config.mining.model_copy(update={"encoder": "frames"})})
+    encoder = Encoder(frames)
+    found = leakage.alike(encoder.videos([r.path for _, r in rows]), encoder.videos([r.path for r in others]))
+    if not found:
+        text = f"no training-side video is at cosine {leakage.ALIKE} or more to one of the evaluation's"
+        return Check(name="look-alikes", status="ok", text=text)
+    (name, row), other, cosine = rows[found[0][0]], others[found[0][1]], found[0][2]
+    side = next(n for n in ("kpi", "acceptance") if n in sets and other in sets[n].records)
+    text = (
+        f"{plural(len(found), 'training-side video')} at cosine {leakage.ALIKE} or more to one of the evaluation's, "
+        f"first {name} row {row.row} ~ {side} row {other.row} ({cosine:.4f}): look at them"
+    )
+    return Check(name="look-alikes", status="warn", text=text)
 
 
 def _duplicates(sets: dict[str, RecordSet]) -> Check:

@@ -14,7 +14,9 @@ import pytest
 
 from tao_skill_bank import runs
 from tao_skill_bank.core.errors import InputErrors
+from tao_skill_bank.data.bcq.clips import clip_of
 from tao_skill_bank.data.bcq.records import read_set
+from tao_skill_bank.demo_vlm import write_video
 from tao_skill_bank.tasks.vlm_bcq.config import EmbeddingsConfig, MiningConfig, VlmConfig
 from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder
 
@@ -121,3 +123,14 @@ def test_a_missing_answer_is_told_beside_a_fault_of_a_row(tmp_path: Path) -> Non
         "kpi/annotations.json row 3: id 'a' is also row 1",
         "kpi: no 'No' answers (FP rate cannot be measured)",
     ]
+
+
+def test_a_video_that_looks_nearly_like_one_of_the_evaluation_is_shown_and_stops_nothing(tmp_path: Path) -> None:
+    folder = bcq.workspace(tmp_path / "w")
+    kpi, pool = (json.loads((folder / n / "annotations.json").read_text()) for n in ("kpi", "pool"))
+    frames = clip_of(folder / "kpi/media" / kpi[0]["video"]).frames
+    write_video(folder / "pool/media" / pool[0]["video"], np.clip(frames.astype(int) + 9, 0, 255).astype(np.uint8))
+    planned = runs.plan_run(bcq.request(folder))
+    (told,) = (check for check in planned.checks if check.name == "look-alikes")
+    assert told.status == "warn"
+    assert "first pool row 1 ~ kpi row 1 (0.99" in told.text
