@@ -396,7 +396,7 @@ def form_of(endpoint: Endpoint) -> str:
 
 def _too_large(fault: FaultError) -> bool:
     """Whether a request does not fit into the model."""
-    return (fault.kind == "refused" and _TOO_LARGE.search(fault.message) is not None) or fault.status == 413
+    return (fault.kind == "refused" and _TOO_LARGE.search(fault.whole) is not None) or fault.status == 413
 
 
 def max_tokens(endpoint: Endpoint) -> int:

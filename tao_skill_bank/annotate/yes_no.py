@@ -119,7 +119,7 @@ class YesNoEndpoint(OpenAIEndpoint):
 
     def adapted(self, fault: FaultError, ask: Ask, form: str) -> bool:
         """As any such server; one that gives no chances is asked without them."""
-        if fault.kind == "refused" and self._logprobs and "logprob" in fault.message.lower():
+        if fault.kind == "refused" and self._logprobs and "logprob" in fault.whole.lower():
             self._logprobs = False
             return True
         return super().adapted(fault, ask, form)

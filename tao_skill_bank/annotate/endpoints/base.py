@@ -90,6 +90,7 @@ Kind = Literal[
     "gone",
 ]
 _MOST_TOKENS = 1e12
+_MOST_READ = 20_000
 PASSING = frozenset({"throttled", "server", "network", "timeout", "malformed", "expired"})
 FREE = frozenset({"throttled", "refused", "denied", "redirected", "upload_gone", "expired", "cancelled"})
 """Failures that no vendor bills, where there is no status that says so."""
@@ -99,6 +100,7 @@ class FaultError(Exception):
     """A call that brought no answer. Redacted; `kind` says whether another try may help.
 
     Attributes:
+        message: Its beginning, to be shown. `whole`: to be searched, as servers may say the reason behind a long dump.
         sent: False where no connection was ever made: nothing can have been billed.
         usage: Tokens in and out where an answer says them that is none otherwise.
     """
@@ -118,7 +120,8 @@ class FaultError(Exception):
         self.usage = usage
         self.status = status
         self.retry_after = retry_after
-        self.message = " ".join(message.encode("utf-8", "replace").decode().split())[:300]
+        self.whole = " ".join(message.encode("utf-8", "replace").decode().split())[:_MOST_READ]
+        self.message = self.whole[:300]
         super().__init__(self.message)
 
 

@@ -62,7 +62,7 @@ class Forms:
             form: In which form.
             names: Whether the limit and the temperature may go by other names.
         """
-        lower = fault.message.lower()
+        lower = fault.whole.lower()
         of_schema = ask.schema is not None and any(word in lower for word in _WORDS)
         # Some servers answer a schema that they cannot work with by 500 or 501.
         if fault.kind != "refused" and not (of_schema and fault.status in _BROKEN):

@@ -142,5 +142,5 @@ def read_sample(folder: Path) -> Sample | None:
         if value["format"] != FORMAT:
             raise ValueError
         return Sample(int(value["seed"]), {str(item["digest"]): str(item["task"]) for item in value["items"]})
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, OverflowError, TypeError, KeyError, RecursionError):
         raise InputError("is no sample", where=path, fix="draw it again with annotate sample") from None

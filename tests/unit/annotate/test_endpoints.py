@@ -17,6 +17,7 @@ from videos import make_videos
 from tao_skill_bank.annotate.config import GeminiOptions, OpenAIOptions
 from tao_skill_bank.annotate.endpoints import open_endpoints
 from tao_skill_bank.annotate.endpoints.base import Ask, FaultError, Reply, kind_of_status, retry_after_seconds
+from tao_skill_bank.annotate.endpoints.forms import Forms
 from tao_skill_bank.annotate.endpoints.gemini import GeminiEndpoint
 from tao_skill_bank.annotate.endpoints.openai import OpenAIEndpoint
 from tao_skill_bank.annotate.secrets import Redactor
@@ -204,3 +205,14 @@ def test_a_vendors_own_endpoint_needs_a_key_and_says_which_variable(
     with pytest.raises(InputError, match="OPENAI_API_KEY"):
         config = config_for("http://127.0.0.1:9", tmp_path, None, "vlm.openai.base_url=''")
         open_endpoints(config)
+
+
+@pytest.mark.parametrize(
+    "words", ["xgrammar cannot compile it", "Invalid JSON schema", "response_format is not supported"]
+)
+def test_a_reason_behind_a_long_dump_of_the_request_is_read_all_the_same(words: str) -> None:
+    forms, ask = Forms(), Ask("which?", schema={"type": "string", "enum": ["a"]}, kind="label")
+    fault = FaultError("server", f"{'input_value=... ' * 40}{words}", status=500)
+    assert forms.step(fault, ask, forms.of(ask))
+    assert len(fault.message) == 300
+    assert forms.schema(ask) == {"type": "string"}

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tao_skill_bank.annotate.quality.error_rate import LEAST_JUDGED, draw, measure
+from tao_skill_bank.annotate.quality.error_rate import LEAST_JUDGED, draw, measure, read_sample
 from tao_skill_bank.cli import cli
+from tao_skill_bank.core.errors import InputError
 
 ITEMS = {f"{i:04x}": "mcq" if i % 4 else "bcq" for i in range(400)}
 
@@ -58,6 +59,13 @@ def test_intervals_cover_the_truth_in_at_least_nineteen_of_twenty_draws() -> Non
         found = measure(sample, sample.items, judged(sample, count, 200)).all
         intervals[count] = (found.low or 0.0) <= 0.03 <= (found.high or 1.0)
     assert np.mean([intervals[count] for count in errors.tolist()]) >= 0.95
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"format": "tao-skill-bank-sample-v1", "seed": 1e999, "items": []}'])
+def test_a_sample_file_that_is_none_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "sample.json").write_text(text)
+    with pytest.raises(InputError, match=r"sample\.json: is no sample"):
+        read_sample(tmp_path)
 
 
 def test_the_rate_stands_in_the_files_and_in_the_card(tmp_path: Path) -> None:
