@@ -36,9 +36,8 @@ def resolve(task: AnyTask, request: Request, state: AnyState | None = None) -> R
     """
     workspace = _workspace_of(request, state)
     if request.kpi_target is None and state is None:
-        raise InputError(
-            "the KPI target is not named", where="--kpi-target", fix="for example 'FAR < 0.5% at recall=99%'"
-        )
+        example = task.State.grammar.example
+        raise InputError("the KPI target is not named", where="--kpi-target", fix=f"for example {example!r}")
     target = task.target(request.kpi_target or (state.kpi_target if state else ""))
     known = task.discover(workspace) if state is None else state.config.model_dump(mode="json")
     values = apply_settings(task.Config, known, request.settings, task.Config.elsewhere())

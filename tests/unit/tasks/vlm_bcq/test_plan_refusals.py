@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from tao_skill_bank import runs
-from tao_skill_bank.core.errors import InputErrors
+from tao_skill_bank.core.errors import InputError, InputErrors
 from tao_skill_bank.data.bcq.clips import clip_of
 from tao_skill_bank.data.bcq.records import read_set
 from tao_skill_bank.demo_vlm import write_video
+from tao_skill_bank.loop.request import Request
 from tao_skill_bank.tasks.vlm_bcq.config import EmbeddingsConfig, MiningConfig, VlmConfig
 from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder
 
@@ -134,3 +135,9 @@ def test_a_video_that_looks_nearly_like_one_of_the_evaluation_is_shown_and_stops
     (told,) = (check for check in planned.checks if check.name == "look-alikes")
     assert told.status == "warn"
     assert "first pool row 1 ~ kpi row 1 (0.99" in told.text
+
+
+def test_a_plan_without_a_target_is_told_one_that_this_task_reads(folder: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        runs.plan_run(Request(task="vlm_bcq", workspace=folder))
+    assert caught.value.fix == "for example 'balanced accuracy >= 95%'"
