@@ -64,7 +64,9 @@ def list_(workspace: Path, as_json: bool) -> None:
             f"{line['who']}{note}"
         )
     counts = ", ".join(f"{count} {status}" for status, count in found.counts.items())
-    echo(counts if shown else "nothing was said of any sample")
+    gone = len(found.words) - len(shown)
+    none = f"nothing stands: {gone} taken back (--json shows them)" if gone else "nothing was said of any sample"
+    echo(counts if shown else none)
 
 
 @cli.command("set")

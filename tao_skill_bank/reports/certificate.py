@@ -85,6 +85,7 @@ def _more(count: int | None) -> str:
 def _facts(made: Certificate) -> list[tuple[str, str]]:
     trained = made.trained
     who = {"tao": "NVIDIA TAO", "stand-in": "the bank's own small network: a rehearsal"}.get(trained.by, "not recorded")
+    no_image = "not recorded" if trained.by == "unknown" else "none"
     return [
         ("Threshold", f"{made.threshold!r}, {made.threshold_from}"),
         ("Judged on", f"{made.set}: {plural(made.far.n, 'good part')}, {plural(made.recall.n, 'defect')}"),
@@ -94,7 +95,7 @@ def _facts(made: Certificate) -> list[tuple[str, str]]:
         ("Model", made.model or "not recorded"),
         ("Trained by", who),
         ("Checkpoint, SHA-256", trained.checkpoint_sha256 or "not recorded"),
-        ("Image", " ".join(filter(None, (trained.image, trained.image_digest))) or "none"),
+        ("Image", " ".join(filter(None, (trained.image, trained.image_digest))) or no_image),
         ("Software", f"TAO Skill Bank {made.software}"),
         ("Certified by", made.certified_by),
         ("Certified", made.certified_at[:19].replace("T", " ") + " UTC"),

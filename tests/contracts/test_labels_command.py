@@ -52,6 +52,10 @@ def listed(run: Run, workspace: Path) -> list[dict[str, object]]:
 ANA = ("--who", "Ana")
 
 
+def test_a_workspace_of_which_nobody_said_anything_lists_that(run: Run, workspace: Path) -> None:
+    assert run("list", workspace).out == "nothing was said of any sample\n"
+
+
 def test_a_label_is_set_listed_and_undone_and_no_csv_is_touched(run: Run, workspace: Path) -> None:
     before = {p: p.read_bytes() for p in workspace.rglob("*.csv")}
     done = run("set", workspace, "kp/C3", "PASS", "--set", "kpi", "--reason", "mislabeled", *ANA, "--note", "a shadow")
@@ -67,7 +71,7 @@ def test_a_label_is_set_listed_and_undone_and_no_csv_is_touched(run: Run, worksp
     assert (second["to"], second["drop"], second["reason"]) == ("drop", True, "data_quality")
     assert run("undo", workspace, str(first["id"]), "--who", "Ben").status == 0
     assert run("undo", workspace, "tr/C1").status == 0
-    assert "nothing was said" in run("list", workspace).out
+    assert "nothing stands: 2 taken back (--json shows them)" in run("list", workspace).out
     assert [entry["status"] for entry in listed(run, workspace)] == ["undone", "undone"]
     assert {p: p.read_bytes() for p in workspace.rglob("*.csv")} == before
 

@@ -21,12 +21,13 @@ CONTENTS = {
 def signature(view: RunView) -> list[tuple[str, str]]:
     """(name, text) of each fact; what is not recorded says so."""
     trained, approval = view.verdict.trained, view.state.approval
+    no_image = UNKNOWN if trained.by == "unknown" else "none"
     rows = [
         ("Software", f"TAO Skill Bank {trained.software or UNKNOWN}; this page by {__version__}"),
         ("Trained by", trained_text(trained)),
         ("TAO release", trained.release or (UNKNOWN if trained.by != "stand-in" else "none: a rehearsal")),
-        ("Image", trained.image or "none"),
-        ("Image digest", trained.image_digest or (UNKNOWN if trained.image else "none")),
+        ("Image", trained.image or no_image),
+        ("Image digest", trained.image_digest or (UNKNOWN if trained.image else no_image)),
         ("Trained on host", trained.host or UNKNOWN),
         ("Submitted from host", trained.submitted_from or UNKNOWN),
         ("Checkpoint, SHA-256", trained.checkpoint_sha256 or UNKNOWN),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import flat
 
 from tao_skill_bank import __version__
+from tao_skill_bank.assurance.certificate import certify
+from tao_skill_bank.assurance.subject import subject_of
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.state import save_state
+from tao_skill_bank.reports.certificate import certificate_html
 from tao_skill_bank.reports.deft.report import REPORT_FILE, render_report
 from tao_skill_bank.reports.deft.signature import signature
 from tao_skill_bank.reports.deft.view import RunView
@@ -78,3 +82,12 @@ def test_a_run_that_nobody_approved_says_so(make_run: MakeRun) -> None:
     state.approval = None
     save_state(state)
     assert signed(run)["Approved"] == "by nobody"
+
+
+def test_of_a_model_whose_trainer_is_not_known_nobody_says_that_it_had_no_image(make_run: MakeRun) -> None:
+    for trainer, said in (("unknown", "not recorded"), ("stand-in", "none")):
+        run = make_run(pictures=False, trainer=trainer)
+        found = signed(run)
+        assert (found["Image"], found["Image digest"]) == (said, said)
+        page = " ".join(re.sub(r"<[^>]+>", " ", certificate_html(certify(subject_of(run), who="Ana"))).split())
+        assert f" Image {said} Software " in page
