@@ -18,6 +18,7 @@ import numpy as np
 
 from tao_skill_bank.assurance.monitor_record import (
     STATISTICS,
+    Fed,
     Labelled,
     Lot,
     Record,
@@ -108,7 +109,8 @@ def status(folder: Path) -> Status:
     """
     settings, fed = read_settings(folder), read_fed(folder)
     since = histories(fed)
-    strata = [_stratum(settings, key, lots) for key, lots in sorted(since.items())]
+    watched = _watched(fed)
+    strata = [_stratum(settings, key, lots, watched) for key, lots in sorted(since.items())]
     alarms = [s.alarm for s in strata if s.alarm is not None]
     labelled = [group for line in fed for group in line.labelled]
     far, recall = _bound(labelled, good=True), _bound(labelled, good=False)
@@ -131,10 +133,25 @@ def status(folder: Path) -> Status:
     )
 
 
-def _stratum(settings: Settings, key: tuple[str, str], lots: Sequence[Lot]) -> StratumStatus:
-    limit = math.log(settings.limit)
+def _watched(fed: Sequence[Fed]) -> dict[tuple[str, str, str], int]:
+    """How many strata there were when a lot of one of them was fed: their detectors share the false alarms."""
+    known: set[tuple[str, str]] = set()
+    found = {}
+    for lot in (lot for line in fed for lot in line.lots):
+        known.add(lot.stratum)
+        found[(lot.lot, *lot.stratum)] = len(known)
+    return found
+
+
+def _stratum(
+    settings: Settings, key: tuple[str, str], lots: Sequence[Lot], watched: dict[tuple[str, str, str], int]
+) -> StratumStatus:
+    def limit(lot: Lot) -> float:
+        return math.log(settings.limit(watched[(lot.lot, *lot.stratum)]))
+
     tested = [lot for lot in lots if lot.log_evidence is not None]
-    last = tested[-1].log_evidence if tested else None
+    last = tested[-1] if tested else None
+    over = None if last is None or last.log_evidence is None else max(last.log_evidence) - limit(last)
     return StratumStatus(
         part_type=key[0],
         lighting=key[1],
@@ -143,8 +160,8 @@ def _stratum(settings: Settings, key: tuple[str, str], lots: Sequence[Lot]) -> S
         small_lots=sum(lot.small for lot in lots),
         parts=sum(lot.parts for lot in lots),
         flagged=sum(lot.flagged for lot in lots),
-        evidence=None if last is None else math.exp(min(700.0, max(last) - limit)),
-        alarm=next((found for lot in tested if (found := _drift(lot, limit)) is not None), None),
+        evidence=None if over is None else math.exp(min(700.0, over)),
+        alarm=next((found for lot in tested if (found := _drift(lot, limit(lot))) is not None), None),
     )
 
 

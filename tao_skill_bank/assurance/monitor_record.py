@@ -33,7 +33,7 @@ class Record(BaseModel):
 
 
 class Settings(Record):
-    """What a monitor watches. `limit` is where a detector alarms."""
+    """What a monitor watches."""
 
     format: Literal["tao-skill-bank-monitor"] = "tao-skill-bank-monitor"
     version: Literal[1] = 1
@@ -47,10 +47,9 @@ class Settings(Record):
     started_by: str = ""
     started_at: str = ""
 
-    @property
-    def limit(self) -> float:
-        """The evidence at which a detector alarms."""
-        return limit_for(self.lots_to_false_alarm, len(STATISTICS))
+    def limit(self, strata: int) -> float:
+        """The evidence at which a detector alarms where so many part types and lightings are watched."""
+        return limit_for(self.lots_to_false_alarm, strata * len(STATISTICS))
 
 
 class Lot(Record):

@@ -30,7 +30,7 @@ def cli() -> None:
     "--lots-to-false-alarm",
     default=1000.0,
     show_default=True,
-    help="Average number of lots, over all strata, to a false alarm of drift: at least this.",
+    help="Average number of lots to a false alarm of drift, over all strata together: at least this.",
 )
 @click.option("--least-parts", default=20, show_default=True, help="Smaller lots are counted and not tested.")
 @click.option("--score", metavar="COLUMN", help="The column of the scores; default: siamese_score or score.")

@@ -79,9 +79,9 @@ def rank_evidence(values: npt.ArrayLike, tie_breaks: npt.ArrayLike, first: int, 
 def limit_for(lots_to_false_alarm: float, statistics: int) -> float:
     """Where a detector alarms, so that the average number of lots to a false alarm is at least what is asked.
 
-    A detector passes c within n of its lots with a probability of at most n / c (Doob). Over all strata together, with
-    several statistics each, that is at most statistics * n / c by n lots, whatever depends on what; so the average run
-    is at least c / (2 * statistics) lots.
+    A detector passes c within n of its lots with a probability of at most n / c (Doob). With several statistics, those
+    of all strata counted, that is at most statistics * n / c by n lots, whatever depends on what; so the average run is
+    at least c / (2 * statistics) lots, however many strata a lot has parts of.
     """
     return 2.0 * statistics * lots_to_false_alarm
 

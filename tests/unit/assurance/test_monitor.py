@@ -75,6 +75,21 @@ def test_a_change_of_one_part_type_alarms_with_status_4_and_names_it_and_its_beg
     assert run("status", watched).exit_code == 4
 
 
+def test_the_run_to_a_false_alarm_is_in_lots_of_the_line_however_many_part_types_a_lot_has(tmp_path: Path) -> None:
+    def watch(name: str, kinds: str) -> float:
+        rng = np.random.default_rng(5)
+        monitor.start(tmp_path / name, 0.9, reference_lots=5)
+        for k in range(9):
+            one = rng.normal(0.2, 0.05, 30)
+            scores = np.concatenate([one] + [rng.normal(0.2, 0.05, 30) for _ in kinds[1:]])
+            types = [kind for kind in kinds for _ in range(30)]
+            feed(tmp_path / name, day(tmp_path, f"{name}{k}", scores, part_type=types, lot=f"D{k}"))
+            rng = np.random.default_rng(100 + k)
+        return next(s.evidence for s in status(tmp_path / name).strata if s.part_type == "A" and s.evidence is not None)
+
+    assert watch("one", "A") == pytest.approx(4 * watch("four", "ABCD"))
+
+
 def test_lots_as_before_do_not_alarm(tmp_path: Path, watched: Path) -> None:
     done = run("feed", watched, *days(tmp_path, 45, seed=3))
     assert done.exit_code == 0 and done.stdout.startswith("no alarm: 45 lots")
