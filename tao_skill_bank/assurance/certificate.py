@@ -160,7 +160,9 @@ class Certificate(_Model):
             ("FAR", "good parts", self.needed.pass_rows),
             ("recall", "defects", self.needed.defect_rows),
         ):
-            if more is None:
+            if more is None and self.by_board is not None and self.by_board["boards"] == 1:
+                yield f"{name}: no number of {part} of one board shows it"
+            elif more is None:
                 yield f"{name}: no feasible number of {part} shows it"
             elif more:
                 what = "more" if self.own_rows else "fresh"
@@ -314,6 +316,8 @@ def _counted(
         if limit is None or (limit.name in shown and not errors):
             return 0
         found = figures[limit.name]
+        if independent and found.groups == 1:
+            return None
         wrong = found.successes if limit.at_most else found.trials - found.successes
         wrong, number = (wrong, found.trials) if independent else (0, 0)
         allowed = limit.share if limit.at_most else 1 - limit.share

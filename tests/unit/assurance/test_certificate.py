@@ -236,6 +236,14 @@ def test_a_threshold_that_is_not_finite_is_refused_wherever_one_is_given(tmp_pat
     assert not (tmp_path / "m").exists()
 
 
+def test_parts_of_one_board_show_nothing_in_any_number(tmp_path: Path) -> None:
+    path = written(tmp_path / "s.csv", [{**p, "board": "b1"} for p in rows(1000, 1, 300, 0)])
+    args = (path, "--threshold", 0.5, "--target", TARGET)
+    found = told(*args)
+    assert found["shown"] is False and found["needed"] == {"pass_rows": None, "defect_rows": None}
+    assert "FAR: no number of good parts of one board shows it" in run(*args).stdout
+
+
 def test_parquet_columns_that_are_no_text_are_passed_over(tmp_path: Path) -> None:
     columns = {
         "label": ["PASS", "short", "PASS"],
