@@ -121,6 +121,19 @@ def test_a_csv_goes_out_and_comes_back_without_a_change(run: Run, workspace: Pat
     assert again.read_bytes() == sheet.read_bytes()
 
 
+def test_an_export_is_written_over_an_export_and_over_nothing_else(run: Run, workspace: Path, tmp_path: Path) -> None:
+    run("set", workspace, "kp/C3", "PASS", *ANA)
+    others = [next(workspace.rglob("*.csv")), workspace / "labels" / "corrections.jsonl", tmp_path / "notes.txt"]
+    others[2].write_bytes(b"\xff my notes\n")
+    for other in others:
+        before = other.read_bytes()
+        done = run("export", workspace, other)
+        assert (done.status, "is not written over" in done.err) == (2, True)
+        assert other.read_bytes() == before
+    for _ in range(2):
+        assert run("export", workspace, tmp_path / "out.csv").status == 0
+
+
 def test_no_exported_cell_is_a_formula_to_a_spreadsheet(run: Run, workspace: Path, tmp_path: Path) -> None:
     for number, note in enumerate(("=HYPERLINK(1)", "+1", "-1", "@x", "'=1")):
         run("set", workspace, f"kp/C{number}", "shift", *ANA, "--note", note)

@@ -25,7 +25,12 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_sheet(path: Path, found: Corrections) -> int:
-    """Write every word, undone ones too, in the order in which they were said; returns how many."""
+    """Write every word, undone ones too, in the order in which they were said; returns how many.
+
+    Raises:
+        InputError: Something else than an earlier export lies there.
+    """
+    _not_over_another(path)
     words = list(found.by_id.values())
     with atomic_open(path, newline="") as handle:
         writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
@@ -37,6 +42,16 @@ def write_sheet(path: Path, found: Corrections) -> int:
             texts = {name: row[name] if name == "score" else _shielded(row[name]) for name in COLUMNS}
             writer.writerow(texts)
     return len(words)
+
+
+def _not_over_another(path: Path) -> None:
+    """Only an export is written over: a workspace has CSVs of its own under its hands."""
+    if not guard.exists(path):
+        return
+    with guard.open_text(path, "CSV", encoding="utf-8-sig", newline="", errors="replace") as handle:
+        first = handle.readline(10_000).strip()
+    if first and first != ",".join(COLUMNS):
+        raise InputError("is no export of corrections, and is not written over", where=path, fix="name another file")
 
 
 def read_sheet(path: Path, book: Book) -> list[Correction]:
