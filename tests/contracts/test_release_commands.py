@@ -34,7 +34,7 @@ def spec(tmp_path: Path) -> Path:
 def test_the_known_releases_are_listed_with_the_images_that_were_seen() -> None:
     lines = run("releases").output.splitlines()
     assert [line.split()[0] for line in lines] == ["7.1.0", "7.2.0", "7.3.0"]
-    assert lines[0].endswith("images: pyt, data_services, deploy")
+    assert lines[0].endswith("images: pyt, data_services, deploy, cosmos_embed")
     assert lines[1].endswith("images: data_services")
     rows = json.loads(run("releases", "list", "--json").output)
     assert rows[1]["images"] == {"data_services": "releases.7.2.0.data_services"}

@@ -92,8 +92,8 @@ def test_codex_starts_the_server_in_the_plugins_own_folder(codex: Codex, tmp_pat
 def test_in_the_first_session_a_tool_takes_a_path_of_the_project_and_none_outside(codex: Codex, tmp_path: Path) -> None:
     project = tmp_path / "my boards"
     project.mkdir()
-    assert '{"jobs":{}}' in one_call(codex, project, Call("list_jobs", {"results_dir": str(project)}))
-    outside = one_call(codex, project, Call("list_jobs", {"results_dir": str(tmp_path)}))
+    assert '{"jobs":{}}' in one_call(codex, project, Call("get_jobs", {"results_dir": str(project)}))
+    outside = one_call(codex, project, Call("get_jobs", {"results_dir": str(tmp_path)}))
     assert f"outside the allowed folders ({project})" in outside
     assert "roots add FOLDER" in outside
 
@@ -101,5 +101,5 @@ def test_in_the_first_session_a_tool_takes_a_path_of_the_project_and_none_outsid
 def test_a_folder_that_codex_was_told_to_work_in_is_the_project(codex: Codex, tmp_path: Path) -> None:
     project = tmp_path / "elsewhere"
     project.mkdir()
-    answer = one_call(codex, tmp_path, Call("list_jobs", {"results_dir": str(project)}), "--cd", str(project))
+    answer = one_call(codex, tmp_path, Call("get_jobs", {"results_dir": str(project)}), "--cd", str(project))
     assert '{"jobs":{}}' in answer

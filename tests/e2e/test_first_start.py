@@ -16,7 +16,7 @@ from plugin_copy import copy_plugin
 from scripted_model import Call, Say, ScriptedModel, Seen
 
 NAME = "tao-skill-bank"
-TOOL = f"mcp__plugin_{NAME}_tao__list_jobs"
+TOOL = f"mcp__plugin_{NAME}_tao__get_jobs"
 # How the machine reaches its package index is the machine's business, not the home's.
 INDEX_VARIABLES = ("PIP_", "UV_", "SSL_", "REQUESTS_", "HTTP_", "HTTPS_")
 

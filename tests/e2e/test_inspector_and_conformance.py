@@ -59,8 +59,8 @@ def test_the_inspector_lists_every_tool(tmp_path: Path) -> None:
 
 def test_the_inspector_calls_a_tool_and_sees_an_error_as_one(tmp_path: Path) -> None:
     call = ("--method", "tools/call", "--tool-name")
-    good = inspect(tmp_path, *call, "list_images", "--tool-arg", "key=images.tao_toolkit.pyt")
-    assert list(good["structuredContent"]["images"]) == ["images.tao_toolkit.pyt"]
+    good = inspect(tmp_path, *call, "list_platforms", "--tool-arg", "platform=local")
+    assert "local" in json.dumps(good["structuredContent"])
     bad = inspect(tmp_path, *call, "get_deft_status", "--tool-arg", f"results_dir={tmp_path}")
     assert bad["isError"]
     assert "no run here" in bad["content"][0]["text"]
@@ -68,7 +68,7 @@ def test_the_inspector_calls_a_tool_and_sees_an_error_as_one(tmp_path: Path) -> 
 
 def test_in_the_first_session_a_tool_takes_a_path_of_the_project_the_inspector_was_started_in(tmp_path: Path) -> None:
     (tmp_path / "project").mkdir()
-    call = ("--method", "tools/call", "--tool-name", "list_jobs", "--tool-arg")
+    call = ("--method", "tools/call", "--tool-name", "get_jobs", "--tool-arg")
     started = ("-m", "tao_skill_bank.cli", "serve")
     good = inspect(tmp_path / "project", *call, f"results_dir={tmp_path}/project", started=started)
     assert good["structuredContent"] == {"jobs": {}}

@@ -73,6 +73,8 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
     check("credentials", lambda: _credentials(plan))
     check("platform", lambda: _platform(plan))
     check("disk", lambda: _disk(plan))
+    # Several checks may ask the platform, and meet the same fault.
+    faults = list(dict.fromkeys(faults))
     if faults:
         shown = faults[:_MOST_FAULTS]
         if len(faults) > len(shown):
