@@ -31,6 +31,7 @@ from tao_skill_bank.annotate.listing import video_of
 from tao_skill_bank.annotate.results import Results, opened
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.fsio import fsync_dir, write_json, write_text
+from tao_skill_bank.core.text import plural
 
 EXPORT_FILE = "export.json"
 FORMAT = "tao-skill-bank-export-v1"
@@ -85,6 +86,13 @@ def export(results_dir: Path, options: Options) -> Exported:
         if not records:
             raise InputError(
                 "no item is left to export", where=results_dir, fix="look at rejected.jsonl, or name other --tasks"
+            )
+        gone = sorted({record.video_id for record in records}.intersection(collected.unseen))
+        if gone:
+            raise InputError(
+                f"{plural(len(gone), 'video')} of its items not there, the first: {gone[0]}",
+                where=results_dir,
+                fix="put back what was annotated: without it nothing can be split by content",
             )
         used = {record.video: record.content for record in records}
         groups = joined(used, _fields(results, options.group_field, used))
@@ -255,8 +263,6 @@ def _facts(
     license_text = results.made.license.strip()
     if not license_text:
         warnings.append("no licence was given: it says 'unspecified'")
-    if collected.unseen:
-        warnings.append(f"{len(collected.unseen)} videos are not there: their names stand for their content")
     empty = [name for name in parse_split(options.split) if name not in splits]
     if empty:
         warnings.append(f"too few videos for a split of their own: {', '.join(empty)}")

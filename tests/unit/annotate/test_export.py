@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tarfile
 from collections import Counter
@@ -207,18 +208,19 @@ def test_a_folder_that_holds_anything_else_is_left_alone(results: Path, tmp_path
     assert not (tmp_path / "own/train.jsonl").exists()
 
 
-def test_a_video_that_is_gone_stops_a_copy_and_nothing_is_left(results: Path, tmp_path: Path) -> None:
+def test_a_video_that_is_gone_stops_every_export_and_nothing_is_left(results: Path, tmp_path: Path) -> None:
     rows = [*lines(results / "step_3_qa/qa_output.jsonl")]
     gone = {**rows[0], "video": str(tmp_path / "gone.mp4")}
     step = tmp_path / "r/step_3_qa/qa_output.jsonl"
     step.parent.mkdir(parents=True)
     step.write_text("".join(json.dumps(row) + "\n" for row in [gone, *rows[2:]]))
-    for layout in ("llava", "swift"):
-        code, said = export(tmp_path / "r", tmp_path / "new/deep/out", "--media", "copy", layout=layout)
+    for layout, media in itertools.product(
+        ("tao", "llava", "sharegpt", "swift", "hf", "webdataset"), ("reference", "copy")
+    ):
+        code, said = export(tmp_path / "r", tmp_path / "new/deep/out", "--media", media, layout=layout)
         assert code == 2
         assert "gone.mp4" in said
         assert not (tmp_path / "new").exists()
-    assert any("not there" in note for note in done(tmp_path / "r", tmp_path / "out")["warnings"])
 
 
 def test_a_folder_that_cannot_be_made_is_said_in_a_line(results: Path, tmp_path: Path) -> None:
