@@ -34,6 +34,8 @@ from tao_skill_bank.metrics.drift import rank_evidence
 from tao_skill_bank.tasks.changenet.metric import GRAMMAR
 
 _TAIL = 0.95
+_KEPT = 250
+"""After twice as many lots the last of them are the reference of what follows, so that a look costs what it did."""
 RATES = ("rate", "label_rate")
 """A column of one of these names says at which rate a labelled part was drawn."""
 
@@ -216,11 +218,14 @@ def _lot(
     tested = [lot for lot in before if not lot.small]
     if len(tested) < settings.reference_lots:
         return Lot(**common)
+    kept = max(_KEPT, settings.reference_lots)
+    gone = max(0, kept * (len(tested) // kept - 1))
+    tested = tested[gone:]
     found = [
         rank_evidence(
             [*(lot.values[i] for lot in tested), common["values"][i]],
             [*(lot.ties[i] for lot in tested), common["ties"][i]],
-            settings.reference_lots,
+            kept if gone else settings.reference_lots,
         )
         for i in range(len(STATISTICS))
     ]

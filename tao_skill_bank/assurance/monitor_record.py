@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 from filelock import Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -52,7 +53,7 @@ class Settings(Record):
         return limit_for(self.lots_to_false_alarm, strata * len(STATISTICS))
 
 
-class Lot(Record):
+class Lot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One lot of one part type and lighting.
 
     Attributes:
@@ -86,7 +87,7 @@ class Lot(Record):
         return self.part_type, self.lighting
 
 
-class Labelled(Record):
+class Labelled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """Parts that a person judged, all alike: drawn at one rate, all good or all defects, all flagged or all passed."""
 
     rate: float
@@ -95,7 +96,7 @@ class Labelled(Record):
     parts: int
 
 
-class Fed(Record):
+class Fed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One line: a file that was fed, or a stratum that begins anew."""
 
     at: str
@@ -139,13 +140,18 @@ def read_fed(folder: Path) -> list[Fed]:
         data = guard.read_bytes(path, _RECORD)
     except FileNotFoundError:
         return []
-    found = []
-    for n, line in enumerate(data.split(b"\n")[:-1], start=1):
-        try:
-            found.append(Fed.model_validate_json(line))
-        except ValidationError:
-            raise InputError("cannot be read", where=f"{path} line {n}", fix="restore the file") from None
-    return found
+    lines = data.split(b"\n")[:-1]
+    try:
+        # In one go: a year of lines is read at every feed.
+        return msgspec.json.decode(b"[" + b",".join(lines) + b"]", type=list[Fed])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        for n, line in enumerate(lines, start=1):
+            try:
+                msgspec.json.decode(line, type=Fed)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                where = f"{path} line {n}"
+                raise InputError("cannot be read", where=where, fix="restore the file") from None
+        raise InputError("cannot be read", where=path, fix="restore the file") from None
 
 
 def histories(fed: Sequence[Fed]) -> dict[tuple[str, str], list[Lot]]:
@@ -179,4 +185,4 @@ def append(folder: Path, line: Fed) -> None:
     torn = last_line(path, _RECORD)
     if torn is not None and not torn.endswith(b"\n"):
         move_last_line_aside(path, _RECORD)
-    append_bytes(path, line.model_dump_json(exclude_defaults=True).encode() + b"\n")
+    append_bytes(path, msgspec.json.encode(line) + b"\n")

@@ -26,8 +26,8 @@ FloatArray = npt.NDArray[np.float64]
 
 HAZARDS = (0.05, 0.2, 0.5, 2.0, 5.0, 20.0)
 """Factors of the hazard after a change, mixed in equal parts: below 1 the values rise, above 1 they fall."""
-WINDOW = 200
-"""How many lots back a change may have begun: the cost of a look does not grow with every lot of the history."""
+EVERY = 16
+"""So many lots back every lot may have begun a change; further back every second, then every fourth, and so on."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,17 @@ class Evidence:
     rises: bool
 
 
-def rank_evidence(values: npt.ArrayLike, tie_breaks: npt.ArrayLike, first: int, window: int = WINDOW) -> Evidence:
+def rank_evidence(values: npt.ArrayLike, tie_breaks: npt.ArrayLike, first: int) -> Evidence:
     """The e-detector after the last of the lots.
 
     Args:
         values: Float [n], one statistic a lot, in the order of the lots.
         tie_breaks: Float [n], drawn once a lot: equal values are ordered by them.
         first: The first lot that may begin a change; those before are the reference.
-        window: How many lots back a change is looked for.
     """
     numbers, ties = np.asarray(values, dtype=np.float64), np.asarray(tie_breaks, dtype=np.float64)
     n = len(numbers)
-    starts = np.arange(max(first, n - window, 1), n)
+    starts = _starts(first, n)
     if not len(starts):
         return Evidence(-math.inf, None, False)
     order = np.lexsort((ties, numbers))
@@ -74,6 +73,14 @@ def rank_evidence(values: npt.ArrayLike, tie_breaks: npt.ArrayLike, first: int, 
         logs[np.asarray(HAZARDS) > 1, best], axis=0
     )
     return Evidence(float(_log_sum(mixed, axis=0)), int(starts[best]), bool(rising))
+
+
+def _starts(first: int, n: int) -> npt.NDArray[np.int64]:
+    """Where a change may have begun. A start that was given up never comes back, so each one is tested once."""
+    starts = np.arange(max(first, 1), n)
+    steps = 2 ** np.ceil(np.log2(np.maximum(n - starts, EVERY) / EVERY)).astype(np.int64)
+    kept: npt.NDArray[np.int64] = starts[starts % steps == 0]
+    return kept
 
 
 def limit_for(lots_to_false_alarm: float, statistics: int) -> float:

@@ -52,9 +52,10 @@ def test_lots_that_do_not_change_alarm_more_rarely_than_is_asked() -> None:
 def test_a_change_is_found_its_start_named_and_its_direction() -> None:
     rng = np.random.default_rng(4)
     for sign in (1, -1):
-        values = rng.normal(size=80)
+        # Fourteen lots after the change: every start of the last sixteen is tried.
+        values = rng.normal(size=74)
         values[60:] += 2.5 * sign
-        found = rank_evidence(values, rng.random(80), 25)
+        found = rank_evidence(values, rng.random(74), 25)
         assert found.log_evidence > math.log(limit_for(1000, statistics=2))
         assert found.start is not None and abs(found.start - 60) <= 3
         assert found.rises is (sign > 0)
