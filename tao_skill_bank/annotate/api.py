@@ -183,7 +183,10 @@ def run_here(
     if isinstance(asked, Request):
         # Bad prompts are named before a hundred thousand videos are listed.
         check(resolve(asked))
-    sealed = _sealed(asked).approved(approve, "flag" if approve else "command")
+    sealed = _sealed(asked)
+    # A worker is handed a request that says already how it was approved.
+    how = sealed.how if sealed.how != Sealed.how else "flag" if approve else "command"
+    sealed = sealed.approved(approve, how)
     with folder_lock(sealed.config.results_dir, by):
         return run_sealed(sealed, progress=progress)
 

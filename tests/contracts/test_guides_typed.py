@@ -62,7 +62,9 @@ def test_the_guide_leads_from_folders_of_pictures_to_a_report(tmp_path: Path) ->
                 said = run(line.replace("tao-skills", PROGRAM, 1).replace("DIGEST", digest), tmp_path)
                 digest = next(iter(re.findall(r"plan digest +(\w+)", said)), digest)
     report = Path(said.splitlines()[-1])
-    assert re.match(r"rehearsal: (shown|met, not shown|not met|cannot be told)", said.splitlines()[-2])
+    verdict, approval = said.splitlines()[-3:-1]
+    assert re.search(r"rehearsal: (shown|met, not shown|not met|cannot be told)", verdict)
+    assert approval == "plan approved by flag; nobody was asked"
     assert report.is_relative_to(tmp_path / "W/results")
     assert "pin_hole" in report.read_text(encoding="utf-8")
     counted = json.loads((report.parent / "deft_state.json").read_text(encoding="utf-8"))
@@ -80,7 +82,7 @@ def test_the_guide_leads_from_folders_of_pictures_to_a_report(tmp_path: Path) ->
 
 
 def test_the_stage_of_the_guide_runs_in_the_loop_and_stands_in_the_report(tmp_path: Path) -> None:
-    for name in ("tao_skill_bank", "scripts", "versions.yaml"):
+    for name in ("tao_skill_bank", "scripts", "skills", "plugin.json", "versions.yaml"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, tmp_path / name)
     guide = (GUIDES / "add-a-stage.md").read_text(encoding="utf-8")

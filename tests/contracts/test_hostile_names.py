@@ -72,10 +72,17 @@ def test_no_command_shows_an_escape_that_a_label_or_a_log_holds(run: Path, words
 
 def test_an_annotation_and_a_list_of_faults_show_no_escape(capsys: pytest.CaptureFixture[str]) -> None:
     fields = dict.fromkeys(StatusView.model_fields, 0)
-    texts = {"results_dir": EVIL, "status": "halted", "message": EVIL, "next_step": EVIL, "failures": [EVIL]}
+    texts = {
+        "results_dir": EVIL,
+        "status": "halted",
+        "message": EVIL,
+        "next_step": EVIL,
+        "failures": [EVIL],
+        "approval": EVIL,
+    }
     counts = {"failed_tries": {EVIL: 1}, "rows": {}, "items": {EVIL: 1}, "open_batches": {EVIL: 1}, "working": None}
     said = shown(StatusView.model_validate({**fields, **texts, **counts}))
-    assert raw(said) == [] and said.count("bri\\x1b[31m") == 7
+    assert raw(said) == [] and said.count("bri\\x1b[31m") == 8
     assert report("tao-skills", InputErrors(EVIL, [EVIL, EVIL])) == 2
     assert raw(capsys.readouterr().err) == []
 

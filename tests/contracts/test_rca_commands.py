@@ -507,5 +507,5 @@ def test_goldens_stand_beside_the_spot_check_and_suspects_have_pictures(experime
     first = {p.name for p in (folder / "rca_labels").glob("1*.png")}
     assert {"1.png", "1_golden.png", "1_like.png"} <= first
     page = (folder / "RCA_Report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") >= 2 * len(spots) + 3
+    assert page.count("data:image/") >= 2 * len(spots) + 3
     assert "tao-skills studio" in page
