@@ -79,7 +79,9 @@ def test_the_rate_stands_in_the_files_and_in_the_card(tmp_path: Path) -> None:
                 "explanation": "It does.",
                 "reasoning": "Seen.",
             }
-            row = {"video": f"/v/{i}.mp4", "prompt_key": "normal_bcq", "qa_output": json.dumps({"items": [item]})}
+            video = tmp_path / f"{i}.mp4"
+            video.write_bytes(b"video %d" % i)
+            row = {"video": str(video), "prompt_key": "normal_bcq", "qa_output": json.dumps({"items": [item]})}
             handle.write(json.dumps(row) + "\n")
 
     def says(*arguments: str) -> str:
