@@ -18,7 +18,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.assurance.certificate import Certificate, certify
-from tao_skill_bank.assurance.subject import FROZEN, Subject
+from tao_skill_bank.assurance.subject import CHOSEN_HERE, FROZEN, Subject
 from tao_skill_bank.assurance.two_models import TwoModels, compare_models
 from tao_skill_bank.core.clock import Clock
 from tao_skill_bank.core.errors import InputError
@@ -144,9 +144,18 @@ def recalibrate(
                 "no threshold keeps what is asked on the choosing parts", where=choosing.path, fix="give more defects"
             )
         new, statement = point.threshold, ""
-    independent = None if sets.proof != "conformal" else False
-    proof = _certificate(judging, new, target, independent, f"{sets.proof}: chosen on other parts", trained, who, clock)
-    before = None if old is None else _certificate(judging, old, target, None, FROZEN, trained, who, clock)
+    digest = sha256_file(judging.path)
+
+    def certified(threshold: float, independent: bool | None, origin: str) -> Certificate:
+        name, by = judging.path.name, trained or Trained()
+        subject = Subject(judging, threshold, target, name, independent, origin, by, digest)
+        return certify(subject, who=who, clock=clock)
+
+    if sets.proof == "conformal":
+        proof = certified(new, False, CHOSEN_HERE)
+    else:
+        proof = certified(new, None, f"{sets.proof}: chosen on other parts")
+    before = None if old is None else certified(old, None, FROZEN)
     return Recalibration(
         old=old,
         new=new,
@@ -160,22 +169,6 @@ def recalibrate(
         statement=statement or f"on parts that did not choose it: {proof.word}",
         changed=() if old is None else tuple(_changed(judging, old, new)),
     )
-
-
-def _certificate(
-    scores: ScoreFile,
-    threshold: float,
-    target: Target,
-    independent: bool | None,
-    origin: str,
-    trained: Trained | None,
-    who: str | None,
-    clock: Clock | None,
-) -> Certificate:
-    subject = Subject(
-        scores, threshold, target, scores.path.name, independent, origin, trained or Trained(), sha256_file(scores.path)
-    )
-    return certify(subject, who=who, clock=clock)
 
 
 def _conformal(scores: ScoreFile, target: Target) -> tuple[float, str]:
@@ -212,15 +205,16 @@ def _changed(scores: ScoreFile, old: float, new: float) -> Iterator[dict[str, An
     rows = np.flatnonzero((scores.score > low) & (scores.score <= high))
     flagged = new < old
     wrong = scores.is_pass[rows] == flagged
+    names = ("input_path", "object_name", "sample", "id", "label")
+    named = {name: scores.table.column(name) for name in names if name in scores.table.names}
     for i in np.lexsort((scores.score[rows], ~wrong)):
         row = int(rows[i])
-        cells = {name: scores.table.column(name)[row] for name in scores.table.names}
         yield {
             "row": row + 1,
             "was": "passed" if flagged else "flagged",
             "is": "flagged" if flagged else "passed",
             "right": not bool(wrong[i]),
-            **{name: cells[name] for name in ("input_path", "object_name", "sample", "id", "label") if name in cells},
+            **{name: cells[row] for name, cells in named.items()},
             "score": float(scores.score[row]),
         }
 
