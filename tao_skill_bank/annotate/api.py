@@ -8,7 +8,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -341,9 +342,7 @@ def check_items(results_dir: Path) -> Written:
         InputError: It holds no questions.
         BusyError: Somebody works on the folder.
     """
-    if not results_dir.is_dir():
-        raise InputError("no such folder", where=results_dir, fix="name a results folder")
-    with folder_lock(results_dir, "annotate check"):
+    with _locked_results(results_dir, "annotate check"):
         return check_results(results_dir)
 
 
@@ -354,10 +353,16 @@ def measure_errors(results_dir: Path) -> Measured:
         InputError: No sample was drawn.
         BusyError: Somebody works on the folder.
     """
+    with _locked_results(results_dir, "annotate error-rate"):
+        return error_rate(results_dir)
+
+
+@contextmanager
+def _locked_results(results_dir: Path, by: str) -> Iterator[None]:
     if not results_dir.is_dir():
         raise InputError("no such folder", where=results_dir, fix="name a results folder")
-    with folder_lock(results_dir, "annotate error-rate"):
-        return error_rate(results_dir)
+    with folder_lock(results_dir, by):
+        yield
 
 
 def merge(results_dir: Path) -> Merged:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.core import filesystem
 from tao_skill_bank.core.errors import InputErrors
+from tao_skill_bank.core.text import plural
 
 
 class Check(BaseModel):
@@ -19,6 +21,26 @@ class Check(BaseModel):
     name: str
     status: Literal["ok", "warn", "skip", "fail"]
     text: str
+
+
+def refuse_faults(faults: Sequence[str], workspace: str | Path, most: int) -> None:
+    """Refuse a plan for its faults, if it has any; one that several checks met is told once.
+
+    Raises:
+        InputErrors: The first `most` of them, a line each, and how many more there are.
+    """
+    told = list(dict.fromkeys(faults))
+    if not told:
+        return
+    shown = told[:most]
+    if len(told) > most:
+        shown.append(f"and {len(told) - most} more")
+    raise InputErrors(
+        f"pre-flight found {plural(len(told), 'fault')}, first: {told[0]}",
+        shown,
+        where=workspace,
+        fix="mend these, then plan again",
+    )
 
 
 def folder_check(name: str, folder: Path, least_bytes: int) -> Check:

@@ -5,8 +5,16 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tao_skill_bank.actions.console import Action, run_category
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from tao_skill_bank.core.overrides import Schema
+
+    M = TypeVar("M", bound=BaseModel)
 
 _COMMON = "[-e SPEC.yaml] [--cfg=job]"
 EXIT_NOT_JUDGED = 3
@@ -31,17 +39,25 @@ def main() -> None:
     sys.exit(run_category("gap_analysis", ACTIONS))
 
 
-def _vcn_aoi(args: list[str]) -> int:
-    from tao_skill_bank.actions.gap_analysis.config import VCN_AOI_SCHEMA, VcnAoiConfig
+def _configured(args: list[str], schema: Schema, model: type[M], **more: Any) -> M | None:
+    """What a command line asks for; None where it asked to be shown, which is done then."""
     from tao_skill_bank.core.overrides import config_yaml, parse_command_line
     from tao_skill_bank.core.settings import validated
 
-    line = parse_command_line(args, VCN_AOI_SCHEMA)
+    line = parse_command_line(args, schema)
     _warn(line.warnings)
     if line.show_config:
         print(config_yaml(line.config), end="")
+        return None
+    return validated(model, {**line.config, **more}, line.spec_path or "command line")
+
+
+def _vcn_aoi(args: list[str]) -> int:
+    from tao_skill_bank.actions.gap_analysis.config import VCN_AOI_SCHEMA, VcnAoiConfig
+
+    config = _configured(args, VCN_AOI_SCHEMA, VcnAoiConfig)
+    if config is None:
         return 0
-    config = validated(VcnAoiConfig, line.config, line.spec_path or "command line")
     from tao_skill_bank.actions.gap_analysis.vcn_aoi import analyze_vcn_aoi
 
     print("\n".join(analyze_vcn_aoi(config).summary))
@@ -50,16 +66,11 @@ def _vcn_aoi(args: list[str]) -> int:
 
 def _vlm_bcq(args: list[str]) -> int:
     from tao_skill_bank.actions.gap_analysis.config import VLM_BCQ_SCHEMA, VlmBcqConfig
-    from tao_skill_bank.core.overrides import config_yaml, parse_command_line
-    from tao_skill_bank.core.settings import validated
 
-    strict = "--strict" in args
-    line = parse_command_line([a for a in args if a != "--strict"], VLM_BCQ_SCHEMA)
-    _warn(line.warnings)
-    if line.show_config:
-        print(config_yaml(line.config), end="")
+    plain = [a for a in args if a != "--strict"]
+    config = _configured(plain, VLM_BCQ_SCHEMA, VlmBcqConfig, strict="--strict" in args)
+    if config is None:
         return 0
-    config = validated(VlmBcqConfig, {**line.config, "strict": strict}, line.spec_path or "command line")
     from tao_skill_bank.actions.gap_analysis.vlm_bcq import analyze_vlm_bcq
 
     with _progress_bar() as progress:
@@ -76,15 +87,10 @@ def _vlm_bcq(args: list[str]) -> int:
 
 def _vlm_compare(args: list[str]) -> int:
     from tao_skill_bank.actions.gap_analysis.config import VLM_COMPARE_SCHEMA, VlmCompareConfig
-    from tao_skill_bank.core.overrides import config_yaml, parse_command_line
-    from tao_skill_bank.core.settings import validated
 
-    line = parse_command_line(args, VLM_COMPARE_SCHEMA)
-    _warn(line.warnings)
-    if line.show_config:
-        print(config_yaml(line.config), end="")
+    config = _configured(args, VLM_COMPARE_SCHEMA, VlmCompareConfig)
+    if config is None:
         return 0
-    config = validated(VlmCompareConfig, line.config, line.spec_path or "command line")
     from tao_skill_bank.actions.gap_analysis.vlm_compare import compare_vlm
 
     print("\n".join(compare_vlm(config).summary))

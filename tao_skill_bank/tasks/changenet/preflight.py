@@ -15,7 +15,7 @@ from tao_skill_bank.data.changenet.sample_book import ACCEPTANCE, KPI, POOL, TRA
 from tao_skill_bank.data.changenet.spec import spec_faults
 from tao_skill_bank.data.changenet.tables import PASS, PairTable
 from tao_skill_bank.data.changenet.validate import DatasetReport, Kind, check_dataset, check_leakage, label_warnings
-from tao_skill_bank.loop.checks import Check, folder_check
+from tao_skill_bank.loop.checks import Check, folder_check, refuse_faults
 from tao_skill_bank.loop.request import OwnWord, PreFlight, ResolvedPlan, Split
 from tao_skill_bank.platforms import platform_named, tao_runs
 from tao_skill_bank.platforms.releases import release_that_runs
@@ -73,18 +73,7 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
     check("credentials", lambda: _credentials(plan))
     check("platform", lambda: _platform(plan))
     check("disk", lambda: _disk(plan))
-    # Several checks may ask the platform, and meet the same fault.
-    faults = list(dict.fromkeys(faults))
-    if faults:
-        shown = faults[:_MOST_FAULTS]
-        if len(faults) > len(shown):
-            shown.append(f"and {len(faults) - len(shown)} more")
-        raise InputErrors(
-            f"pre-flight found {len(faults)} fault{'s' if len(faults) > 1 else ''}, first: {faults[0]}",
-            shown,
-            where=plan.config.workspace,
-            fix="mend these, then plan again",
-        )
+    refuse_faults(faults, plan.config.workspace, _MOST_FAULTS)
     return PreFlight(
         digest=plan.digest,
         kpi_target=plan.kpi_target,

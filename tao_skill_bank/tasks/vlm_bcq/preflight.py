@@ -13,7 +13,7 @@ from tao_skill_bank.core.text import plural
 from tao_skill_bank.data.bcq import leakage
 from tao_skill_bank.data.bcq.answers import join, read_rows
 from tao_skill_bank.data.bcq.records import MOST_SHOWN, RecordSet, duplicates, name_of, walked_videos
-from tao_skill_bank.loop.checks import Check
+from tao_skill_bank.loop.checks import Check, refuse_faults
 from tao_skill_bank.loop.request import PreFlight, ResolvedPlan, Split
 from tao_skill_bank.platforms import platform_class, platform_named
 from tao_skill_bank.tasks.vlm_bcq import specs
@@ -76,16 +76,7 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
     check("encoder", lambda: _encoder(config, sets))
     check("platform", lambda: _platform(config))
     check("disk", lambda: _disk(config))
-    if faults:
-        shown = faults[:MOST_SHOWN]
-        if len(faults) > len(shown):
-            shown.append(f"and {len(faults) - len(shown)} more")
-        raise InputErrors(
-            f"pre-flight found {plural(len(faults), 'fault')}, first: {faults[0]}",
-            shown,
-            where=config.workspace,
-            fix="mend these, then plan again",
-        )
+    refuse_faults(faults, config.workspace, MOST_SHOWN)
     return PreFlight(
         digest=plan.digest,
         kpi_target=plan.kpi_target,
