@@ -29,8 +29,12 @@ ENTRY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;]+)\s*(?:;\s*([^\\]+?))
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}\s*(?:\\)?$")
 SIZE = re.compile(r"# (\d+) MB to fetch, (\d+) MB on disk")
 BEGUN = re.compile(r"(?:Collecting |Processing (?:[^(]*/)?)([A-Za-z][\w.-]*?)(?:==|-)(\d[^\s-]*?)(?:-|\.tar|\s|$)")
+NO_ANSWER = re.compile(r"Looking in|WARNING|Using Python|\s*$")  # what pip and uv say before an index has spoken
 SILENCE_SEC = 15
+PATIENCE_SEC = float(os.environ.get("TAO_SKILL_BANK_PATIENCE") or 12)
+"""For so long the index may say nothing to the first thing it is asked; a client waits little longer."""
 NO_ROOM_BYTES = 8 << 20  # what fails with less left failed for it, whatever it says
+WITHOUT = "without a network use a wheelhouse (`make wheelhouse` where there is one, then {}=DIR)"
 WINDOWS_HERE = os.name == "nt"
 WINDOWS = "Windows itself is not supported: install WSL (`wsl --install`) and run the same command inside it"
 
@@ -224,6 +228,7 @@ class Work:
         if self.uv:
             self.env.update(uv_environment(pip_settings()))
         self.total, self.fetched, self.shown, self.said_at = 0, 0, "", time.monotonic()
+        self.unanswered = self.silent = 0
 
     def make(self):
         """An environment without packages, unless a good one is there."""
@@ -262,15 +267,17 @@ class Work:
         self.run(command, "install")
 
     def install_lock(self, lock):
-        """What a lock names; what builds first. That first fetch, tried less often, shows whether an index answers."""
+        """What a lock names; what builds first: that small fetch shows whether an index answers at all."""
         builder = lock.only(BUILDER)
         if builder:
             self.total, self.fetched = 1, 0
             with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as first:
                 first.write(builder)
                 first.flush()
+                self.unanswered = 0 if self.wheelhouse else PATIENCE_SEC
                 self.install("--require-hashes", "-r", first.name, patience=("--retries", "2"))
         self.total, self.fetched = len(lock.names), 1 if builder else 0
+        self.unanswered = 0 if self.wheelhouse else 5 * PATIENCE_SEC  # uv asks for everything before it says a word
         self.install("--require-hashes", "-r", os.path.abspath(lock.path))
 
     def check(self, lock):
@@ -291,7 +298,7 @@ class Work:
                 encoding="utf-8", errors="replace", env=self.env, cwd=os.path.dirname(self.folder) or "/",
             )  # fmt: skip
             done = threading.Event()
-            watcher = threading.Thread(target=self._watch, args=(done,), daemon=True)
+            watcher = threading.Thread(target=self._watch, args=(done, process), daemon=True)
             watcher.start()
             try:
                 for line in process.stdout:
@@ -304,6 +311,9 @@ class Work:
                 watcher.join()
                 if process.poll() is None:
                     process.kill()
+        self.unanswered = 0
+        if self.silent:
+            raise SetUpError(f"{self.source()} has not answered within {self.silent:g} s", self.way_out(), self.log)
         if status != 0:
             with open(self.log, encoding="utf-8", errors="replace") as log:
                 log.seek(begin)
@@ -311,6 +321,8 @@ class Work:
 
     def _heard(self, line):
         """Show what pip or uv says of a package that it begins with."""
+        if not NO_ANSWER.match(line):
+            self.unanswered = 0
         found = BEGUN.match(line)
         if found:
             self.fetched += 1
@@ -318,16 +330,34 @@ class Work:
         elif self.uv and line.startswith("Downloading "):
             self.show("fetching" + line[len("Downloading") :].rstrip())
 
-    def _watch(self, done):
-        """While nothing is printed: count what has been unpacked, and say that the work goes on."""
-        before = self._unpacked()
+    def _watch(self, done, process):
+        """While nothing is printed: end what waits for a silent index, count what is unpacked, say that it goes on."""
+        before, begun = self._unpacked(), time.monotonic()
         while not done.wait(0.5):
+            if 0 < self.unanswered < time.monotonic() - begun:
+                self.silent = self.unanswered
+                process.kill()
+                return
             now = self._unpacked()
             if now > before and (now == self.total or now - before >= 5):
                 before = now
                 self.show(f"unpacking {min(now, self.total)} of {self.total}")
             elif time.monotonic() - self.said_at > SILENCE_SEC and self.shown:
                 self.show(self.shown)
+
+    def source(self):
+        """Where the packages come from, without a password."""
+        if self.wheelhouse:
+            return f"the wheelhouse {self.wheelhouse}"
+        settings = pip_settings()
+        given = {os.environ.get(name, "") for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL") if self.uv} - {""}
+        named = " ".join(given) or settings.get("index-url", "")
+        return " ".join(["the package index", *re.sub(r"//[^/@\s]*@", "//", named).split()])
+
+    def way_out(self):
+        """What mends an index that does not answer."""
+        variable = "WHEELHOUSE" if os.path.basename(self.folder) == ".venv" else "TAO_SKILL_BANK_WHEELHOUSE"
+        return "mend the network, proxy or pip configuration; " + WITHOUT.format(variable)
 
     def _unpacked(self):
         count = 0
@@ -368,10 +398,7 @@ def explain(text, purpose, work):
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"(ERROR|error|×|Caused by)\b", line, re.IGNORECASE)] or lines[-1:]
     last = re.sub(r"^ERROR: ", "", errors[0])[:300] if errors else f"could not {purpose}"
-    where = f"the wheelhouse {work.wheelhouse}" if work.wheelhouse else "the package index"
-    offline = "without a network use a wheelhouse (`make wheelhouse` where there is one, then {}=DIR)".format(
-        "WHEELHOUSE" if os.path.basename(work.folder) == ".venv" else "TAO_SKILL_BANK_WHEELHOUSE"
-    )
+    where = work.source()
     places = [folder for folder in (work.folder, tempfile.gettempdir()) if os.path.isdir(folder)]
     if re.search(r"No space left on device|Errno 28|Disk quota exceeded|os error (28|122)", text) or any(
         shutil.disk_usage(folder).free < NO_ROOM_BYTES for folder in places
@@ -398,10 +425,10 @@ def explain(text, purpose, work):
     if broken:
         said = next(g for g in broken.groups() if g)
         said = re.sub(r"^\w+\(.*?(?:object at 0x\w+>|host='[^']*'[^)]*\)): ?|[\"')]+$", "", said)[:160]
-        return f"{where} does not answer ({said})", f"mend the network, proxy or pip configuration; {offline}"
+        return f"{where} does not answer ({said})", work.way_out()
     if missing:
         name = next(g for g in missing.groups() if g)
-        return f"{where} does not have {name}", f"have it taken in, or {offline}"
+        return f"{where} does not have {name}", f"have it taken in, or {work.way_out().partition('; ')[2]}"
     return last, "see the log"
 
 

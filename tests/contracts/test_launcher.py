@@ -258,5 +258,5 @@ def test_an_index_that_refuses_is_told_within_the_time_a_client_waits(bank: Bank
     nowhere = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
     status, out, err = bank.session(PATH="/usr/bin:/bin", TAO_SKILL_BANK_WAIT="200", **nowhere)
     assert (status, refused(out)) == (1, err.strip())
-    assert "the package index does not answer" in err and "Connection refused" in err
+    assert "the package index http://127.0.0.1:9/simple does not answer" in err and "Connection refused" in err
     assert "TAO_SKILL_BANK_WHEELHOUSE=DIR" in err

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -42,6 +44,13 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
     """What google-genai and Hydra bring (an extra is asked for, and a source is built), with newer ones beside them."""
     names = closure({"google-genai", "hydra-core", *REAL})
     return Index(tmp_path_factory.mktemp("in dex"), ROOT / "requirements.lock", names)
+
+
+@pytest.fixture(scope="module")
+def silent_index() -> Iterator[str]:
+    """An index whose machine takes every call and answers none."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/simple"
 
 
 class Machine:
@@ -191,15 +200,39 @@ def test_a_second_time_nothing_is_made_anew(machine: Machine, empty: Path) -> No
 def test_without_an_answer_the_index_is_named_and_so_is_the_way_without_one(machine: Machine, empty: Path) -> None:
     machine.with_(empty)
     line = machine.failed(PIP_INDEX_URL=NOWHERE)
-    assert "the package index does not answer (" in line and "Connection refused" in line
+    assert f"the package index {NOWHERE} does not answer (" in line and "Connection refused" in line
     assert "make wheelhouse" in line and f"(log: {machine.folder}.log)" in line
+
+
+@pytest.mark.parametrize("uv", [False, True], ids=["pip", "uv"])
+def test_an_index_that_takes_the_call_and_says_nothing_is_told_by_its_address_and_without_its_password(
+    machine: Machine, empty: Path, silent_index: str, uv: bool
+) -> None:
+    machine.with_(empty)
+    if uv:
+        (machine.bin / "uv").symlink_to(uv_command())
+    secret = silent_index.replace("//", "//ana:secret@")
+    # However patient the person's pip is: the first answer is small.
+    line = machine.failed(PIP_INDEX_URL=secret, PIP_DEFAULT_TIMEOUT="600", TAO_SKILL_BANK_PATIENCE="1.5")
+    assert f"the package index {silent_index} has not answered within 1.5 s; mend the network" in line
+    assert "make wheelhouse" in line and "secret" not in line
+
+
+def test_an_index_that_falls_silent_after_the_first_package_is_told_too(
+    machine: Machine, empty: Path, silent_index: str
+) -> None:
+    machine.with_(empty)
+    settings = {"PIP_INDEX_URL": silent_index, "PIP_FIND_LINKS": "", "TAO_SKILL_BANK_PATIENCE": "0.4"}
+    lock = machine.home / "no_builder.lock"
+    lock.write_text(Lock(str(machine.index.lock)).only("packaging"))
+    assert "has not answered within 2 s" in machine.failed(lock=lock, **settings)
 
 
 def test_a_package_that_the_index_lacks_is_named(machine: Machine, empty: Path, tmp_path: Path) -> None:
     machine.with_(empty)
     lacking = Index(tmp_path / "other", ROOT / "requirements.lock", {"setuptools", "packaging"})
     line = machine.failed(PIP_INDEX_URL=lacking.simple.as_uri())
-    assert re.search(r"the package index does not have [\w-]+==\d", line)
+    assert re.search(r"the package index file://\S+ does not have [\w-]+==\d", line)
 
 
 def test_another_file_under_a_locked_name_is_refused_and_named(machine: Machine, empty: Path, tmp_path: Path) -> None:
@@ -209,7 +242,7 @@ def test_another_file_under_a_locked_name_is_refused_and_named(machine: Machine,
     lock = tmp_path / "requirements.lock"
     lock.write_text(text[:start] + "0" * 64 + text[start + 64 :])
     line = machine.failed(lock=lock)
-    assert "the package index serves another file as antlr4-python3-runtime==" in line
+    assert "serves another file as antlr4-python3-runtime==" in line
 
 
 @pytest.mark.parametrize(
