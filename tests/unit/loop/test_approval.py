@@ -68,6 +68,14 @@ def test_a_sealed_approval_stands_for_its_plan_and_a_changed_word_of_it_for_none
     assert not stands(elsewhere, DIGEST), "copied to another run"
 
 
+def test_words_that_were_said_beside_an_approval_are_sealed_with_it(home: Path) -> None:
+    made = given(home, words=["blind"])
+    assert stands(state_of(home, made), DIGEST)
+    for words in (["spent"], ["blind", "spent"], []):
+        assert not stands(state_of(home, made.model_copy(update={"words": words})), DIGEST)
+    assert not stands(state_of(home, made.model_copy(update={"by": "blind", "words": []})), DIGEST)
+
+
 def test_an_approval_of_nobody_named_stands_too(home: Path) -> None:
     assert stands(state_of(home, given(home, by=None)), DIGEST)
 

@@ -108,6 +108,13 @@ def test_what_cannot_be_told_says_why() -> None:
     assert judged(Interval.of(50, 100), Interval.of(0, 0)).text.endswith("asked ≥ 95 %"), "what fails needs no reason"
 
 
+def test_a_measure_that_is_no_share_of_samples_says_that_no_number_of_them_can_be_named() -> None:
+    f1 = Limit(Measure("F1", "sample", at_most=False, share=False), 90.0)
+    found = claim(f1, None, 95.0, independent=True)
+    assert (found.outcome, found.more) == ("met", None)
+    assert found.why == "F1 is no share of samples, so how many more would show it cannot be said"
+
+
 def test_the_point_is_met_where_only_the_bound_is_open() -> None:
     counts = {(0, 100): True, (4, 100): True, (6, 100): False, (0, 0): False}
     for far, met in counts.items():
