@@ -78,7 +78,7 @@ class Screen:
             self._judge()
 
     def _judge(self) -> None:
-        from tao_skill_bank.core.text import clean
+        from tao_skill_bank.core.text import capital, clean
         from tao_skill_bank.reports.deft.status import status_of
         from tao_skill_bank.reports.deft.view import RunView
 
@@ -86,7 +86,7 @@ class Screen:
         self._tone, self._wording, why = found.tone, clean(found.wording), found.why
         if self._view is not None and self._view.status in ("interrupted", "held"):
             by = f"H{self._view.working.who()[1:]}" if self._view.working is not None else "Nobody works on it"
-            why = f"{by}. {self._view.next_step[:1].upper()}{self._view.next_step[1:]}"
+            why = f"{by}. {capital(self._view.next_step)}"
         self._why = clean(why)
 
     def summary(self) -> RenderableType:

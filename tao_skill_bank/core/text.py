@@ -127,6 +127,11 @@ def duration(seconds: Any) -> str:
     return f"{value // 3600} h {value % 3600 // 60:02d} min"
 
 
+def capital(text: str) -> str:
+    """The text with a capital letter at its beginning, and otherwise as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def plural(count: int, noun: str, many: str | None = None) -> str:
     """`1 row`, `2 rows`."""
     return f"{whole(count)} {noun if count == 1 else many or noun + 's'}"

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from tao_skill_bank.core.text import limit, plural, ranged, whole
+from tao_skill_bank.core.text import capital, limit, plural, ranged, whole
 from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.metric import Limit
 from tao_skill_bank.metrics.evidence import trials_to_show
@@ -213,7 +213,7 @@ def verdict(
     return Verdict(
         word=word,
         head=f"{front}{word}",
-        text=f"{text}. {tail[:1].upper()}{tail[1:]}" if tail else text,
+        text=f"{text}. {capital(tail)}" if tail else text,
         asked=asked,
         set=set_name,
         independent=independent,

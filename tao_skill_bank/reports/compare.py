@@ -17,6 +17,7 @@ from tao_skill_bank.core.text import clean, duration, percent, points, score, to
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.reports import charts
+from tao_skill_bank.reports.deft.signature import CONTENTS
 from tao_skill_bank.reports.deft.status import rate, status_of
 from tao_skill_bank.reports.deft.view import RunView
 from tao_skill_bank.reports.page import render_page, script
@@ -25,14 +26,6 @@ from tao_skill_bank.tasks.changenet.metric import FAR, GRAMMAR
 MOST_RUNS = 12
 # What differs between any two runs and says nothing about their plans.
 _NOISE = {"workspace"}
-_DIGESTS = {
-    "specs_file": "contents of the spec",
-    "training_csv": "contents of the training CSV",
-    "validation_csv": "contents of the validation CSV",
-    "kpi_test_csv": "contents of the KPI CSV",
-    "acceptance_csv": "contents of the acceptance CSV",
-    "mining_pool_csv": "contents of the mining pool CSV",
-}
 
 
 class _Model(BaseModel):
@@ -178,7 +171,7 @@ def _flat(view: RunView) -> dict[str, str]:
 
     walk(state.config.model_dump(mode="json"), "")
     for key, digest in state.plan_digests.items():
-        plan[_DIGESTS.get(key, f"contents of {key}")] = digest[:12]
+        plan[f"contents of {f'the {CONTENTS[key]}' if key in CONTENTS else key}"] = digest[:12]
     return plan
 
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.reports import charts
-from tao_skill_bank.reports.deft.view import Phase, RunView
+from tao_skill_bank.reports.deft.view import Phase, RunView, by_label
 
 _SOURCES = {
     ("base_train", "real"): "base set",
@@ -81,11 +81,11 @@ def additions(view: RunView) -> list[Addition]:
 
 def _labels(phase: Phase) -> tuple[tuple[str, int, int], ...]:
     real, made = phase.record.mining_by_label or {}, phase.record.anomalygen_by_label or {}
-    keys: dict[str, str] = {}
+    names: dict[str, str] = {}
     for label in [*real, *made]:
-        keys.setdefault(label.upper(), label)
-    upper = [{k.upper(): v for k, v in x.items()} for x in (real, made)]
-    rows = [(shown, upper[0].get(key, 0), upper[1].get(key, 0)) for key, shown in keys.items()]
+        names.setdefault(label.upper(), label)
+    mined, generated = by_label(real), by_label(made)
+    rows = [(name, mined[key], generated[key]) for key, name in names.items()]
     return tuple(sorted(rows, key=lambda row: (-(row[1] + row[2]), row[0])))
 
 

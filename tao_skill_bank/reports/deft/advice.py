@@ -16,7 +16,7 @@ from tao_skill_bank.metrics import Threshold, far_at_recall, far_without_weakest
 from tao_skill_bank.metrics.evidence import trials_to_show
 from tao_skill_bank.reports.deft.checks import trained_text
 from tao_skill_bank.reports.deft.status import Status, rate
-from tao_skill_bank.reports.deft.view import LabelFigures, Phase, RunView, share
+from tao_skill_bank.reports.deft.view import LabelFigures, Phase, RunView, by_label, share
 from tao_skill_bank.tasks.changenet.metric import FAR, RECALL, recall_floor
 
 FEW_TRAINING_ROWS = 5
@@ -180,16 +180,10 @@ def _hardly_trained(view: RunView, status: Status) -> Iterator[Advice]:
     training, kpi = view.dataset("training"), view.dataset("kpi")
     if training is None or kpi is None or view.best is None or _met(view):
         return
-    have: dict[str, int] = {}
-    for label, count in training.labels.items():
-        have[label.upper()] = have.get(label.upper(), 0) + count
-    for phase in view.phases:
-        for added in (phase.record.mining_by_label or {}, phase.record.anomalygen_by_label or {}):
-            for label, count in added.items():
-                have[label.upper()] = have.get(label.upper(), 0) + count
-    rare = [label for label in kpi.labels if not is_pass(label) and have.get(label.upper(), 0) < FEW_TRAINING_ROWS]
+    have = by_label(training.labels, view.added("mining"), view.added("anomalygen"))
+    rare = [label for label in kpi.labels if not is_pass(label) and have[label.upper()] < FEW_TRAINING_ROWS]
     if rare:
-        shown = [f"{clean(label)} ({whole(have.get(label.upper(), 0))})" for label in rare]
+        shown = [f"{clean(label)} ({whole(have[label.upper()])})" for label in rare]
         yield Advice(
             "hardly-trained",
             f"Bring training rows of {plural(len(rare), 'defect type')} that the KPI set asks for",
@@ -210,13 +204,10 @@ def _pool_left(view: RunView, status: Status) -> Iterator[Advice]:
                 "The run had no augmentation/mining_pool/mining_pool.csv, so no real sample could be added.",
             )
         return
-    used: dict[str, int] = {}
-    for phase in view.phases:
-        for label, count in (phase.record.mining_by_label or {}).items():
-            used[label.upper()] = used.get(label.upper(), 0) + count
-    have = {label.upper(): count for label, count in pool.labels.items()}
-    weak = [figures for figures in _costs(best) if (figures.cost_pct or 0.0) > 0.0]
-    spent = [f.label for f in weak if have.get(f.label.upper(), 0) <= used.get(f.label.upper(), 0)]
+    left = by_label(pool.labels)
+    left.subtract(view.added("mining"))
+    limiting = [figures for figures in _costs(best) if (figures.cost_pct or 0.0) > 0.0]
+    spent = [f.label for f in limiting if left[f.label.upper()] <= 0]
     if spent:
         yield Advice(
             "pool-spent",
@@ -225,13 +216,13 @@ def _pool_left(view: RunView, status: Status) -> Iterator[Advice]:
             + ("it" if len(spent) == 1 else "them")
             + " left, so another iteration would find nothing like the weak samples.",
         )
-    left = sum(max(have.get(f.label.upper(), 0) - used.get(f.label.upper(), 0), 0) for f in weak)
+    unused = sum(max(left[f.label.upper()], 0) for f in limiting)
     # A loop that met its target on the KPI set ends there, whatever the acceptance set says and iterations remain.
-    if left and status.tone == "near" and not _reached(view, best):
+    if unused and status.tone == "near" and not _reached(view, best):
         yield Advice(
             "another-iteration",
             "Allow more iterations",
-            f"The pool still holds {plural(left, 'unused row')} of the defect types that raise FAR.",
+            f"The pool still holds {plural(unused, 'unused row')} of the defect types that raise FAR.",
         )
 
 

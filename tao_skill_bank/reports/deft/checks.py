@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.errors import BankError
-from tao_skill_bank.core.text import DASH, interval, percent, plural
+from tao_skill_bank.core.text import DASH, capital, interval, percent, plural
 from tao_skill_bank.data.changenet.spent import looks
 from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.verdict import Claim, Verdict
@@ -97,7 +97,7 @@ def _looked_at(view: RunView) -> list[Check]:
 def _claim_check(found: Claim, verdict: Verdict) -> Check:
     outcome: Outcome = {"shown": "holds", "unknown": "unknown"}.get(found.outcome, "open")  # type: ignore[assignment]
     return Check(
-        f"{found.name[:1].upper()}{found.name[1:]} on the {verdict.set} {found.asked}",
+        f"{capital(found.name)} on the {verdict.set} {found.asked}",
         outcome,
         percent(found.value_pct),
         _range(found.measured),

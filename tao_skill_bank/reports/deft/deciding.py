@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tao_skill_bank.data.changenet.kpi import Scored
 from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.reports.deft.gallery import Album, Sample, sample
-from tao_skill_bank.reports.deft.view import RunView
+from tao_skill_bank.reports.deft.view import RunView, Scoring, label_figures
 
 MOST_LISTED = 60
 MOST_PICTURED = 12
@@ -84,7 +83,7 @@ def deciding(view: RunView, album: Album) -> Deciding | None:
     return Deciding(
         found.set,
         threshold,
-        _types(best.scored, threshold, None if before is None else (before.scored, before.threshold)),
+        _types(best, before),
         shown(missed),
         shown(flagged),
         len(missed),
@@ -92,31 +91,10 @@ def deciding(view: RunView, album: Album) -> Deciding | None:
     )
 
 
-def _types(scored: Scored, threshold: float, before: tuple[Scored, float] | None) -> tuple[TypeRow, ...]:
-    names, counts, wrong = _wrong_by_type(scored, threshold)
-    earlier = None if before is None else _wrong_by_type(*before)[2]
-    rows = [
-        TypeRow(
-            names[key],
-            key,
-            counts[key],
-            Interval.of(wrong[key], counts[key]),
-            None if earlier is None else earlier.get(key, 0),
-        )
-        for key in names
-    ]
+def _types(best: Scoring, before: Scoring | None) -> tuple[TypeRow, ...]:
+    earlier = None if before is None else label_figures(before.scored, before.threshold)
+    rows = []
+    for key, now in label_figures(best.scored, best.threshold).items():
+        was = None if earlier is None else earlier[key].wrong if key in earlier else 0
+        rows.append(TypeRow(now.label, key, now.count, Interval.of(now.wrong, now.count), was))
     return tuple(sorted(rows, key=lambda r: (r.is_pass, -r.wrong.successes, -r.wrong.value_pct, r.key)))
-
-
-def _wrong_by_type(scored: Scored, threshold: float) -> tuple[dict[str, str], dict[str, int], dict[str, int]]:
-    """Key → name as written, rows, rows on the wrong side of the threshold."""
-    names: dict[str, str] = {}
-    counts: dict[str, int] = {}
-    wrong: dict[str, int] = {}
-    off = np.where(scored.is_pass, scored.scores > threshold, scored.scores <= threshold)
-    for label, bad in zip(scored.table.label, off, strict=True):
-        key = label.strip().upper()
-        names.setdefault(key, label.strip())
-        counts[key] = counts.get(key, 0) + 1
-        wrong[key] = wrong.get(key, 0) + int(bad)
-    return names, counts, wrong

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.text import clean, duration, listed, plural, points, score, whole
+from tao_skill_bank.core.text import capital, clean, duration, listed, plural, points, score, whole
 from tao_skill_bank.loop.state import is_iteration_label
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.reports.deft import sections
@@ -210,7 +210,7 @@ def iter_summary(results_dir: Path, label: str) -> Path:
 def _measured_beside(view: RunView, phase: Phase) -> list[str]:
     """What the target limits, where that is neither FAR nor recall."""
     found = None if phase.evaluation is None else phase.evaluation.others.get(view.state.measure)
-    return [] if found is None else [f"- {view.state.measure[:1].upper()}{view.state.measure[1:]}: {rate(found)}"]
+    return [] if found is None else [f"- {capital(view.state.measure)}: {rate(found)}"]
 
 
 def _summary_lines(view: RunView, phase: Phase) -> list[str]:

@@ -20,7 +20,7 @@ from tao_skill_bank.loop.metric import Limit
 from tao_skill_bank.reports import charts
 from tao_skill_bank.reports.deft.checks import leakage_text, trained_text
 from tao_skill_bank.reports.deft.status import rate
-from tao_skill_bank.reports.deft.view import Accepted, LabelFigures, Phase, RunView, StageLine, share
+from tao_skill_bank.reports.deft.view import Accepted, LabelFigures, Phase, RunView, StageLine, by_label, share
 
 STAGE_ORDER = (
     "routing",
@@ -103,9 +103,8 @@ def defect_rows(view: RunView) -> list[DefectRow]:
     if best is None:
         return []
     training = view.dataset("training")
-    has = _upper(training.labels) if training else None
-    mined = _added(view, "mining_by_label")
-    synthetic = _added(view, "anomalygen_by_label")
+    has = by_label(training.labels) if training else None
+    mined, synthetic = view.added("mining"), view.added("anomalygen")
     routed: dict[str, str] = {}
     for phase in view.phases:
         routed.update({key.upper(): verdict for key, verdict in (phase.record.routing_verdicts or {}).items()})
@@ -127,9 +126,9 @@ def defect_rows(view: RunView) -> list[DefectRow]:
                 cost_before=_cost(base, before),
                 bar=bar,
                 routed=routed.get(key, ""),
-                training=None if has is None else has.get(key, 0),
-                mined=mined.get(key, 0),
-                synthetic=synthetic.get(key, 0),
+                training=None if has is None else has[key],
+                mined=mined[key],
+                synthetic=synthetic[key],
             )
         )
     return sorted(rows, key=lambda row: row.is_pass)
@@ -163,7 +162,7 @@ def pool_rows(view: RunView) -> list[PoolRow]:
     """The pool by label, with what was taken of it and what was made beside it."""
     pool = view.dataset("pool")
     have = dict(pool.labels) if pool else {}
-    taken, made = _added(view, "mining_by_label"), _added(view, "anomalygen_by_label")
+    taken, made = view.added("mining"), view.added("anomalygen")
     known = {label.upper() for label in have}
     for source in ("mining_by_label", "anomalygen_by_label"):
         for phase in view.phases:
@@ -174,9 +173,9 @@ def pool_rows(view: RunView) -> list[PoolRow]:
     top = max([*have.values(), 1])
     rows = []
     for label, count in have.items():
-        used = taken.get(label.upper(), 0)
+        used = taken[label.upper()]
         bar = charts.spread([("taken", used), ("left", max(count - used, 0))], top)
-        rows.append(PoolRow(label, count, used, made.get(label.upper(), 0), bar))
+        rows.append(PoolRow(label, count, used, made[label.upper()], bar))
     return rows
 
 
@@ -359,22 +358,6 @@ def _by_label(total: int, labels: dict[str, int] | None) -> str:
     if not labels:
         return str(total)
     return f"{total} ({', '.join(f'{label} {count}' for label, count in labels.items())})"
-
-
-def _added(view: RunView, attribute: str) -> dict[str, int]:
-    """Rows added over all iterations, by upper-cased label."""
-    found: dict[str, int] = {}
-    for phase in view.phases:
-        for label, count in (getattr(phase.record, attribute) or {}).items():
-            found[label.upper()] = found.get(label.upper(), 0) + count
-    return found
-
-
-def _upper(labels: dict[str, int]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for label, count in labels.items():
-        found[label.strip().upper()] = found.get(label.strip().upper(), 0) + count
-    return found
 
 
 def baseline_text(view: RunView) -> str:

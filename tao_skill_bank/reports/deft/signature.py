@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from tao_skill_bank.core.consent import approved
+from tao_skill_bank.core.text import capital
 from tao_skill_bank.core.version import __version__
 from tao_skill_bank.reports.deft.checks import trained_text
 from tao_skill_bank.reports.deft.view import RunView
 
 UNKNOWN = "not recorded"
 CONTENTS = {
-    "specs_file": "Spec",
-    "training_csv": "Training CSV",
-    "validation_csv": "Validation CSV",
+    "specs_file": "spec",
+    "training_csv": "training CSV",
+    "validation_csv": "validation CSV",
     "kpi_test_csv": "KPI CSV",
-    "acceptance_csv": "Acceptance CSV",
-    "mining_pool_csv": "Mining pool CSV",
+    "acceptance_csv": "acceptance CSV",
+    "mining_pool_csv": "mining pool CSV",
 }
+"""What the files of a plan's digests are called."""
 
 
 def signature(view: RunView) -> list[tuple[str, str]]:
@@ -35,7 +37,7 @@ def signature(view: RunView) -> list[tuple[str, str]]:
     if view.best is None:
         rows = [("Software", f"this page by TAO Skill Bank {__version__}")]
     found = view.state.plan_digests
-    rows += [(f"{CONTENTS.get(key, key)}, SHA-256", digest) for key, digest in found.items()]
+    rows += [(f"{capital(CONTENTS[key]) if key in CONTENTS else key}, SHA-256", it) for key, it in found.items()]
     if not found:
         rows.append(("Data, SHA-256", UNKNOWN))
     if approval is None:

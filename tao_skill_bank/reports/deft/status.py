@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tao_skill_bank.core.text import clean, percent, plural, ranged
+from tao_skill_bank.core.text import capital, clean, percent, plural, ranged
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.reports.deft.view import RunView
 
@@ -46,7 +46,7 @@ def _stopped(view: RunView) -> Status:
 
 def _sentence(text: str) -> str:
     shown = clean(text).strip()
-    return shown[:1].upper() + shown[1:] + ("" if shown.endswith((".", "…", ")", "?", "!")) else ".")
+    return capital(shown) + ("" if shown.endswith((".", "…", ")", "?", "!")) else ".")
 
 
 def _progress(view: RunView) -> str:

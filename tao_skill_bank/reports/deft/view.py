@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -212,6 +213,10 @@ class RunView:
     def dataset(self, key: str) -> Dataset | None:
         """A dataset by its key, if it is on disk."""
         return next((d for d in self.datasets if d.key == key and d.rows is not None), None)
+
+    def added(self, source: Literal["mining", "anomalygen"]) -> Counter[str]:
+        """Rows that a source added over all iterations, by upper-cased label."""
+        return by_label(*(getattr(phase.record, f"{source}_by_label") for phase in self.phases))
 
     # -- choices ---------------------------------------------------------------------------------------------------
 
@@ -422,6 +427,15 @@ class RunView:
         except (BankError, OSError) as error:
             self.lacks(f"inference of {label}", path, _why(error))
             return None
+
+
+def by_label(*counts: Mapping[str, int] | None) -> Counter[str]:
+    """Counts of labels added up; a label is the same whatever its case."""
+    found: Counter[str] = Counter()
+    for one in counts:
+        for label, count in (one or {}).items():
+            found[label.strip().upper()] += count
+    return found
 
 
 def _scoring(scored: Scored | None, threshold: float | None) -> Scoring | None:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.fsio import write_text
+from tao_skill_bank.core.text import capital
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.reports import charts, score_charts
 from tao_skill_bank.reports.deft.explorer import POINTS, embedded, tryout
@@ -176,7 +177,7 @@ def _shots_of(data: RcaData, rank: str) -> list[tuple[str, str | None]]:
 def _action(text: str) -> tuple[str, str]:
     """(what to do, why) of a recommendation in Markdown."""
     title, _, why = text.partition("** Reason: ")
-    return plain(title), plain(why)[:1].upper() + plain(why)[1:]
+    return plain(title), capital(plain(why))
 
 
 def plain(markdown: str) -> str:
