@@ -10,8 +10,8 @@ from tao_skill_bank.annotate.layout import step_file
 from tao_skill_bank.annotate.question_book import QuestionBook
 from tao_skill_bank.core import guard
 from tao_skill_bank.studio import cards, verdicts
-from tao_skill_bank.studio.api_samples import file_response
 from tao_skill_bank.studio.app import asked, number
+from tao_skill_bank.studio.pictures import file_response
 from tao_skill_bank.studio.verdicts import Said, Undo, WordRow
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def video(studio: Studio, request: Request) -> Response:
     """The video of a question, or the part of it that is asked for."""
     folder = studio.workspace.annotation(request.query_params.get("in", ""))
     digest = request.query_params.get("digest", "")
-    return file_response(cards.video_of_card(folder, _book(studio, folder), digest), request)
+    return file_response(cards.video_of_card(folder, _book(studio, folder), digest), request.headers.get("range"))
 
 
 def say(studio: Studio, request: Request) -> dict[str, list[dict[str, Any]]]:

@@ -12,7 +12,7 @@ from tao_skill_bank.studio.access import ClosedError
 from tao_skill_bank.studio.api_plan import looks_of
 from tao_skill_bank.studio.app import body, number
 from tao_skill_bank.studio.models import Board, SampleRow, SampleSet
-from tao_skill_bank.studio.pictures import part_of
+from tao_skill_bank.studio.pictures import file_response
 from tao_skill_bank.studio.sheets import Sheet
 from tao_skill_bank.studio.sources import RunSources, Source
 
@@ -135,28 +135,11 @@ def picture(studio: Studio, request: Request) -> Response:
     if edge is not None:
         edge = next((e for e in EDGES if e >= edge), EDGES[-1])
     if edge is None and path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".gif"):
-        return file_response(path, request)
+        return file_response(path, request.headers.get("range"))
     made = studio.thumbnails.of(path, edge or 4096)
     if made is None:
         return PlainTextResponse("a picture that cannot be shown\n", 415)
     return Response(made, media_type="image/webp", headers={"Cache-Control": "private, max-age=60"})
-
-
-def file_response(path: object, request: Request) -> Response:
-    """A file, or the part of it that `Range` asks for."""
-    from pathlib import Path
-
-    from starlette.responses import Response, StreamingResponse
-
-    asked = request.headers.get("range")
-    part = part_of(Path(str(path)), asked)
-    if part is None:
-        return Response(status_code=416)
-    headers = {"Accept-Ranges": "bytes", "Content-Length": str(max(0, part.last - part.first + 1))}
-    partial = asked is not None and asked.startswith("bytes=")
-    if partial:
-        headers["Content-Range"] = f"bytes {part.first}-{part.last}/{part.size}"
-    return StreamingResponse(part.chunks(), 206 if partial else 200, media_type=part.kind, headers=headers)
 
 
 ROUTES: tuple[tuple[str, str, Callable[[Studio, Request], Any]], ...] = (

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
 from tao_skill_bank.core import guard
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
 
 MOST_PIXELS = 100_000_000
 KEPT_BYTES = 96 << 20
@@ -87,20 +92,23 @@ def _drawn(path: Path, edge: int) -> bytes | None:
     return out.getvalue()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Part:
-    """A part of a file: bytes `first` to `last` of `size`, and what reads them."""
+    """A part of a file: bytes `first` to `last` of `size`. Nothing of it is open until its bytes are read."""
 
+    path: Path
     first: int
     last: int
     size: int
     kind: str
-    handle: BinaryIO
 
-    def chunks(self) -> Iterator[bytes]:
-        """The bytes; the file is closed at the end."""
-        left = self.last - self.first + 1
-        with self.handle as handle:
+    def __len__(self) -> int:
+        return max(0, self.last - self.first + 1)
+
+    def chunks(self) -> Generator[bytes, None, None]:
+        """The bytes; the file is open from the first one until the end, or until the generator is closed."""
+        left = len(self)
+        with guard.open_read(self.path) as handle:
             handle.seek(self.first)
             while left > 0 and (data := handle.read(min(_CHUNK, left))):
                 left -= len(data)
@@ -113,20 +121,43 @@ def part_of(path: Path, asked: str | None) -> Part | None:
     Raises:
         OSError: It cannot be opened.
     """
-    handle = guard.open_read(path)
-    size = os.fstat(handle.fileno()).st_size
+    with guard.open_read(path) as handle:
+        size = os.fstat(handle.fileno()).st_size
     kind = KINDS.get(path.suffix.lower(), "application/octet-stream")
     first, last = 0, size - 1
     if asked is not None and asked.startswith("bytes=") and "," not in asked:
         low, _, high = asked[6:].strip().partition("-")
         if not (low + high).isdecimal() or max(len(low), len(high)) > _MOST_DIGITS:
-            handle.close()
             return None
         if low:
             first, last = int(low), min(int(high), size - 1) if high else size - 1
         else:
             first = max(0, size - int(high))
         if first > last:
-            handle.close()
             return None
-    return Part(first, last, size, kind, handle)
+    return Part(path, first, last, size, kind)
+
+
+def file_response(path: Path, asked: str | None) -> Response:
+    """A file, or the part of it that a `Range` header asks for.
+
+    The file is opened when its first byte is sent, so an answer that is never sent holds nothing; and it is closed
+    when the answer ends, whether it was sent whole, the browser went away, or the server was told to stop.
+    """
+    from starlette.responses import Response, StreamingResponse
+
+    part = part_of(path, asked)
+    if part is None:
+        return Response(status_code=416)
+    headers = {"Accept-Ranges": "bytes", "Content-Length": str(len(part))}
+    partial = asked is not None and asked.startswith("bytes=")
+    if partial:
+        headers["Content-Range"] = f"bytes {part.first}-{part.last}/{part.size}"
+    chunks = part.chunks()
+
+    class Sent(StreamingResponse):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            with contextlib.closing(chunks):
+                await super().__call__(scope, receive, send)
+
+    return Sent(chunks, 206 if partial else 200, media_type=part.kind, headers=headers)
