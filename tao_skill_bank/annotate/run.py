@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 import os
 import random
-import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,10 +32,13 @@ from tao_skill_bank.annotate.prices import Prices
 from tao_skill_bank.annotate.prompts import Prompts
 from tao_skill_bank.annotate.scope import Limits, check, effective_steps
 from tao_skill_bank.annotate.sealed import STARTED_BY, Sealed, seal
-from tao_skill_bank.core import guard
+from tao_skill_bank.core import foreground, guard
 from tao_skill_bank.core.errors import BankError, InputError
 
 STOP_FILE = ".annotate-stop"
+_GO_ON = "run again to go on; every answer is kept"
+_FIRST = "stopping: calls in flight are waited for and kept; once more ends it at once"
+_ENDED = "ended at once: answers that had arrived are kept, calls in flight count as billed. Run again to go on"
 _EXTRA_VIDEOS = 8
 """Videos at work beyond the number of workers: while some are being decoded, others keep the slots filled."""
 _BATCH_VIDEOS = 4000
@@ -260,7 +262,7 @@ class _Work:
         watch = asyncio.ensure_future(self._watch(gate, number, reached, caller, len(videos)))
         at_desk: asyncio.Future[None] | None = None
         try:
-            with _signals(gate):
+            with foreground.stops(_FIRST, lambda: _ENDED):
                 try:
                     await desk.start()
                     at_desk = asyncio.ensure_future(desk.work())
@@ -341,8 +343,10 @@ class _Work:
                     pace.popleft()
                 self._tell(videos, len(reached), *_pace(pace))
             await asyncio.sleep(_LOOK_SEC)
-            if guard.exists(stop_file):
-                gate.halt(RunHaltedError("stopped as asked", fix="run again to go on; every answer is kept"))
+            if (asked := foreground.asked()) is not None:
+                gate.halt(asked.of(RunHaltedError(f"stopped by {asked.by}", fix=_GO_ON)))
+            elif guard.exists(stop_file):
+                gate.halt(RunHaltedError("stopped as asked", fix=_GO_ON))
             if self.progress is not None:
                 self.progress(len(reached), videos, caller)
             if time.monotonic() >= due:
@@ -359,30 +363,6 @@ class _Work:
 def _pace(samples: deque[tuple[float, int]]) -> tuple[float, int]:
     """(seconds, videos) between the oldest sample and the newest."""
     return samples[-1][0] - samples[0][0], samples[-1][1] - samples[0][1]
-
-
-@contextlib.contextmanager
-def _signals(gate: Gate) -> Iterator[None]:
-    """SIGINT and SIGTERM let calls in flight end and be journaled; a second one ends the process."""
-    loop = asyncio.get_running_loop()
-    before: dict[signal.Signals, Any] = {}
-
-    def asked(which: signal.Signals) -> None:
-        gate.halt(RunHaltedError(f"stopped by {which.name}", fix="run again to go on; every answer is kept"))
-        loop.remove_signal_handler(which)
-
-    for which in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(ValueError, NotImplementedError, RuntimeError):
-            handler = signal.getsignal(which)
-            loop.add_signal_handler(which, asked, which)
-            before[which] = handler
-    try:
-        yield
-    finally:
-        for which, handler in before.items():
-            loop.remove_signal_handler(which)
-            # What stood there may be another than the default: a shell's background job ignores SIGINT.
-            signal.signal(which, handler)
 
 
 def _not_bought_before(results_dir: Path, steps: frozenset[str], standing: StandingRows) -> None:

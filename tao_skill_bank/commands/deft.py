@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from tao_skill_bank.commands.out import echo
-from tao_skill_bank.commands.progress import observer_for
 from tao_skill_bank.core.errors import BankError, InputErrors, NeedsApprovalError
 
 if TYPE_CHECKING:
@@ -197,7 +196,7 @@ def _work(
     given: dict[str, Any],
 ) -> None:
     from tao_skill_bank import runs
-    from tao_skill_bank.loop.run import StopRequestedError
+    from tao_skill_bank.commands.attended import work_on
 
     request = _request(**given)
     folder = _guarded(as_json, lambda: _approved(request, yes, approve, accept, quiet=as_json))
@@ -211,10 +210,7 @@ def _work(
     if not as_json:
         echo(f"run folder: {folder}")
     try:
-        with observer_for(folder, quiet=as_json) as observer:
-            runs.run_loop(folder, observer, once=once)
-    except StopRequestedError:
-        pass
+        status = work_on(folder, quiet=as_json, once=once)
     except BankError as error:
         if as_json:
             _print_json_error(error, folder)
@@ -224,9 +220,10 @@ def _work(
         raise
     if as_json:
         _print_json(runs.status(folder))
-        return
-    echo(f"verdict: {runs.status(folder).verdict.line}")
-    echo(str(folder / _REPORT) if (folder / _REPORT).exists() else str(folder))
+    else:
+        echo(f"verdict: {runs.status(folder).verdict.line}")
+        echo(str(folder / _REPORT) if (folder / _REPORT).exists() else str(folder))
+    raise SystemExit(status)
 
 
 def _approved(request: Request, yes: bool, approve: str | None, accept: tuple[str, ...], *, quiet: bool) -> Path:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
+from tao_skill_bank.commands.attended import work_on
 from tao_skill_bank.commands.out import echo
-from tao_skill_bank.commands.progress import observer_for
 from tao_skill_bank.core.roots import config_folder
 
 
@@ -88,10 +88,10 @@ def cli(
     summary = runs.plan_run(request)
     echo("\n".join(summary.lines()) + "\n")
     results = runs.open_run(request, approve=summary.digest, how="flag", checked=summary)
-    with observer_for(results, quiet=False) as observer:
-        runs.run_loop(results, observer, by="demo")
+    status = work_on(results, quiet=False, by="demo")
     echo(f"verdict: {runs.status(results).verdict.line}")
     echo(str(results / "DEFT_Loop_Report.html"))
+    raise SystemExit(status)
 
 
 def _keep_key_somewhere() -> None:

@@ -109,6 +109,7 @@ def start(
     approve: str | None,
 ) -> None:
     """Run one TAO command line as a job, on any platform; without --approve its plan is shown."""
+    from tao_skill_bank.core import foreground
     from tao_skill_bank.tasks.action import ActionRequest, command_line, plan_action, start_action, values_of
 
     folder, top = results_dir.absolute().resolve(), (root or Path(os.getcwd())).absolute().resolve()
@@ -119,8 +120,16 @@ def start(
         plan = plan_action(request)
         echo("\n".join([*plan.lines(), "", f"start it with --approve {plan.digest}"]))
         return
-    record = start_action(request, approve)
+    with foreground.stops(
+        "it is being submitted, and named in a moment; once more ends this at once",
+        lambda: f"ended at once; whether it was submitted: tao-skills jobs list {folder}",
+    ):
+        record = start_action(request, approve)
+        asked = foreground.asked()
     echo(f"{record.uid}: submitted; tao-skills jobs status {folder} {record.uid}")
+    if asked is not None:
+        echo(f"it goes on by itself; end it with: tao-skills jobs cancel {folder} {record.uid}", err=True)
+        raise SystemExit(asked.status)
 
 
 def _because(error: str | None) -> str:

@@ -28,7 +28,8 @@ def process_identity(pid: int) -> str | None:
     # One form for every process that compares it, whatever its language and its time zone are.
     plain = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
     command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
-    shown = subprocess.run(command, capture_output=True, text=True, check=False, env=plain).stdout.strip()
+    asked = subprocess.run(command, capture_output=True, text=True, check=False, env=plain, start_new_session=True)
+    shown = asked.stdout.strip()
     return None if not shown or shown.startswith("Z") else shown.split(maxsplit=1)[-1]
 
 

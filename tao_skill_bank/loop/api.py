@@ -36,6 +36,7 @@ from tao_skill_bank.loop.task import AnyTask
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.platforms.base import JobRecord, jobs_dir, read_exit, read_records
+from tao_skill_bank.platforms.jobs import may_run
 
 REPORT = "DEFT_Loop_Report.html"
 _START_LOCK = ".start.lock"
@@ -311,9 +312,15 @@ def _next_step(results_dir: Path, shown: str, reported: bool, found: Verdict) ->
         "running": "ask again",
         "complete": f"finish it: {again}",
         "planned": f"start it: {again}",
-        "interrupted": f"take it up: {again}",
+        "interrupted": f"take it up{_with_jobs(results_dir, shown)}: {again}",
         "held": f"look there whether it still works; take it over: {again}",
     }.get(shown, f"mend the cause, or just go on: {again}")
+
+
+def _with_jobs(results_dir: Path, shown: str) -> str:
+    """What outlived a worker that is gone: taken up it is waited for, `deft stop` ends it."""
+    left = may_run(results_dir) if shown == "interrupted" else []
+    return f", with what still runs ({', '.join(left)}; deft stop ends it)" if left else ""
 
 
 def _after_the_end(found: Verdict) -> str:

@@ -69,8 +69,8 @@ def step(task: AnyTask, run: AnyRun) -> bool:
         stage.check_needs(run, position.label)
         outcome = stage.work(run, position.label)
         stage.check_promises(position.label, outcome)
-    except StopRequestedError:
-        _end(task, run, position, "stopped", "stopped on request", None, _seconds(run, position, began))
+    except StopRequestedError as asked:
+        _end(task, run, position, "stopped", asked.what, None, _seconds(run, position, began))
         raise
     except LostRunError:
         # Whoever has the run now goes on with it; nothing is written here any more.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from tao_skill_bank.core import filesystem, fsio, guard
+from tao_skill_bank.core import filesystem, foreground, fsio, guard
 from tao_skill_bank.core.clock import Clock, SystemClock
 from tao_skill_bank.core.errors import BankError, StageFailedError
 from tao_skill_bank.loop.fence import Fence
@@ -221,10 +221,10 @@ class Run(Generic[S]):
             if state in ENDED:
                 return state
             self.fence.check()
-            if self.stop_requested():
+            if (stop := self._stop(record.key)) is not None:
                 self.platform.cancel(record)
                 self._await_end(record)
-                raise StopRequestedError("stopped on request", where=record.key)
+                raise stop
             if not self.platform.wait(record, pause):
                 self.clock.sleep(pause)
             pause = min(_POLL_MOST_SEC, pause * 1.5)
@@ -263,14 +263,18 @@ class Run(Generic[S]):
 
     # -- stopping ------------------------------------------------------------------------------------------------
 
-    def stop_requested(self) -> bool:
-        """Whether somebody asked this run to stop."""
-        return guard.exists(self.root / STOP_REQUEST)
+    def _stop(self, where: str) -> StopRequestedError | None:
+        """What to end with, if somebody asked this run to stop: by a word to the run, or by a signal to its process."""
+        if (asked := foreground.asked()) is not None:
+            return asked.of(StopRequestedError(f"stopped by {asked.by}", where=where))
+        if guard.exists(self.root / STOP_REQUEST):
+            return StopRequestedError("stopped on request", where=where)
+        return None
 
     def check_stop(self) -> None:
-        """Raise if somebody asked this run to stop."""
-        if self.stop_requested():
-            raise StopRequestedError("stopped on request", where=str(self.root))
+        """Raise a `StopRequestedError` if somebody asked this run to stop."""
+        if (stop := self._stop(str(self.root))) is not None:
+            raise stop
 
     def check_room(self) -> None:
         """Raise a `StageFailedError` where a stage would fill the disk before it has begun well."""

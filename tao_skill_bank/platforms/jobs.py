@@ -75,6 +75,13 @@ def job_state(record: JobRecord) -> JobState:
     return base.ended_state(record) or platform_of(record).peek(record)
 
 
+def may_run(folder: Path) -> list[str]:
+    """The jobs of a folder that were not seen to end, by key: a look at the disk alone, which asks no cluster."""
+    going = ("running", "pending")
+    open_jobs = [r for r in base.read_records(folder) if base.read_exit(r) is None]
+    return [r.key for r in open_jobs if not _detached(r) or base.job_state(r) in going]
+
+
 def job_logs(record: JobRecord, tail: int) -> str:
     """The last `tail` lines of the job's output."""
     return (_local() if _detached(record) else platform_of(record)).logs(record, tail)

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import http.client
-import os
-import pty
 import re
-import select
 import signal
-import struct
 import subprocess
 import sys
 import termios
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from report_runs import RunBuilder
+from terminals import Terminal
 
 from tao_skill_bank.loop.opening import folder_lock
 from tao_skill_bank.loop.state import save_state
@@ -41,51 +36,6 @@ def going(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def done(tmp_path: Path) -> Path:
     return RunBuilder(tmp_path / "run", iterations=1, pictures=False).build()
-
-
-class Terminal:
-    """A command at a pseudo-terminal of a size."""
-
-    def __init__(self, command: list[str], columns: int = 100, rows: int = 30) -> None:
-        self.master, self.slave = pty.openpty()
-        self.size(columns, rows)
-        self.before = termios.tcgetattr(self.slave)
-        env = {**os.environ, "TERM": "xterm-256color"}
-        for name in ("COLUMNS", "LINES"):
-            env.pop(name, None)
-        self.child = subprocess.Popen(
-            command, stdin=self.slave, stdout=self.slave, stderr=self.slave, env=env, start_new_session=True
-        )
-        self.text = ""
-
-    def size(self, columns: int, rows: int) -> None:
-        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def until(self, holds: Callable[[str], bool], patience: float = 30.0) -> str:
-        """Read until what was said holds; what was said since the last call."""
-        end, said = time.monotonic() + patience, ""
-        while time.monotonic() < end:
-            if select.select([self.master], [], [], 0.1)[0]:
-                try:
-                    said += os.read(self.master, 65536).decode("utf-8", "replace")
-                except OSError:
-                    break
-            if holds(said):
-                return said
-            if self.child.poll() is not None and not select.select([self.master], [], [], 0.1)[0]:
-                break
-        assert holds(said), said[-2000:]
-        return said
-
-    def type(self, keys: str) -> None:
-        os.write(self.master, keys.encode())
-
-    def end(self) -> int:
-        """The exit status, once everything was read."""
-        code = self.child.wait(30)
-        os.close(self.master)
-        os.close(self.slave)
-        return code
 
 
 def test_a_terminal_is_told_nothing_by_the_name_of_a_folder_or_a_target(done: Path) -> None:
@@ -123,7 +73,7 @@ def test_a_run_that_goes_on_is_drawn_redrawn_at_another_size_and_left_with_q(goi
 def test_ctrl_c_gives_the_terminal_back(going: Path) -> None:
     terminal = Terminal([*WATCH, str(going)])
     terminal.until(lambda text: "q quits" in text)
-    os.killpg(terminal.child.pid, signal.SIGINT)
+    terminal.type("\x03")
     terminal.until(lambda text: MAIN in text)
     terminal.child.wait(30)
     assert termios.tcgetattr(terminal.slave) == terminal.before

@@ -115,6 +115,8 @@ class SlurmClient:
                     check=False,
                     env={**_without_filters(os.environ), **(passed or {})},
                     timeout=seconds or self._seconds,
+                    # A Ctrl-C is for whoever asks, not for the question.
+                    start_new_session=True,
                 )
             else:
                 lines = [f"export {name}={shlex.quote(value)}" for name, value in (passed or {}).items()]
@@ -126,6 +128,8 @@ class SlurmClient:
                     errors="replace",
                     check=False,
                     timeout=seconds or self._seconds,
+                    # A Ctrl-C is for whoever asks, not for the question.
+                    start_new_session=True,
                 )
         except FileNotFoundError as error:
             raise BankError(
