@@ -1,6 +1,6 @@
 """Faults at every call by which a run changes files or starts processes, found by tracing one clean run.
 
-    python tests/crash/harness.py [--faults kill,ENOSPC,…] [--sample N] [--seed N] [--part I/N] [--real]
+    python tests/crash/harness.py [--faults kill,ENOSPC,…] [--sample N] [--seed N] [--part I/N] [--loop L] [--real]
 
 The loop is traced stage by stage. A trial starts from what the disk held before a stage, lets one call of the engine,
 of a job's worker or of a job's command fail (or kills that process in its place), takes the run up until the stage is
@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +35,13 @@ SUPPORT = HERE.parent / "support"
 if __name__ == "__main__":
     sys.path.insert(0, str(SUPPORT))
 
+import bcq  # noqa: E402
 import tiny  # noqa: E402
 
 from tao_skill_bank.core.process import is_alive  # noqa: E402
 from tao_skill_bank.loop.log import LOG_FILE, read_log, sync_log  # noqa: E402
 from tao_skill_bank.loop.machine import next_stage  # noqa: E402
+from tao_skill_bank.loop.request import Request  # noqa: E402
 from tao_skill_bank.platforms.base import read_exit, read_process, read_records  # noqa: E402
 from tao_skill_bank.platforms.worker import beside  # noqa: E402
 from tao_skill_bank.tasks.registry import load_state  # noqa: E402
@@ -55,8 +57,24 @@ FAULTS: dict[str, tuple[str, frozenset[str] | None]] = {
     "EROFS": (str(errno.EROFS), frozenset({"open", "mkdir", "rename", "link", "unlink", "rmdir", "symlink"})),
     "clock set back": ("back", None),
 }
+# What the tasks hand on.
+HANDED_ON = ("best_model.json", "best_model_inference_spec.yaml", "best_model_evaluate.toml", "serve.txt")
 _TAKE_UPS = 4
 _LIMIT_SEC = 60
+
+
+def boards(workspace: Path) -> Request:
+    """One iteration of the first loop."""
+    made = tiny.make_workspace(workspace)
+    return tiny.request(made, target="FAR < 0.001% at recall=100%", iterations=1, settings=SETTINGS)
+
+
+def answers(workspace: Path) -> Request:
+    """One iteration of the second loop."""
+    return bcq.request(bcq.few(workspace))
+
+
+LOOPS: dict[str, Callable[[Path], Request]] = {"boards": boards, "answers": answers}
 
 
 @dataclass(frozen=True)
@@ -139,17 +157,16 @@ class Harness:
 
     Args:
         folder: A folder of its own.
+        wanted: Draws a workspace below it and asks for a run there.
         real: Start every process anew, instead of forking it.
     """
 
-    def __init__(self, folder: Path, *, real: bool = False) -> None:
+    def __init__(self, folder: Path, wanted: Callable[[Path], Request], *, real: bool = False) -> None:
         self.folder = folder
         self.real = real
         self.library = compile_library(folder)
         self.server = ForkServer(folder, self.library)
-        self.workspace = tiny.make_workspace(folder / "w")
-        wanted = tiny.request(self.workspace, target="FAR < 0.001% at recall=100%", iterations=1, settings=SETTINGS)
-        self.run = tiny.approved(wanted)
+        self.run = tiny.approved(wanted(folder / "w"))
         self.stages: list[Stage] = []
         self.points: list[Point] = []
         self._trace()
@@ -300,7 +317,7 @@ def _committed(run: Path) -> int:
 
 def _difference(expected: dict[str, str], found: dict[str, str]) -> str | None:
     # A stage that fails leaves the hand-off of what there is; the clean run has it at its end only.
-    for name in ("best_model.json", "best_model_inference_spec.yaml"):
+    for name in HANDED_ON:
         if name not in expected:
             found.pop(name, None)
     names = sorted(set(expected) ^ set(found))
@@ -352,10 +369,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stage", type=int, help="the points of this stage alone, counted from 0")
     parser.add_argument("--part", default="1/1", help="try the I-th of N parts of the points")
+    parser.add_argument("--loop", choices=LOOPS, default="boards", help="whose calls")
     parser.add_argument("--real", action="store_true", help="real processes instead of forked ones")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="crash-") as name:
-        harness = Harness(Path(name), real=given.real)
+        harness = Harness(Path(name), LOOPS[given.loop], real=given.real)
         number, parts = (int(text) for text in given.part.split("/"))
         print(f"points found: {len(harness.points)}, in {len(harness.stages)} stages", flush=True)
         tried: Counter[str] = Counter()

@@ -7,31 +7,52 @@ import random
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import annotation_harness
 import pytest
 from annotation_harness import AnnotationHarness
 from fencing import Fencing
-from harness import FAULTS, Harness, Point, chosen, masked
+from harness import FAULTS, LOOPS, Harness, Point, chosen, masked
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("cc") is None and shutil.which("gcc") is None, reason="no C compiler here"),
     pytest.mark.skipif(sys.platform != "linux", reason="faults are injected by a library of Linux's loader"),
 ]
-SAMPLE = {"kill": 10, "ENOSPC": 4, "EIO": 4, "EMFILE": 3, "EROFS": 3, "clock set back": 2}
+SAMPLES = {
+    "boards": {"kill": 10, "ENOSPC": 4, "EIO": 4, "EMFILE": 3, "EROFS": 3, "clock set back": 2},
+    "answers": {"kill": 3, "ENOSPC": 1, "EROFS": 1},
+}
+# `model` is the first loop's alone: there a program of its own stands in for TAO's.
+ROLES = {
+    "boards": {"engine", "worker", "child of worker", "action", "model"},
+    "answers": {"engine", "worker", "child of worker", "action"},
+}
 ANNOTATION_SAMPLE = {"kill": 6, "ENOSPC": 3, "EIO": 3, "EMFILE": 2, "EROFS": 2, "clock set back": 1}
 REAL_KILLS = 3
 RCA, TRAIN = 2, 0
-# Stopped workers -> trials in `make test`.
-STOPPED = {1: 5, 2: 2}
+# Loop, stopped workers -> trials in `make test`.
+STOPPED = {("boards", 1): 5, ("boards", 2): 2, ("answers", 1): 1}
 
 
 @pytest.fixture(scope="module")
-def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
-    made = Harness(tmp_path_factory.mktemp("crash"))
-    yield made
-    made.close()
+def harness_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Harness]]:
+    """The clean run of a loop, made when it is first asked for."""
+    made: dict[str, Harness] = {}
+
+    def of(loop: str) -> Harness:
+        if loop not in made:
+            made[loop] = Harness(tmp_path_factory.mktemp("crash"), LOOPS[loop])
+        return made[loop]
+
+    yield of
+    for harness in made.values():
+        harness.close()
+
+
+@pytest.fixture
+def harness(harness_of: Callable[[str], Harness]) -> Harness:
+    return harness_of("boards")
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +80,14 @@ def tried_annotation(harness: AnnotationHarness, fault: str, sample: int | None,
     return result.wrong
 
 
-def test_a_run_hurt_at_a_sample_of_its_calls_ends_as_if_nothing_had_happened(harness: Harness, seed: int) -> None:
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_run_hurt_at_a_sample_of_its_calls_ends_as_if_nothing_had_happened(
+    harness_of: Callable[[str], Harness], loop: str, seed: int
+) -> None:
+    harness = harness_of(loop)
     assert len(harness.points) > 1000
-    roles = {p.role.partition(":")[0] for p in harness.points}
-    assert roles == {"engine", "worker", "child of worker", "action", "model"}
-    assert [found for fault, count in SAMPLE.items() if (found := tried(harness, fault, count, seed))] == []
+    assert {p.role.partition(":")[0] for p in harness.points} == ROLES[loop]
+    assert [found for fault, count in SAMPLES[loop].items() if (found := tried(harness, fault, count, seed))] == []
 
 
 def not_durable(points: list[Point]) -> list[str]:
@@ -99,9 +123,12 @@ def not_durable(points: list[Point]) -> list[str]:
     return wrong
 
 
-def test_what_gets_its_name_was_synced_before_and_its_folder_after(harness: Harness) -> None:
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_gets_its_name_was_synced_before_and_its_folder_after(
+    harness_of: Callable[[str], Harness], loop: str
+) -> None:
     # The stand-in for TAO's model syncs nothing, as TAO does not.
-    own = [p for p in harness.points if not p.role.startswith("model")]
+    own = [p for p in harness_of(loop).points if not p.role.startswith("model")]
     assert sum(p.call == "rename" for p in own) > 50
     assert not_durable(own) == []
 
@@ -149,25 +176,31 @@ def lost(harness: Harness, stopped: int, sample: int | None, seed: int) -> list[
     return [f"{point}: {said}" for point, said in found if said is not None]
 
 
-@pytest.mark.parametrize("stopped", STOPPED)
+@pytest.mark.parametrize(("loop", "stopped"), STOPPED)
 def test_a_worker_that_lost_its_run_while_it_was_stopped_changes_nothing(
-    harness: Harness, stopped: int, seed: int
+    harness_of: Callable[[str], Harness], loop: str, stopped: int, seed: int
 ) -> None:
-    assert lost(harness, stopped, STOPPED[stopped], seed) == []
+    assert lost(harness_of(loop), stopped, STOPPED[loop, stopped], seed) == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(6 * 3600)
-@pytest.mark.parametrize("stopped", STOPPED)
-def test_a_worker_that_lost_its_run_at_any_call_changes_nothing(harness: Harness, stopped: int) -> None:
-    assert lost(harness, stopped, None, 0) == []
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("stopped", [1, 2])
+def test_a_worker_that_lost_its_run_at_any_call_changes_nothing(
+    harness_of: Callable[[str], Harness], loop: str, stopped: int
+) -> None:
+    assert lost(harness_of(loop), stopped, None, 0) == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(6 * 3600)
+@pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_run_hurt_at_every_one_of_its_calls_ends_as_if_nothing_had_happened(harness: Harness, fault: str) -> None:
-    assert tried(harness, fault, None, 0) == ""
+def test_a_run_hurt_at_every_one_of_its_calls_ends_as_if_nothing_had_happened(
+    harness_of: Callable[[str], Harness], loop: str, fault: str
+) -> None:
+    assert tried(harness_of(loop), fault, None, 0) == ""
 
 
 @pytest.mark.slow

@@ -64,6 +64,11 @@ def workspace(root: Path, seed: int = 0) -> Path:
     return root
 
 
+def few(root: Path) -> Path:
+    """The smallest workspace with every stage in it, drawn anew."""
+    return make_vlm_workspace(root, 0, FEW)
+
+
 def request(workspace: Path, *settings: str, iterations: int = 1, target: str = TARGET, **more: Any) -> Request:
     """A request for the second loop."""
     return Request(
