@@ -158,7 +158,15 @@ def _mine_sharded(
         filter_by_label=same_label,
         min_similarity=min_similarity,
     )
-    mined, errors = mine_sharded(output, plan, cluster)
+    told = -1
+
+    def progress(done: int, of: int) -> None:
+        nonlocal told
+        if done != told:
+            told = done
+            echo(f"{done} of {of} shards mined", err=True)
+
+    mined, errors = mine_sharded(output, plan, cluster, progress=progress)
     for note in mined.notes:
         echo(f"note: {note}", err=True)
     if errors:

@@ -43,9 +43,17 @@ class Piece:
 
 
 def run_here(
-    pieces: Sequence[Piece], log: Path, *, workers: int | None = None, secrets: Mapping[str, str] | None = None
+    pieces: Sequence[Piece],
+    log: Path,
+    *,
+    workers: int | None = None,
+    secrets: Mapping[str, str] | None = None,
+    progress: Callable[[], None] = lambda: None,
 ) -> int:
-    """Run pieces as processes of this machine; returns how many failed. Their output goes to `log`."""
+    """Run pieces as processes of this machine; returns how many failed. Their output goes to `log`.
+
+    `progress` is called in this thread whenever one has ended.
+    """
     env = {**os.environ, **roots.environment(), **local.SINGLE_THREAD, **(secrets or {})}
     guard.make_folder(log.parent)
     with guard.open_write(log, "ab") as out, ThreadPool(max_workers=workers or os.cpu_count() or 1) as pool:
@@ -55,7 +63,11 @@ def run_here(
                 list(piece.argv), stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, check=False
             ).returncode
 
-        return sum(code != 0 for code in pool.map(one, pieces))
+        failed = 0
+        for code in pool.map(one, pieces):
+            failed += code != 0
+            progress()
+        return failed
 
 
 def tasks_of(pieces: Sequence[Piece], most: int) -> list[list[Piece]]:

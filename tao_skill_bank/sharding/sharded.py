@@ -54,13 +54,13 @@ def run_missing(
         key: What the work is, so that an array which an earlier process started is found.
         workers: Processes at one time on this machine.
         at_once: Tasks at one time on SLURM.
-        progress: Called now and then while an array runs.
+        progress: Called when a piece of this machine has ended, and now and then while an array runs.
         secrets: Variables that pieces get beside those of the platform; their values are written nowhere.
     """
     if platform is None:
         pieces = missing()
         if pieces:
-            run_here(pieces, folder / LOG_FILE, workers=workers, secrets=secrets)
+            run_here(pieces, folder / LOG_FILE, workers=workers, secrets=secrets, progress=progress)
         return len(missing())
     running = earlier_array(platform, folder, key)
     if running is not None:

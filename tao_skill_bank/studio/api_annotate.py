@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank.annotate.layout import step_file
 from tao_skill_bank.annotate.question_book import QuestionBook
+from tao_skill_bank.annotate.results import opened
 from tao_skill_bank.core import guard
+from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.studio import cards, verdicts
-from tao_skill_bank.studio.app import asked, number
+from tao_skill_bank.studio.app import Questions, asked, number
+from tao_skill_bank.studio.models import AnnotationList, AnnotationRow
 from tao_skill_bank.studio.pictures import file_response
 from tao_skill_bank.studio.verdicts import Said, Undo, WordRow
 
@@ -21,45 +24,74 @@ if TYPE_CHECKING:
     from tao_skill_bank.studio.app import Studio
 
 
-def _book(studio: Studio, folder: Path) -> QuestionBook:
-    """The questions of a folder, read again when their file has changed."""
+def _read(studio: Studio, folder: Path) -> Questions:
+    """The questions of a folder and which of them passed the checks, read again when their file has changed."""
     about = guard.status(step_file(folder, "3"))
     mark = "" if about is None else f"{about.st_ino}.{about.st_size}.{about.st_mtime_ns}"
     with studio.lock:
         known = studio.questions.get(folder)
-        if known is None or known[0] != mark:
-            known = studio.questions[folder] = (mark, QuestionBook(folder))
-        return known[1]
+        if known is None or known.mark != mark:
+            with opened(folder) as results:
+                known = Questions(mark, QuestionBook(folder), results.exportable())
+            studio.questions[folder] = known
+        return known
 
 
 def annotation(studio: Studio, request: Request) -> dict[str, Any]:
-    """A sample of the questions: `n` of them, drawn by task and video with `seed`."""
+    """A sample of the questions: `n` of them, drawn with `seed`; without both, the one that was drawn before."""
     folder = studio.workspace.annotation(request.query_params.get("in", ""))
-    wanted, seed = number(request, "n", 50) or 50, number(request, "seed", 1) or 0
-    return cards.cards(folder, _book(studio, folder), wanted, seed)
+    known = _read(studio, folder)
+    return cards.cards(folder, known.book, known.checked, number(request, "n"), number(request, "seed"))
+
+
+def listed(studio: Studio, request: Request) -> AnnotationList:
+    """Every annotation of the workspace and how far it is."""
+    return AnnotationList(annotations=[_row(name, folder) for name, folder in studio.workspace.annotating().items()])
+
+
+def _row(name: str, folder: Path) -> AnnotationRow:
+    from tao_skill_bank.annotate.api import status
+
+    try:
+        found = status(folder)
+    except (BankError, OSError) as error:
+        return AnnotationRow(name=name, problem=error.line() if isinstance(error, BankError) else str(error))
+    return AnnotationRow(
+        name=name,
+        status=found.status,
+        working=found.working is not None,
+        videos=found.videos,
+        done=found.done,
+        calls=found.calls,
+        cost=found.cost,
+        in_flight=found.in_flight,
+        left_sec=found.left_sec,
+        questions=guard.is_file(step_file(folder, "3")),
+    )
 
 
 def video(studio: Studio, request: Request) -> Response:
     """The video of a question, or the part of it that is asked for."""
     folder = studio.workspace.annotation(request.query_params.get("in", ""))
     digest = request.query_params.get("digest", "")
-    return file_response(cards.video_of_card(folder, _book(studio, folder), digest), request.headers.get("range"))
+    return file_response(cards.video_of_card(folder, _read(studio, folder).book, digest), request.headers.get("range"))
 
 
 def say(studio: Studio, request: Request) -> dict[str, list[dict[str, Any]]]:
     """Take verdicts on questions; they stand in the corrections of the results folder."""
     folder = studio.workspace.annotation(str(request.path_params["name"]))
-    words = verdicts.say(folder, asked(request, Said).words, _book(studio, folder))
+    words = verdicts.say(folder, asked(request, Said).words, _read(studio, folder).book)
     return {"words": [word.model_dump() for word in words]}
 
 
 def undo(studio: Studio, request: Request) -> WordRow:
     """Take one back."""
     folder = studio.workspace.annotation(str(request.path_params["name"]))
-    return verdicts.take_back(folder, asked(request, Undo), _book(studio, folder))
+    return verdicts.take_back(folder, asked(request, Undo), _read(studio, folder).book)
 
 
 ROUTES: tuple[tuple[str, str, Callable[[Studio, Request], Any]], ...] = (
+    ("/annotations", "GET", listed),
     ("/annotation", "GET", annotation),
     ("/annotation/video", "GET", video),
     ("/annotation/say/{name:path}", "POST", say),

@@ -98,10 +98,23 @@ def _flat(value: dict[str, Any], before: str = "") -> dict[str, Any]:
 
 def plan(studio: Studio, request: Request) -> dict[str, Any]:
     """The pre-flight of a fresh run; nothing is written."""
+    from tao_skill_bank.data.pictures.look import watched
+
+    def tell(done: int, total: int) -> None:
+        studio.looking = (done, total)
+
     wish = asked(request, Wish)
-    found = runs.plan_run(request_of(studio, wish))
+    tell(0, 0)
+    with watched(tell):
+        found = runs.plan_run(request_of(studio, wish))
     shown: dict[str, Any] = found.model_dump(mode="json")
     return {**shown, "lines": found.lines()}
+
+
+def looking(studio: Studio, request: Request) -> dict[str, int]:
+    """How far the look at the pictures is that a plan waits for."""
+    done, total = studio.looking
+    return {"done": done, "total": total}
 
 
 def approve(studio: Studio, request: Request) -> dict[str, str]:
@@ -143,6 +156,7 @@ def look(studio: Studio, request: Request) -> spent.Look:
 
 ROUTES: tuple[tuple[str, str, Callable[[Studio, Request], Any]], ...] = (
     ("/plan", "POST", plan),
+    ("/plan/looking", "GET", looking),
     ("/approve", "POST", approve),
     ("/looks", "POST", look),
 )

@@ -41,12 +41,12 @@ def stop_run(studio: Studio, request: Request) -> dict[str, bool]:
     return {"asked": runs.stop(studio.workspace.run(str(request.path_params["run"])), "studio")}
 
 
-def resume_run(studio: Studio, request: Request) -> dict[str, bool]:
-    """Take up an approved run that was interrupted or stopped."""
+def resume_run(studio: Studio, request: Request) -> dict[str, str]:
+    """Take up an approved run that was interrupted or stopped; says who approved it."""
     folder = studio.workspace.run(str(request.path_params["run"]))
     runs.open_run(runs.Request(results_dir=folder), approve=None, how="flag")
     runs.start_detached(folder)
-    return {"started": True}
+    return {"approval": runs.status(folder, limit=0).approval or ""}
 
 
 def compare(studio: Studio, request: Request) -> dict[str, Any]:

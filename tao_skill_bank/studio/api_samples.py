@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.studio import board as boards
-from tao_skill_bank.studio import samples, verdicts
+from tao_skill_bank.studio import marks, samples, verdicts
 from tao_skill_bank.studio.access import ClosedError
 from tao_skill_bank.studio.api_plan import looks_of
 from tao_skill_bank.studio.app import body, number
-from tao_skill_bank.studio.models import Board, SampleRow, SampleSet
+from tao_skill_bank.studio.models import Board, MarksView, SampleRow, SampleSet
 from tao_skill_bank.studio.pictures import file_response
 from tao_skill_bank.studio.sheets import Sheet
 from tao_skill_bank.studio.sources import RunSources, Source
@@ -64,6 +64,13 @@ def columns(studio: Studio, request: Request) -> Response:
 
     size = str(sum(len(part) for part in parts))
     return StreamingResponse(sent(), media_type="application/octet-stream", headers={"Content-Length": size})
+
+
+def marks_of(studio: Studio, request: Request) -> MarksView:
+    """The facets that are not of the file; `compare=1` has pictures compared for the suspicion."""
+    sources, source, sheet = asked_set(studio, request)
+    compare = request.query_params.get("compare") == "1"
+    return marks.view(studio.workspace.root, sources, source, sheet, studio.likeness, compare=compare)
 
 
 def rows(studio: Studio, request: Request) -> dict[str, list[SampleRow]]:
@@ -145,6 +152,7 @@ def picture(studio: Studio, request: Request) -> Response:
 ROUTES: tuple[tuple[str, str, Callable[[Studio, Request], Any]], ...] = (
     ("/samples", "GET", about),
     ("/samples/columns", "GET", columns),
+    ("/samples/marks", "GET", marks_of),
     ("/samples/rows", "GET", rows),
     ("/samples/export", "POST", export),
     ("/board", "GET", one_board),

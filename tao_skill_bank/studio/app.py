@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -27,6 +27,14 @@ BODY = "studio.body"
 """Where the server puts what was sent with a request."""
 
 
+class Questions(NamedTuple):
+    """The questions of an annotation as they were read; `checked`: digest → task of those that passed the checks."""
+
+    mark: str
+    book: QuestionBook
+    checked: dict[str, str]
+
+
 class Studio:
     """What the addresses share: the workspace, what was read of it, and who looks.
 
@@ -47,7 +55,8 @@ class Studio:
         self.shelf = Shelf()
         self.likeness = Likeness()
         self.lock = threading.Lock()
-        self.questions: dict[Path, tuple[str, QuestionBook]] = {}
+        self.questions: dict[Path, Questions] = {}
+        self.looking: tuple[int, int] = (0, 0)
         self._sources: dict[Path, tuple[str, RunSources]] = {}
 
     def sources(self, run: str) -> RunSources:

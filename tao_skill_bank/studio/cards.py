@@ -1,63 +1,43 @@
-"""The question cards of an annotation: a sample drawn by task and video, with what was said of each."""
+"""The question cards of an annotation: a sample as `annotate sample` draws it, with what was said of each."""
 
 from __future__ import annotations
 
-import random
-from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tao_skill_bank.annotate.quality.error_rate import draw, read_sample
 from tao_skill_bank.annotate.question_book import QuestionBook
-from tao_skill_bank.annotate.questions import Question
 from tao_skill_bank.core import guard
-from tao_skill_bank.core.errors import BankError, InputError
+from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.text import clean
 from tao_skill_bank.data import corrections
-from tao_skill_bank.metrics.shares import apportioned
 from tao_skill_bank.studio.verdicts import word_row
 
+USUAL = 50
 
-def drawn(questions: list[Question], wanted: int, seed: int) -> list[Question]:
-    """A sample of questions: from every task its share, of every video in turn; the same for the same seed.
+
+def cards(
+    folder: Path, book: QuestionBook, checked: Mapping[str, str], wanted: int | None, seed: int | None
+) -> dict[str, Any]:
+    """The cards of a results folder: those that `annotate sample` draws with this number and seed.
 
     Args:
-        questions: In the order of their file.
-        wanted: How many, at most.
-        seed: Another seed draws others.
+        folder: The results folder.
+        book: Its questions.
+        checked: Digest → task of those that passed the checks.
+        wanted: How many; None: as many as the sample that was drawn for the error rate, else 50.
+        seed: None: that of the sample that was drawn, else 1.
     """
-    wanted = min(wanted, len(questions))
-    tasks: dict[str, list[Question]] = defaultdict(list)
-    for question in questions:
-        tasks[question.task].append(question)
-    chance = random.Random(seed)
-    take = apportioned({task: len(found) for task, found in tasks.items()}, wanted)
-    out = []
-    for task in sorted(tasks):
-        videos: dict[str, list[Question]] = defaultdict(list)
-        for question in tasks[task]:
-            videos[question.video].append(question)
-        for found in videos.values():
-            chance.shuffle(found)
-        order = sorted(videos)
-        chance.shuffle(order)
-        turns = [
-            videos[video][turn]
-            for turn in range(max(map(len, videos.values())))
-            for video in order
-            if turn < len(videos[video])
-        ]
-        out += turns[: take[task]]
-    place = {question.digest: at for at, question in enumerate(questions)}
-    return sorted(out, key=lambda question: (question.video, place[question.digest]))
-
-
-def cards(folder: Path, book: QuestionBook, wanted: int, seed: int) -> dict[str, Any]:
-    """The cards of a results folder. Only questions that passed the checks are drawn."""
-    passed = [question for question in book.questions.values() if question.item is not None]
+    kept = read_sample(folder)
+    wanted = wanted or (len(kept.items) if kept else USUAL)
+    seed = seed if seed is not None else (kept.seed if kept else 1)
+    sample = draw(checked, wanted, seed)
+    chosen = [question for digest, question in book.questions.items() if digest in sample.items]
     said = corrections.read(folder)
     words = {sample.object_name: standing for sample, standing in said.standing.items()}
     listed = []
-    for question in drawn(passed, wanted, seed):
+    for question in sorted(chosen, key=lambda question: question.video):
         item, standing = question.item, words.get(question.digest)
         assert item is not None
         listed.append(
@@ -75,7 +55,8 @@ def cards(folder: Path, book: QuestionBook, wanted: int, seed: int) -> dict[str,
                 "words": [] if standing is None else [word_row(word).model_dump() for word in standing.words],
             }
         )
-    return {"total": len(passed), "cards": listed, "cost": _cost(folder)}
+    measured = kept is not None and kept.items == sample.items
+    return {"total": len(checked), "n": wanted, "seed": seed, "measured": measured, "cards": listed}
 
 
 def video_of_card(folder: Path, book: QuestionBook, digest: str) -> Path:
@@ -92,15 +73,3 @@ def video_of_card(folder: Path, book: QuestionBook, digest: str) -> Path:
     if found is None:
         raise InputError("the video is not there", where=path, fix="bring it back")
     return found
-
-
-def _cost(folder: Path) -> str:
-    """`120 calls, 0.31 USD`, as far as the run has it."""
-    from tao_skill_bank.annotate.api import status
-
-    try:
-        found = status(folder)
-    except (BankError, OSError):
-        return ""
-    left = "" if found.left_sec is None else f", {found.left_sec} s left"
-    return f"{found.calls} calls, {found.cost:.2f} USD{left}"

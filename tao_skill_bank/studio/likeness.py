@@ -57,8 +57,7 @@ class Likeness:
 
     def of(self, sources: RunSources, source: Source, sheet: Sheet) -> Vectors:
         """The vectors of a set, begun if they are not there; look at `ready`, `done` and `total`."""
-        # Every model's scores of a set are of the same pictures.
-        key = f"{sources.folder}/{source.set}/{len(sheet)}/{source.iteration if source.set == 'training' else ''}"
+        key = _key(sources, source, sheet)
         with self._lock:
             found = self._found.get(key)
             if found is None:
@@ -70,6 +69,11 @@ class Likeness:
                 work.start()
             return found
 
+    def known(self, sources: RunSources, source: Source, sheet: Sheet) -> Vectors | None:
+        """The vectors of a set, as far as somebody asked for them before."""
+        with self._lock:
+            return self._found.get(_key(sources, source, sheet))
+
     def suspects(self, sources: RunSources, source: Source, sheet: Sheet, found: Vectors) -> list[dict[str, Any]]:
         """Samples whose label their look-alikes and the model contradict, most suspicious first."""
         key = (sheet.digest, source.iteration)
@@ -80,6 +84,11 @@ class Likeness:
         with self._lock:
             self._suspects[key] = made
         return made
+
+
+def _key(sources: RunSources, source: Source, sheet: Sheet) -> str:
+    # Every model's scores of a set are of the same pictures.
+    return f"{sources.folder}/{source.set}/{len(sheet)}/{source.iteration if source.set == 'training' else ''}"
 
 
 def _make(found: Vectors, sources: RunSources, source: Source, sheet: Sheet) -> None:

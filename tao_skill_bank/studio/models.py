@@ -59,6 +59,28 @@ class RunRow(Shape):
     problem: str | None = None
 
 
+class AnnotationRow(Shape):
+    """An annotation in the list: how far it is, what it cost and has still to do; `problem`: it cannot be read."""
+
+    name: str
+    status: str = ""
+    working: bool = False
+    videos: int | None = None
+    done: int | None = None
+    calls: int = 0
+    cost: float = 0.0
+    in_flight: int = 0
+    left_sec: int | None = None
+    questions: bool = False
+    problem: str | None = None
+
+
+class AnnotationList(Shape):
+    """The annotations of a workspace."""
+
+    annotations: list[AnnotationRow]
+
+
 class RunList(Shape):
     """The runs of a workspace, newest first."""
 
@@ -132,6 +154,29 @@ class Facet(Shape):
     title: str
     values: list[str]
     counts: list[int]
+
+
+class Marks(Shape):
+    """A facet that is not of the file: `rows` (numbers in the file) have the values `codes`, all others the first."""
+
+    name: str
+    title: str
+    values: list[str]
+    rows: list[int]
+    codes: list[int]
+
+
+class MarksView(Shape):
+    """What people said of a set's labels, and how much speaks against them.
+
+    `done` of `total` pictures are compared while the suspicion is found out; `total` is 0 where nobody asked for it.
+    """
+
+    facets: list[Marks]
+    done: int
+    total: int
+    ready: bool
+    problem: str | None
 
 
 class SampleSet(Shape):

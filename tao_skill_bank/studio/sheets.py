@@ -24,7 +24,7 @@ from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.data.changenet.tables import REQUIRED_COLUMNS, PairTable, read_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 MOST_VALUES = 5000
 """A column of more values than this is no facet."""
@@ -94,12 +94,23 @@ class Sheet:
 
     def find(self, sample: str) -> int | None:
         """The first row of the file that `input_path/object_name` names."""
+        return self.rows_of([sample]).get(sample)
+
+    def rows_of(self, samples: Iterable[str]) -> dict[str, int]:
+        """The first row of the file of each `input_path/object_name`; what is not there is left out."""
+        import pyarrow as pa
         import pyarrow.compute as pc
 
-        folder, _, name = sample.rpartition("/")
-        hits = pc.indices_nonzero(pc.equal(self.table.arrow("object_name"), name)).to_numpy()
-        paths = self.table.arrow("input_path").take(hits).to_pylist()
-        return next((int(r) for r, p in zip(hits, paths, strict=True) if p.rstrip("/") == folder.rstrip("/")), None)
+        halves = {sample: sample.rpartition("/") for sample in samples}
+        keys = {sample: f"{folder.rstrip('/')}/{name}" for sample, (folder, _, name) in halves.items()}
+        names = pa.array(sorted({name for _, _, name in halves.values()}), type=pa.string())
+        column = self.table.arrow("object_name")
+        hits = pc.indices_nonzero(pc.is_in(column, value_set=names))
+        paths = pc.utf8_rtrim(self.table.arrow("input_path").take(hits), "/")
+        there = pc.binary_join_element_wise(paths, column.take(hits), "/")
+        place = pc.index_in(pa.array(list(keys.values()), type=pa.string()), value_set=there).to_pylist()
+        rows = hits.to_numpy()
+        return {sample: int(rows[at]) for sample, at in zip(keys, place, strict=True) if at is not None}
 
 
 class Sheets:

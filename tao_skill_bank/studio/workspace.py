@@ -45,9 +45,15 @@ class Workspace:
         """Name → results folder of every annotation that has questions."""
         from tao_skill_bank.annotate.layout import step_file
 
-        places = [self.root, *guard_children(self.root), *self._results()]
-        found = [p for p in dict.fromkeys(places) if guard.is_file(step_file(p, "3"))]
-        return {"." if p == self.root else str(p.relative_to(self.root)): p for p in found}
+        found = [p for p in self._annotation_places() if guard.is_file(step_file(p, "3"))]
+        return {self._named(p): p for p in found}
+
+    def annotating(self) -> dict[str, Path]:
+        """Name → results folder of every annotation that was begun, with questions or without."""
+        from tao_skill_bank.annotate.journal import FILE_NAME
+
+        begun = [p for p in self._annotation_places() if guard.is_file(p / FILE_NAME)]
+        return {self._named(p): p for p in begun}
 
     def annotation(self, name: str) -> Path:
         """The results folder of an annotation.
@@ -71,6 +77,12 @@ class Workspace:
         if not os.access(self.root, os.W_OK | os.X_OK):
             return f"{self.root} may not be written by this user"
         return None
+
+    def _annotation_places(self) -> list[Path]:
+        return list(dict.fromkeys([self.root, *guard_children(self.root), *self._results()]))
+
+    def _named(self, folder: Path) -> str:
+        return "." if folder == self.root else str(folder.relative_to(self.root))
 
     def _results(self) -> list[Path]:
         return guard_children(self.root / "results")

@@ -16,10 +16,13 @@ from urllib.parse import urlparse
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from report_runs import RunBuilder
 from studio_server import Page, page_of
 
 from tao_skill_bank import frames
+from tao_skill_bank.annotate.quality.error_rate import read_sample
+from tao_skill_bank.commands.annotate import cli as annotate_command
 from tao_skill_bank.data import corrections
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -343,6 +346,15 @@ def test_questions_are_accepted_edited_and_refused_by_one_key_each_beside_their_
         cards = page.json("/api/annotation", **{"in": "qa", "n": 6, "seed": 4})["cards"]
         assert cards == page.json("/api/annotation", **{"in": "qa", "n": 6, "seed": 4})["cards"] and len(cards) == 6
         assert len({card["task"] for card in cards}) > 1 and len({card["video_id"] for card in cards}) == 2
+        sampled = CliRunner().invoke(annotate_command, ["sample", str(annotated / "qa"), "--n", "5", "--seed", "9"])
+        assert sampled.exit_code == 0, sampled.output
+        drawn = page.json("/api/annotation", **{"in": "qa"})
+        kept = read_sample(annotated / "qa")
+        assert kept is not None and {card["digest"] for card in drawn["cards"]} == set(kept.items)
+        assert (drawn["n"], drawn["seed"], drawn["measured"]) == (5, 9, True)
+        (row,) = page.json("/api/annotations")["annotations"]
+        assert (row["name"], row["status"], row["done"], row["videos"]) == ("qa", "complete", 2, 2)
+        assert row["calls"] > 0 and row["questions"] and row["problem"] is None
         video = page.get("/api/annotation/video", **{"in": "qa", "digest": cards[0]["digest"]})
         part = page.client.get(
             "/api/annotation/video", params={"in": "qa", "digest": cards[0]["digest"]}, headers={"Range": "bytes=4-7"}

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ MOST_WORKERS = 16
 MOST_BYTES = 1 << 30
 """A larger file is no picture that a loader would survive."""
 _CHUNK, _KEEP = 64, 4096
+_watcher: ContextVar[Callable[[int, int], None] | None] = ContextVar("watcher", default=None)
 
 
 @dataclass
@@ -47,6 +49,16 @@ def memory_for(workspace: Path | None = None) -> Memory:
     return Memory(cache_folder(), workspace)
 
 
+@contextlib.contextmanager
+def watched(progress: Callable[[int, int], None]) -> Iterator[None]:
+    """Within, every look at pictures tells how far it is: files done and files to open."""
+    token = _watcher.set(progress)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
 def look(
     paths: Iterable[str],
     *,
@@ -62,12 +74,13 @@ def look(
         decode: Decode every pixel, or read headers alone. What is known of decoded pictures is taken either way.
         memory: What was found out before, and where this goes; None: nothing.
         workers: Threads; default: by the processors, and more than one for a slow disk.
-        progress: Called with files done and files to open.
+        progress: Called with files done and files to open; None: whoever `watched` asked for it.
 
     Returns:
         Facts of every path. A file that is missing, cannot be read or is none has a fault that says so.
     """
     memory = memory or Memory(None)
+    progress = progress or _watcher.get()
     looked = Looked()
     keys = looked.keys
     for path in dict.fromkeys(paths):

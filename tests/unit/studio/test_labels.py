@@ -125,3 +125,30 @@ def test_labels_to_check_first_and_the_map_come_when_the_pictures_were_compared(
     assert len(page.get("/api/map", **query).content) == 52 * 12
     near = page.json("/api/alike", **query, row=3)["rows"]
     assert 3 not in [r["row"] for r in near] and near[0]["likeness"] >= near[-1]["likeness"]
+    facet = {f["name"]: f for f in page.json("/api/samples/marks", **query)["facets"]}["suspicion"]
+    assert facet["rows"] == [s["row"] for s in found["suspects"]]
+    assert facet["codes"] == [2 if s["doubtful"] else 1 for s in found["suspects"]]
+
+
+def test_what_was_said_of_a_set_is_a_facet_of_it_and_pictures_are_compared_only_when_asked(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "facets", iterations=1, passes=20, per_label=3).build()
+    with page_of(run.parent.parent) as page:
+        query = {"run": run.name, "set": "kpi"}
+        assert page.json("/api/samples/marks", **query) == {
+            "facets": [],
+            "done": 0,
+            "total": 0,
+            "ready": False,
+            "problem": None,
+        }
+        said = [word("board2/C5", to="bridge"), word("board2/C7", reason="data_quality", drop=True)]
+        page.post("/api/labels", {"words": said})
+        page.post("/api/labels", {"words": [word("board2/C9", to="PASS", reason="edge_case")]})
+        (facet,) = page.json("/api/samples/marks", **query)["facets"]
+        rows = {
+            name: page.json("/api/board", **query, sample=f"board2/{name}")["row"]["row"] for name in ("C5", "C7", "C9")
+        }
+        told = {row: facet["values"][code] for row, code in zip(facet["rows"], facet["codes"], strict=True)}
+        assert told == {rows["C5"]: "relabelled", rows["C7"]: "dropped", rows["C9"]: "kept"}
+        assert facet["values"][0] == "nothing said" and not page.served.studio.likeness._found
+        assert page.json("/api/samples/marks", run=run.name, set="validation")["facets"] == []

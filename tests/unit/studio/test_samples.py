@@ -13,6 +13,7 @@ import pytest
 from studio_server import Page
 
 from tao_skill_bank import frames
+from tao_skill_bank.studio.sheets import Sheets
 
 
 def columns(page: Page, about: dict[str, Any], **query: Any) -> dict[str, Any]:
@@ -94,6 +95,22 @@ def test_a_board_is_found_by_the_name_that_its_row_prints(page: Page, finished: 
         f["input"] and f["golden"] for f in by_row["files"]
     )
     assert page.get("/api/board", run=finished.name, sample="board2/none").status_code == 400
+
+
+def test_rows_are_found_by_name_all_at_once_and_a_doubled_one_by_its_first(tmp_path: Path) -> None:
+    csv = tmp_path / "rows.csv"
+    rows = ["a/,C1,AOI", "a/,C2,back", "b/x/,C1,back", "a,C2,AOI", "a/,C1,AOI"]
+    csv.write_text(
+        "\n".join(
+            ["input_path,golden_path,label,object_name,lighting", *(",g,PASS,".join(r.split(",", 1)) for r in rows)]
+        )
+    )
+    sheet = Sheets().read(csv, scored=False)
+    names = ["b/x/C1", "a/C2", "a//C1", "/C3", "C3", "c/C1", "a/C9"]
+    assert sheet.rows_of(names) == {"b/x/C1": 2, "a/C2": 1, "a//C1": 0}
+    assert sheet.find("b/x/C1") == 2 and sheet.find("b/C1") is None
+    # Lighting filters where the file has it as a column.
+    assert sheet.facets["lighting"].values == ["AOI", "back"] and sheet.facets["lighting"].counts == [3, 2]
 
 
 def test_a_picture_is_sent_whole_small_or_in_part(page: Page, finished: Path) -> None:

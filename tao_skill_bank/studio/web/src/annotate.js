@@ -7,8 +7,8 @@ const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStar
 export function Annotate({ query }) {
   const { home, reader } = useContext(App);
   const name = query.in || home.annotations[0];
-  const n = query.n || "50", seed = query.seed || "1";
-  const { data, error, again } = useAsk("/annotation", { in: name, n, seed }, { when: !!name });
+  const { n: many, seed: turn } = query;
+  const { data, error, again } = useAsk("/annotation", { in: name, n: many, seed: turn }, { when: !!name });
   const [said, setSaid] = useState({});
   const [at, move] = useState(0);
   const [editing, edit] = useState(null);
@@ -41,8 +41,8 @@ export function Annotate({ query }) {
   const word = card && said[card.digest];
   const kind = (w) => (w.drop ? "refused" : w.reason === "mislabeled" ? "edited" : "accepted");
   return html`<main class="wide"><div class="head tight"><h1>Annotate</h1><div class="choices">${home.annotations.length > 1 && html`<label>Results <select value=${name} onChange=${(e) => put("/annotate", { in: e.target.value })}>${home.annotations.map((x) => html`<option>${x}</option>`)}</select></label>`}
-      <label>Sample <input type="number" class="short" min="1" max=${data.total} value=${n} onChange=${(e) => put("/annotate", { ...query, in: name, n: e.target.value })} /> of ${count(data.total)}</label><label>Seed <input type="number" class="short" value=${seed} onChange=${(e) => put("/annotate", { ...query, in: name, seed: e.target.value })} /></label></div>
-      <p class="soft">${plural(done, "verdict")} of ${cards.length}; drawn by task and video, the same for this seed${data.cost ? ` · ${data.cost}` : ""}</p></div>
+      <label>Sample <input type="number" class="short" min="1" max=${data.total} value=${data.n} onChange=${(e) => put("/annotate", { ...query, in: name, n: e.target.value })} /> of ${count(data.total)}</label><label>Seed <input type="number" class="short" value=${data.seed} onChange=${(e) => put("/annotate", { ...query, in: name, seed: e.target.value })} /></label></div>
+      <p class="soft">${plural(done, "verdict")} of ${cards.length}; ${data.measured ? "the sample that the error rate is measured on" : "drawn by task, the same for this seed"}</p></div>
     ${!card ? html`<${Empty} title="No questions"><p>Step 3 has made none that passed the checks.</p><//>` : html`
     <div class="annotate"><div class="film"><video key=${card.video_id} ref=${video} controls preload="metadata" src=${url("/annotation/video", { in: name, digest: card.digest })} onTimeUpdate=${(e) => { const until = +e.target.dataset.until; if (until && e.target.currentTime >= until) { e.target.pause(); delete e.target.dataset.until; } }}></video>
       <p class="mono small">${card.video_id}</p>${span && html`<button class="tool" onClick=${play}><${Key}>space<//> Play ${clock(span[0])}–${clock(span[1])}</button>`}

@@ -3,8 +3,22 @@ import { bytes, get } from "./api.js";
 
 const kinds = { Float64Array, Uint32Array, Uint16Array, Uint8Array };
 const kept = new Map();
+let begun = null;
+
+const asked = (query) => JSON.stringify([query.run, query.set || "kpi", query.iteration]);
+export function ahead({ run, set = "kpi", iteration }) {
+  const query = { run, set, iteration };
+  begun = { key: asked(query), set: read(query) };
+  begun.set.catch(() => {});
+}
 
 export async function readSet(query, signal) {
+  const first = begun;
+  begun = null;
+  return first?.key === asked(query) ? first.set : read(query, signal);
+}
+
+async function read(query, signal) {
   const about = await get("/samples", query, signal);
   const key = `${about.run}/${about.set}/${about.iteration}/${about.digest}`;
   if (kept.has(key)) return kept.get(key);
@@ -44,6 +58,15 @@ export class SampleTable {
       if (this.high === this.low) { this.low -= 0.5; this.high += 0.5; }
     }
     this.filter({}, null);
+  }
+
+  // A facet that is not of the file: codes of some rows by their number there, the first value for all others.
+  mark({ name, title, values, rows, codes }) {
+    const by = new Map(rows.map((row, i) => [row, codes[i]])), column = new Uint8Array(this.rows.length);
+    const counts = new Array(values.length).fill(0);
+    for (let k = 0; k < column.length; k++) { const code = by.get(this.rows[k]); if (code) column[k] = code; counts[column[k]]++; }
+    this.columns[name] = column;
+    return { name, title, values, counts };
   }
 
   // `wanted`: facet name → Set of codes; `within`: 1 for every place that a lasso or a search lets through, or null.

@@ -1,9 +1,10 @@
 // The page: where it is, who looks, what is on its way.
 import { render } from "preact";
-import { html, App, useAsk, usePlace, useState, useEffect, useMemo, Problem, Waiting, Toasts, Empty, to } from "./ui.js";
+import { html, App, useAsk, usePlace, useState, useEffect, useMemo, Problem, Waiting, Toasts, Empty, saidShort, place, to } from "./ui.js";
 import { send, setWorkspace, unsent, watchUnsent } from "./api.js";
 import { Runs, Run, Report, SignOff } from "./runs.js";
 import { Samples } from "./samples.js";
+import { ahead } from "./columns.js";
 import { Board } from "./board.js";
 import { Labels } from "./labels.js";
 import { Plan } from "./plan.js";
@@ -26,9 +27,8 @@ function useLabels() {
     // What was just said counts at once; the next answer of the server takes its place.
     for (const w of more) { const i = standing.findIndex((s) => s.set === w.set && s.sample === w.sample); const word = { ...w, before: "", when: new Date().toISOString(), id: "" }; if (i < 0) standing.push({ sample: w.sample, set: w.set, status: "", to: w.to, words: [word] }); else standing[i] = { ...standing[i], words: [...standing[i].words.filter((x) => x.who !== w.who), word] }; }
     const by = new Map(standing.map((s) => [`${s.set}/${s.sample}`, s]));
-    const short = { relabelled: "relabelled", dropped: "dropped", disputed: "disputed", kept: "checked", doubted: "doubted", "": "said" };
     const names = [...new Set((ask.data?.standing || []).map((s) => s.to).filter(Boolean))];
-    return { data: ask.data && { ...ask.data, standing }, again: ask.again, add: (w) => add((l) => [...l, w]), of: (set, sample) => { const s = by.get(`${set}/${sample}`); return s ? short[s.status] : ""; }, names };
+    return { data: ask.data && { ...ask.data, standing }, again: ask.again, add: (w) => add((l) => [...l, w]), of: (set, sample) => { const s = by.get(`${set}/${sample}`); return s ? saidShort[s.status] : ""; }, names };
   }, [ask.data, more]);
 }
 
@@ -70,4 +70,6 @@ function Page() {
     <div id="content">${(views[view] || (() => html`<main><${Empty} title="Nothing here"><p><a href=${to("/")}>To the runs</a></p><//></main>`))()}</div><${Toasts} /><//>`;
 }
 
+// A set that the address names is read while the list of runs is.
+if (place().parts[0] === "samples" && place().query.run) ahead(place().query);
 render(html`<${Page} />`, document.getElementById("page"));

@@ -1,5 +1,5 @@
 // A plan, its gates and digests; a person approves it with their name, and it starts.
-import { html, useState, useEffect, useContext, App, Problem, Waiting, Chip, count, go, tell, to } from "./ui.js";
+import { html, useState, useEffect, useContext, useAsk, App, Problem, Waiting, Chip, count, go, tell, to } from "./ui.js";
 import { post } from "./api.js";
 
 export function Plan({ query }) {
@@ -10,6 +10,7 @@ export function Plan({ query }) {
   const [{ plan, error, busy }, show] = useState({});
   const [sure, setSure] = useState(false);
   const [words, setWords] = useState(new Set());
+  const { data: looking } = useAsk("/plan/looking", {}, { every: 600, when: !!busy && !plan });
   const turn = (name) => setWords((w) => { const n = new Set(w); n.has(name) ? n.delete(name) : n.add(name); return n; });
   const body = () => ({ like, kpi_target: wish.kpi_target, max_iterations: +wish.max_iterations || null, settings: wish.settings.split("\n").map((s) => s.trim()).filter(Boolean) });
   const ask = async () => { show({ busy: true }); setSure(false); setWords(new Set()); try { show({ plan: await (await post("/plan", body())).json() }); } catch (e) { show({ error: e }); } };
@@ -24,7 +25,7 @@ export function Plan({ query }) {
         <label class="field"><span>Settings, one a line</span><textarea rows="3" class="mono" placeholder="num_epochs=8" value=${wish.settings} onInput=${(e) => set({ ...wish, settings: e.target.value })} onChange=${ask}></textarea></label>
         <p class="soft">${(counts.relabelled || 0) + (counts.dropped || 0) ? html`<b>${count(counts.relabelled || 0)} relabelled</b> and <b>${count(counts.dropped || 0)} dropped</b> by <a href=${to("/labels", { tab: "said" })}>what was said</a>.` : html`No corrections yet: <a href=${to("/labels", { run: like })}>check labels</a> first, it is the cheapest gain.`}</p>
         <button class="tool" type="submit">Plan again</button></form>
-      <section class="gates">${error && html`<${Problem} error=${error} again=${ask} />`}${busy && html`<${Waiting} what=${plan ? "Starting" : "Checking every row and picture"} />`}
+      <section class="gates">${error && html`<${Problem} error=${error} again=${ask} />`}${busy && html`<${Waiting} what=${plan ? "Starting" : looking?.total ? `Looking at pictures: ${count(looking.done)} of ${count(looking.total)}` : "Checking every row and picture"} />`}
         ${plan && html`<div class="gate-head"><${Chip} tone=${bad.length ? "stopped" : warn.length ? "near" : "met"}>${bad.length ? `${bad.length} to mend` : warn.length ? `${warn.length} to know of` : "all gates pass"}<//><span>about ${plan.estimate_minutes < 90 ? `${plan.estimate_minutes.toFixed(1)} min` : `${(plan.estimate_minutes / 60).toFixed(1)} h`} on ${plan.config.platform}</span></div>
           <ul class="checks">${[...bad, ...warn, ...plan.checks.filter((c) => !["fail", "warn"].includes(c.status))].map((c) => html`<li class=${c.status}><em>${c.status}</em><b>${c.name}</b><span>${c.text}</span></li>`)}</ul>
           <details><summary>Data set</summary><div class="scroll"><table class="dense"><tbody>${plan.splits.map((s) => html`<tr><th>${s.name}</th><td class="n">${count(s.rows)}</td><td>${Object.entries(s.labels).slice(0, 12).map(([l, n]) => html`<span class="tag">${l} <b>${count(n)}</b></span>`)}</td></tr>`)}</tbody></table></div></details>

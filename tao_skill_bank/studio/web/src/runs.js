@@ -11,12 +11,12 @@ const word = (run) => {
 export function Runs() {
   const { home } = useContext(App);
   const [picked, pick] = useState([]);
-  const { runs, annotations } = home;
+  const { runs } = home;
   if (!runs.length)
     return html`<main><h1>Runs</h1><${Empty} title="No runs here yet">
       <p>A run trains, measures and mines until its target is met. <a href=${to("/plan")}>Plan one</a>, or at a terminal:</p>
       <${Command}>tao-skills deft plan --workspace ${home.workspace} --kpi-target "FAR < 0.5% at recall=99%"<//>
-      ${annotations.length > 0 && html`<p>There are annotations to review: <a href=${to("/annotate", { in: annotations[0] })}>open them</a>.</p>`}<//></main>`;
+<//><${Annotations} home=${home} /></main>`;
   const turn = (name) => pick((p) => (p.includes(name) ? p.filter((x) => x !== name) : [...p, name].slice(-2)));
   return html`<main>
     <div class="head"><h1>Runs</h1><p class="soft">${plural(runs.length, "run")} in <code>${home.workspace}</code></p>
@@ -31,8 +31,18 @@ export function Runs() {
         : html`<b>${percent(run.best_value)}</b><small>${run.best_iteration ? `best ${run.measure}, ${phaseName(run.best_iteration).toLowerCase()}` : "nothing measured"}</small>`}</div>
       <div class="run-trend"><${Spark} values=${run.phases.map((p) => p.value).filter((v) => v !== null)} width=${84} label="${run.measure} by iteration" /><small>${run.approval ? `${run.approval}` : "not approved"}</small></div>`}
     </li>`)}</ul>
-    ${annotations.length > 0 && html`<h2>Annotations</h2><ul class="plain">${annotations.map((name) => html`<li><a href=${to("/annotate", { in: name })}>${name === "." ? home.name : name}</a></li>`)}</ul>`}
-  </main>`;
+    <${Annotations} home=${home} /></main>`;
+}
+
+// What annotates now, what it cost so far and has still to do.
+function Annotations({ home }) {
+  const { data } = useAsk("/annotations", {}, { every: (d) => (d.annotations.some((a) => a.working) ? 2500 : 30000) });
+  const list = data?.annotations || home.annotations.map((name) => ({ name, questions: true }));
+  if (!list.length) return null;
+  return html`<h2>Annotations</h2><ul class="runs annotations">${list.map((a) => html`<li class="run-row ${a.working ? "running" : a.status === "complete" ? "met" : "stopped"}" key=${a.name} data-annotation=${a.name}>
+    <div class="run-name">${a.questions ? html`<a href=${to("/annotate", { in: a.name })}>${a.name === "." ? home.name : a.name}</a>` : html`<span>${a.name === "." ? home.name : a.name}</span>`}<small>${a.questions ? "questions to review" : "no questions yet"}</small></div>
+    ${a.problem ? html`<div class="run-said bad">${a.problem}</div>` : html`<div class="run-said"><${Chip} tone=${a.working ? "running" : a.status === "complete" ? "met" : "stopped"}>${a.working ? "at work" : a.status || "read"}<//><p>${a.videos ? `${count(a.done)} of ${plural(a.videos, "video")}` : ""}${a.in_flight ? ` · ${count(a.in_flight)} calls on their way` : ""}${a.left_sec ? ` · about ${duration(a.left_sec)} left` : ""}</p></div>
+    <div class="run-figure">${a.calls !== undefined && html`<b>${a.cost.toFixed(2)} USD</b><small>${plural(a.calls, "call")}</small>`}</div>`}</li>`)}</ul>`;
 }
 
 export function Run({ name }) {
@@ -41,14 +51,14 @@ export function Run({ name }) {
   if (error && !run) return html`<main><${Problem} error=${error} again=${again} /></main>`;
   if (!run) return html`<main><${Waiting} what="Reading the run" /></main>`;
   const stop = async () => { try { await post(`/runs/${encodeURIComponent(name)}/stop`); tell("asked to stop; it ends at a safe place"); again(); } catch (e) { tell(e.line, "bad"); } };
-  const resume = async () => { try { await post(`/runs/${encodeURIComponent(name)}/resume`); tell("taken up"); again(); } catch (e) { tell(e.line, "bad"); } };
+  const resume = async () => { try { const { approval } = await (await post(`/runs/${encodeURIComponent(name)}/resume`)).json(); tell(`taken up, as approved: ${approval}`); again(); } catch (e) { tell(e.line, "bad"); } };
   const v = run.verdict;
   const best = run.phases.find((p) => p.phase === run.best_iteration);
   return html`<main>
     <div class="head"><h1 class="mono">${run.name}</h1><p class="soft">${run.kpi_target} · ${run.platform} · ${ago(run.started_at)} · ${run.approval || "not approved"}${run.approved_by ? ` by ${run.approved_by}` : ""}</p>
       <div class="acts">
         ${run.working && html`<button class="tool" onClick=${stop}>Stop</button>`}
-        ${["interrupted", "stopped", "failed"].includes(run.status) && !home.writable && html`<button class="tool" onClick=${resume}>Take it up</button>`}
+        ${["interrupted", "stopped", "failed"].includes(run.status) && !home.writable && html`<button class="tool" onClick=${resume} title=${run.approval ? `Approved: ${run.approval}` : "not approved"}>Take it up${run.approved_by ? html` <small>approved by ${run.approved_by}</small>` : ""}</button>`}
         ${run.samples && html`<a class="tool" href=${to(`/report/${run.name}`)}>Report</a>`}
         ${run.samples && html`<a class="tool" href=${to("/labels", { run: run.name })}>Check labels</a>`}
         ${run.samples && run.best_iteration && html`<a class="tool" href=${to("/signoff", { run: run.name })}>Sign-off</a>`}

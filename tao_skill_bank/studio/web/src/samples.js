@@ -1,6 +1,6 @@
 // Every board of a set by its score: piles that re-count as the threshold moves, facets, map, export.
-import { html, useState, useEffect, useRef, useContext, useMemo, App, Empty, Problem, Waiting, Key, count, go, percent, phaseName, plural, put, setTitle, tell, to, useKeys, Dialog } from "./ui.js";
-import { download, post } from "./api.js";
+import { html, saidShort, useState, useEffect, useRef, useContext, useMemo, App, Empty, Problem, Waiting, Key, count, go, percent, phaseName, plural, put, setTitle, tell, to, useKeys, Dialog } from "./ui.js";
+import { download, get, post } from "./api.js";
 import { readSet, Texts, PILES, pileName } from "./columns.js";
 import { Histogram } from "./histogram.js";
 import { Grid } from "./grid.js";
@@ -46,8 +46,12 @@ export function Closed({ run, opened }) {
 function Sheet({ table, asked, query, labels }) {
   const about = table.about;
   const coded = (name, text) => { const list = name === "label" ? about.labels : about.facets.find((f) => f.name === name)?.values || []; return new Set((text || "").split(",").filter(Boolean).map((v) => list.indexOf(v)).filter((i) => i >= 0)); };
-  const facets = useMemo(() => [{ name: "label", title: "label", values: about.labels, counts: null }, ...about.facets], [about]);
-  const [wanted, want] = useState(() => Object.fromEntries(facets.map((f) => [f.name, coded(f.name, query[f.name])])));
+  const own = useMemo(() => [{ name: "label", title: "label", values: about.labels, counts: null }, ...about.facets], [about]);
+  const { marks: beside, marked, compare } = useMarks(table, asked, labels);
+  const facets = useMemo(() => [...own, ...marked], [own, marked]);
+  const [wanted, want] = useState(() => Object.fromEntries(own.map((f) => [f.name, coded(f.name, query[f.name])])));
+  // What an address asks of a facet that comes later is asked when it is there.
+  useEffect(() => { const late = marked.filter((f) => !(f.name in wanted) && query[f.name]); if (late.length) want({ ...wanted, ...Object.fromEntries(late.map((f) => [f.name, new Set(query[f.name].split(",").map((v) => f.values.indexOf(v)).filter((i) => i >= 0))])) }); }, [marked]);
   const [lasso, setLasso] = useState(null);
   const [threshold, move] = useState(about.threshold);
   const [quick, setQuick] = useState(false);
@@ -60,8 +64,9 @@ function Sheet({ table, asked, query, labels }) {
   const [, drawn] = useState(0);
   const [version, next] = useState(0);
   const texts = useMemo(() => new Texts({ ...asked }, () => drawn((n) => n + 1)), [asked.run, asked.set, asked.iteration]);
-  useMemo(() => { table.filter(wanted, lasso); }, [table, wanted, lasso]);
-  useEffect(() => { next((n) => n + 1); setFocus(0); }, [wanted, lasso]);
+  const late = marked.some((f) => wanted[f.name]?.size) ? marked : null;
+  useMemo(() => { table.filter(wanted, lasso); }, [table, wanted, lasso, late]);
+  useEffect(() => { next((n) => n + 1); setFocus(0); }, [wanted, lasso, late]);
   const counts = table.at(threshold);
   const figures = table.figures(counts);
   const total = counts[pile];
@@ -107,11 +112,28 @@ function Sheet({ table, asked, query, labels }) {
         <button class="tool" aria-pressed=${map} onClick=${() => setMap(!map)}>Map <${Key}>M<//></button>
         <span class="export">${picked.size ? `${count(picked.size)} picked` : `${count(total)} here`}<button class="tool" onClick=${() => save("csv")}>CSV</button><button class="tool" onClick=${() => save("parquet")}>Parquet</button></span></div></div>
     <div class="body"><aside class="facets" aria-label="Filters">${active && html`<button class="tool" onClick=${() => { want(Object.fromEntries(facets.map((f) => [f.name, new Set()]))); setLasso(null); put("/samples", { run: about.run, set: about.set, iteration: query.iteration, pile }); }}>Clear filters${lasso ? " and lasso" : ""}</button>`}
-      ${facets.map((f) => html`<${FacetList} facet=${f} table=${table} wanted=${wanted[f.name] || new Set()} turn=${(c) => turn(f.name, c)} open=${innerWidth > 640 && ["label", "change", "source"].includes(f.name)} />`)}</aside>
+      ${facets.map((f) => html`<${FacetList} facet=${f} table=${table} wanted=${wanted[f.name] || new Set()} turn=${(c) => turn(f.name, c)} open=${innerWidth > 640 && ["label", "change", "source", "corrected", "suspicion"].includes(f.name)} />`)}
+      ${table.scores && !marked.some((f) => f.name === "suspicion") && html`<div class="ask-suspicion"><button class="tool" disabled=${beside.busy} onClick=${compare}>Look for doubtful labels</button><small class="soft" role="status">${beside.problem || (beside.busy ? (beside.total ? `comparing pictures: ${count(beside.done)} of ${count(beside.total)}` : "comparing pictures") : "compares the pictures, once")}</small></div>`}</aside>
       <div class="boards">${map && html`<${SampleMap} table=${table} asked=${asked} threshold=${threshold} onLasso=${(rows) => setLasso(rows)} lasso=${lasso} />`}
         ${total ? html`<${Grid} total=${total} pick=${pick} table=${table} texts=${texts} query=${asked} light=${light} size=${size} quick=${quick} picked=${picked} onPick=${onPick} onOpen=${onOpen} marks=${marks} focus=${focus} setFocus=${setFocus} />`
           : html`<${Empty} title=${pile === "missed" ? "Nothing is missed" : pile === "false" ? "No false calls" : "No boards here"}><p>${active ? "No board fits these filters." : "At this threshold this pile is empty. Move the line, or look at another pile."}</p><//>`}</div></div>
     <p class="hints"><span><${Key}>1<//>–<${Key}>5<//> piles</span><span><${Key}>←↑↓→<//> move</span><span><${Key}>↵<//> open</span><span><${Key}>space<//> pick</span><span><${Key}>+<//> <${Key}>−<//> size</span><span><${Key}>esc<//> clear</span></p></div>`;
+}
+
+// What people said and what speaks against a label: told by row, beside the columns of the file.
+function useMarks(table, asked, labels) {
+  const [state, set] = useState({ facets: [], done: 0, total: 0, ready: false, problem: null });
+  const [wish, compare] = useState(false);
+  const standing = (labels.data?.standing || []).map((s) => `${s.set}/${s.sample}/${s.status}`).join();
+  useEffect(() => {
+    const stop = new AbortController();
+    let timer = 0;
+    const ask = () => get("/samples/marks", { ...asked, compare: wish ? "1" : undefined }, stop.signal).then((d) => { set(d); if (wish && !d.ready) timer = setTimeout(ask, 900); }, () => {});
+    ask();
+    return () => { stop.abort(); clearTimeout(timer); };
+  }, [table, standing, wish]);
+  const marked = useMemo(() => state.facets.map((f) => table.mark({ ...f, values: f.name === "corrected" ? f.values.map((v) => saidShort[v] || v) : f.values })), [table, state]);
+  return { marks: { ...state, busy: wish && !state.ready }, marked, compare: () => compare(true) };
 }
 
 function FacetList({ facet, wanted, turn, open, table }) {

@@ -78,6 +78,8 @@ export const ago = (iso) => {
   if (s < 129600) return `${Math.round(s / 3600)} h ago`;
   return new Date(iso).toLocaleDateString("en", { day: "numeric", month: "short", year: "numeric" });
 };
+// What stands of a label, in short.
+export const saidShort = { relabelled: "relabelled", dropped: "dropped", disputed: "disputed", kept: "checked", doubted: "doubted", "": "said" };
 export const phaseName = (p) => (p === "baseline" ? "Baseline" : p.replace("iter", "Iteration "));
 export const setTitle = { kpi: "KPI", acceptance: "Acceptance", training: "Training", validation: "Validation", pool: "Mining pool" };
 export const tone = (run) => (run.working ? "running" : run.status === "complete" ? (run.verdict?.word === "shown" && !run.verdict?.rehearsal ? "met" : "near") : "stopped");

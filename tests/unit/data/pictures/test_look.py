@@ -15,7 +15,7 @@ from PIL import Image
 
 from tao_skill_bank.core import roots
 from tao_skill_bank.data.pictures import memory as module
-from tao_skill_bank.data.pictures.look import look, still_known
+from tao_skill_bank.data.pictures.look import look, still_known, watched
 from tao_skill_bank.data.pictures.memory import FILE, Memory, cache_folder
 
 LONG_AGO = 1_600_000_000_123_456_789
@@ -291,3 +291,15 @@ def test_who_is_held_to_folders_looks_at_nothing_outside_them_also_by_a_link_and
         assert [found[path].fault for path in inside] == [None] * 3
         for path in (str(link), *outside):
             assert found[path].fault is not None and found[path].width == 0 and found[path].sha256 is None
+
+
+def test_whoever_watches_is_told_how_far_every_look_is_and_nothing_afterwards(tmp_path: Path) -> None:
+    paths = [str(tmp_path / f"{n}.png") for n in range(5)]
+    for n, path in enumerate(paths):
+        Image.new("L", (4, 4), n).save(path)
+    told: list[tuple[int, int]] = []
+    with watched(lambda done, total: told.append((done, total))):
+        look(paths)
+    assert told == [(n, 5) for n in range(1, 6)]
+    look(paths)
+    assert len(told) == 5

@@ -1,0 +1,45 @@
+"""Facets that no file has: what people said of a set's labels, and how much speaks against each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tao_skill_bank.data import corrections
+from tao_skill_bank.reports.rca.label_noise import SUSPECT
+from tao_skill_bank.studio.likeness import Likeness, Vectors
+from tao_skill_bank.studio.models import Marks, MarksView
+from tao_skill_bank.studio.sheets import Sheet
+from tao_skill_bank.studio.sources import RunSources, Source
+
+STATUSES = ("relabelled", "dropped", "disputed", "kept", "doubted")
+SUSPICIONS = ("not among the suspects", "little speaks against it", f"suspicion from {SUSPECT:.0%}")
+
+
+def corrected(home: Path, source: Source, sheet: Sheet) -> Marks | None:
+    """What stands of the samples of a set; None where nothing was said of one.
+
+    Raises:
+        InputError: The corrections cannot be read.
+    """
+    # Rows of a grown training set may stand in the pool, as in `verdicts.known`.
+    sets = {source.set, "pool"} if source.set == "training" else {source.set}
+    standing = {s.name: said.status for s, said in corrections.read(home).standing.items() if s.set in sets}
+    found = [(row, STATUSES.index(standing[name]) + 1) for name, row in sheet.rows_of(standing).items()]
+    return _marks("corrected", "corrected", ("nothing said", *STATUSES), found) if found else None
+
+
+def view(
+    home: Path, sources: RunSources, source: Source, sheet: Sheet, likeness: Likeness, *, compare: bool
+) -> MarksView:
+    """Both facets; pictures are compared only where somebody asks for it, or did before."""
+    facets = [found for found in (corrected(home, source, sheet),) if found is not None]
+    work = likeness.of(sources, source, sheet) if compare else likeness.known(sources, source, sheet) or Vectors()
+    if work.vectors is not None:
+        ranked = likeness.suspects(sources, source, sheet, work)
+        found = [(int(one["row"]), 2 if one["doubtful"] else 1) for one in ranked]
+        facets.append(_marks("suspicion", "suspicion", SUSPICIONS, found))
+    return MarksView(facets=facets, done=work.done, total=work.total, ready=work.ready.is_set(), problem=work.problem)
+
+
+def _marks(name: str, title: str, values: tuple[str, ...], found: list[tuple[int, int]]) -> Marks:
+    return Marks(name=name, title=title, values=list(values), rows=[r for r, _ in found], codes=[c for _, c in found])
