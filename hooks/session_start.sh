@@ -86,7 +86,7 @@ if [ -z "$state" ] && [ -x "$root/.venv/bin/python" ]; then state=ready; fi
 case $state in
   ready) server='ready (server "tao")' ;;
   failed:*) server="not there. $state" ;;
-  *) server='being prepared for its first start (a minute or two); if its tools are missing, start a new session then' ;;
+  *) server='being prepared for its first start (a minute or two); its tool get_set_up_status says how far it is' ;;
 esac
 
 text="TAO Skill Bank $version: $root (TAO_SKILL_BANK_PATH)

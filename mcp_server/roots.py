@@ -13,6 +13,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, InputRequiredResult, ListRootsResult, Tool
 from pydantic import ValidationError
 
+from mcp_server import FOLDER_OF_SESSION
 from mcp_server.door import Held, clip, errors_shown, program
 from mcp_server.schemas import slim, slim_output
 from tao_skill_bank.core.errors import InputError, did_you_mean
@@ -24,8 +25,6 @@ MOST_ARGUMENT = 65_536
 """Characters of an argument, all that it holds together; paths end at 4,096."""
 MOST_PATH = 4096
 """No system opens a longer one; resolving a path of megabytes takes minutes."""
-FOLDER_OF_SESSION = "codex/sandbox-state-meta"
-"""Codex has no roots; to a server that declares this it says with every call which folder its session works in."""
 
 
 class BankServer(MCPServer[None]):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mcp_server import (
+    INSTRUCTIONS,
     annotate,
     app,
     around,
@@ -25,11 +26,6 @@ from mcp_server.roots import BankServer
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.version import __version__
 
-INSTRUCTIONS = (
-    "Improves NVIDIA TAO vision models. For the DEFT loop: plan_deft_run, show the person the plan, start_deft_run, "
-    "then get_deft_status until it has ended. All paths are absolute. Long work runs in the background and goes on "
-    "when this server ends."
-)
 GROUPS = (bank, around, gaps, routing, data, labels, thresholds, jobs, deft, annotate, reports, resources, prompts)
 TOOLSETS = {
     "bookkeeping": ("log_stage", "align_tokens", "write_handoff"),

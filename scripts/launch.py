@@ -30,8 +30,8 @@ import set_up  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 LOCK = os.path.join(ROOT, "requirements.lock")
-WAIT_SEC = 20.0
-"""Clients give a server 30 s to connect; what is not ready by then is left to the next session."""
+WAIT_SEC = 4.0
+"""Clients give a server 10 s or more to answer: what is not ready by then is waited for in the waiting room."""
 PLACE = "TAO_SKILL_BANK_CACHE"
 LONG_WAIT_SEC = 900.0
 
@@ -140,46 +140,72 @@ def tell_hook(text):
         write(path, text + "\n")
 
 
-def ready_within(seconds):
-    """The environment, made if need be; None after `seconds`, while the making goes on.
+class Making:
+    """The environment, made by a process of its own, as whoever waits for it sees it."""
 
-    Raises:
-        set_up.SetUpError: It cannot be made, and why.
-    """
-    found = find()
-    if found is not None:
-        tell_hook("ready")
-        return found
-    folder = environment_folder()
-    try:
-        make_cache_folder()
-        set_up.checked(folder, [LOCK])
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(folder + ".failed")
-        tell_hook("making")
-        maker = subprocess.Popen(
-            [sys.executable, os.path.realpath(__file__), "make"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except set_up.SetUpError as error:
-        tell_hook(f"failed: {error}")
-        raise
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        ended = maker.poll() is not None
-        found = find()
-        if found is not None:
-            tell_hook("ready")
-            return found
-        if ended:
-            raise set_up.SetUpError(
-                _read(folder + ".failed") or f"the environment could not be made (log: {folder}.log)"
+    def __init__(self, arguments=()):
+        """Begin it; SetUpError where it cannot be begun."""
+        self.arguments, self.folder, self.say = arguments, environment_folder(), say
+        self.begin()
+
+    def begin(self):
+        """Start the maker."""
+        try:
+            make_cache_folder()
+            set_up.checked(self.folder, [LOCK])
+            for ending in (".failed", ".doing"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.folder + ending)
+            tell_hook("making")
+            self.maker = subprocess.Popen(
+                [sys.executable, os.path.realpath(__file__), "make"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
             )
-        time.sleep(0.1)
-    return None
+        except set_up.SetUpError as error:
+            tell_hook(f"failed: {error}")
+            raise
+
+    def again(self):
+        """Begin anew what has failed; why it cannot be, else nothing."""
+        try:
+            self.begin()
+        except set_up.SetUpError as error:
+            return str(error)
+        return ""
+
+    def state(self):
+        """Ready, failed or making, and a line about it."""
+        ended = self.maker.poll() is not None
+        if find() is not None:
+            tell_hook("ready")
+            return "ready", ""
+        log = f"(log: {self.folder}.log)"
+        if ended:
+            return "failed", _read(self.folder + ".failed") or f"the environment could not be made {log}"
+        doing = _read(self.folder + ".doing") or "it has just begun"
+        return "making", f"the environment is being made: {doing} {log}"
+
+    def wait(self, seconds):
+        """The environment, None after `seconds`; SetUpError where it could not be made."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            state, text = self.state()
+            if state == "ready":
+                return find()
+            if state == "failed":
+                raise set_up.SetUpError(text)
+            time.sleep(0.1)
+        return None
+
+    def server(self):
+        """The server behind this process; it ends when its stdin does."""
+        python, variables = find()
+        command = [python, "-m", "mcp_server", *self.arguments]
+        environment = {**os.environ, **variables}
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
 
 def make():
@@ -241,19 +267,27 @@ def tell_client(text):
 
 
 def serve(arguments):
-    """Become the server; where there is no environment, say why on stderr and to the client."""
+    """Become the server; while there is no environment, answer in its place, and say why where there will be none."""
     try:
-        found = ready_within(float(os.environ.get("TAO_SKILL_BANK_WAIT") or WAIT_SEC))
-        if found is not None:
-            start(found, ["-m", "mcp_server", *arguments])
-        folder = environment_folder()
-        doing = _read(folder + ".doing") or "it has just begun"
-        text = f"the environment is being made ({doing}); the next session connects (log: {folder}.log)"
+        found = find()
+        if found is None:
+            making = Making(arguments)
+            patience = float(os.environ.get("TAO_SKILL_BANK_WAIT") or WAIT_SEC)
+            found = making.wait(LONG_WAIT_SEC if "--http" in arguments else patience)
+        if found is None and "--http" not in arguments:
+            sys.path.insert(0, ROOT)
+            import waiting
+
+            return waiting.Room(version(), making).serve()
+        if found is None:
+            raise set_up.SetUpError(making.state()[1])
     except set_up.SetUpError as error:
-        text = str(error)
-    say(text)
-    if "--http" not in arguments:
-        tell_client(text)
+        say(str(error))
+        if "--http" not in arguments:
+            tell_client(str(error))
+        return 1
+    tell_hook("ready")
+    start(found, ["-m", "mcp_server", *arguments])
     return 1
 
 
@@ -271,9 +305,12 @@ def main(arguments):
     if verb == "serve":
         return serve(rest)
     try:
-        if find() is None:
+        found = find()
+        if found is None:
+            making = Making()
             say(set_up.about(set_up.Lock(LOCK), "the environment, once"))
-        found = ready_within(LONG_WAIT_SEC)
+            found = making.wait(LONG_WAIT_SEC)
+        tell_hook("ready" if found else "making")
     except set_up.SetUpError as error:
         say(str(error))
         return 1

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import anyio
 
-from mcp_server.server import EARLIER, INSTRUCTIONS, TOOLSETS, build_server
+from mcp_server import INSTRUCTIONS
+from mcp_server.server import EARLIER, TOOLSETS, build_server
 from tao_skill_bank.bank.skills import load_skill, skill_folders
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "what-agents-see.md"

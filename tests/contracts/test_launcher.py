@@ -10,10 +10,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
+import waiting
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("plugin.json", "versions.yaml", "scripts", "mcp_server", "tao_skill_bank", "skills")
@@ -57,7 +60,9 @@ class Bank:
 
     def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
         """The launcher, by an interpreter that does not see what is installed."""
-        env = {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": str(self.home), "TEST_NOTES": str(self.notes), **variables}
+        env = {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": str(self.home), "TEST_NOTES": str(self.notes)}
+        # A client that waits as long as it takes, unless a test says otherwise.
+        env |= {"TAO_SKILL_BANK_WAIT": "200", **variables}
         return subprocess.Popen(
             [sys.executable, "-S", str(self.root / "scripts/launch.py"), *words],
             stdin=subprocess.PIPE,
@@ -133,7 +138,7 @@ def test_without_a_network_a_session_ends_with_one_line_and_the_next_one_tries_a
 
 
 def test_with_python_alone_a_missing_network_is_one_line_too(bank: Bank) -> None:
-    status, out, err = bank.session(PATH="/usr/bin:/bin", PIP_NO_INDEX="1", TAO_SKILL_BANK_WAIT="200")
+    status, out, err = bank.session(PATH="/usr/bin:/bin", PIP_NO_INDEX="1")
     assert (status, refused(out)) == (1, err.strip())
     assert len(err.splitlines()) == 1
     assert "the package index does not have mcp==" in err
@@ -141,18 +146,125 @@ def test_with_python_alone_a_missing_network_is_one_line_too(bank: Bank) -> None
     assert not list((bank.home / ".cache/tao-skill-bank").glob("env-*/ready"))
 
 
-def test_a_session_does_not_wait_past_its_limit_and_the_making_goes_on(bank: Bank) -> None:
-    hold = Path(f"{bank.notes}.hold")
-    hold.touch()
-    status, out, err = bank.session(TAO_SKILL_BANK_WAIT="0.3")
-    assert (status, refused(out)) == (1, err.strip())
-    assert len(err.splitlines()) == 1
-    assert "the next session connects" in err
+class Talk:
+    """A client that stays: a launcher at work, and what it answers to each request."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process, self.asked = process, 1
+        assert process.stdin is not None and process.stdout is not None
+        self.stdin, self.stdout = process.stdin, process.stdout
+        self.told: list[str] = []
+        """The notifications so far."""
+
+    def hears(self) -> dict[str, Any]:
+        while "method" in (message := json.loads(self.stdout.readline())):
+            self.told.append(message["method"])
+        return dict(message)
+
+    def asks(self, method: str, **params: Any) -> dict[str, Any]:
+        self.asked += 1
+        self.stdin.write(json.dumps({"jsonrpc": "2.0", "id": self.asked, "method": method, "params": params}) + "\n")
+        self.stdin.flush()
+        answer = self.hears()
+        assert answer["id"] == self.asked
+        return answer
+
+    def tools(self) -> set[str]:
+        return {tool["name"] for tool in self.asks("tools/list")["result"]["tools"]}
+
+    def status(self, wait_sec: float) -> tuple[str, bool]:
+        """What the one tool says, and whether as an error."""
+        result = self.asks("tools/call", name=waiting.TOOL, arguments={"wait_sec": wait_sec})["result"]
+        return result["content"][0]["text"], result["isError"]
+
+    def leaves(self) -> tuple[int, str]:
+        """The exit status and what stood on stderr."""
+        _, err = self.process.communicate(timeout=60)
+        return self.process.returncode, err
+
+
+@pytest.fixture
+def client(bank: Bank) -> Iterator[Talk]:
+    """A client that has been greeted while the index keeps the maker waiting."""
+    Path(f"{bank.notes}.hold").touch()
+    process = bank.start("serve", TAO_SKILL_BANK_WAIT="0")
+    found = Talk(process)
+    found.stdin.write(HELLO)
+    found.stdin.flush()
+    greeting = found.hears()["result"]
+    assert greeting["serverInfo"]["name"] == "tao-skill-bank"
+    assert waiting.TOOL in greeting["instructions"]
+    yield found
+    Path(f"{bank.notes}.hold").unlink(missing_ok=True)
+    process.kill()
+    process.communicate()
+
+
+def test_a_client_is_answered_before_the_set_up_has_ended_and_gets_the_tools_in_the_same_session(
+    bank: Bank, client: Talk
+) -> None:
+    assert client.tools() == {waiting.TOOL}
+    said, wrong = client.status(0.3)
+    assert said.startswith("the environment is being made: ") and "(log: " in said and not wrong
+    assert "not yet: the environment is being made" in str(client.asks("tools/call", name="get_jobs", arguments={}))
+    assert client.asks("prompts/list")["result"] == {"prompts": []}
+    assert client.asks("ping")["result"] == {}
     assert bank.status == "making"
-    hold.unlink()
+    Path(f"{bank.notes}.hold").unlink()
+    assert client.status(50) == (waiting.READY, False)
+    assert "notifications/tools/list_changed" in client.told
+    assert {"get_jobs", "plan_deft_run"} < client.tools()
+    refused = str(client.asks("tools/call", name="get_jobs", arguments={"results_dir": "/nowhere"}))
+    assert "outside the allowed folders" in refused
+    assert client.status(0) == (waiting.READY, False)
+    assert client.leaves() == (0, "")
+    assert bank.status == "ready"
+    assert bank.calls == ["venv", "pip", "pip"]
+
+
+def test_a_set_up_that_fails_later_is_told_by_the_tool_and_tried_again_when_it_is_asked(
+    bank: Bank, client: Talk
+) -> None:
+    Path(f"{bank.notes}.fail").touch()
+    Path(f"{bank.notes}.hold").unlink()
+    said, wrong = client.status(50)
+    assert wrong and said.startswith("error: no route to the index")
+    Path(f"{bank.notes}.fail").unlink()
+    assert client.status(50) == (waiting.READY, False)
+    status, err = client.leaves()
+    assert (status, err) == (0, f"tao-skill-bank: {said}\n")
+
+
+def test_a_client_that_leaves_while_it_waits_ends_the_launcher_and_not_the_set_up(bank: Bank, client: Talk) -> None:
+    assert client.leaves() == (0, "")
+    Path(f"{bank.notes}.hold").unlink()
     status, out, err = bank.session()
     assert (status, connected(out)) == (0, True), err
     assert bank.calls == ["venv", "pip", "pip"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["{", "[]", "null", '{"id": 2}', '{"id": [2], "method": "ping"}', '{"id": 2, "method": "ping", "params": 3}'],
+)
+def test_what_is_no_request_is_answered_and_the_client_is_heard_on(client: Talk, line: str) -> None:
+    client.stdin.write(line + "\n")
+    client.stdin.flush()
+    assert client.hears()["error"]["code"] == -32600
+    assert client.asks("resources/read", uri="x")["error"]["code"] == -32601
+    assert "from 0 to 50" in client.status(1e9)[0]
+
+
+def test_the_room_greets_as_the_server_does() -> None:
+    from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+
+    assert waiting.VERSIONS == HANDSHAKE_PROTOCOL_VERSIONS
+    hello = subprocess.run(
+        [sys.executable, "-m", "mcp_server"], input=HELLO, capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    own = json.loads(hello.stdout)["result"]
+    assert waiting.CAPABILITIES.keys() == own["capabilities"].keys()
+    assert waiting.CAPABILITIES["experimental"] == own["capabilities"]["experimental"]
 
 
 def test_what_a_killed_maker_left_is_thrown_away(bank: Bank) -> None:
@@ -207,11 +319,12 @@ def test_an_unknown_verb_is_refused(bank: Bank) -> None:
 def test_the_launcher_runs_on_an_old_python() -> None:
     import ast
 
-    source = "".join((ROOT / "scripts" / name).read_text() for name in ("launch.py", "set_up.py"))
+    names = ("scripts/launch.py", "scripts/waiting.py", "scripts/set_up.py", "mcp_server/__init__.py")
+    source = "".join((ROOT / name).read_text() for name in names)
     tree = ast.parse(source, feature_version=(3, 8))
     imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     imported |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    assert {name.split(".")[0] for name in imported} <= {*sys.stdlib_module_names, "set_up"}
+    assert {name.split(".")[0] for name in imported} <= {*sys.stdlib_module_names, "set_up", "waiting", "mcp_server"}
     assert "match " not in source and os.path.exists(ROOT / "requirements.lock")
 
 
@@ -256,7 +369,7 @@ def test_a_disk_without_room_is_told_before_anything_is_fetched(bank: Bank) -> N
 
 def test_an_index_that_refuses_is_told_within_the_time_a_client_waits(bank: Bank) -> None:
     nowhere = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
-    status, out, err = bank.session(PATH="/usr/bin:/bin", TAO_SKILL_BANK_WAIT="200", **nowhere)
+    status, out, err = bank.session(PATH="/usr/bin:/bin", **nowhere)
     assert (status, refused(out)) == (1, err.strip())
     assert "the package index http://127.0.0.1:9/simple does not answer" in err and "Connection refused" in err
     assert "TAO_SKILL_BANK_WHEELHOUSE=DIR" in err

@@ -258,7 +258,8 @@ def out_of_block(block: dict[str, Any], out: dict[str, set[str]]) -> None:
 
 _DUMP = """
 import anyio, json
-from mcp_server.server import INSTRUCTIONS, build_server
+from mcp_server import INSTRUCTIONS
+from mcp_server.server import build_server
 tools = anyio.run(build_server().list_tools)
 print(json.dumps({"tools": {t.name: t.description for t in tools}, "instructions": INSTRUCTIONS}))
 """

@@ -9,7 +9,8 @@ import anyio
 import pytest
 from server_calls import MODES, call, plan_arguments
 
-from mcp_server.roots import FOLDER_OF_SESSION, BankServer, Roots
+from mcp_server import FOLDER_OF_SESSION
+from mcp_server.roots import BankServer, Roots
 from mcp_server.server import build_server
 from tao_skill_bank.bank.home import bank_root
 from tao_skill_bank.core.errors import InputError
