@@ -42,15 +42,18 @@ class Listing(BaseModel):
 
 
 def book_for(home: Path) -> corrections.Book:
-    """The samples of a workspace, or the questions of an annotation's results.
+    """The samples of a workspace, boards or questions about videos, or the questions of an annotation's results.
 
     Raises:
-        InputError: It is neither.
+        InputError: It is none of them.
     """
     from tao_skill_bank.annotate.question_book import QuestionBook, holds_questions
+    from tao_skill_bank.tasks.vlm_bcq.book import RecordBook, holds_records
 
     if holds_questions(home):
         return QuestionBook(home)
+    if holds_records(home):
+        return RecordBook(home)
     return book_of(home)
 
 

@@ -140,8 +140,16 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def join(records: Sequence[Record], rows: Sequence[Mapping[str, Any]], where: str | Path) -> dict[str, Said]:
+def join(
+    records: Sequence[Record], rows: Sequence[Mapping[str, Any]], where: str | Path, out: Sequence[str] = ()
+) -> dict[str, Said]:
     """Rows by annotation: by id, else by path and question where that is unique.
+
+    Args:
+        records: What must be answered.
+        rows: Of the evaluation.
+        where: Its file.
+        out: Ids that a person took out since: their rows are passed over.
 
     Raises:
         GateError: Gate `evaluation_coverage`: an annotation without its answer, with two, or with the question or
@@ -160,13 +168,15 @@ def join(records: Sequence[Record], rows: Sequence[Mapping[str, Any]], where: st
         if record is None:
             same = by_path.get((name, question_key(asked)), [])
             record = same[0] if len(same) == 1 else None
+        if record is None and name in out:
+            continue
         if record is None:
             faults.append(f"row {number} ({name[:80]!r}) is of no annotation")
         elif record.id in said:
             faults.append(f"{record.id!r} is answered twice")
         elif asked and question_key(asked) != record.key:
             faults.append(f"{record.id!r} was asked another question: {asked[:60]!r}")
-        elif (truth := _truth(row.get("gt"))) is not None and truth != record.gt:
+        elif (truth := _truth(row.get("gt"))) is not None and truth not in (record.gt, record.written):
             faults.append(f"{record.id!r} has the truth {truth!r}, and its annotation {record.gt!r}")
         else:
             said[record.id] = _said(row)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,6 +63,12 @@ class Record:
         """Digest of what the video shows; None where it shows nothing."""
         return clip_of(self.path).looks
 
+    @property
+    def written(self) -> str | None:
+        """The answer as the file has it, whatever a person said of it since."""
+        turns = self.raw.get("conversations") or []
+        return read_answer(str(turns[1]["value"])) if len(turns) > 1 else self.gt
+
 
 @dataclass(frozen=True)
 class RecordSet:
@@ -74,6 +80,7 @@ class RecordSet:
         root: Where its videos start.
         records: In the order of the file.
         dropped: Why a pool's row was left out → how many.
+        out: Ids of rows that a person took out.
     """
 
     name: str
@@ -81,6 +88,7 @@ class RecordSet:
     root: Path
     records: tuple[Record, ...]
     dropped: dict[str, int] = field(default_factory=dict)
+    out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.records)
@@ -165,6 +173,22 @@ def read_set(name: str, path: Path, workspace: Path, *, strict: bool, measured: 
                 faults.append(f"{name}: no {word!r} answers ({rate} cannot be measured)")
     raise_faults(faults, called)
     return RecordSet(name, path, root, tuple(kept), dropped)
+
+
+def again(held: RecordSet, records: Sequence[Record], out: tuple[str, ...], workspace: Path) -> RecordSet:
+    """A set after a person turned answers round or took rows out, checked again.
+
+    Raises:
+        InputErrors: Rows contradict one another where that is a fault, or a measured set has one answer alone.
+    """
+    called = name_of(held.path, workspace)
+    faults: list[str] = []
+    kept, dropped = _agreeing(list(records), called, faults, strict=held.name != "pool")
+    said = {record.gt for record in kept}
+    if held.name in ("kpi", "acceptance") and said != {"yes", "no"}:
+        faults.append(f"{held.name}: with its corrections all answers are the same, and no rate can be measured")
+    raise_faults(faults, called)
+    return replace(held, records=tuple(kept), dropped={**held.dropped, **dropped}, out=out)
 
 
 def raise_faults(faults: Sequence[str], where: str) -> None:

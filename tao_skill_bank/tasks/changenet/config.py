@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tao_skill_bank.loop.settings import RunSettings
 from tao_skill_bank.platforms.work import Generator, Work
+from tao_skill_bank.tasks.taken import CorrectionsConfig
 
 DEFAULT_INLINE_LABELS = ["PASS", "EXCESS_SOLDER", "MISSING", "BRIDGE"]
 
@@ -74,18 +75,6 @@ class PlanConfig(_Strict):
     """
 
     pictures: Literal["decoded", "headers"] = "decoded"
-
-
-class CorrectionsConfig(_Strict):
-    """Which corrections of labels a run takes.
-
-    `use`: `all`; `unmeasured` leaves the KPI and acceptance sets, by which models are judged, as they are; `none`.
-    `lines` and `sha256`: how much of `labels/corrections.jsonl`; a new run takes all of it, and keeps to that.
-    """
-
-    use: Literal["all", "unmeasured", "none"] = "all"
-    lines: int = Field(default=0, ge=0)
-    sha256: str = ""
 
 
 class RcaConfig(_Strict):

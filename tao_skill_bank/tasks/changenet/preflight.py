@@ -21,12 +21,13 @@ from tao_skill_bank.platforms import platform_named, tao_runs
 from tao_skill_bank.platforms.releases import release_that_runs
 from tao_skill_bank.tasks.changenet import specs
 from tao_skill_bank.tasks.changenet.config import RunConfig
-from tao_skill_bank.tasks.changenet.label_checks import CHECK, label_checks
+from tao_skill_bank.tasks.changenet.label_checks import label_checks
 from tao_skill_bank.tasks.changenet.looks import picture_checks
 from tao_skill_bank.tasks.changenet.routing import normal
 from tao_skill_bank.tasks.changenet.seen import seen_checks
 from tao_skill_bank.tasks.changenet.sets import corrected
 from tao_skill_bank.tasks.changenet.trained import COMMAND
+from tao_skill_bank.tasks.label_checks import CHECK
 
 _SETS = {"train": TRAINING, "validation": VALIDATION, "kpi": KPI, "acceptance": ACCEPTANCE, "pool": POOL}
 CREDENTIALS = ("NGC_KEY", "HF_TOKEN")

@@ -19,7 +19,8 @@ from tao_skill_bank.data.corrections import Applied, Corrections, sample_name
 from tao_skill_bank.tasks.changenet import specs
 from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.state import Run
-from tao_skill_bank.tasks.changenet.taken import FOLDER, KEY_OF, taken
+from tao_skill_bank.tasks.changenet.taken import FOLDER, KEY_OF
+from tao_skill_bank.tasks.taken import taken
 
 
 def applied(config: RunConfig, name: str) -> tuple[PairTable, Applied]:

@@ -9,7 +9,7 @@ from tao_skill_bank.core import guard
 from tao_skill_bank.loop.plan import inside_workspace
 from tao_skill_bank.platforms import tao_runs
 from tao_skill_bank.tasks.changenet.config import RunConfig
-from tao_skill_bank.tasks.changenet.taken import now_taken
+from tao_skill_bank.tasks.taken import now_taken
 
 GPU_ITERATION_MINUTES = 33.0
 _GENERATOR_PATHS = ("defect_spec", "checkpoint_dir", "dataset_dir_source", "base_checkpoints")
@@ -37,7 +37,7 @@ def discover(workspace: Path) -> dict[str, Any]:
     for key, path in optional.items():
         present = guard.is_folder(path / "reconstructed_image") if key == "pregen_dir" else guard.exists(path)
         values[key] = str(path) if present else None
-    values["corrections"] = now_taken(workspace)
+    values["corrections"] = now_taken(workspace).model_dump()
     return values
 
 

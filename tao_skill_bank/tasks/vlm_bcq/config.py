@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from tao_skill_bank.loop.settings import RunSettings
+from tao_skill_bank.tasks.taken import CorrectionsConfig
 
 Evaluator = Literal["auto", "cosmos_rl", "endpoint", "standin", "file"]
 Trainer = Literal["auto", "cosmos_rl", "standin", "external"]
@@ -97,6 +98,10 @@ class LeakageConfig(_Strict):
     drop_pool: bool = False
 
 
+def _nothing_said(of: CorrectionsConfig) -> bool:
+    return of == CorrectionsConfig()
+
+
 class SecondConfig(_Strict):
     """The endpoint of the second pass, where it is another."""
 
@@ -113,7 +118,9 @@ class AnnotateConfig(_Strict):
         videos: Pool videos an iteration asks about at most.
         base_url, model_name, api_key_env: The teacher.
         second: The second pass's, where it is another.
-        review: `required` waits for a person before anything is merged.
+        review: `required` waits for a person before anything is merged; `done`: they have looked, and what they
+            refused up to now is left out.
+        reviewed: How much of the corrections they had written then.
         max_calls: Calls at most, over the whole run.
         max_cost: What they may cost at most.
     """
@@ -124,7 +131,8 @@ class AnnotateConfig(_Strict):
     model_name: str | None = None
     api_key_env: str | None = None
     second: SecondConfig = Field(default_factory=SecondConfig)
-    review: Literal["none", "required"] = "none"
+    review: Literal["none", "required", "done"] = "none"
+    reviewed: CorrectionsConfig = Field(default_factory=CorrectionsConfig, exclude_if=_nothing_said)
     max_calls: int | None = Field(default=None, ge=1)
     max_cost: float | None = Field(default=None, ge=0.0)
 
@@ -177,6 +185,8 @@ class VlmConfig(RunSettings):
     leakage: LeakageConfig = Field(default_factory=LeakageConfig)
     annotate: AnnotateConfig = Field(default_factory=AnnotateConfig)
     embeddings: EmbeddingsConfig = Field(default_factory=EmbeddingsConfig)
+    # Not written where nothing was said, so that a run which was approved before stands.
+    corrections: CorrectionsConfig = Field(default_factory=CorrectionsConfig, exclude_if=_nothing_said)
 
     def evaluation_files(self) -> dict[str, Path]:
         """Label → the evaluation that exists, of `evaluate.predictions`."""

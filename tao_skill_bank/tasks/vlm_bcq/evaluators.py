@@ -54,7 +54,7 @@ def evaluate(
     evaluator = "file" if candidate.kind == "file" else config.evaluate.by
     if evaluator == "file":
         path = Path(candidate.checkpoint)
-        said = answers.join(records.records, answers.read_rows(path), path)
+        said = answers.join(records.records, answers.read_rows(path), path, records.out)
     elif evaluator == "endpoint":
         said = ask_annotations(run, records.records, candidate.checkpoint)
     else:

@@ -14,14 +14,16 @@ from tao_skill_bank.data.bcq import leakage
 from tao_skill_bank.data.bcq.answers import join, read_rows
 from tao_skill_bank.data.bcq.records import MOST_SHOWN, RecordSet, duplicates, name_of, walked_videos
 from tao_skill_bank.loop.checks import Check, refuse_faults
-from tao_skill_bank.loop.request import PreFlight, ResolvedPlan, Split
+from tao_skill_bank.loop.request import OwnWord, PreFlight, ResolvedPlan, Split
 from tao_skill_bank.platforms import platform_class, platform_named
+from tao_skill_bank.tasks.label_checks import CHECK
 from tao_skill_bank.tasks.vlm_bcq import specs
 from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
 from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder
+from tao_skill_bank.tasks.vlm_bcq.labels import label_checks
 from tao_skill_bank.tasks.vlm_bcq.metric import GRAMMAR
 from tao_skill_bank.tasks.vlm_bcq.pool import rows_of_key
-from tao_skill_bank.tasks.vlm_bcq.workspace import SETS, read
+from tao_skill_bank.tasks.vlm_bcq.workspace import SETS, as_filed, read
 
 _FREE_BYTES_NEEDED = 1 << 30
 _NAMES = {"kpi": "KPI set", "acceptance": "acceptance set", "base": "base set", "val": "validation set", "pool": "pool"}
@@ -56,10 +58,13 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
         checks.extend(result if isinstance(result, list) else [result])
 
     sets: dict[str, RecordSet] = {}
+    words: list[OwnWord] = []
     check("workspace", lambda: _workspace(config))
     check("target", lambda: _target(plan))
     for name in SETS:
         check(_NAMES[name], lambda name=name: _set(config, name, sets))  # type: ignore[misc]
+    if not faults:
+        check(CHECK, lambda: _corrections(config, words))
     # Sets that could be read are held against one another even where another has faults: all are told in one pass.
     if "kpi" in sets or "acceptance" in sets:
         check("leakage", lambda: _leakage(config, sets))
@@ -87,6 +92,7 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
         estimate_minutes=round(plan.minutes_per_iteration * (plan.max_iterations + 1), 1),
         warnings=[f"{c.name}: {c.text}" for c in checks if c.status == "warn"],
         facts=_facts(config),
+        words=words,
     )
 
 
@@ -100,6 +106,12 @@ def _facts(config: VlmConfig) -> list[tuple[str, str]]:
         ("annotation", "on" if config.annotate.on else "off"),
         ("specs", f"{config.train_spec or 'packaged train.toml'}, {config.evaluate_spec or 'packaged evaluate.toml'}"),
     ]
+
+
+def _corrections(config: VlmConfig, words: list[OwnWord]) -> list[Check]:
+    checks, asked = label_checks(config, lambda name: as_filed(config, name))
+    words.extend(asked)
+    return checks
 
 
 def _workspace(config: VlmConfig) -> Check:
@@ -222,7 +234,7 @@ def _predictions(config: VlmConfig, sets: dict[str, RecordSet]) -> Check:
         if not guard.is_file(path):
             raise BankError("no such file", where=path, fix=f"put it there: evaluate.predictions.{label}")
         held = sets["acceptance"] if label.startswith("acceptance") and "acceptance" in sets else sets["kpi"]
-        join(held.records, read_rows(path), path)
+        join(held.records, read_rows(path), path, held.out)
     return Check(name="predictions", status="ok", text=f"{', '.join(files)}: every annotation answered once")
 
 

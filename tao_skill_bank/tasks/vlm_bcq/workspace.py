@@ -12,7 +12,9 @@ from tao_skill_bank.data.bcq.records import RecordSet, read_set
 from tao_skill_bank.loop.plan import inside_workspace
 from tao_skill_bank.loop.state import BASELINE
 from tao_skill_bank.platforms import platform_class
+from tao_skill_bank.tasks.taken import now_taken
 from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
+from tao_skill_bank.tasks.vlm_bcq.labels import corrected
 
 SETS = ("kpi", "acceptance", "base", "val", "pool")
 GPU_ITERATION_MINUTES = 90.0
@@ -33,6 +35,7 @@ def discover(workspace: Path) -> dict[str, Any]:
     values |= {key: str(path) if guard.is_folder(path) else None for key, path in folders.items()}
     ready = {name: workspace / "embeddings" / f"{name}.parquet" for name in ("kpi", "pool", "pool_videos")}
     values["embeddings"] = {name: str(path) if guard.is_file(path) else None for name, path in ready.items()}
+    values["corrections"] = now_taken(workspace).model_dump()
     return values
 
 
@@ -77,8 +80,12 @@ def settled(config: VlmConfig) -> VlmConfig:
         name: None if path is None else str(inside_workspace(root, Path(path), f"embeddings.{name}"))
         for name, path in config.embeddings.model_dump().items()
     }
+    if teacher.review == "done":
+        # What a person refused when they looked stands from now on, like everything that a plan was approved with.
+        teacher = teacher.model_copy(update={"review": "none", "reviewed": now_taken(root)})
     return config.model_copy(
         update={
+            "annotate": teacher,
             "evaluate": config.evaluate.model_copy(update={"by": by, "predictions": named}),
             "train": config.train.model_copy(update={"by": trained}),
             "mining": config.mining.model_copy(update={"encoder": encoder}),
@@ -100,11 +107,18 @@ def minutes(config: VlmConfig) -> float:
 
 
 def read(config: VlmConfig, name: str) -> RecordSet | None:
-    """One of the run's sets, None where the workspace has none; read once a process while its file does not change.
+    """One of the run's sets with the run's corrections, None where the workspace has none.
 
     Raises:
         InputErrors: Its faults, by row.
+        InputError: The corrections are not what they were when the run was planned.
     """
+    held = as_filed(config, name)
+    return None if held is None else corrected(config, held)
+
+
+def as_filed(config: VlmConfig, name: str) -> RecordSet | None:
+    """A set as its file has it; read once a process while the file does not change. Raises as `read`."""
     named = getattr(config, name)
     if named is None:
         return None

@@ -12,13 +12,13 @@ from typing import Any
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import GateError, StageFailedError
-from tao_skill_bank.data import corrections
 from tao_skill_bank.data.bcq.clips import content_of
 from tao_skill_bank.data.bcq.leakage import Seen
 from tao_skill_bank.data.bcq.questions import question_key
 from tao_skill_bank.data.bcq.records import Record, tool_record
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.loop.state import BASELINE
+from tao_skill_bank.tasks.vlm_bcq.labels import refused
 from tao_skill_bank.tasks.vlm_bcq.pool import evaluation_sets
 from tao_skill_bank.tasks.vlm_bcq.results import AnnotateResult, MergeResult, MiningResult
 from tao_skill_bank.tasks.vlm_bcq.state import Run, Stage
@@ -43,9 +43,11 @@ class DataMerge(Stage):
         """Merge, check for leakage and contradictions, write rows and their provenance."""
         config = run.state.config
         number = int(label.removeprefix("iter"))
-        before, barred = self._earlier(run, label), rejected(run)
-        earlier = [row for row in before if row["id"] not in barred]
-        mined, annotated = self._mined(run, label, number), self._annotated(run, label, number)
+        before, barred = self._earlier(run, label), refused(config)
+        # A row that was merged before has no digest any more: its id is made of it.
+        gone = {annotated_id(digest) for digest in barred}
+        earlier = [row for row in before if row["id"] not in gone]
+        mined, annotated = self._mined(run, label, number), self._annotated(run, label, number, barred)
         if not mined and not annotated:
             raise GateError(
                 "nothing_new", "neither mining nor annotation found a new row", where=label, fix="add pool rows"
@@ -122,12 +124,11 @@ class DataMerge(Stage):
             for row in table
         ]
 
-    def _annotated(self, run: Run, label: str, number: int) -> list[Row]:
+    def _annotated(self, run: Run, label: str, number: int, barred: set[str]) -> list[Row]:
         found = run.state.iteration(label).result(AnnotateResult)
         if found is None or found.annotated_jsonl is None:
             return []
         rows = [json.loads(line) for line in guard.read_text(Path(found.annotated_jsonl)).splitlines()]
-        barred = rejected(run)
         return [
             {
                 **row["record"],
@@ -199,14 +200,6 @@ def provenance(source: str, iteration: int, **more: Any) -> dict[str, Any]:
     """Where a row comes from."""
     told = {"source": source, "iteration": iteration, "target_id": None, "similarity": None, "teacher": None}
     return {**told, "pass_digests": None, **more}
-
-
-def rejected(run: Run) -> set[str]:
-    """Ids and digests of what a person took out, in the workspace's one file of corrections."""
-    found = corrections.read(run.workspace)
-    names = {standing.sample.object_name for standing in found.changing if standing.status == "dropped"}
-    # A row that was merged before has no digest any more: its id is made of it.
-    return names | {annotated_id(name) for name in names}
 
 
 def as_record(workspace: Path, row: int, raw: Row) -> Record:

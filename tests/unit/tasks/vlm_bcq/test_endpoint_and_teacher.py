@@ -15,19 +15,16 @@ import numpy as np
 import pytest
 from scripted_endpoint import Fault, Request, ScriptedEndpoint
 
-from tao_skill_bank import runs
+from tao_skill_bank import labels, runs
 from tao_skill_bank.annotate.video import frames_at, probe
 from tao_skill_bank.annotate.yes_no import Told, frame_times, share
 from tao_skill_bank.core.errors import BankError, GateError, InputErrors, StageFailedError
-from tao_skill_bank.data.corrections.file import corrections_path
-from tao_skill_bank.data.corrections.record import ANNOTATION, DROP, Correction, Sample
+from tao_skill_bank.data.corrections import Word
 from tao_skill_bank.demo_vlm import write_video
 from tao_skill_bank.demo_vlm_scene import DAY, QUESTIONS, draw
-from tao_skill_bank.loop.run import Run
-from tao_skill_bank.platforms import platform_named
+from tao_skill_bank.loop.request import Request as Taken
 from tao_skill_bank.tasks.registry import load_state
 from tao_skill_bank.tasks.vlm_bcq import teaching
-from tao_skill_bank.tasks.vlm_bcq.stages.merge import rejected
 
 LISTED = {"yes": [("Yes", -0.2), (" yes", -3.0), ("No", -2.0)], "no": [("No", -0.1), ("maybe", -4.0)]}
 
@@ -170,8 +167,20 @@ def test_a_good_teacher_is_asked_twice_and_what_it_says_is_merged_with_its_passe
     workspace = without_red(bcq.workspace(tmp_path / "w"))
     with ScriptedEndpoint(faults=teacher(workspace, 12, 0.0)) as server:
         asked = ("annotate.on=true", f"annotate.base_url={server.url}/v1", "annotate.model_name=teacher")
-        run = bcq.approved(bcq.request(workspace, *asked, "annotate.max_calls=200"))
+        run = bcq.approved(bcq.request(workspace, *asked, "annotate.max_calls=200", "annotate.review=required"))
+        with pytest.raises(GateError) as stopped:
+            runs.run_loop(run)
+        assert stopped.value.gate == "review"
+        paid = server.calls
+        waiting = [json.loads(line) for line in Path(str(stopped.value.where)).read_text().splitlines()]
+        # A person refuses one of them; what they say once they have looked is another run's.
+        bad, later = [row for row in waiting if row["kept"]][:2]
+        labels.say(workspace, [Word(bad["digest"], "mislabeled", "Ana", drop=True)])
+        looked = Taken(results_dir=run, settings=("annotate.review=done",))
+        runs.open_run(looked, approve=runs.plan_run(looked).digest, how="flag")
+        labels.say(workspace, [Word(later["digest"], "mislabeled", "Ana", drop=True)])
         runs.run_loop(run)
+        assert server.calls == paid, "nothing is asked again"
         iteration = load_state(run).iterations["iter1"]
         found = iteration.results["annotate"]
         assert found.control == {"pairs": 20, "agreement": 1.0}
@@ -180,23 +189,14 @@ def test_a_good_teacher_is_asked_twice_and_what_it_says_is_merged_with_its_passe
     rows = [json.loads(line) for line in Path(found.annotated_jsonl).read_text().splitlines()]
     assert sum(row["kept"] for row in rows) == found.kept
     assert all(row["reason"] for row in rows if not row["kept"])
-    merged = json.loads(Path(iteration.results["data_merge"].train_annotations).read_text())
+    result = iteration.results["data_merge"]
+    merged = json.loads(Path(result.train_annotations).read_text())
+    merged += json.loads(Path(result.val_annotations).read_text()) if result.val_annotations else []
     taught = [row for row in merged if row["provenance"]["source"] == "annotated"]
-    assert taught
     assert all(row["provenance"]["teacher"] == "teacher" for row in taught)
     assert all(len(row["provenance"]["pass_digests"]) == 2 for row in taught)
-    # A person refuses one of them: no later merge takes it over.
-    bad = next(row for row in rows if row["kept"] and row["record"]["id"] == taught[0]["id"])
-    sample = Sample(set=ANNOTATION, input_path=bad["record"]["video"], object_name=bad["digest"])
-    line = Correction(
-        id="abcd1234", sample=sample, pictures="0" * 64, to=DROP, drop=True, reason="mislabeled", who="ann",
-        when="2026-01-01T00:00:00Z", **{"from": str(bad["answer"])},
-    )  # fmt: skip
-    path = corrections_path(workspace)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(line.json_line() + "\n")
-    state = load_state(run)
-    assert taught[0]["id"] in rejected(Run.of(state, platform_named(state.config)))
+    ids = {row["id"] for row in taught}
+    assert bad["record"]["id"] not in ids and later["record"]["id"] in ids
 
 
 def test_a_teacher_that_errs_too_often_is_not_used_and_the_evaluated_model_is_none(tmp_path: Path) -> None:
