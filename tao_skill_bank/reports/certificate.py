@@ -44,7 +44,7 @@ def certificate_html(made: Certificate) -> str:
         made=made,
         rate=rate_text,
         bound=lambda value: percent(None if value is None else 100 * value),
-        sentence=_sentence(made),
+        sentence=sentence(made),
         needs=needs(made),
         facts=_facts(made),
         namespace=NAMESPACE,
@@ -58,7 +58,7 @@ def rate_text(rate: Rate | None) -> str:
     return f"{percent(100 * rate.value)} ({whole(rate.k)} of {whole(rate.n)})"
 
 
-def _sentence(made: Certificate) -> str:
+def sentence(made: Certificate) -> str:
     """The whole of it in one sentence."""
     if made.shown:
         return f"At the frozen threshold the target “{made.target}” is shown."

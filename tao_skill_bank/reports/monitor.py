@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -16,6 +17,8 @@ from tao_skill_bank.reports.page import render_page
 PAGE_FILE = "monitor.html"
 MOST_LOTS = 400
 """Charts show the last of them."""
+HEADS = {"alarm": "Something has changed", "no alarm": "Nothing alarms", "reference": "Not tested yet"}
+"""What a status is called."""
 
 
 def write_page(folder: Path, status: Status) -> Path | None:
@@ -30,6 +33,14 @@ def write_page(folder: Path, status: Status) -> Path | None:
 
 def monitor_html(folder: Path, status: Status) -> str:
     """The page as text. Everything out of data is escaped."""
+    rows = stratum_rows(folder, status)
+    return render_page(
+        "monitor.html.j2", head=HEADS[status.word], status=status, rows=rows, threshold=score(status.threshold)
+    )
+
+
+def stratum_rows(folder: Path, status: Status) -> list[dict[str, Any]]:
+    """What a page shows of each part type and lighting: its state in words, its alarm, its last lots as a chart."""
     lots = histories(read_fed(folder))
     rows = []
     for stratum in status.strata:
@@ -47,8 +58,7 @@ def monitor_html(folder: Path, status: Status) -> str:
                 "last": shown[-1].lot if shown else "",
             }
         )
-    head = {"alarm": "Something has changed", "no alarm": "Nothing alarms", "reference": "Not tested yet"}[status.word]
-    return render_page("monitor.html.j2", head=head, status=status, rows=rows, threshold=score(status.threshold))
+    return rows
 
 
 def _range(lots: Sequence[Lot]) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tao_skill_bank.assurance.monitor import Status
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.verdict import Verdict
 
@@ -57,6 +58,58 @@ class RunRow(Shape):
     report: bool = False
     samples: bool = False
     problem: str | None = None
+
+
+class StratumRow(Shape):
+    """A part type and lighting of a monitor, in the words of its page; `chart` is SVG in which every number is ours."""
+
+    name: str
+    lots: str
+    state: str
+    alarm: str | None
+    chart: str
+    range: str
+    first: str
+    last: str
+
+
+class MonitorRow(Shape):
+    """A monitor: what `monitor status` says; `problem`: it cannot be read."""
+
+    name: str
+    head: str = ""
+    status: Status | None = None
+    strata: list[StratumRow] = Field(default_factory=list)
+    problem: str | None = None
+
+
+class CertificateRow(Shape):
+    """A certificate in the words of its page; `problem`: it cannot be read, or is not what its digest says."""
+
+    name: str
+    sentence: str = ""
+    word: str = ""
+    shown: bool = False
+    text: str = ""
+    threshold: float | None = None
+    set: str = ""
+    far: str = ""
+    far_most: str = ""
+    recall: str = ""
+    recall_least: str = ""
+    needs: list[tuple[str, str, str]] = Field(default_factory=list)
+    cautions: list[str] = Field(default_factory=list)
+    by: str = ""
+    at: str = ""
+    digest: str = ""
+    problem: str | None = None
+
+
+class HoldsView(Shape):
+    """The monitors and certificates of a workspace."""
+
+    monitors: list[MonitorRow]
+    certificates: list[CertificateRow]
 
 
 class AnnotationRow(Shape):

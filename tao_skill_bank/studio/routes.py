@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from tao_skill_bank.core import roots
 from tao_skill_bank.core.errors import BankError, BusyError, InputError, system_error
-from tao_skill_bank.studio import api_annotate, api_labels, api_plan, api_runs, api_samples
+from tao_skill_bank.studio import api_annotate, api_holds, api_labels, api_plan, api_runs, api_samples
 from tao_skill_bank.studio.access import ClosedError, Gate
 from tao_skill_bank.studio.app import BODY, Studio
 
@@ -36,7 +36,7 @@ def build(studio: Studio) -> Gate:
         return _answer(studio, function)
 
     routes = [Route("/", bound(_page)), Route("/static/{name}", bound(_static))]
-    for module in (api_runs, api_samples, api_labels, api_plan, api_annotate):
+    for module in (api_runs, api_samples, api_labels, api_plan, api_annotate, api_holds):
         for path, method, function in module.ROUTES:
             routes.append(Route(f"/api{path}", bound(function), methods=[method]))
     app: Starlette = Starlette(routes=routes)

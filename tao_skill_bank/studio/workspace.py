@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tao_skill_bank.assurance.monitor_record import SETTINGS_FILE
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.text import clean
 from tao_skill_bank.loop.state import state_path
+from tao_skill_bank.reports.certificate import JSON_FILE
 
 
 class Workspace:
@@ -77,6 +79,30 @@ class Workspace:
         if not os.access(self.root, os.W_OK | os.X_OK):
             return f"{self.root} may not be written by this user"
         return None
+
+    def monitors(self) -> dict[str, Path]:
+        """Name → folder of every monitor in the workspace."""
+        return {self._named(p): p for p in self._places() if guard.is_file(p / SETTINGS_FILE)}
+
+    def certificates(self) -> dict[str, Path]:
+        """Name → file of every certificate in the workspace."""
+        return {self._named(p): p / JSON_FILE for p in self._places() if guard.is_file(p / JSON_FILE)}
+
+    def certificate(self, name: str) -> Path:
+        """The file of a certificate.
+
+        Raises:
+            InputError: There is none of that name.
+        """
+        found = self.certificates()
+        if name not in found:
+            raise InputError(f"no certificate {clean(name)!r}", where=self.root, fix=did_you_mean(name, list(found)))
+        return found[name]
+
+    def _places(self) -> list[Path]:
+        """The folders of a workspace that results are put into: its own, those of `results`, and those of its runs."""
+        runs = [inner for run in self._results() for inner in guard_children(run)]
+        return [*self._annotation_places(), *runs]
 
     def _annotation_places(self) -> list[Path]:
         return list(dict.fromkeys([self.root, *guard_children(self.root), *self._results()]))

@@ -137,6 +137,7 @@ def test_every_view_opens_and_axe_finds_nothing_serious(
         f"/board?run={name}&set=kpi&row=3": ".big",
         f"/labels?run={name}": ".suspect, .empty",
         "/annotate": ".empty",
+        f"/holds?run={name}": "[data-certificate]",
         f"/plan?like={name}": ".checks, .problem",
         f"/compare?runs={name}": ".empty",
         f"/signoff?run={name}": ".signs",

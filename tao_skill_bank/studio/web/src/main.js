@@ -9,6 +9,7 @@ import { Board } from "./board.js";
 import { Labels } from "./labels.js";
 import { Plan } from "./plan.js";
 import { Annotate } from "./annotate.js";
+import { Holds, CertificatePage } from "./holds.js";
 import { Compare } from "./compare.js";
 
 const THEMES = ["auto", "light", "dark"];
@@ -55,12 +56,12 @@ function Page() {
   if (!home.data) return html`<main><${Waiting} what="Opening the workspace" /></main>`;
   const { parts, query } = at;
   const view = parts[0] || "runs";
-  const nav = [["runs", "Runs", "/"], ["samples", "Samples", "/samples"], ["labels", "Labels", "/labels"], ["annotate", "Annotate", "/annotate"], ["plan", "Plan", "/plan"]];
-  const current = { run: "runs", report: "runs", compare: "runs", signoff: "runs", board: "samples" }[view] || view;
+  const nav = [["runs", "Runs", "/"], ["samples", "Samples", "/samples"], ["labels", "Labels", "/labels"], ["annotate", "Annotate", "/annotate"], ["holds", "Holds", "/holds"], ["plan", "Plan", "/plan"]];
+  const current = { run: "runs", report: "runs", compare: "runs", signoff: "runs", board: "samples", certificate: "holds" }[view] || view;
   const shared = { home: { ...home.data, again: home.again }, labels, reader, setReader };
   const views = {
     runs: () => html`<${Runs} />`, run: () => html`<${Run} name=${parts[1]} key=${parts[1]} />`, report: () => html`<${Report} name=${parts[1]} />`, signoff: () => html`<${SignOff} query=${query} />`, compare: () => html`<${Compare} query=${query} />`,
-    samples: () => html`<${Samples} query=${query} />`, board: () => html`<${Board} query=${query} />`, labels: () => html`<${Labels} query=${query} />`, annotate: () => html`<${Annotate} query=${query} />`, plan: () => html`<${Plan} query=${query} key=${query.like} />`,
+    samples: () => html`<${Samples} query=${query} />`, board: () => html`<${Board} query=${query} />`, labels: () => html`<${Labels} query=${query} />`, annotate: () => html`<${Annotate} query=${query} />`, holds: () => html`<${Holds} query=${query} />`, certificate: () => html`<${CertificatePage} query=${query} />`, plan: () => html`<${Plan} query=${query} key=${query.like} />`,
   };
   return html`<${App.Provider} value=${shared}><a class="skip" href="#content" onClick=${(e) => { e.preventDefault(); document.querySelector("main")?.focus(); }}>To the content</a>
     <header class="top"><a class="brand" href=${to("/")} title=${home.data.workspace}><svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true"><rect x="1" y="1" width="18" height="18" rx="4.5" class="chipbody" /><rect x="6" y="6" width="8" height="8" rx="1.5" class="die" /></svg><b>${home.data.name}</b></a>

@@ -62,6 +62,7 @@ export function Run({ name }) {
         ${run.samples && html`<a class="tool" href=${to(`/report/${run.name}`)}>Report</a>`}
         ${run.samples && html`<a class="tool" href=${to("/labels", { run: run.name })}>Check labels</a>`}
         ${run.samples && run.best_iteration && html`<a class="tool" href=${to("/signoff", { run: run.name })}>Sign-off</a>`}
+        ${run.samples && run.best_iteration && html`<a class="tool" href=${to("/holds", { run: run.name })}>Will it hold?</a>`}
         <a class="tool strong" href=${to("/plan", { like: run.name })}>Plan the next run</a></div></div>
     <section class="verdict ${tone(run)}">
       <div><p class="kicker">${run.working ? "At work" : "Verdict"}</p><h2>${run.working ? `${phaseName(run.iteration)}: ${run.stage}` : v.head}</h2>
