@@ -46,8 +46,6 @@ FOREIGN_KEYS = (
 )
 KEY_VARIABLES = {"gemini": "GOOGLE_API_KEY", "openai": "OPENAI_API_KEY"}
 
-Mode = Literal["anomaly", "normal"]
-
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -21,7 +21,7 @@ from tao_skill_bank.core import guard
 from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.changenet.kpi import SCORE, finite_scores, told_pass
-from tao_skill_bank.data.changenet.tables import BOARD_COLUMNS, PairTable, boards_of, read_pairs
+from tao_skill_bank.data.changenet.tables import PairTable, boards_of, read_pairs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +30,6 @@ SCORES = (SCORE, "score")
 PART_TYPES = ("part_type", "component", "part")
 LIGHTINGS = ("lighting", "light")
 LOTS = ("lot", "lot_id", "batch")
-BOARDS = BOARD_COLUMNS
 _DESIGNATOR = re.compile(r"([A-Za-z]{1,4})\d+(?:[_-].*)?")
 _MOST_TYPES = 50
 

@@ -50,6 +50,7 @@ IterationStatus = Literal["pending", "in_progress", "complete", "failed"]
 _OTHER_VERSION = "it is left as it is; start a new run in another folder, or use the version that wrote it"
 M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R", bound="Result")
+V = TypeVar("V")
 C = TypeVar("C", bound=RunSettings)
 It = TypeVar("It", bound="Iteration")
 _LABEL = re.compile(r"baseline|iter[1-9][0-9]*")
@@ -157,6 +158,23 @@ class Iteration(_Model):
     def interval(self, measure: str) -> Interval | None:
         """A measure of this iteration's model with its interval, where it is known."""
         return None
+
+
+class Of(Generic[R, V]):
+    """A field of a stage's result as an attribute of its iteration; None before that stage.
+
+    Args:
+        kind: The stage's result.
+        field: What is read of it.
+    """
+
+    def __init__(self, kind: type[R], field: Callable[[R], V]) -> None:
+        self._kind = kind
+        self._field = field
+
+    def __get__(self, iteration: Iteration, owner: object = None) -> V | None:
+        found = iteration.result(self._kind)
+        return None if found is None else self._field(found)
 
 
 class Approval(_Model):

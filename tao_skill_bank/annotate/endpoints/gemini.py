@@ -70,39 +70,58 @@ class GeminiEndpoint:
     @property
     def batches(self) -> GeminiBatches:
         """Its Batch interface."""
-        return GeminiBatches(self, self._options)
+        return GeminiBatches(self)
 
     async def ask(self, ask: Ask) -> Reply:
         """One `generate_content`."""
         from google.genai import types
 
-        looks = ask.clip is not None or bool(ask.frames)
-        config = types.GenerateContentConfig(
-            temperature=self._options.temperature,
-            max_output_tokens=self._options.max_output_tokens,
-            media_resolution=types.MediaResolution(self._options.media_resolution)
-            if looks and self._options.media_resolution
-            else None,
-            response_mime_type="application/json" if self.forms.level(ask) < NONE else None,
-            response_json_schema=self.forms.schema(ask),
-            top_p=self.tuning.top_p,
-            seed=self.tuning.seed,
-            thinking_config=types.ThinkingConfig.model_validate(self.thinking()) if self.thinking() else None,
-            http_options=types.HttpOptions(extra_body=self.tuning.extra_body) if self.tuning.extra_body else None,
-        )
+        request = self.request(ask)
+        extra = types.HttpOptions(extra_body=self.tuning.extra_body) if self.tuning.extra_body else None
+        config = types.GenerateContentConfig.model_validate({**request["generationConfig"], "httpOptions": extra})
         try:
             response = await self.connected().aio.models.generate_content(
-                model=self.model, contents=[types.Content(role="user", parts=_parts(ask))], config=config
+                model=self.model, contents=[types.Content.model_validate(c) for c in request["contents"]], config=config
             )
         except Exception as error:
             raise self.fault(error) from None
         return reply_of(response.model_dump(mode="json", by_alias=True, exclude_none=True))
 
+    def request(self, ask: Ask) -> dict[str, Any]:
+        """A question in the vendor's own JSON: what a direct call and a line of a batch say, word for word."""
+        parts: list[dict[str, Any]] = []
+        if ask.clip is not None:
+            part: dict[str, Any] = {"fileData": {"fileUri": ask.clip.uri, "mimeType": ask.clip.mime}}
+            if ask.clip.start is not None and ask.clip.end is not None:
+                part["videoMetadata"] = {
+                    "startOffset": f"{ask.clip.start:.3f}s",
+                    "endOffset": f"{ask.clip.end:.3f}s",
+                }
+            parts.append(part)
+        for frame in ask.frames:
+            parts.append({"text": label(frame.seconds)})
+            data = base64.b64encode(frame.jpeg).decode("ascii")
+            parts.append({"inlineData": {"mimeType": "image/jpeg", "data": data}})
+        parts.append({"text": ask.prompt})
+        resolution = self._options.media_resolution if ask.clip is not None or ask.frames else None
+        settings = {
+            "temperature": self._options.temperature,
+            "maxOutputTokens": self._options.max_output_tokens,
+            "mediaResolution": resolution or None,
+            "responseMimeType": "application/json" if self.forms.level(ask) < NONE else None,
+            "responseJsonSchema": self.forms.schema(ask),
+            "topP": self.tuning.top_p,
+            "seed": self.tuning.seed,
+            "thinkingConfig": self._thinking() or None,
+        }
+        settings = {name: value for name, value in settings.items() if value is not None}
+        return {"contents": [{"role": "user", "parts": parts}], "generationConfig": settings}
+
     def adapted(self, fault: FaultError, ask: Ask, form: str) -> bool:
         """Whether the server refused something of the schema that can be left out."""
         return self.forms.step(fault, ask, form, names=False)
 
-    def thinking(self) -> dict[str, Any]:
+    def _thinking(self) -> dict[str, Any]:
         """How much the model thinks, in the vendor's own words; empty where it decides itself."""
         wanted = self.tuning.thinking
         if wanted == "auto":
@@ -183,24 +202,6 @@ class GeminiEndpoint:
         raise error
 
 
-def _parts(ask: Ask) -> list[Any]:
-    from google.genai import types
-
-    parts: list[types.Part] = []
-    if ask.clip is not None:
-        part = types.Part.from_uri(file_uri=ask.clip.uri, mime_type=ask.clip.mime)
-        if ask.clip.start is not None and ask.clip.end is not None:
-            part.video_metadata = types.VideoMetadata(
-                start_offset=f"{ask.clip.start:.3f}s", end_offset=f"{ask.clip.end:.3f}s"
-            )
-        parts.append(part)
-    for frame in ask.frames:
-        parts.append(types.Part.from_text(text=label(frame.seconds)))
-        parts.append(types.Part.from_bytes(data=frame.jpeg, mime_type="image/jpeg"))
-    parts.append(types.Part.from_text(text=ask.prompt))
-    return parts
-
-
 def reply_of(response: dict[str, Any]) -> Reply:
     """A response in the vendor's own JSON as a reply, which may be empty; one of another form is a fault."""
     try:
@@ -238,13 +239,13 @@ def _retry_info(details: Any) -> float | None:
 class GeminiBatches:
     """Batches of `generateContent`; each carries its ticket as display name, by which it is found again."""
 
-    def __init__(self, endpoint: GeminiEndpoint, options: GeminiOptions) -> None:
+    def __init__(self, endpoint: GeminiEndpoint) -> None:
         self._endpoint = endpoint
-        self._options = options
 
     def line(self, name: str, ask: Ask) -> bytes:
         """A request in the vendor's own JSON, with its name: what a direct call says, word for word."""
-        return json.dumps({"key": name, "request": self._request(ask)}, ensure_ascii=False).encode() + b"\n"
+        request = self._endpoint.request(ask) | self._endpoint.tuning.extra_body
+        return json.dumps({"key": name, "request": request}, ensure_ascii=False).encode() + b"\n"
 
     async def submit(self, path: Path, ticket: str) -> str:
         """Upload the file, then make a batch of it."""
@@ -312,40 +313,6 @@ class GeminiBatches:
         except Exception as error:
             raise self._endpoint.fault(error) from None
         return [self._result(entry) for entry in entries(content.decode("utf-8", errors="replace"))]
-
-    def _request(self, ask: Ask) -> dict[str, Any]:
-        parts: list[dict[str, Any]] = []
-        if ask.clip is not None:
-            part: dict[str, Any] = {"fileData": {"fileUri": ask.clip.uri, "mimeType": ask.clip.mime}}
-            if ask.clip.start is not None and ask.clip.end is not None:
-                part["videoMetadata"] = {
-                    "startOffset": f"{ask.clip.start:.3f}s",
-                    "endOffset": f"{ask.clip.end:.3f}s",
-                }
-            parts.append(part)
-        for frame in ask.frames:
-            parts.append({"text": label(frame.seconds)})
-            data = base64.b64encode(frame.jpeg).decode("ascii")
-            parts.append({"inlineData": {"mimeType": "image/jpeg", "data": data}})
-        parts.append({"text": ask.prompt})
-        settings: dict[str, Any] = {
-            "temperature": self._options.temperature,
-            "maxOutputTokens": self._options.max_output_tokens,
-        }
-        if self._options.media_resolution and (ask.clip is not None or ask.frames):
-            settings["mediaResolution"] = self._options.media_resolution
-        forms, tuning = self._endpoint.forms, self._endpoint.tuning
-        if forms.level(ask) < NONE:
-            settings["responseMimeType"] = "application/json"
-        if (schema := forms.schema(ask)) is not None:
-            settings["responseJsonSchema"] = schema
-        if tuning.top_p is not None:
-            settings["topP"] = tuning.top_p
-        if tuning.seed is not None:
-            settings["seed"] = tuning.seed
-        if thinking := self._endpoint.thinking():
-            settings["thinkingConfig"] = thinking
-        return {"contents": [{"role": "user", "parts": parts}], "generationConfig": settings} | tuning.extra_body
 
     def _result(self, entry: dict[str, Any]) -> tuple[str, Reply | FaultError]:
 

@@ -21,10 +21,6 @@ REFUSED = (
     *("choice_letters", "reasoning_letters", "duplicate", "near_duplicate", "duplicate_video", "trivial"),
     *("unanswerable", "timestamp_outside", "media_token", "answerable_blind", "judge_disagrees", "time_unsupported"),
 )
-FLAGGED = (
-    *("choice_letters_kept", "choice_of_the_above", "length_cue", "opposite_pair", "common_question"),
-    *("constant_answer", "unbalanced", "truncated", "unchecked", "blind_biased", "judge_open_disagrees"),
-)
 LEAST_ANSWER = {"causal_linkage": 8, "temporal_description": 8, "scene_description": 15, "video_summarization": 20}
 """Words that an answer of a task has at least."""
 TOLERANCE = 0.5

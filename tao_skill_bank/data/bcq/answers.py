@@ -24,7 +24,6 @@ from tao_skill_bank.data.bcq.records import Record
 from tao_skill_bank.data.vlm import yes_no
 from tao_skill_bank.data.vlm.answers import look
 
-ANSWER_IN = ("auto", "anywhere", "after_think", "answer_tag")
 Why = Literal["ok", "neither", "both", "cut_off", "empty", "blocked"]
 GATE = "evaluation_coverage"
 _TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.IGNORECASE | re.DOTALL)

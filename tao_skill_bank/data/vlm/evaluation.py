@@ -18,7 +18,6 @@ from tao_skill_bank.data.vlm.json_scan import item_name
 from tao_skill_bank.data.vlm.samples import Reading, Samples, judged_truths, said, samples_of
 
 _KEY = "predictions_json"
-_TYPED_ROLES = {"video_id": "video_id", "question": "question", "response": "response", "gt": "gt"}
 _SHOWN = 5
 _NO_ANSWER = "add unanswered=skip to count it as unparseable"
 

@@ -28,7 +28,6 @@ PRESETS = {
     "ja": "はい|ええ,いいえ|いや",
     "ko": "네|예,아니요|아니오|아뇨",
 }
-DEFAULT = "yes,no"
 _SIGN = "\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _HAS_SIGN = re.compile(f"[{_SIGN}]")
 _HOW = "write labels=POSITIVE,NEGATIVE with | between alternatives, or one of " + ", ".join(PRESETS)

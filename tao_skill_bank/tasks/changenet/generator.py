@@ -32,7 +32,6 @@ from tao_skill_bank.tasks.changenet.config import RunConfig
 AMP, SDG = "prep_testcase.sh", "run_sdg.sh"
 NG_DIR, OK_DIR = "reconstructed_image", "original_image"
 BASE_CHECKPOINTS = "base_checkpoints"
-INSIDE_CHECKPOINTS = "/workspace/paidf-anomalygen/checkpoints"
 LATEST = Path("checkpoints") / "latest_checkpoint.txt"
 MODEL_SIZE = "2b"
 _KEYS = ("defect_type", "defect", "anomaly_type", "anomaly", "label")

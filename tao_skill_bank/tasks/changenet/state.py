@@ -17,7 +17,7 @@ from tao_skill_bank.loop import stage as loop_stage
 from tao_skill_bank.loop import state as loop_state
 from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.metric import Grammar
-from tao_skill_bank.loop.state import Result
+from tao_skill_bank.loop.state import Of, Result
 from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.metric import FAR, GRAMMAR
 from tao_skill_bank.tasks.changenet.results import (
@@ -130,137 +130,50 @@ class Iteration(loop_state.Iteration):
         found = self.result(MiningResult) or self.result(AnomalygenResult)
         return None if found is None else found.anomalygen_by_label
 
-    @property
-    def best_ckpt_kind(self) -> str | None:
-        """`best_val`, `latest` or `pre_seeded`."""
-        found = self.result(EvaluateResult)
-        return None if found is None else found.best_ckpt_kind
-
-    @property
-    def far_pct(self) -> float | None:
-        """FAR at the target's recall, in percent."""
-        found = self.result(EvaluateResult)
-        return None if found is None else found.far_pct
-
-    @property
-    def threshold(self) -> float | None:
-        """The frozen threshold."""
-        found = self.result(EvaluateResult)
-        return None if found is None else found.threshold
-
-    @property
-    def val_loss(self) -> float | None:
-        """Validation loss of the chosen checkpoint."""
-        found = self.result(EvaluateResult)
-        return None if found is None else found.val_loss
-
-    @property
-    def inference_csv(self) -> str | None:
-        """The chosen checkpoint's inference on the KPI set."""
-        found = self.result(EvaluateResult)
-        return None if found is None else found.inference_csv
-
-    @property
-    def training_spec(self) -> str | None:
-        """The spec of the training."""
-        found = self.result(TrainResult)
-        return None if found is None else found.training_spec
-
-    @property
-    def training_rows(self) -> int | None:
-        """Rows of the training set."""
-        found = self.result(TrainResult)
-        return None if found is None else found.training_rows
-
-    @property
-    def rca_gaps_parquet(self) -> str | None:
-        """The weakest samples."""
-        found = self.result(RcaResult)
-        return None if found is None else found.rca_gaps_parquet
-
-    @property
-    def routing_mining_parquet(self) -> str | None:
-        """Weak samples for mining."""
-        found = self.result(RoutingResult)
-        return None if found is None else found.routing_mining_parquet
-
-    @property
-    def routing_anomalygen_parquet(self) -> str | None:
-        """Weak samples for the generator."""
-        found = self.result(RoutingResult)
-        return None if found is None else found.routing_anomalygen_parquet
-
-    @property
-    def routing_verdicts(self) -> dict[str, str] | None:
-        """A verdict for each weak label."""
-        found = self.result(RoutingResult)
-        return None if found is None else found.routing_verdicts
-
-    @property
-    def anomalygen_rows_csv(self) -> str | None:
-        """The synthetic rows, as made."""
-        found = self.result(AnomalygenResult)
-        return None if found is None else found.anomalygen_rows_csv
-
-    @property
-    def anomalygen_used(self) -> list[str] | None:
-        """Pre-generated pairs that were taken."""
-        found = self.result(AnomalygenResult)
-        return None if found is None else found.anomalygen_used
-
-    @property
-    def mining_mined_parquet(self) -> str | None:
-        """The mined images."""
-        found = self.result(MiningResult)
-        return None if found is None else found.mining_mined_parquet
-
-    @property
-    def mining_mined_count(self) -> int | None:
-        """Pool rows that were added."""
-        found = self.result(MiningResult)
-        return None if found is None else found.mining_mined_count
-
-    @property
-    def mining_by_label(self) -> dict[str, int] | None:
-        """The same by label."""
-        found = self.result(MiningResult)
-        return None if found is None else found.mining_by_label
-
-    @property
-    def mining_used(self) -> list[str] | None:
-        """Pool samples that were taken."""
-        found = self.result(MiningResult)
-        return None if found is None else found.mining_used
-
-    @property
-    def mining_encoder(self) -> str | None:
-        """The encoder that compared images."""
-        found = self.result(MiningResult)
-        return None if found is None else found.mining_encoder
-
-    @property
-    def leakage(self) -> dict[str, Any] | None:
-        """What the leakage check counted."""
-        found = self.result(MiningResult)
-        return None if found is None else found.leakage
-
-    @property
-    def combined_training_csv(self) -> str | None:
-        """The grown training set."""
-        found = self.result(MergeResult)
-        return None if found is None else found.combined_training_csv
-
-    @property
-    def provenance_csv(self) -> str | None:
-        """Where each of its rows comes from."""
-        found = self.result(MergeResult)
-        return None if found is None else found.provenance_csv
-
-    @property
-    def provenance_counts(self) -> dict[str, int] | None:
-        """Its rows by where they come from."""
-        found = self.result(MergeResult)
-        return None if found is None else found.provenance_counts
+    best_ckpt_kind: ClassVar = Of(EvaluateResult, lambda found: found.best_ckpt_kind)
+    """`best_val`, `latest` or `pre_seeded`."""
+    far_pct: ClassVar = Of(EvaluateResult, lambda found: found.far_pct)
+    """FAR at the target's recall, in percent."""
+    threshold: ClassVar = Of(EvaluateResult, lambda found: found.threshold)
+    """The frozen threshold."""
+    val_loss: ClassVar = Of(EvaluateResult, lambda found: found.val_loss)
+    """Validation loss of the chosen checkpoint."""
+    inference_csv: ClassVar = Of(EvaluateResult, lambda found: found.inference_csv)
+    """The chosen checkpoint's inference on the KPI set."""
+    training_spec: ClassVar = Of(TrainResult, lambda found: found.training_spec)
+    """The spec of the training."""
+    training_rows: ClassVar = Of(TrainResult, lambda found: found.training_rows)
+    """Rows of the training set."""
+    rca_gaps_parquet: ClassVar = Of(RcaResult, lambda found: found.rca_gaps_parquet)
+    """The weakest samples."""
+    routing_mining_parquet: ClassVar = Of(RoutingResult, lambda found: found.routing_mining_parquet)
+    """Weak samples for mining."""
+    routing_anomalygen_parquet: ClassVar = Of(RoutingResult, lambda found: found.routing_anomalygen_parquet)
+    """Weak samples for the generator."""
+    routing_verdicts: ClassVar = Of(RoutingResult, lambda found: found.routing_verdicts)
+    """A verdict for each weak label."""
+    anomalygen_rows_csv: ClassVar = Of(AnomalygenResult, lambda found: found.anomalygen_rows_csv)
+    """The synthetic rows, as made."""
+    anomalygen_used: ClassVar = Of(AnomalygenResult, lambda found: found.anomalygen_used)
+    """Pre-generated pairs that were taken."""
+    mining_mined_parquet: ClassVar = Of(MiningResult, lambda found: found.mining_mined_parquet)
+    """The mined images."""
+    mining_mined_count: ClassVar = Of(MiningResult, lambda found: found.mining_mined_count)
+    """Pool rows that were added."""
+    mining_by_label: ClassVar = Of(MiningResult, lambda found: found.mining_by_label)
+    """The same by label."""
+    mining_used: ClassVar = Of(MiningResult, lambda found: found.mining_used)
+    """Pool samples that were taken."""
+    mining_encoder: ClassVar = Of(MiningResult, lambda found: found.mining_encoder)
+    """The encoder that compared images."""
+    leakage: ClassVar = Of(MiningResult, lambda found: found.leakage)
+    """What the leakage check counted."""
+    combined_training_csv: ClassVar = Of(MergeResult, lambda found: found.combined_training_csv)
+    """The grown training set."""
+    provenance_csv: ClassVar = Of(MergeResult, lambda found: found.provenance_csv)
+    """Where each of its rows comes from."""
+    provenance_counts: ClassVar = Of(MergeResult, lambda found: found.provenance_counts)
+    """Its rows by where they come from."""
 
 
 class State(loop_state.DeftState[RunConfig, Iteration]):

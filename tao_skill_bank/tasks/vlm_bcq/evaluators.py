@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tao_skill_bank.core import fsio, guard
+from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import GateError, StageFailedError
 from tao_skill_bank.data.bcq import answers
 from tao_skill_bank.data.bcq.answers import Answered
@@ -127,16 +127,4 @@ def write_annotations(path: Path, records: Sequence[Record], workspace: Path) ->
     """A copy of annotations as tools take them: videos relative to the workspace, exactly `Yes` or `No`."""
     rows = [tool_record(record, workspace) for record in records]
     fsio.write_text(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
-    return path
-
-
-def need_checkpoint(candidate: Candidate) -> Path:
-    """The folder of a checkpoint that was trained here.
-
-    Raises:
-        GateError: Gate `checkpoint`: it is gone.
-    """
-    path = Path(candidate.checkpoint)
-    if not guard.is_folder(path):
-        raise GateError("checkpoint", "the checkpoint is not there", where=path, fix="restore it, or start a new run")
     return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -91,8 +90,3 @@ def choose(
             left -= len(fuller) - len(chosen[key])
             chosen[key] = fuller
     return chosen
-
-
-def yes_share(answers: Sequence[str]) -> float:
-    """Share of `yes`."""
-    return Counter(answers)["yes"] / len(answers) if answers else 0.0

@@ -18,7 +18,6 @@ from tao_skill_bank.tasks.vlm_bcq.results import Evaluation, StopResult
 from tao_skill_bank.tasks.vlm_bcq.state import Iteration, Run, Stage
 from tao_skill_bank.tasks.vlm_bcq.workspace import read
 
-REACHED = "the KPI set is within the target"
 """Why the loop ended. Whether the target is met, the verdict says."""
 
 
