@@ -23,11 +23,11 @@ from tao_skill_bank.core.version import __version__
 from tao_skill_bank.data.score_files import LIGHTINGS, LOTS, ScoreFile
 from tao_skill_bank.loop.approval import approver
 from tao_skill_bank.loop.evidence import Interval, Trained
+from tao_skill_bank.loop.judging import claims_of
 from tao_skill_bank.loop.metric import Limit
 from tao_skill_bank.loop.verdict import Word, word_of
 from tao_skill_bank.metrics import beta_share, clopper_pearson, confusion_at
 from tao_skill_bank.metrics.evidence import MOST_SAMPLES
-from tao_skill_bank.tasks.changenet.measures import claims_of
 from tao_skill_bank.tasks.changenet.metric import ESCAPE, FAR, RECALL
 from tao_skill_bank.tasks.changenet.scores import Scores, figures_at
 

@@ -11,8 +11,8 @@ from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import sha256_file
 from tao_skill_bank.data.score_files import ScoreFile, finite_threshold, read_score_file
 from tao_skill_bank.loop.evidence import Trained
+from tao_skill_bank.loop.judging import ACCEPTANCE, KPI
 from tao_skill_bank.loop.metric import Target
-from tao_skill_bank.tasks.changenet.measures import ACCEPTANCE, KPI
 from tao_skill_bank.tasks.changenet.metric import GRAMMAR, best_point
 from tao_skill_bank.tasks.changenet.seen import was_seen
 from tao_skill_bank.tasks.changenet.state import Iteration, State

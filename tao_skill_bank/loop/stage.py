@@ -44,6 +44,12 @@ class Ending(Result):
     best_iteration: str | None
 
 
+class StopResult(Ending):
+    """loop_stop: why the loop ended, the best model, and what the acceptance set says of it."""
+
+    acceptance: dict[str, Any] | None = None
+
+
 class Stage(ABC, Generic[S]):
     """One stage of a loop. To add one: write a subclass in a file of its own and name it in the task's list.
 

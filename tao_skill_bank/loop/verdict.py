@@ -26,6 +26,7 @@ from tao_skill_bank.metrics.evidence import trials_to_show
 Word = Literal["shown", "met, not shown", "not met", "cannot be told"]
 Outcome = Literal["shown", "met", "not met", "unknown"]
 REHEARSAL = "rehearsal"
+SEEN_BY_LOOP = "the loop has seen this set"
 TRAINER_UNKNOWN = "trainer unknown"
 
 
@@ -187,7 +188,7 @@ def verdict(
     independent: bool,
     final: bool,
     pending: str = "",
-    seen: str = "the loop has seen this set",
+    seen: str = SEEN_BY_LOOP,
 ) -> Verdict:
     """The verdict on one model.
 

@@ -16,11 +16,11 @@ from PIL import Image
 
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.log import sync_log
+from tao_skill_bank.loop.stage import StopResult
 from tao_skill_bank.loop.state import Approval, StageRecord, iteration_label, save_state
 from tao_skill_bank.metrics import clopper_pearson, confusion_at, far_at_recall
 from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.metric import GRAMMAR, recall_floor
-from tao_skill_bank.tasks.changenet.results import StopResult
 from tao_skill_bank.tasks.changenet.scores import evaluate
 from tao_skill_bank.tasks.changenet.stages.accept import kpi_reached
 from tao_skill_bank.tasks.changenet.state import Iteration

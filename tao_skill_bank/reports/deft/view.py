@@ -23,11 +23,12 @@ from tao_skill_bank.data.changenet.kpi import Scored, read_scored
 from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.loop.evidence import Interval
+from tao_skill_bank.loop.judging import ACCEPTANCE
 from tao_skill_bank.loop.log import line_of, log_path, read_log
 from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.loop.state import BASELINE, STATE_FILE
 from tao_skill_bank.loop.verdict import Verdict
-from tao_skill_bank.tasks.changenet.measures import ACCEPTANCE, verdict_of
+from tao_skill_bank.tasks.changenet.measures import verdict_of
 from tao_skill_bank.tasks.changenet.metric import FAR, RECALL
 from tao_skill_bank.tasks.changenet.results import Evaluation
 from tao_skill_bank.tasks.changenet.state import Iteration

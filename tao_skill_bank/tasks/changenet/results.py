@@ -10,7 +10,6 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tao_skill_bank.loop.evidence import Interval, Trained
-from tao_skill_bank.loop.stage import Ending
 from tao_skill_bank.loop.state import Result
 
 
@@ -134,9 +133,3 @@ class MergeResult(Result):
     combined_training_csv: str
     provenance_csv: str
     provenance_counts: dict[str, int] = Field(default_factory=dict)
-
-
-class StopResult(Ending):
-    """loop_stop: why the loop ended, the best model, and what the acceptance set says of it."""
-
-    acceptance: dict[str, Any] | None = None

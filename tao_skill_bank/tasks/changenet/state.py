@@ -17,6 +17,7 @@ from tao_skill_bank.loop import stage as loop_stage
 from tao_skill_bank.loop import state as loop_state
 from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.metric import Grammar
+from tao_skill_bank.loop.stage import StopResult
 from tao_skill_bank.loop.state import Of, Result
 from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.metric import FAR, GRAMMAR
@@ -28,7 +29,6 @@ from tao_skill_bank.tasks.changenet.results import (
     MiningResult,
     RcaResult,
     RoutingResult,
-    StopResult,
     TrainResult,
 )
 

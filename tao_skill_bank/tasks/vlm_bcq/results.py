@@ -7,7 +7,6 @@ from typing import Any
 from pydantic import Field
 
 from tao_skill_bank.loop.evidence import Interval, Trained
-from tao_skill_bank.loop.stage import Ending
 from tao_skill_bank.loop.state import Result
 
 
@@ -103,9 +102,3 @@ class TrainResult(Result):
     served_model: str | None = None
     checkpoints: dict[str, str] = Field(default_factory=dict)
     trained: Trained = Field(default_factory=Trained)
-
-
-class StopResult(Ending):
-    """loop_stop: why the loop ended, the best model, and what the acceptance set says of it."""
-
-    acceptance: dict[str, Any] | None = None

@@ -9,6 +9,7 @@ from tao_skill_bank.loop import stage as loop_stage
 from tao_skill_bank.loop import state as loop_state
 from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.metric import Grammar
+from tao_skill_bank.loop.stage import StopResult
 from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
 from tao_skill_bank.tasks.vlm_bcq.metric import GRAMMAR
 from tao_skill_bank.tasks.vlm_bcq.results import (
@@ -17,7 +18,6 @@ from tao_skill_bank.tasks.vlm_bcq.results import (
     Evaluation,
     MergeResult,
     MiningResult,
-    StopResult,
 )
 
 
@@ -88,11 +88,8 @@ class State(loop_state.DeftState[VlmConfig, Iteration]):
     @property
     def acceptance(self) -> dict[str, Any] | None:
         """What the acceptance set says, where the loop has ended."""
-        for iteration in self.iterations.values():
-            found = iteration.result(StopResult)
-            if found is not None:
-                return found.acceptance
-        return None
+        found = next((r for it in self.iterations.values() if (r := it.result(StopResult)) is not None), None)
+        return None if found is None else found.acceptance
 
 
 Run = loop_run.Run[State]

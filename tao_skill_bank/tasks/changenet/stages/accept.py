@@ -5,19 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import StageFailedError
 from tao_skill_bank.data.changenet.sample_book import ACCEPTANCE
-from tao_skill_bank.loop.stage import Outcome
+from tao_skill_bank.loop import ending
 from tao_skill_bank.loop.state import BASELINE
+from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.metrics import confusion_at
 from tao_skill_bank.tasks.changenet import scores, sets, specs
 from tao_skill_bank.tasks.changenet.looks import require_sound
 from tao_skill_bank.tasks.changenet.measures import verdict_of
 from tao_skill_bank.tasks.changenet.metric import FAR, RECALL, best_point, recall_floor
-from tao_skill_bank.tasks.changenet.results import StopResult
 from tao_skill_bank.tasks.changenet.stages.evaluate import infer_all
-from tao_skill_bank.tasks.changenet.state import Iteration, Run, Stage
+from tao_skill_bank.tasks.changenet.state import Iteration, Run, State
 
 
 def kpi_reached(measure: str) -> str:
@@ -25,38 +24,19 @@ def kpi_reached(measure: str) -> str:
     return f"the KPI set's {measure} is within the target"
 
 
-class LoopStop(Stage):
+class LoopStop(ending.LoopStop[State]):
     """Ends the loop when the target is met or the iterations are used up."""
 
-    name = "loop_stop"
-    Result = StopResult
+    def verdict(self, state: State) -> Verdict:
+        """The acceptance set decides where the run has one."""
+        return verdict_of(state)
 
-    def folders(self, run: Run, label: str) -> list[Path]:
-        """`acceptance`."""
-        return [run.root / "acceptance"]
+    def reached(self, state: State) -> str:
+        """By the measure's name."""
+        return kpi_reached(state.measure)
 
-    def work(self, run: Run, label: str) -> Outcome:
-        """Measure the baseline and the best model on the acceptance set, each at its frozen threshold."""
-        # The iteration that ends the loop is complete: nothing of its own is left to do.
-        best = run.state.best()
-        value = None if best is None else run.state.value(best[1])
-        if best is None or value is None:
-            raise StageFailedError("no iteration was evaluated", where=run.root, fix="see the log")
-        reached = run.state.met(value)
-        reason = kpi_reached(run.state.measure) if reached else f"{run.state.max_iterations} iterations used up"
-        acceptance = self._acceptance(run, label, best)
-        result = StopResult(stop_reason=reason, best_iteration=best[0], acceptance=acceptance)
-        after = run.state.model_copy(deep=True, update={"status": "complete", "best_iteration": best[0]})
-        after.iteration(label).results[self.name] = result
-        found = verdict_of(after)
-        promised: list[Path] = []
-        if acceptance is not None:
-            path = run.root / "acceptance" / "acceptance.json"
-            fsio.write_json(path, acceptance)
-            promised.append(path)
-        return Outcome(summary=f"{reason}; {found.line}", result=result, promised=promised)
-
-    def _acceptance(self, run: Run, label: str, best: tuple[str, Iteration]) -> dict[str, Any] | None:
+    def accept(self, run: Run, label: str, best: tuple[str, Iteration]) -> dict[str, Any] | None:
+        """Scores at each frozen threshold."""
         config = run.state.config
         if config.acceptance_csv is None:
             return None

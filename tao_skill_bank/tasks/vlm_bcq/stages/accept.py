@@ -2,57 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.core import fsio
-from tao_skill_bank.core.errors import StageFailedError
 from tao_skill_bank.data.bcq.answers import Answered, arrays
-from tao_skill_bank.loop.stage import Outcome
+from tao_skill_bank.loop import ending
 from tao_skill_bank.loop.state import BASELINE
+from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.metrics.paired import mcnemar_exact
 from tao_skill_bank.tasks.vlm_bcq import training
 from tao_skill_bank.tasks.vlm_bcq.evaluators import Candidate, at_threshold, evaluate, write_metrics
 from tao_skill_bank.tasks.vlm_bcq.measures import verdict_of
-from tao_skill_bank.tasks.vlm_bcq.results import Evaluation, StopResult
-from tao_skill_bank.tasks.vlm_bcq.state import Iteration, Run, Stage
+from tao_skill_bank.tasks.vlm_bcq.results import Evaluation
+from tao_skill_bank.tasks.vlm_bcq.state import Iteration, Run, State
 from tao_skill_bank.tasks.vlm_bcq.workspace import read
 
-"""Why the loop ended. Whether the target is met, the verdict says."""
 
-
-class LoopStop(Stage):
+class LoopStop(ending.LoopStop[State]):
     """Ends the loop when the target is met or the iterations are used up."""
 
-    name = "loop_stop"
-    Result = StopResult
+    def verdict(self, state: State) -> Verdict:
+        """The acceptance set decides where the run has one."""
+        return verdict_of(state)
 
-    def folders(self, run: Run, label: str) -> list[Path]:
-        """`acceptance`."""
-        return [run.root / "acceptance"]
-
-    def work(self, run: Run, label: str) -> Outcome:
-        """Measure the baseline and the best model on the acceptance set, each at its frozen threshold."""
-        state = run.state
-        best = state.best()
-        value = None if best is None else state.value(best[1])
-        if best is None or value is None:
-            raise StageFailedError("no iteration was evaluated", where=run.root, fix="see the log")
-        reason = (
-            "the KPI set is within the target" if state.met(value) else f"{state.max_iterations} iterations used up"
-        )
-        acceptance = self._acceptance(run, label, best)
-        result = StopResult(stop_reason=reason, best_iteration=best[0], acceptance=acceptance)
-        after = state.model_copy(deep=True, update={"status": "complete", "best_iteration": best[0]})
-        after.iteration(label).results[self.name] = result
-        promised: list[Path] = []
-        if acceptance is not None:
-            path = run.root / "acceptance" / "acceptance.json"
-            fsio.write_json(path, acceptance)
-            promised.append(path)
-        return Outcome(summary=f"{reason}; {verdict_of(after).line}", result=result, promised=promised)
-
-    def _acceptance(self, run: Run, label: str, best: tuple[str, Iteration]) -> dict[str, Any] | None:
+    def accept(self, run: Run, label: str, best: tuple[str, Iteration]) -> dict[str, Any] | None:
+        """Answers at each frozen threshold, and how the two differ."""
         records = read(run.state.config, "acceptance")
         if records is None:
             return None
