@@ -57,14 +57,19 @@ def nearest(
     return sorted(best.values(), key=lambda found: (-found.similarity, ids[found.place]))
 
 
+def most_beside(other: int) -> int:
+    """Rows of one answer at most beside so many of the other: 60 % of both together, or one more than the other."""
+    return max(other + 1, math.floor(_MOST_OF_ONE / (1 - _MOST_OF_ONE) * other + 1e-9))
+
+
 def balanced(yes: Sequence[Found], no: Sequence[Found], number: int) -> list[Found]:
-    """`number` of both lists, half of each; where one is short, the other fills up to 60 % of the number."""
+    """`number` of both lists, half of each; where one is short, the other fills up to 60 % of what is chosen."""
     half = number // 2
-    most = max(math.floor(_MOST_OF_ONE * number), number - half)
-    taken_no = min(len(no), number - half)
-    taken_yes = min(len(yes), half)
-    taken_yes = min(len(yes), max(taken_yes, min(most, number - taken_no)))
-    taken_no = min(len(no), max(taken_no, min(most, number - taken_yes)))
+    taken_yes, taken_no = min(len(yes), half), min(len(no), number - half)
+    if taken_yes < half:
+        taken_no = min(len(no), number - taken_yes, most_beside(taken_yes))
+    elif taken_no < number - half:
+        taken_yes = min(len(yes), number - taken_no, most_beside(taken_no))
     return [*yes[:taken_yes], *no[:taken_no]]
 
 

@@ -24,13 +24,13 @@ from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder
 from tao_skill_bank.tasks.vlm_bcq.failing import ANNOTATE, targets_of
 from tao_skill_bank.tasks.vlm_bcq.pool import evaluation_sets
 from tao_skill_bank.tasks.vlm_bcq.results import AnnotateResult, RoutingResult
+from tao_skill_bank.tasks.vlm_bcq.selecting import most_beside
 from tao_skill_bank.tasks.vlm_bcq.state import Run
 from tao_skill_bank.tasks.vlm_bcq.workspace import read
 
 JOURNAL = "annotation_calls"
 CONTROLS = 20
 LEAST_AGREEMENT = 0.9
-_MOST_OF_ONE = 0.6
 _FRAMES = 8
 _TOKENS = 256
 _SCHEMA_A = {
@@ -220,8 +220,8 @@ def balance(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Refuse what makes one answer more than 60 % of what is kept, the least similar first."""
     counts = Counter(row["answer"] for row in rows if row["kept"])
     for answer, other in (("yes", "no"), ("no", "yes")):
-        most = int(_MOST_OF_ONE / (1 - _MOST_OF_ONE) * counts[other] + 1e-9)
-        if not counts[other] or counts[answer] <= most:
+        most = most_beside(counts[other])
+        if counts[answer] <= most:
             continue
         mine = sorted((r for r in rows if r["kept"] and r["answer"] == answer), key=lambda r: -(r["similarity"] or 0))
         for row in mine[most:]:

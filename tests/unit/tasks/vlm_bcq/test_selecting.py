@@ -51,9 +51,16 @@ def test_a_budget_is_shared_by_failures_and_halved_by_answers() -> None:
     yes, no = [Found(n, 0, 1.0) for n in range(50)], [Found(n, 0, 1.0) for n in range(50, 100)]
     assert len(selecting.balanced(yes, no, 10)) == 10
     assert sum(f.place < 50 for f in selecting.balanced(yes, no, 10)) == 5
-    # Where one answer is short, the other fills up to 60 %.
-    short = selecting.balanced(yes, no[:1], 10)
-    assert (sum(f.place < 50 for f in short), len(short)) == (6, 7)
+    # Where one answer is short, the other fills up to 60 % of what is chosen, whatever was asked for.
+    for few in range(5):
+        short = selecting.balanced(yes, no[:few], 10)
+        assert (sum(f.place < 50 for f in short), len(short) - few) == 2 * (max(few + 1, 3 * few // 2),)
+        assert len(selecting.balanced(yes[:few], no, 10)) == len(short)
+    for number in range(1, 12):
+        for few in range(7):
+            found = selecting.balanced(yes[:few], no, number)
+            rest = len(found) - min(few, number // 2)
+            assert rest <= max(0.6 * len(found), (len(found) + 1) // 2)
     chosen = selecting.choose({"a": (yes[:2], no[:2]), "b": (yes, no)}, {"a": 10, "b": 10}, 20)
     assert (len(chosen["a"]), len(chosen["b"])) == (4, 16)
 
