@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tao_skill_bank.commands.cluster import cluster_of
-from tao_skill_bank.commands.out import echo
+from tao_skill_bank.commands.options import CLUSTER, JSON, PATH, together
+from tao_skill_bank.commands.out import echo, print_json, tell
 
 if TYPE_CHECKING:
     from tao_skill_bank.annotate.api import Request
     from tao_skill_bank.annotate.calls import Caller
     from tao_skill_bank.annotate.estimate import Range
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-_FOLDER = click.Path(path_type=Path)
 
 
 @click.group()
@@ -27,34 +23,27 @@ def cli() -> None:
     """Annotate videos: captions, descriptions, questions with reasoning; answers are kept, every call is counted."""
 
 
-def _request_options(function: Function) -> Function:
-    options = [
-        click.option("-e", "--spec", type=_FOLDER, help="The spec; `auto_label default_specs` writes one."),
-        click.option("--results-dir", type=_FOLDER, help="Where the run lives; the same folder takes it up again."),
-        click.option("--video-root", type=_FOLDER, help="Folder of videos."),
-        click.option("--prices", type=_FOLDER, help="Your own price table (YAML), before the shipped one."),
-        click.option("--shard", metavar="I/N", help="Take only this part of the videos, in a folder of its own."),
-        click.option(
-            "--batch", is_flag=True, help="Use the vendors' batches: half the price, up to a day for a round."
-        ),
-        click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
-        click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs."),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+_REQUEST = together(
+    click.option("-e", "--spec", type=PATH, help="The spec; `auto_label default_specs` writes one."),
+    click.option("--results-dir", type=PATH, help="Where the run lives; the same folder takes it up again."),
+    click.option("--video-root", type=PATH, help="Folder of videos."),
+    click.option("--prices", type=PATH, help="Your own price table (YAML), before the shipped one."),
+    click.option("--shard", metavar="I/N", help="Take only this part of the videos, in a folder of its own."),
+    click.option("--batch", is_flag=True, help="Use the vendors' batches: half the price, up to a day for a round."),
+    click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
+    JSON,
+)
 
 
 @cli.command()
-@_request_options
+@_REQUEST
 def estimate(as_json: bool, **given: Any) -> None:
     """Show calls, tokens, cost and time before the first call. Calls nobody, writes nothing."""
     from tao_skill_bank.annotate.api import estimate_run
 
     found = estimate_run(_request(**given))
     if as_json:
-        click.echo(found.model_dump_json(indent=2))
-        return
+        return print_json(found)
     echo(f"{found.videos} videos, steps {', '.join(found.steps)}; {found.unusable} of those looked at unusable")
     echo(f"  calls          {_shown(found.calls)}")
     echo(f"  input tokens   {_shown(found.input_tokens)}")
@@ -69,20 +58,15 @@ def estimate(as_json: bool, **given: Any) -> None:
 
 
 @cli.command()
-@_request_options
+@_REQUEST
 @click.option("--max-calls", type=int, help="Stop before this many calls in all, earlier runs included.")
 @click.option("--max-cost", type=float, help="Stop before this many USD in all, earlier runs included.")
 @click.option("--approve", metavar="DIGEST", help="Start only what has this digest, as an estimate showed it.")
 @click.option("--detach", is_flag=True, help="Start it in the background and return.")
 @click.option("--shards", type=int, help="Do all of this many parts, then bring them together.")
-@click.option(
-    "--platform", type=click.Choice(["local", "slurm"]), default="local", show_default=True, help="Where shards run."
-)
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A slurm.* setting, as for `deft run`.")
+@CLUSTER
 def run(
     as_json: bool,
-    max_calls: int | None,
-    max_cost: float | None,
     approve: str | None,
     detach: bool,
     shards: int | None,
@@ -93,7 +77,7 @@ def run(
     """Annotate, or take up what was begun. Stop it with Ctrl-C whenever you like: the same command goes on."""
     from tao_skill_bank.annotate import api
 
-    request = _request(max_calls=max_calls, max_cost=max_cost, **given)
+    request = _request(**given)
     if detach and shards is not None:
         raise click.UsageError("--shards waits for its parts; leave --detach away")
     if approve and shards is not None:
@@ -101,11 +85,8 @@ def run(
     cluster = cluster_of(platform, settings, shards)
     if detach:
         folder, pid = api.start_detached(request, approve=approve)
-        if as_json:
-            click.echo(json.dumps({"results_dir": str(folder), "pid": pid}))
-        else:
-            echo(f"started (process {pid}); watch it: tao-skills annotate status {folder}")
-        return
+        started = f"started (process {pid}); watch it: tao-skills annotate status {folder}"
+        return tell({"results_dir": str(folder), "pid": pid}, [started], as_json)
     if shards is not None:
         from tao_skill_bank.sharding.sharded import annotate_sharded
 
@@ -118,10 +99,7 @@ def run(
             if shows:
                 click.echo("\r\033[K", nl=False, err=True)
     if as_json:
-        from dataclasses import asdict
-
-        click.echo(json.dumps(asdict(outcome), indent=2))
-        return
+        return print_json(outcome)
     for problem in outcome.problems:
         echo(f"note: {problem}", err=True)
     echo(f"{outcome.videos} videos, {outcome.failed} with failures, {outcome.calls} calls, {outcome.known} known")
@@ -135,9 +113,9 @@ def run(
 
 
 @cli.command()
-@click.argument("results_dir", type=_FOLDER)
+@click.argument("results_dir", type=PATH)
 @click.option("--watch", is_flag=True, help="Show it anew every other second until nobody works any more.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@JSON
 def status(results_dir: Path, watch: bool, as_json: bool) -> None:
     """Show where a run stands: videos, time left, what was paid, what failed. Without --watch it never waits."""
     from tao_skill_bank.annotate.api import status as look
@@ -149,35 +127,32 @@ def status(results_dir: Path, watch: bool, as_json: bool) -> None:
         watched(results_dir)
         return
     view = look(results_dir)
-    click.echo(view.model_dump_json(indent=2) if as_json else shown(view))
+    tell(view, [shown(view)], as_json)
 
 
 @cli.command()
-@click.argument("results_dir", type=_FOLDER)
+@click.argument("results_dir", type=PATH)
 @click.option("--limit", default=20, show_default=True, help="Show this many videos.")
 @click.option("--sample", is_flag=True, help="Show what `annotate sample` drew, and no flags.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@JSON
 def review(results_dir: Path, limit: int, sample: bool, as_json: bool) -> None:
     """Write review.html, in which a person accepts or rejects the questions of a pilot; the next run honours it."""
     from tao_skill_bank.reports.annotation.review import render_review
 
     path = render_review(results_dir, limit, sample=sample)
-    click.echo(json.dumps({"review": str(path)}) if as_json else str(path))
+    tell({"review": str(path)}, [str(path)], as_json)
 
 
 @cli.command()
-@click.argument("results_dir", type=_FOLDER)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.argument("results_dir", type=PATH)
+@JSON
 def check(results_dir: Path, as_json: bool) -> None:
     """Look at every item by the rules: refused ones leave the task files, flagged ones stay. Calls nobody."""
-    from dataclasses import asdict
-
     from tao_skill_bank.annotate.api import check_items
 
     written = check_items(results_dir)
     if as_json:
-        click.echo(json.dumps(asdict(written), indent=2))
-        return
+        return print_json(written)
     echo(f"items: {', '.join(f'{task} {n}' for task, n in written.items.items()) or 'none'}")
     echo(f"refused: {sum(written.refused.values())}{_codes(written.refused)}")
     echo(f"flagged and kept: {sum(written.flagged.values())}{_codes(written.flagged)}")
@@ -185,25 +160,23 @@ def check(results_dir: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("results_dir", type=_FOLDER)
+@click.argument("results_dir", type=PATH)
 @click.option("--n", "number", type=int, default=200, show_default=True, help="How many items.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides which ones.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@JSON
 def sample(results_dir: Path, number: int, seed: int, as_json: bool) -> None:
     """Draw items whose verdicts tell how many are wrong; then review --sample, then error-rate."""
     from tao_skill_bank.annotate.results import sample as draw
 
     path, tasks = draw(results_dir, number, seed)
-    if as_json:
-        click.echo(json.dumps({"sample": str(path), "items": sum(tasks.values()), "tasks": tasks}))
-        return
-    echo(f"{sum(tasks.values())} items ({', '.join(f'{task} {n}' for task, n in sorted(tasks.items()))}): {path}")
-    echo(f"next: tao-skills annotate review {results_dir} --sample")
+    drawn = f"{sum(tasks.values())} items ({', '.join(f'{task} {n}' for task, n in sorted(tasks.items()))}): {path}"
+    lines = [drawn, f"next: tao-skills annotate review {results_dir} --sample"]
+    tell({"sample": str(path), "items": sum(tasks.values()), "tasks": tasks}, lines, as_json)
 
 
 @cli.command("error-rate")
-@click.argument("results_dir", type=_FOLDER)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.argument("results_dir", type=PATH)
+@JSON
 def error_rate(results_dir: Path, as_json: bool) -> None:
     """Show how many items are wrong, by the verdicts on the sample, with exact 95 % intervals."""
     from dataclasses import asdict
@@ -213,8 +186,7 @@ def error_rate(results_dir: Path, as_json: bool) -> None:
     found = measure_errors(results_dir)
     if as_json:
         rates = {task: asdict(rate) for task, rate in found.rates.items()}
-        click.echo(json.dumps({"rates": rates, "changed": found.changed, "tags": found.tags()}, indent=2))
-        return
+        return print_json({"rates": rates, "changed": found.changed, "tags": found.tags()})
     for task, rate in found.rates.items():
         echo(f"{task}: {rate.line()}")
     if found.changed:
@@ -224,12 +196,12 @@ def error_rate(results_dir: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("results_dir", type=_FOLDER)
+@click.argument("results_dir", type=PATH)
 @click.option("--format", "layout", required=True, metavar="tao|llava|sharegpt|swift|hf|webdataset", help="For whom.")
-@click.option("--to", type=_FOLDER, required=True, help="A folder that is empty or an earlier export; replaced whole.")
+@click.option("--to", type=PATH, required=True, help="A folder that is empty or an earlier export; replaced whole.")
 @click.option("--split", default="80/10/10", show_default=True, help="Percent of train/val/test, by content.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the split and the balance.")
-@click.option("--keep-split", type=_FOLDER, help="An earlier export whose videos stay on their sides.")
+@click.option("--keep-split", type=PATH, help="An earlier export whose videos stay on their sides.")
 @click.option("--group-field", help="A field of the input lines: videos of one value stay together.")
 @click.option("--tasks", default="", help="Only these, such as mcq,bcq.")
 @click.option("--answers", type=click.Choice(["plain", "think", "think_answer"]), default="plain", show_default=True)
@@ -238,11 +210,9 @@ def error_rate(results_dir: Path, as_json: bool) -> None:
 @click.option("--balance", default="", help="yes-no,letters: leave out surplus items.")
 @click.option("--tar", is_flag=True, help="llava: the videos of a split as videos.tar.gz, too.")
 @click.option("--parquet", is_flag=True, help="hf: parquet files instead of JSON lines.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@JSON
 def export(results_dir: Path, as_json: bool, **given: Any) -> None:
     """Write the checked items as the files that a trainer reads, split by the content of the videos."""
-    from dataclasses import asdict
-
     from tao_skill_bank.annotate.export.build import Options
     from tao_skill_bank.annotate.export.build import export as write
 
@@ -250,8 +220,7 @@ def export(results_dir: Path, as_json: bool, **given: Any) -> None:
         given[name] = tuple(part.strip() for part in given[name].split(",") if part.strip())
     done = write(results_dir, Options(**given))
     if as_json:
-        click.echo(json.dumps(asdict(done), indent=2))
-        return
+        return print_json(done)
     for warning in done.warnings:
         echo(f"note: {warning}", err=True)
     for split, counts in done.counts.items():
@@ -261,30 +230,27 @@ def export(results_dir: Path, as_json: bool, **given: Any) -> None:
 
 
 @cli.command()
-@click.argument("results_dir", type=_FOLDER)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.argument("results_dir", type=PATH)
+@JSON
 def stop(results_dir: Path, as_json: bool) -> None:
     """Ask a run to stop; calls in flight are waited for and kept."""
     from tao_skill_bank.annotate.api import stop as ask
 
     asked = ask(results_dir)
-    if as_json:
-        click.echo(json.dumps({"results_dir": str(results_dir), "stop_requested": asked}))
-    else:
-        echo(f"asked {results_dir} to stop" if asked else f"nobody works on {results_dir}: nothing to stop")
+    said = f"asked {results_dir} to stop" if asked else f"nobody works on {results_dir}: nothing to stop"
+    tell({"results_dir": str(results_dir), "stop_requested": asked}, [said], as_json)
 
 
 @cli.command()
-@click.argument("results_dir", type=_FOLDER)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.argument("results_dir", type=PATH)
+@JSON
 def merge(results_dir: Path, as_json: bool) -> None:
     """Bring the answers of all shards together. Then `run` without --shard writes the files from them."""
     from tao_skill_bank.annotate.api import merge as bring
 
     merged = bring(results_dir)
     if as_json:
-        click.echo(merged.model_dump_json(indent=2))
-        return
+        return print_json(merged)
     echo(f"{len(merged.shards)} shards, {merged.answers} answers, {merged.new} of them new here")
     if merged.missing:
         echo(f"note: no answers of {', '.join(merged.missing[:5])} are here; a run would pay for them", err=True)
@@ -294,7 +260,7 @@ def merge(results_dir: Path, as_json: bool) -> None:
 @cli.command()
 @click.argument("module", metavar="FILE.py")
 @click.option("--revoke", is_flag=True, help="Take it back.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@JSON
 def allow(module: str, revoke: bool, as_json: bool) -> None:
     """Allow a prompts module to run, as it is now. Read it first: it is a program."""
     from tao_skill_bank.annotate import allow as allowing
@@ -306,8 +272,7 @@ def allow(module: str, revoke: bool, as_json: bool) -> None:
         allowing.allow(source, how="command")
     if as_json:
         facts = {"path": str(source.path), "sha256": source.sha256, "lines": source.lines, "allowed": not revoke}
-        click.echo(json.dumps(facts))
-        return
+        return print_json(facts)
     word = "no longer allowed" if revoke else "allowed to run"
     echo(f"{word}: {source.path} ({source.lines} lines, sha256 {source.sha256[:16]})")
     if not revoke:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from tao_skill_bank.commands.out import echo
+from tao_skill_bank.commands.options import PATH, SCORE
+from tao_skill_bank.commands.out import tell
 
 
 @click.command(no_args_is_help=True)
-@click.argument("subject", metavar="RUN|SCORES", type=click.Path(path_type=Path))
+@click.argument("subject", metavar="RUN|SCORES", type=PATH)
 @click.option("--threshold", type=float, help="The frozen threshold; default: the run's.")
 @click.option("--target", help='What is asked, as "FAR < 1% at recall=99%"; default: the run\'s.')
-@click.option("--score", metavar="COLUMN", help="The column of the scores; default: siamese_score or score.")
+@SCORE
 @click.option("--by", multiple=True, metavar="COLUMN", help="A further column to tell groups by.")
 @click.option("--who", help="Who certifies; default: user and machine.")
-@click.option("--to", "folder", type=click.Path(path_type=Path), help="Write certificate.json and .html there.")
-@click.option("--sign", "key", type=click.Path(path_type=Path), help="Sign certificate.json with this SSH key.")
+@click.option("--to", "folder", type=PATH, help="Write certificate.json and .html there.")
+@click.option("--sign", "key", type=PATH, help="Sign certificate.json with this SSH key.")
 @click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON.")
 @click.option("--fail-unless-shown", is_flag=True, help="Exit 4 where the target is not shown.")
 def cli(
@@ -47,9 +47,6 @@ def cli(
         raise InputError("a signature needs a file", where="--sign", fix="give --to FOLDER as well")
     made = certify(subject_of(subject, target, threshold, score), by=by, who=who)
     written = [] if folder is None else write_certificate(made, folder, key)
-    if as_json:
-        click.echo(json.dumps(made.model_dump(mode="json"), indent=2, ensure_ascii=False))
-    else:
-        echo("\n".join([*made.lines(), *map(str, written)]))
+    tell(made, [*made.lines(), *map(str, written)], as_json)
     if fail_unless_shown and not made.shown:
         raise SystemExit(4)

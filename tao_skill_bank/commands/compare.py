@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from tao_skill_bank.commands.out import echo
+from tao_skill_bank.commands.options import PATH, SCORE
+from tao_skill_bank.commands.out import tell
 
 
 @click.command(no_args_is_help=True)
-@click.argument("first", metavar="FIRST", type=click.Path(path_type=Path))
-@click.argument("second", metavar="SECOND", type=click.Path(path_type=Path))
+@click.argument("first", metavar="FIRST", type=PATH)
+@click.argument("second", metavar="SECOND", type=PATH)
 @click.option("--first-threshold", type=float, help="The first model's frozen threshold; default: its run's.")
 @click.option("--second-threshold", type=float, help="The second model's; default: its run's, else the first's.")
-@click.option("--score", metavar="COLUMN", help="The column of the scores; default: siamese_score or score.")
+@SCORE
 @click.option("--fail-if-worse", metavar="0.2pp", help="Exit 4 where FAR or misses are worse by more than this.")
 @click.option("--strict", is_flag=True, help="Exit 4 also where these parts do not show that they are not.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
@@ -44,11 +44,7 @@ def cli(
     moved = chosen_threshold(second, second_threshold, frozen if others is None else others, "--second-threshold")
     made = compare_models(one, other, frozen, moved)
     outcomes = {} if margin is None else {side.rate: side.outcome(margin) for side in made.sides}
-    if as_json:
-        shown = {**made.model_dump(mode="json"), "outcomes": outcomes}
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
-    else:
-        echo("\n".join(made.lines(margin)))
+    tell({**made.model_dump(mode="json"), "outcomes": outcomes}, made.lines(margin), as_json)
     failing = {"worse", "cannot be told"} if strict else {"worse"}
     if failing & set(outcomes.values()):
         raise SystemExit(4)

@@ -6,20 +6,23 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from tao_skill_bank.commands.out import echo
+from tao_skill_bank.commands.options import JSON, PATH, Function, together
+from tao_skill_bank.commands.out import echo, print_json, tell
 from tao_skill_bank.core.errors import BankError, InputErrors, NeedsApprovalError
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from tao_skill_bank.loop.request import PreFlight, Request
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 _REPORT = "DEFT_Loop_Report.html"
+_APPROVAL = together(
+    click.option("--yes", is_flag=True, help="Approve the plan as it is now."),
+    click.option("--approve", metavar="DIGEST", help="Approve exactly this plan."),
+    click.option("--accept", multiple=True, metavar="WORD", help="What the plan asks a word of its own for."),
+)
 
 
 @click.group()
@@ -31,17 +34,15 @@ def _request_options(function: Function) -> Function:
     from tao_skill_bank.loop.asked import options
 
     kinds: dict[str, dict[str, Any]] = {
-        "path": {"type": click.Path(path_type=Path)},
+        "path": {"type": PATH},
         "number": {"type": int},
         "text": {},
         "texts": {"multiple": True, "metavar": "KEY=VALUE"},
         "flag": {"is_flag": True},
     }
-    function = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(function)
-    for asked in reversed(options()):
-        names = [name for name in (asked.flag, asked.short) if name is not None]
-        function = click.option(*names, asked.name, help=asked.text, **kinds[asked.kind])(function)
-    return function
+    named = [(asked, [name for name in (asked.flag, asked.short) if name is not None]) for asked in options()]
+    found = [click.option(*names, asked.name, help=asked.text, **kinds[asked.kind]) for asked, names in named]
+    return together(*found, JSON)(function)
 
 
 @cli.command()
@@ -51,42 +52,33 @@ def plan(as_json: bool, **given: Any) -> None:
     from tao_skill_bank.runs import plan_run
 
     summary = _guarded(as_json, lambda: plan_run(_request(**given)))
-    if as_json:
-        _print_json(summary)
-        return
-    echo("\n".join(summary.lines()))
     own = "".join(f" --accept {word.name}" for word in summary.words)
-    echo(f"\nTo run it: the same command with `run` and --approve {summary.digest}{own} (or --yes{own})")
+    how = f"\nTo run it: the same command with `run` and --approve {summary.digest}{own} (or --yes{own})"
+    tell(summary, [*summary.lines(), how], as_json)
 
 
 @cli.command()
 @_request_options
-@click.option("--yes", is_flag=True, help="Approve the plan as it is now.")
-@click.option("--approve", metavar="DIGEST", help="Approve exactly this plan.")
-@click.option("--accept", multiple=True, metavar="WORD", help="What the plan asks a word of its own for.")
+@_APPROVAL
 @click.option("--detach", is_flag=True, help="Start it in the background and return.")
-def run(as_json: bool, yes: bool, approve: str | None, accept: tuple[str, ...], detach: bool, **given: Any) -> None:
+def run(**given: Any) -> None:
     """Run the loop to its end; the report's path is the last line."""
-    _work(as_json, yes, approve, accept, once=False, detach=detach, given=given)
+    _work(once=False, **given)
 
 
 @cli.command()
 @_request_options
-@click.option("--yes", is_flag=True, help="Approve the plan as it is now.")
-@click.option("--approve", metavar="DIGEST", help="Approve exactly this plan.")
-@click.option("--accept", multiple=True, metavar="WORD", help="What the plan asks a word of its own for.")
-def step(as_json: bool, yes: bool, approve: str | None, accept: tuple[str, ...], **given: Any) -> None:
+@_APPROVAL
+def step(**given: Any) -> None:
     """Run the next stage only."""
-    _work(as_json, yes, approve, accept, once=True, detach=False, given=given)
+    _work(once=True, detach=False, **given)
 
 
 @cli.command()
-@click.argument("run_dir", type=click.Path(path_type=Path))
-@click.option("--workspace", "-w", type=click.Path(path_type=Path), help="Where its workspace lies now.")
-@click.option("--yes", is_flag=True, help="Approve the plan as it is now.")
-@click.option("--approve", metavar="DIGEST", help="Approve exactly this plan.")
-@click.option("--accept", multiple=True, metavar="WORD", help="What the plan asks a word of its own for.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.argument("run_dir", type=PATH)
+@click.option("--workspace", "-w", type=PATH, help="Where its workspace lies now.")
+@_APPROVAL
+@JSON
 def adopt(
     run_dir: Path, workspace: Path | None, yes: bool, approve: str | None, accept: tuple[str, ...], as_json: bool
 ) -> None:
@@ -105,18 +97,15 @@ def adopt(
         return runs.adopt(run_dir, workspace, approve=digest, how="tty" if how == "tty" else "flag", words=accept)
 
     folder = _guarded(as_json, approved)
-    if as_json:
-        _print_json(runs.status(folder))
-    else:
-        echo(f"adopted; it goes on with: tao-skills deft run --results-dir {folder}")
+    tell(runs.status(folder), [f"adopted; it goes on with: tao-skills deft run --results-dir {folder}"], as_json)
 
 
 @cli.command()
-@click.argument("run_dir", required=False, type=click.Path(path_type=Path))
-@click.option("--results-dir", type=click.Path(path_type=Path), help="The run folder.")
-@click.option("--workspace", "-w", type=click.Path(path_type=Path), help="Show its newest run.")
+@click.argument("run_dir", required=False, type=PATH)
+@click.option("--results-dir", type=PATH, help="The run folder.")
+@click.option("--workspace", "-w", type=PATH, help="Show its newest run.")
 @click.option("--after", default=0, help="Show log lines behind this sequence number.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@JSON
 def status(run_dir: Path | None, results_dir: Path | None, workspace: Path | None, after: int, as_json: bool) -> None:
     """Show where a run stands; never waits."""
     from tao_skill_bank import runs
@@ -124,33 +113,30 @@ def status(run_dir: Path | None, results_dir: Path | None, workspace: Path | Non
     folder = _run_folder(run_dir or results_dir, workspace)
     view = _guarded(as_json, lambda: runs.status(folder, after))
     if as_json:
-        _print_json(view)
-        return
+        return print_json(view)
     from tao_skill_bank.commands.progress import print_status
 
     print_status(view)
 
 
 @cli.command()
-@click.argument("run_dir", required=False, type=click.Path(path_type=Path))
-@click.option("--results-dir", type=click.Path(path_type=Path), help="The run folder.")
-@click.option("--workspace", "-w", type=click.Path(path_type=Path), help="Stop its newest run.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.argument("run_dir", required=False, type=PATH)
+@click.option("--results-dir", type=PATH, help="The run folder.")
+@click.option("--workspace", "-w", type=PATH, help="Stop its newest run.")
+@JSON
 def stop(run_dir: Path | None, results_dir: Path | None, workspace: Path | None, as_json: bool) -> None:
     """Ask a run to stop; what runs is ended, what is committed stays."""
     from tao_skill_bank import runs
 
     folder = _run_folder(run_dir or results_dir, workspace)
     asked = _guarded(as_json, lambda: runs.stop(folder))
-    if as_json:
-        click.echo(json.dumps({"results_dir": str(folder), "stop_requested": asked}))
-    else:
-        echo(f"asked {folder} to stop" if asked else f"nobody works on {folder}: nothing to stop")
+    said = f"asked {folder} to stop" if asked else f"nobody works on {folder}: nothing to stop"
+    tell({"results_dir": str(folder), "stop_requested": asked}, [said], as_json)
 
 
 @cli.command()
-@click.argument("run_dir", required=False, type=click.Path(path_type=Path))
-@click.option("--workspace", "-w", type=click.Path(path_type=Path), help="Watch its newest run.")
+@click.argument("run_dir", required=False, type=PATH)
+@click.option("--workspace", "-w", type=PATH, help="Watch its newest run.")
 @click.option("--serve", type=int, is_flag=False, flag_value=0, metavar="[PORT]", help="A page that follows the run.")
 @click.option("--once", is_flag=True, help="Show it once and return.")
 def watch(run_dir: Path | None, workspace: Path | None, serve: int | None, once: bool) -> None:
@@ -169,8 +155,8 @@ def watch(run_dir: Path | None, workspace: Path | None, serve: int | None, once:
 
 
 @cli.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.argument("runs", nargs=-1, required=True, type=PATH)
+@JSON
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page to this file instead.")
 def compare(runs: tuple[Path, ...], as_json: bool, html: Path | None) -> None:
     """Runs side by side: what differs in their plans, FAR per iteration, cost."""
@@ -179,21 +165,11 @@ def compare(runs: tuple[Path, ...], as_json: bool, html: Path | None) -> None:
     found = _guarded(as_json, lambda: compare_runs(runs))
     if html is not None:
         _guarded(as_json, lambda: write_page(found, html))
-    if as_json:
-        _print_json(found)
-        return
-    echo(str(html) if html is not None else "\n".join(lines(found)))
+    tell(found, lines(found) if html is None else [str(html)], as_json)
 
 
 def _work(
-    as_json: bool,
-    yes: bool,
-    approve: str | None,
-    accept: tuple[str, ...],
-    *,
-    once: bool,
-    detach: bool,
-    given: dict[str, Any],
+    as_json: bool, yes: bool, approve: str | None, accept: tuple[str, ...], *, once: bool, detach: bool, **given: Any
 ) -> None:
     from tao_skill_bank import runs
     from tao_skill_bank.commands.attended import work_on
@@ -202,11 +178,8 @@ def _work(
     folder = _guarded(as_json, lambda: _approved(request, yes, approve, accept, quiet=as_json))
     if detach:
         pid = _guarded(as_json, lambda: runs.start_detached(folder))
-        if as_json:
-            click.echo(json.dumps({"results_dir": str(folder), "pid": pid}))
-        else:
-            echo(f"started (process {pid}); watch it: tao-skills deft watch {folder}")
-        return
+        started = f"started (process {pid}); watch it: tao-skills deft watch {folder}"
+        return tell({"results_dir": str(folder), "pid": pid}, [started], as_json)
     if not as_json:
         echo(f"run folder: {folder}")
     try:
@@ -218,11 +191,9 @@ def _work(
         if (folder / _REPORT).exists():
             echo(f"report: {folder / _REPORT}")
         raise
-    if as_json:
-        _print_json(runs.status(folder))
-    else:
-        echo(f"verdict: {runs.status(folder).verdict.line}")
-        echo(str(folder / _REPORT) if (folder / _REPORT).exists() else str(folder))
+    view = runs.status(folder)
+    report = folder / _REPORT
+    tell(view, [f"verdict: {view.verdict.line}", str(report if report.exists() else folder)], as_json)
     raise SystemExit(status)
 
 
@@ -277,10 +248,6 @@ def _guarded(as_json: bool, call: Callable[[], Any]) -> Any:
             raise
         _print_json_error(error, None)
         raise SystemExit(error.exit_code) from None
-
-
-def _print_json(value: BaseModel) -> None:
-    click.echo(value.model_dump_json(indent=2))
 
 
 def _print_json_error(error: BankError, folder: Path | None) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from tao_skill_bank.commands.attended import work_on
+from tao_skill_bank.commands.options import PATH
 from tao_skill_bank.commands.out import echo
 from tao_skill_bank.core.roots import config_folder
 
@@ -53,7 +54,7 @@ DEMOS = {
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("demo"))
+@click.argument("folder", type=PATH, default=Path("demo"))
 @click.option("--task", type=click.Choice(sorted(DEMOS)), default="changenet", show_default=True, help="Whose loop.")
 @click.option("--seed", default=7, show_default=True, help="Decides every pixel and every choice.")
 @click.option("--kpi-target", help="Default: what the task's drawings can show.")

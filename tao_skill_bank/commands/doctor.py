@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
-from tao_skill_bank.commands.out import echo
+from tao_skill_bank.commands.options import JSON
+from tao_skill_bank.commands.out import tell
 
 
 @click.command()
 @click.option("--platform", "platforms", multiple=True, help="Look at this platform only; may be repeated.")
 @click.option("--index", is_flag=True, help="Also ask the Python index for TAO releases that are not known.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@JSON
 def cli(platforms: tuple[str, ...], index: bool, as_json: bool) -> None:
     """Show what is installed, what each platform lacks, and the command that mends it. Changes nothing.
 
@@ -19,9 +20,6 @@ def cli(platforms: tuple[str, ...], index: bool, as_json: bool) -> None:
     from tao_skill_bank.commands.doctor_checks import Looks, diagnose, lines
 
     found = diagnose(Looks(platforms=platforms or None, index=index))
-    if as_json:
-        click.echo(found.model_dump_json(indent=2))
-    else:
-        echo("\n".join(lines(found)))
+    tell(found, lines(found), as_json)
     if not found.sound:
         raise SystemExit(1)

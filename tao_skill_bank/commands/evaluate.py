@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
+from tao_skill_bank.commands.options import PATH
 from tao_skill_bank.commands.out import echo
-
-PATH = click.Path(path_type=Path)
 
 
 @click.group()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from tao_skill_bank.commands.cluster import cluster_of
+from tao_skill_bank.commands.options import CLUSTER, PATH
 from tao_skill_bank.commands.out import echo
-
-if TYPE_CHECKING:
-    from tao_skill_bank.platforms.slurm.platform import SlurmPlatform
-
-PATH = click.Path(path_type=Path)
 
 
 @click.group()
@@ -78,10 +75,7 @@ def route(
     help="Look within the label of each weak image, or drop others afterwards; POOL then needs a label column.",
 )
 @click.option("--shards", type=int, help="Cut the pool into this many parts, for one too large for one machine.")
-@click.option(
-    "--platform", type=click.Choice(["local", "slurm"]), default="local", show_default=True, help="Where shards run."
-)
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A slurm.* setting, as for `deft run`.")
+@CLUSTER
 def mine(
     gaps: Path,
     pool: Path | None,
@@ -105,8 +99,10 @@ def mine(
     for bit; a row whose image cannot be read is then listed in mining_errors.csv, and the others are mined; the same
     command again does only the shards that have no valid output.
     """
+    from tao_skill_bank.actions.mining import shards as sharding
     from tao_skill_bank.actions.mining.mine import check_mining, mine_images
     from tao_skill_bank.core.errors import InputError
+    from tao_skill_bank.sharding.sharded import mine_sharded
 
     output = output or gaps.absolute().parent / "mined"
     if gaps.suffix == ".jsonl":
@@ -123,41 +119,24 @@ def mine(
         raise InputError("the pool is not named", where="POOL", fix="give a parquet file with filepath")
     check_mining(gaps, min_similarity)
     cluster = cluster_of(platform, settings, shards)
-    if shards is not None:
-        _mine_sharded(gaps, pool, output, top_k, min_similarity, encoder, same_label, shards, cluster)
-        return
-    mined = mine_images(
-        gaps, pool, output, top_k=top_k, min_similarity=min_similarity, encoder=encoder, same_label=same_label
-    )
-    for note in mined.notes:
+    if shards is None:
+        mined = mine_images(
+            gaps, pool, output, top_k=top_k, min_similarity=min_similarity, encoder=encoder, same_label=same_label
+        )
+        notes, said = list(mined.notes), []
+    else:
+        how: dict[str, Any] = {"encoder": encoder, "topn": top_k, "filter_by_label": same_label}
+        plan = sharding.make_plan(gaps, pool, shards=shards, min_similarity=min_similarity, **how)
+        mined, errors = mine_sharded(output, plan, cluster, progress=_shards_mined())
+        notes, said = list(mined.notes), [f"{len(plan.shards)} shards, plan {plan.digest[:12]}"]
+        notes += [f"{len(errors)} rows take no part: {output / sharding.ERRORS_FILE}"] if errors else []
+    for note in notes:
         echo(f"note: {note}", err=True)
-    echo("\n".join(mined.summary))
-    echo(str(output / "mined.parquet"))
+    echo("\n".join([*mined.summary, *said, str(output / "mined.parquet")]))
 
 
-def _mine_sharded(
-    gaps: Path,
-    pool: Path,
-    output: Path,
-    top_k: int,
-    min_similarity: float,
-    encoder: str,
-    same_label: str,
-    shards: int,
-    cluster: SlurmPlatform | None,
-) -> None:
-    from tao_skill_bank.actions.mining.shards import ERRORS_FILE, make_plan
-    from tao_skill_bank.sharding.sharded import mine_sharded
-
-    plan = make_plan(
-        gaps,
-        pool,
-        shards=shards,
-        encoder=encoder,
-        topn=top_k,
-        filter_by_label=same_label,
-        min_similarity=min_similarity,
-    )
+def _shards_mined() -> Callable[[int, int], None]:
+    """Says how many shards are mined, each number once."""
     told = -1
 
     def progress(done: int, of: int) -> None:
@@ -166,11 +145,4 @@ def _mine_sharded(
             told = done
             echo(f"{done} of {of} shards mined", err=True)
 
-    mined, errors = mine_sharded(output, plan, cluster, progress=progress)
-    for note in mined.notes:
-        echo(f"note: {note}", err=True)
-    if errors:
-        echo(f"note: {len(errors)} rows take no part: {output / ERRORS_FILE}", err=True)
-    echo("\n".join(mined.summary))
-    echo(f"{len(plan.shards)} shards, plan {plan.digest[:12]}")
-    echo(str(output / "mined.parquet"))
+    return progress

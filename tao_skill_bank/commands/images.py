@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from tao_skill_bank.commands.out import echo
+from tao_skill_bank.commands.options import JSON
+from tao_skill_bank.commands.out import echo, print_json
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 _HOST = click.option("--host", help="The engine's address; default: DOCKER_HOST, else this machine's.")
 
 
@@ -33,7 +31,7 @@ def resolve(key: str | None) -> None:
 @cli.command()
 @click.argument("keys", nargs=-1)
 @_HOST
-@_JSON
+@JSON
 def check(keys: tuple[str, ...], host: str | None, as_json: bool) -> None:
     """Whether the engine has the images, of the right architecture and digest. Ends with 1 if one cannot run."""
     from tao_skill_bank.platforms.docker.engine import Engine
@@ -41,7 +39,7 @@ def check(keys: tuple[str, ...], host: str | None, as_json: bool) -> None:
 
     found = check_images(Engine(host), keys)
     if as_json:
-        click.echo(json.dumps([view.model_dump() for view in found], indent=2))
+        print_json([view.model_dump() for view in found])
     else:
         for view in found:
             text = (

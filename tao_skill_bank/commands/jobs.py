@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import click
 
-from tao_skill_bank.commands.out import echo
+from tao_skill_bank.commands.options import JSON, PATH
+from tao_skill_bank.commands.out import echo, print_json, tell
 
-_FOLDER = click.argument("folder", type=click.Path(path_type=Path))
+_FOLDER = click.argument("folder", type=PATH)
 _JOB = click.argument("job")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
 @click.group()
@@ -22,7 +21,7 @@ def cli() -> None:
 
 @cli.command(name="list")
 @_FOLDER
-@_JSON
+@JSON
 def list_jobs(folder: Path, as_json: bool) -> None:
     """Every job of a folder, oldest first: its state, platform and command."""
     from tao_skill_bank.core.errors import InputError
@@ -35,8 +34,7 @@ def list_jobs(folder: Path, as_json: bool) -> None:
     rows = [(r.uid, job_state(r), r.platform, " ".join(r.command[:2]), r.submitted_at) for r in read_records(folder)]
     if as_json:
         names = ("job", "state", "platform", "command", "submitted_at")
-        click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
-        return
+        return print_json([dict(zip(names, row, strict=True)) for row in rows])
     for uid, state, platform, command, _ in rows:
         echo(f"{state:<9} {platform:<10} {uid}  {command}")
 
@@ -44,7 +42,7 @@ def list_jobs(folder: Path, as_json: bool) -> None:
 @cli.command()
 @_FOLDER
 @_JOB
-@_JSON
+@JSON
 def status(folder: Path, job: str, as_json: bool) -> None:
     """One job: its state, and how it ended."""
     from tao_skill_bank.core.consent import approved
@@ -54,15 +52,14 @@ def status(folder: Path, job: str, as_json: bool) -> None:
     record = read_job(folder.absolute(), job)
     ended = read_exit(record)
     state = job_state(record)
-    if as_json:
-        value = {"state": state, "exit": None if ended is None else ended.model_dump(), "record": record.model_dump()}
-        click.echo(json.dumps(value, indent=2))
-        return
-    echo(f"{state}: {' '.join(record.command)}")
-    echo(f"  platform   {record.platform}" + (f", image {record.image}" if record.image else ""))
-    echo(f"  submitted  {record.submitted_at}" + (f", {approved(record.approved)}" if record.approved else ""))
+    value = {"state": state, "exit": None if ended is None else ended.model_dump(), "record": record.model_dump()}
+    lines = [f"{state}: {' '.join(record.command)}"]
+    lines.append(f"  platform   {record.platform}" + (f", image {record.image}" if record.image else ""))
+    lines.append(f"  submitted  {record.submitted_at}" + (f", {approved(record.approved)}" if record.approved else ""))
     if ended is not None:
-        echo(f"  ended      {ended.ended_at}, exit status {ended.exit_code}" + _because(ended.error))
+        because = f": {ended.error}" if ended.error else ""
+        lines.append(f"  ended      {ended.ended_at}, exit status {ended.exit_code}{because}")
+    tell(value, lines, as_json)
 
 
 @cli.command()
@@ -91,9 +88,9 @@ def cancel(folder: Path, job: str) -> None:
 @click.argument("category")
 @click.argument("action")
 @click.argument("overrides", nargs=-1)
-@click.option("--results-dir", type=click.Path(path_type=Path), required=True, help="A fresh folder for the outputs.")
-@click.option("-e", "--spec", type=click.Path(path_type=Path), help="The TAO spec file.")
-@click.option("--root", type=click.Path(path_type=Path), help="What jobs may see at most; default: here.")
+@click.option("--results-dir", type=PATH, required=True, help="A fresh folder for the outputs.")
+@click.option("-e", "--spec", type=PATH, help="The TAO spec file.")
+@click.option("--root", type=PATH, help="What jobs may see at most; default: here.")
 @click.option("--platform", default="local", show_default=True, help="Where it runs.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting, as of a run.")
 @click.option("--approve", metavar="DIGEST", help="The plan that was shown, approved.")
@@ -130,7 +127,3 @@ def start(
     if asked is not None:
         echo(f"it goes on by itself; end it with: tao-skills jobs cancel {folder} {record.uid}", err=True)
         raise SystemExit(asked.status)
-
-
-def _because(error: str | None) -> str:
-    return f": {error}" if error else ""

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from tao_skill_bank.commands.options import PATH, together
 from tao_skill_bank.commands.out import echo
 
 if TYPE_CHECKING:
     from tao_skill_bank.data.corrections import Correction
-
-PATH = click.Path(path_type=Path)
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @click.group()
@@ -26,21 +23,17 @@ def cli() -> None:
     """
 
 
-def _said(function: Function) -> Function:
-    options = [
-        click.option("--set", "set_name", help="training, validation, kpi, acceptance or pool, where several have it."),
-        click.option(
-            "--reason",
-            default="mislabeled",
-            show_default=True,
-            help="mislabeled, edge_case, data_quality or systematic.",
-        ),
-        click.option("--who", required=True, help="Who looked at the picture."),
-        click.option("--note", default="", help="What was seen."),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+_SAID = together(
+    click.option("--set", "set_name", help="training, validation, kpi, acceptance or pool, where several have it."),
+    click.option(
+        "--reason",
+        default="mislabeled",
+        show_default=True,
+        help="mislabeled, edge_case, data_quality or systematic.",
+    ),
+    click.option("--who", required=True, help="Who looked at the picture."),
+    click.option("--note", default="", help="What was seen."),
+)
 
 
 @cli.command("list")
@@ -73,19 +66,19 @@ def list_(workspace: Path, as_json: bool) -> None:
 @click.argument("workspace", type=PATH)
 @click.argument("sample")
 @click.argument("label")
-@_said
-def set_(workspace: Path, sample: str, label: str, set_name: str | None, reason: str, who: str, note: str) -> None:
+@_SAID
+def set_(workspace: Path, sample: str, label: str, **said: Any) -> None:
     """Say that SAMPLE is a LABEL: PASS, or a defect's name. The label it has already says that it is right."""
-    _say(workspace, sample, to=label, set=set_name, reason=reason, who=who, note=note)
+    _say(workspace, sample, to=label, **said)
 
 
 @cli.command()
 @click.argument("workspace", type=PATH)
 @click.argument("sample")
-@_said
-def drop(workspace: Path, sample: str, set_name: str | None, reason: str, who: str, note: str) -> None:
+@_SAID
+def drop(workspace: Path, sample: str, **said: Any) -> None:
     """Take SAMPLE out of its set."""
-    _say(workspace, sample, drop=True, set=set_name, reason=reason, who=who, note=note)
+    _say(workspace, sample, drop=True, **said)
 
 
 @cli.command()
@@ -123,11 +116,11 @@ def import_(workspace: Path, file: Path) -> None:
     echo(f"{new} of {rows} corrections are new" if rows else f"{file} has no rows")
 
 
-def _say(workspace: Path, sample: str, **said: Any) -> None:
+def _say(workspace: Path, sample: str, set_name: str | None, **said: Any) -> None:
     from tao_skill_bank.data.corrections import Word
     from tao_skill_bank.labels import say
 
-    [made] = say(workspace, [Word(sample, **said)])
+    [made] = say(workspace, [Word(sample, set=set_name, **said)])
     echo(_shown(made))
 
 

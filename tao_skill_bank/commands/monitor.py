@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from tao_skill_bank.commands.out import echo
+from tao_skill_bank.commands.options import PATH, SCORE
+from tao_skill_bank.commands.out import echo, tell
 
 
 @click.group(no_args_is_help=True)
@@ -19,12 +20,10 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("monitor", type=click.Path(path_type=Path))
+@click.argument("monitor", type=PATH)
 @click.option("--threshold", type=float, help="The frozen threshold; default: that of --certificate.")
 @click.option("--target", help='What FAR and recall are held against, as "FAR < 1% at recall=99%".')
-@click.option(
-    "--certificate", type=click.Path(path_type=Path), help="Take threshold and target from a certificate.json."
-)
+@click.option("--certificate", type=PATH, help="Take threshold and target from a certificate.json.")
 @click.option("--reference-lots", default=25, show_default=True, help="The first lots of a stratum are its reference.")
 @click.option(
     "--lots-to-false-alarm",
@@ -33,16 +32,9 @@ def cli() -> None:
     help="Average number of lots to a false alarm of drift, over all strata together: at least this.",
 )
 @click.option("--least-parts", default=20, show_default=True, help="Smaller lots are counted and not tested.")
-@click.option("--score", metavar="COLUMN", help="The column of the scores; default: siamese_score or score.")
+@SCORE
 def start(
-    monitor: Path,
-    threshold: float | None,
-    target: str | None,
-    certificate: Path | None,
-    reference_lots: int,
-    lots_to_false_alarm: float,
-    least_parts: int,
-    score: str | None,
+    monitor: Path, threshold: float | None, target: str | None, certificate: Path | None, **settings: Any
 ) -> None:
     """Make MONITOR, a new folder."""
     from tao_skill_bank.assurance import monitor_feed as engine
@@ -53,22 +45,14 @@ def start(
     frozen = known.threshold if threshold is None and known is not None else threshold
     if frozen is None:
         raise InputError("no threshold", where="monitor start", fix="give --threshold or --certificate")
-    engine.start(
-        monitor,
-        frozen,
-        target=target or (None if known is None else known.target),
-        certificate=None if known is None else known.digest,
-        reference_lots=reference_lots,
-        lots_to_false_alarm=lots_to_false_alarm,
-        least_parts=least_parts,
-        score=score,
-    )
+    target = target or (None if known is None else known.target)
+    engine.start(monitor, frozen, target=target, certificate=None if known is None else known.digest, **settings)
     echo(f"next: tao-skills monitor feed {monitor} SCORES")
 
 
 @cli.command()
-@click.argument("monitor", type=click.Path(path_type=Path))
-@click.argument("scores", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("monitor", type=PATH)
+@click.argument("scores", nargs=-1, required=True, type=PATH)
 @click.option("--lot", help="The lot's name where the file has no column `lot`; default: the file's name.")
 @click.option("--labels", "labels_only", is_flag=True, help="These parts were fed before; only their labels are new.")
 @click.option("--rate-flagged", type=float, help="At which rate flagged parts were drawn for a label, 0 to 1.")
@@ -100,7 +84,7 @@ def feed(
 
 
 @cli.command()
-@click.argument("monitor", type=click.Path(path_type=Path))
+@click.argument("monitor", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def status(monitor: Path, as_json: bool) -> None:
     """Say what alarms, and write the page."""
@@ -108,7 +92,7 @@ def status(monitor: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("monitor", type=click.Path(path_type=Path))
+@click.argument("monitor", type=PATH)
 @click.option("--part-type", default="", help="The stratum's part type.")
 @click.option("--lighting", default="", help="The stratum's lighting.")
 @click.option("--note", default="", help="Why its next lots are a new reference.")
@@ -126,9 +110,6 @@ def _tell(monitor: Path, as_json: bool) -> None:
 
     found = status(monitor)
     page = write_page(monitor, found)
-    if as_json:
-        click.echo(json.dumps(found.model_dump(mode="json"), indent=2, ensure_ascii=False))
-    else:
-        echo("\n".join([*found.lines(), *([] if page is None else [str(page)])]))
+    tell(found, [*found.lines(), *([] if page is None else [str(page)])], as_json)
     if found.word == "alarm":
         raise SystemExit(4)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tao_skill_bank.commands.out import echo
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+from tao_skill_bank.commands.options import JSON, PATH
+from tao_skill_bank.commands.out import echo, tell
 
 
 class _Names(click.Group):
@@ -26,7 +24,7 @@ class _Names(click.Group):
 
 
 @click.group(cls=_Names, invoke_without_command=True)
-@_JSON
+@JSON
 @click.pass_context
 def cli(ctx: click.Context, as_json: bool) -> None:
     """List the platforms; with a NAME, what it needs. Says what can be reached from here."""
@@ -36,7 +34,7 @@ def cli(ctx: click.Context, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("name")
-@_JSON
+@JSON
 def show(name: str, as_json: bool) -> None:
     """What the platform NAME needs, and whether it can be reached from here."""
     _show(name, as_json)
@@ -47,7 +45,7 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--release", help="The TAO release, 7.3.0 for example; default: the newest known one.")
 @click.option("--cpu", "device", flag_value="cpu", default=None, help="Without a GPU.")
 @click.option("--cuda", "device", flag_value="cuda", help="With CUDA; not tested. Default: by what is here.")
-@click.option("--folder", type=click.Path(path_type=Path), help="Where; default: in your data folder.")
+@click.option("--folder", type=PATH, help="Where; default: in your data folder.")
 @click.option("--python", help="The Python to take; default: a fitting one is looked for.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be fetched, and how large it is.")
 def install(
@@ -89,11 +87,6 @@ def _show(name: str | None, as_json: bool) -> None:
         catalog.platforms.append(listed)
     shown = [catalog.named(name)] if name else catalog.platforms
     here = {platform.name: platform_class(platform.name).reach() for platform in shown}
-    if as_json:
-        value = [{**p.model_dump(mode="json", exclude_none=True), "here": here[p.name]} for p in shown]
-        click.echo(json.dumps(value, indent=2))
-        return
-    echo("\n".join((shown[0] if name else catalog).lines()))
-    echo("\nHere:")
-    for platform, text in here.items():
-        echo(f"- {platform}: {text}")
+    value = [{**p.model_dump(mode="json", exclude_none=True), "here": here[p.name]} for p in shown]
+    reached = [f"- {platform}: {text}" for platform, text in here.items()]
+    tell(value, [*(shown[0] if name else catalog).lines(), "\nHere:", *reached], as_json)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from tao_skill_bank.commands.options import PATH
 from tao_skill_bank.commands.out import echo
-
-PATH = click.Path(path_type=Path)
 
 
 @click.group()
@@ -31,17 +31,11 @@ def cli() -> None:
 @click.option("--no-transcript", is_flag=True, help="Package no transcript.")
 def vcn(
     experiment: Path,
-    inference_dir: Path | None,
-    train_config: Path | None,
-    kpi_media_path: Path | None,
-    min_recall: float,
-    threshold: float,
     top_k_per_label: str,
-    output: Path | None,
-    encoder: str,
     check_labels: bool,
     transcript: Path | None,
     no_transcript: bool,
+    **given: Any,
 ) -> None:
     """Analyse the evaluation of EXPERIMENT; write, check and package the report. The last line is its path."""
     from datetime import datetime
@@ -49,24 +43,11 @@ def vcn(
     from tao_skill_bank.reports.rca.analysis import make_rca
     from tao_skill_bank.reports.rca.package import find_transcript, package_rca
 
-    rca = make_rca(
-        experiment,
-        now=datetime.now().astimezone(),
-        inference_dir=inference_dir,
-        train_config=train_config,
-        kpi_media_path=kpi_media_path,
-        min_recall=min_recall,
-        threshold=threshold,
-        top_k_per_label=_count(top_k_per_label),
-        output=output,
-        encoder=encoder,
-        check_labels=check_labels,
-    )
+    now, most = datetime.now().astimezone(), _count(top_k_per_label)
+    rca = make_rca(experiment, now=now, top_k_per_label=most, check_labels=check_labels, **given)
     if rca.analysis is not None:
-        echo("\n".join(rca.analysis.summary))
-        echo(
-            f"labels to check first: {sum(s.doubtful for s in rca.suspects)}" if check_labels else "labels: not checked"
-        )
+        doubts = f"labels to check first: {sum(s.doubtful for s in rca.suspects)}"
+        echo("\n".join([*rca.analysis.summary, doubts if check_labels else "labels: not checked"]))
     else:
         echo("the recall target cannot be reached; see unreachable_kpi.txt")
     for note in rca.notes:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from tao_skill_bank.commands.out import echo
+from tao_skill_bank.commands.options import PATH, SCORE
+from tao_skill_bank.commands.out import tell
 
 
 @click.command(no_args_is_help=True)
-@click.argument("scores", type=click.Path(path_type=Path))
-@click.option("--run", "run_folder", type=click.Path(path_type=Path), help="The run whose threshold is moved.")
+@click.argument("scores", type=PATH)
+@click.option("--run", "run_folder", type=PATH, help="The run whose threshold is moved.")
 @click.option("--threshold", type=float, help="The threshold in use; default: the run's.")
 @click.option("--target", help='What is asked, as "FAR < 1% at recall=99%"; default: the run\'s.')
-@click.option("--proof", type=click.Path(path_type=Path), help="Judge by these scores, which choose nothing.")
+@click.option("--proof", type=PATH, help="Judge by these scores, which choose nothing.")
 @click.option("--split", default=0.5, show_default=True, help="Else: the share of boards that only judges.")
 @click.option("--seed", default=0, show_default=True, help="Which boards.")
 @click.option("--conformal", is_flag=True, help="Else: a conformal bound of escapes, on one set.")
-@click.option("--score", metavar="COLUMN", help="The column of the scores; default: siamese_score or score.")
+@SCORE
 @click.option("--who", help="Who moves it; default: user and machine.")
-@click.option("--to", "folder", type=click.Path(path_type=Path), help="Write the proof and the hand-off spec there.")
+@click.option("--to", "folder", type=PATH, help="Write the proof and the hand-off spec there.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def cli(
     scores: Path,
@@ -61,7 +61,4 @@ def cli(
     old = threshold if threshold is not None else None if used is None else used.threshold
     made = recalibrate(sets, asked, old, trained=None if used is None else used.trained, who=who)
     written = [] if folder is None else write(made, folder, None if used is None else used.training_spec)
-    if as_json:
-        click.echo(json.dumps(made.model_dump(mode="json"), indent=2, ensure_ascii=False))
-    else:
-        echo("\n".join([*made.lines(), *map(str, written)]))
+    tell(made, [*made.lines(), *map(str, written)], as_json)

@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from tao_skill_bank.commands.out import echo
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+from tao_skill_bank.commands.options import JSON
+from tao_skill_bank.commands.out import echo, print_json
 
 
 @click.group(invoke_without_command=True)
@@ -22,7 +21,7 @@ def cli(ctx: click.Context) -> None:
 
 
 @cli.command("list")
-@_JSON
+@JSON
 def list_(as_json: bool = False) -> None:
     """The known releases, oldest first."""
     from tao_skill_bank.bank.versions import load_versions
@@ -39,8 +38,7 @@ def list_(as_json: bool = False) -> None:
         for version in known()
     ]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
-        return
+        return print_json(rows)
     for row in rows:
         images = ", ".join(row["images"]) if isinstance(row["images"], dict) and row["images"] else "none seen"
         echo(f"{row['release']}  {row['commands']} commands, {row['actions']} actions; images: {images}")
@@ -50,7 +48,7 @@ def list_(as_json: bool = False) -> None:
 @click.argument("release")
 @click.argument("command", required=False)
 @click.argument("action", required=False)
-@_JSON
+@JSON
 def show(release: str, command: str | None, action: str | None, as_json: bool) -> None:
     """What a RELEASE has; with a COMMAND (and ACTION), its keys with types, defaults, ranges and value lists."""
     from tao_skill_bank.data.releases.facts import release_named
@@ -58,8 +56,7 @@ def show(release: str, command: str | None, action: str | None, as_json: bool) -
     found = release_named(release, "releases show")
     if command is None:
         if as_json:
-            click.echo(json.dumps({"release": found.version, **_overview(found)}, indent=2))
-            return
+            return print_json({"release": found.version, **_overview(found)})
         echo(f"TAO {found.version}")
         for name, wheel in found.raw["wheels"].items():
             echo(f"  {name}: {wheel['size'] / 1e6:.1f} MB, sha256 {wheel['sha256'][:12]}…")
@@ -70,9 +67,7 @@ def show(release: str, command: str | None, action: str | None, as_json: bool) -
     keys = found.keys(command, action)
     facts = {} if keys is None else dict(keys.facts)
     if as_json:
-        more = dict(found.commands[command])
-        click.echo(json.dumps({"release": found.version, "command": command, **more, "keys": facts}, indent=2))
-        return
+        return print_json({"release": found.version, "command": command, **found.commands[command], "keys": facts})
     echo(f"TAO {found.version} {command}: {', '.join(found.actions(command))}")
     if keys is None:
         echo("  its keys could not be read from the wheel")
@@ -85,7 +80,7 @@ def show(release: str, command: str | None, action: str | None, as_json: bool) -
 @click.argument("first")
 @click.argument("second")
 @click.option("--all", "everything", is_flag=True, help="Also commands other than those that a loop runs.")
-@_JSON
+@JSON
 def diff(first: str, second: str, everything: bool, as_json: bool) -> None:
     """What changed from the FIRST release to the SECOND, and what did not."""
     from tao_skill_bank.bank.command_lines import CATEGORIES
@@ -95,9 +90,8 @@ def diff(first: str, second: str, everything: bool, as_json: bool) -> None:
     old, new = release_named(first, "releases diff"), release_named(second, "releases diff")
     changes, same = difference(old, new), unchanged(old, new)
     if as_json:
-        value = {"from": old.version, "to": new.version, "changes": [asdict(c) for c in changes], "unchanged": same}
-        click.echo(json.dumps(value, indent=2))
-        return
+        listed = [asdict(change) for change in changes]
+        return print_json({"from": old.version, "to": new.version, "changes": listed, "unchanged": same})
     echo(f"From TAO {old.version} to {new.version}:")
     own = [c for c in changes if everything or any(f" {name}" in c.text for name in CATEGORIES)]
     for change in own:

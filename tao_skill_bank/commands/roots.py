@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from tao_skill_bank.commands.out import echo
+from tao_skill_bank.commands.options import JSON
+from tao_skill_bank.commands.out import echo, tell
 from tao_skill_bank.core import personal
 
 
@@ -27,18 +27,14 @@ def add(folder: Path) -> None:
 
 
 @cli.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@JSON
 def list_(as_json: bool) -> None:
     """Show your folders."""
     found = personal.listed_roots()
-    if as_json:
-        listed = [{"folder": str(path), "exists": there} for path, there in found]
-        click.echo(json.dumps({"file": str(personal.roots_path()), "roots": listed}, indent=2))
-        return
-    for path, there in found:
-        echo(str(path) if there else f"{path} (not there now)")
-    if not found:
-        echo("no folder of your own: tools may touch what their client offers; tao-skills roots add FOLDER adds one")
+    listed = [{"folder": str(path), "exists": there} for path, there in found]
+    none = "no folder of your own: tools may touch what their client offers; tao-skills roots add FOLDER adds one"
+    lines = [str(path) if there else f"{path} (not there now)" for path, there in found]
+    tell({"file": str(personal.roots_path()), "roots": listed}, lines or [none], as_json)
 
 
 @cli.command()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import click
 
-from tao_skill_bank.commands.out import echo
+from tao_skill_bank.commands.options import JSON, PATH
+from tao_skill_bank.commands.out import tell
 
 
 @click.group()
@@ -17,12 +16,12 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("path", metavar="SPEC", type=click.Path(path_type=Path))
+@click.argument("path", metavar="SPEC", type=PATH)
 @click.argument("overrides", nargs=-1)
 @click.option("--release", help="The TAO release that will run it (7.1.0); default: that of the images in use.")
 @click.option("--command", default="visual_changenet", show_default=True, help="The TAO command it is for.")
 @click.option("--action", help="Its action; default: train, or the command's only one.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@JSON
 def check(
     path: Path, overrides: tuple[str, ...], release: str | None, command: str, action: str | None, as_json: bool
 ) -> None:
@@ -31,20 +30,8 @@ def check(
     from tao_skill_bank.bank.versions import default_release
 
     checked = check_spec(path, overrides, release or default_release(), command, action)
-    if as_json:
-        click.echo(json.dumps(_value(checked), indent=2))
-    else:
-        for fault in checked.faults:
-            echo(fault)
-        if not checked.faults:
-            echo(f"TAO {checked.release} takes it for {checked.command} {checked.action}")
-        for line in [*checked.unchecked, *checked.elsewhere]:
-            echo(f"note: {line}")
+    taken = f"TAO {checked.release} takes it for {checked.command} {checked.action}"
+    notes = [f"note: {line}" for line in [*checked.unchecked, *checked.elsewhere]]
+    tell(checked, [*(checked.faults or [taken]), *notes], as_json)
     if checked.faults:
         raise SystemExit(2)
-
-
-def _value(checked: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(checked)

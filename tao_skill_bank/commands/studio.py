@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from tao_skill_bank.commands.options import PATH
 from tao_skill_bank.commands.out import echo
 
 
 @click.command()
-@click.argument("workspace", type=click.Path(path_type=Path), default=Path())
+@click.argument("workspace", type=PATH, default=Path())
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from tao_skill_bank.commands.options import PATH
 from tao_skill_bank.commands.out import echo
 
 
 @click.command(no_args_is_help=True)
-@click.argument("pictures", type=click.Path(path_type=Path))
-@click.option("--goldens", required=True, type=click.Path(path_type=Path), help="Folder of the goldens.")
-@click.option("--to", "workspace", required=True, type=click.Path(path_type=Path), help="The workspace; new or empty.")
+@click.argument("pictures", type=PATH)
+@click.option("--goldens", required=True, type=PATH, help="Folder of the goldens.")
+@click.option("--to", "workspace", required=True, type=PATH, help="The workspace; new or empty.")
 @click.option("--lightings", default="", help="How file names end, for several pictures a part: SolderLight,WhiteLight")
 @click.option("--board", help="Regular expression that finds the board in a picture's path; without: its folder.")
 @click.option(
