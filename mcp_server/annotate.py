@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import anyio.to_thread
-from mcp.server.mcpserver import AcceptedElicitation, Context, DeclinedElicitation, Elicit, MCPServer, Resolve
+from mcp.server.mcpserver import Context, Elicit, MCPServer, Resolve
 from mcp.server.mcpserver import ElicitationResult as Answer
 from pydantic import BaseModel
 
-from mcp_server.deft import Approve, CannotAsk
+from mcp_server.consent import Approve, approved, asked, refusal
 from mcp_server.door import END, READ, SEND, Held, add, clip, errors_shown, program
-from mcp_server.roots import Allowed, Roots
+from mcp_server.roots import Allowed
 
 if TYPE_CHECKING:
     from tao_skill_bank.annotate.allow import Source
-    from tao_skill_bank.annotate.api import Request
     from tao_skill_bank.annotate.sealed import Sealed
 
 
@@ -63,47 +62,33 @@ class Priced(Held):
     module: Any = None
 
 
-def priced_of(
-    results_dir: str,
-    spec: str,
-    max_calls: int | None,
-    max_cost: float | None,
-    allowed: Allowed,
-) -> Priced:
-    """Check what is asked for and estimate it; reads only."""
-    from tao_skill_bank.annotate.api import estimate_run, not_allowed
+def priced_of(results_dir: str, spec: str, max_calls: int | None, max_cost: float | None, allowed: Allowed) -> Priced:
+    """Check what is asked for, with every path that it leads to inside the allowed folders, and estimate it."""
+    from tao_skill_bank.annotate.api import estimate_run, not_allowed, request_of, resolve, seal_config
 
-    request, sealed = _request(allowed, results_dir, spec, max_calls, max_cost)
+    named, folder = allowed.path(spec, "spec"), allowed.path(results_dir, "results_dir")
+    request = request_of([], spec=named, results_dir=folder, max_calls=max_calls, max_cost=max_cost)
+    config = resolve(request)
+    prompts = config.prompts_module if config.prompts_module.endswith(".py") else ""
+    for path in filter(None, [config.data.video_root, *config.data.input_jsonl_files, prompts]):
+        allowed.path(path, "a path of the spec")
+    sealed = seal_config(request, config)
+    for video in sealed.listing.videos:
+        allowed.path(os.path.abspath(video), "a video of the run")
     module = not_allowed(sealed)
     estimate = estimate_run(sealed, general_prompts=module is not None)
     return Priced(folders=allowed.folders, request=request, sealed=sealed, estimate=estimate, module=module)
 
 
-_guarded_priced = errors_shown(priced_of)
-
-
-async def priced(
-    results_dir: str,
-    spec: str,
-    max_calls: int | None,
-    max_cost: float | None,
-    allowed: Allowed,
-) -> Priced:
-    """The estimate of the call's arguments, errors as a client reads them."""
-    found = await _guarded_priced(results_dir, spec, max_calls, max_cost, allowed)
-    assert isinstance(found, Priced)
-    return found
+priced = errors_shown(priced_of)
 
 
 async def gate(plan: Annotated[Priced, Resolve(priced)], ctx: Context) -> Elicit[Approve] | Approve:
-    """Ask the person. A client that cannot ask is never taken for a yes."""
-    capabilities = ctx.client_capabilities
-    if capabilities is None or capabilities.elicitation is None:
-        return CannotAsk(approve=False)
+    """Ask the person."""
     # The digest stands in the question: where the file changes meanwhile, the answer does not count.
     module = f"\n\n{_unread(plan.module)}\nYes allows it and starts the run." if plan.module else ""
     # With the digest in it, the question is another one where anything has changed: no answer carries over.
-    return Elicit(f"Start this annotation run?\n\n{_summary(plan)}\ndigest {plan.sealed.digest}{module}", Approve)
+    return asked(ctx, f"Start this annotation run?\n\n{_summary(plan)}\ndigest {plan.sealed.digest}{module}")
 
 
 def estimate_annotation(allowed: Allowed, results_dir: str, spec: str) -> EstimateResult:
@@ -126,11 +111,11 @@ async def start_annotation(
     from tao_skill_bank.annotate.api import start_detached
 
     summary = _summary(plan)
-    if not (isinstance(answer, AcceptedElicitation) and answer.data.approve):
-        said_no = isinstance(answer, AcceptedElicitation) and not isinstance(answer.data, CannotAsk)
-        declined = said_no or isinstance(answer, DeclinedElicitation)
+    if not approved(answer):
+        status = refusal(answer)
+        declined = status == "declined"
         return AnnotationStart(
-            status="declined" if declined else "needs_approval",
+            status=status,
             summary=summary,
             command=None if declined else _command(plan),
             next_step="ask the person what to change" if declined else "show the person the estimate and the command",
@@ -184,34 +169,6 @@ def register(server: MCPServer[Any]) -> None:
     add(server, start_annotation, SEND)
     add(server, get_annotation_status, READ)
     add(server, stop_annotation, END)
-
-
-def _request(
-    allowed: Roots,
-    results_dir: str,
-    spec: str,
-    max_calls: int | None,
-    max_cost: float | None,
-) -> tuple[Request, Sealed]:
-    """The request as it was resolved, with every path that it leads to inside the allowed folders too."""
-    from tao_skill_bank.annotate.api import request_of, resolve, seal_config
-
-    request = request_of(
-        [],
-        spec=allowed.path(spec, "spec"),
-        results_dir=allowed.path(results_dir, "results_dir"),
-        max_calls=max_calls,
-        max_cost=max_cost,
-    )
-    config = resolve(request)
-    named = [config.data.video_root, *config.data.input_jsonl_files]
-    for path in [*named, config.prompts_module if config.prompts_module.endswith(".py") else ""]:
-        if path:
-            allowed.path(path, "a path of the spec")
-    sealed = seal_config(request, config)
-    for video in sealed.listing.videos:
-        allowed.path(os.path.abspath(video), "a video of the run")
-    return request, sealed
 
 
 def _summary(plan: Priced) -> str:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import anyio
 import anyio.to_thread
-from mcp.server.mcpserver import AcceptedElicitation, Context, DeclinedElicitation, Elicit, MCPServer, Resolve
+from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, MCPServer, Resolve
 from mcp.server.mcpserver import ElicitationResult as Answer
 from pydantic import BaseModel, ConfigDict, Field
 
+from mcp_server import consent
+from mcp_server.consent import Approve, ApproveAndAccept, approved, refusal
 from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown, program
 from mcp_server.roots import Allowed, Roots
 
@@ -123,22 +125,6 @@ class StopResult(BaseModel):
     next_step: str
 
 
-class Approve(BaseModel):
-    """The person's answer: only a true of the client is a yes, no word or number that could pass for one."""
-
-    approve: bool = Field(strict=True, description="Start this run?")
-
-
-class ApproveAndAccept(Approve):
-    """The same, where the plan asks for a word of its own: the person types it."""
-
-    accept: str = Field(default="", description="Type the word that the plan asks for, to accept what it says.")
-
-
-class CannotAsk(Approve):
-    """The client has no way to ask a person; kept apart from a person's no."""
-
-
 class Planned(Held):
     """A request with its plan. `held`: an earlier approval of the same plan."""
 
@@ -161,15 +147,12 @@ planned = errors_shown(plan_of)
 
 
 async def gate(plan: Annotated[Planned, Resolve(planned)], ctx: Context) -> Elicit[Approve] | Approve:
-    """Ask the person. A client that cannot ask is never taken for a yes. The question depends on the plan alone."""
+    """Ask the person. The question depends on the plan alone."""
     if plan.held:
         return Approve(approve=True)
-    capabilities = ctx.client_capabilities
-    if capabilities is None or capabilities.elicitation is None:
-        return CannotAsk(approve=False)
     shown: PreFlight = plan.plan
     question = "\n".join(["Start this DEFT run?", "", *shown.lines(), *_settings(plan.request)])
-    return Elicit(question, ApproveAndAccept if shown.words else Approve)
+    return consent.asked(ctx, question, ApproveAndAccept if shown.words else Approve)
 
 
 @with_request
@@ -198,12 +181,11 @@ async def start_deft_run(
     from tao_skill_bank.runs import open_run, start_detached
 
     shown: PreFlight = plan.plan
-    yes = isinstance(answer, AcceptedElicitation) and answer.data.approve
-    if not yes and not plan.held:
-        said_no = isinstance(answer, AcceptedElicitation) and not isinstance(answer.data, CannotAsk)
-        declined = said_no or isinstance(answer, DeclinedElicitation)
+    if not approved(answer) and not plan.held:
+        status = refusal(answer)
+        declined = status == "declined"
         return StartResult(
-            status="declined" if declined else "needs_approval",
+            status=status,
             digest=shown.digest,
             summary=_one_line(shown),
             command=None if declined else approve_command(plan.request, shown),

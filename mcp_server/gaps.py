@@ -13,7 +13,6 @@ from mcp_server.roots import Allowed
 
 if TYPE_CHECKING:
     from tao_skill_bank.actions.gap_analysis.vcn_aoi import VcnAoiResult
-    from tao_skill_bank.reports.rca.analysis import Rca
 
 WEAKEST = 5
 MOST_LABELS = 700
@@ -138,13 +137,7 @@ def analyze_vcn_gaps(
             check_labels,
             results_dir,
         )
-        return VcnGaps(
-            status=made.status,
-            results_dir=made.results_dir,
-            report=made.report,
-            images=made.images,
-            summary=made.summary,
-        )
+        return VcnGaps(**made.model_dump())
     values = {
         "inference_results_dir": allowed.path(inference_results_dir, "inference_results_dir"),
         "train_config": allowed.path(train_config, "train_config"),
@@ -193,7 +186,7 @@ def write_rca_report(
         output=allowed.optional(output, "output"),
     )
     unreachable = made.analysis is None
-    lines = (made.folder / UNREACHABLE).read_text(encoding="utf-8").splitlines() if unreachable else _lines(made)
+    lines = (made.folder / UNREACHABLE).read_text(encoding="utf-8").splitlines() if unreachable else made.lines()
     return RcaReport(
         status="unreachable" if unreachable else "done",
         results_dir=str(made.folder),
@@ -306,10 +299,6 @@ def register(server: MCPServer[Any]) -> None:
     add(server, write_rca_report, WRITE)
 
 
-def _lines(made: Rca) -> list[str]:
-    return [*(made.analysis.summary if made.analysis else ()), *made.notes]
-
-
 def _gaps(found: VcnAoiResult) -> VcnGaps:
     from tao_skill_bank.actions.gap_analysis.vcn_aoi import GAPS
     from tao_skill_bank.reports.rca.data import read_weak
@@ -319,22 +308,15 @@ def _gaps(found: VcnAoiResult) -> VcnGaps:
     return VcnGaps(
         status="done",
         results_dir=str(found.results_dir),
-        threshold=metrics.threshold,
-        recall=metrics.recall,
-        recall_interval=None if metrics.recall_interval is None else list(metrics.recall_interval),
-        far=metrics.far,
-        far_interval=None if metrics.far_interval is None else list(metrics.far_interval),
+        **metrics.model_dump(include={"threshold", "recall", "recall_interval", "far", "far_interval"}),
         per_label=fitting(
             {label: f"{c.misclassified}/{c.count}, {c.kept} kept" for label, c in metrics.per_label.items()},
             MOST_LABELS,
         ),
         weakest=[
             WeakSample(
-                sample=clip(Path(row.filepath).name, 60),
-                label=clip(row.label, 40),
-                score=row.score,
-                weakness=row.weakness,
+                sample=clip(Path(r.filepath).name, 60), label=clip(r.label, 40), score=r.score, weakness=r.weakness
             )
-            for row in sorted(rows, key=lambda row: -row.weakness)[:WEAKEST]
+            for r in sorted(rows, key=lambda r: -r.weakness)[:WEAKEST]
         ],
     )

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import anyio
 import anyio.to_thread
-from mcp.server.mcpserver import AcceptedElicitation, Context, DeclinedElicitation, Elicit, MCPServer, Resolve
+from mcp.server.mcpserver import Context, Elicit, MCPServer, Resolve
 from mcp.server.mcpserver import ElicitationResult as Answer
 from pydantic import BaseModel, ConfigDict, Field
 
-from mcp_server.deft import Approve, CannotAsk
+from mcp_server.consent import Approve, approved, asked, refusal
 from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown, program
 from mcp_server.roots import Allowed, Roots
 from tao_skill_bank.core.errors import InputError
@@ -112,13 +112,10 @@ planned_action = errors_shown(action_of)
 async def action_gate(
     plan: Annotated[PlannedAction, Resolve(planned_action)], ctx: Context
 ) -> Elicit[Approve] | Approve:
-    """Ask the person, except for this machine's CPU. A client that cannot ask is never taken for a yes."""
+    """Ask the person, except for this machine's CPU."""
     if plan.plan is None:
         return Approve(approve=True)
-    capabilities = ctx.client_capabilities
-    if capabilities is None or capabilities.elicitation is None:
-        return CannotAsk(approve=False)
-    return Elicit("\n".join(["Start this job?", "", *plan.plan.lines()]), Approve)
+    return asked(ctx, "\n".join(["Start this job?", "", *plan.plan.lines()]))
 
 
 async def start_action(
@@ -139,12 +136,10 @@ async def start_action(
     if plan.plan is None:
         key = f"manual.{category}.{action}"
         return await _run(key, list(request.command), request.folder, request.folder, wait=0.0)
-    yes = isinstance(answer, AcceptedElicitation) and answer.data.approve
-    if not yes:
-        said_no = isinstance(answer, AcceptedElicitation) and not isinstance(answer.data, CannotAsk)
-        declined = said_no or isinstance(answer, DeclinedElicitation)
-        lines = [] if declined else [*(clip(x.strip(), 300) for x in plan.plan.lines()), _typed(plan)]
-        state = "declined" if declined else "needs_approval"
+    if not approved(answer):
+        state = refusal(answer)
+        shown = [*(clip(x.strip(), 300) for x in plan.plan.lines()), _typed(plan)]
+        lines = [] if state == "declined" else shown
         return JobResult(results_dir=str(request.folder), state=state, output=lines)
     record = await anyio.to_thread.run_sync(actions.start_action, request, plan.plan.digest, "elicitation")
     return JobResult(job=record.uid, results_dir=record.results_dir, state="pending", ask_again_sec=5)

@@ -108,20 +108,8 @@ def render_report(
         write_narrative(folder, narrative)
     found = render(folder)
     low, high = found.best_far_low_pct, found.best_far_high_pct
-    return Rendered(
-        path=found.path,
-        status=found.status,
-        why=found.why,
-        verdict=found.verdict.line,
-        kpi_target=found.kpi_target,
-        best_iteration=found.best_iteration,
-        best_far_pct=found.best_far_pct,
-        best_far_interval_pct=None if low is None or high is None else [low, high],
-        acceptance_far_pct=found.acceptance_far_pct,
-        acceptance_recall_pct=found.acceptance_recall_pct,
-        iterations=found.iterations,
-        missing=found.missing,
-    )
+    interval = None if low is None or high is None else [low, high]
+    return Rendered(**{**found.model_dump(), "verdict": found.verdict.line, "best_far_interval_pct": interval})
 
 
 def write_handoff(results_dir: RunFolder, allowed: Allowed) -> HandedOff:

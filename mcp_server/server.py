@@ -19,14 +19,13 @@ from mcp_server import (
     prompts,
     reports,
     resources,
-    routing,
     thresholds,
 )
 from mcp_server.roots import BankServer
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.version import __version__
 
-GROUPS = (bank, around, gaps, routing, data, labels, thresholds, jobs, deft, annotate, reports, resources, prompts)
+GROUPS = (bank, around, gaps, data, labels, thresholds, jobs, deft, annotate, reports, resources, prompts)
 TOOLSETS = {
     "bookkeeping": ("log_stage", "align_tokens", "write_handoff"),
     "images": ("list_images",),

@@ -70,6 +70,10 @@ class Rca:
     suspects: Sequence[label_noise.Suspect]
     notes: Sequence[str]
 
+    def lines(self) -> list[str]:
+        """The summary of the numbers, and the notes."""
+        return [*(self.analysis.summary if self.analysis else ()), *self.notes]
+
 
 def make_rca(
     experiment: Path,
