@@ -127,6 +127,16 @@ def status(path: Path | str) -> os.stat_result | None:
         os.close(fd)
 
 
+def mark(*paths: Path | str) -> str:
+    """A text that changes when one of some files is written, replaced, made or removed.
+
+    Raises:
+        OutsideError: As `status`.
+    """
+    found = [status(path) for path in paths]
+    return "_".join("-" if f is None else f"{f.st_ino:x}.{f.st_size:x}.{f.st_mtime_ns:x}" for f in found)
+
+
 def entry(path: Path) -> os.stat_result | None:
     """What stands under a name itself, a link not followed; None if nothing does."""
     try:

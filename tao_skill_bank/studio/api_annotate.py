@@ -26,15 +26,12 @@ if TYPE_CHECKING:
 
 def _read(studio: Studio, folder: Path) -> Questions:
     """The questions of a folder and which of them passed the checks, read again when their file has changed."""
-    about = guard.status(step_file(folder, "3"))
-    mark = "" if about is None else f"{about.st_ino}.{about.st_size}.{about.st_mtime_ns}"
-    with studio.lock:
-        known = studio.questions.get(folder)
-        if known is None or known.mark != mark:
-            with opened(folder) as results:
-                known = Questions(mark, QuestionBook(folder), results.exportable())
-            studio.questions[folder] = known
-        return known
+
+    def read(folder: Path) -> Questions:
+        with opened(folder) as results:
+            return Questions(QuestionBook(folder), results.exportable())
+
+    return studio.questions.of(folder, guard.mark(step_file(folder, "3")), read)
 
 
 def annotation(studio: Studio, request: Request) -> dict[str, Any]:

@@ -36,28 +36,28 @@ def _sources(studio: Studio, request: Request) -> RunSources:
     return studio.sources(run)
 
 
+def _named(request: Request) -> tuple[str, str | None]:
+    """The set and the iteration of an address."""
+    return request.query_params.get("set", "kpi"), request.query_params.get("iteration") or None
+
+
 def asked_set(studio: Studio, request: Request) -> tuple[RunSources, Source, Sheet]:
     """The set that an address names, read; a closed one is refused."""
-    query = request.query_params
     sources = _sources(studio, request)
-    source, sheet = samples.read(studio.sheets, sources, query.get("set", "kpi"), query.get("iteration") or None)
+    source, sheet = samples.read(studio.sheets, sources, *_named(request))
     return sources, source, sheet
 
 
 def about(studio: Studio, request: Request) -> SampleSet:
     """What a set holds: labels, facets, and where its columns stand in `columns`."""
-    query = request.query_params
-    sources = _sources(studio, request)
-    return samples.described(studio.sheets, sources, query.get("set", "kpi"), query.get("iteration") or None)[0]
+    return samples.described(studio.sheets, _sources(studio, request), *_named(request))[0]
 
 
 def columns(studio: Studio, request: Request) -> Response:
     """The columns as bytes, little-endian, each at an offset that is a multiple of eight."""
     from starlette.responses import StreamingResponse
 
-    query = request.query_params
-    sources = _sources(studio, request)
-    _, parts = samples.described(studio.sheets, sources, query.get("set", "kpi"), query.get("iteration") or None)
+    _, parts = samples.described(studio.sheets, _sources(studio, request), *_named(request))
 
     def sent() -> Iterator[bytes]:
         yield from parts
@@ -104,16 +104,8 @@ def export(studio: Studio, request: Request) -> Response:
 
 def one_board(studio: Studio, request: Request) -> Board:
     """One board, by `row` or by `sample`."""
-    query = request.query_params
-    sources = _sources(studio, request)
-    found = boards.board(
-        studio.sheets,
-        sources,
-        query.get("set", "kpi"),
-        query.get("iteration") or None,
-        number(request, "row"),
-        query.get("sample", ""),
-    )
+    sources, sample = _sources(studio, request), request.query_params.get("sample", "")
+    found = boards.board(studio.sheets, sources, *_named(request), number(request, "row"), sample)
     home = studio.workspace.root
     try:
         known = verdicts.known(studio.shelf.of(home), found.row.sample, found.set)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 BODY = "studio.body"
 """Where the server puts what was sent with a request."""
 
@@ -30,9 +32,24 @@ BODY = "studio.body"
 class Questions(NamedTuple):
     """The questions of an annotation as they were read; `checked`: digest → task of those that passed the checks."""
 
-    mark: str
     book: QuestionBook
     checked: dict[str, str]
+
+
+class Remembered(Generic[T]):
+    """What was read of folders, read again only when their mark has changed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: dict[Path, tuple[str, T]] = {}
+
+    def of(self, folder: Path, mark: str, read: Callable[[Path], T]) -> T:
+        """What is known of a folder whose files have this mark."""
+        with self._lock:
+            known = self._found.get(folder)
+            if known is None or known[0] != mark:
+                known = self._found[folder] = (mark, read(folder))
+            return known[1]
 
 
 class Studio:
@@ -54,10 +71,9 @@ class Studio:
         self.thumbnails = Thumbnails()
         self.shelf = Shelf()
         self.likeness = Likeness()
-        self.lock = threading.Lock()
-        self.questions: dict[Path, Questions] = {}
+        self.questions: Remembered[Questions] = Remembered()
         self.looking: tuple[int, int] = (0, 0)
-        self._sources: dict[Path, tuple[str, RunSources]] = {}
+        self._sources: Remembered[RunSources] = Remembered()
 
     def sources(self, run: str) -> RunSources:
         """The sets of a run, read again only when its state has changed.
@@ -66,13 +82,7 @@ class Studio:
             InputError: There is no such run, or it has no boards.
         """
         folder = self.workspace.run(run)
-        about = guard.status(state_path(folder))
-        mark = "" if about is None else f"{about.st_ino}.{about.st_mtime_ns}.{about.st_size}"
-        with self.lock:
-            known = self._sources.get(folder)
-            if known is None or known[0] != mark:
-                known = self._sources[folder] = (mark, RunSources(folder))
-            return known[1]
+        return self._sources.of(folder, guard.mark(state_path(folder)), RunSources)
 
 
 def body(request: Request) -> bytes:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core import guard
+from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.studio import samples
 from tao_skill_bank.studio.models import Board, Neighbour
@@ -89,43 +91,27 @@ def _why(sources: RunSources, source: Source, sheet: Sheet, row: int, sample: st
         facet = sheet.facets.get(name)
         if source.set == "training" and facet is not None:
             said.append(f"{words} {facet.values[int(facet.codes[sheet.place[row]])]}")
-    for label in sources.state.iterations:
-        path = sources.folder / label / "mining_filter" / "mined.parquet"
-        if not guard.is_file(path):
-            continue
-        for target, likeness in _targets(path, sample):
-            said.append(f"mined in {label}: {likeness:.3f} alike to {target}")
+    for label, hits in _mined(sources, "filepath", sample):
+        said += [f"mined in {label}: {float(hit['similarity']):.3f} alike to {hit['target']}" for hit in hits[:3]]
     return said
 
 
-def _targets(path: Path, sample: str) -> list[tuple[str, float]]:
+def _mined(sources: RunSources, column: str, sample: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """(iteration, mined rows that name a sample in a column) of every iteration that mined."""
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    with guard.open_read(path) as handle:
-        table = pq.read_table(handle)
-    if not {"filepath", "similarity", "target"} <= set(table.schema.names):
-        return []
-    hits = table.filter(pc.match_substring(table.column("filepath"), sample)).slice(0, 3).to_pylist()
-    return [(str(hit["target"]), float(hit["similarity"])) for hit in hits]
+    for label in sources.state.iterations:
+        path = sources.folder / label / "mining_filter" / "mined.parquet"
+        table = read_parquet(path) if guard.is_file(path) else None
+        if table is not None and {"filepath", "similarity", "target"} <= set(table.schema.names):
+            yield label, table.filter(pc.match_substring(table.column(column), sample)).to_pylist()
 
 
 def _neighbours(sources: RunSources, folder: str, name: str) -> list[Neighbour]:
     """The pool rows that were mined for this board, the most alike first."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    sample = samples.sample_name(folder, name)
     found: dict[str, float] = {}
-    for label in sources.state.iterations:
-        path = sources.folder / label / "mining_filter" / "mined.parquet"
-        if not guard.is_file(path):
-            continue
-        with guard.open_read(path) as handle:
-            table = pq.read_table(handle)
-        if {"filepath", "similarity", "target"} <= set(table.schema.names):
-            for hit in table.filter(pc.match_substring(table.column("target"), sample)).to_pylist():
-                found[str(hit["filepath"])] = float(hit["similarity"])
+    for _, hits in _mined(sources, "target", samples.sample_name(folder, name)):
+        found.update({str(hit["filepath"]): float(hit["similarity"]) for hit in hits})
     ranked = sorted(found.items(), key=lambda item: -item[1])[:MOST_NEIGHBOURS]
     return [
         Neighbour(sample=_short(path, sources), label="", likeness=likeness, set="pool", row=None)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tao_skill_bank.core import guard
+from tao_skill_bank.reports.pictures import shrunk
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -58,7 +57,8 @@ class Thumbnails:
             if key in self._found:
                 self._found.move_to_end(key)
                 return self._found[key]
-        made = _drawn(path, edge)
+        # Small pictures are enlarged by the page: every pixel of theirs counts.
+        made = shrunk(path, edge, most_pixels=MOST_PIXELS, lossless_to=96, quality=88, method=2)
         if made is not None:
             with self._lock:
                 if key not in self._found:
@@ -67,29 +67,6 @@ class Thumbnails:
                 while self._bytes > self._most:
                     self._bytes -= len(self._found.popitem(last=False)[1])
         return made
-
-
-def _drawn(path: Path, edge: int) -> bytes | None:
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with guard.open_read(path, "image") as handle, Image.open(handle) as opened:
-                if opened.width * opened.height > MOST_PIXELS:
-                    return None
-                opened.draft("RGB", (edge, edge))
-                image = opened.convert("RGB")
-    except OSError:
-        return None
-    except Exception:  # decoders raise many kinds of errors on broken files; the page shows a gap instead
-        return None
-    if max(image.size) > edge:
-        image.thumbnail((edge, edge), Image.Resampling.LANCZOS)
-    out = io.BytesIO()
-    # Small pictures are enlarged by the page: every pixel of theirs counts.
-    image.save(out, format="WEBP", quality=88, lossless=max(image.size) <= 96, method=2)
-    return out.getvalue()
 
 
 @dataclass(frozen=True)

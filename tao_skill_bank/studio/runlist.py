@@ -12,7 +12,6 @@ from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.version import __version__
 from tao_skill_bank.loop.approval import approver
-from tao_skill_bank.loop.log import log_path
 from tao_skill_bank.platforms.base import jobs_dir, read_records, tail_of
 from tao_skill_bank.studio import samples
 from tao_skill_bank.studio.models import LogRow, PhaseRow, RunDetail, RunList, RunRow, SetFigures
@@ -23,6 +22,10 @@ from tao_skill_bank.tasks.changenet.state import Iteration, State
 
 TAIL_LINES = 60
 MOST_LOG = 500
+_AS_STATUS_SAYS = (
+    *("task", "status", "max_iterations", "kpi_target", "measure", "verdict", "approval", "best_iteration"),
+    *("best_value", "stage", "iteration", "live", "elapsed_sec"),
+)
 
 
 def run_list(workspace: Workspace) -> RunList:
@@ -67,27 +70,15 @@ def _row(name: str, folder: Path) -> dict[str, Any]:
         )
     working = view.working is not None
     return {
+        **{key: getattr(view, key) for key in _AS_STATUS_SAYS},
         "name": name,
         "folder": str(folder),
-        "task": view.task,
-        "status": view.status,
         "started_at": state.started_at,
-        "max_iterations": view.max_iterations,
-        "kpi_target": view.kpi_target,
-        "measure": view.measure,
         "platform": state.config.platform,
-        "verdict": view.verdict,
-        "approval": view.approval,
         "approved_by": None if state.approval is None else state.approval.by,
-        "best_iteration": view.best_iteration,
-        "best_value": view.best_value,
         "phases": phases,
-        "stage": view.stage,
-        "iteration": view.iteration,
         "working": working,
-        "live": view.live,
         "losses": _losses(folder / view.iteration / "train" / "status.json") if working else [],
-        "elapsed_sec": view.elapsed_sec,
         "remaining_sec": view.remaining_sec if working else None,
         "report": view.report is not None,
         "samples": isinstance(state, State),
@@ -107,18 +98,7 @@ def run_detail(name: str, folder: Path, sheets: Sheets, looked: list[dict[str, A
         stop_reason=view.stop_reason,
         next_step=view.next_step,
         sets=_figures(folder, sheets) if isinstance(state, State) else [],
-        log=[
-            LogRow(
-                seq=line.seq,
-                ts=line.ts,
-                iter=line.iter,
-                stage=line.stage,
-                status=line.status,
-                summary=line.summary,
-                duration_sec=line.duration_sec,
-            )
-            for line in view.log
-        ],
+        log=[LogRow(**line.model_dump(include=set(LogRow.model_fields))) for line in view.log],
         tail=log_tail(folder, view.job) if view.working is not None else "",
         looked=looked,
         settings=state.config.model_dump(mode="json"),
@@ -147,15 +127,6 @@ def log_tail(folder: Path, job: str | None) -> str:
     names = [*(f"{record.uid}.log" for record in records[-1:]), "engine.log"]
     path = next((p for n in names if guard.holds_bytes(p := jobs_dir(folder) / n)), None)
     return "" if path is None else tail_of(path, TAIL_LINES)
-
-
-def mark(folder: Path) -> str:
-    """Changes when a run has moved on."""
-    parts = []
-    for path in (folder / "deft_state.json", log_path(folder)):
-        about = guard.status(path)
-        parts.append("-" if about is None else f"{about.st_mtime_ns:x}.{about.st_size:x}")
-    return "_".join(parts)
 
 
 def _losses(path: Path) -> list[float]:

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.data.changenet.images import ImageNaming
 from tao_skill_bank.loop.state import BASELINE
+from tao_skill_bank.reports.pictures import find_picture
 from tao_skill_bank.tasks.changenet import specs
 from tao_skill_bank.tasks.changenet.state import Iteration, State
 from tao_skill_bank.tasks.registry import load_state
@@ -134,12 +134,7 @@ class RunSources:
 
     def picture(self, source: Source, folder: str, name: str, light: int) -> Path | None:
         """The file of one lighting, None where there is none."""
-        suffix = self.naming.suffixes[light]
-        for root in self.roots(source):
-            path = root / folder / f"{name}{suffix}"
-            if "\0" not in str(path) and guard.is_file(path):
-                return path
-        return None
+        return find_picture(self.roots(source), folder, f"{name}{self.naming.suffixes[light]}")
 
     def _record(self, label: str) -> Iteration:
         found = self.state.iterations.get(label)

@@ -97,19 +97,11 @@ class Shelf:
         """The samples of a workspace by name."""
         with self._lock:
             known = self._books.get(workspace)
-            if known is not None and known[0] == _mark(known[1]):
+            if known is not None and known[0] == guard.mark(*known[1].sets.values()):
                 return known[1]
             book = book_of(workspace)
-            self._books[workspace] = (_mark(book), book)
+            self._books[workspace] = (guard.mark(*book.sets.values()), book)
             return book
-
-
-def _mark(book: SampleBook) -> str:
-    parts = []
-    for path in book.sets.values():
-        about = guard.status(path)
-        parts.append("-" if about is None else f"{about.st_ino}.{about.st_size}.{about.st_mtime_ns}")
-    return "_".join(parts)
 
 
 def say(home: Path, words: Sequence[Say], book: corrections.Book) -> list[WordRow]:
@@ -150,9 +142,10 @@ def of_sample(home: Path, set_name: str, sample: str) -> list[dict[str, Any]]:
         found = corrections.read(home)
     except BankError:
         return []
-    names = {corrections.sample_name(*_halves(sample))}
+    folder, _, name = sample.rpartition("/")
+    wanted = corrections.sample_name(folder, name)
     for key, standing in found.standing.items():
-        if key.set == set_name and key.name in names:
+        if key.set == set_name and key.name == wanted:
             return [{**word_row(word).model_dump(), "status": standing.status} for word in standing.words]
     return []
 
@@ -173,23 +166,5 @@ def known(book: SampleBook, sample: str, set_name: str) -> corrections.Known:
 
 def word_row(line: corrections.Correction) -> WordRow:
     """A line of the file for the page."""
-    return WordRow(
-        id=line.id,
-        sample=line.sample.name,
-        set=line.sample.set,
-        before=line.before,
-        to=line.to,
-        drop=line.drop,
-        reason=line.reason,
-        who=line.who,
-        when=line.when,
-        note=line.note,
-        run=line.run,
-        score=line.score,
-        undone_by=line.undone_by,
-    )
-
-
-def _halves(sample: str) -> tuple[str, str]:
-    folder, _, name = sample.rpartition("/")
-    return folder, name
+    own = line.model_dump(include=set(WordRow.model_fields), exclude={"sample"})
+    return WordRow(sample=line.sample.name, set=line.sample.set, **own)

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.loop.log import log_path
 from tao_skill_bank.loop.state import state_path
@@ -37,14 +38,7 @@ class LiveReport:
     def mark(self) -> str:
         """Changes when anything that the page shows has: times and sizes of the files that a stage's end touches."""
         files = (state_path(self.root), log_path(self.root), self.root / NARRATIVE, self.root / "best_model.json")
-        parts = []
-        for path in files:
-            try:
-                found = path.stat()
-                parts.append(f"{found.st_mtime_ns:x}.{found.st_size:x}")
-            except OSError:
-                parts.append("-")
-        return "_".join(parts)
+        return guard.mark(*files)
 
     def page(self) -> str:
         """The page as it is now.
