@@ -250,7 +250,7 @@ def _labelled(scores: ScoreFile, threshold: float, rates: Rates, *, all_parts: b
     if not judged.any():
         return
     rows = np.flatnonzero(judged)
-    some = ScoreFile(scores.table.take(rows.tolist()), scores.score[rows])
+    some = scores.take(rows)
     good, flagged = some.is_pass, some.score > threshold
     rate = _rates(scores, judged if all_parts else np.zeros_like(judged), rows, flagged, threshold, rates)
     keys, counts = np.unique(np.stack([rate, good, flagged], axis=1), axis=0, return_counts=True)

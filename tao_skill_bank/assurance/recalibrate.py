@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.assurance.certificate import Certificate, certify
@@ -111,7 +110,7 @@ def set_apart(
     names, index = np.unique(np.asarray(groups), return_inverse=True)
     order = np.random.default_rng(seed).permutation(len(names))
     judging = np.isin(index, order[: round(share * len(names))])
-    sides = [_rows(scores, np.flatnonzero(side)) for side in (~judging, judging)]
+    sides = [scores.take(np.flatnonzero(side)) for side in (~judging, judging)]
     if not all(len(side) for side in sides):
         raise InputError("too few boards to set some apart", where=scores.path, fix="give --proof, or more boards")
     return Sets(sides[0], sides[1], "split")
@@ -225,10 +224,6 @@ def _named(scores: ScoreFile) -> ScoreFile:
 
     columns = {"sample": [str(row) for row in range(len(scores))], "label": scores.table.label}
     return ScoreFile(PairTable(scores.path, columns), scores.score)
-
-
-def _rows(scores: ScoreFile, rows: npt.NDArray[np.intp]) -> ScoreFile:
-    return ScoreFile(scores.table.take(rows.tolist()), scores.score[rows])
 
 
 def write(made: Recalibration, folder: Path, training_spec: Path | None = None) -> list[Path]:

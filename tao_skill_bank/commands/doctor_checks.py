@@ -120,41 +120,27 @@ def lines(found: Diagnosis) -> list[str]:
     return [*out, "", verdict + behind]
 
 
+def _found(group: str, name: str, outcome: Outcome, text: str, fix: str = "") -> Finding:
+    """A finding; where nothing is wrong, nothing is to be done."""
+    return Finding(group=group, name=name, outcome=outcome, text=text, fix="" if outcome == "ok" else fix)
+
+
 def _bank(where: Looks) -> Iterator[Finding]:
+    def part(name: str, wrong: bool, text: str, fix: str) -> Finding:
+        return _found("bank", name, "broken" if wrong else "ok", text, fix)
+
     install = where.here.pip(_wanted(where))
-    running = machine.python_version()
-    good = sys.version_info >= (3, 11)
-    yield Finding(
-        group="bank",
-        name="Python",
-        outcome="ok" if good else "broken",
-        text=f"{running} ({sys.executable})",
-        fix="" if good else "install Python 3.11 or newer",
-    )
+    running = f"{machine.python_version()} ({sys.executable})"
+    yield part("Python", sys.version_info < (3, 11), running, "install Python 3.11 or newer")
     missing = [name for name in _RUNTIME if find_spec(name) is None]
-    yield Finding(
-        group="bank",
-        name="packages",
-        outcome="broken" if missing else "ok",
-        text=f"missing: {', '.join(missing)}" if missing else "everything it needs is installed",
-        fix=install if missing else "",
-    )
+    text = f"missing: {', '.join(missing)}" if missing else "everything it needs is installed"
+    yield part("packages", bool(missing), text, install)
     absent = [name for name in _DATA if not (where.package / name).is_file()]
-    yield Finding(
-        group="bank",
-        name="its own files",
-        outcome="broken" if absent else "ok",
-        text=f"missing: {', '.join(absent)}" if absent else f"in {where.package}",
-        fix=f"{install} --force-reinstall" if absent else "",
-    )
+    text = f"missing: {', '.join(absent)}" if absent else f"in {where.package}"
+    yield part("its own files", bool(absent), text, f"{install} --force-reinstall")
     faults = [] if missing else _faults(where.root)
-    yield Finding(
-        group="bank",
-        name="manifests, skills, versions",
-        outcome="broken" if faults else "ok",
-        text=f"{faults[0]}" + (f", and {len(faults) - 1} more" if len(faults) > 1 else "") if faults else "sound",
-        fix="restore the files from the repository" if faults else "",
-    )
+    text = f"{faults[0]}" + (f", and {len(faults) - 1} more" if len(faults) > 1 else "") if faults else "sound"
+    yield part("manifests, skills, versions", bool(faults), text, "restore the files from the repository")
 
 
 def _releases(where: Looks) -> Finding:
@@ -162,7 +148,7 @@ def _releases(where: Looks) -> Finding:
     from tao_skill_bank.commands.doctor_releases import on_index, release_text
 
     fine, text, fix = release_text(on_index() if where.index else [])
-    return Finding(group="bank", name="TAO releases", outcome="ok" if fine else "note", text=text, fix=fix)
+    return _found("bank", "TAO releases", "ok" if fine else "note", text, fix)
 
 
 def _faults(root: Path) -> list[str]:
@@ -180,32 +166,18 @@ def _faults(root: Path) -> list[str]:
 
 
 def _machine() -> Iterator[Finding]:
+    yield _found("machine", "processors", "ok", f"{os.cpu_count() or 1} ({machine.system()} {machine.machine()})")
     free = shutil.disk_usage(Path.cwd()).free / 1e9
-    yield Finding(
-        group="machine",
-        name="processors",
-        outcome="ok",
-        text=f"{os.cpu_count() or 1} ({machine.system()} {machine.machine()})",
-    )
-    yield Finding(
-        group="machine",
-        name="disk",
-        outcome="ok" if free >= LITTLE_DISK_GB else "lacks",
-        text=f"{free:.0f} GB free in {Path.cwd()}",
-        fix="" if free >= LITTLE_DISK_GB else "work in a folder with more room: a run keeps every checkpoint",
-    )
+    outcome: Outcome = "ok" if free >= LITTLE_DISK_GB else "lacks"
+    fix = "work in a folder with more room: a run keeps every checkpoint"
+    yield _found("machine", "disk", outcome, f"{free:.0f} GB free in {Path.cwd()}", fix)
 
 
 def _extras(where: Looks) -> Iterator[Finding]:
     for extra, (modules, use) in _EXTRAS.items():
         missing = [name for name in modules if find_spec(name) is None]
-        yield Finding(
-            group="extras",
-            name=extra,
-            outcome="lacks" if missing else "ok",
-            text=f"{use} (missing: {', '.join(missing)})" if missing else f"{', '.join(map(_version, modules))}",
-            fix=where.here.pip(_wanted(where, extra)) if missing else "",
-        )
+        text = f"{use} (missing: {', '.join(missing)})" if missing else f"{', '.join(map(_version, modules))}"
+        yield _found("extras", extra, "lacks" if missing else "ok", text, where.here.pip(_wanted(where, extra)))
 
 
 def _version(name: str) -> str:
@@ -231,9 +203,7 @@ def _platforms(where: Looks) -> Iterator[Finding]:
             thread.join(where.patience_sec)
             if not answer:
                 text = f"did not answer within {where.patience_sec:g} s"
-                yield Finding(
-                    group="platforms", name=name, outcome="lacks", text=text, fix=f"see that {name} answers, then again"
-                )
+                yield _found("platforms", name, "lacks", text, f"see that {name} answers, then again")
             for found in answer[0] if answer else []:
                 yield _mended(found, where)
 
@@ -261,17 +231,12 @@ def _checked(name: str, workspace: Path) -> list[Finding]:
         return [_lacking(name, f"{error.where}: {error.what}" if error.where else error.what, error.fix or "")]
     except Exception as error:  # what a broken engine or client raises is not the bank's to fail on
         return [_lacking(name, f"{type(error).__name__}: {redact(str(error))}", f"see that {name} answers, then again")]
-    said = [
-        Finding(
-            group="platforms",
-            name=name,
-            outcome="note" if c.status == "warn" else "ok",
-            text=(c.text if c.name == "platform" else f"{c.name}: {c.text}").replace(str(workspace), "WORKSPACE"),
-        )
-        for c in checks
-        if c.status != "skip"
-    ]
-    return said or [Finding(group="platforms", name=name, outcome="ok", text="ready")]
+    said = []
+    for check in (c for c in checks if c.status != "skip"):
+        text = check.text if check.name == "platform" else f"{check.name}: {check.text}"
+        outcome: Outcome = "note" if check.status == "warn" else "ok"
+        said.append(_found("platforms", name, outcome, text.replace(str(workspace), "WORKSPACE")))
+    return said or [_found("platforms", name, "ok", "ready")]
 
 
 def _wanted(where: Looks, extra: str = "") -> str:
@@ -302,7 +267,7 @@ def _lacking(name: str, text: str, fix: str) -> Finding:
                 at = i
                 break
         text, fix = text[:at].rstrip(), text[at + 1 : -1]
-    return Finding(group="platforms", name=name, outcome="lacks", text=text, fix=fix)
+    return _found("platforms", name, "lacks", text, fix)
 
 
 @contextlib.contextmanager
@@ -322,9 +287,5 @@ def _credentials(where: Looks) -> Iterator[Finding]:
     catalog = load_catalog()
     known = {c.name: c for p in catalog.platforms for c in [*p.required_credentials, *p.optional_credentials]}
     present = [name for name in known if where.environ.get(name)]
-    yield Finding(
-        group="credentials",
-        name="in the environment",
-        outcome="ok",
-        text=", ".join(present) if present else "none; the local platform needs none",
-    )
+    text = ", ".join(present) or "none; the local platform needs none"
+    yield _found("credentials", "in the environment", "ok", text)

@@ -54,6 +54,10 @@ class ScoreFile:
         """Where it was read from."""
         return self.table.path
 
+    def take(self, rows: npt.NDArray[np.intp]) -> ScoreFile:
+        """Some of the rows, by number, in their order."""
+        return ScoreFile(self.table.take(rows.tolist()), self.score[rows])
+
     @cached_property
     def is_pass(self) -> npt.NDArray[np.bool_]:
         """Bool [n]: which parts are labelled good.
