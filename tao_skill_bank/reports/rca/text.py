@@ -143,16 +143,13 @@ def main_cause(data: RcaData) -> str:
     spread = others if len(ranked) > 1 else "No other label is affected."
     labels = (
         f" Before any retraining, {plural(data.doubtful, 'label')} should be looked at: look-alikes and the model both "
-        "speak "
-        "against them, so the data may be wrong."
+        "speak against them, so the data may be wrong."
         if data.doubtful
         else ""
     )
     return (
         f"Of {plural(total, 'misclassified sample')}, {worst.misclassified} ({share}) carry the label "
-        f"{tables.cell(name)}. "
-        f"{spread}"
-        f"{labels}"
+        f"{tables.cell(name)}. {spread}{labels}"
     )
 
 
@@ -165,33 +162,27 @@ def _threshold(data: RcaData) -> Iterator[str]:
         "on this set, whether or not another one would be better."
         if m.threshold_source == "pinned"
         else "It was found by a sweep over every distinct score and one value below the lowest: of all candidates "
-        "whose "
-        f"NO_PASS recall is at least {m.min_recall:g} the one with the highest F1 was taken, ties going to the higher "
-        "precision and then to the higher threshold."
+        f"whose NO_PASS recall is at least {m.min_recall:g} the one with the highest F1 was taken, ties going to the "
+        "higher precision and then to the higher threshold."
     )
     yield (
-        f"Chosen threshold: `{m.threshold!r}`. A sample is called NO_PASS if and only if its score lies strictly "
-        "above it. "
-        f"{how}"
+        f"Chosen threshold: `{m.threshold!r}`. A sample is called NO_PASS if and only if its score lies strictly above "
+        f"it. {how}"
     )
     yield tables.confusion_table(data)
     yield tables.rates_table(data)
     yield (
         "`recall_far.csv` holds the operating curve in at most a thousand points: read there what FAR would be at "
-        "another "
-        "recall before the requirement is changed. The threshold was chosen on the samples that are reported here, so "
-        "the figures are optimistic; an acceptance set that nothing was tuned on gives the honest ones. It is valid "
-        "only "
-        "for the checkpoint it was measured with: after any retraining, evaluate and choose it again. "
+        "another recall before the requirement is changed. The threshold was chosen on the samples that are reported "
+        "here, so the figures are optimistic; an acceptance set that nothing was tuned on gives the honest ones. It is "
+        "valid only for the checkpoint it was measured with: after any retraining, evaluate and choose it again. "
         + (
             "Because every defect has to be caught, the threshold is set by the lowest-scoring defects alone; a single "
-            "mislabeled sample among them can cost many false alarms, which is why the weakest NO_PASS samples "
-            "deserve the "
-            "first look."
+            "mislabeled sample among them can cost many false alarms, which is why the weakest NO_PASS samples deserve "
+            "the first look."
             if m.threshold_source == "sweep" and not c.fn
             else "Some defects lie at or below the threshold; whether that is acceptable is a decision about cost, "
-            "not a "
-            "property of the model."
+            "not a property of the model."
             if c.fn
             else "At this point no defect of the set is lost."
         )
@@ -203,20 +194,17 @@ def _weakness(data: RcaData) -> Iterator[str]:
     yield (
         "Weakness is the distance from the threshold in the wrong direction: score minus threshold for PASS, threshold "
         "minus score for NO_PASS. Positive means misclassified and the larger the more confidently wrong; negative "
-        "means "
-        "right, with the margin that is left. A defect exactly at the threshold has weakness 0 and is missed. The "
-        "table "
-        "covers the samples that were kept as weak, not the whole set; `score_histogram.png` shows all scores on a "
-        "logarithmic axis."
+        "means right, with the margin that is left. A defect exactly at the threshold has weakness 0 and is missed. "
+        "The table covers the samples that were kept as weak, not the whole set; `score_histogram.png` shows all "
+        "scores on a logarithmic axis."
     )
     yield tables.weakness_table(data)
     yield " ".join([_shape("PASS", data), _shape("NO_PASS", data)])
     yield (
         "How to read it: many samples a little beyond the threshold point to classes that overlap, where more and "
-        "better "
-        "examples of exactly these cases help most. A few samples far beyond it point to wrong labels, damaged "
-        "images or "
-        "a feature the model has learned wrongly, and adding similar data will not move them before the cause is known."
+        "better examples of exactly these cases help most. A few samples far beyond it point to wrong labels, damaged "
+        "images or a feature the model has learned wrongly, and adding similar data will not move them before the "
+        "cause is known."
     )
 
 
@@ -232,9 +220,8 @@ def _shape(name: str, data: RcaData) -> str:
     far = wrong[0].weakness
     near = sum(w.weakness <= far / 4 for w in wrong)
     return (
-        f"Of the {len(group)} kept {name} samples {len(wrong)} are misclassified, the worst by {score(far)}; {near} "
-        "of these "
-        f"lie within a quarter of that distance."
+        f"Of the {len(group)} kept {name} samples {len(wrong)} are misclassified, the worst by {score(far)}; {near} of "
+        "these lie within a quarter of that distance."
     )
 
 
@@ -264,8 +251,7 @@ def _weakest(data: RcaData, most: int) -> Iterator[str]:
         shown = listed([f"{tables.cell(name)} ({count})" for name, count in worst[:3]])
         yield (
             f"By folder, most of the misclassified ones come from {shown}. If one stands out, compare its lighting, "
-            "camera "
-            "and board revision with the others before collecting data."
+            "camera and board revision with the others before collecting data."
         )
 
 
@@ -280,34 +266,29 @@ def _spot_check(data: RcaData, spots: list[Spot], rows: tables.Rows) -> Iterator
     state = f"Open: {open_ones} of {len(spots)}." + (f" Without a picture: {unseen}." if unseen else "")
     found = f" Seen so far: {', '.join(f'{name} {count}' for name, count in sorted(seen.items()))}." if seen else ""
     yield (
-        "The five weakest PASS and the five weakest NO_PASS samples, one image each, first lighting, scaled to 128 "
-        "by 128. "
-        "Whoever looks at an image calls it one of four things. *Mislabeled*: what is to be seen contradicts the "
-        "label. "
-        "*Edge case*: it could be called either way. *Data quality*: dark, cropped, blurred or damaged. *Systematic*: "
-        "plainly good or plainly bad, and the model disagrees. "
-        "A verdict is set with `tao-skills rca verdict SAMPLE VERDICT --note TEXT`, of any sample that is named here; "
-        "until then it stands as open. It is kept with the label corrections, which the next plan reads; "
-        "`tao-skills studio` shows the boards at full size. "
-        f"{state}{found}"
+        "The five weakest PASS and the five weakest NO_PASS samples, one image each, first lighting, scaled to 128 by "
+        "128. Whoever looks at an image calls it one of four things. *Mislabeled*: what is to be seen contradicts the "
+        "label. *Edge case*: it could be called either way. *Data quality*: dark, cropped, blurred or damaged. "
+        "*Systematic*: plainly good or plainly bad, and the model disagrees. A verdict is set with `tao-skills rca "
+        "verdict SAMPLE VERDICT --note TEXT`, of any sample that is named here; until then it stands as open. It is "
+        "kept with the label corrections, which the next plan reads; `tao-skills studio` shows the boards at full "
+        f"size. {state}{found}"
     )
     if spots:
         yield tables.spot_table(spots, data)
     if data.by_model_alone:
         yield (
-            "### Check these labels first\n\n"
-            "No picture was at hand, so the model alone ranks these: how far the score lies beyond the point where "
-            "PASS and NO_PASS part best, at any recall. It cannot tell a wrong label from a hard sample. "
-            f"All {len(data.suspects)} stand in `label_check.csv`."
+            "### Check these labels first\n\nNo picture was at hand, so the model alone ranks these: how far the score "
+            "lies beyond the point where PASS and NO_PASS part best, at any recall. It cannot tell a wrong label from "
+            f"a hard sample. All {len(data.suspects)} stand in `label_check.csv`."
         )
         yield tables.suspects_table(data, rows.suspects)
     elif data.suspects:
         yield (
-            "### Check these labels first\n\n"
-            f"Suspicion is the vote of the nearest look-alikes ({tables.cell(data.context.encoder)} embedding) against "
-            "the label, times the model's: how far the score lies beyond the point where PASS and NO_PASS part best, "
-            "at any recall. From 50 % on a look is worth it; it judges nothing. "
-            f"All {len(data.suspects)} stand in `label_check.csv`."
+            "### Check these labels first\n\nSuspicion is the vote of the nearest look-alikes "
+            f"({tables.cell(data.context.encoder)} embedding) against the label, times the model's: how far the score "
+            "lies beyond the point where PASS and NO_PASS part best, at any recall. From 50 % on a look is worth it; "
+            f"it judges nothing. All {len(data.suspects)} stand in `label_check.csv`."
         )
         yield tables.suspects_table(data, rows.suspects)
     for note in data.context.notes:
@@ -328,8 +309,7 @@ def _labels(data: RcaData) -> Iterator[str]:
     if thin:
         yield (
             f"Fewer than 30 samples: {listed([tables.cell(n) for n in thin])}. For such labels neither a good nor a "
-            "bad "
-            "rate means much; collect more of them for the test set before drawing conclusions."
+            "bad rate means much; collect more of them for the test set before drawing conclusions."
         )
 
 
@@ -349,39 +329,33 @@ def advice(data: RcaData) -> Iterator[str]:
     c = data.metrics.confusion_matrix
     if data.doubtful:
         yield (
-            f"**Check {plural(data.doubtful, 'label')} before anything else.** Reason: their look-alikes and the "
-            "model both "
-            "speak against them, and training on wrong labels teaches the error. Start at the top of "
-            "`label_check.csv`, "
-            "correct the CSV, and run the analysis again; it takes seconds."
+            f"**Check {plural(data.doubtful, 'label')} before anything else.** Reason: their look-alikes and the model "
+            "both speak against them, and training on wrong labels teaches the error. Start at the top of "
+            "`label_check.csv`, correct the CSV, and run the analysis again; it takes seconds."
         )
     yield from _spot_advice(data)
     defects = [name for name, x in tables.ranked_labels(data) if name != "PASS" and x.misclassified]
     if c.fp:
         yield (
             f"**Add PASS samples that look like the {c.fp} flagged ones.** Reason: false alarms come from good parts "
-            "the "
-            "model has seen too few of. `tao-skills gaps mine` finds them in a pool of real captures; keep those whose "
-            "similarity is high, and keep the test set out of the pool."
+            "the model has seen too few of. `tao-skills gaps mine` finds them in a pool of real captures; keep those "
+            "whose similarity is high, and keep the test set out of the pool."
         )
     if defects:
         yield (
-            f"**Add samples of {listed([tables.cell(n) for n in defects])}.** Reason: defects of these labels score "
-            "at or below "
-            "the threshold. Mine real ones first, and generate synthetic ones where the pool has none; "
+            f"**Add samples of {listed([tables.cell(n) for n in defects])}.** Reason: defects of these labels score at "
+            "or below the threshold. Mine real ones first, and generate synthetic ones where the pool has none; "
             "`tao-skills gaps route` says which label can come from where, and which from nowhere."
         )
     if not c.fp and not c.fn:
         yield (
             "**Evaluate on more data before calling it done.** Reason: with no error on this set only a larger or "
-            "newer one "
-            "can tell how good the model is; include other lots, shifts and board revisions."
+            "newer one can tell how good the model is; include other lots, shifts and board revisions."
         )
     yield (
-        "**Retrain, evaluate and analyse again at a threshold chosen anew.** Reason: scores of two checkpoints are "
-        "not on "
-        "one scale, so a threshold cannot be carried over. Compare FAR at the same recall with its interval: a change "
-        "smaller than the interval may be chance."
+        "**Retrain, evaluate and analyse again at a threshold chosen anew.** Reason: scores of two checkpoints are not "
+        "on one scale, so a threshold cannot be carried over. Compare FAR at the same recall with its interval: a "
+        "change smaller than the interval may be chance."
     )
 
 
