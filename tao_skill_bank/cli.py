@@ -10,6 +10,7 @@ import click
 
 from tao_skill_bank.actions.console import TRACEBACK_VARIABLE, report
 from tao_skill_bank.core.errors import BankError, system_error
+from tao_skill_bank.core.extras import MissingExtraError
 from tao_skill_bank.core.system import refuse_windows
 from tao_skill_bank.core.version import __version__
 
@@ -99,6 +100,12 @@ def main() -> None:
     except click.ClickException as error:
         print(f"tao-skills: {error.format_message()}", file=sys.stderr)
         code = error.exit_code
+    except MissingExtraError as error:
+        from tao_skill_bank.commands.extras import installed_on_request
+
+        if installed_on_request(error):
+            os.execv(sys.executable, [sys.executable, "-P", "-m", "tao_skill_bank.cli", *sys.argv[1:]])
+        code = report("tao-skills", error)
     except BankError as error:
         if os.environ.get(TRACEBACK_VARIABLE, "") not in ("", "0"):
             raise

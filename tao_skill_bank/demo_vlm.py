@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tao_skill_bank.core import fsio, guard
-from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.extras import pyav
 from tao_skill_bank.demo_vlm_scene import DAY, NIGHT, QUESTIONS, RAIN, draw
 
 _RATE = 8
@@ -40,7 +40,7 @@ def make_vlm_workspace(root: Path, seed: int, sizes: Sizes | None = None) -> Pat
     """Draw it. The same seed gives the same bytes.
 
     Raises:
-        InputError: PyAV is missing.
+        MissingExtraError: PyAV is not installed.
     """
     sizes = sizes or Sizes()
     rng = np.random.default_rng(seed)
@@ -70,12 +70,9 @@ def write_video(path: Path, frames: npt.NDArray[np.uint8]) -> None:
     """Frames as an mp4, uint8 [n, h, w, 3].
 
     Raises:
-        InputError: PyAV is missing.
+        MissingExtraError: PyAV is not installed.
     """
-    try:
-        import av
-    except ImportError:
-        raise InputError("videos need PyAV", fix="pip install 'av>=14', or the extra [video]") from None
+    av = pyav()
     guard.make_folder(path.parent)
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         stream: Any = container.add_stream("libx264", rate=_RATE, options=_CODEC)

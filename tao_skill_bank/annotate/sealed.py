@@ -21,6 +21,7 @@ from tao_skill_bank.annotate.prompts import is_own
 from tao_skill_bank.annotate.scope import Limits, effective_steps, videos_of
 from tao_skill_bank.annotate.shards import shard_config
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError
+from tao_skill_bank.core.extras import pyav
 from tao_skill_bank.core.fsio import sha256_text
 from tao_skill_bank.core.seal import Identity, digest_of, identities
 
@@ -182,10 +183,12 @@ def seal(
         standing: The rows that are there, if somebody has read them already.
 
     Raises:
-        InputError: No videos, or a file that cannot be read.
+        InputError: No videos, a file that cannot be read, or PyAV is missing: nothing has been written yet.
     """
     limits = limits or Limits()
     steps = effective_steps(config)
+    if steps - {"4"}:
+        pyav()
     rows = standing or StandingRows(config.results_dir)
     try:
         listing = videos_of(config, steps, rows, limits) if steps - {"4"} else Listing()

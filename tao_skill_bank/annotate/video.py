@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.extras import pyav
 from tao_skill_bank.core.seal import Identity, opened
 
 FRAME_SIDE = 512
@@ -168,10 +169,7 @@ def readable(path: Path, known: Identity | None) -> Iterator[BufferedReader]:
 
 @contextmanager
 def _opened(path: Path, known: Identity | None) -> Iterator[tuple[Any, Any]]:
-    try:
-        import av
-    except ImportError:
-        raise InputError("videos need PyAV", fix="pip install 'av>=14', or the extra [video]") from None
+    av = pyav()
     try:
         with readable(path, known) as file, av.open(file, metadata_errors="replace") as container:
             if not container.streams.video:

@@ -17,6 +17,8 @@ PACKAGES = {
     "npm": ("nodejs npm", "node"),
     "C compiler": ("gcc libc6-dev", ""),
     "git is": ("git", "git"),
+    "ssh-keygen": ("openssh-client", "openssh"),
+    "lsof": ("procps lsof", "lsof"),
 }
 
 

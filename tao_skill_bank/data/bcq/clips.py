@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.extras import pyav
 
 FRAMES = 8
 """Frames that a model, an encoder and the looks of a video see."""
@@ -114,10 +115,7 @@ def _clip(path: str, size: int, changed: int) -> Clip:
 
 @contextmanager
 def _opened(path: str) -> Iterator[tuple[Any, Any]]:
-    try:
-        import av
-    except ImportError:
-        raise InputError("videos need PyAV", fix="pip install 'av>=14', or the extra [video]") from None
+    av = pyav()
     try:
         with guard.open_read(path, "video") as file, av.open(file, metadata_errors="replace") as container:
             if not container.streams.video:
