@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.core import filesystem
-from tao_skill_bank.core.errors import InputErrors
+from tao_skill_bank.core.errors import BankError, InputErrors
 from tao_skill_bank.core.text import plural
+from tao_skill_bank.loop.settings import RunSettings
+from tao_skill_bank.platforms import platform_named
 
 
 class Check(BaseModel):
@@ -21,6 +24,31 @@ class Check(BaseModel):
     name: str
     status: Literal["ok", "warn", "skip", "fail"]
     text: str
+
+
+class Checks:
+    """The checks of a pre-flight in order, and the faults that they found.
+
+    Args:
+        summed: Whether a check with several faults is told by its own line, too.
+    """
+
+    def __init__(self, *, summed: bool) -> None:
+        self.done: list[Check] = []
+        self.faults: list[str] = []
+        self._summed = summed
+
+    def make(self, check: Callable[[], Check | list[Check]]) -> None:
+        """Make one check; what it refuses is a fault."""
+        try:
+            made = check()
+        except BankError as error:
+            line, several = error.line(), error.faults if isinstance(error, InputErrors) else []
+            if self._summed or not several:
+                self.faults.append(line)
+            self.faults += [fault for fault in several if not (self._summed and fault in line)]
+        else:
+            self.done += made if isinstance(made, list) else [made]
 
 
 def refuse_faults(faults: Sequence[str], workspace: str | Path, most: int) -> None:
@@ -57,3 +85,15 @@ def folder_check(name: str, folder: Path, least_bytes: int) -> Check:
     if found:
         return Check(name=name, status="warn", text="; ".join(f.line() for f in found))
     return Check(name=name, status="ok", text="locks, renames and exclusive creation tried; enough room and inodes")
+
+
+def workspace_check(workspace: str) -> Check:
+    """Whether a run folder can be made in a workspace."""
+    if not os.access(workspace, os.W_OK):
+        raise BankError("the workspace is not writable", where=workspace, fix="the run folder is made inside it")
+    return Check(name="workspace", status="ok", text=workspace)
+
+
+def platform_checks(config: RunSettings) -> list[Check]:
+    """What the platform itself looks at."""
+    return [Check(**found.model_dump()) for found in platform_named(config).checks(config)]

@@ -88,6 +88,21 @@ class PreFlight(BaseModel):
     facts: list[tuple[str, str]] = Field(default_factory=list)
     words: list[OwnWord] = Field(default_factory=list)
 
+    @classmethod
+    def of(cls, plan: ResolvedPlan, checks: list[Check], splits: list[Split], **more: Any) -> PreFlight:
+        """The summary of a plan that has no fault; `more` is what else the task knows."""
+        return cls(
+            digest=plan.digest,
+            kpi_target=plan.kpi_target,
+            max_iterations=plan.max_iterations,
+            config=plan.config.model_dump(mode="json"),
+            splits=splits,
+            checks=checks,
+            estimate_minutes=round(plan.minutes_per_iteration * (plan.max_iterations + 1), 1),
+            warnings=[f"{check.name}: {check.text}" for check in checks if check.status == "warn"],
+            **more,
+        )
+
     def lines(self) -> list[str]:
         """The summary as text, a line each."""
         rows = [

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tao_skill_bank.core import guard
@@ -13,10 +12,9 @@ from tao_skill_bank.core.text import plural
 from tao_skill_bank.data.bcq import leakage
 from tao_skill_bank.data.bcq.answers import join, read_rows
 from tao_skill_bank.data.bcq.records import MOST_SHOWN, RecordSet, duplicates, name_of, walked_videos
-from tao_skill_bank.loop.checks import Check, refuse_faults
+from tao_skill_bank.loop.checks import Check, Checks, platform_checks, refuse_faults, workspace_check
 from tao_skill_bank.loop.request import OwnWord, PreFlight, ResolvedPlan, Split
-from tao_skill_bank.platforms import platform_class, platform_named
-from tao_skill_bank.tasks.label_checks import CHECK
+from tao_skill_bank.platforms import platform_class
 from tao_skill_bank.tasks.vlm_bcq import specs
 from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
 from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder
@@ -43,57 +41,35 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
         InputErrors: What was found, one line a fault; 20 are shown.
     """
     config: VlmConfig = plan.config
-    checks: list[Check] = []
-    faults: list[str] = []
-
-    def check(name: str, made: Callable[[], Check | list[Check]]) -> None:
-        try:
-            result = made()
-        except InputErrors as error:
-            faults.extend(error.faults or [error.line()])
-            result = Check(name=name, status="fail", text=error.what)
-        except BankError as error:
-            faults.append(error.line())
-            result = Check(name=name, status="fail", text=error.line())
-        checks.extend(result if isinstance(result, list) else [result])
-
+    checks = Checks(summed=False)
+    check = checks.make
     sets: dict[str, RecordSet] = {}
     words: list[OwnWord] = []
-    check("workspace", lambda: _workspace(config))
-    check("target", lambda: _target(plan))
+    check(lambda: workspace_check(config.workspace))
+    check(lambda: _target(plan))
     for name in SETS:
-        check(_NAMES[name], lambda name=name: _set(config, name, sets))  # type: ignore[misc]
-    if not faults:
-        check(CHECK, lambda: _corrections(config, words))
+        check(lambda name=name: _set(config, name, sets))  # type: ignore[misc]
+    if not checks.faults:
+        check(lambda: _corrections(config, words))
     # Sets that could be read are held against one another even where another has faults: all are told in one pass.
     if "kpi" in sets or "acceptance" in sets:
-        check("leakage", lambda: _leakage(config, sets))
+        check(lambda: _leakage(config, sets))
     if "kpi" in sets:
-        check("predictions", lambda: _predictions(config, sets))
-    if not faults:
-        check("look-alikes", lambda: _alike(config, sets))
-        check("duplicates", lambda: _duplicates(sets))
-        check("weak questions", lambda: _routable(config, sets))
-    check("who answers", lambda: _who(config))
-    check("teacher", lambda: _teacher(config))
-    check("train spec", lambda: _train(config))
-    check("evaluate spec", lambda: _evaluate_spec(config))
-    check("encoder", lambda: _encoder(config, sets))
-    check("platform", lambda: _platform(config))
-    check("disk", lambda: _disk(config))
-    refuse_faults(faults, config.workspace, MOST_SHOWN)
-    return PreFlight(
-        digest=plan.digest,
-        kpi_target=plan.kpi_target,
-        max_iterations=plan.max_iterations,
-        config=config.model_dump(mode="json"),
-        splits=[Split(name=_NAMES[n], csv=str(s.path), rows=len(s), labels=s.answers) for n, s in sets.items()],
-        checks=checks,
-        estimate_minutes=round(plan.minutes_per_iteration * (plan.max_iterations + 1), 1),
-        warnings=[f"{c.name}: {c.text}" for c in checks if c.status == "warn"],
-        facts=_facts(config),
-        words=words,
-    )
+        check(lambda: _predictions(config, sets))
+    if not checks.faults:
+        check(lambda: _alike(config, sets))
+        check(lambda: _duplicates(sets))
+        check(lambda: _routable(config, sets))
+    check(lambda: _who(config))
+    check(lambda: _teacher(config))
+    check(lambda: _train(config))
+    check(lambda: _evaluate_spec(config))
+    check(lambda: _encoder(config, sets))
+    check(lambda: _platform(config))
+    check(lambda: _disk(config))
+    refuse_faults(checks.faults, config.workspace, MOST_SHOWN)
+    splits = [Split(name=_NAMES[n], csv=str(s.path), rows=len(s), labels=s.answers) for n, s in sets.items()]
+    return PreFlight.of(plan, checks.done, splits, facts=_facts(config), words=words)
 
 
 def _facts(config: VlmConfig) -> list[tuple[str, str]]:
@@ -112,12 +88,6 @@ def _corrections(config: VlmConfig, words: list[OwnWord]) -> list[Check]:
     checks, asked = label_checks(config, lambda name: as_filed(config, name))
     words.extend(asked)
     return checks
-
-
-def _workspace(config: VlmConfig) -> Check:
-    if not os.access(config.workspace, os.W_OK):
-        raise BankError("the workspace is not writable", where=config.workspace, fix="the run folder is made inside it")
-    return Check(name="workspace", status="ok", text=config.workspace)
 
 
 def _target(plan: ResolvedPlan) -> Check:
@@ -312,8 +282,7 @@ def _platform(config: VlmConfig) -> list[Check]:
     elsewhere = config.evaluate.by in ("endpoint", "file") and config.train.by == "external"
     if elsewhere and not platform_class(config.platform).asks:
         return [Check(name="platform", status="ok", text="this machine, for gaps, root cause and mining")]
-    found = platform_named(config).checks(config)
-    return [Check(name=c.name, status=c.status, text=c.text) for c in found]
+    return platform_checks(config)
 
 
 def _disk(config: VlmConfig) -> Check:
