@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from tao_skill_bank.core.errors import InputError, did_you_mean
-from tao_skill_bank.core.overrides import parse_override, shown_value
+from tao_skill_bank.core.overrides import REQUIRED, Schema, parse_override, shown_value
 from tao_skill_bank.core.redaction import redact
 
 M = TypeVar("M", bound=BaseModel)
@@ -35,6 +35,22 @@ def validated(model: type[M], values: Mapping[str, Any], where: str | Path = "co
         raise InputError(
             f"{key}: {message[:1].lower()}{message[1:]}{shown}", where=where, fix=f"write {key}=VALUE"
         ) from None
+
+
+def schema_of(model: type[BaseModel], *, leave_out: Collection[str] = (), **more: Any) -> Schema:
+    """The fields of a model as the keys of a command line; what is empty by default is an empty text there.
+
+    Args:
+        model: The settings.
+        leave_out: Fields that are no keys.
+        more: What else the schema says.
+    """
+    fields = {name: field for name, field in model.model_fields.items() if name not in leave_out}
+    defaults = {
+        name: REQUIRED if field.is_required() else "" if field.default in (None, ()) else field.default
+        for name, field in fields.items()
+    }
+    return Schema(defaults, **more)
 
 
 def settable_keys(model: type[BaseModel], prefix: str = "") -> list[str]:

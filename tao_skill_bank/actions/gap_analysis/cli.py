@@ -5,16 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
 
-from tao_skill_bank.actions.console import Action, run_category
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-    from tao_skill_bank.core.overrides import Schema
-
-    M = TypeVar("M", bound=BaseModel)
+from tao_skill_bank.actions.console import Action, configured, run_category
 
 _COMMON = "[-e SPEC.yaml] [--cfg=job]"
 EXIT_NOT_JUDGED = 3
@@ -39,23 +31,10 @@ def main() -> None:
     sys.exit(run_category("gap_analysis", ACTIONS))
 
 
-def _configured(args: list[str], schema: Schema, model: type[M], **more: Any) -> M | None:
-    """What a command line asks for; None where it asked to be shown, which is done then."""
-    from tao_skill_bank.core.overrides import config_yaml, parse_command_line
-    from tao_skill_bank.core.settings import validated
-
-    line = parse_command_line(args, schema)
-    _warn(line.warnings)
-    if line.show_config:
-        print(config_yaml(line.config), end="")
-        return None
-    return validated(model, {**line.config, **more}, line.spec_path or "command line")
-
-
 def _vcn_aoi(args: list[str]) -> int:
     from tao_skill_bank.actions.gap_analysis.config import VCN_AOI_SCHEMA, VcnAoiConfig
 
-    config = _configured(args, VCN_AOI_SCHEMA, VcnAoiConfig)
+    config = configured("gap_analysis", args, VCN_AOI_SCHEMA, VcnAoiConfig)
     if config is None:
         return 0
     from tao_skill_bank.actions.gap_analysis.vcn_aoi import analyze_vcn_aoi
@@ -68,7 +47,7 @@ def _vlm_bcq(args: list[str]) -> int:
     from tao_skill_bank.actions.gap_analysis.config import VLM_BCQ_SCHEMA, VlmBcqConfig
 
     plain = [a for a in args if a != "--strict"]
-    config = _configured(plain, VLM_BCQ_SCHEMA, VlmBcqConfig, strict="--strict" in args)
+    config = configured("gap_analysis", plain, VLM_BCQ_SCHEMA, VlmBcqConfig, strict="--strict" in args)
     if config is None:
         return 0
     from tao_skill_bank.actions.gap_analysis.vlm_bcq import analyze_vlm_bcq
@@ -88,7 +67,7 @@ def _vlm_bcq(args: list[str]) -> int:
 def _vlm_compare(args: list[str]) -> int:
     from tao_skill_bank.actions.gap_analysis.config import VLM_COMPARE_SCHEMA, VlmCompareConfig
 
-    config = _configured(args, VLM_COMPARE_SCHEMA, VlmCompareConfig)
+    config = configured("gap_analysis", args, VLM_COMPARE_SCHEMA, VlmCompareConfig)
     if config is None:
         return 0
     from tao_skill_bank.actions.gap_analysis.vlm_compare import compare_vlm
@@ -109,11 +88,6 @@ def _progress_bar() -> Iterator[Callable[[float], None]]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("reading", total=1.0)
         yield lambda share: bar.update(task, completed=share)
-
-
-def _warn(lines: tuple[str, ...]) -> None:
-    for text in lines:
-        _warn_line(text)
 
 
 def _warn_line(text: str) -> None:

@@ -4,54 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from tao_skill_bank.core.overrides import REQUIRED, Schema
-
-VCN_AOI_SCHEMA = Schema(
-    defaults={
-        "inference_results_dir": REQUIRED,
-        "train_config": REQUIRED,
-        "kpi_media_path": "",
-        "threshold": -1.0,
-        "min_recall": 1.0,
-        "top_k_per_label": 50,
-        "results_dir": REQUIRED,
-    },
-    renamed={"output_dir": "results_dir"},
-)
-
-# How an evaluation file is read: the same for one file and for two that are compared.
-_READING = {
-    "format": "auto",
-    "fields": {},
-    "truth": "",
-    "requests": "",
-    "annotations_json": "",
-    "answer_in": "anywhere",
-    "labels": "yes,no",
-    "letters": "auto",
-    "unanswered": "error",
-    "repeats": "first",
-    "duplicates": "keep",
-}
-_TEXTS = frozenset({"labels", "answer_in", "fields"})
-
-VLM_COMPARE_SCHEMA = Schema(
-    defaults={"a": REQUIRED, "b": REQUIRED, "videos_dir": "", "results_dir": REQUIRED, **_READING},
-    renamed={"output_dir": "results_dir"},
-    open_keys=frozenset({"fields"}),
-    text_keys=_TEXTS,
-)
-
-VLM_BCQ_SCHEMA = Schema(
-    defaults={"predictions_json": REQUIRED, "videos_dir": "", "results_dir": REQUIRED, **_READING, "report": "gaps"},
-    renamed={"output_dir": "results_dir"},
-    open_keys=frozenset({"fields"}),
-    text_keys=_TEXTS,
-)
+from tao_skill_bank.core.settings import schema_of
 
 
 def _path(value: object) -> object:
@@ -85,6 +42,7 @@ def _count(value: object) -> object:
 
 
 PathField = Annotated[Path, BeforeValidator(_path)]
+Number = Annotated[float, BeforeValidator(_number)]
 OptionalPathField = Annotated[Path | None, BeforeValidator(_optional_path)]
 
 
@@ -107,8 +65,8 @@ class VcnAoiConfig(BaseModel):
     train_config: PathField
     results_dir: PathField
     kpi_media_path: OptionalPathField = None
-    threshold: Annotated[float, BeforeValidator(_number)] = -1.0
-    min_recall: Annotated[float, BeforeValidator(_number), Field(ge=0.0, le=1.0)] = 1.0
+    threshold: Number = -1.0
+    min_recall: Annotated[Number, Field(ge=0.0, le=1.0)] = 1.0
     top_k_per_label: Annotated[int | None, BeforeValidator(_count)] = 50
 
 
@@ -184,3 +142,13 @@ class VlmCompareConfig(VlmReading):
 
     a: PathField
     b: PathField
+
+
+_READING: dict[str, Any] = {
+    "renamed": {"output_dir": "results_dir"},
+    "open_keys": frozenset({"fields"}),
+    "text_keys": frozenset({"labels", "answer_in", "fields"}),
+}
+VCN_AOI_SCHEMA = schema_of(VcnAoiConfig, renamed={"output_dir": "results_dir"})
+VLM_BCQ_SCHEMA = schema_of(VlmBcqConfig, leave_out=("strict",), **_READING)
+VLM_COMPARE_SCHEMA = schema_of(VlmCompareConfig, **_READING)

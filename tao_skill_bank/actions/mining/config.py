@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from tao_skill_bank.actions.gap_analysis.config import PathField
+from tao_skill_bank.actions.gap_analysis.config import Number, PathField
 from tao_skill_bank.actions.mining.encoders import AUTO, Encoder, get_encoder
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.overrides import REQUIRED, Schema
-from tao_skill_bank.core.settings import validated
+from tao_skill_bank.core.settings import schema_of, validated
 
 __all__ = [
     "IMAGE_EMBEDDINGS_SCHEMA",
@@ -21,32 +19,6 @@ __all__ = [
     "NearestNeighborsConfig",
     "validated",
 ]
-
-IMAGE_EMBEDDINGS_SCHEMA = Schema(
-    defaults={
-        "input_parquet": REQUIRED,
-        "output_parquet": REQUIRED,
-        "model": AUTO,
-        "model_path": "",
-        "model_config_path": "",
-        "batch_size": 64,
-    }
-)
-
-NEAREST_NEIGHBORS_SCHEMA = Schema(
-    defaults={
-        "source_parquet": REQUIRED,
-        "target_parquet": REQUIRED,
-        "output_parquet": REQUIRED,
-        "topn": 5,
-        "knn_metric": "euclidean",
-        "source_embed_column_name": "embedding",
-        "target_embed_column_name": "embedding",
-        "filter_by_label": "false",
-        "distance_threshold": -1.0,
-        "group_by": "",
-    }
-)
 
 
 def _text(value: object) -> object:
@@ -68,12 +40,6 @@ def _count(value: object) -> object:
     return value
 
 
-def _number(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError("must be a finite number")
-    return float(value)
-
-
 def _names(value: object) -> object:
     """Column names: a list, or text with commas."""
     if isinstance(value, list) and all(isinstance(v, str) for v in value):
@@ -84,7 +50,6 @@ def _names(value: object) -> object:
 
 Text = Annotated[str, BeforeValidator(_text)]
 Count = Annotated[int, BeforeValidator(_count)]
-Number = Annotated[float, BeforeValidator(_number)]
 
 
 class ImageEmbeddingsConfig(BaseModel):
@@ -142,3 +107,7 @@ class NearestNeighborsConfig(BaseModel):
     def arguments(self) -> dict[str, Path | str | int | float | tuple[str, ...]]:
         """The keyword arguments of `nearest_neighbors`."""
         return dict(self)
+
+
+IMAGE_EMBEDDINGS_SCHEMA = schema_of(ImageEmbeddingsConfig)
+NEAREST_NEIGHBORS_SCHEMA = schema_of(NearestNeighborsConfig)

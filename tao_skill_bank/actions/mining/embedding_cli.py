@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tao_skill_bank.actions.console import Action, run_category
+from tao_skill_bank.actions.console import Action, configured, run_category
 
 
 def main() -> None:
@@ -14,14 +14,10 @@ def main() -> None:
 
 def _image_embeddings(args: list[str]) -> int:
     from tao_skill_bank.actions.mining.config import IMAGE_EMBEDDINGS_SCHEMA, ImageEmbeddingsConfig
-    from tao_skill_bank.core.overrides import config_yaml, parse_command_line
-    from tao_skill_bank.core.settings import validated
 
-    line = parse_command_line(args, IMAGE_EMBEDDINGS_SCHEMA)
-    if line.show_config:
-        print(config_yaml(line.config), end="")
+    config = configured("embedding", args, IMAGE_EMBEDDINGS_SCHEMA, ImageEmbeddingsConfig)
+    if config is None:
         return 0
-    config = validated(ImageEmbeddingsConfig, line.config, line.spec_path or "command line")
     from tao_skill_bank.actions.mining.embedding import embed_parquet
 
     def progress(rows: int, total: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from tao_skill_bank.actions.console import Action, run_category
+from tao_skill_bank.actions.console import Action, configured, run_category
 
 
 def main() -> None:
@@ -15,14 +15,10 @@ def main() -> None:
 
 def _nearest_neighbors(args: list[str]) -> int:
     from tao_skill_bank.actions.mining.config import NEAREST_NEIGHBORS_SCHEMA, NearestNeighborsConfig
-    from tao_skill_bank.core.overrides import config_yaml, parse_command_line
-    from tao_skill_bank.core.settings import validated
 
-    line = parse_command_line(args, NEAREST_NEIGHBORS_SCHEMA)
-    if line.show_config:
-        print(config_yaml(line.config), end="")
+    config = configured("tmm", args, NEAREST_NEIGHBORS_SCHEMA, NearestNeighborsConfig)
+    if config is None:
         return 0
-    config = validated(NearestNeighborsConfig, line.config, line.spec_path or "command line")
     from tao_skill_bank.actions.mining.neighbors import nearest_neighbors
 
     arguments: dict[str, Any] = config.arguments()
