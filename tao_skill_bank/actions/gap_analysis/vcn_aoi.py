@@ -326,10 +326,13 @@ def _write_curve(aside: guard.Within, curve: Curve) -> None:
 
 
 def _write_histogram(aside: guard.Within, inference: Inference, threshold: float) -> None:
-    from tao_skill_bank.actions.gap_analysis.histogram import draw_histogram
+    from tao_skill_bank.data.changenet.kpi_plots import draw_scores
 
+    marked = (f"threshold {threshold:.6g}", threshold)
     with aside.open(HISTOGRAM) as handle:
-        draw_histogram(handle, inference.scores, inference.is_pass, threshold)
+        draw_scores(
+            handle, inference.scores, inference.is_pass, title="siamese_score", marked=marked, bins=60, height=460
+        )
 
 
 def _write_gaps(

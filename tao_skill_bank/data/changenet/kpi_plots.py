@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,6 @@ UNAVAILABLE = "unavailable: there is no NO_PASS row"
 _OPACITY = 140
 _LARGE = 1e100
 _TEXT, _TITLE = 16, 19
-_FRAME = (72, 40, 945, 475)
 _CELLS = (90, 40, 530, 480)
 
 
@@ -42,17 +41,49 @@ def draw_distribution(
         recall_100: The threshold to draw; without one the title says so.
         bins: Bars of the histogram.
     """
-    image, draw = _canvas(960, 540)
+    title, marked = f"100 % recall threshold {UNAVAILABLE}", None
+    if recall_100 is not None:
+        title = f"False-accept rate at 100 % recall: {100 * recall_100.far:.4g} %"
+        marked = (f"100 % recall threshold {recall_100.threshold:.6g}", recall_100.threshold)
+    with fsio.atomic_file(path) as file:
+        draw_scores(file, scores, is_pass, title=title, marked=marked, bins=bins)
+
+
+def draw_scores(
+    file: BinaryIO,
+    scores: npt.NDArray[np.float64],
+    is_pass: npt.NDArray[np.bool_],
+    *,
+    title: str,
+    marked: tuple[str, float] | None,
+    bins: int,
+    height: int = 540,
+) -> None:
+    """Histogram of the scores of PASS and NO_PASS rows, counts logarithmic, as a PNG of 960 x `height` pixels.
+
+    Args:
+        file: Open for writing.
+        scores: float64 [n].
+        is_pass: bool [n].
+        title: Stands above it.
+        marked: Name and score of the dashed line, if there is one.
+        bins: Bars of the histogram.
+        height: Of the picture.
+    """
+    image, draw = _canvas(960, height)
+    frame = left, top, right, bottom = 72, 40, 945, height - 65
     largest = float(np.abs(scores).max())
     unit = largest if largest > _LARGE else 1.0  # so that no difference of two scores overflows
     low, high = float(scores.min() / unit), float(scores.max() / unit)
+    if marked is not None and math.isfinite(marked[1]):
+        low, high = min(low, marked[1] / unit), max(high, marked[1] / unit)
     least = max(abs(low), abs(high), 1e-200) * 1e-9
     edges = np.linspace(low, high if high - low > least else low + max(1.0, abs(low)), bins + 1)
-    rows = [np.histogram(scores[mask] / unit, bins=edges)[0] for mask in (is_pass, ~is_pass)]
-    left, top, right, bottom = _FRAME
+    begin, end = float(edges[0]), float(edges[-1])
+    rows = [np.histogram(scores[mask] / unit, bins=bins, range=(begin, end))[0] for mask in (is_pass, ~is_pass)]
     highest = 1.08 * _height(max(int(counts.max()) for counts in rows))
-    reach = 1.05 * float(edges[-1] - edges[0])
-    begin = float(edges[0]) - (reach - float(edges[-1] - edges[0])) / 2
+    reach = 1.05 * (end - begin)
+    begin -= 0.025 * (end - begin)
 
     def across(score: float) -> int:  # in units
         return round(left + (right - left) * (score - begin) / reach)
@@ -62,9 +93,9 @@ def draw_distribution(
 
     for counts, colour in zip(rows, (PASS_COLOUR, NO_PASS_COLOUR), strict=True):
         bars, pen = _layer(image)
-        for count, start, end in zip(counts.tolist(), edges[:-1], edges[1:], strict=True):
+        for count, start, stop in zip(counts.tolist(), edges[:-1], edges[1:], strict=True):
             if count:
-                pen.rectangle((across(start), up(count), across(end) - 1, bottom), fill=_shade(colour))
+                pen.rectangle((across(start), up(count), across(stop) - 1, bottom), fill=_shade(colour))
         image.alpha_composite(bars)
     for score in _ticks(begin, begin + reach):
         draw.line((across(score), bottom, across(score), bottom + 5), fill="black")
@@ -72,23 +103,21 @@ def draw_distribution(
     for count in [0, *(10**power for power in range(7) if _height(10**power) <= highest)]:
         draw.line((left - 5, up(count), left, up(count)), fill="black")
         _write(draw, (left - 9, up(count)), f"{count:,}", "rm")
-    _write(draw, ((left + right) // 2, 533), "siamese_score", "mb")
+    _write(draw, ((left + right) // 2, height - 7), "siamese_score", "mb")
     _upright(image, (4, (top + bottom) // 2), "rows")
-    title = f"100 % recall threshold {UNAVAILABLE}"
     names: list[tuple[str, str | None]] = [
         (f"PASS ({int(is_pass.sum())})", PASS_COLOUR),
         (f"NO_PASS ({int((~is_pass).sum())})", NO_PASS_COLOUR),
     ]
-    if recall_100 is not None:
-        title = f"False-accept rate at 100 % recall: {100 * recall_100.far:.4g} %"
-        names.append((f"100 % recall threshold {recall_100.threshold:.6g}", None))
-        at = min(max(across(recall_100.threshold / unit), left), right)
+    if marked is not None:
+        names.append((marked[0], None))
+        at = min(max(across(marked[1] / unit), left), right)
         for y in range(top, bottom, 10):
             draw.line((at, y, at, min(y + 6, bottom)), fill="black", width=2)
-    draw.rectangle(_FRAME, outline="black")
+    draw.rectangle(frame, outline="black")
     _write(draw, ((left + right) // 2, 30), title, "mb", _TITLE)
-    _legend(image, names)
-    _save(image, path)
+    _legend(image, names, right - 8, top + 8)
+    _save(image, file)
 
 
 def draw_confusion(path: Path, point: Threshold | None, name: str) -> None:
@@ -96,7 +125,7 @@ def draw_confusion(path: Path, point: Threshold | None, name: str) -> None:
     image, draw = _canvas(600, 528)
     if point is None:
         _write(draw, (300, 264), f"{name}\n{UNAVAILABLE}", "mm", _TITLE)
-        _save(image, path)
+        _save_as(image, path)
         return
     counts = np.array([[point.tn, point.fp], [point.fn, point.tp]])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -115,7 +144,7 @@ def draw_confusion(path: Path, point: Threshold | None, name: str) -> None:
     _write(draw, ((left + right) // 2, 522), "predicted", "mb")
     _upright(image, (28, (top + bottom) // 2), "actual")
     _write(draw, ((left + right) // 2, 30), f"{name}: threshold {point.threshold:.6g}", "mb", _TITLE)
-    _save(image, path)
+    _save_as(image, path)
 
 
 def _height(count: float) -> float:
@@ -185,10 +214,9 @@ def _upright(image: Image.Image, at: tuple[int, int], text: str) -> None:
     image.paste(turned, (at[0], at[1] - turned.height // 2))
 
 
-def _legend(image: Image.Image, names: list[tuple[str, str | None]]) -> None:
+def _legend(image: Image.Image, names: list[tuple[str, str | None]], right: int, top: int) -> None:
     """Names with their colours, in the upper right corner; a name without a colour is that of the dashed line."""
     sheet, draw = _layer(image)
-    right, top = _FRAME[2] - 8, _FRAME[1] + 8
     left = right - max(round(_font(_TEXT).getlength(name)) for name, _ in names) - 64
     draw.rounded_rectangle((left, top, right, top + 26 * len(names) + 8), 4, (255, 255, 255, 210), "#cccccc")
     for number, (name, colour) in enumerate(names):
@@ -202,6 +230,10 @@ def _legend(image: Image.Image, names: list[tuple[str, str | None]]) -> None:
     image.alpha_composite(sheet)
 
 
-def _save(image: Image.Image, path: Path) -> None:
-    with fsio.atomic_file(path) as handle:
-        image.convert("RGB").save(handle, format="PNG")
+def _save_as(image: Image.Image, path: Path) -> None:
+    with fsio.atomic_file(path) as file:
+        _save(image, file)
+
+
+def _save(image: Image.Image, file: BinaryIO) -> None:
+    image.convert("RGB").save(file, format="PNG")
