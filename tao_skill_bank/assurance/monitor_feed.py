@@ -31,7 +31,7 @@ from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.score_files import LIGHTINGS, LOTS, ScoreFile, finite_threshold
 from tao_skill_bank.loop.approval import approver
 from tao_skill_bank.metrics.drift import rank_evidence
-from tao_skill_bank.tasks.changenet.metric import GRAMMAR
+from tao_skill_bank.tasks.changenet.metric import ESCAPE, FAR, GRAMMAR, RECALL
 
 _TAIL = 0.95
 _KEPT = 250
@@ -71,7 +71,7 @@ def start(
         InputError: Something is there already; a setting that cannot be.
     """
     finite_threshold(threshold)
-    asked = None if target is None else GRAMMAR.parse(target, where="--target").text()
+    asked = None if target is None else _watchable(target)
     try:
         made = Settings(
             threshold=threshold,
@@ -91,6 +91,16 @@ def start(
     guard.make_folder(folder)
     fsio.write_text(folder / SETTINGS_FILE, made.model_dump_json(indent=2) + "\n")
     return made
+
+
+def _watchable(text: str) -> str:
+    """The canonical text of a target whose every limit is held against the judged parts."""
+    target = GRAMMAR.parse(text, where="--target")
+    watched = (FAR.name, RECALL.name, ESCAPE.name)
+    if other := [limit.name for limit in target.limits if limit.name not in watched]:
+        fix = f"name a target of {', '.join(watched)}, or none: a change of the scores is told without one"
+        raise InputError(f"a monitor holds nothing against {' and '.join(other)}", where="--target", fix=fix)
+    return target.text()
 
 
 def feed(

@@ -207,8 +207,6 @@ def test_defects_that_escape_alarm_for_recall(tmp_path: Path, watched: Path) -> 
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("f1 >= 0.9", None),
-        ("accuracy >= 90%", None),
         ("escape rate < 0.1% at FAR <= 2%", None),
         ("FAR < 5%", "recall is at most 99.99"),
     ],
@@ -237,6 +235,12 @@ def test_names_of_strangers_are_text_on_the_page(tmp_path: Path, watched: Path) 
         (["start", "new", "--threshold", "nan"], "not a number"),
         (["start", "new", "--threshold", "0.5", "--reference-lots", "1"], "reference_lots"),
         (["start", "new", "--threshold", "0.5", "--target", "quick"], "not understood"),
+        (["start", "new", "--threshold", "0.5", "--target", "f1 >= 0.9"], "holds nothing against f1"),
+        (["start", "new", "--threshold", "0.5", "--target", "accuracy >= 99%"], "holds nothing against accuracy"),
+        (
+            ["start", "new", "--threshold", "0.5", "--target", "precision >= 90% at recall=99%"],
+            "nothing against precision",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line_and_makes_nothing(

@@ -92,8 +92,8 @@ def survive(wanted: Callable[[Path], Request], folder: Path, kills: int, seed: i
     """A reference run, and as many stormy ones as it takes until so many kills have hit a run at work.
 
     A kill comes so many lines of the log further on, as drawn, and then a random part of the time that a line takes:
-    how fast a run gets on changes with what else the machine does, how far it gets does not. A run that outran its kills
-    is judged and followed by another.
+    how fast a run gets on changes with what else the machine does, how far it gets does not. A run that outran its
+    kills is judged and followed by another.
     """
     request = wanted(folder)
     calm = tiny.approved(request)
