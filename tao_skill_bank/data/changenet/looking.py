@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tao_skill_bank.data.changenet import findings
 from tao_skill_bank.data.changenet.images import Placed
+from tao_skill_bank.data.changenet.near import near_copies
 from tao_skill_bank.data.changenet.picture_set import Files, Finding, PictureSet, most
 from tao_skill_bank.data.pictures.look import Looked, look
 from tao_skill_bank.data.pictures.memory import Memory
@@ -96,7 +97,7 @@ def look_at_sets(
     ]
     if decoded:
         found.matches = findings.shared_pictures(tables)
-        found.findings += [findings.repeated(tables), findings.across(tables, found.matches)]
+        found.findings += [findings.repeated(tables), findings.across(tables, found.matches), near_copies(tables)]
     return found
 
 

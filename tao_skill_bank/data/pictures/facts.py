@@ -11,6 +11,7 @@ import io
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from tao_skill_bank.data.pictures.decode import MAX_PIXELS, depth_of, is_deep, reason_of, too_large
+from tao_skill_bank.data.pictures.noise import grain_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,7 +21,7 @@ UPRIGHT = 1
 THUMB = 8
 """Side of the thumbnail that is kept of a picture, pixels."""
 _MANY_PAGES = frozenset({"TIFF", "GIF", "WEBP"})
-VERSION = 1
+VERSION = 2
 """Grows when a fact is told otherwise than before: what was remembered under another one is found out again."""
 
 
@@ -42,6 +43,7 @@ class Facts(NamedTuple):
             has it before it cuts off.
         blank: One colour all over.
         thumb: 64 grey values, the picture shrunk to 8 x 8.
+        grain: What is fine in its middle (`noise.grain_of`); empty where it is small or smooth.
     """
 
     fault: str | None = None
@@ -57,6 +59,7 @@ class Facts(NamedTuple):
     highest: int | None = None
     blank: bool | None = None
     thumb: bytes | None = None
+    grain: bytes | None = None
 
     @property
     def decoded(self) -> bool:
@@ -139,7 +142,7 @@ def _tell_pixels(image: Image.Image, told: dict[str, Any]) -> None:
     told["highest"] = max(high for _, high in extremes)
     told["blank"] = all(low == high for low, high in extremes)
     told["pixels"] = _digest(plain.mode, plain.size, plain.tobytes())
-    told["thumb"] = _thumb(grey)
+    told["thumb"], told["grain"] = _thumb(grey), grain_of(grey)
 
 
 def _extremes(channel: Image.Image) -> tuple[int, int]:
@@ -156,7 +159,8 @@ def _tell_deep(image: Image.Image, told: dict[str, Any]) -> None:
     told["blank"] = int(values.min()) == told["highest"]
     told["pixels"] = _digest(image.mode, image.size, values.tobytes())
     scale = 255.0 / max(told["highest"], 255)
-    told["thumb"] = _thumb(module.fromarray((np.maximum(values, 0) * scale).astype(np.uint8)))
+    grey = module.fromarray((np.maximum(values, 0) * scale).astype(np.uint8))
+    told["thumb"], told["grain"] = _thumb(grey), grain_of(grey)
 
 
 def _digest(mode: str, size: tuple[int, int], data: bytes) -> bytes:

@@ -11,7 +11,8 @@ from boards import pair
 from PIL import Image
 
 from tao_skill_bank.data.changenet.tables import read_pairs
-from tao_skill_bank.tasks.changenet.copies import COPY, Alike, noise_in_common, told_apart, write_alike
+from tao_skill_bank.data.pictures.noise import COPY, noise_in_common
+from tao_skill_bank.tasks.changenet.copies import Alike, told_apart, write_alike
 
 
 def capture(seed: int, *, defect: bool = False) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,10 @@ def faults(planted: Planted, *settings: str) -> list[str]:
     return caught.value.faults
 
 
-LOOKS = ("boards", "pictures", "orientation", "shapes", "lightings", "contents", "repeated rows", "equal pictures")
+LOOKS = (
+    *("boards", "pictures", "orientation", "shapes", "lightings", "contents"),
+    *("repeated rows", "equal pictures", "near copies"),
+)
 
 
 def test_the_clean_set_is_not_warned_of_and_every_check_says_how_much_it_looked_at(clean: Planted) -> None:
@@ -205,6 +209,82 @@ def test_the_same_pixels_in_another_file_are_no_other_picture(clean: Planted) ->
             image.save(clean.file("validation", 4, "image", light), compress_level=1, dpi=(300, 300))
     assert clean.file("training", 3).read_bytes() != clean.file("validation", 4).read_bytes()
     assert "1 of 12 validation pictures" in check(plan(clean), "equal pictures").text
+
+
+def as_jpeg(pixels: Any, quality: int = 90) -> Any:
+    out = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(out, "JPEG", quality=quality)
+    return np.asarray(Image.open(out), np.float32)
+
+
+COPYINGS = (
+    as_jpeg,
+    lambda a: a * 1.04 + 6,
+    lambda a: np.roll(a, 1, axis=1),
+    lambda a: np.roll(a, (-2, 1), axis=(0, 1)),
+    lambda a: as_jpeg(np.roll(a * 0.95 + 8, 1, axis=0)),
+)
+
+
+def near_copy(planted: Planted, source: tuple[str, int], target: tuple[str, int], change: Any) -> None:
+    for a, b in zip(planted.files(*source), planted.files(*target), strict=True):
+        Image.fromarray(change(np.asarray(Image.open(a), np.float32)).clip(0, 255).astype(np.uint8)).save(b)
+
+
+def test_copies_that_were_saved_anew_brightened_or_shifted_are_named_by_both_rows(clean: Planted) -> None:
+    for at, change in enumerate(COPYINGS):
+        near_copy(clean, ("KPI", 2 * at), ("training", 3 * at + 1), change)
+    near_copy(clean, ("acceptance", 7), ("mining pool", 9), as_jpeg)
+    summary = plan(clean)
+    said = check(summary, "near copies")
+    assert said.status == "warn" and said.text in " ".join(summary.warnings)
+    assert "5 of 36 KPI pictures are all but those of the training set" in said.text
+    assert "1 of 24 mining pool pictures are all but those of the acceptance set" in said.text
+    assert "row 1 of the KPI set and row 2 of the training set, row 3 of the KPI set and row 5 of the" in said.text
+    assert "and 3 more (" in said.text
+    assert check(summary, "equal pictures").status == "ok"
+
+
+def test_a_copy_with_equal_pixels_is_told_once(clean: Planted) -> None:
+    clean.copy(("training", 4), ("KPI", 4))
+    summary = plan(clean)
+    assert (check(summary, "equal pictures").status, check(summary, "near copies").status) == ("warn", "ok")
+
+
+def test_many_captures_of_one_design_are_no_copies_and_the_copy_among_them_is_found(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "w", lights=("SolderLight",))
+    rng = np.random.default_rng(5)
+    design = np.asarray(Image.open(planted.file("training", 1, "golden")), np.float32) * 0.8 + 15
+    for name, (_, rows) in SETS.items():
+        for row in range(rows):
+            for side in ("image", "golden"):
+                capture = np.roll(design, int(rng.integers(-1, 2)), 1) + rng.normal(0, 5, design.shape)
+                Image.fromarray(capture.clip(0, 255).astype(np.uint8)).save(planted.file(name, row, side))
+    assert check(plan(planted), "near copies").status == "ok"
+    near_copy(planted, ("acceptance", 11), ("validation", 3), lambda a: np.roll(as_jpeg(a), 1, 0))
+    said = check(plan(planted), "near copies")
+    assert "1 of 36 acceptance pictures are all but those of the validation set: row 12 of the" in said.text
+
+
+def test_shapes_that_every_board_has_are_no_copies_where_there_is_no_noise(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "w", lights=("SolderLight",))
+    rng = np.random.default_rng(6)
+    for name, (_, rows) in SETS.items():
+        for row in range(rows):
+            pixels = np.zeros((64, 64), np.uint8)
+            pixels[:, int(rng.integers(8, 40)) :] = 255
+            Image.fromarray(pixels).save(planted.file(name, row))
+            Image.fromarray(np.zeros((64, 64), np.uint8) + 90).save(planted.file(name, row, "golden"))
+    assert check(plan(planted), "near copies").status == "ok"
+
+
+def test_pictures_that_tell_nothing_are_not_said_to_be_no_copies(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "w", lights=("SolderLight",))
+    for name, (_, rows) in SETS.items():
+        for row in range(rows):
+            Image.new("L", (64, 64), 100 + row).save(planted.file(name, row))
+    said = check(plan(planted), "near copies")
+    assert said.status == "warn" and said.text.startswith("not looked for: all 138 pictures are too smooth")
 
 
 def test_blank_captures_that_are_equal_are_no_leak_and_are_counted(clean: Planted) -> None:
