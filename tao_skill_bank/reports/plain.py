@@ -7,6 +7,7 @@ from typing import Any
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.text import duration, percent
+from tao_skill_bank.loop.state import AnyState
 from tao_skill_bank.reports.page import render_page
 from tao_skill_bank.tasks.registry import load_state, task_of
 
@@ -35,7 +36,10 @@ def plain_html(results_dir: Path) -> str:
         verdict=task.verdict(state).line,
         names=names,
         phases=phases,
-        stages=[
-            (label, r.stage, r.status, r.summary, duration(r.duration_sec)) for label, r in state.labelled_records()
-        ],
+        stages=stage_rows(state),
     )
+
+
+def stage_rows(state: AnyState) -> list[tuple[str, str, str, str, str]]:
+    """(iteration, stage, status, summary, duration as text) of every ended stage."""
+    return [(label, r.stage, r.status, r.summary, duration(r.duration_sec)) for label, r in state.labelled_records()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import re
@@ -10,7 +11,9 @@ from types import ModuleType
 from typing import Any
 
 from tao_skill_bank.annotate import allow
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.roots import own_files
 
 _BOTH = (
     *("global_caption", "dense_caption", "chunk_caption", "description", "mcq", "bcq", "open_qa"),
@@ -29,7 +32,9 @@ ALIASES = {
     _PEER + "prompts_traffic": _OWN + "traffic",
     _PEER + "prompts_warehouse": _OWN + "warehouse",
 }
-SHORT_NAMES = {name: _OWN + name for name in ("general", "template", "traffic", "warehouse")}
+_EXAMPLES = ("traffic", "warehouse")
+"""Domains whose modules are the worked examples of the skill: what people copy is the very file that runs."""
+SHORT_NAMES = {name: _OWN + name for name in ("general", "template", *_EXAMPLES)}
 _MARK = "[PLACEHOLDER"
 _SEPARATOR = re.compile(r"={5,}")
 _WHERE = "video_reasoning_annotation.prompts_module"
@@ -115,9 +120,25 @@ def is_own(module_name: str) -> bool:
 
 
 def _module(name: str) -> ModuleType:
-    if is_own(name):
-        return importlib.import_module(ALIASES.get(name) or SHORT_NAMES.get(name) or name)
-    return allow.run(allow.find(name))
+    if not is_own(name):
+        return allow.run(allow.find(name))
+    own = ALIASES.get(name) or SHORT_NAMES.get(name) or name
+    last = own.removeprefix(_OWN)
+    return _example(last) if last in _EXAMPLES else importlib.import_module(own)
+
+
+@functools.cache
+def _example(domain: str) -> ModuleType:
+    from tao_skill_bank.bank.home import bank_root
+
+    skill = bank_root() / "skills" / "tao-generate-video-reasoning-annotations"
+    path = skill / "references" / f"prompts_{domain}.py"
+    with own_files():
+        source = guard.read_text(path)
+    module = ModuleType(_OWN + domain)
+    module.__file__ = str(path)
+    exec(compile(source, str(path), "exec"), vars(module))
+    return module
 
 
 SAMPLE_VALUES: dict[str, object] = {

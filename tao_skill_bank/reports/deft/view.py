@@ -37,6 +37,7 @@ from tao_skill_bank.tasks.registry import load_state
 
 NARRATIVE = "report_narrative.md"
 MOST_NARRATIVE = 20_000
+_AS_LOGGED = {"seq", "stage", "status", "summary", "ts", "duration_sec", "context_tokens"}
 
 
 @dataclass(frozen=True)
@@ -361,15 +362,9 @@ class RunView:
         merged = {**records, **found}
         return [
             StageLine(
-                seq=line.seq,
                 iteration=line.iter,
-                stage=line.stage,
-                status=line.status,
-                summary=line.summary,
-                ts=line.ts,
-                duration_sec=line.duration_sec,
                 tokens={k: int(v) for k, v in (line.tokens or {}).items() if is_number(v)},
-                context_tokens=line.context_tokens,
+                **line.model_dump(include=_AS_LOGGED),
             )
             for _, line in sorted(merged.items())
         ]

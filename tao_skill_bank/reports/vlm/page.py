@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core import fsio, guard
-from tao_skill_bank.core.text import duration, percent
+from tao_skill_bank.core.text import percent
 from tao_skill_bank.reports.page import render_page
+from tao_skill_bank.reports.plain import REPORT_FILE, stage_rows
 from tao_skill_bank.tasks.registry import load_state, task_of
 from tao_skill_bank.tasks.vlm_bcq.results import (
     AnnotateResult,
@@ -19,7 +20,6 @@ from tao_skill_bank.tasks.vlm_bcq.results import (
     RoutingResult,
 )
 
-REPORT_FILE = "DEFT_Loop_Report.html"
 RCA_PAGE = "rca.html"
 TABLES = {
     "question_key": "Questions",
@@ -75,9 +75,7 @@ def run_html(results_dir: Path) -> str:
         accepted=accepted,
         measures=measures,
         checks=state.checked,
-        stages=[
-            (label, r.stage, r.status, r.summary, duration(r.duration_sec)) for label, r in state.labelled_records()
-        ],
+        stages=stage_rows(state),
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import pytest
 
 from tao_skill_bank.annotate.config import SECTION, schema
+from tao_skill_bank.annotate.prompts import KEYS, load_prompts
 
 ROOT = Path(__file__).resolve().parents[3]
 SKILL = ROOT / "skills" / "tao-generate-video-reasoning-annotations"
@@ -14,8 +16,10 @@ SKILL = ROOT / "skills" / "tao-generate-video-reasoning-annotations"
 
 @pytest.mark.parametrize("domain", ["traffic", "warehouse"])
 def test_a_reference_module_is_the_packages_own(domain: str) -> None:
-    own = ROOT / "tao_skill_bank" / "annotate" / "prompts" / f"{domain}.py"
-    assert (SKILL / "references" / f"prompts_{domain}.py").read_bytes() == own.read_bytes()
+    example = runpy.run_path(str(SKILL / "references" / f"prompts_{domain}.py"))
+    own = load_prompts(domain)
+    assert own.structured == load_prompts(f"tao_skill_bank.annotate.prompts.{domain}").structured
+    assert {key: own.text(key) for key in KEYS} == {key: example["get_prompt"](key) for key in KEYS}
 
 
 def test_every_setting_is_in_the_skills_reference() -> None:
