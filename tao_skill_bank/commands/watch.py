@@ -9,10 +9,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from tao_skill_bank import runs
 from tao_skill_bank.commands.out import echo
+from tao_skill_bank.core.text import capital, clean
+from tao_skill_bank.loop.engine import duration_text
+from tao_skill_bank.reports.deft.live import LiveReport
+from tao_skill_bank.reports.deft.status import status_of
+from tao_skill_bank.reports.deft.view import RunView
+from tao_skill_bank.tasks.registry import load_state
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.console import ConsoleOptions, RenderableType, RenderResult
 
     from tao_skill_bank.loop.evidence import Interval
     from tao_skill_bank.loop.state import AnyState
@@ -36,9 +48,6 @@ def watch(folder: Path, *, once: bool = False, address: str = "") -> None:
     if not sys.stdout.isatty() or once:
         _lines(folder, once=once, forever=bool(address))
         return
-    from rich.console import Console
-    from rich.live import Live
-
     console = Console()
     screen = Screen(folder, address)
     with _keys() as pressed, Live(screen, console=console, screen=True, auto_refresh=False) as live:
@@ -64,10 +73,6 @@ class Screen:
 
     def read(self) -> None:
         """Look at the disk again."""
-        from tao_skill_bank import runs
-        from tao_skill_bank.reports.deft.live import LiveReport
-        from tao_skill_bank.tasks.registry import load_state
-
         self._view = runs.status(self.folder, limit=200)
         # Who works on it after its last stage writes the report: it has ended when that is there.
         self.ended = self._view.status not in ("running", "planned") and self._view.working is None
@@ -78,10 +83,6 @@ class Screen:
             self._judge()
 
     def _judge(self) -> None:
-        from tao_skill_bank.core.text import capital, clean
-        from tao_skill_bank.reports.deft.status import status_of
-        from tao_skill_bank.reports.deft.view import RunView
-
         found = status_of(RunView(self.folder))
         self._tone, self._wording, why = found.tone, clean(found.wording), found.why
         if self._view is not None and self._view.status in ("interrupted", "held"):
@@ -91,10 +92,6 @@ class Screen:
 
     def summary(self) -> RenderableType:
         """What stays on the terminal afterwards."""
-        from rich.text import Text
-
-        from tao_skill_bank.core.text import clean
-
         assert self._view is not None
         text = Text()
         text.append(f"{self._wording}", style=f"bold {_TONES[self._tone]}")
@@ -105,53 +102,42 @@ class Screen:
         return text
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.console import Group
-
-        if self._view is None or self._state is None:
+        view, state = self._view, self._state
+        if view is None or state is None:
             return
         width, height = options.max_width, options.height or console.height
-        parts: list[RenderableType] = [self._head(width), self._phases(width, height), self._work(width)]
+        parts: list[RenderableType] = [
+            self._head(view, width),
+            self._phases(view, state, width, height),
+            self._work(view, state, width),
+        ]
         used = sum(len(console.render_lines(p, options.update(height=None))) for p in parts)
         room = height - used - 3
         if room > 1:
-            parts.append(self._log(room))
-        parts.append(self._foot())
+            parts.append(self._log(view, room))
+        parts.append(self._foot(view))
         yield Group(*parts)
 
-    def _head(self, width: int) -> RenderableType:
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
-
-        from tao_skill_bank.core.text import clean
-
-        assert self._view is not None
+    def _head(self, view: StatusView, width: int) -> RenderableType:
         grid = Table.grid(expand=True)
         grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         grid.add_column(justify="right", no_wrap=True)
         grid.add_row(
             Text(self._wording, style=f"bold {_TONES[self._tone]}"), Text(clean(self.folder.name), style="dim")
         )
-        approval = "" if self._view.approval is None else self._view.approval
-        grid.add_row(Text(f"target {clean(self._view.kpi_target)}", style="dim"), Text(approval, style="dim"))
+        approval = "" if view.approval is None else view.approval
+        grid.add_row(Text(f"target {clean(view.kpi_target)}", style="dim"), Text(approval, style="dim"))
         lines: list[RenderableType] = [grid]
         if self._why and width >= 60:
             lines.append(Text(self._why))
         return Group(*lines, Text(""))
 
-    def _phases(self, width: int, height: int) -> RenderableType:
-        from rich.table import Table
-        from rich.text import Text
-
-        from tao_skill_bank.loop.engine import duration_text
-
-        assert self._view is not None
-        assert self._state is not None
+    def _phases(self, view: StatusView, state: AnyState, width: int, height: int) -> RenderableType:
         table = Table(box=None, expand=True, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
         table.add_column("phase", no_wrap=True)
-        table.add_column(self._state.measure, justify="right", no_wrap=True)
+        table.add_column(state.measure, justify="right", no_wrap=True)
         wide = width >= 84
-        cells = {label: it.columns() for label, it in self._state.iterations.items()}
+        cells = {label: it.columns() for label, it in state.iterations.items()}
         columns = list(dict.fromkeys(name for found in cells.values() for name in found))
         if wide:
             table.add_column("95 % interval", justify="right", no_wrap=True, style="dim")
@@ -160,22 +146,22 @@ class Screen:
             for name in columns:
                 table.add_column(name, justify="right", no_wrap=True)
         table.add_column("time", justify="right", no_wrap=True, style="dim")
-        most = max((p.value or 0.0 for p in self._view.phases), default=0.0)
+        most = max((p.value or 0.0 for p in view.phases), default=0.0)
         room = max(height - 14, 3)
-        phases = self._view.phases
+        phases = view.phases
         shown = phases if len(phases) <= room else [phases[0], *phases[-(room - 1) :]]
         for phase in shown:
-            it = self._state.iterations[phase.phase]
-            best = phase.phase == self._view.best_iteration
+            it = state.iterations[phase.phase]
+            best = phase.phase == view.best_iteration
             value = "" if phase.value is None else f"{phase.value:.2f}%"
             row: list[RenderableType] = [
                 Text(phase.phase, style="bold" if best else ""),
                 Text(value, style="bold" if best else ""),
             ]
             if wide:
-                row.append(_interval(it.interval(self._state.measure)))
-            limit = self._state.limit_value
-            met = limit is not None and phase.value is not None and self._state.met(phase.value)
+                row.append(_interval(it.interval(state.measure)))
+            limit = state.limit_value
+            met = limit is not None and phase.value is not None and state.met(phase.value)
             row.append(Bar(phase.value, most, limit, met))
             if wide:
                 row += [cells[phase.phase].get(name, "") for name in columns]
@@ -183,60 +169,44 @@ class Screen:
             table.add_row(*row)
         return table
 
-    def _work(self, width: int) -> RenderableType:
+    def _work(self, view: StatusView, state: AnyState, width: int) -> RenderableType:
         """The stages of the iteration at work."""
-        from rich.text import Text
-
-        from tao_skill_bank.core.text import clean
-
-        assert self._view is not None
-        assert self._state is not None
         text = Text("\n", no_wrap=True, overflow="ellipsis")
         if self.ended:
             return text
-        label = self._state.current_label
-        it = self._state.iterations.get(label)
+        label = state.current_label
+        it = state.iterations.get(label)
         done = {r.stage for r in it.stages if r.status == "ok"} if it else set()
-        stages = self._state.order.of(0 if label == "baseline" else 1)
+        stages = state.order.of(0 if label == "baseline" else 1)
         text.append(f"{label}  ", style="bold")
         for stage in stages:
             if stage in done:
                 text.append(f"✓ {stage}  ", style="green")
-            elif stage == self._view.stage:
+            elif stage == view.stage:
                 text.append(f"● {stage}  ", style="bold cyan")
             else:
                 text.append(f"· {stage}  ", style="dim")
         if it is not None and it.attempt is not None:
             text.append(f"\n{it.attempt.stage} since {it.attempt.started_at[11:19]} UTC", style="dim")
-        if self._view.live:
-            text.append(f", {clean(self._view.live)}", style="cyan")
-        if self._view.job and width >= 60:
-            text.append(f", job {clean(self._view.job)}", style="dim")
+        if view.live:
+            text.append(f", {clean(view.live)}", style="cyan")
+        if view.job and width >= 60:
+            text.append(f", job {clean(view.job)}", style="dim")
         return text
 
-    def _log(self, room: int) -> RenderableType:
-        from rich.text import Text
-
-        from tao_skill_bank.core.text import clean
-
-        assert self._view is not None
+    def _log(self, view: StatusView, room: int) -> RenderableType:
         text = Text("\n", no_wrap=True, overflow="ellipsis")
-        for line in self._view.log[-(room - 1) :]:
+        for line in view.log[-(room - 1) :]:
             style = "magenta" if line.status == "error" else "dim"
             text.append(
                 f"{line.seq:>4} {line.iter} {line.stage}: {' '.join(clean(line.summary).split())}\n", style=style
             )
         return text
 
-    def _foot(self) -> RenderableType:
-        from rich.text import Text
-
-        from tao_skill_bank.loop.engine import duration_text
-
-        assert self._view is not None
-        parts = ["q quits", f"{duration_text(self._view.elapsed_sec)} in stages"]
-        if self._view.remaining_sec:
-            parts.append(f"about {duration_text(self._view.remaining_sec)} left")
+    def _foot(self, view: StatusView) -> RenderableType:
+        parts = ["q quits", f"{duration_text(view.elapsed_sec)} in stages"]
+        if view.remaining_sec:
+            parts.append(f"about {duration_text(view.remaining_sec)} left")
         if self.address:
             parts.append(self.address)
         return Text(" · ".join(parts), style="dim", no_wrap=True, overflow="ellipsis")
@@ -249,8 +219,6 @@ class Bar:
         self.value, self.most, self.limit, self.met = value, most, limit, met
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.text import Text
-
         width = max(options.max_width, 1)
         text = Text(no_wrap=True)
         if self.value is not None and self.most > 0:
@@ -265,14 +233,12 @@ class Bar:
         yield text
 
 
-def _interval(found: Interval | None) -> str:
-    return "" if found is None else f"{found.low_pct:.2f}–{found.high_pct:.2f}%"
+def _interval(interval: Interval | None) -> str:
+    return "" if interval is None else f"{interval.low_pct:.2f}–{interval.high_pct:.2f}%"
 
 
 def _lines(folder: Path, *, once: bool, forever: bool) -> None:
     """A line a stage, as they end; the verdict last."""
-    from tao_skill_bank import runs
-
     cursor = 0
     screen = Screen(folder)
     while True:
