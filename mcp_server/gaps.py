@@ -299,15 +299,17 @@ def register(server: MCPServer[Any]) -> None:
     add(server, write_rca_report, WRITE)
 
 
-def _gaps(found: VcnAoiResult) -> VcnGaps:
+def _gaps(analysis: VcnAoiResult) -> VcnGaps:
     from tao_skill_bank.actions.gap_analysis.vcn_aoi import GAPS
     from tao_skill_bank.reports.rca.data import read_weak
 
-    metrics = found.metrics
-    rows = read_weak(found.results_dir / GAPS, max(1, found.image_rows // max(1, found.kept)), metrics.threshold)
+    metrics = analysis.metrics
+    rows = read_weak(
+        analysis.results_dir / GAPS, max(1, analysis.image_rows // max(1, analysis.kept)), metrics.threshold
+    )
     return VcnGaps(
         status="done",
-        results_dir=str(found.results_dir),
+        results_dir=str(analysis.results_dir),
         **metrics.model_dump(include={"threshold", "recall", "recall_interval", "far", "far_interval"}),
         per_label=fitting(
             {label: f"{c.misclassified}/{c.count}, {c.kept} kept" for label, c in metrics.per_label.items()},

@@ -175,14 +175,14 @@ def _pct(rate: Rate) -> str:
     return f"{100 * rate.value:.4g} % ({rate.k} of {rate.n}; {100 * rate.low:.4g} to {100 * rate.high:.4g} %)"
 
 
-def stratum_line(found: Stratum) -> str:
+def stratum_line(stratum: Stratum) -> str:
     """`part type C: FAR 0.4 % (1 of 250), at most 2.9 %; recall …`."""
     parts = []
-    if found.far is not None:
-        parts.append(f"FAR {_pct(found.far)}, at most {100 * (found.far_most or 0):.4g} %")
-    if found.recall is not None:
-        parts.append(f"recall {_pct(found.recall)}, at least {100 * (found.recall_least or 0):.4g} %")
-    return f"{found.by} {found.name}: {'; '.join(parts)}"
+    if stratum.far is not None:
+        parts.append(f"FAR {_pct(stratum.far)}, at most {100 * (stratum.far_most or 0):.4g} %")
+    if stratum.recall is not None:
+        parts.append(f"recall {_pct(stratum.recall)}, at least {100 * (stratum.recall_least or 0):.4g} %")
+    return f"{stratum.by} {stratum.name}: {'; '.join(parts)}"
 
 
 def certify(

@@ -226,7 +226,7 @@ def _named(scores: ScoreFile) -> ScoreFile:
     return ScoreFile(PairTable(scores.path, columns), scores.score)
 
 
-def write(made: Recalibration, folder: Path, training_spec: Path | None = None) -> list[Path]:
+def write(recalibration: Recalibration, folder: Path, training_spec: Path | None = None) -> list[Path]:
     """Write `recalibration.json`, `changed.csv` and, with the spec of the training, the hand-off spec anew.
 
     The folder is a new one, so that the hand-off that is in use stays as it is.
@@ -244,14 +244,16 @@ def write(made: Recalibration, folder: Path, training_spec: Path | None = None) 
     path = folder / "recalibration.json"
     if guard.exists(path):
         raise InputError("there is a recalibration already", where=path, fix="name another folder")
-    spec = None if training_spec is None else inference_spec(load_spec(training_spec), made.new)
+    spec = None if training_spec is None else inference_spec(load_spec(training_spec), recalibration.new)
     guard.make_folder(folder)
     written = []
-    if made.changed:
+    if recalibration.changed:
         written.append(folder / "changed.csv")
-        write_pairs(written[-1], {name: [str(row[name]) for row in made.changed] for name in made.changed[0]})
+        write_pairs(
+            written[-1], {name: [str(row[name]) for row in recalibration.changed] for name in recalibration.changed[0]}
+        )
     if spec is not None:
         written.append(folder / "best_model_inference_spec.yaml")
         fsio.write_text(written[-1], yaml.safe_dump(spec, sort_keys=False))
-    fsio.write_text(path, made.model_dump_json(indent=2) + "\n")
+    fsio.write_text(path, recalibration.model_dump_json(indent=2) + "\n")
     return [path, *written]

@@ -285,8 +285,8 @@ def _request(overrides: tuple[str, ...], **given: Any) -> Request:
     return request_of(overrides, **given)
 
 
-def _shown(found: Range, unit: str = "", digits: int = 0, scale: float = 1.0) -> str:
-    low, mid, high = (f"{unit}{value / scale:,.{digits}f}" for value in (found.low, found.mid, found.high))
+def _shown(estimate: Range, unit: str = "", digits: int = 0, scale: float = 1.0) -> str:
+    low, mid, high = (f"{unit}{value / scale:,.{digits}f}" for value in (estimate.low, estimate.mid, estimate.high))
     return f"{mid}  ({low} to {high})"
 
 

@@ -103,19 +103,19 @@ def diagnose(looks: Looks | None = None) -> Diagnosis:
     return Diagnosis(version=__version__, findings=found, sound=all(f.outcome != "broken" for f in found))
 
 
-def lines(found: Diagnosis) -> list[str]:
+def lines(diagnosis: Diagnosis) -> list[str]:
     """The diagnosis as text for a terminal, what to do behind an arrow."""
     marks = {"ok": "ok   ", "note": "note ", "lacks": "lacks", "broken": "BROKEN"}
-    out, group = [f"tao-skill-bank {found.version}"], ""
-    for f in found.findings:
+    out, group = [f"tao-skill-bank {diagnosis.version}"], ""
+    for f in diagnosis.findings:
         if f.group != group:
             out += ["", f.group]
             group = f.group
         out.append(f"  {marks[f.outcome]} {f.name}: {f.text}")
         if f.fix:
             out.append(f"        → {f.fix}")
-    lacking = sum(f.outcome == "lacks" for f in found.findings)
-    verdict = "The bank works." if found.sound else "The bank itself is broken; mend what is marked."
+    lacking = sum(f.outcome == "lacks" for f in diagnosis.findings)
+    verdict = "The bank works." if diagnosis.sound else "The bank itself is broken; mend what is marked."
     behind = f" {lacking} optional thing{'s' * (lacking != 1)} lacking; → mends it." if lacking else ""
     return [*out, "", verdict + behind]
 
@@ -245,16 +245,16 @@ def _wanted(where: Looks, extra: str = "") -> str:
     return f"-e {source}" if where.package.parent == where.root else source
 
 
-def _mended(found: Finding, where: Looks) -> Finding:
+def _mended(finding: Finding, where: Looks) -> Finding:
     """With the command that is right on this machine, and without what only the scratch workspace put there."""
-    if found.outcome not in ("lacks", "note"):
-        return found
+    if finding.outcome not in ("lacks", "note"):
+        return finding
     from tao_skill_bank.platforms import own_name, platform_class
 
-    said = Complaint(found.text, found.fix, found.outcome == "lacks")
-    told = platform_class(own_name(found.name)).explained(said, where.here, _wanted(where, own_name(found.name)))
+    said = Complaint(finding.text, finding.fix, finding.outcome == "lacks")
+    told = platform_class(own_name(finding.name)).explained(said, where.here, _wanted(where, own_name(finding.name)))
     update = {"text": told.text, "fix": told.fix, "outcome": "lacks" if told.lacks else "note"}
-    return found.model_copy(update=update)
+    return finding.model_copy(update=update)
 
 
 def _lacking(name: str, text: str, fix: str) -> Finding:

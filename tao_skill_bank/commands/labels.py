@@ -124,6 +124,13 @@ def _say(workspace: Path, sample: str, set_name: str | None, **said: Any) -> Non
     echo(_shown(made))
 
 
-def _shown(made: Correction) -> str:
-    to = "dropped" if made.drop else f"{made.before} -> {made.to}" if made.to else f"{made.before}, looked at"
-    return f"{made.id}  {made.sample.name} of the {made.sample.set} set: {to} ({made.reason}, {made.who})"
+def _shown(correction: Correction) -> str:
+    to = (
+        "dropped"
+        if correction.drop
+        else f"{correction.before} -> {correction.to}"
+        if correction.to
+        else f"{correction.before}, looked at"
+    )
+    said = f"{correction.reason}, {correction.who}"
+    return f"{correction.id}  {correction.sample.name} of the {correction.sample.set} set: {to} ({said})"

@@ -16,7 +16,7 @@ NAMESPACE = "tao-skills-certificate"
 """The namespace of the signature, which whoever checks it has to name."""
 
 
-def write_certificate(made: Certificate, folder: Path, key: Path | None = None) -> list[Path]:
+def write_certificate(certificate: Certificate, folder: Path, key: Path | None = None) -> list[Path]:
     """Write a certificate, its page and, with a key, its signature; returns the files.
 
     Raises:
@@ -25,10 +25,10 @@ def write_certificate(made: Certificate, folder: Path, key: Path | None = None) 
     path, page = folder / JSON_FILE, folder / PAGE_FILE
     if guard.exists(path):
         raise InputError("there is a certificate already", where=path, fix="name another folder")
-    text = made.model_dump_json(indent=2) + "\n"
+    text = certificate.model_dump_json(indent=2) + "\n"
     signature = None if key is None else _signature(text, key)
     guard.make_folder(folder)
-    fsio.write_text(page, certificate_html(made))
+    fsio.write_text(page, certificate_html(certificate))
     written = [path, page]
     if signature is not None:
         written.append(folder / f"{JSON_FILE}.sig")
@@ -37,16 +37,16 @@ def write_certificate(made: Certificate, folder: Path, key: Path | None = None) 
     return written
 
 
-def certificate_html(made: Certificate) -> str:
+def certificate_html(certificate: Certificate) -> str:
     """The page as text. Everything out of data is escaped."""
     return render_page(
         "certificate.html.j2",
-        made=made,
+        made=certificate,
         rate=rate_text,
         bound=lambda value: percent(None if value is None else 100 * value),
-        sentence=sentence(made),
-        needs=needs(made),
-        facts=_facts(made),
+        sentence=sentence(certificate),
+        needs=needs(certificate),
+        facts=_facts(certificate),
         namespace=NAMESPACE,
     )
 
@@ -69,12 +69,12 @@ def sentence(made: Certificate) -> str:
     return f"Whether the frozen threshold meets the target “{made.target}” cannot be told from these parts."
 
 
-def needs(made: Certificate) -> list[tuple[str, str, str]]:
+def needs(certificate: Certificate) -> list[tuple[str, str, str]]:
     """(further errors, more good parts, more defects) for each number of errors among them."""
-    if made.shown:
+    if certificate.shown:
         return []
-    rows = [(0, made.needed.pass_rows, made.needed.defect_rows)]
-    rows += [(a.errors, a.pass_rows, a.defect_rows) for a in made.allowed]
+    rows = [(0, certificate.needed.pass_rows, certificate.needed.defect_rows)]
+    rows += [(a.errors, a.pass_rows, a.defect_rows) for a in certificate.allowed]
     return [(str(k), _more(good), _more(bad)) for k, good, bad in rows]
 
 
@@ -82,24 +82,27 @@ def _more(count: int | None) -> str:
     return "no feasible number" if count is None else whole(count) if count else "none"
 
 
-def _facts(made: Certificate) -> list[tuple[str, str]]:
-    trained = made.trained
+def _facts(certificate: Certificate) -> list[tuple[str, str]]:
+    trained = certificate.trained
     who = {"tao": "NVIDIA TAO", "stand-in": "the bank's own small network: a rehearsal"}.get(trained.by, "not recorded")
     no_image = "not recorded" if trained.by == "unknown" else "none"
     return [
-        ("Threshold", f"{made.threshold!r}, {made.threshold_from}"),
-        ("Judged on", f"{made.set}: {plural(made.far.n, 'good part')}, {plural(made.recall.n, 'defect')}"),
-        ("Scores", made.data),
-        ("Scores, SHA-256", made.data_sha256),
-        ("Run", made.run or "none: a file of scores"),
-        ("Model", made.model or "not recorded"),
+        ("Threshold", f"{certificate.threshold!r}, {certificate.threshold_from}"),
+        (
+            "Judged on",
+            f"{certificate.set}: {plural(certificate.far.n, 'good part')}, {plural(certificate.recall.n, 'defect')}",
+        ),
+        ("Scores", certificate.data),
+        ("Scores, SHA-256", certificate.data_sha256),
+        ("Run", certificate.run or "none: a file of scores"),
+        ("Model", certificate.model or "not recorded"),
         ("Trained by", who),
         ("Checkpoint, SHA-256", trained.checkpoint_sha256 or "not recorded"),
         ("Image", " ".join(filter(None, (trained.image, trained.image_digest))) or no_image),
-        ("Software", f"TAO Skill Bank {made.software}"),
-        ("Certified by", made.certified_by),
-        ("Certified", made.certified_at[:19].replace("T", " ") + " UTC"),
-        ("Digest of this certificate", made.digest),
+        ("Software", f"TAO Skill Bank {certificate.software}"),
+        ("Certified by", certificate.certified_by),
+        ("Certified", certificate.certified_at[:19].replace("T", " ") + " UTC"),
+        ("Digest of this certificate", certificate.digest),
     ]
 
 

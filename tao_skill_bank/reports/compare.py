@@ -191,17 +191,17 @@ def _cautions(views: Sequence[RunView]) -> list[str]:
     return found
 
 
-def lines(found: Comparison) -> list[str]:
+def lines(comparison: Comparison) -> list[str]:
     """The comparison as text for a terminal."""
     # A figure is never shortened; names and paths are.
-    figures = [rate(f) for run in found.runs for f in (run.best_far, run.acceptance_far, run.acceptance_recall)]
-    width = max(min(max(12, *(len(run.name) for run in found.runs)), 36), *map(len, figures))
-    label = max(14, *(len(d.key) for d in found.differences), 0) if found.differences else 14
+    figures = [rate(f) for run in comparison.runs for f in (run.best_far, run.acceptance_far, run.acceptance_recall)]
+    width = max(min(max(12, *(len(run.name) for run in comparison.runs)), 36), *map(len, figures))
+    label = max(14, *(len(d.key) for d in comparison.differences), 0) if comparison.differences else 14
 
     def row(name: str, cells: Sequence[str]) -> str:
         return f"{name:<{label}}  " + "  ".join(f"{_short(cell, width):>{width}}" for cell in cells).rstrip()
 
-    runs = found.runs
+    runs = comparison.runs
     out = [row("", [run.name for run in runs]), row("status", [run.status for run in runs])]
     out.append(row("best FAR", [rate(run.best_far, run.best_far_pct) for run in runs]))
     out.append(row("in", [run.best_iteration or "–" for run in runs]))
@@ -209,22 +209,22 @@ def lines(found: Comparison) -> list[str]:
         out.append(row("acceptance FAR", [rate(run.acceptance_far) for run in runs]))
         out.append(row("  recall", [rate(run.acceptance_recall) for run in runs]))
     out += ["", "FAR per iteration"]
-    for phase in _phases(found):
+    for phase in _phases(comparison):
         cells = [next((percent(p.far_pct) for p in run.phases if p.phase == phase), "") for run in runs]
         out.append(row(f"  {phase}", cells))
     out += ["", "cost", row("  time", [duration(run.seconds) for run in runs])]
     out.append(row("  tokens", [tokens(run.tokens) for run in runs]))
     out.append(row("  rows added", [whole(run.rows_added) for run in runs]))
-    out += ["", "what differs in the plan" if found.differences else "the plans are the same"]
-    out += [row(d.key, d.values) for d in found.differences]
+    out += ["", "what differs in the plan" if comparison.differences else "the plans are the same"]
+    out += [row(d.key, d.values) for d in comparison.differences]
     out += ["", *[f"{run.name}: {run.verdict.line}{f' ({run.approval})' if run.approval else ''}" for run in runs]]
-    if found.cautions:
-        out += ["", *[f"note: {text}" for text in found.cautions]]
+    if comparison.cautions:
+        out += ["", *[f"note: {text}" for text in comparison.cautions]]
     return out
 
 
-def _phases(found: Comparison) -> list[str]:
-    every = {p.phase for run in found.runs for p in run.phases}
+def _phases(comparison: Comparison) -> list[str]:
+    every = {p.phase for run in comparison.runs for p in run.phases}
     return sorted(every, key=lambda label: 0 if label == "baseline" else int(label.removeprefix("iter")))
 
 
@@ -236,37 +236,37 @@ def _short(text: str, width: int) -> str:
     return f"{text[:head]}…{text[-(width - 1 - head) :]}"
 
 
-def write_page(found: Comparison, path: Path) -> Path:
+def write_page(comparison: Comparison, path: Path) -> Path:
     """Write the comparison as one offline page; returns `path`."""
-    write_text(path, page_html(found))
+    write_text(path, page_html(comparison))
     return path
 
 
-def page_html(found: Comparison) -> str:
+def page_html(comparison: Comparison) -> str:
     """The comparison as one HTML document."""
-    phases = _phases(found)
-    base = {run.name: next((p.far_pct for p in run.phases if p.phase == "baseline"), None) for run in found.runs}
+    phases = _phases(comparison)
+    base = {run.name: next((p.far_pct for p in run.phases if p.phase == "baseline"), None) for run in comparison.runs}
     return render_page(
         "compare.html.j2",
-        found=found,
+        found=comparison,
         phases=phases,
-        figure=_figure(found, phases),
-        cell={(run.name, p.phase): p for run in found.runs for p in run.phases},
+        figure=_figure(comparison, phases),
+        cell={(run.name, p.phase): p for run in comparison.runs for p in run.phases},
         base=base,
-        lowest=min((run.best_far_pct for run in found.runs if run.best_far_pct is not None), default=None),
+        lowest=min((run.best_far_pct for run in comparison.runs if run.best_far_pct is not None), default=None),
         moved=lambda run: points(None if base[run.name] is None else (run.best_far_pct or 0) - (base[run.name] or 0)),
         score_text=score,
         script=script("report.js"),
     )
 
 
-def _figure(found: Comparison, phases: Sequence[str]) -> Markup:
+def _figure(comparison: Comparison, phases: Sequence[str]) -> Markup:
     """FAR over the iterations, a line a run."""
     lines_ = []
-    for run in found.runs:
+    for run in comparison.runs:
         values = {p.phase: p.far_pct for p in run.phases}
         lines_.append((run.name, [values.get(phase) for phase in phases]))
-    targets = {run.kpi_target for run in found.runs}
+    targets = {run.kpi_target for run in comparison.runs}
     target = None
     if len(targets) == 1:
         try:

@@ -74,13 +74,13 @@ class Likeness:
         with self._lock:
             return self._found.get(_key(sources, source, sheet))
 
-    def suspects(self, sources: RunSources, source: Source, sheet: Sheet, found: Vectors) -> list[dict[str, Any]]:
+    def suspects(self, sources: RunSources, source: Source, sheet: Sheet, vectors: Vectors) -> list[dict[str, Any]]:
         """Samples whose label their look-alikes and the model contradict, most suspicious first."""
         key = (sheet.digest, source.iteration)
         with self._lock:
             if key in self._suspects:
                 return self._suspects[key]
-        made = _suspects(source, sheet, found)
+        made = _suspects(source, sheet, vectors)
         with self._lock:
             self._suspects[key] = made
         return made
@@ -157,19 +157,19 @@ def flattened(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return bounded
 
 
-def nearest(found: Vectors, row: int, k: int = 8) -> list[tuple[int, float]]:
+def nearest(vectors: Vectors, row: int, k: int = 8) -> list[tuple[int, float]]:
     """(row, likeness) of those that look most like a row; none where it has no vector."""
-    at = np.flatnonzero(found.rows == row)
-    if found.vectors is None or not len(at):
+    at = np.flatnonzero(vectors.rows == row)
+    if vectors.vectors is None or not len(at):
         return []
-    alike = found.vectors @ found.vectors[at[0]]
+    alike = vectors.vectors @ vectors.vectors[at[0]]
     alike[at[0]] = -np.inf
     order = np.argsort(-alike, kind="stable")[:k]
-    return [(int(found.rows[i]), float(alike[i])) for i in order]
+    return [(int(vectors.rows[i]), float(alike[i])) for i in order]
 
 
-def _suspects(source: Source, sheet: Sheet, found: Vectors) -> list[dict[str, Any]]:
-    if sheet.scores is None or source.threshold is None or found.vectors is None:
+def _suspects(source: Source, sheet: Sheet, vectors: Vectors) -> list[dict[str, Any]]:
+    if sheet.scores is None or source.threshold is None or vectors.vectors is None:
         return []
     place = sheet.place
     scores = sheet.scores[place]
@@ -178,16 +178,16 @@ def _suspects(source: Source, sheet: Sheet, found: Vectors) -> list[dict[str, An
     judged = label_noise.rows_to_judge(votes, sheet.label.codes[place].astype(np.int64))
     weakness = np.where(good, scores - source.threshold, source.threshold - scores)
     wrong = (scores > source.threshold) == good
-    at = {int(row): n for n, row in enumerate(found.rows)}
+    at = {int(row): n for n, row in enumerate(vectors.rows)}
     ranked = label_noise.rank_suspects(
-        found.vectors,
-        [str(row) for row in found.rows],
-        [sheet.label.values[sheet.label.codes[place[row]]] for row in found.rows],
+        vectors.vectors,
+        [str(row) for row in vectors.rows],
+        [sheet.label.values[sheet.label.codes[place[row]]] for row in vectors.rows],
         [at[row] for row in judged if row in at],
-        scores[found.rows],
-        weakness[found.rows],
-        wrong[found.rows],
-        model=votes[found.rows],
+        scores[vectors.rows],
+        weakness[vectors.rows],
+        wrong[vectors.rows],
+        model=votes[vectors.rows],
     )
     rows = samples.rows(sheet, [int(s.filepath) for s in ranked[:MOST_LISTED]])
     return [

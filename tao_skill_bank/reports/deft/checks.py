@@ -94,44 +94,44 @@ def _looked_at(view: RunView) -> list[Check]:
     return [Check(_UNSEEN, "open" if before else "holds", "spent", detail=detail)]
 
 
-def _claim_check(found: Claim, verdict: Verdict) -> Check:
-    outcome: Outcome = {"shown": "holds", "unknown": "unknown"}.get(found.outcome, "open")  # type: ignore[assignment]
+def _claim_check(claim: Claim, verdict: Verdict) -> Check:
+    outcome: Outcome = {"shown": "holds", "unknown": "unknown"}.get(claim.outcome, "open")  # type: ignore[assignment]
     return Check(
-        f"{capital(found.name)} on the {verdict.set} {found.asked}",
+        f"{capital(claim.name)} on the {verdict.set} {claim.asked}",
         outcome,
-        percent(found.value_pct),
-        _range(found.measured),
-        _evidence(found),
+        percent(claim.value_pct),
+        _range(claim.measured),
+        _evidence(claim),
     )
 
 
-def _evidence(found: Claim) -> str:
+def _evidence(claim: Claim) -> str:
     """How sure a claim is: its one-sided bound, and what is missing."""
-    if found.outcome == "unknown":
-        return found.why
-    bound = "" if found.bound_pct is None else f"{found.bound_side} {percent(found.bound_pct)} with 95 % confidence"
-    if found.outcome == "shown":
+    if claim.outcome == "unknown":
+        return claim.why
+    bound = "" if claim.bound_pct is None else f"{claim.bound_side} {percent(claim.bound_pct)} with 95 % confidence"
+    if claim.outcome == "shown":
         return f"shown: {bound}"
-    if found.outcome == "not met":
+    if claim.outcome == "not met":
         return bound
-    more = "" if found.more is None else f"about {plural(found.more, found.of)} more would show it"
-    return "; ".join(x for x in (f"met, not shown: {bound}" if bound else "met, not shown", more, found.why) if x)
+    more = "" if claim.more is None else f"about {plural(claim.more, claim.of)} more would show it"
+    return "; ".join(x for x in (f"met, not shown: {bound}" if bound else "met, not shown", more, claim.why) if x)
 
 
-def trained_text(found: Trained) -> str:
+def trained_text(trained: Trained) -> str:
     """Who trained, in words."""
-    if found.by == "unknown":
+    if trained.by == "unknown":
         return "nothing on disk says who trained it"
-    what = found.network or ""
-    size = f"{found.image_size[0]} × {found.image_size[1]}" if found.image_size else ""
+    what = trained.network or ""
+    size = f"{trained.image_size[0]} × {trained.image_size[1]}" if trained.image_size else ""
     real = ", ".join(x for x in (what, size) if x)
-    if found.by == "tao":
+    if trained.by == "tao":
         return f"NVIDIA TAO's Visual ChangeNet{f' ({real})' if real else ''}"
     return f"a stand-in for Visual ChangeNet{f': {real}' if real else ''}"
 
 
-def _range(found: Interval | None) -> str:
-    return interval(found.low_pct, found.high_pct) if found else ""
+def _range(measured: Interval | None) -> str:
+    return interval(measured.low_pct, measured.high_pct) if measured else ""
 
 
 @dataclass(frozen=True)
@@ -146,9 +146,9 @@ class Gate:
 _DROPPED = ("equal_mined", "equal_synthetic", "equal_dropped")
 
 
-def leakage_text(found: Mapping[str, Any]) -> str:
-    """What the leakage check of an iteration found, in words."""
-    number = {key: value for key, value in found.items() if isinstance(value, int)}
+def leakage_text(checked: Mapping[str, Any]) -> str:
+    """What the leakage check of an iteration checked, in words."""
+    number = {key: value for key, value in checked.items() if isinstance(value, int)}
     said = []
     if "leaked" in number:
         new = plural(number["looked"], "new row") if "looked" in number else "the new rows"

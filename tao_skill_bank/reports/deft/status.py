@@ -62,6 +62,6 @@ def _progress(view: RunView) -> str:
     return f"{at} Best {measure} so far: {rate(best.interval(measure), state.value(best.record))}."
 
 
-def rate(found: Interval | None, value: float | None = None) -> str:
+def rate(measured: Interval | None, value: float | None = None) -> str:
     """A rate and its interval as text; where there is no interval, `value` alone."""
-    return percent(value) if found is None else ranged(found.value_pct, found.low_pct, found.high_pct)
+    return percent(value) if measured is None else ranged(measured.value_pct, measured.low_pct, measured.high_pct)

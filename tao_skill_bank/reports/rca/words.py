@@ -85,7 +85,7 @@ class RcaBook:
         return label_problem(label)
 
 
-def enter(data: RcaData, said: Word) -> Correction:
+def enter(data: RcaData, word: Word) -> Correction:
     """Write down what somebody says of a sample of an analysis.
 
     What an earlier version kept in the spot check alone is written down with it, once: it is not lost.
@@ -94,16 +94,16 @@ def enter(data: RcaData, said: Word) -> Correction:
         InputError: As `corrections.append`.
     """
     home, book = home_of(data), RcaBook(data)
-    earlier = [w for w in _kept_apart(data.spots, said) if _is_known(book, w)]
-    made = corrections.append(home, [*earlier, said], book)
+    earlier = [w for w in _kept_apart(data.spots, word) if _is_known(book, w)]
+    made = corrections.append(home, [*earlier, word], book)
     return made[-1]
 
 
-def _kept_apart(spots: Sequence[Spot], said: Word) -> list[Word]:
+def _kept_apart(spots: Sequence[Spot], word: Word) -> list[Word]:
     return [
         Word(spot.filepath, spot.verdict, "spot check", note=spot.note, score=spot.siamese_score)
         for spot in spots
-        if spot.verdict is not None and not spot.word and spot.filepath != said.sample
+        if spot.verdict is not None and not spot.word and spot.filepath != word.sample
     ]
 
 
