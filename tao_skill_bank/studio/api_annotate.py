@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tao_skill_bank.studio.app import Studio
 
+STILLS, STILL_SIDE = 12, 640
+
 
 def _read(studio: Studio, folder: Path) -> Questions:
     """The questions of a folder and which of them passed the checks, read again when their file has changed."""
@@ -74,6 +76,21 @@ def video(studio: Studio, request: Request) -> Response:
     return file_response(cards.video_of_card(folder, _read(studio, folder).book, digest), request.headers.get("range"))
 
 
+def stills(studio: Studio, request: Request) -> dict[str, Any]:
+    """Pictures of a question's span, or of the whole video: for a browser that cannot play its encoding."""
+    from base64 import b64encode
+
+    from tao_skill_bank.annotate.video import frames_at, probe, spread
+
+    folder = studio.workspace.annotation(request.query_params.get("in", ""))
+    book, digest = _read(studio, folder).book, request.query_params.get("digest", "")
+    path = cards.video_of_card(folder, book, digest)
+    item = book.questions[digest].item
+    start, end = item.span if item is not None and item.span is not None else (0.0, probe(path).duration)
+    found = frames_at(path, spread(float(start), float(end), STILLS), STILL_SIDE)
+    return {"stills": [{"at": at, "jpeg": b64encode(jpeg).decode("ascii")} for at, jpeg in sorted(found.items())]}
+
+
 def say(studio: Studio, request: Request) -> dict[str, list[dict[str, Any]]]:
     """Take verdicts on questions; they stand in the corrections of the results folder."""
     folder = studio.workspace.annotation(str(request.path_params["name"]))
@@ -91,6 +108,7 @@ ROUTES: tuple[tuple[str, str, Callable[[Studio, Request], Any]], ...] = (
     ("/annotations", "GET", listed),
     ("/annotation", "GET", annotation),
     ("/annotation/video", "GET", video),
+    ("/annotation/stills", "GET", stills),
     ("/annotation/say/{name:path}", "POST", say),
     ("/annotation/undo/{name:path}", "POST", undo),
 )

@@ -18,6 +18,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from report_runs import RunBuilder
+from studio_full import annotated as annotate
+from studio_full import full_workspace
 from studio_server import Page, page_of
 
 from tao_skill_bank import frames
@@ -325,17 +327,11 @@ def test_where_nothing_can_be_written_boards_open_and_a_verdict_says_why_not(bro
 
 @pytest.fixture
 def annotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace with the results of an annotation of two videos."""
-    from annotation import config_for
-    from annotation import run as annotate
-    from scripted_endpoint import ScriptedEndpoint, plain_answer
-    from videos import make_videos
-
+    """A workspace with the results of an annotation of two videos, in an encoding that Chromium does not know."""
     monkeypatch.setenv("OPENAI_API_KEY", "unused-unused")
-    make_videos(tmp_path / "videos", 2)
     # In a thread of its own: this one has the browser's loop.
-    with ScriptedEndpoint(answers=plain_answer) as server, ThreadPoolExecutor(1) as pool:
-        pool.submit(annotate, config_for(server, tmp_path / "qa", tmp_path / "videos")).result()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(annotate, tmp_path, 2, "mpeg4").result()
     return tmp_path
 
 
@@ -361,6 +357,8 @@ def test_questions_are_accepted_edited_and_refused_by_one_key_each_beside_their_
             "/api/annotation/video", params={"in": "qa", "digest": cards[0]["digest"]}, headers={"Range": "bytes=4-7"}
         )
         assert (part.status_code, part.content) == (206, video.content[4:8]) and part.content == b"ftyp"
+        # What the browser cannot play is shown in pictures of the span, and space shows them again.
+        visit.tab.wait_for_selector(".stills img[data-still='2']")
         visit.tab.get_by_label("Your name").fill("Ana")
         visit.tab.locator(".question h2").click()
         for key in "arue":
@@ -373,6 +371,96 @@ def test_questions_are_accepted_edited_and_refused_by_one_key_each_beside_their_
         wait_for(lambda: len(said()) == 2)
         assert [(w.to, w.drop, w.reason) for w in said()][1] == ("the answer as it is", False, "mislabeled")
         assert visit.said == []
+
+
+PICTURE = """() => { const v = document.querySelector('.film video'), c = document.createElement('canvas');
+    c.width = v.videoWidth; c.height = v.videoHeight;
+    const g = c.getContext('2d'); g.drawImage(v, 0, 0); return [...g.getImageData(0, 0, c.width, c.height).data]; }"""
+
+
+@pytest.mark.slow
+def test_fifty_questions_are_reviewed_by_keyboard_beside_videos_that_play_their_span(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "unused-unused")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(annotate, tmp_path, 8, "libx264").result()
+    with page_of(tmp_path) as page, Visit(browser, page.served.url("/annotate?in=qa&n=50&seed=2")) as visit:
+        cards = page.json("/api/annotation", **{"in": "qa", "n": 50, "seed": 2})["cards"]
+        assert len(cards) == 50 and len({card["video_id"] for card in cards}) == 8
+        spans = [at for at, card in enumerate(cards) if card["span"]]
+        visit.tab.get_by_label("Your name").fill("Ana")
+        visit.tab.locator(".question h2").click()
+        shown = lambda what: visit.tab.evaluate(f"(v => {what})(document.querySelector('video'))")  # noqa: E731
+        played = 0
+        for at in range(50):
+            visit.tab.wait_for_selector(f"text=· {at + 1} of 50")
+            # The picture is decoded: HAVE_CURRENT_DATA, with a size.
+            wait_for(lambda: shown("v && v.readyState >= 2 && v.videoWidth === 64"))
+            if at in spans and played < 3:
+                played += 1
+                start, end = cards[at]["span"]
+                before = visit.tab.evaluate(PICTURE)
+                visit.tab.keyboard.press(" ")
+                least = min(start + 0.4, end)
+                wait_for(lambda least=least: shown("v.currentTime") >= least)  # type: ignore[misc]
+                assert visit.tab.evaluate(PICTURE) != before
+                wait_for(lambda: shown("v.paused"))
+                assert shown("v.currentTime") < end + 0.6
+            visit.tab.keyboard.press("aar"[at % 3])
+        said = lambda: [w for w in corrections.read(tmp_path / "qa").by_id.values() if w.undone_by is None]  # noqa: E731
+        wait_for(lambda: len(said()) == 50, 60)
+        assert len({w.sample for w in said()}) == 50 and sum(w.drop for w in said()) == 16
+        assert played and visit.tab.locator(".stills").count() == 0 and visit.said == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("dark", 390)])
+def test_axe_finds_nothing_serious_in_views_that_are_full(
+    browser: Any, axe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, width: int
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "unused-unused")
+    with ThreadPoolExecutor(1) as pool:
+        latest, earlier = pool.submit(full_workspace, tmp_path).result()
+        pool.submit(annotate, latest.parent.parent, 2, "libx264").result()
+    name = latest.name
+    views = {
+        "/": "[data-annotation]",
+        "/annotate?in=qa": ".question h2",
+        f"/compare?runs={name},{earlier.name}": ".compare, main table",
+        f"/board?run={name}&set=kpi&sample=board2/C5": ".words li",
+        f"/labels?run={name}&tab=disputed": "text=disputed",
+        f"/labels?run={name}&tab=said": "main li, main tr",
+        f"/samples?run={name}&pile=all&map=1&corrected=relabelled": ".map iframe",
+        f"/samples?run={name}&pile=all": ".grid .cell",
+        "/holds": "[data-monitor] svg",
+        "/certificate?in=certificate": "iframe",
+    }
+    with page_of(latest.parent.parent) as page, Visit(browser, page.served.url(), scheme=scheme, width=width) as visit:
+        for place, there in views.items():
+            visit.go(place)
+            visit.tab.wait_for_selector(there, timeout=60000, state="attached")
+            assert visit.faults(axe) == [], place
+            assert visit.tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), place
+        assert visit.hosts() == {f"127.0.0.1:{page.served.studio.port}"}
+
+
+def test_what_was_said_of_a_label_filters_the_grid_at_once(browser: Any, tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "said", iterations=0, passes=30, per_label=2).build()
+    with (
+        page_of(run.parent.parent) as page,
+        Visit(browser, page.served.url(f"/samples?run={run.name}&pile=all")) as visit,
+    ):
+        visit.tab.wait_for_selector(".grid .cell")
+        assert visit.tab.locator("summary", has_text="corrected").count() == 0
+        words = [{"sample": "board2/C3", "set": "kpi", "reason": "mislabeled", "who": "Ana", "to": "bridge"}]
+        page.post("/api/labels", {"words": words}).raise_for_status()
+        visit.go(f"/samples?run={run.name}&pile=all&corrected=relabelled")
+        visit.tab.wait_for_selector("summary:has-text('corrected')")
+        wait_for(lambda: visit.tab.inner_text("[data-pile=all]") == "1")
+        visit.tab.get_by_role("button", name="Clear filters").click()
+        wait_for(lambda: int(visit.tab.inner_text("[data-pile=all]")) > 30)
 
 
 @pytest.mark.slow

@@ -8,14 +8,21 @@ from typing import Any
 import numpy as np
 
 
-def make_video(path: Path, seconds: float = 2.0, fps: int = 8, seed: int = 0, size: tuple[int, int] = (64, 48)) -> Path:
+def make_video(
+    path: Path,
+    seconds: float = 2.0,
+    fps: int = 8,
+    seed: int = 0,
+    size: tuple[int, int] = (64, 48),
+    codec: str = "mpeg4",
+) -> Path:
     """A video in which picture i has brightness 40 + (i * 7) % 180 in its upper left corner."""
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
     width, height = size
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("mpeg4", rate=fps)
+        stream: Any = container.add_stream(codec, rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for i in range(max(1, round(seconds * fps))):
             picture = np.full((height, width, 3), (seed * 37) % 200, np.uint8)

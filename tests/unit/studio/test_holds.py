@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from click.testing import CliRunner
 from report_runs import RunBuilder
+from studio_full import certified, monitored
 from studio_server import page_of
 
-from tao_skill_bank.assurance import monitor_feed
 from tao_skill_bank.assurance.certificate import certify, read_certificate
 from tao_skill_bank.assurance.monitor import status
 from tao_skill_bank.assurance.subject import subject_of
-from tao_skill_bank.cli import cli
-from tao_skill_bank.data.score_files import read_score_file
 
 
 @pytest.fixture(scope="module")
@@ -24,16 +20,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run, its certificate, and a monitor whose scores have moved."""
     run = RunBuilder(tmp_path_factory.mktemp("holds"), iterations=1, passes=40, per_label=3).build()
     root = run.parent.parent
-    done = CliRunner().invoke(cli, ["certify", str(run), "--to", str(root / "certificate")])
-    assert done.exit_code in (0, 4), done.output
-    monitor_feed.start(root / "line", 0.5, reference_lots=8)
-    rng = np.random.default_rng(1)
-    for k in range(22):
-        day = root / f"day{k:02d}.csv"
-        scores = rng.normal(0.2 if k < 14 else 0.45, 0.03, 30)
-        day.write_text("\n".join(["score,part_type", *(f"{score:.5f},<b>U" for score in scores)]) + "\n")
-        monitor_feed.feed(root / "line", read_score_file(day))
-        day.unlink()
+    certified(run, root / "certificate")
+    monitored(root / "line")
     return root
 
 

@@ -17,7 +17,9 @@ export function Annotate({ query }) {
   useEffect(() => { if (data) setSaid(Object.fromEntries(data.cards.filter((c) => c.words.some((w) => w.who === reader)).map((c) => [c.digest, c.words.find((w) => w.who === reader)]))); }, [data, reader]);
   const cards = data?.cards || [], card = cards[Math.min(at, cards.length - 1)];
   const span = card?.span;
-  const play = () => { const v = video.current; if (!v) return; if (span) { v.currentTime = span[0]; v.dataset.until = span[1]; } v.play?.().catch(() => {}); };
+  const [mute, setMute] = useState(null); // the card whose video this browser cannot play
+  const stills = mute === card?.digest;
+  const play = () => { if (stills) { dispatchEvent(new Event("studio-stills")); return; } const v = video.current; if (!v) return; if (span) { v.currentTime = span[0]; v.dataset.until = span[1]; } v.play?.().catch(() => {}); };
   useEffect(() => { edit(null); const v = video.current; if (v && span) v.currentTime = span[0]; }, [card?.digest]);
   const give = async (word) => {
     if (!card) return;
@@ -44,7 +46,7 @@ export function Annotate({ query }) {
       <label>Sample <input type="number" class="short" min="1" max=${data.total} value=${data.n} onChange=${(e) => put("/annotate", { ...query, in: name, n: e.target.value })} /> of ${count(data.total)}</label><label>Seed <input type="number" class="short" value=${data.seed} onChange=${(e) => put("/annotate", { ...query, in: name, seed: e.target.value })} /></label></div>
       <p class="soft">${plural(done, "verdict")} of ${cards.length}; ${data.measured ? "the sample that the error rate is measured on" : "drawn by task, the same for this seed"}</p></div>
     ${!card ? html`<${Empty} title="No questions"><p>Step 3 has made none that passed the checks.</p><//>` : html`
-    <div class="annotate"><div class="film"><video key=${card.video_id} ref=${video} controls preload="metadata" src=${url("/annotation/video", { in: name, digest: card.digest })} onTimeUpdate=${(e) => { const until = +e.target.dataset.until; if (until && e.target.currentTime >= until) { e.target.pause(); delete e.target.dataset.until; } }}></video>
+    <div class="annotate"><div class="film">${stills ? html`<${Stills} key=${card.digest} query=${{ in: name, digest: card.digest }} />` : html`<video key=${card.video_id} onError=${() => setMute(card.digest)} onLoadedMetadata=${(e) => e.target.videoWidth || setMute(card.digest)} ref=${video} controls preload="metadata" src=${url("/annotation/video", { in: name, digest: card.digest })} onTimeUpdate=${(e) => { const until = +e.target.dataset.until; if (until && e.target.currentTime >= until) { e.target.pause(); delete e.target.dataset.until; } }}></video>`}
       <p class="mono small">${card.video_id}</p>${span && html`<button class="tool" onClick=${play}><${Key}>space<//> Play ${clock(span[0])}–${clock(span[1])}</button>`}
       <ol class="dots" aria-label="Cards">${cards.map((c, i) => html`<li><button class=${said[c.digest] ? kind(said[c.digest]) : ""} aria-current=${i === at} aria-label="Card ${i + 1}${said[c.digest] ? `, ${kind(said[c.digest])}` : ""}" onClick=${() => move(i)}></button></li>`)}</ol></div>
     <article class="question" aria-live="polite"><p class="kicker">${card.task} · ${at + 1} of ${cards.length} ${word && html`<b class=${kind(word)}>${kind(word)}</b>`}</p><h2>${card.question}</h2>
@@ -52,5 +54,17 @@ export function Annotate({ query }) {
       ${card.reasoning && html`<details><summary>Reasoning</summary><p class="soft">${card.reasoning}</p></details>`}
       <div class="verdicts row"><button class="verdict-key" onClick=${() => give({ reason: "edge_case", to: card.answer, note: "accepted" })}><${Key}>A<//><span>Accept</span></button><button class="verdict-key" onClick=${() => { edit(card.answer); requestAnimationFrame(() => box.current?.focus()); }}><${Key}>E<//><span>Edit</span></button><button class="verdict-key drop" onClick=${() => give({ reason: "data_quality", drop: true })}><${Key}>R<//><span>Refuse</span></button></div>
       <p class="hints"><span><${Key}>U<//> take back</span><span><${Key}>←<//> <${Key}>→<//> before, next</span><span><${Key}>space<//> play the span</span></p></article></div>`}</main>`;
+}
+// Pictures of the span, one after the other, where the browser does not know the video's encoding.
+function Stills({ query }) {
+  const { data, error } = useAsk("/annotation/stills", query);
+  const [at, move] = useState(0);
+  const [on, turn] = useState(true);
+  const list = data?.stills || [];
+  useEffect(() => { const again = () => { move(0); turn(true); }; addEventListener("studio-stills", again); return () => removeEventListener("studio-stills", again); }, []);
+  useEffect(() => { if (!on || !list.length) return undefined; const t = setInterval(() => move((n) => { if (n + 1 >= list.length) { turn(false); return n; } return n + 1; }), 350); return () => clearInterval(t); }, [on, list.length]);
+  if (error) return html`<${Problem} error=${error} />`;
+  if (!list.length) return html`<${Waiting} what="Reading the video" />`;
+  return html`<figure class="stills"><img src=${`data:image/jpeg;base64,${list[at].jpeg}`} alt="The video at ${list[at].at.toFixed(1)} s" data-still=${at} /><figcaption><input type="range" min="0" max=${list.length - 1} value=${at} aria-label="Picture of the span" onInput=${(e) => { turn(false); move(+e.target.value); }} /><small class="soft">${clock(list[at].at)} · this browser cannot play the video's encoding: pictures instead</small></figcaption></figure>`;
 }
 export { to };
