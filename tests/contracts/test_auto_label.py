@@ -434,11 +434,13 @@ def test_text_on_the_screen_that_gives_orders_makes_no_question(
         assert "injected" not in path.read_text(encoding="utf-8")
 
 
-def test_nothing_is_paid_twice_over_ten_kills_and_the_files_are_those_of_a_quiet_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_nothing_is_paid_twice_over_many_kills_and_the_files_are_those_of_a_quiet_run(
+    tmp_path: Path, kills: int
+) -> None:
     make_videos(tmp_path / "v", 12)
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support")}
     chance = random.Random(5)
-    kills = 10
     target, reached = 10**9, threading.Event()
 
     def latency(request: Request) -> float:
