@@ -61,14 +61,16 @@ class AtTheGate(Terminal):
 
 
 @contextmanager
-def training(run: Path, tmp_path: Path, word: str = "run") -> Iterator[AtTheGate]:
+def training(
+    run: Path, tmp_path: Path, word: str = "run", ignores: signal.Signals | None = None
+) -> Iterator[AtTheGate]:
     """`deft run` at a terminal, its first job at work for as long as this lasts."""
     gate = tmp_path / "gate"
     path = os.pathsep.join(filter(None, (str(SUPPORT), os.environ.get("PYTHONPATH"))))
     with gate.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         env = {"FAKE_TAO_GATE": str(gate), "PYTHONPATH": path}
-        terminal = AtTheGate([*FAKE, "deft", word, "--results-dir", str(run)], columns=200, env=env)
+        terminal = AtTheGate([*FAKE, "deft", word, "--results-dir", str(run)], columns=200, env=env, ignores=ignores)
         terminal.gate = handle
         until(lambda: list((run / "jobs").glob("*.child.json")))
         try:
@@ -163,16 +165,12 @@ def test_whoever_is_asked_to_leave_leaves_no_job_behind_and_the_state_says_why(
 
 @pytest.mark.slow
 def test_what_was_started_to_outlive_its_terminal_does(run: Path, tmp_path: Path) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup`
-    try:
-        with training(run, tmp_path, "step") as terminal:
-            terminal.until(lambda text: "baseline" in text)
-            terminal.child.send_signal(signal.SIGHUP)
-            fcntl.flock(terminal.gate, fcntl.LOCK_UN)
-            terminal.until(lambda text: "next: evaluate" in text)
-            assert terminal.end() == 0
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    with training(run, tmp_path, "step", ignores=signal.SIGHUP) as terminal:  # as `nohup`
+        terminal.until(lambda text: "baseline" in text)
+        terminal.child.send_signal(signal.SIGHUP)
+        fcntl.flock(terminal.gate, fcntl.LOCK_UN)
+        terminal.until(lambda text: "next: evaluate" in text)
+        assert terminal.end() == 0
     assert [r.stage for r in load_state(run).records()] == ["train"]
 
 

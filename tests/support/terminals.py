@@ -7,6 +7,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -14,11 +15,23 @@ import time
 from collections.abc import Callable, Mapping
 
 
+def _as_from_a_shell(ignores: signal.Signals | None) -> None:
+    """It is the terminal of the session: Ctrl-C is typed, a close is a hang-up; the tests may ignore both."""
+    for which in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(which, signal.SIG_IGN if which == ignores else signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """A command at a pseudo-terminal of a size."""
 
     def __init__(
-        self, command: list[str], columns: int = 100, rows: int = 30, env: Mapping[str, str] | None = None
+        self,
+        command: list[str],
+        columns: int = 100,
+        rows: int = 30,
+        env: Mapping[str, str] | None = None,
+        ignores: signal.Signals | None = None,
     ) -> None:
         self.master, self.slave = pty.openpty()
         self.size(columns, rows)
@@ -33,8 +46,7 @@ class Terminal:
             stderr=self.slave,
             env=whole,
             start_new_session=True,
-            # It is the terminal of the session: Ctrl-C is typed, and a close is a hang-up.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=lambda: _as_from_a_shell(ignores),
         )
 
     def size(self, columns: int, rows: int) -> None:
