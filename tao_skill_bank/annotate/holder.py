@@ -51,6 +51,7 @@ def start_lock(results_dir: Path) -> contextlib.AbstractContextManager[None]:
 def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
     """Be the only one who works on the folder. The kernel frees the lock when its holder dies, however it dies.
 
+    Where locks do not work somebody else may take it over all the same: whoever had it writes nothing from then on.
     A folder that is made for it and in which nothing is written goes again.
 
     Raises:
@@ -64,7 +65,8 @@ def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
                 # Whoever started this process has cleared it; what was asked for since then counts.
                 clear_stop(results_dir)
             try:
-                yield
+                with guard.fenced(lifecycle.Held(desk(results_dir)).check):
+                    yield
             finally:
                 # Where somebody else works by now, the request is for that one.
                 if (found := announced(results_dir)) is None or found.is_own():

@@ -14,6 +14,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
+from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +66,9 @@ class Journal:
             if not read_only:
                 # Opened here: a thread that cannot open it would leave everybody waiting.
                 db = self._connect()
-                self._thread = threading.Thread(target=self._write_all, args=(db,), name="journal", daemon=True)
+                # In the caller's context: its fence holds for what the thread writes.
+                write = partial(copy_context().run, self._write_all, db)
+                self._thread = threading.Thread(target=write, name="journal", daemon=True)
                 self._thread.start()
         except BaseException:
             self._read.close()
@@ -413,6 +417,7 @@ def _commit(db: sqlite3.Connection, group: list[_Write]) -> None:
         for statements, _ in group:
             for sql, values in statements:
                 db.execute(sql, values)
+        guard.ask_the_fence()
         db.execute("COMMIT")
     except sqlite3.Error as error:
         if db.in_transaction:

@@ -353,9 +353,8 @@ class _Work:
                 began = time.monotonic()
                 self.journal.flush()
                 now = set(reached)
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(
-                    None, write_step_files, self.config.results_dir, self.steps, number, self.standing, now
+                await asyncio.to_thread(
+                    write_step_files, self.config.results_dir, self.steps, number, self.standing, now
                 )
                 due = time.monotonic() + max(_PROJECT_SEC, 30 * (time.monotonic() - began))
 

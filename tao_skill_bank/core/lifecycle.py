@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import Clock, SystemClock, log_moment, log_time
-from tao_skill_bank.core.errors import BusyError
+from tao_skill_bank.core.errors import BusyError, LostRunError
 from tao_skill_bank.core.process import is_alive, own_identity
 
 WORKER = "worker"
@@ -58,7 +58,7 @@ class Holder(BaseModel):
 
     def is_own(self) -> bool:
         """Whether this very process is meant."""
-        return self.is_here() and self.pid == os.getpid()
+        return self.is_here() and (self.pid, self.identity) == own_identity()
 
     def is_silent(self, now: datetime) -> bool:
         """Whether it works elsewhere, if it does, and has given no sign of life for a while."""
@@ -145,6 +145,41 @@ def sign_of_life(desk: Desk, clock: Clock | None = None) -> None:
         at = int((clock or SystemClock()).now().timestamp() * 1e9)
         with contextlib.suppress(OSError), guard.place(desk.announcement) as place:
             os.utime(place.name, ns=(at, at), dir_fd=place.fd)
+
+
+class Held:
+    """A fence for work whose files carry no generation: whether the announcement still names this process.
+
+    Whoever takes the work over announces itself before it does anything else, and takes its announcement away at the
+    end: either way whoever had the work before finds it out before it writes. A look costs one `stat` while nothing has
+    changed.
+
+    Args:
+        desk: Where this process has announced itself.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._looked_at: tuple[int, int, int] | None = None
+
+    def check(self) -> None:
+        """Raise a `LostRunError` where somebody else works, or worked, on it since; for `guard.fenced`."""
+        found = None
+        with contextlib.suppress(FileNotFoundError):
+            about = self.desk.announcement.stat()
+            looked = about.st_ino, about.st_mtime_ns, about.st_size
+            if looked == self._looked_at:
+                return
+            found = announced(self.desk)
+            if found is not None and found.is_own():
+                self._looked_at = looked
+                return
+        detail = "" if found is None else f": {found.who()}"
+        raise LostRunError(
+            f"somebody else has taken this over{detail}",
+            where=self.desk.folder,
+            fix="nothing more was written by this worker; see its status",
+        )
 
 
 @contextlib.contextmanager
