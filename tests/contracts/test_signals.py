@@ -61,9 +61,7 @@ class AtTheGate(Terminal):
 
 
 @contextmanager
-def training(
-    run: Path, tmp_path: Path, word: str = "run", ignores: signal.Signals | None = None
-) -> Iterator[AtTheGate]:
+def training(run: Path, tmp_path: Path, word: str = "run", ignores: str | None = None) -> Iterator[AtTheGate]:
     """`deft run` at a terminal, its first job at work for as long as this lasts."""
     gate = tmp_path / "gate"
     path = os.pathsep.join(filter(None, (str(SUPPORT), os.environ.get("PYTHONPATH"))))
@@ -165,7 +163,7 @@ def test_whoever_is_asked_to_leave_leaves_no_job_behind_and_the_state_says_why(
 
 @pytest.mark.slow
 def test_what_was_started_to_outlive_its_terminal_does(run: Path, tmp_path: Path) -> None:
-    with training(run, tmp_path, "step", ignores=signal.SIGHUP) as terminal:  # as `nohup`
+    with training(run, tmp_path, "step", ignores="HUP") as terminal:  # as `nohup`
         terminal.until(lambda text: "baseline" in text)
         terminal.child.send_signal(signal.SIGHUP)
         fcntl.flock(terminal.gate, fcntl.LOCK_UN)

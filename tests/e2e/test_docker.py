@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 
 import docker_engine
 import pytest
+import stubborn
 import tiny
 from docker_engine import TOOLS_IMAGE, DockerEngine, pack_tools
 from verdict_places import told_everywhere
@@ -181,7 +183,7 @@ def start(self, *arguments):
 docker_engine.Engine.create, docker_engine.Engine.start = create, start
 settings = ContainerSettings(workspace, "t", "d", "g", own_image=image, network="none", host=host)
 run = workspace / "run"
-script = "echo ran >> run/times; while [ ! -e go ]; do sleep 0.05; done"
+script = sys.argv[5] if sys.argv[5:] else "echo ran >> run/times; while [ ! -e go ]; do sleep 0.05; done"
 DockerPlatform(settings).submit(new_record(key="iter1.train.train", platform="docker",
     command=["visual_changenet", "train", script], outputs=[run / "out"], cwd=workspace, results_dir=run))
 """
@@ -209,6 +211,22 @@ def test_a_submitter_killed_at_any_instant_leaves_nothing_that_runs_twice(
         until(lambda: late.engine.container(record.uid)["State"]["Status"] == "exited")  # type: ignore[index]
         assert platform.status(record) == "lost" and not times.exists()
     assert platform_on(engine, workspace).engine.of_run(record.results_dir) in ([], [(record.uid, "exited")])
+
+
+def test_a_cancel_ends_every_process_of_a_job_that_refuses_though_its_submitter_was_killed(
+    engine: DockerEngine, workspace: Path
+) -> None:
+    mark, ready = f"mark-{secrets.token_hex(6)}", workspace / "ready"
+    argv = [sys.executable, "-c", KILLED, str(workspace), engine.host, TOOLS_IMAGE, "after start"]
+    died = subprocess.run([*argv, stubborn.script(mark, ready)], check=False, timeout=60)
+    assert died.returncode == -signal.SIGKILL
+    until(ready.exists)
+    assert len(stubborn.living(mark)) >= 3
+    (record,) = read_records(workspace / "run")
+    platform = platform_on(engine, workspace)
+    platform.cancel(record)
+    assert ended(platform, record) == "canceled" and record.uid not in names(engine)
+    assert stubborn.living(mark) == []
 
 
 def test_a_container_somebody_kills_is_failed_and_never_complete(engine: DockerEngine, workspace: Path) -> None:

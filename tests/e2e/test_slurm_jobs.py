@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import stubborn
 from slurm_cluster import SlurmCluster
 
 from tao_skill_bank.core.errors import EngineUnreachableError
@@ -129,11 +131,37 @@ def test_a_job_outlives_the_process_that_submitted_it_and_another_takes_it_up(
     slurm: SlurmCluster, tmp_path: Path
 ) -> None:
     command = "touch begun; while [ ! -e gate ]; do sleep 0.05; done; echo run >> runs"
+    record = submitted_by_one_that_is_killed(tmp_path, command)
+    on = platform()
+    begun(tmp_path)
+    assert on.status(record) == "running"
+    (tmp_path / "gate").touch()
+    assert ended(on, record) == "complete"
+    assert (tmp_path / "runs").read_text() == "run\n"
+
+
+@pytest.mark.slow  # a cluster waits half a minute before it kills
+def test_a_cancel_ends_every_process_of_a_job_that_refuses_though_its_submitter_was_killed(
+    slurm: SlurmCluster, tmp_path: Path
+) -> None:
+    mark, ready = f"mark-{secrets.token_hex(6)}", tmp_path / "ready"
+    record = submitted_by_one_that_is_killed(tmp_path, stubborn.script(mark, ready))
+    until(ready.exists, "the job does not begin")
+    assert len(stubborn.living(mark)) >= 3
+    on = platform()
+    on.cancel(record)
+    until(lambda: on.status(record) in ENDED, "the job does not end", seconds=90)
+    assert on.status(record) == "canceled"
+    until(lambda: stubborn.living(mark) == [], "its processes live on", seconds=60)
+
+
+def submitted_by_one_that_is_killed(folder: Path, command: str) -> JobRecord:
+    """A job, submitted in a process that is gone when this returns."""
     code = f"""
 import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from test_slurm_jobs import fresh, platform
-platform().submit(fresh(Path({str(tmp_path)!r}), {command!r}))
+platform().submit(fresh(Path({str(folder)!r}), {command!r}))
 print("submitted", flush=True); sys.stdin.read()
 """
     submitter = subprocess.Popen(
@@ -148,13 +176,8 @@ print("submitted", flush=True); sys.stdin.read()
     submitter.wait()
     submitter.stdout.close()
     submitter.stdin.close()
-    (record,) = read_records(tmp_path)
-    on = platform()
-    begun(tmp_path)
-    assert on.status(record) == "running"
-    (tmp_path / "gate").touch()
-    assert ended(on, record) == "complete"
-    assert (tmp_path / "runs").read_text() == "run\n"
+    (record,) = read_records(folder)
+    return record
 
 
 def test_a_submitter_killed_before_the_controller_heard_of_the_job_leaves_it_lost_for_good(

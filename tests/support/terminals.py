@@ -7,19 +7,17 @@ import fcntl
 import os
 import pty
 import select
-import signal
 import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 
-def _as_from_a_shell(ignores: signal.Signals | None) -> None:
-    """It is the terminal of the session: Ctrl-C is typed, a close is a hang-up; the tests may ignore both."""
-    for which in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(which, signal.SIG_IGN if which == ignores else signal.SIG_DFL)
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+def _as_from_a_shell(command: Sequence[str], ignores: str | None) -> list[str]:
+    """What started the tests may ignore signals, and hands that on: a command has its own view."""
+    ignored = [f"--ignore-signal={ignores}"] if ignores else []
+    return ["env", "--default-signal=INT", "--default-signal=HUP", *ignored, *command]
 
 
 class Terminal:
@@ -31,7 +29,7 @@ class Terminal:
         columns: int = 100,
         rows: int = 30,
         env: Mapping[str, str] | None = None,
-        ignores: signal.Signals | None = None,
+        ignores: str | None = None,
     ) -> None:
         self.master, self.slave = pty.openpty()
         self.size(columns, rows)
@@ -40,13 +38,14 @@ class Terminal:
         for name in ("COLUMNS", "LINES"):
             whole.pop(name, None)
         self.child = subprocess.Popen(
-            command,
+            _as_from_a_shell(command, ignores),
             stdin=self.slave,
             stdout=self.slave,
             stderr=self.slave,
             env=whole,
             start_new_session=True,
-            preexec_fn=lambda: _as_from_a_shell(ignores),
+            # It is the terminal of the session: Ctrl-C is typed, and a close is a hang-up.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
 
     def size(self, columns: int, rows: int) -> None:
