@@ -7,6 +7,7 @@ Anything that is not a `BankError` is a defect of this package and keeps its tra
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -129,8 +130,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def system_error(error: OSError) -> BankError:
     """An operating system error (no such file, disk full, permission) as a user's error."""
+    fix = "check that the path exists, is readable or writable, and that the disk has room"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        fix = "make room there (df -h shows bytes, df -i files), then run again; what was written is kept"
     return BankError(
         error.strerror or str(error),
         where=error.filename if isinstance(error.filename, str) else None,
-        fix="check that the path exists, is readable or writable, and that the disk has room",
+        fix=fix,
     )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from tao_skill_bank.core import guard, roots
 from tao_skill_bank.core.clock import SystemClock, log_moment
 from tao_skill_bank.core.consent import approved
+from tao_skill_bank.core.errors import system_error
 from tao_skill_bank.core.lifecycle import WORKER, Holder, announced
 from tao_skill_bank.core.process import process_identity
 from tao_skill_bank.loop import engine
@@ -116,18 +117,32 @@ def run_loop(
     Raises:
         BusyError: Another process works on it.
         GateError, StageFailedError, StopRequestedError: As the engine.
+        BankError: The system refused something, for want of room say.
     """
-    with folder_lock(results_dir, by):
-        state = load_own_state(results_dir, task)
-        run = Run.of(state, platform_named(state.config), observer, render)
-        with guard.fenced(run.fence.check):
-            run.sweep_root()
-            run.sweep_jobs()
-            if not once:
-                engine.run_to_end(task, run)
-            elif not engine.step(task, run):
-                close_run(task, run)
-        return run
+    try:
+        with folder_lock(results_dir, by):
+            state = load_own_state(results_dir, task)
+            run = Run.of(state, platform_named(state.config), observer, render)
+            with guard.fenced(run.fence.check):
+                _work(task, run, once=once)
+            return run
+    except OSError as error:
+        # Outside of a stage: at the announcement, at a log line, at the report.
+        raise system_error(error) from error
+
+
+def _work(task: AnyTask, run: AnyRun, *, once: bool) -> None:
+    try:
+        run.sweep_root()
+        run.sweep_jobs()
+        if not once:
+            engine.run_to_end(task, run)
+        elif not engine.step(task, run):
+            close_run(task, run)
+    except OSError:
+        # Whoever has taken the run over sweeps away what this worker had half written.
+        run.fence.check()
+        raise
 
 
 def step_detached(task: AnyTask, results_dir: Path, worker: str) -> str:
