@@ -32,7 +32,15 @@ from tao_skill_bank.loop.opening import (
 )
 from tao_skill_bank.loop.request import Request
 from tao_skill_bank.loop.run import AnyRun, Observer, Run, clear_stop, request_stop
-from tao_skill_bank.loop.state import AnyState, iteration_label, load_own_state, load_state, read_header, state_path
+from tao_skill_bank.loop.state import (
+    AnyState,
+    iteration_label,
+    load_own_state,
+    load_state,
+    not_own,
+    read_header,
+    state_path,
+)
 from tao_skill_bank.loop.task import AnyTask
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.platforms import platform_named
@@ -214,8 +222,10 @@ def status(task: AnyTask, results_dir: Path, after: int = 0, limit: int = 20) ->
     """
     state = load_state(results_dir, task)
     # One elsewhere that has fallen silent may live or not: neither "running" nor "interrupted" is known of it.
-    said = announced(desk(results_dir))
-    working = holder(results_dir)
+    # A copy of a run holds the announcement of whoever works on the run itself.
+    elsewhere = not_own(state, results_dir)
+    said = None if elsewhere else announced(desk(results_dir))
+    working = None if elsewhere else holder(results_dir)
     lines = read_tail(log_path(results_dir), after, limit)
     following = next_stage(state)
     shown = state.status
@@ -251,7 +261,9 @@ def status(task: AnyTask, results_dir: Path, after: int = 0, limit: int = 20) ->
         elapsed_sec=spent,
         remaining_sec=remaining_seconds(state) if following is not None else 0,
         report=str(report) if guard.exists(report) else None,
-        next_step=_next_step(results_dir, shown_status, guard.exists(report), found),
+        next_step=elsewhere.line()
+        if elsewhere and shown_status != "complete"
+        else _next_step(results_dir, shown_status, guard.exists(report), found),
         ask_again_sec=ask_again_seconds([r.duration_sec for r in records]) if shown_status == "running" else None,
         cursor=max((line.seq for line in lines), default=after),
         log=lines,
@@ -263,8 +275,11 @@ def stop(task: AnyTask, results_dir: Path, by: str = "command") -> bool:
     """Ask whoever works on the run to stop; what runs is ended, also a job whose engine is gone.
 
     False if nobody works on it and nothing runs.
+
+    Raises:
+        InputError: It is a copy of a run: whoever works on that does not look here.
     """
-    state = load_state(results_dir, task)
+    state = load_own_state(results_dir, task)
     orphans = [] if holder(results_dir) is not None else _living_jobs(results_dir, state)
     if holder(results_dir) is None and not orphans:
         return False
@@ -347,7 +362,7 @@ def _after_the_end(found: Verdict) -> str:
 
 
 def latest_run(workspace: Path) -> Path | None:
-    """The newest run folder of a workspace that holds a state."""
+    """The newest run folder of a workspace that holds a state; of a run and its copy, the run."""
     found = guard.children(workspace / "results") if guard.is_folder(workspace / "results") else []
-    runs = [run for run in found if guard.is_file(state_path(run))]
-    return max(runs, key=lambda p: read_header(p).started_at) if runs else None
+    runs = [(read_header(run), run) for run in found if guard.is_file(state_path(run))]
+    return max(runs, key=lambda r: (r[0].started_at, not_own(*r) is None))[1] if runs else None

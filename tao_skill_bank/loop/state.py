@@ -463,13 +463,20 @@ def load_own_state(results_dir: Path, reader: StateReader) -> AnyState:
         InputError: As `load_state`; or the folder was copied or moved, so that its paths point elsewhere.
     """
     state = load_state(results_dir, reader)
-    if Path(state.results_dir).resolve() != results_dir.resolve():
-        raise InputError(
-            f"this run was made in {state.results_dir}, and copied or moved since",
-            where=results_dir,
-            fix=f"if it was moved or renamed: tao-skills deft adopt {results_dir}; a copy can be read, not continued",
-        )
+    if (error := not_own(state, results_dir)) is not None:
+        raise error
     return state
+
+
+def not_own(state: AnyState | Header, results_dir: Path) -> InputError | None:
+    """What to say of a run that does not lie where it was made: what happens there does not happen here."""
+    if Path(state.results_dir).resolve() == results_dir.resolve():
+        return None
+    return InputError(
+        f"this run was made in {state.results_dir}, and copied or moved since",
+        where=results_dir,
+        fix=f"if it was moved or renamed: tao-skills deft adopt {results_dir}; a copy can be read, not continued",
+    )
 
 
 def _checked(
