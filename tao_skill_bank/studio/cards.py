@@ -30,7 +30,7 @@ def cards(
         seed: None: that of the sample that was drawn, else 1.
     """
     kept = read_sample(folder)
-    wanted = wanted or (len(kept.items) if kept else USUAL)
+    wanted = min(wanted or (len(kept.items) if kept else USUAL), len(checked))
     seed = seed if seed is not None else (kept.seed if kept else 1)
     sample = draw(checked, wanted, seed)
     chosen = [question for digest, question in book.questions.items() if digest in sample.items]

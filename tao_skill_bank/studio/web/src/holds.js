@@ -2,7 +2,7 @@
 import { html, useAsk, useContext, App, Empty, Problem, Waiting, Chip, Command, ago, count, percent, plural, put, to } from "./ui.js";
 import { url } from "./api.js";
 
-const tones = { alarm: "stopped", "no alarm": "met", reference: "near" };
+const tones = { alarm: "alarm", "no alarm": "met", reference: "near" };
 const share = (v) => (v === null ? "" : percent(100 * v));
 
 export function Holds({ query }) {
@@ -28,25 +28,25 @@ function OfRun({ run, home }) {
 }
 
 function Monitor({ m }) {
-  if (m.problem) return html`<article class="holds stopped" data-monitor=${m.name}><h3>${m.name}</h3><p class="bad">${m.problem}</p></article>`;
+  if (m.problem) return html`<article class="holds alarm" data-monitor=${m.name}><h3>${m.name}</h3><p class="bad">${m.problem}</p></article>`;
   const s = m.status;
   const bounds = [["FAR (good parts flagged)", s.far], ["Recall (defects flagged)", s.recall]].filter(([, b]) => b);
   return html`<article class="holds ${tones[s.word]}" data-monitor=${m.name}><div class="head tight"><h3>${m.name}</h3><${Chip} tone=${tones[s.word]}>${m.head}<//></div>
     ${s.alarms.map((a) => html`<p class="notice alarm"><b>Alarm</b> ${a.text}</p>`)}
     <p class="soft">${plural(s.lots, "lot")}, ${plural(s.parts, "part")}; ${count(s.flagged)} flagged at the threshold ${s.threshold}${s.target ? html`, asked <code>${s.target}</code>` : ""}.</p>
     ${bounds.length > 0 && html`<div class="scroll"><table class="dense"><thead><tr><th>of all production</th><th class="n">estimate</th><th class="n">at least</th><th class="n">at most</th><th class="n">judged parts</th></tr></thead><tbody>${bounds.map(([name, b]) => html`<tr><th>${name}</th><td class="n">${share(b.value)}</td><td class="n">${share(b.least)}</td><td class="n">${share(b.most)}</td><td class="n">${count(b.parts)}</td></tr>`)}</tbody></table></div>`}
-    ${m.strata.map((row) => html`<div class="stratum" key=${row.name}><h4>${row.name} <small>${row.lots}, ${row.state}</small></h4>${row.alarm && html`<p>${row.alarm}</p>`}
+    ${m.strata.map((row) => html`<div class="stratum" key=${row.name}><h4>${row.name} <small>${row.lots}, ${row.state}</small></h4>
       <div class="lot-chart" dangerouslySetInnerHTML=${{ __html: row.chart }}></div><p class="lot-axis"><span>lot ${row.first}</span><span>${row.range}</span><span>lot ${row.last}</span></p></div>`)}
     ${m.strata.length ? html`<p class="soft">The line is the median score of a lot, the dashed one its 95th percentile. Without a change an alarm comes once in ${count(Math.round(s.lots_to_false_alarm))} lots or more rarely, over all rows together.</p>` : html`<p class="soft">No lot yet: <code>tao-skills monitor feed</code>.</p>`}</article>`;
 }
 
 function Certificate({ c, page }) {
-  if (c.problem) return html`<article class="holds stopped" data-certificate=${c.name}><h3>${c.name}</h3><p class="bad">${c.problem}</p></article>`;
+  if (c.problem) return html`<article class="holds alarm" data-certificate=${c.name}><h3>${c.name}</h3><p class="bad">${c.problem}</p></article>`;
   return html`<article class="holds ${c.shown ? "met" : "near"}" data-certificate=${c.name}><div class="head tight"><h3>${page ? html`<a href=${to("/certificate", { in: c.name })}>${c.name}</a>` : c.name}</h3><${Chip} tone=${c.shown ? "met" : "near"}>${c.word}<//></div>
-    <p>${c.sentence}</p><p class="soft">${c.text}</p>
-    <div class="scroll"><table class="dense"><thead><tr><th>at ${c.threshold}, on ${c.set}</th><th class="n">measured</th><th class="n">bound, 95 % one-sided</th></tr></thead><tbody>
+    <p>${c.sentence}</p><p class="soft">${c.text}. Threshold ${c.threshold}, on the ${c.set}; each bound is one-sided, 95 %.</p>
+    <div class="scroll"><table class="dense"><thead><tr><th>rate</th><th class="n">measured</th><th class="n">bound</th></tr></thead><tbody>
       <tr><th>FAR</th><td class="n">${c.far}</td><td class="n">at most ${c.far_most}</td></tr><tr><th>recall</th><td class="n">${c.recall}</td><td class="n">at least ${c.recall_least}</td></tr></tbody></table></div>
-    ${c.needs.length > 0 && html`<div class="scroll"><table class="dense"><thead><tr><th>errors among them</th><th class="n">further good parts that would show it</th><th class="n">further defects</th></tr></thead><tbody>${c.needs.map(([k, good, bad]) => html`<tr><th>${k}</th><td class="n">${good}</td><td class="n">${bad}</td></tr>`)}</tbody></table></div>`}
+    ${c.needs.length > 0 && html`<p class="soft">What would show it: further parts, with so many further errors among them.</p><div class="scroll"><table class="dense"><thead><tr><th>errors</th><th class="n">good parts</th><th class="n">defects</th></tr></thead><tbody>${c.needs.map(([k, good, bad]) => html`<tr><th>${k}</th><td class="n">${good}</td><td class="n">${bad}</td></tr>`)}</tbody></table></div>`}
     ${c.cautions.map((text) => html`<p class="notice">${text}</p>`)}
     ${page && html`<p class="soft">Certified by ${c.by}, ${ago(c.at)}; digest <code class="digest">${c.digest}</code></p>`}</article>`;
 }
