@@ -26,7 +26,7 @@ from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.prompts import is_own
 from tao_skill_bank.annotate.quality.error_rate import Measured
 from tao_skill_bank.annotate.results import check as check_results
-from tao_skill_bank.annotate.results import error_rate
+from tao_skill_bank.annotate.results import error_rate, opened
 from tao_skill_bank.annotate.run import (
     ADVANCE,
     Advance,
@@ -344,6 +344,37 @@ def check_items(results_dir: Path) -> Written:
     """
     with _locked_results(results_dir, "annotate check"):
         return check_results(results_dir)
+
+
+def judge_items(request: Request, *, approve: str | None = None, progress: Progress | None = None) -> Outcome:
+    """The checks that ask a model (`quality.checks`) of a folder that has its questions; then step 4 anew.
+
+    What the folder says of itself (videos, licence, order of choices) stays. Raises as `run_here`.
+    """
+    return run_here(judge_sealed(request), approve=approve, by="annotate check", progress=progress)
+
+
+def judge_sealed(request: Request) -> Sealed:
+    """What `judge_items` would start, to be estimated or approved.
+
+    Raises:
+        InputError: No check is named, or the folder holds no questions.
+    """
+    config = resolve(request)
+    if not config.quality.checks:
+        raise InputError("names no check", where=f"{SECTION}.quality.checks", fix="name blind, judge or time")
+    with opened(config.results_dir) as results:
+        said = results.made
+    files = {"video_root": said.video_root, "input_jsonl_files": said.input_files}
+    letters = "keep_order" if said.keep_order else "refuse"
+    changed = {
+        "workflow": config.workflow.model_copy(update={"steps": ("4",), "mode": "anomaly"}),
+        "data": config.data.model_copy(update=files),
+        "quality": config.quality.model_copy(update={"choice_letters": letters}),
+        "license": said.license,
+        "description_extra": said.description_extra,
+    }
+    return seal_config(request, config.model_copy(update=changed))
 
 
 def measure_errors(results_dir: Path) -> Measured:

@@ -59,12 +59,12 @@ class NotInBatchError(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """One question to one of the two models.
+    """One question to one of the models.
 
     Attributes:
         kind: What it is for: the key of its prompt, or `repair`.
         video: The video it belongs to, as listed.
-        which: Which model.
+        which: Which model; `judge` in a caller that has a judge alone, in the place of both.
         prompt: The whole text.
         schema: JSON schema of the answer, None for free text.
         view: What it looks at.
@@ -75,7 +75,7 @@ class Call:
 
     kind: str
     video: str
-    which: Literal["vlm", "llm"]
+    which: Literal["vlm", "llm", "judge"]
     prompt: str
     priority: Priority
     schema: dict[str, Any] | None = None
@@ -108,7 +108,7 @@ class Caller:
     ) -> None:
         self.journal = journal
         self.gate = gate
-        self.endpoints = {"vlm": vlm, "llm": llm}
+        self.endpoints = {"vlm": vlm, "llm": llm, "judge": vlm}
         self.prices = prices
         self.ledger = ledger
         self.made = 0
@@ -118,10 +118,11 @@ class Caller:
         self._too_large: set[str] = set()
         self._spent: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._answered = answered = journal.answered_endpoints()
-        if form_of(vlm) == form_of(llm):
+        first: dict[str, Endpoint] = {}
+        for endpoint in self.endpoints.values():
             # One model at one address is asked in one form.
-            llm.forms = vlm.forms
-        for endpoint in (vlm, llm):
+            endpoint.forms = first.setdefault(form_of(endpoint), endpoint).forms
+        for endpoint in first.values():
             endpoint.forms.loads(journal.meta(form_of(endpoint)))
             if (endpoint.name, endpoint.model) in answered:
                 gate.lane(endpoint.name).proved = True
@@ -215,7 +216,7 @@ class Caller:
             except FaultError as error:
                 fault = error
                 continue
-            return Ask(call.prompt, frames, clip, call.schema, call.kind)
+            return Ask(call.prompt, frames, clip, call.schema, call.kind, call.view is None or call.view.labelled)
         raise self._unanswered(call, fault)
 
     async def _paid(self, call: Call, key: str) -> Recorded:
@@ -265,7 +266,7 @@ class Caller:
         self, call: Call, key: str, endpoint: Endpoint, lane: Lane, frames: tuple[Frame, ...], clip: Clip | None
     ) -> Recorded:
         """Ask once. The slot is held until the answer is on disk: a kill costs no more calls than there are workers."""
-        ask = Ask(call.prompt, frames, clip, call.schema, call.kind)
+        ask = Ask(call.prompt, frames, clip, call.schema, call.kind, call.view is None or call.view.labelled)
         endpoint.connected()
         async with self.gate.slot(lane, call.priority):
             worst = self._worst_cost(call, endpoint)

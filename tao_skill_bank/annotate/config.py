@@ -231,10 +231,25 @@ class Data(_Model):
     filter_field: str | None = None
 
 
+class JudgeOptions(_Model):
+    """Who is asked by judged checks: a model at the backend of another one, and with its key and settings."""
+
+    like: Literal["vlm", "llm"] = "vlm"
+    model: Text = ""
+    base_url: Text = ""
+
+
 class Quality(_Model):
     """Which generated items may be trained on."""
 
     choice_letters: Literal["refuse", "keep_order"] = "refuse"
+    checks: tuple[Literal["blind", "judge", "time"], ...] = ()
+    judge: JudgeOptions = JudgeOptions()
+
+    @field_validator("checks")
+    @classmethod
+    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(set(value)))
 
 
 class AnnotationConfig(_Model):
@@ -249,6 +264,22 @@ class AnnotationConfig(_Model):
     license: Text = ""
     description_extra: Text = ""
     prompts_module: Text = ""
+
+    @property
+    def judge(self) -> ModelOptions:
+        """The model of judged checks: its own name and address where they are set."""
+        own = self.quality.judge
+        like: ModelOptions = getattr(self, own.like)
+        if like.backend == "gemini":
+            gemini = like.gemini.model_copy(update={"model": own.model or like.gemini.model})
+            return like.model_copy(update={"gemini": gemini})
+        changed = {"model_name": own.model or like.openai.model_name, "base_url": own.base_url or like.openai.base_url}
+        return like.model_copy(update={"openai": OpenAIOptions.model_validate({**dict(like.openai), **changed})})
+
+    @property
+    def named_models(self) -> dict[str, ModelOptions]:
+        """Every model that the run may ask, by its name in the spec."""
+        return {"vlm": self.vlm, "llm": self.llm} | ({"judge": self.judge} if self.quality.checks else {})
 
     @model_validator(mode="after")
     def _models_named(self) -> AnnotationConfig:

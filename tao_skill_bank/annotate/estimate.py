@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from tao_skill_bank.annotate.calls import tokens_at_most
 from tao_skill_bank.annotate.config import AnnotationConfig, ModelOptions, Workflow
 from tao_skill_bank.annotate.journal import FILE_NAME, Journal, JustBegunError
+from tao_skill_bank.annotate.judge.asks import FRAMES_A_WINDOW, TRIES
 from tao_skill_bank.annotate.prices import Prices
 from tao_skill_bank.annotate.prompts import KEYS, Prompts, values_of
 from tao_skill_bank.annotate.scope import Limits, check, effective_steps
@@ -49,6 +50,9 @@ _WORDS = {
     "scene_description": 200,
     "event_summary": 205,
 }
+# Items that each prompt for questions asks for, and words of a judge's answer.
+_ITEMS = {"mcq": 2, "bcq": 2, "open_qa": 2}
+_JUDGE_WORDS, _JUDGE_PROMPT_TOKENS = 12, 160
 _MEDIA_PARTS = {"global_caption": 150, "dense_caption": 190, "dense_section": 190, "highlight_section": 110}
 # Tokens of what is looked at: a second of native video and a frame, at low resolution and otherwise.
 _SECOND = {"MEDIA_RESOLUTION_LOW": 100}
@@ -104,6 +108,12 @@ class _Sum:
         self.cost: float | None = 0.0
         self.measured = 0.0
 
+    def take(self, other: _Sum) -> None:
+        """Add another sum."""
+        self.calls, self.read, self.wrote = self.calls + other.calls, self.read + other.read, self.wrote + other.wrote
+        self.seconds, self.measured = self.seconds + other.seconds, self.measured + other.measured
+        self.cost = None if self.cost is None or other.cost is None else self.cost + other.cost
+
 
 def estimate(
     config: AnnotationConfig, prices: Prices, limits: Limits | None = None, *, batch: bool = False
@@ -146,6 +156,7 @@ def estimate_sealed(sealed: Sealed, *, general_prompts: bool = False) -> Estimat
     scale = len(videos) / max(1, len(looked_at))
     for length in lengths:
         _add_video(total, config, prompts, steps, prices, usage, length, scale, share)
+    checks = _checks(config, prices, lengths, scale)
     width = WIDTH - (WIDTH - MEASURED_WIDTH) * (total.measured / total.calls if total.calls else 0)
     notes = [f"prices of {prices.dated}", f"lengths of {len(looked_at)} of {len(videos)} videos"]
     if config.workflow.mode == "auto" and not usage:
@@ -155,6 +166,10 @@ def estimate_sealed(sealed: Sealed, *, general_prompts: bool = False) -> Estimat
         total.cost = None if total.cost is None else total.cost * prices.batch
         notes.append(f"in batches at {prices.batch:.0%} of the price; a vendor takes up to 24 hours for each round of")
         notes[-1] += f" them, {_rounds(config, steps)} rounds at most"
+    if checks.calls:
+        # Judges answer by themselves, never in a batch.
+        notes.append(f"checks by {config.judge.model}: {checks.calls:.0f} calls at most, at every try that may be due")
+        total.take(checks)
     dearest = _dearest_call(config, prompts, prices, lengths) if total.calls else None
     if dearest is not None:
         dearest *= prices.batch if batch else 1.0
@@ -274,6 +289,31 @@ def _add_video(
                 call("llm", key, times)
 
 
+def _checks(config: AnnotationConfig, prices: Prices, lengths: list[float], scale: float) -> _Sum:
+    """Calls of judged checks: every try of every item that the prompts ask for."""
+    total, flow, judge = _Sum(), config.workflow, config.judge
+    price = prices.of(judge.model)
+    items = {kind: _ITEMS.get(kind, 1) for kind in flow.qa_types}
+    blind = sum(items.get(kind, 0) * tries for kind, tries in TRIES.items())
+    timed = items.get("temporal_localization", 0)
+    for length in lengths:
+        frames = {"blind": 0, "judge": _frames(flow, length), "time": 3 * FRAMES_A_WINDOW}
+        times = {"blind": blind, "judge": sum(items.values()), "time": timed}
+        for name in config.quality.checks:
+            number = scale * times[name]
+            read = _JUDGE_PROMPT_TOKENS + frames[name] * _frame_tokens(judge)
+            wrote = min(_JUDGE_WORDS * _TOKENS_A_WORD, float(judge.max_tokens))
+            total.calls += number
+            total.read += number * read
+            total.wrote += number * wrote
+            total.seconds += number * (_SECONDS_A_CALL["vlm"] + wrote / _TOKENS_A_SECOND)
+            if price is None:
+                total.cost = None
+            elif total.cost is not None:
+                total.cost += number * (read * price.input + wrote * price.output) / 1e6
+    return total
+
+
 def _prompt_tokens(prompts: Prompts, key: str, pieces: int) -> float:
     """Tokens of a prompt with texts of the expected lengths in it."""
     empty = prompts.text(key, **dict.fromkeys(values_of(key), ""))
@@ -314,12 +354,17 @@ def _dearest_call(config: AnnotationConfig, prompts: Prompts, prices: Prices, le
     for which, options, frames, seconds in (
         ("vlm", config.vlm, max((_frames(flow, length) for length in lengths), default=0), max(lengths, default=0.0)),
         ("llm", config.llm, 0, 0.0),
+        *([("judge", config.judge, _most_frames(config, lengths), 0.0)] if config.quality.checks else []),
     ):
         native = which == "vlm" and options.backend == "gemini" and seconds <= flow.long_video_threshold_sec
         prompt = max(_prompt_tokens(prompts, key, flow.max_chunks) for key in KEYS) * _CHARS_A_TOKEN
         read = tokens_at_most(prompt, frames=0 if native else frames, seconds=seconds if native else 0.0)
         found.append(prices.cost(options.model, read, options.max_tokens))
     return None if None in found else max(cost for cost in found if cost is not None)
+
+
+def _most_frames(config: AnnotationConfig, lengths: list[float]) -> int:
+    return max((3 * FRAMES_A_WINDOW, *(_frames(config.workflow, length) for length in lengths)))
 
 
 def _frame_tokens(vlm: ModelOptions) -> float:

@@ -226,6 +226,14 @@ class Journal:
         """(endpoint, model) of everything that ever answered with text."""
         return set(self._read.execute("SELECT DISTINCT endpoint, model FROM ledger WHERE outcome = 'answered'"))
 
+    def makers(self) -> list[str]:
+        """Models whose answers are there, but for those that only judged."""
+        sql = (
+            "SELECT DISTINCT l.model FROM ledger l LEFT JOIN calls c ON c.key = l.key WHERE l.outcome = 'answered' "
+            "AND (c.kind IS NULL OR c.kind NOT LIKE 'check!_%' ESCAPE '!') ORDER BY l.model"
+        )
+        return [model for (model,) in self._read.execute(sql)]
+
     def totals(self) -> Totals:
         """What was used so far."""
         answers, seconds = self._read.execute("SELECT COUNT(*), COALESCE(SUM(seconds), 0) FROM calls").fetchone()

@@ -30,18 +30,23 @@ _DECODERS = 2
 
 @dataclass(frozen=True)
 class View:
-    """A part of a video as it is shown to a model: `times` are those of its frames, none for a native clip."""
+    """A part of a video as it is shown to a model: `times` are those of its frames, none for a native clip.
+
+    `labelled`: frames are shown with their times.
+    """
 
     sha256: str
     times: tuple[float, ...] = ()
     start: float | None = None
     end: float | None = None
+    labelled: bool = True
 
     @property
     def descriptor(self) -> dict[str, Any]:
         """What of it belongs to a call's key."""
         if self.times:
-            return {"sha256": self.sha256, "frames": list(self.times), "side": FRAME_SIDE}
+            shown = {"sha256": self.sha256, "frames": list(self.times), "side": FRAME_SIDE}
+            return shown if self.labelled else shown | {"labelled": False}
         return {"sha256": self.sha256, "start": self.start, "end": self.end}
 
 

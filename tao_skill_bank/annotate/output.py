@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from tao_skill_bank.annotate.judge.kept import Judged
 from tao_skill_bank.annotate.layout import DUPLICATES_FILE, QUALITY_FILE, REJECTED_FILE, output_folder
 from tao_skill_bank.annotate.quality.examine import Examiner, Taken
-from tao_skill_bank.annotate.quality.rules import Finding
 from tao_skill_bank.annotate.questions import TASKS, entries_of, media_root, questions_of
 from tao_skill_bank.annotate.verdicts import edited_answers, read_verdicts, take_in
 from tao_skill_bank.core import guard
@@ -41,7 +41,7 @@ def write_outputs(
     description_extra: str,
     keep_order: bool = False,
     content: Callable[[str], str | None] = lambda video: None,
-    judged: Mapping[str, Iterable[Finding]] | None = None,
+    judged: Judged | None = None,
     tags: Sequence[str] = (),
 ) -> Written:
     """Write the task files, `rejected.jsonl`, `quality.json` and `duplicates.json`.
@@ -58,7 +58,7 @@ def write_outputs(
         description_extra: The same.
         keep_order: Choices that name letters stay in their order instead of being refused.
         content: SHA-256 of a video's file by its path, None where nobody looked at it.
-        judged: Item digest → what judged checks found.
+        judged: What judged checks found.
         tags: For `metadata.tags` of each file; left out where there are none.
     """
     folder = output_folder(results_dir)
@@ -66,7 +66,7 @@ def write_outputs(
     root = media_root(video_root)
     take_in(results_dir)
     answers = edited_answers(results_dir)
-    examiner = Examiner(read_verdicts(results_dir), content, judged or {})
+    examiner = Examiner(read_verdicts(results_dir), content, judged.findings if judged else {})
     done = Written()
     with ExitStack() as stack:
         handles: dict[str, IO[str]] = {}
@@ -90,7 +90,7 @@ def write_outputs(
                     done.items[task] = number + 1
         for handle in handles.values():
             handle.write("\n  ]\n}\n")
-        report = examiner.report()
+        report = examiner.report() | ({"judged": judged.facts} if judged and judged.facts else {})
         _json_beside(stack, results_dir / QUALITY_FILE, report)
         if examiner.copies:
             _json_beside(stack, results_dir / DUPLICATES_FILE, examiner.copies)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.annotate.journal import FILE_NAME, Journal
+from tao_skill_bank.annotate.judge.kept import read_judged
 from tao_skill_bank.annotate.layout import STEP_FILES, step_file
 from tao_skill_bank.annotate.listing import read_rows, video_of
 from tao_skill_bank.annotate.made import made
@@ -30,6 +31,7 @@ class Results:
         self._digests: dict[str, str | None] = {}
         self.made = made(folder, journal)
         self.root = media_root(self.made.video_root)
+        self.judged = read_judged(folder)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of step 3; none where it has not run."""
@@ -43,9 +45,9 @@ class Results:
             if path.is_file():
                 yield from read_rows(path)
 
-    def examiner(self) -> Examiner:
-        """The rules, before the first question."""
-        return Examiner(read_verdicts(self.folder), self.content)
+    def examiner(self, *, judged: bool = True) -> Examiner:
+        """The rules, before the first question; with what judges found."""
+        return Examiner(read_verdicts(self.folder), self.content, self.judged.findings if judged else {})
 
     def taken(self, examiner: Examiner) -> Iterator[tuple[dict[str, Any], Taken]]:
         """(row, question and what became of it), in the order of the rows."""
@@ -61,12 +63,12 @@ class Results:
         return self._digests[video]
 
     def models(self) -> list[str]:
-        """Every model whose answers are in the journal."""
-        return [] if self._journal is None else sorted({model for _, model in self._journal.answered_endpoints()})
+        """Every model whose answers the items were made from."""
+        return [] if self._journal is None else self._journal.makers()
 
     def exportable(self) -> dict[str, str]:
         """Item digest → task of what the rules let pass, whatever a review says of it."""
-        examiner = Examiner({}, self.content)
+        examiner = Examiner({}, self.content, self.judged.findings)
         return {taken.question.digest: taken.question.task for _, taken in self.taken(examiner) if taken.kept}
 
     def measured(self) -> Measured | None:
@@ -87,6 +89,7 @@ class Results:
             description_extra=self.made.description_extra,
             keep_order=self.made.keep_order,
             content=self.content,
+            judged=self.judged,
         )
 
     def _content(self, video: str) -> str | None:

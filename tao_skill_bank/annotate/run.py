@@ -18,11 +18,13 @@ from pydantic import BaseModel
 from tao_skill_bank.annotate.batch import BatchPolicy, Desk
 from tao_skill_bank.annotate.calls import Caller
 from tao_skill_bank.annotate.config import AnnotationConfig
-from tao_skill_bank.annotate.endpoints import open_endpoints
+from tao_skill_bank.annotate.endpoints import open_endpoints, open_judge
 from tao_skill_bank.annotate.files import StatusFile, write_step_files, write_task_files
 from tao_skill_bank.annotate.flow import Shop, VideoFlow
 from tao_skill_bank.annotate.gate import Gate, Policy, RunHaltedError
 from tao_skill_bank.annotate.journal import FILE_NAME, Journal
+from tao_skill_bank.annotate.judge.kept import read_judged, write_judged
+from tao_skill_bank.annotate.judge.work import Judging, to_judge
 from tao_skill_bank.annotate.layout import OUTPUT_META, STEP_FILES
 from tao_skill_bank.annotate.ledger import Ledger, may_have
 from tao_skill_bank.annotate.listing import Listing, StandingRows
@@ -206,6 +208,8 @@ def _run(
             rules = (prices, limits, policy or Policy(), sealed.batch, batches)
             work = _Work(config, steps, prompts, *rules, journal, standing, progress)
             halted = asyncio.run(work.run(listing, vlm_llm[0], vlm_llm[1], outcome))
+        if "4" in steps and config.quality.checks and halted is None:
+            halted = asyncio.run(_judge(sealed, journal, policy or Policy(), outcome))
         if "4" in steps:
             written = write_task_files(config)
             outcome.items, outcome.rejected = written.items, written.rejected
@@ -223,6 +227,47 @@ def _run(
     if halted is not None:
         raise halted
     return outcome
+
+
+async def _judge(sealed: Sealed, journal: Journal, policy: Policy, outcome: Outcome) -> BankError | None:
+    """Ask the checks that a model answers, and keep what they find beside what others found; returns what halted it."""
+    config, limits = sealed.config, sealed.limits
+    gate = Gate(config.workflow.max_workers, policy, random.Random())
+    ledger = Ledger(journal, gate, limits.max_calls, limits.max_cost)
+    judge = open_judge(config)
+    caller = Caller(journal, gate, judge, judge, sealed.prices, ledger)
+    library = Library(journal, gate, judge, config.workflow, sealed.listing.known)
+    work = Judging(config, caller, library)
+    watch = asyncio.ensure_future(_watched(config.results_dir, gate))
+    try:
+        with foreground.stops(_FIRST, lambda: _ENDED):
+            halted = await work.all(to_judge(config.results_dir))
+    finally:
+        watch.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watch
+        library.close()
+        await judge.close()
+    journal.flush()
+    write_judged(config.results_dir, read_judged(config.results_dir).with_newer(work.judged()))
+    outcome.calls, outcome.known = outcome.calls + caller.made, outcome.known + caller.known
+    outcome.peak = max(outcome.peak, gate.peak)
+    return halted
+
+
+async def _watched(results_dir: Path, gate: Gate) -> None:
+    """Look for a request to stop, for as long as it runs."""
+    while True:
+        await asyncio.sleep(_LOOK_SEC)
+        _stopped(results_dir, gate)
+
+
+def _stopped(results_dir: Path, gate: Gate) -> None:
+    """Halt the run where somebody asked for it."""
+    if (asked := foreground.asked()) is not None:
+        gate.halt(asked.of(RunHaltedError(f"stopped by {asked.by}", fix=_GO_ON)))
+    elif guard.exists(results_dir / STOP_FILE):
+        gate.halt(RunHaltedError("stopped as asked", fix=_GO_ON))
 
 
 @dataclass
@@ -332,7 +377,6 @@ class _Work:
 
     async def _watch(self, gate: Gate, number: int, reached: set[str], caller: Caller, videos: int) -> None:
         """Look for a request to stop, tell the progress, and bring the files up to date now and then."""
-        stop_file = self.config.results_dir / STOP_FILE
         due = time.monotonic() + _PROJECT_SEC
         pace: deque[tuple[float, int]] = deque()
         while True:
@@ -343,10 +387,7 @@ class _Work:
                     pace.popleft()
                 self._tell(videos, len(reached), *_pace(pace))
             await asyncio.sleep(_LOOK_SEC)
-            if (asked := foreground.asked()) is not None:
-                gate.halt(asked.of(RunHaltedError(f"stopped by {asked.by}", fix=_GO_ON)))
-            elif guard.exists(stop_file):
-                gate.halt(RunHaltedError("stopped as asked", fix=_GO_ON))
+            _stopped(self.config.results_dir, gate)
             if self.progress is not None:
                 self.progress(len(reached), videos, caller)
             if time.monotonic() >= due:
@@ -386,7 +427,7 @@ def _not_bought_before(results_dir: Path, steps: frozenset[str], standing: Stand
 
 
 def _priced(config: AnnotationConfig, prices: Prices) -> None:
-    for name, options in (("vlm", config.vlm), ("llm", config.llm)):
+    for name, options in config.named_models.items():
         if prices.of(options.model) is None:
             raise InputError(
                 f"the price of {options.model!r} ({name}) is unknown, so --max-cost cannot be kept",

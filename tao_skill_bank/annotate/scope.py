@@ -67,7 +67,7 @@ def videos_of(config: AnnotationConfig, steps: frozenset[str], standing: Standin
         more = standing.videos(tuple(s for s in ("0", *from_files) if s in steps), adopted=True)
     else:
         listing = Listing()
-        more = standing.videos(from_files[:4], adopted=False)
+        more = standing.videos(("3",) if steps == {"4"} else from_files[:4], adopted=False)
     seen = {os.path.abspath(video) for video in listing.videos}
     for video in more:
         if os.path.abspath(video) not in seen:

@@ -156,8 +156,8 @@ class Sealed:
         return {
             "version": VERSION,
             "config": self.config.public(),
-            "prices": self.prices.plain((self.config.vlm.model, self.config.llm.model)),
-            "addresses": [self.config.vlm.address, self.config.llm.address],
+            "prices": self.prices.plain(tuple(o.model for o in self.config.named_models.values())),
+            "addresses": [options.address for options in self.config.named_models.values()],
             "limits": asdict(self.limits),
             "batch": self.batch,
             "rows": self.rows,
@@ -191,7 +191,7 @@ def seal(
         pyav()
     rows = standing or StandingRows(config.results_dir)
     try:
-        listing = videos_of(config, steps, rows, limits) if steps - {"4"} else Listing()
+        listing = videos_of(config, steps, rows, limits) if steps - {"4"} or config.quality.checks else Listing()
         digests = dict(rows.digests)
     finally:
         if standing is None:

@@ -15,7 +15,7 @@ from tao_skill_bank.commands.out import echo, print_json, tell
 if TYPE_CHECKING:
     from tao_skill_bank.annotate.api import Request
     from tao_skill_bank.annotate.calls import Caller
-    from tao_skill_bank.annotate.estimate import Range
+    from tao_skill_bank.annotate.estimate import Estimate, Range
 
 
 @click.group()
@@ -41,7 +41,10 @@ def estimate(as_json: bool, **given: Any) -> None:
     """Show calls, tokens, cost and time before the first call. Calls nobody, writes nothing."""
     from tao_skill_bank.annotate.api import estimate_run
 
-    found = estimate_run(_request(**given))
+    _print_estimate(estimate_run(_request(**given)), as_json)
+
+
+def _print_estimate(found: Estimate, as_json: bool) -> None:
     if as_json:
         return print_json(found)
     echo(f"{found.videos} videos, steps {', '.join(found.steps)}; {found.unusable} of those looked at unusable")
@@ -145,11 +148,33 @@ def review(results_dir: Path, limit: int, sample: bool, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("results_dir", type=PATH)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("-e", "--spec", type=PATH, help="The spec: its models, and quality.checks.")
+@click.option("--prices", type=PATH, help="Your own price table (YAML), before the shipped one.")
+@click.option("--max-calls", type=int, help="Stop before this many calls in all, earlier runs included.")
+@click.option("--max-cost", type=float, help="Stop before this many USD in all, earlier runs included.")
+@click.option("--approve", metavar="DIGEST", help="Start only what has this digest, as --estimate showed it.")
+@click.option("--estimate", "only_estimate", is_flag=True, help="Show what checks by a model would take. Calls nobody.")
 @JSON
-def check(results_dir: Path, as_json: bool) -> None:
-    """Look at every item by the rules: refused ones leave the task files, flagged ones stay. Calls nobody."""
+def check(
+    results_dir: Path, overrides: tuple[str, ...], approve: str | None, only_estimate: bool, as_json: bool, **given: Any
+) -> None:
+    """Look at every item by the rules: refused ones leave the task files, flagged ones stay. Calls nobody.
+
+    With a spec or settings that name quality.checks, a model is asked first: blind (without the video), judge (a second
+    look at it), time (which stretch shows it); journaled, and within the limits.
+    """
+    from tao_skill_bank.annotate import api
     from tao_skill_bank.annotate.api import check_items
 
+    if overrides or given["spec"] is not None:
+        request = _request(overrides, results_dir=results_dir, **given)
+        if only_estimate:
+            _print_estimate(api.estimate_run(api.judge_sealed(request)), as_json)
+            return
+        outcome = api.judge_items(request, approve=approve)
+        if not as_json:
+            echo(f"{outcome.calls} calls, {outcome.known} known, ${outcome.cost:.4f} in all")
     written = check_items(results_dir)
     if as_json:
         return print_json(written)

@@ -23,6 +23,17 @@ def open_endpoints(config: AnnotationConfig) -> tuple[Endpoint, Endpoint, Redact
     )
 
 
+def open_judge(config: AnnotationConfig) -> Endpoint:
+    """The endpoint of judged checks, with the key of the model whose settings it shares.
+
+    Raises:
+        InputError: A vendor's own endpoint without a key.
+    """
+    like = config.quality.judge.like
+    secret = config.judge.secret(PRIVATE_VARIABLES[like])
+    return _open("quality.judge", config.judge, secret, Redactor([secret]))
+
+
 def _open(name: str, options: ModelOptions, secret: str, redact: Redactor) -> Endpoint:
     if options.backend == "openai":
         from tao_skill_bank.annotate.endpoints.openai import OpenAIEndpoint

@@ -35,7 +35,8 @@ class Clip:
 class Ask:
     """One question to a model: text, what it looks at, and the JSON schema of the answer (None: free text).
 
-    `kind` is what it is for; calls of one kind share what a server takes of their schema.
+    `kind` is what it is for; calls of one kind share what a server takes of their schema. `labelled`: frames are shown
+    with their times.
     """
 
     prompt: str
@@ -43,6 +44,7 @@ class Ask:
     clip: Clip | None = None
     schema: dict[str, Any] | None = None
     kind: str = ""
+    labelled: bool = True
 
 
 @dataclass(frozen=True)

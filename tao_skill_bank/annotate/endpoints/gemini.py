@@ -99,7 +99,8 @@ class GeminiEndpoint:
                 }
             parts.append(part)
         for frame in ask.frames:
-            parts.append({"text": label(frame.seconds)})
+            if ask.labelled:
+                parts.append({"text": label(frame.seconds)})
             data = base64.b64encode(frame.jpeg).decode("ascii")
             parts.append({"inlineData": {"mimeType": "image/jpeg", "data": data}})
         parts.append({"text": ask.prompt})

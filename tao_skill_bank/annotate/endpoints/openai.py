@@ -163,7 +163,8 @@ def _content(ask: Ask) -> Any:
     parts: list[dict[str, Any]] = []
     for frame in ask.frames:
         data = base64.b64encode(frame.jpeg).decode("ascii")
-        parts.append({"type": "text", "text": label(frame.seconds)})
+        if ask.labelled:
+            parts.append({"type": "text", "text": label(frame.seconds)})
         parts.append({"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}})
     parts.append({"type": "text", "text": ask.prompt})
     return parts

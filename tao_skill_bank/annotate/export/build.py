@@ -291,6 +291,7 @@ def _facts(
         answers=options.answers,
         media=options.media,
         parquet=options.parquet,
+        checks=results.judged.lines(),
         error_rate=error_rate,
         warnings=warnings,
         options=chosen,
