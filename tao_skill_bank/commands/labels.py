@@ -125,12 +125,7 @@ def _say(workspace: Path, sample: str, set_name: str | None, **said: Any) -> Non
 
 
 def _shown(correction: Correction) -> str:
-    to = (
-        "dropped"
-        if correction.drop
-        else f"{correction.before} -> {correction.to}"
-        if correction.to
-        else f"{correction.before}, looked at"
-    )
+    now = f"{correction.before} -> {correction.to}" if correction.to else f"{correction.before}, looked at"
+    to = "dropped" if correction.drop else now
     said = f"{correction.reason}, {correction.who}"
     return f"{correction.id}  {correction.sample.name} of the {correction.sample.set} set: {to} ({said})"

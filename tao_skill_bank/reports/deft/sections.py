@@ -247,31 +247,24 @@ def cards(view: RunView) -> list[Card]:
     found = []
     for phase in view.phases:
         record = phase.record
-        facts: list[tuple[str, str]] = []
-        if record.routing_verdicts:
-            facts.append(("Routed", _grouped(record.routing_verdicts)))
-        if record.mining_mined_count is not None:
-            facts.append(("Real rows added", _by_label(record.mining_mined_count, record.mining_by_label)))
-        if record.anomalygen_count is not None:
-            facts.append(("Synthetic rows added", _by_label(record.anomalygen_count, record.anomalygen_by_label)))
-        if record.mining_encoder:
-            facts.append(("Encoder", record.mining_encoder + _similarity(view, phase)))
-        if record.leakage:
-            facts.append(("Leakage check", leakage_text(record.leakage)))
-        weak = _weak(view, phase)
-        if weak:
-            facts.append(("Weak samples found", weak))
-        if record.val_loss is not None:
-            facts.append(("Validation loss", f"{record.val_loss:.4g}"))
-        if record.best_ckpt_path:
-            kind = (record.best_ckpt_kind or "").replace("_", " ")
-            facts.append(("Checkpoint", f"{record.best_ckpt_path.rsplit('/', 1)[-1]} ({kind})"))
+        kind, checkpoint = (record.best_ckpt_kind or "").replace("_", " "), record.best_ckpt_path
+        facts = [
+            ("Routed", _grouped(record.routing_verdicts or {})),
+            ("Real rows added", _by_label(record.mining_mined_count, record.mining_by_label)),
+            ("Synthetic rows added", _by_label(record.anomalygen_count, record.anomalygen_by_label)),
+            ("Encoder", record.mining_encoder + _similarity(view, phase) if record.mining_encoder else ""),
+            ("Leakage check", leakage_text(record.leakage) if record.leakage else ""),
+            ("Weak samples found", _weak(view, phase)),
+            ("Validation loss", "" if record.val_loss is None else f"{record.val_loss:.4g}"),
+            ("Checkpoint", f"{checkpoint.rsplit('/', 1)[-1]} ({kind})" if checkpoint else ""),
+        ]
         errors = tuple(
             f"{line.stage}: {line.summary}"
             for line in view.lines
             if line.iteration == phase.label and line.status == "error"
         )
-        found.append(Card(phase, tuple(facts), tuple(record.warnings), errors))
+        told = tuple((name, text) for name, text in facts if text)
+        found.append(Card(phase, told, tuple(record.warnings), errors))
     return found
 
 
@@ -354,9 +347,9 @@ def _grouped(verdicts: dict[str, str]) -> str:
     return "; ".join(f"{verdict.replace('+', ' + ')}: {', '.join(labels)}" for verdict, labels in groups.items())
 
 
-def _by_label(total: int, labels: dict[str, int] | None) -> str:
-    if not labels:
-        return str(total)
+def _by_label(total: int | None, labels: dict[str, int] | None) -> str:
+    if total is None or not labels:
+        return "" if total is None else str(total)
     return f"{total} ({', '.join(f'{label} {count}' for label, count in labels.items())})"
 
 
