@@ -19,8 +19,9 @@ from tao_skill_bank.commands.out import echo
 from tao_skill_bank.core.text import capital, clean
 from tao_skill_bank.loop.engine import duration_text
 from tao_skill_bank.reports.deft.live import LiveReport
-from tao_skill_bank.reports.deft.status import status_of
+from tao_skill_bank.reports.deft.status import status_of, status_of_state
 from tao_skill_bank.reports.deft.view import RunView
+from tao_skill_bank.tasks.changenet.state import State
 from tao_skill_bank.tasks.registry import load_state
 
 if TYPE_CHECKING:
@@ -80,14 +81,15 @@ class Screen:
         if mark != self._mark:
             self._mark = mark
             self._state = load_state(self.folder)
-            self._judge()
+            self._judge(self._view, self._state)
 
-    def _judge(self) -> None:
-        found = status_of(RunView(self.folder))
+    def _judge(self, view: StatusView, state: AnyState) -> None:
+        own = isinstance(state, State)
+        found = status_of(RunView(self.folder)) if own else status_of_state(state, view.verdict)
         self._tone, self._wording, why = found.tone, clean(found.wording), found.why
-        if self._view is not None and self._view.status in ("interrupted", "held"):
-            by = f"H{self._view.working.who()[1:]}" if self._view.working is not None else "Nobody works on it"
-            why = f"{by}. {capital(self._view.next_step)}"
+        if view.status in ("interrupted", "held"):
+            by = f"H{view.working.who()[1:]}" if view.working is not None else "Nobody works on it"
+            why = f"{by}. {capital(view.next_step)}"
         self._why = clean(why)
 
     def summary(self) -> RenderableType:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tao_skill_bank.core import guard
-from tao_skill_bank.core.errors import BankError
+from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.core.text import is_number
 from tao_skill_bank.data.changenet.kpi import Scored, read_scored
 from tao_skill_bank.data.changenet.labels import is_pass
@@ -184,12 +184,16 @@ class RunView:
         results_dir: The run folder. It may have been moved since it was written.
 
     Raises:
-        InputError: There is no readable `deft_state.json`.
+        InputError: There is no readable `deft_state.json`, or it is that of another task.
     """
 
     def __init__(self, results_dir: Path) -> None:
+        state = load_state(results_dir)
+        if not isinstance(state, DeftState):
+            fix = "open the report that the run wrote"
+            raise InputError("has a report of its own: it is a run of another task", where=results_dir, fix=fix)
         self.root = results_dir
-        self.state: DeftState = load_state(results_dir)
+        self.state: DeftState = state
         self.missing: list[str] = []
         self.target: Target | None = self._target()
         self.lines: list[StageLine] = self._lines()

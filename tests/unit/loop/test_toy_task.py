@@ -15,9 +15,11 @@ from server_calls import call
 
 from mcp_server.server import build_server
 from tao_skill_bank import runs
+from tao_skill_bank.commands.watch import watch
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError
 from tao_skill_bank.loop.log import LOG_FILE, read_log
 from tao_skill_bank.loop.request import Request
+from tao_skill_bank.reports.deft.view import RunView
 from tao_skill_bank.tasks import registry
 
 SUPPORT = Path(__file__).parents[2] / "support"
@@ -78,6 +80,22 @@ def test_a_second_task_is_planned_approved_run_and_reported_like_the_first(works
     page = html.unescape((run / "DEFT_Loop_Report.html").read_text())
     assert "iter1" in page and "4 numbers" in page
     assert view.verdict.head in page
+
+
+def test_a_run_of_a_second_task_is_watched_to_its_end(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = approved(workspace)
+    watch(run, once=True)
+    assert "IN PROGRESS: Planned: a baseline and at most 2 iterations." in capsys.readouterr().out
+    runs.run_loop(run)
+    watch(run, once=True)
+    said = capsys.readouterr().out
+    assert f"{runs.status(run).verdict.head}: {runs.status(run).verdict.text}" in said
+    assert said.count(" learn: ") == 3
+
+
+def test_a_run_of_a_second_task_is_not_taken_for_one_of_the_first(workspace: Path) -> None:
+    with pytest.raises(InputError, match="has a report of its own"):
+        RunView(approved(workspace))
 
 
 def test_a_target_and_a_setting_of_another_task_are_refused_in_one_line(workspace: Path) -> None:
