@@ -10,15 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import anyio.to_thread
 from mcp.server.mcpserver import Context, Elicit, MCPServer, Resolve
 from mcp.server.mcpserver import ElicitationResult as Answer
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from mcp_server.consent import Approve, approved, asked, refusal
-from mcp_server.door import END, READ, SEND, Held, add, clip, errors_shown, program
+from mcp_server.door import END, READ, SEND, Held, add, clip, errors_shown
 from mcp_server.roots import Allowed
+from mcp_server.words import program
 
 if TYPE_CHECKING:
     from tao_skill_bank.annotate.allow import Source
     from tao_skill_bank.annotate.sealed import Sealed
+
+
+OwnPrices = Annotated[
+    dict[str, list[float]] | None,
+    Field(description="Model: [input, output], USD per million tokens."),
+]
 
 
 class EstimateResult(BaseModel):
@@ -62,12 +69,19 @@ class Priced(Held):
     module: Any = None
 
 
-def priced_of(results_dir: str, spec: str, max_calls: int | None, max_cost: float | None, allowed: Allowed) -> Priced:
+def priced_of(
+    results_dir: str,
+    spec: str,
+    max_calls: int | None,
+    max_cost: float | None,
+    allowed: Allowed,
+    price: dict[str, list[float]] | None = None,
+) -> Priced:
     """Check what is asked for, with every path that it leads to inside the allowed folders, and estimate it."""
     from tao_skill_bank.annotate.api import estimate_run, not_allowed, request_of, resolve, seal_config
 
     named, folder = allowed.path(spec, "spec"), allowed.path(results_dir, "results_dir")
-    request = request_of([], spec=named, results_dir=folder, max_calls=max_calls, max_cost=max_cost)
+    request = request_of([], spec=named, results_dir=folder, max_calls=max_calls, max_cost=max_cost, price=price)
     config = resolve(request)
     prompts = config.prompts_module if config.prompts_module.endswith(".py") else ""
     for path in filter(None, [config.data.video_root, *config.data.input_jsonl_files, prompts]):
@@ -91,9 +105,9 @@ async def gate(plan: Annotated[Priced, Resolve(priced)], ctx: Context) -> Elicit
     return asked(ctx, f"Start this annotation run?\n\n{_summary(plan)}\ndigest {plan.sealed.digest}{module}")
 
 
-def estimate_annotation(allowed: Allowed, results_dir: str, spec: str) -> EstimateResult:
+def estimate_annotation(allowed: Allowed, results_dir: str, spec: str, price: OwnPrices = None) -> EstimateResult:
     """Calls, cost and time of a video annotation run (spec: of auto_label). Calls no model."""
-    plan = priced_of(results_dir, spec, None, None, allowed)
+    plan = priced_of(results_dir, spec, None, None, allowed, price)
     unread = [_unread(plan.module), f"to allow it, a person types: {plan.module.command}"] if plan.module else []
     return EstimateResult(digest=plan.sealed.digest, summary=_summary(plan), notes=[*unread, *plan.estimate.notes])
 
@@ -104,9 +118,10 @@ async def start_annotation(
     results_dir: str,
     spec: str,
     max_calls: int | None = None,
-    max_cost: float | None = None,
+    max_cost: Annotated[float | None, Field(description="USD in all.")] = None,
+    price: dict[str, list[float]] | None = None,
 ) -> AnnotationStart:
-    """Start an annotation run in the background, or take one up, once the person approved. max_cost: USD."""
+    """Start an annotation run in the background, or take one up, once the person approved."""
     from tao_skill_bank.annotate.allow import allow
     from tao_skill_bank.annotate.api import start_detached
 
@@ -215,6 +230,8 @@ def _command(plan: Priced) -> str:
         words += ["--spec", str(Path(arguments[1]))]
         arguments = arguments[2:]
     words += arguments
+    for model, both in request.price.items():
+        words += ["--price", f"{model}={','.join(f'{number:g}' for number in both)}"]
     if request.max_calls is not None:
         words += ["--max-calls", str(request.max_calls)]
     if request.max_cost is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mcp.server.mcpserver import MCPServer
 from pydantic import BaseModel, Field
@@ -10,7 +10,11 @@ from pydantic import BaseModel, Field
 from mcp_server.door import READ, WRITE, add, clip
 from mcp_server.roots import Allowed
 
+if TYPE_CHECKING:
+    from tao_skill_bank.commands.doctor_checks import Finding
+
 MOST_RUNS = 12
+MOST_FOUND = 20
 
 
 class Laid(BaseModel):
@@ -60,7 +64,7 @@ def make_workspace(
         lightings=lightings or [],
         board=board,
     )
-    return Laid(workspace=str(made.workspace), lines=[clip(_as_arguments(line), 300) for line in made.lines()[:14]])
+    return Laid(workspace=str(made.workspace), lines=[clip(line, 300) for line in made.lines()[:14]])
 
 
 def list_runs(workspace: Annotated[str, Field(description="The workspace.")], allowed: Allowed) -> RunList:
@@ -97,18 +101,26 @@ def compare_runs(
     )
 
 
-def check_platform(platform: Annotated[str, Field(description="local, docker, slurm …")]) -> PlatformChecked:
-    """Whether a platform is ready here: client, engine or login node, GPU; and what mends it."""
+def check_platform(
+    platform: Annotated[str | None, Field(description="local, docker, slurm …; default: the installation.")] = None,
+) -> PlatformChecked:
+    """Whether a platform, or the whole installation, is ready: engine, login node, GPU, keys; and what mends it."""
+    from tao_skill_bank.bank.platforms_catalog import load_catalog
     from tao_skill_bank.commands.doctor_checks import Looks, diagnose
 
-    found = [f for f in diagnose(Looks(platforms=(platform,))).findings if f.group == "platforms"]
-    lines = [clip(f"{f.outcome} {f.text}" + (f" -> {f.fix}" if f.fix else ""), 300) for f in found[:12]]
-    return PlatformChecked(ready=all(f.outcome in ("ok", "note") for f in found), lines=lines)
+    found = diagnose(Looks(platforms=None if platform is None else (platform,)))
+    asked = [f for f in found.findings if platform is None or f.group == "platforms"]
+    lines = [clip(_looked_at(f, named=platform is None), 300 if platform else 90) for f in asked]
+    if platform is None:
+        return PlatformChecked(ready=found.sound, lines=lines[:MOST_FOUND])
+    keys = load_catalog().named(platform).credential_lines()
+    ready = all(f.outcome in ("ok", "note") for f in asked)
+    return PlatformChecked(ready=ready, lines=[*lines[:8], *(clip(line, 120) for line in keys)])
 
 
-def _as_arguments(line: str) -> str:
-    """A line that names an option of the command, in the words of the tool."""
-    return line.replace("say --board PATTERN", "name it with board").replace("with --board", "with board")
+def _looked_at(found: Finding, *, named: bool) -> str:
+    what = f"{found.name}: {found.text}" if named else found.text
+    return f"{found.outcome} {what}" + (f" -> {found.fix}" if found.fix else "")
 
 
 def register(server: MCPServer[Any]) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from mcp.server.mcpserver import MCPServer
 from pydantic import BaseModel, Field
 
-from mcp_server.door import READ, add, clip, program
+from mcp_server.door import READ, add, clip
+from mcp_server.words import program
 
 
 class SkillLine(BaseModel):
@@ -23,6 +24,7 @@ class SkillList(BaseModel):
 
     folder: str
     command: str
+    scope: str
     skills: list[SkillLine]
 
 
@@ -38,16 +40,21 @@ class ImageList(BaseModel):
     images: dict[str, str]
 
 
-def list_skills() -> SkillList:
-    """The bank's skills: what each is for, and the folder they are in."""
+def list_skills(
+    wish: Annotated[str | None, Field(description="What the person wants; says if it is not done here.")] = None,
+) -> SkillList:
+    """The bank's skills: what each is for, what is not done here and what is near, and the folder they are in."""
     from tao_skill_bank.bank.home import bank_root
+    from tao_skill_bank.bank.scope import named_in, not_done, refusal
     from tao_skill_bank.bank.skills import load_skill, skill_folders
 
     skills = [load_skill(folder) for folder in skill_folders()]
+    other = None if wish is None else named_in(wish)
     return SkillList(
         folder=str(bank_root() / "skills"),
         command=shlex.join(program()),
-        skills=[SkillLine(name=s.name, use=clip(s.description.split(". ")[0], 120)) for s in skills],
+        scope=not_done() if other is None else refusal(other),
+        skills=[SkillLine(name=s.name, use=clip(s.description.split(". ")[0], 110)) for s in skills],
     )
 
 

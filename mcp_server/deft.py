@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mcp_server import consent
 from mcp_server.consent import Approve, ApproveAndAccept, approved, refusal
-from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown, program
+from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown
 from mcp_server.roots import Allowed, Roots
+from mcp_server.words import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -265,7 +266,7 @@ async def get_deft_status(
         ask_again_sec=view.ask_again_sec,
         remaining_sec=view.remaining_sec,
         report=view.report if ended else None,
-        next_step=_typed_here(view.next_step) if ended else None,
+        next_step=view.next_step if ended else None,
     )
 
 
@@ -329,11 +330,6 @@ def _planned(request: Request, allowed: Roots) -> tuple[PreFlight, bool]:
             allowed.path(str(path), key)
 
     return plan_within(request, look)
-
-
-def _typed_here(text: str) -> str:
-    """With commands as they are called on this machine: after a plugin install none is on the PATH."""
-    return text.replace("tao-skills ", f"{shlex.join(program())} ")
 
 
 def _settings(request: Request) -> list[str]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import shutil
-import sys
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel
 
+from mcp_server.words import all_in_own_words, in_own_words
 from tao_skill_bank.core import roots
 from tao_skill_bank.core.errors import BankError, InputErrors
 
@@ -58,10 +58,12 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function with its errors and results as a client reads them."""
     shown = errors_shown(function)
 
+    arguments = list(inspect.signature(function).parameters)
+
     @functools.wraps(function)
     async def call(*args: Any, **kwargs: Any) -> Any:
         value = await shown(*args, **kwargs)
-        return as_result(value) if isinstance(value, BaseModel) else value
+        return as_result(value, arguments) if isinstance(value, BaseModel) else value
 
     return call
 
@@ -69,6 +71,7 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
 def errors_shown(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, in a thread if it blocks, with a user's errors as tool errors."""
     is_async = inspect.iscoroutinefunction(function)
+    arguments = list(inspect.signature(function).parameters)
 
     @functools.wraps(function)
     async def call(*args: Any, **kwargs: Any) -> Any:
@@ -77,7 +80,7 @@ def errors_shown(function: Callable[..., Any]) -> Callable[..., Any]:
             with _held_to_roots([*args, *kwargs.values()]):
                 return await bound() if is_async else await anyio.to_thread.run_sync(bound)
         except (BankError, OSError) as error:
-            raise ToolError(error_text(error)) from None
+            raise ToolError(in_own_words(error_text(error), arguments)) from None
 
     return call
 
@@ -88,12 +91,11 @@ def _held_to_roots(arguments: Iterable[Any]) -> AbstractContextManager[None]:
     return roots.granted(held[0]) if held else contextlib.nullcontext()
 
 
-def as_result(value: BaseModel) -> CallToolResult:
-    """The model without its empty fields, as structured content and as the same in compact JSON text."""
-    content = value.model_dump(mode="json", exclude_none=True)
-    return CallToolResult(
-        content=[TextContent(type="text", text=value.model_dump_json(exclude_none=True))], structured_content=content
-    )
+def as_result(value: BaseModel, arguments: Collection[str] = ()) -> CallToolResult:
+    """The model without its empty fields, in a tool's words: structured content, and the same in compact JSON text."""
+    content = all_in_own_words(value.model_dump(mode="json", exclude_none=True), arguments)
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=content)
 
 
 def error_text(error: BankError | OSError) -> str:
@@ -109,18 +111,6 @@ def error_text(error: BankError | OSError) -> str:
             lines.append(f"and {len(error.faults) - MOST_FAULTS} more")
     text = "\n".join(lines)
     return text if len(text) <= MOST_ERROR else text[: MOST_ERROR - 1] + "…"
-
-
-def program() -> list[str]:
-    """How a person calls the console of this very environment."""
-    if shutil.which("tao-skills"):
-        return ["tao-skills"]
-    beside = Path(sys.executable).with_name("tao-skills")
-    if beside.exists():
-        return [str(beside)]
-    from tao_skill_bank.bank.home import bank_root
-
-    return ["python3", str(bank_root() / "scripts" / "launch.py"), "run", "tao_skill_bank.cli"]
 
 
 def fitting(values: Mapping[str, str], most: int) -> dict[str, str]:

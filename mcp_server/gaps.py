@@ -72,6 +72,14 @@ class Verdict(BaseModel):
     open: int
 
 
+class Seen(BaseModel):
+    """What a picture shows."""
+
+    image: str = Field(description="Its name in rca_images/, or the sample's.")
+    verdict: Literal["mislabeled", "edge case", "data quality", "systematic"]
+    note: str = ""
+
+
 class RcaCheck(BaseModel):
     """What does not hold, which pictures have no verdict; and what was packaged beside a report that passes."""
 
@@ -213,12 +221,25 @@ def set_rca_verdict(
     return Verdict(image=spot.image or spot.filepath, verdict=verdict, open=len(load_rca(folder).open_spots))
 
 
-def check_rca_report(results_dir: RcaFolder, allowed: Allowed) -> RcaCheck:
-    """Hold an RCA report against its data; one that passes, with every verdict set, is packaged."""
+def check_rca_report(
+    results_dir: RcaFolder,
+    allowed: Allowed,
+    verdicts: Annotated[list[Seen] | None, Field(description="What pictures show; the next plan reads it.")] = None,
+    who: Annotated[str, Field(description="Who looked; default: the user of this machine.")] = "",
+) -> RcaCheck:
+    """Enter what pictures show, and hold an RCA report against its data; one that passes is packaged."""
+    from tao_skill_bank.core.errors import InputError
+    from tao_skill_bank.reports.rca.analysis import set_verdict
     from tao_skill_bank.reports.rca.check import check_rca, open_verdicts
     from tao_skill_bank.reports.rca.package import package_rca, package_sources
 
     folder = allowed.path(results_dir, "results_dir")
+    for number, seen in enumerate(verdicts or ()):
+        try:
+            set_verdict(folder, seen.image, seen.verdict, seen.note, who)
+        except InputError as error:
+            entered = f"verdict {number + 1} of {len(verdicts or ())}: {error.what}; those before it are entered"
+            raise InputError(entered, where=error.where, fix=error.fix) from None
     faults = check_rca(folder)
     waiting = [] if faults else open_verdicts(folder)
     ok = not faults and not waiting
@@ -241,7 +262,7 @@ async def analyze_vlm_gaps(
     videos_dir: Annotated[str | None, Field(description="Root of relative video_id values.")] = None,
     settings: Annotated[
         dict[str, str] | None,
-        Field(description="More keys: answer_in, labels, fields.response, truth …"),
+        Field(description="More keys: answer_in, labels, fields.response …"),
     ] = None,
 ) -> VlmGaps:
     """False positives and false negatives of a vision-language model's yes/no evaluation."""

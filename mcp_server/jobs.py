@@ -15,8 +15,9 @@ from mcp.server.mcpserver import ElicitationResult as Answer
 from pydantic import BaseModel, ConfigDict, Field
 
 from mcp_server.consent import Approve, approved, asked, refusal
-from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown, program
+from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown
 from mcp_server.roots import Allowed, Roots
+from mcp_server.words import program
 from tao_skill_bank.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def action_of(
 ) -> PlannedAction:
     """Resolve and check what is asked for; reads only."""
     from tao_skill_bank.platforms import own_name, platform_class
-    from tao_skill_bank.tasks.action import ActionRequest, command_line, plan_action
+    from tao_skill_bank.tasks.action import ActionRequest, check_action, command_line, plan_action
 
     out = allowed.path(results_dir, "results_dir")
     given = allowed.optional(spec, "spec")
@@ -101,6 +102,8 @@ def action_of(
     root = next(root for root in allowed.folders if root == out or root in out.parents)
     request = ActionRequest(command, out, root, platform, tuple(settings or ()), given)
     here = not platform_class(own_name(platform)).asks and not settings
+    if here:
+        check_action(request)
     return PlannedAction(
         folders=allowed.folders, request=request, overrides=values, plan=None if here else plan_action(request)
     )

@@ -14,8 +14,9 @@ from mcp_types import CallToolResult, InputRequiredResult, ListRootsResult, Tool
 from pydantic import ValidationError
 
 from mcp_server import FOLDER_OF_SESSION
-from mcp_server.door import Held, clip, errors_shown, program
+from mcp_server.door import Held, clip, errors_shown
 from mcp_server.schemas import slim, slim_output
+from mcp_server.words import program
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.personal import personal_roots
 from tao_skill_bank.core.roots import is_personal

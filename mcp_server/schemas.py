@@ -15,6 +15,9 @@ def slim(schema: Any) -> Any:
     for key, value in schema.items():
         if key in ("properties", "$defs") and isinstance(value, dict):
             out[key] = {name: slim(inner) for name, inner in value.items()}
+            if key == "$defs":
+                for model in out[key].values():
+                    model.pop("description", None)
         elif not (key == "title" and isinstance(value, str)) and not (key == "default" and value is None):
             out[key] = value if key in ("enum", "const", "default", "required") else slim(value)
     return _without_null(out)
@@ -51,6 +54,9 @@ def _shallow(value: Any, models: dict[str, Any]) -> Any:
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     choices = schema.get("anyOf")
+    if isinstance(choices, list) and all(isinstance(c, dict) and list(c) == ["type"] for c in choices):
+        kinds = [choice["type"] for choice in choices if choice["type"] != "null"]
+        return {"type": kinds[0] if len(kinds) == 1 else kinds, **{k: v for k, v in schema.items() if k != "anyOf"}}
     if not isinstance(choices, list) or {"type": "null"} not in choices or len(choices) != 2:
         return schema
     other = next(choice for choice in choices if choice != {"type": "null"})

@@ -29,10 +29,19 @@ GROUPS = (bank, around, gaps, data, labels, thresholds, jobs, deft, annotate, re
 TOOLSETS = {
     "bookkeeping": ("log_stage", "align_tokens", "write_handoff"),
     "images": ("list_images",),
-    "thresholds": ("certify_threshold", "get_monitor_status"),
+    "thresholds": ("get_monitor_status",),
 }
 """What few need: not offered unless it is asked for, and answered all the same."""
-EARLIER = ("step_deft_run", "write_rca_report", "embed_images", "get_job_status", "list_jobs", "get_job_logs")
+EARLIER = (
+    "list_platforms",
+    "set_rca_verdict",
+    "step_deft_run",
+    "write_rca_report",
+    "embed_images",
+    "get_job_status",
+    "list_jobs",
+    "get_job_logs",
+)
 """Names of earlier versions: answered, and never offered."""
 
 

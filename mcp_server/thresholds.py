@@ -42,12 +42,12 @@ class MonitorResult(BaseModel):
 
 
 def certify_threshold(
-    scores: Annotated[str, Field(description="A run folder, or a file of scores with labels.")],
+    scores: Annotated[str, Field(description="Run folder or file of scores with labels.")],
     allowed: Allowed,
     target: Annotated[str | None, Field(description='As "FAR < 1% at recall=99%"; default: the run\'s.')] = None,
     threshold: Annotated[float | None, Field(description="The frozen one; default: the run's.")] = None,
 ) -> CertifyResult:
-    """What a frozen threshold is shown to do: exact 95 % bounds of FAR and recall, and what would show the target."""
+    """Will a threshold hold? Exact 95 % bounds of FAR and recall, and how many parts would show the target."""
     from tao_skill_bank.assurance.certificate import certify
     from tao_skill_bank.assurance.subject import subject_of
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from tao_skill_bank.annotate.run import (
     run_sealed,
 )
 from tao_skill_bank.annotate.scope import Limits, check
-from tao_skill_bank.annotate.sealed import STARTED_BY, Sealed, seal
+from tao_skill_bank.annotate.sealed import STARTED_BY, Sealed, refuse_unpriced, seal
 from tao_skill_bank.annotate.secrets import PRIVATE_VARIABLES, environment_with
 from tao_skill_bank.annotate.shards import Merged, merge_journals, shard_config
 from tao_skill_bank.core import guard
@@ -58,6 +58,7 @@ class Request(BaseModel):
 
     arguments: list[str] = []
     prices: str | None = None
+    price: dict[str, list[float]] = {}
     max_calls: int | None = None
     max_cost: float | None = None
     shard: tuple[int, int] | None = None
@@ -136,7 +137,11 @@ def seal_run(request: Request) -> Sealed:
 
 def seal_config(request: Request, config: AnnotationConfig) -> Sealed:
     """The same, of a request that is resolved already; its spec is not read again."""
-    return seal(config, load_prices(_own_prices(request)), _limits(request), batch=request.batch)
+    prices = load_prices(_own_prices(request), request.price)
+    if request.max_cost is not None:
+        # Said before anybody approves: without its price a limit in USD could not be kept.
+        refuse_unpriced(config, prices)
+    return seal(config, prices, _limits(request), batch=request.batch)
 
 
 def estimate_run(asked: Request | Sealed, *, general_prompts: bool = False) -> Estimate:
@@ -449,6 +454,7 @@ def request_of(
     results_dir: Path | None = None,
     video_root: Path | None = None,
     prices: Path | None = None,
+    price: Mapping[str, Sequence[float]] | None = None,
     max_calls: int | None = None,
     max_cost: float | None = None,
     shard: str | None = None,
@@ -470,6 +476,7 @@ def request_of(
     return Request(
         arguments=[*words, *arguments],
         prices=None if prices is None else os.path.abspath(prices),
+        price={model: list(both) for model, both in (price or {}).items()},
         max_calls=max_calls,
         max_cost=max_cost,
         shard=None if shard is None else parse_shard(shard),

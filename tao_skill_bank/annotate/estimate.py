@@ -175,7 +175,7 @@ def estimate_sealed(sealed: Sealed, *, general_prompts: bool = False) -> Estimat
         dearest *= prices.batch if batch else 1.0
         notes.append(f"one call may cost ${dearest:.4f} at most: --max-cost needs that much above the cost")
     if total.cost is None:
-        notes.append("no price for a model: give --prices FILE")
+        notes.append("no price for a model: give --price MODEL=INPUT,OUTPUT")
     return Estimate(
         digest=sealed.digest,
         videos=len(videos),

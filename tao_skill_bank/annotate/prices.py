@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -79,11 +79,26 @@ class _Exact(Prices):
         return self._tables[0].get(model)
 
 
-def load_prices(own: Path | None = None) -> Prices:
-    """The shipped table, with the user's own before it.
+def price_named(text: str) -> tuple[str, tuple[float, float]]:
+    """`MODEL=INPUT,OUTPUT`, USD per million tokens, as a model's name and its two prices.
 
     Raises:
-        InputError: The own table cannot be used.
+        InputError: It is not of that form.
+    """
+    model, _, numbers = text.rpartition("=")
+    try:
+        given, made = (float(number) for number in numbers.split(","))
+    except ValueError:
+        fix = "write MODEL=INPUT,OUTPUT in USD per million tokens, such as my-model=0.1,0.4"
+        raise InputError(f"no price: {text!r}", where="--price", fix=fix) from None
+    return model, (given, made)
+
+
+def load_prices(own: Path | None = None, named: Mapping[str, Sequence[float]] | None = None) -> Prices:
+    """The shipped table, with the user's own before it, and before that the prices named one by one.
+
+    Raises:
+        InputError: The own table, or a price, cannot be used.
     """
     import yaml
 
@@ -99,6 +114,11 @@ def load_prices(own: Path | None = None) -> Prices:
         batch = values.get("batch", batch)
         if not isinstance(batch, (int, float)) or not 0 <= batch <= 1:
             raise InputError("batch must be a part of the price", where=own, fix="write batch: 0.5, or leave it out")
+    if named:
+        # As a table: what is refused of one is refused of the other.
+        models = {model: dict(zip(("input", "output"), price, strict=False)) for model, price in named.items()}
+        tables.insert(0, _table({"models": models}, "price"))
+        dated = f"given with the run, else {dated}"
     return Prices(tables, dated, float(batch))
 
 

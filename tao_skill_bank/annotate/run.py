@@ -33,7 +33,7 @@ from tao_skill_bank.annotate.media import Library
 from tao_skill_bank.annotate.prices import Prices
 from tao_skill_bank.annotate.prompts import Prompts
 from tao_skill_bank.annotate.scope import Limits, check, effective_steps
-from tao_skill_bank.annotate.sealed import STARTED_BY, Sealed, seal
+from tao_skill_bank.annotate.sealed import STARTED_BY, Sealed, refuse_unpriced, seal
 from tao_skill_bank.core import foreground, guard
 from tao_skill_bank.core.errors import BankError, InputError
 
@@ -191,7 +191,7 @@ def _run(
     steps = effective_steps(config)
     vlm_llm = open_endpoints(config) if steps - {"4"} else None
     if limits.max_cost is not None:
-        _priced(config, prices)
+        refuse_unpriced(config, prices)
     _not_bought_before(config.results_dir, steps, standing)
     with Journal(config.results_dir) as journal:
         journal.set_meta("video_root", config.data.video_root)
@@ -424,16 +424,6 @@ def _not_bought_before(results_dir: Path, steps: frozenset[str], standing: Stand
         where=path,
         fix=f"restore {FILE_NAME}, or name a new results_dir",
     )
-
-
-def _priced(config: AnnotationConfig, prices: Prices) -> None:
-    for name, options in config.named_models.items():
-        if prices.of(options.model) is None:
-            raise InputError(
-                f"the price of {options.model!r} ({name}) is unknown, so --max-cost cannot be kept",
-                where="--max-cost",
-                fix="give --prices FILE with it, or use --max-calls",
-            )
 
 
 def request_stop(results_dir: Path) -> None:

@@ -31,6 +31,21 @@ STARTED_BY = "started_by"
 _DIGITS = 32
 
 
+def refuse_unpriced(config: AnnotationConfig, prices: Prices) -> None:
+    """Refuse a limit of cost where the price of a model is not known.
+
+    Raises:
+        InputError: It cannot be kept.
+    """
+    for name, options in config.named_models.items():
+        if prices.of(options.model) is None:
+            raise InputError(
+                f"the price of {options.model!r} ({name}) is unknown, so --max-cost cannot be kept",
+                where="--max-cost",
+                fix=f"give it: --price {options.model}=INPUT,OUTPUT in USD per million tokens; or use --max-calls",
+            )
+
+
 @dataclass(frozen=True)
 class Sealed:
     """What is to be done, as it was resolved.

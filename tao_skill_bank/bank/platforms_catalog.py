@@ -58,6 +58,11 @@ class Platform(_Model):
     preflight_checks: list[str] = Field(default_factory=list)
     installable: bool = False
 
+    def credential_lines(self) -> list[str]:
+        """Its keys by name alone: needed, or optional and when."""
+        needed = [f"needs {c.name}" for c in self.required_credentials]
+        return [*needed, *(f"optional {c.line().partition(' - ')[0]}" for c in self.optional_credentials)]
+
     def lines(self) -> list[str]:
         """Everything about it, as text."""
         out = [f"Platform: {self.name} ({self.display_name})", "Required credentials:"]

@@ -28,6 +28,7 @@ _REQUEST = together(
     click.option("--results-dir", type=PATH, help="Where the run lives; the same folder takes it up again."),
     click.option("--video-root", type=PATH, help="Folder of videos."),
     click.option("--prices", type=PATH, help="Your own price table (YAML), before the shipped one."),
+    click.option("--price", multiple=True, metavar="MODEL=IN,OUT", help="A model's USD per million tokens."),
     click.option("--shard", metavar="I/N", help="Take only this part of the videos, in a folder of its own."),
     click.option("--batch", is_flag=True, help="Use the vendors' batches: half the price, up to a day for a round."),
     click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
@@ -304,10 +305,11 @@ def allow(module: str, revoke: bool, as_json: bool) -> None:
         echo("It is asked for again when the file changes. `--revoke` takes it back.")
 
 
-def _request(overrides: tuple[str, ...], **given: Any) -> Request:
+def _request(overrides: tuple[str, ...], price: tuple[str, ...] = (), **given: Any) -> Request:
     from tao_skill_bank.annotate.api import request_of
+    from tao_skill_bank.annotate.prices import price_named
 
-    return request_of(overrides, **given)
+    return request_of(overrides, price=dict(price_named(text) for text in price), **given)
 
 
 def _shown(estimate: Range, unit: str = "", digits: int = 0, scale: float = 1.0) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tao_skill_bank.bank.scope import found_in, refusal
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.settings import apply_settings, checked_settings
@@ -51,7 +52,7 @@ def resolve(task: AnyTask, request: Request, state: AnyState | None = None) -> R
     config = checked_settings(task.Config, values, str(workspace))
     for key in task.Config.required_keys:
         if not guard.is_file(Path(getattr(config, key))):
-            raise InputError(f"{key} is missing", where=getattr(config, key), fix=f"put it there or --set {key}=PATH")
+            raise _missing(task.Config, key, getattr(config, key), workspace)
     config = task.settled(config)
     minutes = task.minutes(config)
     iterations = _iterations(request, minutes, None if state is None else state.max_iterations)
@@ -60,6 +61,16 @@ def resolve(task: AnyTask, request: Request, state: AnyState | None = None) -> R
     if state is not None:
         _refuse_what_was_measured(task, plan, state)
     return plan
+
+
+def _missing(config: type[RunSettings], key: str, path: str, workspace: Path) -> InputError:
+    """An input that is not there; where the folder looks to be for another kind of model, that is what is said."""
+    other = found_in(workspace)
+    if other is not None:
+        what = f"{key} is missing, and the folder looks like {other.name}: {refusal(other)}"
+        return InputError(what, where=workspace, fix=f"name another folder, or --set {key}=PATH")
+    laid = f"; {config.laid_out_by}" if config.laid_out_by else ""
+    return InputError(f"{key} is missing", where=path, fix=f"put it there or --set {key}=PATH{laid}")
 
 
 def digest_now(task: AnyTask, state: AnyState) -> str:

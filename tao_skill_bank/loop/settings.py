@@ -17,11 +17,13 @@ class RunSettings(Work):
         content_keys: Files whose bytes belong to the plan's digest, where they are named.
         required_keys: Those of them that must be there.
         path_keys: Every setting that is a path inside the workspace.
+        laid_out_by: How a workspace with them comes to be, where a command makes one.
         fixed_keys: What cannot change any more once a model was measured.
     """
 
     content_keys: ClassVar[tuple[str, ...]] = ()
     required_keys: ClassVar[tuple[str, ...]] = ()
+    laid_out_by: ClassVar[str] = ""
     path_keys: ClassVar[tuple[str, ...]] = ()
     fixed_keys: ClassVar[tuple[str, ...]] = ()
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tao_skill_bank.actions.spec_check import check_spec
+from tao_skill_bank.actions.spec_check import Checked, check_spec
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.consent import How
@@ -113,6 +113,23 @@ def plan_action(request: ActionRequest) -> ActionPlan:
         BankError: A pre-flight check of the platform fails.
     """
     return _planned(request)[2]
+
+
+def check_action(request: ActionRequest) -> None:
+    """Refuse a command line of this machine's own that would fail at once; reads only.
+
+    Raises:
+        InputError: There is no such action, or its keys are not those of the release.
+        InputErrors: TAO refuses the spec.
+    """
+    config = _configured(request)
+    command, action = request.command[:2]
+    if package_of(command) is None or runs_elsewhere(command, action):
+        return
+    runs = release_that_runs(config, command)
+    release_named(runs.release).keys(command, action)
+    if request.spec is not None:
+        _refuse_spec(request, runs.release, command, action)
 
 
 def start_action(request: ActionRequest, approve: str, how: How = "flag") -> JobRecord:
@@ -232,18 +249,20 @@ def _spec_checks(request: ActionRequest, config: Any, platform: Platform) -> lis
     release_named(runs.release).keys(command, action)  # refuses an action that the release does not have
     if request.spec is None:
         return [*made, PlatformCheck(name="spec", status="skip", text="not checked: none is given")]
-    at = request.command.index("-e") + 2
-    checked = check_spec(request.spec, request.command[at:], runs.release, command, action)
-    if checked.faults:
-        raise InputErrors(
-            f"TAO {runs.release} refuses the spec: {checked.faults[0]}",
-            checked.faults,
-            where=request.spec,
-            fix="mend it",
-        )
+    checked = _refuse_spec(request, runs.release, command, action)
     notes = [*checked.unchecked, *checked.elsewhere]
     text = "; ".join([f"TAO {runs.release} takes it for {command} {action}", *notes])
     return [*made, PlatformCheck(name="spec", status="warn" if checked.unchecked else "ok", text=text)]
+
+
+def _refuse_spec(request: ActionRequest, release: str, command: str, action: str) -> Checked:
+    assert request.spec is not None
+    overrides = request.command[request.command.index("-e") + 2 :]
+    checked = check_spec(request.spec, overrides, release, command, action)
+    if checked.faults:
+        what = f"TAO {release} refuses the spec: {checked.faults[0]}"
+        raise InputErrors(what, checked.faults, where=request.spec, fix="mend it")
+    return checked
 
 
 def workspace_of(folder: Path, root: Path) -> Path:
@@ -252,13 +271,17 @@ def workspace_of(folder: Path, root: Path) -> Path:
     return next((p for p in above if guard.is_folder(p / "specs")), root)
 
 
-def _planned(request: ActionRequest) -> tuple[ActionConfig, bytes | None, ActionPlan]:
-    """The configuration, the spec as it was read, and the plan."""
+def _configured(request: ActionRequest) -> ActionConfig:
     workspace = str(workspace_of(request.folder, request.root))
     values = apply_settings(ActionConfig, {}, request.settings, ActionConfig.elsewhere())
     spec = "" if request.spec is None else str(request.spec)
     fixed = {"workspace": workspace, "specs_file": spec, "platform": own_name(request.platform)}
-    config = checked_settings(ActionConfig, {**values, **fixed}, "settings")
+    return checked_settings(ActionConfig, {**values, **fixed}, "settings")
+
+
+def _planned(request: ActionRequest) -> tuple[ActionConfig, bytes | None, ActionPlan]:
+    """The configuration, the spec as it was read, and the plan."""
+    config = _configured(request)
     platform = platform_named(config)
     if not platform.can_run(request.command[0]):
         fix = _where_it_runs(request.command[0])

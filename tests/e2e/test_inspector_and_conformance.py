@@ -59,7 +59,7 @@ def test_the_inspector_lists_every_tool(tmp_path: Path) -> None:
 
 def test_the_inspector_calls_a_tool_and_sees_an_error_as_one(tmp_path: Path) -> None:
     call = ("--method", "tools/call", "--tool-name")
-    good = inspect(tmp_path, *call, "list_platforms", "--tool-arg", "platform=local")
+    good = inspect(tmp_path, *call, "check_platform", "--tool-arg", "platform=local")
     assert "local" in json.dumps(good["structuredContent"])
     bad = inspect(tmp_path, *call, "get_deft_status", "--tool-arg", f"results_dir={tmp_path}")
     assert bad["isError"]

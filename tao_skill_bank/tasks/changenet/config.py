@@ -99,6 +99,7 @@ class RunConfig(RunSettings, ActionConfig):
 
     content_keys = ("specs_file", "training_csv", "validation_csv", "kpi_test_csv", "acceptance_csv", "mining_pool_csv")
     required_keys = ("specs_file", "training_csv", "validation_csv", "kpi_test_csv")
+    laid_out_by = "folders of good and bad pictures become a workspace by make_workspace, or: tao-skills workspace"
     path_keys = (*content_keys, "images_dir", "backbone_weight_dir", "pregen_dir")
     fixed_keys = ("kpi_test_csv", "specs_file")
 

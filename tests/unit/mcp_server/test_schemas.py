@@ -19,6 +19,7 @@ VERBS = {
     "align",
     "analyze",
     "cancel",
+    "certify",
     "check",
     "compare",
     "embed",
@@ -73,7 +74,7 @@ def test_a_tool_is_a_verb_and_a_noun_and_says_what_it_may_change(tool: Tool) -> 
     assert tool.annotations is not None
     assert tool.output_schema is not None
     reads = tool.name.startswith(
-        ("list_", "get_", "plan_", "estimate_", "check_training", "check_platform", "compare_")
+        ("list_", "get_", "plan_", "estimate_", "check_training", "check_platform", "compare_", "certify_")
     )
     assert bool(tool.annotations.read_only_hint) == reads
     assert reads or tool.annotations.destructive_hint is not None
@@ -111,9 +112,8 @@ def test_slim_takes_null_out_of_what_may_be_left_away() -> None:
         "title": "A",
     }
     assert slim(schema) == {"type": "array", "items": {"type": "string"}}
-    assert slim({"anyOf": [{"type": "string"}, {"type": "integer"}]}) == {
-        "anyOf": [{"type": "string"}, {"type": "integer"}]
-    }
+    assert slim({"anyOf": [{"type": "string"}, {"type": "integer"}]}) == {"type": ["string", "integer"]}
+    assert slim({"anyOf": [{"type": "string"}, {"enum": ["a"]}]}) == {"anyOf": [{"type": "string"}, {"enum": ["a"]}]}
 
 
 def test_a_result_is_told_by_the_fields_that_are_always_there() -> None:
