@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MOST_RUNS = 12
 MOST_FOUND = 20
+MOST_LINE = {"ok": 60, "note": 110, "lacks": 170, "broken": 250}
 
 
 class Laid(BaseModel):
@@ -107,10 +108,12 @@ def check_platform(
     """Whether a platform, or the whole installation, is ready: engine, login node, GPU, keys; and what mends it."""
     from tao_skill_bank.bank.platforms_catalog import load_catalog
     from tao_skill_bank.commands.doctor_checks import Looks, diagnose
+    from tao_skill_bank.core.roots import own_files
 
-    found = diagnose(Looks(platforms=None if platform is None else (platform,)))
+    with own_files():  # nothing that a caller names is opened
+        found = diagnose(Looks(platforms=None if platform is None else (platform,)))
     asked = [f for f in found.findings if platform is None or f.group == "platforms"]
-    lines = [clip(_looked_at(f, named=platform is None), 300 if platform else 90) for f in asked]
+    lines = [clip(_looked_at(f, named=platform is None), 300 if platform else MOST_LINE[f.outcome]) for f in asked]
     if platform is None:
         return PlatformChecked(ready=found.sound, lines=lines[:MOST_FOUND])
     keys = load_catalog().named(platform).credential_lines()

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mcp_server import consent
 from mcp_server.consent import Approve, ApproveAndAccept, approved, refusal
-from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown
+from mcp_server.door import END, READ, WRITE, Held, Linked, add, clip, errors_shown
+from mcp_server.resources import report_link
 from mcp_server.roots import Allowed, Roots
 from mcp_server.words import program
 
@@ -100,7 +101,7 @@ class PhaseResult(BaseModel):
     synthetic: int | None = None
 
 
-class StatusResult(BaseModel):
+class StatusResult(Linked):
     """Where a run stands. `log` has what came behind the cursor that was given."""
 
     status: str
@@ -117,6 +118,10 @@ class StatusResult(BaseModel):
     remaining_sec: int | None = None
     report: str | None = None
     next_step: str | None = None
+
+    def links(self) -> list[tuple[str, str, str]]:
+        """The report, once there is one."""
+        return [] if self.report is None else [report_link(Path(self.report).parent)]
 
 
 class StopResult(BaseModel):

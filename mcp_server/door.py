@@ -14,7 +14,7 @@ from typing import Any
 import anyio.to_thread
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from mcp_types import CallToolResult, ResourceLink, TextContent, ToolAnnotations
 from pydantic import BaseModel
 
 from mcp_server.words import all_in_own_words, in_own_words
@@ -91,11 +91,26 @@ def _held_to_roots(arguments: Iterable[Any]) -> AbstractContextManager[None]:
     return roots.granted(held[0]) if held else contextlib.nullcontext()
 
 
+class Linked(BaseModel):
+    """A result that leads to a page: a client can open the run's report by its link."""
+
+    def links(self) -> list[tuple[str, str, str]]:
+        """(URI, name, media type) of each."""
+        return []
+
+
 def as_result(value: BaseModel, arguments: Collection[str] = ()) -> CallToolResult:
     """The model without its empty fields, in a tool's words: structured content, and the same in compact JSON text."""
     content = all_in_own_words(value.model_dump(mode="json", exclude_none=True), arguments)
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=content)
+    links = value.links() if isinstance(value, Linked) else []
+    return CallToolResult(
+        content=[
+            TextContent(type="text", text=text),
+            *(ResourceLink(type="resource_link", uri=uri, name=name, mime_type=kind) for uri, name, kind in links),
+        ],
+        structured_content=content,
+    )
 
 
 def error_text(error: BankError | OSError) -> str:

@@ -44,9 +44,11 @@ async def complete(
     """Values for the arguments of prompts and resource templates."""
     known: list[str] = []
     if isinstance(ref, ResourceTemplateReference) and argument.name == "name":
+        from tao_skill_bank.bank.home import bank_root
         from tao_skill_bank.bank.skills import skill_folders
 
-        known = [folder.name for folder in skill_folders()]
+        guides = sorted(path.stem for path in (bank_root() / "docs" / "guides").glob("*.md"))
+        known = guides if ref.uri.startswith("guide:") else [folder.name for folder in skill_folders()]
     elif isinstance(ref, PromptReference) and argument.name == "kpi_target":
         known = list(TARGETS)
     elif isinstance(ref, PromptReference) and argument.name == "max_iterations":

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from mcp.server.mcpserver import MCPServer
 from pydantic import BaseModel, Field
 
 from mcp_server.app import TOOL_META
-from mcp_server.door import REWRITE, WRITE, add
+from mcp_server.door import REWRITE, WRITE, Linked, add
+from mcp_server.resources import report_link
 from mcp_server.roots import Allowed
 
 RunFolder = Annotated[str, Field(description="The run folder.")]
@@ -28,7 +30,7 @@ class Aligned(BaseModel):
     stages: int
 
 
-class Rendered(BaseModel):
+class Rendered(Linked):
     """The report's path and summary; rates in percent."""
 
     path: str
@@ -43,6 +45,10 @@ class Rendered(BaseModel):
     acceptance_recall_pct: float | None = None
     iterations: int
     missing: int
+
+    def links(self) -> list[tuple[str, str, str]]:
+        """The page as a resource of its run."""
+        return [report_link(Path(self.path).parent)]
 
 
 class HandedOff(BaseModel):

@@ -11,6 +11,7 @@ from mcp_server import INSTRUCTIONS
 from mcp_server.server import EARLIER, TOOLSETS, build_server
 from tao_skill_bank.bank.skills import load_skill, skill_folders
 
+PLAYED = Path(__file__).resolve().parents[1] / "tests" / "agents" / "played.json"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "what-agents-see.md"
 
 
@@ -44,7 +45,20 @@ def page() -> str:
     apart = "; ".join(f"`{kind}`: {', '.join(f'`{n}`' for n in names)}" for kind, names in TOOLSETS.items())
     earlier = ", ".join(f"`{name}`" for name in EARLIER)
     lines += ["", f"Offered by `--toolsets` alone: {apart}. Answered by the names of earlier versions: {earlier}.", ""]
-    return "\n".join(lines)
+    lines += [
+        "## Requests, played",
+        "",
+        "Each by one session of a real server over stdio, from these texts alone, to the answer that the person wanted",
+        "(`tests/agents/test_requests.py`): calls and characters, sent and received, what was read included.",
+        "",
+        "| request | calls | characters |",
+        "|---|---:|---:|",
+    ]
+    played = json.loads(PLAYED.read_text(encoding="utf-8"))
+    lines += [
+        f"| {name.replace('_', ' ')} | {took['calls']} | {took['characters']:,} |" for name, took in played.items()
+    ]
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":

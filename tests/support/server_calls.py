@@ -65,7 +65,7 @@ def call(
             return await client.call_tool(tool, arguments or {})
 
     result = anyio.run(run)
-    text = "\n".join(block.text for block in result.content)
+    text = "\n".join(block.text for block in result.content if block.type == "text")
     return Answer(bool(result.is_error), text, result.structured_content or {}, asked)
 
 
