@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.overrides import load_yaml_mapping, parse_override
+from tao_skill_bank.core.nested import get
+from tao_skill_bank.core.overrides import apply_overrides, load_yaml_mapping
 from tao_skill_bank.data.changenet.spec import resolve_references
 from tao_skill_bank.data.releases.facts import release_named
-from tao_skill_bank.data.releases.keys import get, merge_faults
+from tao_skill_bank.data.releases.keys import merge_faults
 
 _CLASSIFIER = "visual_changenet"
 _PURPOSES = ("train", "inference", "evaluate")
@@ -55,9 +56,7 @@ def check_spec(path: Path, overrides: Sequence[str], release: str, command: str,
     action = action or _only_action(facts.actions(command), command)
     keys = facts.keys(command, action)
     config = load_yaml_mapping(path)
-    for text in overrides:
-        key, value = parse_override(text)
-        _put(config, key.split("."), value)
+    apply_overrides(config, overrides)
     if keys is None:
         return Checked(facts.version, command, action, [], [f"the keys of {command} {action} are not known"], [])
     faults = merge_faults(config, keys)
@@ -89,12 +88,3 @@ def _only_action(actions: list[str], command: str) -> str:
     if len(actions) == 1:
         return actions[0]
     raise InputError(f"{command} has several actions", where="--action", fix=f"one of {', '.join(actions)}")
-
-
-def _put(config: dict[str, Any], parts: list[str], value: Any) -> None:
-    into = config
-    for part in parts[:-1]:
-        into = into.setdefault(part, {})
-        if not isinstance(into, dict):
-            raise InputError(f"{'.'.join(parts)} goes below a single value", where="override", fix="check the key")
-    into[parts[-1]] = value

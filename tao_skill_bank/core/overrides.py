@@ -185,6 +185,24 @@ def parse_override(text: str) -> tuple[str, Any]:
     return parsed.key_or_group, plain(parsed._value)
 
 
+def apply_overrides(config: dict[str, Any], texts: Sequence[str]) -> None:
+    """Set what `key=value` overrides say, in order; the mappings above a key are made.
+
+    Raises:
+        InputError: A text that is no override, or whose key goes below a single value.
+    """
+    for text in texts:
+        key, value = parse_override(text)
+        *above, last = key.split(".")
+        into = config
+        for part in above:
+            into = into.setdefault(part, {})
+            if not isinstance(into, dict):
+                what = f"override {shown_override(text)} goes below a single value"
+                raise InputError(what, where="command line", fix="check the key")
+        into[last] = value
+
+
 def load_yaml_mapping(path: Path) -> dict[str, Any]:
     """A YAML file whose top level is a mapping; anything else is refused with the place of the fault."""
     from tao_skill_bank.core.yamlio import read_yaml

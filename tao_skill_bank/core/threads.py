@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +20,11 @@ class ThreadPool(ThreadPoolExecutor):
         """As `ThreadPoolExecutor.submit`."""
         context: Callable[..., Any] = copy_context().run
         return super().submit(context, fn, *args, **kwargs)
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -42,27 +42,6 @@ def dumps(values: dict[str, Any]) -> str:
     return "\n".join(lines).strip("\n") + "\n"
 
 
-def set_at(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key, making the tables above it."""
-    *above, last = key.split(".")
-    for part in above:
-        inner = values.get(part)
-        if not isinstance(inner, dict):
-            inner = values[part] = {}
-        values = inner
-    values[last] = value
-
-
-def get_at(values: dict[str, Any], key: str, default: Any = None) -> Any:
-    """The value at a dotted key."""
-    found: Any = values
-    for part in key.split("."):
-        if not isinstance(found, dict) or part not in found:
-            return default
-        found = found[part]
-    return found
-
-
 def _table(values: dict[str, Any], above: tuple[str, ...], lines: list[str]) -> None:
     plain = {k: v for k, v in values.items() if not isinstance(v, dict) and not _tables(v) and v is not None}
     if above and (plain or not values):

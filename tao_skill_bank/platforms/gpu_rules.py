@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.nested import get
 
 _LIMITS: Final = ((48, 16), (24, 8))
 """GB of one GPU's memory, the largest batch that was seen to train in it."""
@@ -78,7 +79,5 @@ def spec_batch_size(specs_file: str) -> int | None:
         spec = read_yaml(Path(specs_file))
     except InputError:
         return None
-    node = spec
-    for key in ("dataset", "classify", "batch_size"):
-        node = node.get(key) if isinstance(node, dict) else None
-    return node if isinstance(node, int) else None
+    size = get(spec, "dataset.classify.batch_size")
+    return size if isinstance(size, int) else None

@@ -10,8 +10,9 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from tao_skill_bank.core.nested import get
 from tao_skill_bank.core.yamlio import read_yaml
 from tao_skill_bank.platforms.base import PlatformCheck
 
@@ -84,10 +85,8 @@ def _workers(specs_file: str) -> int:
     from tao_skill_bank.core.errors import InputError
 
     try:
-        node: Any = read_yaml(Path(specs_file))
+        spec = read_yaml(Path(specs_file))
     except InputError:
         return 0  # the check of the spec says why
-    for key in ("dataset", "classify"):
-        node = node.get(key) if isinstance(node, dict) else None
-    value = node.get("workers", 8) if isinstance(node, dict) else 8
+    value = get(spec, "dataset.classify.workers", 8)
     return value if isinstance(value, int) else 8

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from tao_skill_bank.actions.cosmos_rl import features
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.tomlio import get_at, read_toml
+from tao_skill_bank.core.nested import get
+from tao_skill_bank.core.tomlio import read_toml
 from tao_skill_bank.data.bcq.clips import clip_of
 from tao_skill_bank.data.bcq.questions import plain_answer, question_key, without_tags
 from tao_skill_bank.metrics import FloatArray
@@ -62,7 +63,7 @@ def text(spec: dict[str, Any], key: str, where: Path) -> str:
     Raises:
         InputError: It does not.
     """
-    value = get_at(spec, key)
+    value = get(spec, key)
     if not isinstance(value, str) or not value:
         raise InputError(f"{key} is missing", where=where, fix="set it in the spec")
     return value

@@ -19,7 +19,7 @@ def main() -> None:
 def _main() -> int:
     from tao_skill_bank.actions.cosmos_rl import model as models
     from tao_skill_bank.actions.cosmos_rl import spec as specs
-    from tao_skill_bank.core.tomlio import get_at
+    from tao_skill_bank.core.nested import get
 
     path = specs.config_of(sys.argv[1:])
     spec = specs.read_spec(path)
@@ -34,12 +34,12 @@ def _main() -> int:
     else:
         model = models.fit(rows.phi, rows.words, rows.truth)
     begun = fsio.sha256_file(held) if guard.is_file(held) else None
-    name = specs.folder_name(fsio.sha256_file(annotations), begun, get_at(spec, "train.seed"))
+    name = specs.folder_name(fsio.sha256_file(annotations), begun, get(spec, "train.seed"))
     folder = output / name / "safetensors" / "epoch_1"
     guard.make_folder(folder)
     loss = models.loss(model, rows.phi, rows.words, rows.truth)
     lines: list[dict[str, Any]] = [{"epoch": 1, "train/loss": round(loss, 6)}]
-    validation = get_at(spec, "custom.val_dataset.annotation_path")
+    validation = get(spec, "custom.val_dataset.annotation_path")
     if isinstance(validation, str) and validation:
         held_out = specs.read_rows(Path(validation), Path(specs.text(spec, "custom.val_dataset.media_path", path)))
         val_loss = models.loss(model, held_out.phi, held_out.words, held_out.truth)

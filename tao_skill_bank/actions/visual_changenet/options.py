@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core.errors import InputError, InputErrors
+from tao_skill_bank.core.nested import get
+from tao_skill_bank.core.threads import processors
 from tao_skill_bank.data.changenet.spec import ClassifySpec, classify_spec, load_spec, spec_faults
-from tao_skill_bank.data.changenet.spec_values import Purpose, get
+from tao_skill_bank.data.changenet.spec_values import Purpose
 
 USED = (
     "task",
@@ -117,8 +118,7 @@ def read_options(spec: Path, overrides: Sequence[str], purpose: Purpose) -> Opti
 
 def workers() -> int:
     """Threads for work whose result does not depend on their number."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MOST_WORKERS, count)
+    return min(MOST_WORKERS, processors())
 
 
 def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

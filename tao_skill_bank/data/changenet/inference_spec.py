@@ -15,8 +15,8 @@ from typing import Any
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.nested import get
 from tao_skill_bank.data.changenet.spec import load_spec
-from tao_skill_bank.data.changenet.spec_values import get
 
 CHECKPOINT_PATH = "/model/best.pth"
 OWN_SETS = ("train_dataset", "validation_dataset", "test_dataset")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank.core.errors import InputError, InputErrors
-from tao_skill_bank.core.overrides import Schema, load_yaml_mapping, parse_override
+from tao_skill_bank.core.overrides import Schema, apply_overrides, load_yaml_mapping
 from tao_skill_bank.data.changenet.spec_rules import rule_faults
 from tao_skill_bank.data.changenet.spec_values import Purpose, tao_keys, with_defaults
 from tao_skill_bank.data.releases.facts import newest
@@ -103,9 +103,7 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         InputError: An unreadable file or override, a reference that leads nowhere.
     """
     config = load_yaml_mapping(path)
-    for text in overrides:
-        key, value = parse_override(text)
-        _put(config, key.split("."), value, text)
+    apply_overrides(config, overrides)
     refused = [*unknown_keys(config, tao_keys()), *null_faults(config, tao_keys())]
     if refused:
         raise InputErrors(
@@ -180,15 +178,6 @@ def spec_faults(config: Mapping[str, Any], purpose: Purpose = "train", release: 
     if any(": must be " in fault for fault in faults):
         return faults  # the rules reckon with values of the right type
     return faults + rule_faults(config, with_defaults(config, release), purpose, release)
-
-
-def _put(config: dict[str, Any], parts: list[str], value: Any, text: str) -> None:
-    into = config
-    for part in parts[:-1]:
-        into = into.setdefault(part, {})
-        if not isinstance(into, dict):
-            raise InputError(f"override {text!r} goes below a single value", where="command line", fix="check the key")
-    into[parts[-1]] = value
 
 
 def resolve_references(config: dict[str, Any], path: Path, keys: Keys) -> dict[str, Any]:

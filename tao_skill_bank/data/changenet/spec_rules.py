@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tao_skill_bank.core.errors import did_you_mean
-from tao_skill_bank.data.changenet.spec_values import Purpose, get, with_defaults
+from tao_skill_bank.core.nested import get
+from tao_skill_bank.data.changenet.spec_values import Purpose, with_defaults
 from tao_skill_bank.data.releases.facts import in_force, release_named
 from tao_skill_bank.data.releases.facts import known as releases
 

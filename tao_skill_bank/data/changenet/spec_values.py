@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from tao_skill_bank.data.releases.facts import newest, release_named
-from tao_skill_bank.data.releases.keys import Keys, get, over_defaults
-
-__all__ = ["Purpose", "get", "tao_keys", "with_defaults"]
+from tao_skill_bank.data.releases.keys import Keys, over_defaults
 
 Purpose = Literal["train", "inference", "evaluate"]
 COMMAND = "visual_changenet"

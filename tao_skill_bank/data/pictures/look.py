@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.threads import ThreadPool
+from tao_skill_bank.core.threads import ThreadPool, processors
 from tao_skill_bank.data.pictures.decode import bomb_warnings_as_errors
 from tao_skill_bank.data.pictures.facts import Facts, facts_of, header_facts
 from tao_skill_bank.data.pictures.memory import Key, Memory, cache_folder, key_of
@@ -134,8 +134,7 @@ def still_known(looked: Looked, memory: Memory) -> None:
 
 def default_workers() -> int:
     """Threads that look: one a processor; decoding and hashing free the interpreter."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MOST_WORKERS, count)
+    return min(MOST_WORKERS, processors())
 
 
 def _opened(todo: dict[Key, str], decode: bool, workers: int) -> Iterator[tuple[Key, Key | None, Facts]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from tao_skill_bank.core.errors import did_you_mean, nearest
+from tao_skill_bank.core.nested import get
 from tao_skill_bank.core.overrides import Schema
 
 WORKFLOW_KEYS = frozenset({"automl_policy", "automl_enabled", "automl", "workflow"})
@@ -122,16 +123,6 @@ def over_defaults(config: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
 
     merge(full, config)
     return full
-
-
-def get(config: Mapping[str, Any], dotted: str, default: Any = None) -> Any:
-    """The value behind a dotted key, or `default` where any part of it is missing."""
-    value: Any = config
-    for part in dotted.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            return default
-        value = value[part]
-    return value
 
 
 def leaves(config: Mapping[str, Any], open_keys: frozenset[str], prefix: str = "") -> Iterator[tuple[str, Any]]:

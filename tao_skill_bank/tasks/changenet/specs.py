@@ -8,6 +8,7 @@ from typing import Any
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.nested import get, put
 from tao_skill_bank.data.changenet.images import (
     SIDES,
     FolderIndex,
@@ -18,7 +19,6 @@ from tao_skill_bank.data.changenet.images import (
     root_candidates,
 )
 from tao_skill_bank.data.changenet.spec import ClassifySpec, classify_spec, load_spec
-from tao_skill_bank.data.changenet.spec_values import get
 from tao_skill_bank.data.changenet.tables import PairTable, read_pairs
 from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.taken import beside
@@ -28,17 +28,17 @@ def user_spec(config: RunConfig) -> dict[str, Any]:
     """The user's spec with the run's epochs, batch size and seed."""
     spec = load_spec(Path(config.specs_file))
     if config.num_epochs is not None:
-        set_key(spec, "train.num_epochs", config.num_epochs)
+        put(spec, "train.num_epochs", config.num_epochs)
         for key in ("checkpoint_interval", "validation_interval"):
             given = spec.get("train", {}).get(key)
             if isinstance(given, int) and given > config.num_epochs:
-                set_key(spec, f"train.{key}", config.num_epochs)
+                put(spec, f"train.{key}", config.num_epochs)
     if config.batch_size is not None:
-        set_key(spec, "dataset.classify.batch_size", config.batch_size)
-    set_key(spec, "train.seed", config.seed)
+        put(spec, "dataset.classify.batch_size", config.batch_size)
+    put(spec, "train.seed", config.seed)
     if get(spec, "dataset.classify.input_map") is None:
         # The same to TAO's trainer as its default of null; its gap analysis reads the written spec, and takes no null.
-        set_key(spec, "dataset.classify.input_map", {})
+        put(spec, "dataset.classify.input_map", {})
     return spec
 
 
@@ -88,18 +88,6 @@ def write_spec(path: Path, spec: Mapping[str, Any]) -> None:
     import yaml
 
     fsio.write_text(path, yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True))
-
-
-def set_key(spec: dict[str, Any], dotted: str, value: Any) -> None:
-    """Set a nested key, making the mappings above it."""
-    *parents, last = dotted.split(".")
-    for part in parents:
-        nested = spec.get(part)
-        if not isinstance(nested, dict):
-            nested = {}
-            spec[part] = nested
-        spec = nested
-    spec[last] = value
 
 
 def missing_rows(table: PairTable, naming: ImageNaming, root: Path) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tao_skill_bank.annotate.yes_no import Question, Server, Told, ask_all
-from tao_skill_bank.core.tomlio import get_at
+from tao_skill_bank.core.nested import get
 from tao_skill_bank.data.bcq.answers import Said
 from tao_skill_bank.data.bcq.records import Record
 from tao_skill_bank.tasks.vlm_bcq import specs
@@ -24,7 +24,7 @@ def ask_annotations(run: Run, records: Sequence[Record], model: str) -> dict[str
     """
     config = run.state.config
     endpoint = config.evaluate.endpoint
-    system = get_at(specs.base_spec(config, "evaluate"), "dataset.system_prompt", "")
+    system = get(specs.base_spec(config, "evaluate"), "dataset.system_prompt", "")
     server = Server(
         base_url=str(endpoint.base_url),
         model=model,

@@ -9,7 +9,8 @@ from typing import Any
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.tomlio import get_at, read_toml, set_at, write_toml
+from tao_skill_bank.core.nested import get, put
+from tao_skill_bank.core.tomlio import read_toml, write_toml
 from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
 
 
@@ -49,9 +50,9 @@ def train_spec(
         values["custom.val_dataset.annotation_path"] = str(validation)
         values["custom.val_dataset.media_path"] = config.workspace
     for key, value in values.items():
-        set_at(spec, key, value)
-    policy = get_at(spec, "train.train_policy", {})
-    if get_at(spec, "train.train_policy.dataloader_num_workers") == 0:
+        put(spec, key, value)
+    policy = get(spec, "train.train_policy", {})
+    if get(spec, "train.train_policy.dataloader_num_workers") == 0:
         policy.pop("dataloader_prefetch_factor", None)
     return spec
 
@@ -63,9 +64,9 @@ def check_train_spec(spec: dict[str, Any], rows: int, where: str) -> None:
         InputError: A batch that is no multiple of the mini batch or larger than a shard of the rows; `nframes`
             beside `fps`.
     """
-    batch = get_at(spec, "train.train_batch_per_replica")
-    mini = get_at(spec, "train.train_policy.mini_batch")
-    shards = get_at(spec, "policy.parallelism.dp_shard_size", 1)
+    batch = get(spec, "train.train_batch_per_replica")
+    mini = get(spec, "train.train_policy.mini_batch")
+    shards = get(spec, "policy.parallelism.dp_shard_size", 1)
     shards = shards if isinstance(shards, int) and shards > 0 else 1
     if isinstance(batch, int) and isinstance(mini, int) and mini > 0 and batch % mini:
         what = f"train_batch_per_replica {batch} is no multiple of mini_batch {mini}"
@@ -73,7 +74,7 @@ def check_train_spec(spec: dict[str, Any], rows: int, where: str) -> None:
     if isinstance(batch, int) and batch > rows // shards:
         what = f"train_batch_per_replica {batch} is more than the {rows // shards} rows of a shard: no step is trained"
         raise InputError(what, where=where, fix="make it smaller, or add rows")
-    vision = get_at(spec, "custom.vision", {})
+    vision = get(spec, "custom.vision", {})
     if isinstance(vision, dict) and vision.get("nframes") and vision.get("fps"):
         raise InputError("custom.vision has nframes and fps", where=where, fix="keep one of them")
 
@@ -98,7 +99,7 @@ def evaluate_spec(
         "generation.temperature": 0,
     }
     for key, value in values.items():
-        set_at(spec, key, value)
+        put(spec, key, value)
     return spec
 
 
