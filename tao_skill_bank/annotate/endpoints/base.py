@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -138,6 +139,17 @@ class BatchLook:
 
     state: Literal["working", "ended", "failed"]
     fault: FaultError | None = None
+
+
+@contextmanager
+def faults(of: Callable[[Exception], FaultError]) -> Iterator[None]:
+    """What a vendor's library raises, as ours."""
+    try:
+        yield
+    except FaultError:
+        raise
+    except Exception as error:
+        raise of(error) from None
 
 
 class Batches(Protocol):

@@ -19,6 +19,7 @@ from tao_skill_bank.annotate.endpoints.base import (
     Reply,
     Upload,
     entries,
+    faults,
     kind_of_status,
     label,
     never_left,
@@ -79,12 +80,10 @@ class GeminiEndpoint:
         request = self.request(ask)
         extra = types.HttpOptions(extra_body=self.tuning.extra_body) if self.tuning.extra_body else None
         config = types.GenerateContentConfig.model_validate({**request["generationConfig"], "httpOptions": extra})
-        try:
+        with faults(self.fault):
             response = await self.connected().aio.models.generate_content(
                 model=self.model, contents=[types.Content.model_validate(c) for c in request["contents"]], config=config
             )
-        except Exception as error:
-            raise self.fault(error) from None
         return reply_of(response.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     def request(self, ask: Ask) -> dict[str, Any]:
@@ -137,13 +136,11 @@ class GeminiEndpoint:
 
         mime = _TYPES.get(Path(name).suffix.lower()) or mimetypes.guess_type(name)[0] or "video/mp4"
         files = self.connected().aio.files
-        try:
+        with faults(self.fault):
             found = await files.upload(file=file, config=types.UploadFileConfig(mime_type=mime))
             while found.state == types.FileState.PROCESSING and found.name:
                 await asyncio.sleep(_POLL)
                 found = await files.get(name=found.name)
-        except Exception as error:
-            raise self.fault(error) from None
         if found.state == types.FileState.FAILED or not found.uri:
             raise FaultError("refused", f"the endpoint could not read {name}")
         now = SystemClock().now().timestamp()
@@ -253,7 +250,7 @@ class GeminiBatches:
         from google.genai import types
 
         client = self._endpoint.connected().aio
-        try:
+        with faults(self._endpoint.fault):
             file = await client.files.upload(
                 file=path, config=types.UploadFileConfig(mime_type=_MIME, display_name=ticket)
             )
@@ -262,8 +259,6 @@ class GeminiBatches:
                 src=types.BatchJobSource(file_name=file.name),
                 config=types.CreateBatchJobConfig(display_name=ticket),
             )
-        except Exception as error:
-            raise self._endpoint.fault(error) from None
         if not job.name:
             raise FaultError("malformed", "the endpoint gave the batch no name")
         return job.name
@@ -272,23 +267,19 @@ class GeminiBatches:
         """Look through the vendor's list, newest first."""
         from google.genai import types
 
-        try:
+        with faults(self._endpoint.fault):
             jobs = await self._endpoint.connected().aio.batches.list(config=types.ListBatchJobsConfig(page_size=100))
             async for job in jobs:
                 if job.display_name == ticket and job.name:
                     return job.name
                 if job.create_time is not None and job.create_time.timestamp() < since - _EARLIER:
                     return None
-        except Exception as error:
-            raise self._endpoint.fault(error) from None
         return None
 
     async def look(self, batch: str) -> BatchLook:
         """An expired batch has no answers; they are asked for again."""
-        try:
+        with faults(self._endpoint.fault):
             job = await self._endpoint.connected().aio.batches.get(name=batch)
-        except Exception as error:
-            raise self._endpoint.fault(error) from None
         state = job.state.value.removeprefix("JOB_STATE_") if job.state is not None else ""
         if state in ("SUCCEEDED", "PARTIALLY_SUCCEEDED"):
             return BatchLook("ended", FaultError("server", f"{batch} ended without an answer"))
@@ -304,15 +295,11 @@ class GeminiBatches:
     async def results(self, batch: str) -> list[tuple[str, Reply | FaultError]]:
         """The file of answers."""
         client = self._endpoint.connected().aio
-        try:
+        with faults(self._endpoint.fault):
             job = await client.batches.get(name=batch)
             if job.dest is None or not job.dest.file_name:
                 raise FaultError("malformed", f"{batch} ended without a file of answers")
             content = await client.files.download(file=job.dest.file_name)
-        except FaultError:
-            raise
-        except Exception as error:
-            raise self._endpoint.fault(error) from None
         return [self._result(entry) for entry in entries(content.decode("utf-8", errors="replace"))]
 
     def _result(self, entry: dict[str, Any]) -> tuple[str, Reply | FaultError]:

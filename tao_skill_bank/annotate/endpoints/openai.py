@@ -17,6 +17,7 @@ from tao_skill_bank.annotate.endpoints.base import (
     Upload,
     details,
     entries,
+    faults,
     kind_of_status,
     label,
     never_left,
@@ -62,13 +63,11 @@ class OpenAIEndpoint:
 
     async def ask(self, ask: Ask) -> Reply:
         """One chat completion."""
-        try:
+        with faults(self.fault):
             body = self.body(ask)
             # What goes beside the two is put into the request as it stands: servers know more than the SDK does.
             model, messages = body.pop("model"), body.pop("messages")
             response = await self.connected().chat.completions.create(model=model, messages=messages, extra_body=body)
-        except Exception as error:
-            raise self.fault(error) from None
         return reply_of(response)
 
     async def upload(self, name: str, file: BufferedReader) -> Upload:
@@ -215,33 +214,27 @@ class OpenAIBatches:
     async def submit(self, path: Path, ticket: str) -> str:
         """Upload the file, then make a batch of it."""
         client = self._endpoint.connected()
-        try:
+        with faults(self._endpoint.fault):
             file = await client.files.create(file=path, purpose="batch")
             batch = await client.batches.create(
                 input_file_id=file.id, endpoint=_PATH, completion_window="24h", metadata={_TICKET: ticket}
             )
-        except Exception as error:
-            raise self._endpoint.fault(error) from None
         return batch.id
 
     async def find(self, ticket: str, since: float) -> str | None:
         """Look through the vendor's list, newest first."""
-        try:
+        with faults(self._endpoint.fault):
             async for batch in self._endpoint.connected().batches.list(limit=100):
                 if (batch.metadata or {}).get(_TICKET) == ticket:
                     return batch.id
                 if batch.created_at < since - _EARLIER:
                     return None
-        except Exception as error:
-            raise self._endpoint.fault(error) from None
         return None
 
     async def look(self, batch: str) -> BatchLook:
         """An expired or cancelled batch keeps the answers it has."""
-        try:
+        with faults(self._endpoint.fault):
             found = await self._endpoint.connected().batches.retrieve(batch)
-        except Exception as error:
-            raise self._endpoint.fault(error) from None
         if found.status == "failed":
             errors = (found.errors.data if found.errors else None) or []
             said = "; ".join(f"{e.code or ''} {e.message or ''}".strip() for e in errors[:2]) or "no reason given"
@@ -261,16 +254,12 @@ class OpenAIBatches:
         """The file of answers and the file of errors, whichever there are."""
         client = self._endpoint.connected()
         found: list[tuple[str, Reply | FaultError]] = []
-        try:
+        with faults(self._endpoint.fault):
             known = await client.batches.retrieve(batch)
             for file in (known.output_file_id, known.error_file_id):
                 if file:
                     content = await client.files.content(file)
                     found += [self._result(entry) for entry in entries(content.text)]
-        except FaultError:
-            raise
-        except Exception as error:
-            raise self._endpoint.fault(error) from None
         return found
 
     def _result(self, entry: dict[str, Any]) -> tuple[str, Reply | FaultError]:
