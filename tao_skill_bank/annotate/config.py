@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.models import Frozen
 from tao_skill_bank.core.overrides import Schema
 
 STEPS = ("0", "1a", "1b", "1c", "2", "3", "4")
@@ -47,10 +48,6 @@ FOREIGN_KEYS = (
 KEY_VARIABLES = {"gemini": "GOOGLE_API_KEY", "openai": "OPENAI_API_KEY"}
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 def _text(value: object) -> object:
     """Text; an override such as `license=4` reaches us as a number, an unset one as None."""
     if value is None:
@@ -70,7 +67,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 
 
-class GeminiOptions(_Model):
+class GeminiOptions(Frozen):
     """A Gemini model."""
 
     api_key: Annotated[SecretStr, BeforeValidator(_text)] = SecretStr("")
@@ -88,7 +85,7 @@ class GeminiOptions(_Model):
         return value or None
 
 
-class OpenAIOptions(_Model):
+class OpenAIOptions(Frozen):
     """A model behind an OpenAI-compatible server."""
 
     api_key: Annotated[SecretStr, BeforeValidator(_text)] = SecretStr("")
@@ -114,14 +111,14 @@ class OpenAIOptions(_Model):
         return value
 
 
-class Tuning(_Model):
+class Tuning(Frozen):
     """How a model is asked beside the usual, whatever its backend; what is set belongs to a call's key."""
 
     structured: Literal["auto", "json_schema", "json_object", "off"] = "auto"
     thinking: Literal["auto", "off", "low", "medium", "high"] | Annotated[int, Field(ge=1, strict=True)] = "auto"
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     seed: Annotated[int, Field(strict=True)] | None = None
-    extra_body: dict[str, Any] = {}
+    extra_body: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("structured", "thinking", mode="before")
     @classmethod
@@ -194,7 +191,7 @@ class ModelOptions(Tuning):
         return handed or own or os.environ.get(KEY_VARIABLES[self.backend], "")
 
 
-class Workflow(_Model):
+class Workflow(Frozen):
     """Which steps run, and how."""
 
     steps: tuple[Annotated[str, BeforeValidator(_step_name)], ...] = STEPS
@@ -223,7 +220,7 @@ class Workflow(_Model):
         return tuple(dict.fromkeys(value))
 
 
-class Data(_Model):
+class Data(Frozen):
     """Where the videos are."""
 
     video_root: Text = ""
@@ -231,7 +228,7 @@ class Data(_Model):
     filter_field: str | None = None
 
 
-class JudgeOptions(_Model):
+class JudgeOptions(Frozen):
     """Who is asked by judged checks: a model at the backend of another one, and with its key and settings."""
 
     like: Literal["vlm", "llm"] = "vlm"
@@ -239,7 +236,7 @@ class JudgeOptions(_Model):
     base_url: Text = ""
 
 
-class Quality(_Model):
+class Quality(Frozen):
     """Which generated items may be trained on."""
 
     choice_letters: Literal["refuse", "keep_order"] = "refuse"
@@ -252,7 +249,7 @@ class Quality(_Model):
         return tuple(sorted(set(value)))
 
 
-class AnnotationConfig(_Model):
+class AnnotationConfig(Frozen):
     """The section `video_reasoning_annotation` of a spec, and its results folder."""
 
     results_dir: Path
@@ -342,7 +339,7 @@ def read_config(values: Mapping[str, Any], where: str | Path = "command line") -
     return config
 
 
-class _SpecFile(_Model):
+class _SpecFile(Frozen):
     """The nesting of the file, so that an error names the whole key."""
 
     video_reasoning_annotation: AnnotationConfig

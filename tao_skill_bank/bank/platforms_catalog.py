@@ -5,20 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.models import Strict
 
 _FILE = Path(__file__).with_name("platforms.yaml")
 SCHEMA_VERSION = 1
 _STORAGE = {"protocol": "protocol", "uri_format": "URI format"}
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Credential(_Model):
+class Credential(Strict):
     """An environment variable: its name, when it is needed, what it is, where one gets it."""
 
     name: str
@@ -31,7 +28,7 @@ class Credential(_Model):
         return f"{self.name}{f' ({self.only_when})' if self.only_when else ''}{_details(self)}"
 
 
-class CredentialGroup(_Model):
+class CredentialGroup(Strict):
     """Credentials of which one is enough."""
 
     name: str
@@ -44,7 +41,7 @@ class CredentialGroup(_Model):
         return f"{self.name}: one of [{', '.join(self.require_one_of)}]{_details(self)}"
 
 
-class Platform(_Model):
+class Platform(Strict):
     """One platform. `storage` says how its paths look, `installable` that the bank can set it up."""
 
     name: str
@@ -75,7 +72,7 @@ class Platform(_Model):
         return out
 
 
-class Catalog(_Model):
+class Catalog(Strict):
     """All platforms, and what a conversation about them starts from."""
 
     prompt_defaults: dict[str, bool | int]

@@ -7,17 +7,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from tao_skill_bank.bank.home import bank_root
 from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.models import Strict
 from tao_skill_bank.core.roots import own_files
 from tao_skill_bank.data.releases.facts import newest, release_in
 
 VERSIONS_FILE = "versions.yaml"
 
 
-class Versions(BaseModel):
+class Versions(Strict):
     """The file: images by nested name, those of other releases, and what a reference is pinned to.
 
     Attributes:
@@ -25,8 +26,6 @@ class Versions(BaseModel):
         releases: TAO release → name as in `images.tao_toolkit` → reference, for releases other than that group's.
         digests: Image reference → `sha256:…`; a pinned reference runs by its digest.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     images: dict[str, dict[str, str]]
     releases: dict[str, dict[str, str]] = Field(default_factory=dict)

@@ -47,10 +47,14 @@ def schema_of(model: type[BaseModel], *, leave_out: Collection[str] = (), **more
     """
     fields = {name: field for name, field in model.model_fields.items() if name not in leave_out}
     defaults = {
-        name: REQUIRED if field.is_required() else "" if field.default in (None, ()) else field.default
+        name: REQUIRED if field.is_required() else _plain(field.get_default(call_default_factory=True))
         for name, field in fields.items()
     }
     return Schema(defaults, **more)
+
+
+def _plain(default: Any) -> Any:
+    return "" if default in (None, ()) else default
 
 
 def settable_keys(model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -7,19 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from tao_skill_bank.core import filesystem
 from tao_skill_bank.core.errors import BankError, InputErrors
+from tao_skill_bank.core.models import Strict
 from tao_skill_bank.core.text import plural
 from tao_skill_bank.loop.settings import RunSettings
 from tao_skill_bank.platforms import platform_named
 
 
-class Check(BaseModel):
+class Check(Strict):
     """One check: `ok`, `warn` (shown, does not stop), `skip` (does not apply), `fail` (stops)."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str
     status: Literal["ok", "warn", "skip", "fail"]

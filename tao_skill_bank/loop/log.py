@@ -16,12 +16,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.appended import append_bytes, last_line, move_last_line_aside, size_of, write_at_the_end
 from tao_skill_bank.core.clock import LOG_FORMAT, SystemClock, log_time
 from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.models import Strict
 from tao_skill_bank.loop.state import (
     STAGE_PATTERN,
     STATE_FILE,
@@ -37,10 +38,8 @@ LOG_FILE = "loop_log.jsonl"
 LOCK_TIMEOUT_SEC = 60.0
 
 
-class LogLine(BaseModel):
+class LogLine(Strict):
     """One line of the log. `context_tokens` is 0, and `tokens` absent, until token alignment."""
-
-    model_config = ConfigDict(extra="forbid")
 
     seq: int = Field(ge=1)
     ts: str

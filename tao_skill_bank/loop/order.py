@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from tao_skill_bank.core.models import Frozen
 
 
-class StageOrder(BaseModel):
+class StageOrder(Frozen):
     """Names of stages, in order.
 
     Attributes:
@@ -14,8 +16,6 @@ class StageOrder(BaseModel):
         between: What follows a measured model if another iteration will; it belongs to that model's iteration.
         ending: The stage that ends the loop.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     baseline: tuple[str, ...] = Field(min_length=1)
     iteration: tuple[str, ...] = Field(min_length=1)

@@ -17,13 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from tao_skill_bank.bank.command_lines import CATEGORIES
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.models import Strict
 from tao_skill_bank.core.process import is_alive
 from tao_skill_bank.platforms.machine import Complaint, Machine
 from tao_skill_bank.platforms.settings import PlatformSettings
@@ -34,7 +35,7 @@ JobState = Literal["pending", "running", "complete", "failed", "canceled", "lost
 ENDED: frozenset[str] = frozenset({"complete", "failed", "canceled", "lost"})
 
 
-class JobRecord(BaseModel):
+class JobRecord(Strict):
     """One submitted command line.
 
     Attributes:
@@ -55,8 +56,6 @@ class JobRecord(BaseModel):
         submitted_at: UTC.
         approved: How the word of a person arrived for a single action; a run's approval is in its state.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     uid: str
     key: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator
 
+from tao_skill_bank.core.models import Strict
 from tao_skill_bank.platforms import registry
 from tao_skill_bank.platforms.docker.settings import DockerConfig
 from tao_skill_bank.platforms.kubernetes_settings import KubernetesConfig
@@ -29,15 +30,13 @@ class Generator:
     runs: bool = False
 
 
-class Work(BaseModel):
+class Work(Strict):
     """Where something is to run, on what, and each platform's own settings. Paths are absolute.
 
     `release` names the TAO release that runs it, where neither an image's tag nor an environment does, and chooses the
     images of that release where they are not named themselves. `platforms` holds the settings of platforms of other
     packages, by platform.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     workspace: str
     platform: str = "local"

@@ -5,20 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from tao_skill_bank.core.models import Strict
 from tao_skill_bank.data import corrections
 from tao_skill_bank.data.corrections import Corrections, Snapshot
 
 
-class CorrectionsConfig(BaseModel):
+class CorrectionsConfig(Strict):
     """Which corrections of labels a run takes.
 
     `use`: `all`; `unmeasured` leaves the KPI and acceptance sets, by which models are judged, as they are; `none`.
     `lines` and `sha256`: how much of `labels/corrections.jsonl`; a new run takes all of it, and keeps to that.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     use: Literal["all", "unmeasured", "none"] = "all"
     lines: int = Field(default=0, ge=0)

@@ -6,8 +6,9 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from tao_skill_bank.core.models import Frozen
 from tao_skill_bank.core.settings import schema_of
 
 
@@ -46,7 +47,7 @@ Number = Annotated[float, BeforeValidator(_number)]
 OptionalPathField = Annotated[Path | None, BeforeValidator(_optional_path)]
 
 
-class VcnAoiConfig(BaseModel):
+class VcnAoiConfig(Frozen):
     """What `gap_analysis vcn_aoi` is asked to do.
 
     Attributes:
@@ -58,8 +59,6 @@ class VcnAoiConfig(BaseModel):
         min_recall: NO_PASS recall that the swept threshold must keep, 0..1.
         top_k_per_label: How many of the weakest samples of each label to keep; None keeps the misclassified ones.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     inference_results_dir: PathField
     train_config: PathField
@@ -82,7 +81,7 @@ def _text_fields(value: object) -> object:
     return {str(role): str(path) for role, path in value.items()}
 
 
-class VlmReading(BaseModel):
+class VlmReading(Frozen):
     """How evaluation files are read, whatever their shape.
 
     Attributes:
@@ -101,12 +100,10 @@ class VlmReading(BaseModel):
         duplicates: Samples with video and question of one before are kept, left out, or an error.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     results_dir: PathField
     videos_dir: OptionalPathField = None
     format: str = "auto"
-    fields: Annotated[dict[str, str], BeforeValidator(_text_fields)] = {}
+    fields: Annotated[dict[str, str], BeforeValidator(_text_fields)] = Field(default_factory=dict)
     truth: OptionalPathField = None
     requests: OptionalPathField = None
     annotations_json: OptionalPathField = None

@@ -15,11 +15,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import UnreachableError
+from tao_skill_bank.core.models import Frozen
 from tao_skill_bank.data.changenet.labels import judged_as_defect, near_misses, not_judged
 
 if TYPE_CHECKING:
@@ -39,10 +38,8 @@ OUTPUTS = (THRESHOLD, METRICS, BREAKDOWN, CURVE, HISTOGRAM, UNREACHABLE, GAPS)
 CURVE_POINTS = 1000
 
 
-class Confusion(BaseModel):
+class Confusion(Frozen):
     """Counts at the threshold; NO_PASS is positive."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     tp: int
     fp: int
@@ -50,27 +47,23 @@ class Confusion(BaseModel):
     fn: int
 
 
-class PerLabel(BaseModel):
+class PerLabel(Frozen):
     """One upper-cased label: its samples, those misclassified, those kept as weak."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     count: int
     misclassified: int
     kept: int
 
 
-class InputDigest(BaseModel):
+class InputDigest(Frozen):
     """Which file was analysed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str
     sha256: str
     rows: int
 
 
-class VcnMetrics(BaseModel):
+class VcnMetrics(Frozen):
     """`metrics.json`.
 
     Attributes:
@@ -84,8 +77,6 @@ class VcnMetrics(BaseModel):
         per_label: By upper-cased label.
         input: The CSV that was read.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     threshold: float
     threshold_source: Literal["sweep", "pinned"]
@@ -102,7 +93,7 @@ class VcnMetrics(BaseModel):
     input: InputDigest
 
 
-class VcnAoiResult(BaseModel):
+class VcnAoiResult(Frozen):
     """What an analysis found and where it stands.
 
     Attributes:
@@ -113,8 +104,6 @@ class VcnAoiResult(BaseModel):
         files: Output name → path.
         summary: The lines that the command prints.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     results_dir: Path
     metrics: VcnMetrics

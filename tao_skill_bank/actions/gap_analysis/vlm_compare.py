@@ -16,12 +16,12 @@ from typing import Literal
 
 import msgspec
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.actions.gap_analysis.config import VlmCompareConfig
 from tao_skill_bank.actions.gap_analysis.outputs import staged_outputs
 from tao_skill_bank.actions.gap_analysis.vlm_bcq import evaluation_of, judge_of
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.models import Frozen
 from tao_skill_bank.data.vlm.formats import Mapped
 from tao_skill_bank.data.vlm.judging import TN, TP, USABLE_TRUTH
 from tao_skill_bank.metrics.paired import grouped_difference, mcnemar_exact
@@ -32,7 +32,7 @@ OUTPUTS = (CHANGED, COMPARE)
 _SHOWN = 5
 
 
-class Comparison(BaseModel):
+class Comparison(Frozen):
     """`compare.json`.
 
     Attributes:
@@ -47,8 +47,6 @@ class Comparison(BaseModel):
         broken: Right in `a`, wrong in `b`.
         mcnemar_p: Exact, two-sided: how likely so uneven a change is where both are as often right.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     a: str
     b: str
@@ -66,10 +64,8 @@ class Comparison(BaseModel):
     mcnemar_p: float
 
 
-class CompareResult(BaseModel):
+class CompareResult(Frozen):
     """A comparison, where it stands, and the lines that the command prints."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     results_dir: Path
     comparison: Comparison

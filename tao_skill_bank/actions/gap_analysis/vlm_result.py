@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.actions.gap_analysis.vlm_tally import DUPLICATES_TRACKED, CountTable, Tally
+from tao_skill_bank.core.models import Frozen
 from tao_skill_bank.data.vlm.judging import FN, FP, JUDGED, TN, TP, USABLE_TRUTH
 from tao_skill_bank.metrics import clopper_pearson
 from tao_skill_bank.metrics.paired import grouped_interval, ranking
@@ -17,10 +17,8 @@ from tao_skill_bank.metrics.paired import grouped_interval, ranking
 Interval = tuple[float, float]
 
 
-class QuestionCounts(BaseModel):
+class QuestionCounts(Frozen):
     """Samples of one question; `fp` and `fn` are its gaps."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     question: str
     samples: int
@@ -29,10 +27,8 @@ class QuestionCounts(BaseModel):
     fn: int
 
 
-class VideoCounts(BaseModel):
+class VideoCounts(Frozen):
     """Samples of one video; `fp` and `fn` are its gaps."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     video_id: str
     samples: int
@@ -41,7 +37,7 @@ class VideoCounts(BaseModel):
     fn: int
 
 
-class Rates(BaseModel):
+class Rates(Frozen):
     """Accuracies, two of each: of the judged samples alone, and with every unparseable answer as a wrong one.
 
     None where there is nothing to take it of, or a class is missing.
@@ -57,8 +53,6 @@ class Rates(BaseModel):
         by_video_of_all: Of `accuracy_of_all`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     accuracy: float | None
     accuracy_of_all: float | None
     balanced: float | None
@@ -69,10 +63,8 @@ class Rates(BaseModel):
     by_video_of_all: Interval | None
 
 
-class DuplicateCounts(BaseModel):
+class DuplicateCounts(Frozen):
     """Samples with video and question of one before them; those questions that have two truths, and the first five."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     count: int
     differing_truths: int
@@ -80,7 +72,7 @@ class DuplicateCounts(BaseModel):
     tracked: int | None
 
 
-class VlmBcqResult(BaseModel):
+class VlmBcqResult(Frozen):
     """What an analysis found.
 
     Attributes:
@@ -110,8 +102,6 @@ class VlmBcqResult(BaseModel):
         files: Output name → path; empty where there are no gaps.
         summary: The lines that the command prints.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     results_dir: Path
     status: Literal["gaps", "no gaps", "nothing judged", "no samples"]

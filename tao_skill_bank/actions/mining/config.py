@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from tao_skill_bank.actions.gap_analysis.config import Number, PathField
 from tao_skill_bank.actions.mining.encoders import AUTO, Encoder, get_encoder
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.models import Frozen
 from tao_skill_bank.core.settings import schema_of, validated
 
 __all__ = [
@@ -88,10 +89,8 @@ class ImageEmbeddingsConfig(BaseModel):
         return get_encoder(self.model, model_path=self.model_path, batch_size=self.batch_size)
 
 
-class NearestNeighborsConfig(BaseModel):
+class NearestNeighborsConfig(Frozen):
     """What `tmm nearest_neighbors` is asked to do; the keys are those of `neighbors.nearest_neighbors`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     source_parquet: PathField
     target_parquet: PathField

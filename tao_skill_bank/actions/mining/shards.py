@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from tao_skill_bank.actions.mining.embedding import CHUNK_ROWS, embed_parquet
 from tao_skill_bank.actions.mining.encoders import Encoder, get_encoder
@@ -30,6 +30,7 @@ from tao_skill_bank.actions.mining.neighbors import Mined, nearest_neighbors
 from tao_skill_bank.actions.mining.tables import FILEPATH, LABEL, EncoderId, ImageTable, embedding_writer
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import BankError, InputError
+from tao_skill_bank.core.models import Frozen
 from tao_skill_bank.data.pictures.decode import ImageError
 
 PLAN_FILE: Final = "mining_plan.json"
@@ -41,11 +42,7 @@ ERRORS_FILE: Final = "mining_errors.csv"
 _CHUNK: Final = 512
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ShardPlan(_Model):
+class ShardPlan(Frozen):
     """A run of the pool's rows: `rows` of them from row `start` (0 is the first)."""
 
     index: int
@@ -53,7 +50,7 @@ class ShardPlan(_Model):
     rows: int
 
 
-class MiningPlan(_Model):
+class MiningPlan(Frozen):
     """Everything a sharded result depends on; no time and no machine is in it.
 
     Attributes:
@@ -87,7 +84,7 @@ class MiningPlan(_Model):
         return fsio.sha256_text(fsio.canonical_json(self.model_dump(mode="json")))
 
 
-class ErrorRow(_Model):
+class ErrorRow(Frozen):
     """A row that takes no part: its number in the pool (from 1), its file, and what is wrong."""
 
     row: int
@@ -95,7 +92,7 @@ class ErrorRow(_Model):
     what: str
 
 
-class Receipt(_Model):
+class Receipt(Frozen):
     """Written last by a shard: whose it is, and the digests of its two files."""
 
     plan: str

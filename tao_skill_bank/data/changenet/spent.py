@@ -7,21 +7,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.appended import append_bytes
 from tao_skill_bank.core.clock import Clock, SystemClock, log_time
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.models import Frozen
 from tao_skill_bank.data.corrections.record import person_named
 
 FILE = "labels/acceptance_looks.jsonl"
 
 
-class Look(BaseModel):
+class Look(Frozen):
     """One look: at which set (SHA-256 of its CSV), who, when (UTC), in which run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     set_sha256: str
     csv: str

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.models import Frozen
 
 Reason = Literal["mislabeled", "edge_case", "data_quality", "systematic"]
 REASONS: tuple[str, ...] = get_args(Reason)
@@ -19,13 +20,11 @@ ANNOTATION = "annotation"
 _MOST_WHO, _MOST_NOTE = 200, 4000
 
 
-class Sample(BaseModel):
+class Sample(Frozen):
     """Which sample: its set (`training`, `kpi` …), and the row's `input_path` and `object_name` as the set has them.
 
     Of an annotation's results the set is `annotation`, `input_path` the video and `object_name` the question's digest.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     set: str = Field(min_length=1)
     input_path: str

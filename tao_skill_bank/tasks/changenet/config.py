@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from tao_skill_bank.core.models import Strict
 from tao_skill_bank.loop.settings import RunSettings
 from tao_skill_bank.platforms.work import Generator, Work
 from tao_skill_bank.tasks.taken import CorrectionsConfig
@@ -13,11 +14,7 @@ from tao_skill_bank.tasks.taken import CorrectionsConfig
 DEFAULT_INLINE_LABELS = ["PASS", "EXCESS_SOLDER", "MISSING", "BRIDGE"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class AnomalygenConfig(_Strict):
+class AnomalygenConfig(Strict):
     """Where synthetic defects come from.
 
     `inline` runs the generator's container; `pregen_ingest` takes pairs the customer made beforehand;
@@ -37,7 +34,7 @@ class AnomalygenConfig(_Strict):
     labels: list[str] = Field(default_factory=lambda: list(DEFAULT_INLINE_LABELS))
 
 
-class MiningFilterConfig(_Strict):
+class MiningFilterConfig(Strict):
     """Nearest-neighbour mining: neighbours a target, the metric, and the least similarity kept (inclusive)."""
 
     top_k_per_target: int = Field(default=5, ge=1)
@@ -45,7 +42,7 @@ class MiningFilterConfig(_Strict):
     min_similarity: float = Field(default=0.9, ge=-1.0, le=1.0)
 
 
-class MiningConfig(_Strict):
+class MiningConfig(Strict):
     """How pool rows are chosen.
 
     `nearest` takes look-alikes of the weak samples; `hardest` the rows the current model is weakest on; `blend`
@@ -60,13 +57,13 @@ class MiningConfig(_Strict):
     encoder_path: str | None = None
 
 
-class RoutingConfig(_Strict):
+class RoutingConfig(Strict):
     """Weak labels that no module accepts stop the run unless they are named in `accept_dropped`."""
 
     accept_dropped: list[str] = Field(default_factory=list)
 
 
-class PlanConfig(_Strict):
+class PlanConfig(Strict):
     """How closely a plan looks at the pictures.
 
     Attributes:
@@ -77,7 +74,7 @@ class PlanConfig(_Strict):
     pictures: Literal["decoded", "headers"] = "decoded"
 
 
-class RcaConfig(_Strict):
+class RcaConfig(Strict):
     """Root-cause analysis: weakest samples kept per label."""
 
     top_k_per_label: int = Field(default=50, ge=1)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from tao_skill_bank.core.models import Strict
 from tao_skill_bank.loop.settings import RunSettings
 from tao_skill_bank.tasks.taken import CorrectionsConfig
 
@@ -14,11 +15,7 @@ Evaluator = Literal["auto", "cosmos_rl", "endpoint", "standin", "file"]
 Trainer = Literal["auto", "cosmos_rl", "standin", "external"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class EndpointConfig(_Strict):
+class EndpointConfig(Strict):
     """A server that speaks the OpenAI protocol; the variable of its key is named, never the key."""
 
     base_url: str | None = None
@@ -30,7 +27,7 @@ class EndpointConfig(_Strict):
     max_workers: int = Field(default=4, ge=1, le=64)
 
 
-class EvaluateConfig(_Strict):
+class EvaluateConfig(Strict):
     """Who answers, and how an answer is read.
 
     Attributes:
@@ -54,7 +51,7 @@ class EvaluateConfig(_Strict):
     answer_in: Literal["auto", "anywhere", "after_think", "answer_tag"] = "auto"
 
 
-class TrainConfig(_Strict):
+class TrainConfig(Strict):
     """Who trains, on what, from where.
 
     Attributes:
@@ -70,7 +67,7 @@ class TrainConfig(_Strict):
     served: dict[str, str] = Field(default_factory=dict)
 
 
-class MiningConfig(_Strict):
+class MiningConfig(Strict):
     """How pool rows are chosen; `random` and `all` are for measuring only.
 
     Attributes:
@@ -86,13 +83,13 @@ class MiningConfig(_Strict):
     budget: int | None = Field(default=None, ge=1)
 
 
-class RoutingConfig(_Strict):
+class RoutingConfig(Strict):
     """Question keys that nothing can give more of stop the run unless they are named here."""
 
     accept_dropped: list[str] = Field(default_factory=list)
 
 
-class LeakageConfig(_Strict):
+class LeakageConfig(Strict):
     """Pool rows that an evaluation's row equals stop the plan, or are left out and counted."""
 
     drop_pool: bool = False
@@ -102,7 +99,7 @@ def _nothing_said(of: CorrectionsConfig) -> bool:
     return of == CorrectionsConfig()
 
 
-class SecondConfig(_Strict):
+class SecondConfig(Strict):
     """The endpoint of the second pass, where it is another."""
 
     base_url: str | None = None
@@ -110,7 +107,7 @@ class SecondConfig(_Strict):
     api_key_env: str | None = None
 
 
-class AnnotateConfig(_Strict):
+class AnnotateConfig(Strict):
     """Asking a teacher the failed questions of unlabelled videos.
 
     Attributes:
@@ -137,7 +134,7 @@ class AnnotateConfig(_Strict):
     max_cost: float | None = Field(default=None, ge=0.0)
 
 
-class EmbeddingsConfig(_Strict):
+class EmbeddingsConfig(Strict):
     """Ready-made embeddings: tables with `filepath`, `embedding` and `modality`."""
 
     kpi: str | None = None
