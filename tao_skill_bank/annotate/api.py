@@ -422,7 +422,7 @@ def _next_step(shown: str, results_dir: Path, failures: int) -> str:
     if shown == "complete":
         review = results_dir / REVIEW_FILE
         return f"look at {review}" if guard.exists(review) else f"tao-skills annotate review {results_dir}"
-    return "mend the cause, then run the same command again; every answer is kept"
+    return "fix the cause, then run the same command again; every answer is kept"
 
 
 def _last_status(results_dir: Path) -> dict[str, Any]:

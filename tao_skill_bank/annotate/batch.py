@@ -149,7 +149,7 @@ class Desk:
             known = batch if batch.id is not None else await self._found(counter, batch)
             if known is not None:
                 self._took(known)
-                self.ledger.take_up(known)
+                self.ledger.resume(known)
         for left in self._folder.glob("*.jsonl"):
             guard.remove(left)
 

@@ -23,7 +23,7 @@ Priority = tuple[int, int]
 
 
 class RunHaltedError(BankError):
-    """The run takes no further calls: it was stopped, or its budget is used up. It can be taken up again."""
+    """The run takes no further calls: it was stopped, or its budget is used up. It can be resumed."""
 
     exit_code = 1
 
@@ -33,7 +33,7 @@ class BudgetReachedError(RunHaltedError):
 
 
 class EndpointDownError(BankError):
-    """An endpoint fails whatever is sent. What is answered is kept; the run can be taken up again."""
+    """An endpoint fails whatever is sent. What is answered is kept; the run can be resumed."""
 
     exit_code = 1
 

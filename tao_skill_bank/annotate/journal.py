@@ -149,7 +149,7 @@ class Journal:
             statements.append(("DELETE FROM batch_calls WHERE ticket = ?", (closes,)))
         return self._submit_all(statements)
 
-    def take_up(self) -> Future[None]:
+    def resume(self) -> Future[None]:
         """What an earlier process sent and did not settle may have been billed; what stands in batches is fetched."""
         sql = (
             "UPDATE ledger SET state = 'unknown', outcome = 'killed' WHERE state = 'sent' "

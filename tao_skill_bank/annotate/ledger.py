@@ -36,13 +36,13 @@ class Ledger:
     def __init__(
         self, journal: Journal, gate: Gate, max_calls: int | None = None, max_cost: float | None = None
     ) -> None:
-        journal.take_up().result()
+        journal.resume().result()
         totals = journal.totals()
         self.max_calls = max_calls
         self.max_cost = max_cost
         self.calls = totals.calls
         self.settled = totals.cost
-        # What stands in batches is moved from here to what is in flight when its batch is taken up.
+        # What stands in batches is moved from here to what is in flight when its batch is resumed.
         self.unknown = totals.may_cost + totals.in_flight_cost
         self.unknown_calls = totals.unknown + totals.in_flight
         self.held_calls = 0
@@ -89,7 +89,7 @@ class Ledger:
         """The same for the calls of a batch, and the batch with them."""
         await asyncio.wrap_future(self._journal.send(entries_of(batch), batch))
 
-    def take_up(self, batch: OpenBatch) -> None:
+    def resume(self, batch: OpenBatch) -> None:
         """A batch of an earlier run is waited for: its calls are in flight."""
         for call in batch.calls:
             self.unknown -= call.worst

@@ -56,9 +56,7 @@ def look(folder: Path) -> list[Finding]:
                     with contextlib.suppress(OSError):
                         os.unlink(left, dir_fd=at.fd)
     except OSError as error:
-        return [
-            Finding("fail", f"{folder} cannot be written: {error.strerror}", "mend that, or name another workspace")
-        ]
+        return [Finding("fail", f"{folder} cannot be written: {error.strerror}", "fix that, or name another workspace")]
     return [*found, *room(folder, _LITTLE_BYTES, _LITTLE_FILES, "warn")]
 
 

@@ -136,7 +136,7 @@ def _read(path: Path, what: str) -> list[str] | None:
         return None
     except OSError as error:
         raise InputError(
-            f"your {what} cannot be read: {error.strerror}", where=path, fix="mend its permissions"
+            f"your {what} cannot be read: {error.strerror}", where=path, fix="fix its permissions"
         ) from None
     if facts.st_uid not in (0, os.getuid()) or facts.st_mode & 0o022:
         fix = f"make the file yours alone: chmod 600 {shlex.quote(str(path))}"

@@ -26,7 +26,7 @@ def read_toml(path: Path, what: str = "spec") -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError(f"no such {what}", where=path, fix="name one that is there") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"not readable as TOML: {error}", where=path, fix="mend the file") from None
+        raise InputError(f"not readable as TOML: {error}", where=path, fix="fix the file") from None
 
 
 def write_toml(path: Path, values: dict[str, Any], head: str = "") -> None:

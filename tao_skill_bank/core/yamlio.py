@@ -75,7 +75,7 @@ def parse_yaml(text: str, where: str | Path) -> Any:
         # What is missing at the end is missing in the last line.
         line = f" line {min(mark.line + 1, max(1, len(text.splitlines())))}" if mark else ""
         problem = getattr(error, "problem", None) or (str(error).splitlines() or ["cannot be read"])[0]
-        raise InputError(f"not valid YAML: {problem}", where=f"{where}{line}", fix="mend the file") from None
+        raise InputError(f"not valid YAML: {problem}", where=f"{where}{line}", fix="fix the file") from None
 
 
 @functools.cache

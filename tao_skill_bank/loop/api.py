@@ -344,11 +344,11 @@ def _next_step(results_dir: Path, shown: str, reported: bool, found: Verdict) ->
         "planned": f"start it: {again}",
         "interrupted": f"take it up{_with_jobs(results_dir, shown)}: {again}",
         "held": f"look there whether it still works; take it over: {again}",
-    }.get(shown, f"mend the cause, or just go on: {again}")
+    }.get(shown, f"fix the cause, or just go on: {again}")
 
 
 def _with_jobs(results_dir: Path, shown: str) -> str:
-    """What outlived a worker that is gone: taken up it is waited for, `deft stop` ends it."""
+    """What outlived a worker that is gone: resumed it is waited for, `deft stop` ends it."""
     left = may_run(results_dir) if shown == "interrupted" else []
     return f", with what still runs ({', '.join(left)}; deft stop ends it)" if left else ""
 

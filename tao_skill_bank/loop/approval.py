@@ -101,7 +101,7 @@ def _read() -> bytes | None:
         raise InputError(
             f"the approval key cannot be read: {error.strerror}",
             where=key_path(),
-            fix="mend its permissions, or set XDG_CONFIG_HOME",
+            fix="fix its permissions, or set XDG_CONFIG_HOME",
         ) from None
     if facts.st_uid != os.getuid() or facts.st_mode & 0o077:
         raise InputError(

@@ -64,7 +64,7 @@ def refuse_faults(faults: Sequence[str], workspace: str | Path, most: int) -> No
         f"pre-flight found {plural(len(told), 'fault')}, first: {told[0]}",
         shown,
         where=workspace,
-        fix="mend these, then plan again",
+        fix="fix these, then plan again",
     )
 
 

@@ -76,7 +76,7 @@ def step(task: AnyTask, run: AnyRun) -> bool:
         # Whoever has the run now goes on with it; nothing is written here any more.
         raise
     except Exception as raised:
-        # Whatever goes wrong in a stage is logged, stops the run and is taken up at that stage; a defect of this
+        # Whatever goes wrong in a stage is logged, stops the run and is resumed at that stage; a defect of this
         # package keeps its own type and traceback.
         error = as_bank_error(raised)
         failed = (position.stage, error.line(), _seconds(run, position, began))

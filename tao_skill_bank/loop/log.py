@@ -162,7 +162,7 @@ def check_arguments(
 
 
 def sync_log(results_dir: Path, state: AnyState | Header | None = None) -> int:
-    """Bring the log up to the state: write the records it lacks, mend a torn tail. Returns the last `seq`."""
+    """Bring the log up to the state: write the records it lacks, fix a torn tail. Returns the last `seq`."""
     path = log_path(results_dir)
     with log_lock(path):
         return _sync_locked(path, state, repair=True)
@@ -202,7 +202,7 @@ def read_log(path: Path) -> list[LogLine]:
             if number == len(lines) and not torn:
                 break
             raise InputError(
-                f"cannot be read: {error.errors()[0]['msg']}", where=f"{path} line {number}", fix="mend the line"
+                f"cannot be read: {error.errors()[0]['msg']}", where=f"{path} line {number}", fix="fix the line"
             ) from None
     return out
 

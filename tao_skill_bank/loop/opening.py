@@ -1,4 +1,4 @@
-"""Run folders: made or taken up with an approved plan, locked while somebody works on them."""
+"""Run folders: made or resumed with an approved plan, locked while somebody works on them."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def init_state(task: AnyTask, request: Request, *, force: bool = False) -> Path:
 
 
 def plan_of(task: AnyTask, request: Request) -> tuple[ResolvedPlan, AnyState | None]:
-    """The resolved plan of a request, and the state of the run it takes up, if it takes one up."""
+    """The resolved plan of a request, and the state of the run it resumes, if it resumes one."""
     folder = taken_up(request)
     if folder is not None:
         state = load_own_state(folder, task)
@@ -159,7 +159,7 @@ def plan_of(task: AnyTask, request: Request) -> tuple[ResolvedPlan, AnyState | N
 
 
 def taken_up(request: Request) -> Path | None:
-    """The run folder that is taken up, if the request names one that holds a run."""
+    """The run folder that is resumed, if the request names one that holds a run."""
     if request.results_dir is None or not guard.exists(state_path(request.results_dir.absolute())):
         return None
     return request.results_dir.resolve()

@@ -24,12 +24,12 @@ from tao_skill_bank.platforms import own_name
 
 
 def resolve(task: AnyTask, request: Request, state: AnyState | None = None) -> ResolvedPlan:
-    """Fill in everything a request leaves open: from the run that is taken up, else from the workspace and defaults.
+    """Fill in everything a request leaves open: from the run that is resumed, else from the workspace and defaults.
 
     Args:
         task: What the loop improves.
         request: What is asked for.
-        state: The run that is taken up, if one is.
+        state: The run that is resumed, if one is.
 
     Raises:
         InputError: No such workspace, a missing input, an unknown key, a target that is not understood, or a change

@@ -83,7 +83,7 @@ class Run(Generic[S]):
         platform: Where command lines run.
         observer: Who watches.
         clock: Time.
-        render: Writes what people look at, from the run folder; handed in by whoever works on the run.
+        render: Writes what people look at, from the run folder; given by the process that works on the run.
     """
 
     state: S
@@ -205,7 +205,7 @@ class Run(Generic[S]):
         raise StageFailedError(
             f"`{' '.join(record.command[:2])}` ended {how}: {said[-1] if said else 'no output'}",
             where=where,
-            fix=f"see {beside(record.path, 'log')}; mend the cause and run again",
+            fix=f"see {beside(record.path, 'log')}; fix the cause and run again",
         )
 
     def _finished(self, key: str, command: list[str]) -> JobRecord | None:

@@ -400,7 +400,7 @@ def _checked(scores: npt.ArrayLike, is_pass: npt.ArrayLike) -> tuple[FloatArray,
     finite = np.isfinite(values)
     if not finite.all():
         row = int(np.argmin(finite))
-        raise InputError(f"score is not finite: {values[row]}", where=f"row {row}", fix="mend or drop the row")
+        raise InputError(f"score is not finite: {values[row]}", where=f"row {row}", fix="fix or drop the row")
     return values, passes
 
 

@@ -136,7 +136,7 @@ def annotate_sharded(
 
     Raises:
         InputError: The request cannot be met.
-        BankError: A shard did not end well; running again takes up those that did not.
+        BankError: A shard did not end well; running again resumes those that did not.
     """
     from tao_skill_bank.annotate import api
     from tao_skill_bank.annotate.listing import in_shard
@@ -188,7 +188,7 @@ def annotate_sharded(
         raise BankError(
             f"{len(halted)} of {len(launches)} shards did not end: {api.status(halted[0]).message or 'see its log'}",
             where=halted[0],
-            fix="mend the cause and run the same command again; every answer is kept",
+            fix="fix the cause and run the same command again; every answer is kept",
         )
     api.merge(config.results_dir)
     return api.run_here(request)

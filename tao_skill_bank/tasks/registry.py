@@ -48,11 +48,9 @@ def task_named(name: str) -> AnyTask:
         found = point.load()
     except Exception as error:
         # Another package's code: whatever it raises, it is the task that cannot be had.
-        raise InputError(
-            f"task {name!r} cannot be loaded: {error}", where=point.value, fix="mend the package"
-        ) from None
+        raise InputError(f"task {name!r} cannot be loaded: {error}", where=point.value, fix="fix the package") from None
     if not isinstance(found, Task) or found.name != name:
-        raise InputError(f"task {name!r} is not what its entry point names", where=point.value, fix="mend the package")
+        raise InputError(f"task {name!r} is not what its entry point names", where=point.value, fix="fix the package")
     return found
 
 
@@ -66,7 +64,7 @@ def task_of(results_dir: Path) -> AnyTask:
 
 
 def task_for(request: Request) -> AnyTask:
-    """The task of a request: that of the run it takes up, else the one it names.
+    """The task of a request: that of the run it resumes, else the one it names.
 
     Raises:
         InputError: As `task_of`, `task_named`; or the run is of another task than the request.

@@ -37,7 +37,7 @@ def charged(server: ScriptedEndpoint) -> float:
 def totals_of(results: Path) -> Totals:
     """What the ledger says, with what a killed process left in it."""
     with Journal(results) as journal:
-        journal.take_up().result()
+        journal.resume().result()
         return journal.totals()
 
 

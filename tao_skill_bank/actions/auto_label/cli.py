@@ -114,7 +114,7 @@ keys (below video_reasoning_annotation; `auto_label default_specs` writes them a
   prompts_module               general, traffic, warehouse; your own .py needs `tao-skills annotate allow FILE`
 
 Keys of the endpoints are taken from GOOGLE_API_KEY and OPENAI_API_KEY. Every answer is journaled in R; the same
-command takes up an interrupted run and pays for nothing twice. `tao-skills annotate` estimates, limits and reviews.""",
+command resumes an interrupted run and pays for nothing twice. `tao-skills annotate` estimates, limits and reviews.""",
         _ending(_generate),
     ),
     "default_specs": Action(

@@ -87,7 +87,7 @@ def read_rows(annotations: Path, media: Path) -> Rows:
             asked, answer = (str(turn["value"]) for turn in raw["conversations"][:2])
             name = str(raw["id"])
         except (KeyError, TypeError, ValueError, IndexError):
-            raise InputError(f"row {row} is no record", where=annotations, fix="mend the file") from None
+            raise InputError(f"row {row} is no record", where=annotations, fix="fix the file") from None
         path = media / video
         if path not in seen:
             seen[path] = features.describe(clip_of(path).frames)

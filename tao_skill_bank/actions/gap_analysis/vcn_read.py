@@ -241,7 +241,7 @@ def _read_columns(path: Path) -> dict[str, Any] | None:
 def _first_fault(path: Path, header: list[str]) -> InputError:
     """The first row that cannot be used, found by reading slowly."""
     place = {name: header.index(name) for name in COLUMNS}
-    fix = "mend the row, or run inference again"
+    fix = "fix the row, or run inference again"
     row, line = 0, 1
     try:
         with guard.open_text(path, encoding="utf-8-sig", newline="") as handle:

@@ -131,9 +131,7 @@ def _distinct(samples: Samples, judged: Judged, tally: Tally, config: VlmReading
     if config.duplicates == "error":
         place = again[0]
         where = f"item {samples.items[place]} (video_id {samples.video_ids[place][:80]!r})"
-        raise InputError(
-            "has the video and question of an item before", where=where, fix="mend it, or duplicates=first"
-        )
+        raise InputError("has the video and question of an item before", where=where, fix="fix it, or duplicates=first")
     kept = samples.without(again)
     return kept, tally.judge.judge(kept)
 
@@ -143,7 +141,7 @@ def _warn_of(skips: Sequence[Skip], tally: Tally, config: VlmBcqConfig, warn: Ca
     for number, skip in enumerate(skips):
         if config.strict:
             where = f"{config.predictions_json} item {skip.item}"
-            raise InputError(skip.why, where=where, fix="mend the sample, or drop --strict to skip it")
+            raise InputError(skip.why, where=where, fix="fix the sample, or drop --strict to skip it")
         if before + number >= SKIPS_KEPT:
             return
         warn(f"skipped item {skip.item} (video_id {skip.video_id!r}): {skip.why}")

@@ -67,7 +67,7 @@ def _no_path(at: int, video_ids: Sequence[str], places: Sequence[int], samples: 
     return InputError(
         f"video_id is no path that can be written: {video_ids[at][:80]!r}",
         where=f"item {samples.items[places[at]]}",
-        fix="mend the item",
+        fix="fix the item",
     )
 
 

@@ -156,7 +156,7 @@ def _learned(model: str, name: str, folder: Path, device: str, batch_size: int) 
         network: Any = AutoModel.from_pretrained(folder, local_files_only=True).to(device).eval()
         processor: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"cannot load the model: {_first_line(error)}", where=folder, fix="mend the folder") from None
+        raise InputError(f"cannot load the model: {_first_line(error)}", where=folder, fix="fix the folder") from None
     if not hasattr(network, "get_image_features"):
         raise InputError(f"{name} has no image encoder", where="model_path", fix="name a CLIP or SigLIP model")
 

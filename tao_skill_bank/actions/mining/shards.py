@@ -316,7 +316,7 @@ def merge_shards(output: Path) -> tuple[Mined, list[ErrorRow]]:
         raise InputError(
             f"no image of the pool can be read; first: {first.filepath}: {first.what}",
             where=f"{plan.pool} row {first.row}",
-            fix="mend the files or the paths",
+            fix="fix the files or the paths",
         )
     _write_errors(output / ERRORS_FILE, errors)
     source = _merged_vectors(output, plan, bad)

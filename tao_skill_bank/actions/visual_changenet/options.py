@@ -98,7 +98,7 @@ def read_options(spec: Path, overrides: Sequence[str], purpose: Purpose) -> Opti
             faults[0] if len(faults) == 1 else f"{len(faults)} faults, first: {faults[0]}",
             faults,
             where=spec,
-            fix="mend the spec, or override the key on the command line",
+            fix="fix the spec, or override the key on the command line",
         )
     options = Options(classify_spec(given, spec), given, spec)
     if options.spec.num_classes != 2:

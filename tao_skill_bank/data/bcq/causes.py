@@ -2,7 +2,7 @@
 
 A cell is a cause iff it has 10 rows or more, its Fisher p against the rest of the table is below 0.05 after Holm's
 adjustment within the table, and its rate lies above the rest's. Unreadable answers are a table of their own: more data
-does not mend them.
+does not fix them.
 """
 
 from __future__ import annotations

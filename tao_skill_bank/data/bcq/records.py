@@ -203,7 +203,7 @@ def raise_faults(faults: Sequence[str], where: str) -> None:
     if len(faults) > len(shown):
         shown.append(f"and {len(faults) - len(shown)} more")
     what = faults[0] if len(faults) == 1 else f"{len(faults)} faults, first: {faults[0]}"
-    raise InputErrors(what, shown, fix="mend the file" if len(faults) == 1 else "mend these")
+    raise InputErrors(what, shown, fix="fix the file" if len(faults) == 1 else "fix these")
 
 
 def media_root(parsed: Sequence[tuple[int, str, str, Any, Any]], folder: Path, workspace: Path) -> Path:
@@ -254,7 +254,7 @@ def _rows(path: Path, called: str) -> list[Any]:
     except FileNotFoundError:
         raise InputError("no such file", where=called, fix="put it there") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"not readable as JSON: {error}", where=called, fix="mend the file") from None
+        raise InputError(f"not readable as JSON: {error}", where=called, fix="fix the file") from None
     if not isinstance(found, list):
         raise InputError("must be a JSON array", where=called, fix="wrap the records")
     if not found:

@@ -184,5 +184,5 @@ def _board(pattern: re.Pattern[str] | None, folder: str, name: str, below: str) 
         return below or f"{folder}/{name}"
     met = pattern.search(f"{folder}/{name}")
     if met is None:
-        raise InputError(f"no board in {folder}/{name}", where="--board", fix="mend the expression, or leave it out")
+        raise InputError(f"no board in {folder}/{name}", where="--board", fix="fix the expression, or leave it out")
     return next((text for text in met.groups() if text), met.group(0))

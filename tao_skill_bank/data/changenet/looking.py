@@ -31,7 +31,7 @@ class LookedSets:
 
     Attributes:
         findings: In a fixed order.
-        faults: Set → a line for everything that must be mended before a run.
+        faults: Set → a line for everything that must be fixed before a run.
         pictures: How many different files the rows name.
         looked: The facts of every file, and how many were opened.
         decoded: How many were decoded; the rest by their headers alone.

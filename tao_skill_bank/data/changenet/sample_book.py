@@ -155,7 +155,7 @@ class SampleBook:
         labels = sorted({table.table.label[row] for row in rows})
         if len(labels) > 1:
             what = f"has several labels in the {own} set: {', '.join(labels)}"
-            raise InputError(what, where=name, fix=f"mend {self.sets[own]} first")
+            raise InputError(what, where=name, fix=f"fix {self.sets[own]} first")
         row = rows[0]
         table.files(row)
         sample = Sample(set=own, input_path=table.table.input_path[row], object_name=table.table.object_name[row])

@@ -110,7 +110,7 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
             refused[0] if len(refused) == 1 else f"{len(refused)} keys TAO refuses, first: {refused[0]}",
             refused,
             where=path,
-            fix="mend them: TAO does not start with a key that it does not take",
+            fix="fix them: TAO does not start with a key that it does not take",
         )
     return resolve_references(config, path, tao_keys())
 
@@ -130,7 +130,7 @@ def classify_spec(config: Mapping[str, Any], where: str | Path) -> ClassifySpec:
     types = [f for f in type_faults(config, keys) if not f.startswith("dataset.classify.input_map")]
     wrong = [*unknown_keys(config, keys), *types]
     if wrong:
-        raise InputErrors(wrong[0], wrong, where=where, fix="mend the spec")
+        raise InputErrors(wrong[0], wrong, where=where, fix="fix the spec")
     full = with_defaults(config)
     data, train, model = full["dataset"]["classify"], full["train"], full["model"]
     if not data["image_ext"]:
@@ -203,7 +203,7 @@ def resolve_references(config: dict[str, Any], path: Path, keys: Keys) -> dict[s
         resolved = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"cannot resolve a reference: {reason}", where=path, fix="mend the ${...} reference") from None
+        raise InputError(f"cannot resolve a reference: {reason}", where=path, fix="fix the ${...} reference") from None
 
     def pick(values: Mapping[str, Any], source: Any) -> dict[str, Any]:
         return {k: pick(v, source[k]) if isinstance(v, Mapping) else source[k] for k, v in values.items()}

@@ -234,7 +234,7 @@ def _parse(path: Path, data: bytes) -> pa.Table:
     except pa.ArrowInvalid as error:
         reason = str(error)
     if not ragged:
-        raise InputError(f"not a CSV: {reason}", where=path, fix="mend the file")
+        raise InputError(f"not a CSV: {reason}", where=path, fix="fix the file")
     raise InputErrors(
         f"{len(ragged)} row{'s' if len(ragged) > 1 else ''} with the wrong number of cells, first: {ragged[0]}",
         ragged,

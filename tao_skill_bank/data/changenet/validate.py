@@ -99,7 +99,7 @@ class DatasetReport:
                 f"{count} fault{'s' if count != 1 else ''}, first: {self.faults[0]}",
                 list(self.faults),
                 where=self.path,
-                fix="mend the rows named",
+                fix="fix the rows named",
             )
         return self.placed
 

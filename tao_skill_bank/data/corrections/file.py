@@ -268,7 +268,7 @@ def _checked(words: Sequence[Word], book: Book, now: str) -> list[Correction]:
             faults.append(f"correction {number}: {error.line()}")
     if faults:
         what = f"{len(faults)} of {len(words)} corrections cannot be taken, first: {faults[0]}"
-        raise InputErrors(what, faults, fix="mend these; none was written")
+        raise InputErrors(what, faults, fix="fix these; none was written")
     return drafts
 
 
@@ -321,7 +321,7 @@ def _parsed(path: Path, number: int, line: bytes) -> Correction:
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise InputError(
-            f"cannot be read: {reason}", where=f"{path} line {number}", fix="mend the line, or restore the file"
+            f"cannot be read: {reason}", where=f"{path} line {number}", fix="fix the line, or restore the file"
         ) from None
 
 

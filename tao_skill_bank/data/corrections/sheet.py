@@ -82,7 +82,7 @@ def read_sheet(path: Path, book: Book) -> list[Correction]:
             faults.append(f"row {number}: {error.line()}")
     if faults:
         what = f"{len(faults)} of {len(rows)} rows cannot be taken, first: {faults[0]}"
-        raise InputErrors(what, faults, where=path, fix="mend these; nothing was written")
+        raise InputErrors(what, faults, where=path, fix="fix these; nothing was written")
     return out
 
 
@@ -113,7 +113,7 @@ def _line(row: dict[str, str], book: Book) -> Correction:
     try:
         return Correction.model_validate({**draft.model_dump(by_alias=True), **given})
     except ValidationError as error:
-        raise InputError(f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}", fix="mend the cell") from None
+        raise InputError(f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}", fix="fix the cell") from None
 
 
 def _number(text: str) -> float | None:

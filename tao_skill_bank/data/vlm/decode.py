@@ -128,7 +128,7 @@ class PlainItems:
         """As `Decoder.by_id`."""
         for number, (key, value) in enumerate(items.items(), start=first):
             if not isinstance(value, dict):
-                raise InputError("is not an object", where=f"{item_name(path, number)} ({key[:80]})", fix="mend it")
+                raise InputError("is not an object", where=f"{item_name(path, number)} ({key[:80]})", fix="fix it")
             value[ID_KEY] = key
         return list(items.values())
 
@@ -149,7 +149,7 @@ def an_object(text: bytes, where: str) -> dict[str, Any]:
         except RecursionError:
             raise InputError("is nested too deeply", where=where, fix="keep items flat") from None
         except ValueError as error:
-            raise InputError(f"is not valid JSON: {error}", where=where, fix="mend the item") from None
+            raise InputError(f"is not valid JSON: {error}", where=where, fix="fix the item") from None
         for key, found in value.items() if isinstance(value, dict) else ():
             if _SURROGATE.search(json.dumps(found, ensure_ascii=False)):
                 raise _half(key, where) from None
@@ -159,7 +159,7 @@ def an_object(text: bytes, where: str) -> dict[str, Any]:
 
 
 def _half(key: str, where: str) -> InputError:
-    return InputError(f"{key!r} holds half a character (a lone surrogate)", where=where, fix="mend the text")
+    return InputError(f"{key!r} holds half a character (a lone surrogate)", where=where, fix="fix the text")
 
 
 def text_fault(value: Any, field: str, where: str, *, null_allowed: bool = False) -> InputError | None:

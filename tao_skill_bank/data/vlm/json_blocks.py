@@ -134,7 +134,7 @@ def _carve(source: Source, data: bytes, first: int, decoder: Decoder[T]) -> tupl
             if more:
                 data, at = data[at:] + more, 0
                 if len(data) > bytes_of.LARGEST_ITEM + bytes_of.BLOCK:
-                    raise InputError(f"larger than {bytes_of.LARGEST_ITEM >> 20} MiB", where=where, fix="mend it")
+                    raise InputError(f"larger than {bytes_of.LARGEST_ITEM >> 20} MiB", where=where, fix="fix it")
                 continue
             if end is None:
                 raise InputError("ends in the middle", where=where, fix="copy the file again")
@@ -146,7 +146,7 @@ def _carve(source: Source, data: bytes, first: int, decoder: Decoder[T]) -> tupl
         if data[at : at + 1] == b"]":
             return taken, items, data[at + 1 :], True
         if data[at : at + 1] != b",":
-            raise InputError("is followed by neither a comma nor ]", where=where, fix="mend the JSON")
+            raise InputError("is followed by neither a comma nor ]", where=where, fix="fix the JSON")
         at += 1
 
 
@@ -176,7 +176,7 @@ def line_blocks(source: Source, data: bytes, decoder: Decoder[T]) -> Iterator[Bl
         if more and cut == 0:
             if len(data) > bytes_of.LARGEST_ITEM:
                 where = item_name(source.path, count, line)
-                raise InputError(f"larger than {bytes_of.LARGEST_ITEM >> 20} MiB", where=where, fix="mend it")
+                raise InputError(f"larger than {bytes_of.LARGEST_ITEM >> 20} MiB", where=where, fix="fix it")
             continue
         body, data = data[:cut], data[cut:]
         items = decoder.lines(body)
@@ -222,7 +222,7 @@ def row_blocks(source: Source, data: bytes, decoder: Decoder[T]) -> Iterator[Blo
         count += taken
         where = item_name(source.path, count)
         if len(data) > bytes_of.LARGEST_ITEM + bytes_of.BLOCK:
-            raise InputError(f"larger than {bytes_of.LARGEST_ITEM >> 20} MiB", where=where, fix="mend it")
+            raise InputError(f"larger than {bytes_of.LARGEST_ITEM >> 20} MiB", where=where, fix="fix it")
         if not more:
             if data.strip(SPACE):
                 raise InputError("ends in the middle", where=where, fix="copy the file again")
@@ -283,7 +283,7 @@ def skip_value(source: Source, data: bytes) -> bytes:
             raise InputError("ends in the middle", where=source.path, fix="copy the file again")
         if len(data) - held > bytes_of.LARGEST_ITEM:
             raise InputError(
-                f"a text is larger than {bytes_of.LARGEST_ITEM >> 20} MiB", where=source.path, fix="mend it"
+                f"a text is larger than {bytes_of.LARGEST_ITEM >> 20} MiB", where=source.path, fix="fix it"
             )
         data, at = data[held:] + more, 0
 
@@ -334,12 +334,12 @@ def _carved_entries(source: Source, data: bytes, first: int) -> tuple[dict[str, 
             break
         value = loose(data[start:end])
         if value is None:
-            raise InputError("is not valid JSON", where=where, fix="mend the item")
+            raise InputError("is not valid JSON", where=where, fix="fix the item")
         found[key], at = value, end
     at = skip_space(data, at)
     if data[at : at + 1] == b"}":
         return found, data[at + 1 :]
     if len(data) - at > bytes_of.LARGEST_ITEM + bytes_of.BLOCK:
         where = item_name(source.path, first + len(found))
-        raise InputError(f"larger than {bytes_of.LARGEST_ITEM >> 20} MiB", where=where, fix="mend it")
+        raise InputError(f"larger than {bytes_of.LARGEST_ITEM >> 20} MiB", where=where, fix="fix it")
     return found, data[at + 1 :] if data[at : at + 1] == b"," else data[at:]

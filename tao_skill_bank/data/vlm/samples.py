@@ -258,7 +258,7 @@ def _score(value: Any, where: str) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise InputError(
-            f"score is no number: {value!r:.40}", where=where, fix="mend it, or drop fields.score"
+            f"score is no number: {value!r:.40}", where=where, fix="fix it, or drop fields.score"
         ) from None
 
 

@@ -195,7 +195,7 @@ class SlurmClient:
         line = _last_line(said) or "no reason given"
         if any(mark in said.lower() for mark in _DOWN):
             return self._away(said)
-        return BankError(f"{command}: {line}", where=self.where, fix="mend what it names (sinfo shows the partitions)")
+        return BankError(f"{command}: {line}", where=self.where, fix="fix what it names (sinfo shows the partitions)")
 
     def _away(self, said: str) -> EngineUnreachableError:
         return EngineUnreachableError(

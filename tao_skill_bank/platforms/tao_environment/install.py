@@ -216,7 +216,7 @@ def _run(command: Sequence[str], what: str) -> None:
     except (subprocess.SubprocessError, OSError) as error:
         output = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip().splitlines()
         told = [line for line in output if line.startswith("ERROR")] or output or [str(error)]
-        fix = "mend that and call it again; set PIP_INDEX_URL or PIP_FIND_LINKS for an index of your own"
+        fix = "fix that and call it again; set PIP_INDEX_URL or PIP_FIND_LINKS for an index of your own"
         raise StageFailedError(f"cannot {what}: {told[0]}", where="platforms install", fix=fix) from None
 
 

@@ -311,7 +311,7 @@ def require_equal(counts: Mapping[str, Mapping[str, int]], where: Path) -> None:
             "allocation",
             f"the generator did not make what was allotted: {'; '.join(wrong)}",
             where=where,
-            fix="a defect without a place to put it gets no test case: see the log, mend the defect spec or the masks",
+            fix="a defect without a place to put it gets no test case: see the log, fix the defect spec or the masks",
         )
 
 

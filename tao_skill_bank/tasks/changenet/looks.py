@@ -19,7 +19,7 @@ from tao_skill_bank.tasks.changenet.taken import beside
 
 
 def picture_checks(config: RunConfig, reports: Mapping[str, DatasetReport], faults: list[str]) -> list[Check]:
-    """Open the pictures of the sets; a check a finding, and a line in `faults` for all that must be mended.
+    """Open the pictures of the sets; a check a finding, and a line in `faults` for all that must be fixed.
 
     Sets whose files are missing are left out: their own faults come first.
     """

@@ -32,6 +32,6 @@ def targets_of(run: Run, label: str) -> list[Answered]:
         lost = sum(row.answer is None for row in rows)
         gate, what = ("unreadable", f"only {lost} unreadable answers are wrong") if lost else (
             "no_weak_samples", "no readable answer is wrong")  # fmt: skip
-        fix = "mend what makes them unreadable" if lost else "nothing is left to mine for; set another target"
+        fix = "fix what makes them unreadable" if lost else "nothing is left to mine for; set another target"
         raise GateError(gate, what, where=evaluation.answers_jsonl, fix=fix)
     return list(seen.values())

@@ -51,7 +51,7 @@ def test_what_a_killed_process_sent_may_have_been_billed(tmp_path: Path) -> None
         journal.send([Entry("a", "a", "openai x", "m", 1.5)])
         journal.send(entries_of(batch), batch).result()
     with Journal(tmp_path) as journal:
-        journal.take_up().result()
+        journal.resume().result()
         totals = journal.totals()
         assert (totals.unknown, totals.may_cost, totals.in_flight, totals.in_flight_cost) == (1, 1.5, 1, 0.5)
         assert journal.tries() == {"killed": 1}
