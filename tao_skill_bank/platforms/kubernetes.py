@@ -46,7 +46,7 @@ from tao_skill_bank.platforms.kubernetes_settings import KubernetesConfig
 from tao_skill_bank.platforms.machine import Machine
 from tao_skill_bank.platforms.memory import TRAINER, memory_of
 from tao_skill_bank.platforms.work import Work
-from tao_skill_bank.platforms.worker import beside, claim, now
+from tao_skill_bank.platforms.worker import ask_to_cancel, beside, claim_for_nobody
 
 GPU_COMMANDS = frozenset({"visual_changenet", "embedding", *GENERATOR})
 SECRET_NAMES = ("HF_TOKEN", "NGC_KEY")
@@ -227,7 +227,7 @@ class KubernetesPlatform(Platform):
             api.create(self.given.namespace, body)
         except BankError:
             # It may have arrived all the same; then it finds the claim taken.
-            claim(full.path, _nobody())
+            claim_for_nobody(full.path)
             raise
         return full
 
@@ -260,8 +260,8 @@ class KubernetesPlatform(Platform):
 
     def cancel(self, record: JobRecord) -> None:
         """Delete the Job; one that nobody began cannot begin any more."""
-        guard.open_write(beside(record.path, "cancel"), "ab").close()
-        claim(record.path, _nobody())
+        ask_to_cancel(record.path)
+        claim_for_nobody(record.path)
         self.api.delete(self.given.namespace, job_name(record.uid))
 
     def _settled(self, record: JobRecord) -> JobState | None:
@@ -279,7 +279,7 @@ class KubernetesPlatform(Platform):
     def _given_up(self, record: JobRecord, state: JobState) -> JobState:
         """The Job has ended without an exit record; a pod that is only late finds the claim taken."""
         fsio.write_json(beside(record.path, "kubernetes.json"), {"ended": state})
-        claim(record.path, _nobody())
+        claim_for_nobody(record.path)
         return self._settled(record) or state
 
     # -- the manifest --------------------------------------------------------------------------------------------
@@ -455,10 +455,6 @@ def _literal(text: str) -> str:
 def _user(user: str) -> dict[str, Any]:
     uid, _, gid = user.partition(":")
     return {"runAsUser": int(uid), "runAsGroup": int(gid), "fsGroup": int(gid)}
-
-
-def _nobody() -> dict[str, Any]:
-    return {"pid": 0, "identity": None, "claimed_at": now()}
 
 
 def _sample(config: Work) -> JobRecord:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 from tao_skill_bank.bank.command_lines import CATEGORIES
-from tao_skill_bank.core import guard, roots
+from tao_skill_bank.core import roots
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.process import has_open, is_alive
 from tao_skill_bank.platforms.base import (
@@ -26,7 +26,7 @@ from tao_skill_bank.platforms.base import (
     write_record,
 )
 from tao_skill_bank.platforms.work import Work
-from tao_skill_bank.platforms.worker import beside, claim, now
+from tao_skill_bank.platforms.worker import ask_to_cancel, beside, claim_for_nobody
 
 # One thread a library: results must not depend on how many cores are free.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -107,7 +107,7 @@ class LocalPlatform(Platform):
         own = self._workers.get(record.uid)
         if state == "pending" and (own is None or own.poll() is not None):
             # No worker of ours is about to start it; another's may be: whoever claims first decides.
-            claim(record.path, {"pid": 0, "identity": None, "claimed_at": now()})
+            claim_for_nobody(record.path)
             state = job_state(record)
         if state in ENDED:
             self._reap(record)
@@ -118,8 +118,8 @@ class LocalPlatform(Platform):
 
         Only a process that has the job's `alive` file open is ended: a record that names another is not believed.
         """
-        guard.open_write(beside(record.path, "cancel"), "ab").close()
-        if claim(record.path, {"pid": 0, "identity": None, "claimed_at": now()}):
+        ask_to_cancel(record.path)
+        if claim_for_nobody(record.path):
             return
         for kind in ("claim.json", "child.json"):
             who = read_process(beside(record.path, kind))

@@ -68,6 +68,16 @@ def claim(record: Path, value: dict[str, Any]) -> bool:
     return True
 
 
+def claim_for_nobody(record: Path) -> bool:
+    """Keep a job from being started from here on: true unless somebody has taken it already."""
+    return claim(record, {"pid": 0, "identity": None, "claimed_at": now()})
+
+
+def ask_to_cancel(record: Path) -> None:
+    """Write down that a job is to be cancelled."""
+    guard.open_write(beside(record, "cancel"), "ab").close()
+
+
 def hold_alive(record: Path) -> int:
     """Lock `<uid>.alive` and keep it locked; returns the descriptor, for the command to inherit.
 

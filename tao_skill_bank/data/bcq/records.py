@@ -50,8 +50,8 @@ class Record:
     question: str
     key: str
     gt: Answer | None
-    group: str | None
-    raw: dict[str, Any] = field(repr=False, compare=False)
+    group: str | None = None
+    raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def content(self) -> str:

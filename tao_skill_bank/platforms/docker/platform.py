@@ -43,13 +43,12 @@ from tao_skill_bank.platforms.docker.engine import Engine, missing_image, refusa
 from tao_skill_bank.platforms.docker.settings import DockerConfig
 from tao_skill_bank.platforms.machine import Complaint, Machine
 from tao_skill_bank.platforms.work import Work
-from tao_skill_bank.platforms.worker import beside, claim, now, write_whole
+from tao_skill_bank.platforms.worker import ask_to_cancel, beside, claim_for_nobody, now, write_whole
 
 GRACE_SEC = 10
 PATIENCE_SEC = 60.0
 """How long an engine that does not answer (it restarts) is waited for before the stage fails."""
 _LOOK_SEC = 0.02
-_NOBODY = {"pid": 0, "identity": None}
 
 
 class DockerPlatform(Platform):
@@ -192,7 +191,7 @@ class DockerPlatform(Platform):
             state = self.peek(record)
             if state == "pending" and record.uid not in self._submitting:
                 # Made and not started, or not made: whoever was about to is gone. The claim keeps a late start away.
-                claim(record.path, {**_NOBODY, "claimed_at": now()})
+                claim_for_nobody(record.path)
                 state = self.peek(record)
             if state in ENDED:
                 self._remove(record, state)
@@ -243,8 +242,8 @@ class DockerPlatform(Platform):
         """Ask the container to end; after ten seconds it is killed. One that has not begun never begins."""
         if ended_state(record) is not None:
             return
-        guard.open_write(beside(record.path, "cancel"), "ab").close()
-        claim(record.path, {**_NOBODY, "claimed_at": now()})
+        ask_to_cancel(record.path)
+        claim_for_nobody(record.path)
         found = self.engine.container(record.uid)
         if found is None:
             return
@@ -279,7 +278,7 @@ class DockerPlatform(Platform):
 
     def _give_up(self, record: JobRecord, reason: str) -> None:
         """The engine refused to make or start the container: the job has failed, unless it runs after all."""
-        if not claim(record.path, {**_NOBODY, "claimed_at": now()}):
+        if not claim_for_nobody(record.path):
             return
         ended = ExitRecord(exit_code=125, started_at=now(), ended_at=now(), error=f"the engine refused: {reason}")
         write_whole(beside(record.path, "exit.json"), ended.model_dump())

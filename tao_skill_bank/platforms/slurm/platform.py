@@ -61,7 +61,7 @@ from tao_skill_bank.platforms.slurm.script import (
 )
 from tao_skill_bank.platforms.slurm.settings import SlurmConfig
 from tao_skill_bank.platforms.work import Work
-from tao_skill_bank.platforms.worker import beside, claim, is_held, now
+from tao_skill_bank.platforms.worker import ask_to_cancel, beside, claim_for_nobody, is_held
 
 LOGIN = "export SLURM_HOSTNAME=LOGIN-NODE"
 CREDENTIALS = ("HF_TOKEN", "NGC_KEY")
@@ -255,7 +255,7 @@ class SlurmPlatform(Platform):
             self._note(record, number=done.stdout.strip().partition(";")[0])
         elif not self._arrived(record):
             # Whatever of it may still be on its way finds the claim taken.
-            claim(record.path, _nobody())
+            claim_for_nobody(record.path)
             raise failure
 
     @staticmethod
@@ -318,8 +318,8 @@ class SlurmPlatform(Platform):
         Raises:
             EngineUnreachableError: The job runs, and the controller does not answer.
         """
-        guard.open_write(beside(record.path, "cancel"), "ab").close()
-        began = not claim(record.path, _nobody())
+        ask_to_cancel(record.path)
+        began = not claim_for_nobody(record.path)
         try:
             self.client.ask(["scancel", "--quiet", f"--name={record.uid}"])
         except EngineUnreachableError:
@@ -368,7 +368,7 @@ class SlurmPlatform(Platform):
         if not guard.exists(beside(record.path, "claim.json")):
             if "number" not in self._noted(record) and _age(record) < self.settings.lost_grace_sec:
                 return "pending"
-            if claim(record.path, _nobody()):
+            if claim_for_nobody(record.path):
                 return self._settled(record) or "lost"
         if is_held(record.path) or not self._patience_over(record):
             return "running"
@@ -382,12 +382,12 @@ class SlurmPlatform(Platform):
         # On a full disk nothing can be noted, and the controller's word stands as long as it remembers the job.
         if job.state == "CANCELLED":
             with contextlib.suppress(OSError):
-                if claim(record.path, _nobody()):
+                if claim_for_nobody(record.path):
                     return self._verdict(record, "canceled", job.state)
         if job.state == "COMPLETED" and not self._patience_over(record):
             return "running"
         with contextlib.suppress(OSError):
-            claim(record.path, _nobody())
+            claim_for_nobody(record.path)
         return self._verdict(record, verdict, f"{job.state} {job.reason}".strip())
 
     def _verdict(self, record: JobRecord, verdict: JobState, said: str) -> JobState:
@@ -441,11 +441,6 @@ class SlurmPlatform(Platform):
 
 def _note_path(record: JobRecord) -> Path:
     return beside(record.path, "slurm.json")
-
-
-def _nobody() -> dict[str, Any]:
-    """A claim that only keeps everybody else from it."""
-    return {"pid": 0, "identity": None, "claimed_at": now()}
 
 
 def _age(record: JobRecord) -> float:

@@ -148,18 +148,8 @@ def read_judged(path: Path) -> list[Answered]:
         try:
             raw = json.loads(line)
             video = Path(raw["video"])
-            record = Record(
-                row=number,
-                id=raw["id"],
-                video=video.name,
-                path=video,
-                prompt=raw["question"],
-                question=raw["question"],
-                key=raw["question_key"],
-                gt=raw["gt"],
-                group=None,
-                raw={},
-            )
+            asked = raw["question"]
+            record = Record(number, raw["id"], video.name, video, asked, asked, raw["question_key"], raw["gt"])
             rows.append(Answered(record, raw["response"], raw["answer"], raw["why"], raw["score"]))
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"line {number} is none of an answer: {error}", where=path, fix="evaluate again") from None
@@ -177,18 +167,8 @@ def _targets(gaps: Path) -> list[Record]:
         if not guard.is_file(video):
             raise InputError(f"line {number}: no such video: {video}", where=gaps, fix="restore it")
         truth: Any = str(raw.get("ground_truth", "")).lower()
-        record = Record(
-            row=number,
-            id=f"gap{number}",
-            video=video.name,
-            path=video,
-            prompt=asked,
-            question=question_text(asked),
-            key=question_key(asked),
-            gt=truth,
-            group=None,
-            raw={},
-        )
+        key = question_key(asked)
+        record = Record(number, f"gap{number}", video.name, video, asked, question_text(asked), key, truth)
         found.setdefault((record.content, record.key), record)
     if not found:
         raise InputError("holds no gaps", where=gaps, fix="name the gaps of an evaluation with wrong answers")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tao_skill_bank.core import fsio, guard
+from tao_skill_bank.core.arrow import write_parquet
 from tao_skill_bank.core.errors import GateError, StageFailedError
 from tao_skill_bank.core.overrides import setting
 from tao_skill_bank.data.bcq import answers, causes
@@ -103,10 +104,7 @@ def hold_gaps(path: Path, rows: Sequence[Answered]) -> list[dict[str, str]]:
 
 def write_gaps(path: Path, rows: Sequence[Answered]) -> Path:
     """`gaps.parquet`: the gap lines' fields and `id, question_key, content, score`."""
-    import io
-
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     wrong = [row for row in rows if row.wrong is not None]
     lines = answers.gap_lines(rows)
@@ -115,9 +113,7 @@ def write_gaps(path: Path, rows: Sequence[Answered]) -> Path:
     columns["question_key"] = [row.record.key for row in wrong]
     columns["content"] = [row.record.content for row in wrong]
     table = pa.table({**columns, "score": pa.array([row.score for row in wrong], pa.float64())})
-    held = io.BytesIO()
-    pq.write_table(table, held)
-    fsio.write_bytes(path, held.getvalue())
+    write_parquet(path, table)
     return path
 
 
