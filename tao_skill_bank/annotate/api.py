@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ from pydantic import BaseModel
 from tao_skill_bank.annotate.allow import VARIABLE, NotAllowedError, Source, allowed, find
 from tao_skill_bank.annotate.config import SECTION, AnnotationConfig, read_config, schema
 from tao_skill_bank.annotate.estimate import Estimate, estimate_sealed
-from tao_skill_bank.annotate.holder import announced, busy, folder_lock, holder, start_lock, write_holder
+from tao_skill_bank.annotate.holder import announced, busy, desk, folder_lock, holder, start_lock
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.layout import REVIEW_FILE, STATUS_FILE
 from tao_skill_bank.annotate.output import Written
@@ -40,17 +38,16 @@ from tao_skill_bank.annotate.scope import Limits, check
 from tao_skill_bank.annotate.sealed import STARTED_BY, Sealed, refuse_unpriced, seal
 from tao_skill_bank.annotate.secrets import PRIVATE_VARIABLES, environment_with
 from tao_skill_bank.annotate.shards import Merged, merge_journals, shard_config
-from tao_skill_bank.core import guard
+from tao_skill_bank.core import guard, lifecycle
 from tao_skill_bank.core.consent import started
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_bytes
-from tao_skill_bank.core.lifecycle import WORKER, Holder
+from tao_skill_bank.core.lifecycle import Holder
 from tao_skill_bank.core.overrides import parse_command_line
-from tao_skill_bank.core.process import process_identity
 
 REQUEST_FILE = "annotation_request.json"
 LOG_FILE = "annotation.log"
-_STARTED: list[subprocess.Popen[bytes]] = []
+_WORKER = "tao_skill_bank.annotate.worker"
 
 
 class Request(BaseModel):
@@ -226,21 +223,11 @@ def start_detached(asked: Request | Sealed, *, approve: str | None = None, how: 
         clear_stop(folder)
         # Whoever asks from now on finds a run, however long the worker takes to begin.
         Journal(folder).close()
-        with guard.open_write(folder / LOG_FILE, "ab") as log, tempfile.TemporaryFile() as handed:
+        with tempfile.TemporaryFile() as handed:
             handed.write(sealed.dumps())
             handed.seek(0)
-            worker = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tao_skill_bank.annotate.worker"],
-                stdin=handed,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env=environment_with(keys),
-            )
-        write_holder(folder, worker.pid, process_identity(worker.pid), WORKER)
-    # Workers that have ended meanwhile are reaped; those that live are kept, so that they can be.
-    _STARTED[:] = [started for started in _STARTED if started.poll() is None] + [worker]
-    return folder, worker.pid
+            env = environment_with(keys)
+            return folder, lifecycle.start(desk(folder), _WORKER, log=folder / LOG_FILE, env=env, given=handed)
 
 
 def keep_request(sealed: Sealed) -> tuple[Path, dict[str, str]]:

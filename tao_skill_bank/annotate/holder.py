@@ -32,11 +32,6 @@ def announced(results_dir: Path) -> Holder | None:
     return lifecycle.announced(desk(results_dir))
 
 
-def write_holder(results_dir: Path, pid: int, identity: str | None, by: str) -> None:
-    """Say who works, or is about to work, on the folder."""
-    lifecycle.announce(desk(results_dir), pid, identity, by)
-
-
 def busy(results_dir: Path) -> BusyError:
     """The error that names who works on the folder."""
     return lifecycle.busy(desk(results_dir))

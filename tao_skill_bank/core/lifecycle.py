@@ -10,22 +10,26 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import DEVNULL, STDOUT, Popen
+from typing import IO
 
 from pydantic import BaseModel
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import Clock, SystemClock, log_moment, log_time
 from tao_skill_bank.core.errors import BusyError, LostRunError
-from tao_skill_bank.core.process import is_alive, own_identity
+from tao_skill_bank.core.process import is_alive, own_identity, process_identity
 
 WORKER = "worker"
+_started: list[Popen[bytes]] = []
 BEAT_SEC = 20.0
 SILENT_SEC = 120.0
 """A holder elsewhere that gave no sign of life for so long (six are missing) may be replaced."""
@@ -136,6 +140,31 @@ def announce(desk: Desk, pid: int, identity: str | None, by: str) -> None:
     host, since = os.uname().nodename, log_time(SystemClock().now())
     who = Holder(pid=pid, identity=identity or "gone", since=since, by=by, host=host, namespace=namespace())
     fsio.write_text(desk.announcement, who.model_dump_json(exclude={"seen"}) + "\n")
+
+
+def start(
+    desk: Desk, module: str, *arguments: str, log: Path, env: Mapping[str, str], given: IO[bytes] | int = DEVNULL
+) -> int:
+    """Start a worker that outlives this process, and announce it; the caller holds what makes that one step.
+
+    Args:
+        desk: Where it will work.
+        module: The module to run.
+        arguments: What it is told.
+        log: Where its output goes.
+        env: Its environment.
+        given: Its standard input.
+
+    Returns:
+        Its process id.
+    """
+    command = [sys.executable, "-P", "-m", module, *arguments]
+    with guard.open_write(log, "ab") as out:
+        worker = Popen(command, stdin=given, stdout=out, stderr=STDOUT, env=env, start_new_session=True)
+    announce(desk, worker.pid, process_identity(worker.pid), WORKER)
+    # Kept until they have ended: a process that serves for long leaves no zombies, and nothing warns of a lost child.
+    _started[:] = [*(each for each in _started if each.poll() is None), worker]
+    return worker.pid
 
 
 def sign_of_life(desk: Desk, clock: Clock | None = None) -> None:

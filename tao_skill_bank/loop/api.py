@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from tao_skill_bank.core import guard, roots
+from tao_skill_bank.core import guard, lifecycle, roots
 from tao_skill_bank.core.clock import SystemClock, log_moment
 from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.errors import system_error
-from tao_skill_bank.core.lifecycle import WORKER, Holder, announced
-from tao_skill_bank.core.process import process_identity
+from tao_skill_bank.core.lifecycle import Holder, announced
 from tao_skill_bank.loop import engine
 from tao_skill_bank.loop.finish import close_run
 from tao_skill_bank.loop.log import LogLine, log_path, read_tail
@@ -28,7 +25,6 @@ from tao_skill_bank.loop.opening import (
     idle,
     open_run,
     plan_of,
-    write_holder,
 )
 from tao_skill_bank.loop.request import Request
 from tao_skill_bank.loop.run import AnyRun, Observer, Run, clear_stop, request_stop
@@ -49,7 +45,6 @@ from tao_skill_bank.platforms.jobs import may_run
 
 REPORT = "DEFT_Loop_Report.html"
 _START_LOCK = ".start.lock"
-_workers: list[subprocess.Popen[bytes]] = []
 
 
 Figure = float | int | str | None
@@ -189,26 +184,9 @@ def start_detached(results_dir: Path, worker: str, *, once: bool = False) -> int
         if holder(results_dir) is not None:
             raise busy(results_dir)
         clear_stop(results_dir)
-        with guard.open_write(jobs_dir(results_dir) / "engine.log", "ab") as log:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    worker,
-                    str(results_dir),
-                    *(["--once"] if once else []),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **roots.environment()},
-                start_new_session=True,
-            )
-        write_holder(results_dir, process.pid, process_identity(process.pid), WORKER)
-    # Kept until they have ended: a process that serves for long leaves no zombies, and nothing warns of a lost child.
-    _workers[:] = [*(w for w in _workers if w.poll() is None), process]
-    return process.pid
+        log, env = jobs_dir(results_dir) / "engine.log", {**os.environ, **roots.environment()}
+        arguments = [str(results_dir), *(["--once"] if once else [])]
+        return lifecycle.start(desk(results_dir), worker, *arguments, log=log, env=env)
 
 
 def status(task: AnyTask, results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:

@@ -193,12 +193,6 @@ def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
         yield
 
 
-def write_holder(results_dir: Path, pid: int, identity: str | None, by: str) -> None:
-    """Say who works, or is about to work, on the run."""
-    guard.make_folder(jobs_dir(results_dir))
-    lifecycle.announce(desk(results_dir), pid, identity, by)
-
-
 def holder(results_dir: Path) -> Holder | None:
     """Who works on the run now, or None."""
     return lifecycle.holder(desk(results_dir))

@@ -15,9 +15,10 @@ from flat import put
 
 from tao_skill_bank import runs
 from tao_skill_bank.core.errors import BankError, BusyError, InputError, NeedsApprovalError
+from tao_skill_bank.core.lifecycle import announce
 from tao_skill_bank.core.process import process_identity
 from tao_skill_bank.loop.log import LOG_FILE, append_stage, read_log
-from tao_skill_bank.loop.opening import folder_lock, write_holder
+from tao_skill_bank.loop.opening import desk, folder_lock
 from tao_skill_bank.loop.request import Request
 from tao_skill_bank.loop.state import STATE_FILE, StageRecord, save_state
 from tao_skill_bank.tasks.changenet.task import TASK
@@ -214,7 +215,7 @@ def test_a_worker_counts_from_the_moment_it_was_started(workspace: Path) -> None
 def test_a_worker_that_was_just_started_keeps_its_run_from_whoever_takes_the_lock_before_it(workspace: Path) -> None:
     run = tiny.approved(tiny.request(workspace))
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as worker:
-        write_holder(run, worker.pid, process_identity(worker.pid), "worker")
+        announce(desk(run), worker.pid, process_identity(worker.pid), "worker")
         with pytest.raises(BusyError, match=rf"running since .* by worker \(process {worker.pid}\)"):
             runs.run_loop(run, once=True)
         held = runs.holder(run)
