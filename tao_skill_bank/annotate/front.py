@@ -43,9 +43,10 @@ def estimate_annotation(
     Raises:
         InputError: It cannot be used, or there are no videos.
     """
+    given = dict(locals())
     from tao_skill_bank.annotate.api import estimate_run
 
-    return estimate_run(_request(spec, video_root, results_dir, settings, prices, shard, batch, max_calls, max_cost))
+    return estimate_run(_request(given))
 
 
 def annotate(
@@ -82,10 +83,10 @@ def annotate(
         NeedsApprovalError: Something else was approved.
         BankError: Somebody works on the folder, or the run was halted; what is answered is kept.
     """
+    given = dict(locals())
     from tao_skill_bank.annotate.api import run_here
 
-    request = _request(spec, video_root, results_dir, settings, prices, shard, batch, max_calls, max_cost)
-    return run_here(request, approve=approve, by="python", progress=progress)
+    return run_here(_request(given), approve=approve, by="python", progress=progress)
 
 
 def annotation_status(results_dir: str | Path) -> StatusView:
@@ -99,30 +100,13 @@ def annotation_status(results_dir: str | Path) -> StatusView:
     return status(Path(results_dir))
 
 
-def _request(
-    spec: str | Path | None,
-    video_root: str | Path | None,
-    results_dir: str | Path | None,
-    settings: Mapping[str, Any] | Sequence[str],
-    prices: str | Path | None,
-    shard: tuple[int, int] | None,
-    batch: bool,
-    max_calls: int | None,
-    max_cost: float | None,
-) -> Request:
+def _request(given: Mapping[str, Any]) -> Request:
+    """The request of a function's arguments, by name."""
     from tao_skill_bank.annotate.api import request_of
 
-    def path(given: str | Path | None) -> Path | None:
-        return None if given is None else Path(os.path.expanduser(given))
-
-    return request_of(
-        settings_of(settings),
-        spec=path(spec),
-        results_dir=path(results_dir),
-        video_root=path(video_root),
-        prices=path(prices),
-        max_calls=max_calls,
-        max_cost=max_cost,
-        shard=None if shard is None else "/".join(map(str, shard)),
-        batch=batch,
-    )
+    values: dict[str, Any] = {name: given[name] for name in ("batch", "max_calls", "max_cost")}
+    for name in ("spec", "results_dir", "video_root", "prices"):
+        values[name] = None if given[name] is None else Path(os.path.expanduser(given[name]))
+    if given["shard"] is not None:
+        values["shard"] = "/".join(map(str, given["shard"]))
+    return request_of(settings_of(given["settings"]), **values)

@@ -150,12 +150,9 @@ def annotate(
         BankError: The run was halted; what is answered is kept, and the files are written from it.
     """
     prompts = check(config)
-    standing = StandingRows(config.results_dir)
-    try:
+    with contextlib.closing(StandingRows(config.results_dir)) as standing:
         sealed = seal(config, prices, limits, batch=batch, standing=standing)
         return _run(sealed, prompts, standing, policy, batch_policy, progress)
-    finally:
-        standing.close()
 
 
 def run_sealed(sealed: Sealed, progress: Progress | None = None) -> Outcome:
@@ -166,17 +163,12 @@ def run_sealed(sealed: Sealed, progress: Progress | None = None) -> Outcome:
         BankError: As `annotate`.
     """
     prompts = check(sealed.config)
-    standing = StandingRows(sealed.config.results_dir)
-    try:
+    folder = sealed.config.results_dir
+    with contextlib.closing(StandingRows(folder)) as standing:
         if standing.digests != sealed.rows:
-            raise InputError(
-                "the step files have changed since the run was listed",
-                where=sealed.config.results_dir,
-                fix="start the run again",
-            )
+            what = "the step files have changed since the run was listed"
+            raise InputError(what, where=folder, fix="start the run again")
         return _run(sealed, prompts, standing, None, None, progress)
-    finally:
-        standing.close()
 
 
 def _run(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -204,24 +205,17 @@ def seal(
     steps = effective_steps(config)
     if steps - {"4"}:
         pyav()
-    rows = standing or StandingRows(config.results_dir)
-    try:
+    with closing(StandingRows(config.results_dir)) if standing is None else nullcontext(standing) as rows:
         listing = videos_of(config, steps, rows, limits) if steps - {"4"} or config.quality.checks else Listing()
         digests = dict(rows.digests)
-    finally:
-        if standing is None:
-            rows.close()
     listing.known = dict(zip(listing.videos, identities(listing.videos), strict=True))
     module = "" if is_own(config.prompts_module) else find(config.prompts_module).sha256
     return Sealed(config, prices, limits, batch, listing, digests, module)
 
 
 def _rows(config: AnnotationConfig) -> dict[str, str]:
-    standing = StandingRows(config.results_dir)
-    try:
+    with closing(StandingRows(config.results_dir)) as standing:
         return dict(standing.digests)
-    finally:
-        standing.close()
 
 
 def _plain(seen: Identity | None) -> list[Any] | None:

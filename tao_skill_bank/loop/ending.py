@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import StageFailedError
 from tao_skill_bank.loop.run import Run
-from tao_skill_bank.loop.stage import Outcome, Stage, StopResult
-from tao_skill_bank.loop.state import AnyState
+from tao_skill_bank.loop.stage import Outcome, Stage
+from tao_skill_bank.loop.state import AnyState, StopResult
 from tao_skill_bank.loop.verdict import Verdict
 
 S = TypeVar("S", bound=AnyState)

@@ -17,8 +17,8 @@ from tao_skill_bank.loop.log import next_seq, sync_log
 from tao_skill_bank.loop.machine import Position, next_stage
 from tao_skill_bank.loop.plan import digest_now
 from tao_skill_bank.loop.run import AnyRun, StopRequestedError
-from tao_skill_bank.loop.stage import AnyStage, Ending, Outcome
-from tao_skill_bank.loop.state import Attempt, RunStatus, StageRecord
+from tao_skill_bank.loop.stage import AnyStage, Outcome
+from tao_skill_bank.loop.state import Attempt, Ending, RunStatus, StageRecord
 from tao_skill_bank.loop.task import AnyTask
 from tao_skill_bank.platforms.base import ENDED
 

@@ -32,24 +32,6 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
 
 
-class Ending(Result):
-    """The result of the stage that ends the loop.
-
-    Attributes:
-        stop_reason: Why it ended.
-        best_iteration: Label of the best model.
-    """
-
-    stop_reason: str
-    best_iteration: str | None
-
-
-class StopResult(Ending):
-    """loop_stop: why the loop ended, the best model, and what the acceptance set says of it."""
-
-    acceptance: dict[str, Any] | None = None
-
-
 class Stage(ABC, Generic[S]):
     """One stage of a loop. To add one: write a subclass in a file of its own and name it in the task's list.
 

@@ -101,6 +101,24 @@ class Result(BaseModel):
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
 
+class Ending(Result):
+    """The result of the stage that ends the loop.
+
+    Attributes:
+        stop_reason: Why it ended.
+        best_iteration: Label of the best model.
+    """
+
+    stop_reason: str
+    best_iteration: str | None
+
+
+class StopResult(Ending):
+    """loop_stop: why the loop ended, the best model, and what the acceptance set says of it."""
+
+    acceptance: dict[str, Any] | None = None
+
+
 class Iteration(_Model):
     """Everything about the baseline or one iteration.
 
@@ -215,6 +233,12 @@ class DeftState(_Model, ABC, Generic[C, It]):
     plan_digests: dict[str, str] = Field(default_factory=dict)
     iterations: dict[str, It] = Field(default_factory=dict)
     best_iteration: str | None = None
+
+    @property
+    def acceptance(self) -> dict[str, Any] | None:
+        """What the acceptance set says, where the run has ended and has one."""
+        found = next((r for it in self.iterations.values() if (r := it.result(StopResult)) is not None), None)
+        return None if found is None else found.acceptance
 
     @field_validator("iterations")
     @classmethod

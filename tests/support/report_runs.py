@@ -16,8 +16,7 @@ from PIL import Image
 
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.log import sync_log
-from tao_skill_bank.loop.stage import StopResult
-from tao_skill_bank.loop.state import Approval, StageRecord, iteration_label, save_state
+from tao_skill_bank.loop.state import Approval, StageRecord, StopResult, iteration_label, save_state
 from tao_skill_bank.metrics import clopper_pearson, confusion_at, far_at_recall
 from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.metric import GRAMMAR, recall_floor

@@ -17,8 +17,8 @@ from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.metric import Grammar, Measure
 from tao_skill_bank.loop.request import PreFlight, ResolvedPlan, Split
 from tao_skill_bank.loop.settings import RunSettings
-from tao_skill_bank.loop.stage import Ending, Outcome
-from tao_skill_bank.loop.state import DeftState, Iteration, Result
+from tao_skill_bank.loop.stage import Outcome
+from tao_skill_bank.loop.state import DeftState, Ending, Iteration, Result
 from tao_skill_bank.loop.task import Task
 from tao_skill_bank.loop.verdict import Verdict, claim, nothing_measured, verdict
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank.core import guard
 
 IMAGES_DIRS = ("images", "kpi/images")
 
 
-class _At:
+class _At(property):
     """A place below a workspace's folder."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        super().__init__(lambda workspace: workspace.root / name)
 
-    def __get__(self, workspace: Workspace, owner: object = None) -> Path:
-        return workspace.root / self._name
+    if TYPE_CHECKING:
+
+        def __get__(self, workspace: Any, owner: type | None = None, /) -> Path: ...  # type: ignore[override]
 
 
 @dataclass(frozen=True)

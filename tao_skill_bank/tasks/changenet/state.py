@@ -17,7 +17,6 @@ from tao_skill_bank.loop import stage as loop_stage
 from tao_skill_bank.loop import state as loop_state
 from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.metric import Grammar
-from tao_skill_bank.loop.stage import StopResult
 from tao_skill_bank.loop.state import Of, Result
 from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.metric import FAR, GRAMMAR
@@ -181,12 +180,6 @@ class State(loop_state.DeftState[RunConfig, Iteration]):
 
     iteration_type: ClassVar[type[Any]] = Iteration
     grammar: ClassVar[Grammar] = GRAMMAR
-
-    @property
-    def acceptance(self) -> dict[str, Any] | None:
-        """What the acceptance set says, where the run has ended and has one."""
-        found = next((r for it in self.iterations.values() if (r := it.result(StopResult)) is not None), None)
-        return None if found is None else found.acceptance
 
     def value(self, iteration: Iteration) -> float | None:
         """What the target limits, on the KPI set."""

@@ -9,7 +9,6 @@ from tao_skill_bank.loop import stage as loop_stage
 from tao_skill_bank.loop import state as loop_state
 from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.metric import Grammar
-from tao_skill_bank.loop.stage import StopResult
 from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
 from tao_skill_bank.tasks.vlm_bcq.metric import GRAMMAR
 from tao_skill_bank.tasks.vlm_bcq.results import (
@@ -84,12 +83,6 @@ class State(loop_state.DeftState[VlmConfig, Iteration]):
             return self.beats(one, two)
         mine, theirs = iteration.evaluation, other.evaluation
         return mine is None or theirs is None or mine.unreadable <= theirs.unreadable
-
-    @property
-    def acceptance(self) -> dict[str, Any] | None:
-        """What the acceptance set says, where the loop has ended."""
-        found = next((r for it in self.iterations.values() if (r := it.result(StopResult)) is not None), None)
-        return None if found is None else found.acceptance
 
 
 Run = loop_run.Run[State]
