@@ -19,12 +19,12 @@ import pyarrow.parquet as pq
 import pytest
 import tiny
 import yaml
+from inference_specs import inference_mismatch
 from PIL import Image
 from real_tao import real_tao_bin
 
 from tao_skill_bank import runs
 from tao_skill_bank.core.errors import BankError
-from tao_skill_bank.data.changenet.spec_rules import inference_mismatch
 from tao_skill_bank.data.releases.facts import known, release_named
 from tao_skill_bank.demo import make_demo_workspace
 from tao_skill_bank.platforms.releases import installed_release

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
+from inference_specs import inference_mismatch
 
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.changenet.inference_spec import inference_spec, write_inference_spec
 from tao_skill_bank.data.changenet.spec import spec_faults
-from tao_skill_bank.data.changenet.spec_rules import inference_mismatch
 
 from .test_spec import GOOD
 
