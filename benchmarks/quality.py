@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from tao_skill_bank.annotate.quality.examine import Examiner
-from tao_skill_bank.annotate.quality.model_text import UnusableError, running_text
+from tao_skill_bank.annotate.quality.model_text import UnusableError, prose_of
 from tao_skill_bank.annotate.questions import questions_of
 from tao_skill_bank.annotate.records import Recorded
 
@@ -225,7 +225,7 @@ def texts() -> Iterator[tuple[str, str]]:
         ):
             recorded = Recorded("k", "caption", "v", "e", "m", text, finish, 1, 1, 0.0, 0.0, "")
             try:
-                running_text(recorded)
+                prose_of(recorded)
             except UnusableError as error:
                 yield rule, error.code
             else:

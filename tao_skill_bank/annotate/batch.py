@@ -136,7 +136,7 @@ class Desk:
         return found
 
     async def start(self) -> None:
-        """Take up the batches of earlier runs: those with a name, and those that were being sent at a kill.
+        """Resume the batches of earlier runs: those with a name, and those that were being sent at a kill.
 
         Raises:
             BankError: The endpoint denies, or cannot be reached.

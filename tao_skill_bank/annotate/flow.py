@@ -19,7 +19,7 @@ from tao_skill_bank.annotate.journal import LEFT_OUT, Journal
 from tao_skill_bank.annotate.listing import StandingRows
 from tao_skill_bank.annotate.media import Library, Video, View
 from tao_skill_bank.annotate.prompts import Prompts, quoted
-from tao_skill_bank.annotate.quality.model_text import UnusableError, questions_text, reading, running_text
+from tao_skill_bank.annotate.quality.model_text import UnusableError, prose_of, questions_text, reading
 from tao_skill_bank.annotate.questions import faults_of
 from tao_skill_bank.annotate.records import Recorded
 from tao_skill_bank.annotate.schemas import qa_type, schema_of
@@ -323,7 +323,7 @@ class VideoFlow:
         self, prompt_key: str, which: Any, view: View | None = None, /, **values: object
     ) -> tuple[Recorded, str]:
         """Running text; a model may refuse, or spend all its tokens on thinking."""
-        return await self._read(prompt_key, which, running_text, view, **values)
+        return await self._read(prompt_key, which, prose_of, view, **values)
 
     async def _read(
         self,

@@ -42,7 +42,7 @@ def read_verdicts(results_dir: Path) -> dict[str, tuple[str, str]]:
         InputError: A line of an exported review is no verdict, or the corrections cannot be read.
     """
     said = corrections.read(results_dir)
-    found = {one.digest: (one.verdict, one.note) for one in exported(results_dir) if one.id not in said.by_id}
+    found = {one.digest: (one.verdict, one.note) for one in exported_verdicts(results_dir) if one.id not in said.by_id}
     for standing in said.of_set(ANNOTATION):
         digest = standing.sample.object_name
         if standing.status == "disputed":
@@ -59,7 +59,7 @@ def edited_answers(results_dir: Path) -> dict[str, str]:
     return {found.sample.object_name: found.to for found in stood if found.to is not None}
 
 
-def exported(results_dir: Path) -> Iterator[Exported]:
+def exported_verdicts(results_dir: Path) -> Iterator[Exported]:
     """The lines of `verdicts.jsonl`, the export of the review page.
 
     Raises:
@@ -89,7 +89,7 @@ def take_in(results_dir: Path) -> None:
     """Write an exported review into the corrections, each verdict once; one on a question that is gone stays there."""
     from tao_skill_bank.annotate.question_book import QuestionBook, known_question
 
-    found = list({one.digest: one for one in exported(results_dir)}.values())
+    found = list({one.digest: one for one in exported_verdicts(results_dir)}.values())
     known = corrections.read(results_dir).by_id if found else {}
     new = [one for one in found if one.id not in known]
     if not new:

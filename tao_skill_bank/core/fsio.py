@@ -62,7 +62,7 @@ def atomic_file(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def atomic_open(path: Path, *, newline: str = "\n") -> Iterator[IO[str]]:
-    """The same for UTF-8 text."""
+    """Open for UTF-8 text that takes the place of `path` at once when it is closed, or not at all."""
     with atomic_file(path) as handle:
         text = io.TextIOWrapper(handle, encoding="utf-8", newline=newline)
         try:

@@ -41,7 +41,7 @@ def sealed(approval: Approval, results_dir: Path, workspace: Path) -> Approval:
     return approval.model_copy(update={"seal": _seal(approval, results_dir, key)})
 
 
-def stands(state: AnyState, digest: str) -> bool:
+def is_approved(state: AnyState, digest: str) -> bool:
     """Whether this run's plan, known by `digest`, was approved through the bank by this user.
 
     Raises:

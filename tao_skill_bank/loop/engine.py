@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from tao_skill_bank.core.clock import folder_time, log_moment, log_time
 from tao_skill_bank.core.errors import BankError, GateError, LostRunError, NeedsApprovalError, system_error
-from tao_skill_bank.loop.approval import stands, unapproved
+from tao_skill_bank.loop.approval import is_approved, unapproved
 from tao_skill_bank.loop.finish import close_run
 from tao_skill_bank.loop.log import next_seq, sync_log
 from tao_skill_bank.loop.machine import Position, next_stage
@@ -121,7 +121,7 @@ def duration_text(seconds: float) -> str:
 def _require_approval(task: AnyTask, run: AnyRun) -> None:
     """The plan that is worked on, with today's contents of spec and CSVs, is the one that was approved."""
     digest = digest_now(task, run.state)
-    if not stands(run.state, digest):
+    if not is_approved(run.state, digest):
         raise NeedsApprovalError(
             unapproved(run.state, digest),
             digest=digest,

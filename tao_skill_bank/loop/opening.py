@@ -12,7 +12,7 @@ from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import BusyError, InputError, NeedsApprovalError
 from tao_skill_bank.core.lifecycle import Desk, Holder
 from tao_skill_bank.data.corrections.record import person_named
-from tao_skill_bank.loop.approval import approver, sealed, stands, unapproved
+from tao_skill_bank.loop.approval import approver, is_approved, sealed, unapproved
 from tao_skill_bank.loop.fence import clear_claims
 from tao_skill_bank.loop.log import sync_log
 from tao_skill_bank.loop.machine import is_complete
@@ -45,7 +45,7 @@ def plan_run(
     """
     plan, state = plan_of(task, request)
     look(plan)
-    return task.pre_flight(plan), state is not None and stands(state, plan.digest)
+    return task.pre_flight(plan), state is not None and is_approved(state, plan.digest)
 
 
 def open_run(
@@ -81,7 +81,7 @@ def open_run(
         )
     if existing is not None:
         folder = Path(existing.results_dir)
-        unchanged = stands(existing, plan.digest)
+        unchanged = is_approved(existing, plan.digest)
         if unchanged or (is_complete(existing) and plan.digest == digest_now(task, existing)):
             if holder(folder) is None:
                 clear_stop(folder)

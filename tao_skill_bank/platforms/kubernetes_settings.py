@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tao_skill_bank.platforms.settings import PlatformSettings, written
+from tao_skill_bank.platforms.settings import PlatformSettings, matching
 
-_QUANTITY = written(r"\d+(\.\d+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi|e\d+)?", "a quantity such as 4, 500m or 32Gi")
-_NAMESPACE = written(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "small letters, digits and '-', at most 63")
+_QUANTITY = matching(r"\d+(\.\d+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi|e\d+)?", "a quantity such as 4, 500m or 32Gi")
+_NAMESPACE = matching(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "small letters, digits and '-', at most 63")
 
 
 class KubernetesConfig(PlatformSettings):

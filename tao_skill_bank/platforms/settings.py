@@ -13,7 +13,7 @@ class PlatformSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
 
-def written(pattern: str, how: str) -> AfterValidator:
+def matching(pattern: str, how: str) -> AfterValidator:
     """Text of a grammar that an engine or cluster would refuse only when the first job arrives."""
 
     def check(text: str) -> str:

@@ -23,7 +23,7 @@ class UnusableError(Exception):
         self.code = code
 
 
-def running_text(answer: Recorded) -> str:
+def prose_of(answer: Recorded) -> str:
     """The text of a caption or description; one that was cut off ends with its last whole sentence.
 
     Raises:

@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tao_skill_bank.platforms.settings import PlatformSettings, written
+from tao_skill_bank.platforms.settings import PlatformSettings, matching
 
-_TIME_LIMIT = written(
+_TIME_LIMIT = matching(
     r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}|-1|(?i:infinite|unlimited)", "minutes, hours:minutes:seconds or days-hours"
 )
-_MEMORY = written(r"\d+[KMGTkmgt]?[Bb]?", "megabytes, or a number with K, M, G or T")
+_MEMORY = matching(r"\d+[KMGTkmgt]?[Bb]?", "megabytes, or a number with K, M, G or T")
 
 
 class SlurmConfig(PlatformSettings):

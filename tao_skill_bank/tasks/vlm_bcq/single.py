@@ -123,7 +123,7 @@ def mine_like(
     shown = {record.content for record in targets}
     rows = [record for record in held.records if record.content not in shown]
     failures = Counter(record.key for record in targets)
-    chosen = Mined(targets, rows, failures, selecting.budget_of(len(targets), budget)).chosen(
+    chosen = Mined(targets, rows, failures, selecting.budget_of(len(targets), budget)).choose(
         Encoder(_settings(root)), "nearest", top_k, 0
     )
     write_parquet(output / "targets.parquet", targets_table(targets))

@@ -12,7 +12,7 @@ import toy_task
 from toy_task import TASK
 
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.loop.approval import approver, key_path, sealed, stands, unapproved
+from tao_skill_bank.loop.approval import approver, is_approved, key_path, sealed, unapproved
 from tao_skill_bank.loop.state import Approval
 
 DIGEST = "d" * 64
@@ -52,32 +52,32 @@ def given(home: Path, **more: Any) -> Approval:
 
 def test_a_sealed_approval_stands_for_its_plan_and_a_changed_word_of_it_for_none(home: Path) -> None:
     made = given(home)
-    assert stands(state_of(home, made), DIGEST)
-    assert not stands(state_of(home, made), "e" * 64)
-    assert not stands(state_of(home, None), DIGEST)
-    assert not stands(state_of(home, approval()), DIGEST), "without a seal"
+    assert is_approved(state_of(home, made), DIGEST)
+    assert not is_approved(state_of(home, made), "e" * 64)
+    assert not is_approved(state_of(home, None), DIGEST)
+    assert not is_approved(state_of(home, approval()), DIGEST), "without a seal"
     for change in (
         {"how": "flag"},
         {"approved_at": "2026-01-02T00:00:00.000000Z"},
         {"by": "somebody@else"},
         {"words": ["blind"]},
     ):
-        assert not stands(state_of(home, made.model_copy(update=change)), DIGEST)
+        assert not is_approved(state_of(home, made.model_copy(update=change)), DIGEST)
     elsewhere = state_of(home, made)
     elsewhere.results_dir = str(home / "w" / "other")
-    assert not stands(elsewhere, DIGEST), "copied to another run"
+    assert not is_approved(elsewhere, DIGEST), "copied to another run"
 
 
 def test_words_that_were_said_beside_an_approval_are_sealed_with_it(home: Path) -> None:
     made = given(home, words=["blind"])
-    assert stands(state_of(home, made), DIGEST)
+    assert is_approved(state_of(home, made), DIGEST)
     for words in (["spent"], ["blind", "spent"], []):
-        assert not stands(state_of(home, made.model_copy(update={"words": words})), DIGEST)
-    assert not stands(state_of(home, made.model_copy(update={"by": "blind", "words": []})), DIGEST)
+        assert not is_approved(state_of(home, made.model_copy(update={"words": words})), DIGEST)
+    assert not is_approved(state_of(home, made.model_copy(update={"by": "blind", "words": []})), DIGEST)
 
 
 def test_an_approval_of_nobody_named_stands_too(home: Path) -> None:
-    assert stands(state_of(home, given(home, by=None)), DIGEST)
+    assert is_approved(state_of(home, given(home, by=None)), DIGEST)
 
 
 def test_another_users_key_and_no_key_stand_for_nothing(home: Path) -> None:
@@ -85,15 +85,15 @@ def test_another_users_key_and_no_key_stand_for_nothing(home: Path) -> None:
     first = key_path().read_bytes()
     assert len(first) == 32 and key_path().stat().st_mode & 0o777 == 0o600
     key_path().write_bytes(bytes(32))
-    assert not stands(state_of(home, made), DIGEST)
+    assert not is_approved(state_of(home, made), DIGEST)
     key_path().unlink()
-    assert not stands(state_of(home, made), DIGEST)
+    assert not is_approved(state_of(home, made), DIGEST)
     for damaged in (first[:-1], first + b"x", b""):
         key_path().write_bytes(damaged)
         key_path().chmod(0o600)
-        assert not stands(state_of(home, made), DIGEST)
+        assert not is_approved(state_of(home, made), DIGEST)
     # The next approval makes a whole key again, and nothing is left beside it.
-    assert stands(state_of(home, given(home)), DIGEST)
+    assert is_approved(state_of(home, given(home)), DIGEST)
     assert [path.name for path in key_path().parent.iterdir()] == [key_path().name]
 
 
@@ -108,7 +108,7 @@ def test_a_second_approval_takes_the_same_key(home: Path) -> None:
 def test_a_key_that_others_may_read_is_refused(home: Path, mode: int) -> None:
     made = given(home)
     key_path().chmod(mode)
-    for use in (lambda: stands(state_of(home, made), DIGEST), lambda: given(home)):
+    for use in (lambda: is_approved(state_of(home, made), DIGEST), lambda: given(home)):
         with pytest.raises(InputError, match="not the user's alone"):
             use()
 
@@ -148,7 +148,7 @@ def test_a_key_in_the_workspace_is_refused(home: Path, monkeypatch: pytest.Monke
     made = given(home)
     for folder in ("w", "w/deep/er"):
         monkeypatch.setenv("XDG_CONFIG_HOME", str(home / folder))
-        for use in (lambda: stands(state_of(home, made), DIGEST), lambda: given(home)):
+        for use in (lambda: is_approved(state_of(home, made), DIGEST), lambda: given(home)):
             with pytest.raises(InputError, match="would lie in the workspace"):
                 use()
     assert not (home / "w" / "deep").exists()

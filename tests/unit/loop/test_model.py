@@ -30,8 +30,8 @@ from tao_skill_bank.loop.log import LOG_FILE, read_log
 from tao_skill_bank.loop.machine import next_stage
 from tao_skill_bank.loop.request import Request
 from tao_skill_bank.loop.run import Run
-from tao_skill_bank.loop.stage import Outcome, Stage, StopResult
-from tao_skill_bank.loop.state import Result
+from tao_skill_bank.loop.stage import Outcome, Stage
+from tao_skill_bank.loop.state import Result, StopResult
 from tao_skill_bank.tasks.changenet.results import EvaluateResult
 from tao_skill_bank.tasks.changenet.task import TASK
 from tao_skill_bank.tasks.registry import load_state

@@ -21,8 +21,8 @@ from mcp_server.server import build_server
 from tao_skill_bank import runs
 from tao_skill_bank.loop.log import LOG_FILE, append_stage, read_tail
 from tao_skill_bank.loop.run import Run
-from tao_skill_bank.loop.stage import Outcome, Stage, StopResult
-from tao_skill_bank.loop.state import Result
+from tao_skill_bank.loop.stage import Outcome, Stage
+from tao_skill_bank.loop.state import Result, StopResult
 from tao_skill_bank.tasks.changenet.results import EvaluateResult
 from tao_skill_bank.tasks.changenet.task import TASK
 

@@ -43,7 +43,7 @@ class DataMining(Stage):
         budget = selecting.budget_of(len(targets), config.mining.budget)
         encoder = Encoder(config)
         mined = Mined(targets, rows, failures, budget)
-        chosen = mined.chosen(encoder, config.mining.strategy, config.mining.top_k, config.seed)
+        chosen = mined.choose(encoder, config.mining.strategy, config.mining.top_k, config.seed)
         out = run.folder(label) / "mining"
         write_parquet(out / "targets.parquet", targets_table(targets))
         write_parquet(out / "mined.parquet", mined_table(rows, targets, chosen))
@@ -97,7 +97,7 @@ class Mined:
     def __init__(self, targets: Sequence[Record], rows: Sequence[Record], failures: Counter[str], budget: int) -> None:
         self.targets, self.rows, self.failures, self.budget = targets, rows, failures, budget
 
-    def chosen(self, encoder: Encoder, strategy: str, top_k: int, seed: int) -> list[Found]:
+    def choose(self, encoder: Encoder, strategy: str, top_k: int, seed: int) -> list[Found]:
         """The rows that are taken, best first within each question."""
         if not self.targets or not self.rows:
             return []
