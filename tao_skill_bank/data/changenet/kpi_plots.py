@@ -72,15 +72,16 @@ def draw_scores(
     """
     image, draw = _canvas(960, height)
     frame = left, top, right, bottom = 72, 40, 945, height - 65
-    largest = float(np.abs(scores).max())
+    low, high = float(scores.min()), float(scores.max())
+    largest = max(abs(low), abs(high))
     unit = largest if largest > _LARGE else 1.0  # so that no difference of two scores overflows
-    low, high = float(scores.min() / unit), float(scores.max() / unit)
+    scaled, low, high = scores if unit == 1.0 else scores / unit, low / unit, high / unit
     if marked is not None and math.isfinite(marked[1]):
         low, high = min(low, marked[1] / unit), max(high, marked[1] / unit)
     least = max(abs(low), abs(high), 1e-200) * 1e-9
     edges = np.linspace(low, high if high - low > least else low + max(1.0, abs(low)), bins + 1)
     begin, end = float(edges[0]), float(edges[-1])
-    rows = [np.histogram(scores[mask] / unit, bins=bins, range=(begin, end))[0] for mask in (is_pass, ~is_pass)]
+    rows = [_counts(scaled[mask], begin, end, bins) for mask in (is_pass, ~is_pass)]
     highest = 1.08 * _height(max(int(counts.max()) for counts in rows))
     reach = 1.05 * (end - begin)
     begin -= 0.025 * (end - begin)
@@ -145,6 +146,12 @@ def draw_confusion(path: Path, point: Threshold | None, name: str) -> None:
     _upright(image, (28, (top + bottom) // 2), "actual")
     _write(draw, ((left + right) // 2, 30), f"{name}: threshold {point.threshold:.6g}", "mb", _TITLE)
     _save_as(image, path)
+
+
+def _counts(values: npt.NDArray[np.float64], low: float, high: float, bins: int) -> npt.NDArray[np.int64]:
+    """Rows in each of the equal bins from `low` to `high`."""
+    index = ((values - low) * (bins / (high - low))).astype(np.int64)
+    return np.bincount(np.clip(index, 0, bins - 1), minlength=bins)
 
 
 def _height(count: float) -> float:
