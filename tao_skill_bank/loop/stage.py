@@ -38,14 +38,20 @@ class Stage(ABC, Generic[S]):
     Attributes:
         name: As state and log name it.
         Result: The model of what it finds.
+        home: Its own folder's name in that of an iteration, where it has one.
     """
 
     name: ClassVar[str]
     Result: ClassVar[type[Result]] = Result
+    home: ClassVar[str]
 
-    @abstractmethod
     def folders(self, run: Run[S], label: str) -> list[Path]:
         """The files and folders this stage writes: what is moved aside if an attempt is given up."""
+        return [self.folder(run, label)]
+
+    def folder(self, run: Run[S], label: str) -> Path:
+        """Its own folder in the iteration's."""
+        return run.folder(label) / self.home
 
     def needs(self, run: Run[S], label: str) -> list[Path]:
         """Files that must be there before it starts."""

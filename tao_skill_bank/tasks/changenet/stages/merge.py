@@ -26,10 +26,7 @@ class DataMerge(Stage):
 
     name = "data_merge"
     Result = MergeResult
-
-    def folders(self, run: Run, label: str) -> list[Path]:
-        """`<iter>/dataset`."""
-        return [run.folder(label) / "dataset"]
+    home = "dataset"
 
     def needs(self, run: Run, label: str) -> list[Path]:
         """What is merged."""
@@ -45,7 +42,7 @@ class DataMerge(Stage):
             earlier = relative_to_workspace(earlier, specs.image_root(config, earlier.path, naming), run.workspace)
         mined_csv, synthetic_csv = self._new_csvs(run, label)
         mined, synthetic = read_pairs(mined_csv, allow_no_rows=True), read_pairs(synthetic_csv, allow_no_rows=True)
-        out = run.folder(label) / "dataset"
+        out = self.folder(run, label)
         combined_csv = out / f"train_combined_{label}.csv"
         provenance_csv = out / f"train_combined_{label}_provenance.csv"
         parts = [earlier, mined, synthetic]

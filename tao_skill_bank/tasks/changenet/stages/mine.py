@@ -63,10 +63,7 @@ class DataMining(Stage):
 
     name = "data_mining"
     Result = MiningResult
-
-    def folders(self, run: Run, label: str) -> list[Path]:
-        """`<iter>/mining_filter`."""
-        return [run.folder(label) / "mining_filter"]
+    home = "mining_filter"
 
     def needs(self, run: Run, label: str) -> list[Path]:
         """The routed weak samples and the synthetic rows."""
@@ -79,7 +76,7 @@ class DataMining(Stage):
         """Search, choose, check, write."""
         config = run.state.config
         naming = specs.naming_of(config)
-        out = run.folder(label) / "mining_filter"
+        out = self.folder(run, label)
         routed_parquet, synthetic_csv = self.needs(run, label)
         routed = read_parquet(routed_parquet)
         synthetic = read_pairs(synthetic_csv, allow_no_rows=True)
@@ -144,7 +141,7 @@ class DataMining(Stage):
     def _choose(self, run: Run, label: str, pool: Pool, routed: Any, naming: ImageNaming) -> tuple[list[int], str, str]:
         """The pool rows to add, in a fixed order; the encoder; a line that says how many."""
         config = run.state.config
-        out = run.folder(label) / "mining_filter"
+        out = self.folder(run, label)
         used = self._used_before(run, label)
         used_files = {f for row, files in enumerate(pool.files) if pool.sample(row) in used for f in files}
         match, encoder = self._search(run, label, pool, routed, naming, used_files)
@@ -191,7 +188,7 @@ class DataMining(Stage):
         from tao_skill_bank.actions.mining.tables import ImageTable
 
         config = run.state.config
-        out = run.folder(label) / "mining_filter"
+        out = self.folder(run, label)
         weak = [str(x) for x in routed.column("filepath").to_pylist()]
         pool_rows = [(file, light) for files in pool.files for light, file in enumerate(files)]
         embedded = {
@@ -226,7 +223,7 @@ class DataMining(Stage):
 
     def _embed(self, run: Run, label: str, name: str, files: list[str], lights: list[int]) -> Path:
         """Embeddings of these images by the run's encoder, one job; taken from the previous iteration if unchanged."""
-        out = run.folder(label) / "mining_filter"
+        out = self.folder(run, label)
         spec, listed, made = out / "emb.yaml", out / f"{name}s.parquet", out / f"{name}_embeddings.parquet"
         specs.write_spec(spec, specs.encoder_spec(run.state.config, tao=run.platform.tao_own("embedding")))
         self._write_list(listed, files, lights)
@@ -276,7 +273,7 @@ class DataMining(Stage):
         found: list[tuple[str, str, float]] = []
         config = run.state.config
         if pool_files:
-            source = run.folder(label) / "mining_filter" / "source_embeddings.parquet"
+            source = self.folder(run, label) / "source_embeddings.parquet"
             wanted = set(pool_files)
             embedded = [str(f) for f in ImageTable(source).filepaths().to_pylist()]
             taken = np.array([f in wanted for f in embedded], dtype=np.bool_)
@@ -345,7 +342,7 @@ class DataMining(Stage):
         scores = np.full(len(pool.table), np.nan)
         if best is None or best[1].best_ckpt_path is None or len(rows) == 0:
             return scores
-        out = run.folder(label) / "mining_filter"
+        out = self.folder(run, label)
         csv = out / "pool_candidates.csv"
         write_pairs(csv, {n: [v[r] for r in rows] for n, v in pool.table.columns.items() if n in REQUIRED_COLUMNS})
         spec_path = out / "pool_spec.yaml"

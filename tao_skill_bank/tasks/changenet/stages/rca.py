@@ -23,10 +23,7 @@ class Rca(Stage):
 
     name = "rca"
     Result = RcaResult
-
-    def folders(self, run: Run, label: str) -> list[Path]:
-        """`<iter>/rca_results`."""
-        return [run.folder(label) / "rca_results"]
+    home = "rca_results"
 
     def needs(self, run: Run, label: str) -> list[Path]:
         """The winner's inference."""
@@ -41,7 +38,7 @@ class Rca(Stage):
         iteration = run.state.iteration(label)
         if iteration.inference_csv is None or iteration.threshold is None:
             raise StageFailedError("there is no inference to analyse", where=label, fix="run evaluate first")
-        out = run.folder(label) / "rca_results" / timestamp(run, label)
+        out = self.folder(run, label) / timestamp(run, label)
         spec_path = out / "vcn_aoi_spec.yaml"
         # A negative threshold of the KPI set cannot be pinned: -1 asks for the sweep down to `min_recall`.
         threshold = iteration.threshold if iteration.threshold >= 0 else -1.0

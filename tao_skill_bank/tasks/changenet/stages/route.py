@@ -25,10 +25,7 @@ class Route(Stage):
 
     name = "routing"
     Result = RoutingResult
-
-    def folders(self, run: Run, label: str) -> list[Path]:
-        """`<iter>/routing_results`."""
-        return [run.folder(label) / "routing_results"]
+    home = "routing_results"
 
     def needs(self, run: Run, label: str) -> list[Path]:
         """The weak samples."""
@@ -55,7 +52,7 @@ class Route(Stage):
     def work(self, run: Run, label: str) -> Outcome:
         """Route, write the files, then let the gates speak."""
         config = run.state.config
-        out = run.folder(label) / "routing_results" / timestamp(run, label)
+        out = self.folder(run, label) / timestamp(run, label)
         rows = read_parquet(self.needs(run, label)[0])
         rows, unfit = self._fit(run, rows)
         pool = set() if config.mining_pool_csv is None else set(read_pairs(sets.csv_of(run, POOL)).label)

@@ -28,10 +28,7 @@ class Anomalygen(Stage):
 
     name = "anomalygen"
     Result = AnomalygenResult
-
-    def folders(self, run: Run, label: str) -> list[Path]:
-        """`<iter>/anomalygen`."""
-        return [run.folder(label) / "anomalygen"]
+    home = "anomalygen"
 
     def needs(self, run: Run, label: str) -> list[Path]:
         """The routed weak samples."""
@@ -42,7 +39,7 @@ class Anomalygen(Stage):
 
     def work(self, run: Run, label: str) -> Outcome:
         """Make the rows; an empty branch is committed as skipped, with its proof."""
-        out = run.folder(label) / "anomalygen"
+        out = self.folder(run, label)
         rows_csv = out / "sdg_rows.csv"
         routed = read_parquet(self.needs(run, label)[0])
         labels = sorted({str(x).strip().upper() for x in routed.column("label").to_pylist()})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tao_skill_bank.core import fsio
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.tasks.vlm_bcq.results import AnnotateResult
@@ -16,14 +14,11 @@ class Annotate(Stage):
 
     name = "annotate"
     Result = AnnotateResult
-
-    def folders(self, run: Run, label: str) -> list[Path]:
-        """`<iter>/annotate`."""
-        return [run.folder(label) / "annotate"]
+    home = "annotate"
 
     def work(self, run: Run, label: str) -> Outcome:
         """Ask twice and keep what both passes say; or say that it is off."""
-        out = run.folder(label) / "annotate"
+        out = self.folder(run, label)
         if run.state.config.annotate.on:
             return teach(run, label, out)
         fsio.write_text(out / "annotate_summary.txt", "annotate.on is false: nothing was asked\n")

@@ -34,10 +34,7 @@ class DataMerge(Stage):
 
     name = "data_merge"
     Result = MergeResult
-
-    def folders(self, run: Run, label: str) -> list[Path]:
-        """`<iter>/dataset`."""
-        return [run.folder(label) / "dataset"]
+    home = "dataset"
 
     def work(self, run: Run, label: str) -> Outcome:
         """Merge, check for leakage and contradictions, write rows and their provenance."""
@@ -53,7 +50,7 @@ class DataMerge(Stage):
                 "nothing_new", "neither mining nor annotation found a new row", where=label, fix="add pool rows"
             )
         merged, dropped = join_rows([*earlier, *mined], annotated, lambda row: _content(run, row))
-        out = run.folder(label) / "dataset"
+        out = self.folder(run, label)
         leaked = self._leaks(run, merged, out)
         held = read(config, "val")
         validation = [] if held is not None else [row for row in merged if is_validation(_content(run, row))]

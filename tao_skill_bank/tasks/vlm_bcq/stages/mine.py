@@ -27,10 +27,7 @@ class DataMining(Stage):
 
     name = "data_mining"
     Result = MiningResult
-
-    def folders(self, run: Run, label: str) -> list[Path]:
-        """`<iter>/mining`."""
-        return [run.folder(label) / "mining"]
+    home = "mining"
 
     def work(self, run: Run, label: str) -> Outcome:
         """Search, choose within the budget, write what was found and why."""
@@ -44,7 +41,7 @@ class DataMining(Stage):
         encoder = Encoder(config)
         mined = Mined(targets, rows, failures, budget)
         chosen = mined.choose(encoder, config.mining.strategy, config.mining.top_k, config.seed)
-        out = run.folder(label) / "mining"
+        out = self.folder(run, label)
         write_parquet(out / "targets.parquet", targets_table(targets))
         write_parquet(out / "mined.parquet", mined_table(rows, targets, chosen))
         by_key = Counter(rows[found.place].key for found in chosen)

@@ -34,10 +34,7 @@ class Rca(Stage):
 
     name = "rca"
     Result = RcaResult
-
-    def folders(self, run: Run, label: str) -> list[Path]:
-        """`<iter>/rca_results`."""
-        return [run.folder(label) / "rca_results"]
+    home = "rca_results"
 
     def needs(self, run: Run, label: str) -> list[Path]:
         """The chosen evaluation's answers."""
@@ -54,7 +51,7 @@ class Rca(Stage):
         assert evaluated is not None
         records = need(config, "kpi")
         rows = answers.read_answers(answers_jsonl, records.by_id)
-        out = run.folder(label) / "rca_results" / timestamp(run, label)
+        out = self.folder(run, label) / timestamp(run, label)
         spec = out / "gaps.yaml"
         fsio.write_text(spec, f"report: gaps\n{setting('results_dir', out).replace('=', ': ', 1)}\n")
         command = ["gap_analysis", "vlm_bcq", "-e", str(spec), setting("predictions_json", predictions)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.arrow import write_parquet
@@ -22,16 +21,13 @@ class Routing(Stage):
 
     name = "routing"
     Result = RoutingResult
-
-    def folders(self, run: Run, label: str) -> list[Path]:
-        """`<iter>/routing_results`."""
-        return [run.folder(label) / "routing_results"]
+    home = "routing_results"
 
     def work(self, run: Run, label: str) -> Outcome:
         """Route every failed question key."""
         config = run.state.config
         failed = targets_of(run, label)
-        out = run.folder(label) / "routing_results" / timestamp(run, label)
+        out = self.folder(run, label) / timestamp(run, label)
         counts = Counter(row.record.key for row in failed)
         left = unused_pool(run, used_before(run, label))
         verdicts: dict[str, str] = {}

@@ -21,10 +21,7 @@ class Train(Stage):
 
     name = "train"
     Result = TrainResult
-
-    def folders(self, run: Run, label: str) -> list[Path]:
-        """`<iter>/train`; what an external training was given stays."""
-        return [run.folder(label) / "train"]
+    home = "train"
 
     def needs(self, run: Run, label: str) -> list[Path]:
         """The merged set."""
@@ -34,7 +31,7 @@ class Train(Stage):
         """Write the spec, run the line, find the checkpoints."""
         config = run.state.config
         merged = self._merged(run, label)
-        out = run.folder(label) / "train"
+        out = self.folder(run, label)
         annotations = Path(merged.train_annotations)
         validation = None if merged.val_annotations is None else Path(merged.val_annotations)
         rows = len(read_rows(annotations))
