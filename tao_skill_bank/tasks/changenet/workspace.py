@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core import guard
+from tao_skill_bank.data.changenet.layout import Workspace
 from tao_skill_bank.loop.plan import inside_workspace
 from tao_skill_bank.platforms import tao_runs
 from tao_skill_bank.tasks.changenet.config import RunConfig
@@ -17,26 +18,22 @@ _GENERATOR_PATHS = ("defect_spec", "checkpoint_dir", "dataset_dir_source", "base
 
 def discover(workspace: Path) -> dict[str, Any]:
     """What the workspace's layout says: the inputs that are there, by their usual places."""
-    older = workspace / "kpi" / "images"
+    at = Workspace(workspace)
     values: dict[str, Any] = {
         "workspace": str(workspace),
-        "specs_file": str(workspace / "specs" / "baseline_spec.yaml"),
-        "training_csv": str(workspace / "train" / "base" / "training_set.csv"),
-        "validation_csv": str(workspace / "train" / "base" / "validation_set.csv"),
-        "kpi_test_csv": str(workspace / "kpi" / "testing_set.csv"),
-        "images_dir": str(
-            older if not guard.is_folder(workspace / "images") and guard.is_folder(older) else workspace / "images"
-        ),
+        "specs_file": str(at.spec),
+        "training_csv": str(at.training_csv),
+        "validation_csv": str(at.validation_csv),
+        "kpi_test_csv": str(at.kpi_csv),
+        "images_dir": str(at.images_dir or workspace / "images"),
+        "pregen_dir": str(at.pairs_ng.parent) if guard.is_folder(at.pairs_ng) else None,
     }
     optional = {
-        "acceptance_csv": workspace / "kpi" / "acceptance_set.csv",
-        "mining_pool_csv": workspace / "augmentation" / "mining_pool" / "mining_pool.csv",
-        "backbone_weight_dir": workspace / "augmentation" / "backbone",
-        "pregen_dir": workspace / "augmentation" / "anomalygen",
+        "acceptance_csv": at.acceptance_csv,
+        "mining_pool_csv": at.pool_csv,
+        "backbone_weight_dir": at.backbone_dir,
     }
-    for key, path in optional.items():
-        present = guard.is_folder(path / "reconstructed_image") if key == "pregen_dir" else guard.exists(path)
-        values[key] = str(path) if present else None
+    values |= {key: str(path) if guard.exists(path) else None for key, path in optional.items()}
     values["corrections"] = now_taken(workspace).model_dump()
     return values
 
