@@ -96,7 +96,7 @@ def parse_command_line(args: Sequence[str], schema: Schema, *, require: bool = T
             nested = {part: nested}
         _merge(config, nested, schema, f"override {shown_override(text)}", given, warnings)
     if require and not show:
-        missing = [key for key, value in _leaves(config) if value == REQUIRED]
+        missing = [key for key, value in leaves(config) if value == REQUIRED]
         if missing:
             raise InputError(
                 f"required value not set: {', '.join(missing)}",
@@ -272,7 +272,7 @@ def _merge(
                 continue
             free = any(dotted == k or dotted.startswith(k + ".") for k in schema.open_keys)
             if key not in into and not free:
-                names = [k for k, _ in _leaves(schema.defaults)] if not prefix else [f"{prefix}{k}" for k in into]
+                names = [k for k, _ in leaves(schema.defaults)] if not prefix else [f"{prefix}{k}" for k in into]
                 raise InputError(f"unknown key {dotted!r}", where=where, fix=did_you_mean(dotted, names))
             given.add(dotted)
             current = into.get(key)
@@ -299,11 +299,12 @@ def _copy(value: Any) -> Any:
     return value
 
 
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def leaves(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """(dotted key, value) of every value; an empty mapping is one."""
     out: list[tuple[str, Any]] = []
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
-            out.extend(_leaves(value, f"{prefix}{key}."))
+            out.extend(leaves(value, f"{prefix}{key}."))
         else:
             out.append((f"{prefix}{key}", value))
     return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
@@ -59,14 +59,17 @@ def _plain(default: Any) -> Any:
 
 def settable_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     """Every dotted name `--set` takes."""
-    keys: list[str] = []
+    return [key for key, _ in _fields(model, prefix)]
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted name and the type of every value."""
     for name, info in model.model_fields.items():
         kind = info.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            keys.extend(settable_keys(kind, f"{prefix}{name}."))
+            yield from _fields(kind, f"{prefix}{name}.")
         else:
-            keys.append(f"{prefix}{name}")
-    return keys
+            yield f"{prefix}{name}", kind
 
 
 def apply_settings(
@@ -89,7 +92,7 @@ def apply_settings(
         InputError: A malformed setting or an unknown key (the nearest known one is named).
     """
     known = [key for key in settable_keys(model) if key not in _BY_OPTION]
-    tables = _table_keys(model)
+    tables = [key for key, kind in _fields(model) if get_origin(kind) is dict]
     groups = elsewhere or {}
     known += [key for name, own in groups.items() for key in settable_keys(own, f"{name}.")]
     out: dict[str, Any] = copy.deepcopy(values)
@@ -111,18 +114,6 @@ def apply_settings(
             inner = held
         inner[parts[-1]] = value
     return out
-
-
-def _table_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """The dotted names whose values are tables of a person's own keys."""
-    keys: list[str] = []
-    for name, info in model.model_fields.items():
-        kind = info.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            keys.extend(_table_keys(kind, f"{prefix}{name}."))
-        elif get_origin(kind) is dict:
-            keys.append(f"{prefix}{name}")
-    return keys
 
 
 def checked_settings(model: type[M], values: dict[str, Any], where: str, prefix: str = "") -> M:

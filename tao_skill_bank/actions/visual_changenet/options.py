@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core.errors import InputError, InputErrors
 from tao_skill_bank.core.nested import get
+from tao_skill_bank.core.overrides import leaves
 from tao_skill_bank.core.threads import processors
 from tao_skill_bank.data.changenet.spec import ClassifySpec, classify_spec, load_spec, spec_faults
 from tao_skill_bank.data.changenet.spec_values import Purpose
@@ -82,7 +83,7 @@ class Options:
 
     def ignored(self) -> list[str]:
         """The user's keys that have no meaning for the local network, in the spec's order."""
-        return [key for key in _leaves(self.given) if not any(key == u or key.startswith(f"{u}.") for u in USED)]
+        return [key for key, _ in leaves(self.given) if not any(key == u or key.startswith(f"{u}.") for u in USED)]
 
 
 def read_options(spec: Path, overrides: Sequence[str], purpose: Purpose) -> Options:
@@ -119,11 +120,3 @@ def read_options(spec: Path, overrides: Sequence[str], purpose: Purpose) -> Opti
 def workers() -> int:
     """Threads for work whose result does not depend on their number."""
     return min(MOST_WORKERS, processors())
-
-
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"
