@@ -24,6 +24,7 @@ from tao_skill_bank.annotate.estimate import estimate
 from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.run import Advance, annotate
 from tao_skill_bank.commands.annotate_status import shown
+from tao_skill_bank.core import lifecycle
 from tao_skill_bank.core.errors import BusyError, InputError
 from tao_skill_bank.sharding.sharded import annotate_sharded
 
@@ -197,7 +198,7 @@ def test_a_detached_run_is_watched_stopped_and_taken_up(server: ScriptedEndpoint
         api.run_here(request)
     assert api.stop(folder)
     wait_until(lambda: api.holder(folder) is None)
-    for worker in api._STARTED:
+    for worker in lifecycle._started:
         worker.wait(30)
     stopped = api.status(folder)
     assert stopped.status == "halted"
@@ -222,7 +223,7 @@ def test_of_many_starts_at_once_one_starts_a_worker_and_the_others_are_told_who_
 ) -> None:
     make_videos(tmp_path / "v", 2)
     request = api.request_of(annotation.overrides(server.url, tmp_path / "out", tmp_path / "v"))
-    before = len(api._STARTED)
+    before = len(lifecycle._started)
     together = threading.Barrier(6)
 
     def start(_: int) -> str:
@@ -237,8 +238,8 @@ def test_of_many_starts_at_once_one_starts_a_worker_and_the_others_are_told_who_
         said = sorted(threads.map(start, range(6)))
     assert said.count("started") == 1
     assert all("by worker (process" in line for line in said if line != "started")
-    assert len(api._STARTED) - before <= 1
-    for worker in api._STARTED:
+    assert len(lifecycle._started) - before <= 1
+    for worker in lifecycle._started:
         worker.wait(60)
     assert api.status(tmp_path / "out").status == "complete"
     assert server.calls == 2 * 16
@@ -251,7 +252,7 @@ def test_a_stop_that_is_asked_for_before_the_worker_works_is_heard(server: Scrip
     request = api.request_of(annotation.overrides(server.url, tmp_path / "out", tmp_path / "v"))
     folder, _ = api.start_detached(request)
     assert api.stop(folder)
-    for worker in api._STARTED:
+    for worker in lifecycle._started:
         worker.wait(60)
     assert "stopped as asked" in (api.status(folder).message or "")
     assert server.calls < 64
@@ -290,7 +291,7 @@ def test_status_watches_a_run_to_its_end_in_a_terminal(server: ScriptedEndpoint,
         pass  # Linux: nobody holds the other end any more.
     os.close(ours)
     assert watching.wait(60) == 0
-    for worker in api._STARTED:
+    for worker in lifecycle._started:
         worker.wait(60)
     text = said.decode()
     assert "working" in text

@@ -23,6 +23,7 @@ from videos import make_video, make_videos
 
 from mcp_server.server import build_server
 from tao_skill_bank.annotate import api
+from tao_skill_bank.core import lifecycle
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_an_approved_run_works_in_the_background_to_its_end(
     server = build_server([tmp_path])
     yes = ElicitResult(action="accept", content={"approve": True})
     assert ok(call(server, "start_annotation", paid[1], elicit=yes))["status"] == "started"
-    for worker in api._STARTED:
+    for worker in lifecycle._started:
         worker.wait(60)
     end = time.monotonic() + 10
     here = {"results_dir": paid[1]["results_dir"]}
@@ -159,12 +160,12 @@ def test_a_persons_yes_allows_the_module_it_was_asked_about_and_a_changed_one_is
     started = call(server, "start_annotation", arguments, mode=mode, elicit=yes)
     assert ok(started)["status"] == "started"
     assert f"runs Python that nobody has allowed yet: {module}" in started.asked[0]
-    for worker in api._STARTED:
+    for worker in lifecycle._started:
         worker.wait(60)
     assert mark.exists()
     again = call(server, "start_annotation", arguments, mode=mode, elicit=yes)
     assert "Python" not in again.asked[0]
-    for worker in api._STARTED:
+    for worker in lifecycle._started:
         worker.wait(60)
     mark.unlink()
     module.write_text(module.read_text(encoding="utf-8") + "# more\n", encoding="utf-8")
@@ -211,7 +212,7 @@ def test_of_two_starts_at_once_by_two_agents_one_starts_and_the_run_is_made_once
         said = list(threads.map(start, range(3)))
     assert said.count("started") == 1
     assert sum("by worker (process" in text for text in said) == 2
-    for worker in api._STARTED:
+    for worker in lifecycle._started:
         worker.wait(60)
     assert paid[0].calls == 32
 
@@ -233,7 +234,7 @@ YES = ElicitResult(action="accept", content={"approve": True})
 
 
 def ended() -> None:
-    for worker in api._STARTED:
+    for worker in lifecycle._started:
         worker.wait(60)
 
 
