@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tao_skill_bank.assurance.subject import CHOSEN_HERE, Subject
 from tao_skill_bank.core.clock import Clock, SystemClock, log_time
 from tao_skill_bank.core.fsio import canonical_json, sha256_text
+from tao_skill_bank.core.settings import Frozen
 from tao_skill_bank.core.version import __version__
 from tao_skill_bank.data.score_files import LIGHTINGS, LOTS, ScoreFile
 from tao_skill_bank.loop.approval import approver
@@ -36,11 +37,7 @@ MOST_STRATA = 500
 FURTHER_ERRORS = 3
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Rate(_Model):
+class Rate(Frozen):
     """A share in 0..1: `k` of `n`, the two-sided 95 % interval; `value` is None without a sample."""
 
     value: float | None
@@ -62,14 +59,14 @@ class Recall(Rate):
     lower_one_sided: float
 
 
-class Needed(_Model):
+class Needed(Frozen):
     """How many more parts would show the target, none of them an error; 0: shown; None: no feasible number does."""
 
     pass_rows: int | None
     defect_rows: int | None
 
 
-class Allowed(_Model):
+class Allowed(Frozen):
     """The same with `errors` further errors among them."""
 
     errors: int
@@ -77,7 +74,7 @@ class Allowed(_Model):
     defect_rows: int | None
 
 
-class Stratum(_Model):
+class Stratum(Frozen):
     """One group of parts; its bounds hold together with those of all others.
 
     Attributes:
@@ -101,7 +98,7 @@ class Stratum(_Model):
     recall_shown: bool | None = None
 
 
-class Certificate(_Model):
+class Certificate(Frozen):
     """What a frozen threshold is shown to do. Rates in 0..1.
 
     `shown` is the word `shown` of the verdict: both one-sided 95 % bounds meet their limits on parts that chose neither

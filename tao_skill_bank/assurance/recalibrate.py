@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.assurance.certificate import Certificate, certify
 from tao_skill_bank.assurance.subject import CHOSEN_HERE, FROZEN, Subject
@@ -22,6 +21,7 @@ from tao_skill_bank.assurance.two_models import TwoModels, compare_models
 from tao_skill_bank.core.clock import Clock
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import sha256_file
+from tao_skill_bank.core.settings import Frozen
 from tao_skill_bank.data.score_files import ScoreFile, finite_threshold
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.metric import Target
@@ -30,11 +30,7 @@ from tao_skill_bank.tasks.changenet.metric import best_point, recall_asked
 Proof = Literal["own file", "split", "conformal"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Recalibration(_Model):
+class Recalibration(Frozen):
     """An old and a new threshold side by side.
 
     Attributes:

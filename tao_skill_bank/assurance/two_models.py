@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.settings import Frozen
 from tao_skill_bank.data.score_files import ScoreFile, finite_threshold
 from tao_skill_bank.metrics.paired import mcnemar_exact
 from tao_skill_bank.metrics.two_models import area_difference, worse_by
@@ -20,11 +20,7 @@ KEYS = (("input_path", "object_name"), ("sample",), ("id",), ("image",))
 """Columns that name a part; the first of these that both files have."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Side(_Model):
+class Side(Frozen):
     """Good parts (FAR) or defects (misses) under both models; rates in 0..1.
 
     Attributes:
@@ -56,7 +52,7 @@ class Side(_Model):
         return "not worse" if self.worse_most <= margin else "cannot be told"
 
 
-class Area(_Model):
+class Area(Frozen):
     """Areas under the curves of scores, and DeLong's interval of the difference; None where it cannot be had."""
 
     first: float
@@ -66,7 +62,7 @@ class Area(_Model):
     p: float | None
 
 
-class TwoModels(_Model):
+class TwoModels(Frozen):
     """Two models on the parts that both have seen."""
 
     first: str

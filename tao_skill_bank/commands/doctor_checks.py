@@ -21,11 +21,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from tao_skill_bank.bank.home import bank_root
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError, InputErrors, did_you_mean
 from tao_skill_bank.core.redaction import redact
+from tao_skill_bank.core.settings import Frozen
 from tao_skill_bank.core.version import __version__
 from tao_skill_bank.platforms.machine import Complaint, Machine
 
@@ -49,13 +48,11 @@ _DATA = (
 _SPEC = "specs/baseline_spec.yaml"
 
 
-class Finding(BaseModel):
+class Finding(Frozen):
     """One thing that was looked at: `ok`, `note` (nothing is wrong, but know it), `lacks` or `broken`.
 
     `fix` is the one command that mends it, or an instruction where no command does; empty where nothing is to be done.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     group: str
     name: str
@@ -64,10 +61,8 @@ class Finding(BaseModel):
     fix: str = ""
 
 
-class Diagnosis(BaseModel):
+class Diagnosis(Frozen):
     """Everything that was looked at; `sound` says that the bank itself works."""
-
-    model_config = ConfigDict(frozen=True)
 
     version: str
     findings: list[Finding]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.overrides import REQUIRED, Schema, parse_override, shown_value
@@ -15,6 +15,12 @@ from tao_skill_bank.core.redaction import redact
 
 M = TypeVar("M", bound=BaseModel)
 _BY_OPTION = ("workspace", "platform")
+
+
+class Frozen(BaseModel):
+    """A value of several fields that does not change once it is made."""
+
+    model_config = ConfigDict(frozen=True)
 
 
 def validated(model: type[M], values: Mapping[str, Any], where: str | Path = "command line") -> M:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
-from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_text
+from tao_skill_bank.core.settings import Frozen
 from tao_skill_bank.core.text import clean, duration, percent, points, score, tokens, whole
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.verdict import Verdict
@@ -28,11 +28,7 @@ MOST_RUNS = 12
 _NOISE = {"workspace"}
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class PhaseFigures(_Model):
+class PhaseFigures(Frozen):
     """One phase of one run; rates in percent."""
 
     phase: str
@@ -44,7 +40,7 @@ class PhaseFigures(_Model):
     synthetic_added: int | None
 
 
-class RunFigures(_Model):
+class RunFigures(Frozen):
     """One run. `tokens` is None where none were aligned; `seconds` is time in stages."""
 
     name: str
@@ -66,14 +62,14 @@ class RunFigures(_Model):
     rows_added: int
 
 
-class Difference(_Model):
+class Difference(Frozen):
     """One setting of the plans that is not the same in all runs; a value a run, as text."""
 
     key: str
     values: list[str]
 
 
-class Comparison(_Model):
+class Comparison(Frozen):
     """Runs in the order they were named; `cautions` say what makes them hard to compare."""
 
     runs: list[RunFigures]

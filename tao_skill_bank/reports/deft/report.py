@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.settings import Frozen
 from tao_skill_bank.core.text import capital, clean, duration, listed, plural, points, score, whole
 from tao_skill_bank.loop.state import is_iteration_label
 from tao_skill_bank.loop.verdict import Verdict
@@ -33,10 +32,8 @@ TEMPLATE = "deft_report.html.j2"
 SUMMARY_WORDS = 300
 
 
-class ReportSummary(BaseModel):
+class ReportSummary(Frozen):
     """What a caller needs of a report without opening it. Rates in percent; None where there is none yet."""
-
-    model_config = ConfigDict(frozen=True)
 
     path: str
     status: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,32 +28,6 @@ PAGE = "RCA_Report.html"
 SUSPECTS_SHOWN = 12
 
 
-@dataclass(frozen=True)
-class LabelRow:
-    """One label: its samples and how many of them are on the wrong side."""
-
-    label: str
-    count: int
-    kept: int
-    wrong: Interval
-    bar: Markup
-
-
-@dataclass(frozen=True)
-class Shot:
-    """One image of the spot check."""
-
-    label: str
-    path: str
-    picture: str | None
-    golden: str | None
-    score: float
-    weakness: float
-    wrong: bool
-    verdict: str | None
-    note: str
-
-
 def write_page(data: RcaData) -> Path:
     """Write the page into the analysis' folder, in one step; returns its path."""
     path = data.folder / PAGE
@@ -74,7 +47,7 @@ def page_html(data: RcaData) -> str:
     }
     if data.metrics is None:
         return render_page("rca_report.html.j2", metrics=None, data=embedded([]), **common)
-    m, c = data.metrics, data.metrics.confusion_matrix
+    m, c, shots = data.metrics, data.metrics.confusion_matrix, _shots(data)
     return render_page(
         "rca_report.html.j2",
         metrics=m,
@@ -85,8 +58,8 @@ def page_html(data: RcaData) -> str:
         recall=_share(c.tp, c.tp + c.fn),
         precision=_share(c.tp, c.tp + c.fp),
         labels=_labels(data),
-        passes=[s for s in _shots(data) if s.label.upper() == "PASS"],
-        defects=[s for s in _shots(data) if s.label.upper() != "PASS"],
+        passes=[s for s in shots if s["label"].upper() == "PASS"],
+        defects=[s for s in shots if s["label"].upper() != "PASS"],
         suspects=[
             {
                 **s,
@@ -138,31 +111,31 @@ def _scores(data: RcaData) -> dict[str, Any]:
     }
 
 
-def _labels(data: RcaData) -> list[LabelRow]:
+def _labels(data: RcaData) -> list[dict[str, Any]]:
+    """Each label: its samples, and how many of them are on the wrong side."""
     ranked = rca_tables.ranked_labels(data)
     most = max((x.misclassified / x.count for _, x in ranked if x.count), default=0.0)
     rows = []
     for name, x in ranked:
         rate = x.misclassified / x.count if x.count else 0.0
         bar = charts.cost_bar(None, rate, most)
-        rows.append(LabelRow(name, x.count, x.kept, share(x.misclassified, x.count), bar))
+        wrong = share(x.misclassified, x.count)
+        rows.append({"label": name, "count": x.count, "kept": x.kept, "wrong": wrong, "bar": bar})
     return rows
 
 
-def _shots(data: RcaData) -> list[Shot]:
+def _shots(data: RcaData) -> list[dict[str, Any]]:
+    """Each image of the spot check, with its pictures."""
     wrong = {w.filepath: w.misclassified for w in data.weak}
     return [
-        Shot(
-            s.label,
-            data.context.name(s.filepath),
-            data_uri(data.folder / IMAGES / s.image) if s.image else None,
-            data_uri(data.folder / GOLDENS / s.golden) if s.golden else None,
-            s.siamese_score,
-            s.weakness,
-            wrong.get(s.filepath, s.weakness > 0),
-            s.verdict,
-            s.note,
-        )
+        {
+            **s.model_dump(include={"label", "weakness", "verdict", "note"}),
+            "path": data.context.name(s.filepath),
+            "picture": data_uri(data.folder / IMAGES / s.image) if s.image else None,
+            "golden": data_uri(data.folder / GOLDENS / s.golden) if s.golden else None,
+            "score": s.siamese_score,
+            "wrong": wrong.get(s.filepath, s.weakness > 0),
+        }
         for s in data.spots
     ]
 
