@@ -24,6 +24,8 @@ def corrected(home: Path, source: Source, sheet: Sheet) -> Marks | None:
     # Rows of a grown training set may stand in the pool, as in `verdicts.known`.
     sets = {source.set, "pool"} if source.set == "training" else {source.set}
     standing = {s.name: said.status for s, said in corrections.read(home).standing.items() if s.set in sets}
+    if not standing:
+        return None
     found = [(row, STATUSES.index(standing[name]) + 1) for name, row in sheet.rows_of(standing).items()]
     return _marks("corrected", "corrected", ("nothing said", *STATUSES), found) if found else None
 

@@ -22,6 +22,8 @@ from tao_skill_bank.core.text import clean
 from tao_skill_bank.data.changenet.kpi import SCORE, read_scored
 from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.data.changenet.tables import REQUIRED_COLUMNS, PairTable, read_pairs
+from tao_skill_bank.data.pictures.memory import Key, key_of
+from tao_skill_bank.studio.kept_sheets import KeptSheets, Read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -116,8 +118,9 @@ class Sheet:
 class Sheets:
     """Reads CSVs and keeps the last few, told by path, size and time. Any number of threads may ask."""
 
-    def __init__(self, kept: int = KEPT) -> None:
+    def __init__(self, kept: int = KEPT, on_disk: KeptSheets | None = None) -> None:
         self._kept = kept
+        self._on_disk = on_disk or KeptSheets(None)
         self._found: OrderedDict[tuple[str, int, int], Sheet] = OrderedDict()
         self._lock = threading.Lock()
         self._reading: dict[tuple[str, int, int], threading.Lock] = {}
@@ -139,7 +142,7 @@ class Sheets:
             with self._lock:
                 if key in self._found:
                     return self._found[key]
-            made = _sheet(path, key, scored=scored, beside=beside)
+            made = _sheet(key, self._rows(path, key_of(about), scored=scored), path, beside)
             with self._lock:
                 self._found[key] = made
                 self._reading.pop(key, None)
@@ -147,26 +150,34 @@ class Sheets:
                     self._found.popitem(last=False)
             return made
 
+    def _rows(self, path: Path, key: Key, *, scored: bool) -> Read:
+        """The rows of a CSV, in one piece, so that a few are taken out of a million without a look at the rest."""
+        import pyarrow as pa
+
+        known = self._on_disk.recall(key, scored=scored)
+        if known is not None:
+            return known
+        if scored:
+            read = read_scored(path)
+            table, order = read.table, np.argsort(read.scores, kind="stable")
+            scores: npt.NDArray[np.float64] | None = read.scores[order]
+        else:
+            table = read_pairs(path)
+            order, scores = np.arange(len(table)), None
+        found = Read(pa.table({name: table.arrow(name) for name in table.names}), order, scores)
+        self._on_disk.keep(key, found)
+        return found
+
 
 def _sheet(
-    path: Path,
     key: tuple[str, int, int],
-    *,
-    scored: bool,
+    read: Read,
+    path: Path,
     beside: Callable[[PairTable], dict[str, list[str]]] | None,
 ) -> Sheet:
-    if scored:
-        read = read_scored(path)
-        table, scores = read.table, read.scores
-        order = np.argsort(scores, kind="stable")
-        ordered: npt.NDArray[np.float64] | None = scores[order]
-    else:
-        table = read_pairs(path)
-        order, ordered = np.arange(len(table)), None
     import pyarrow as pa
 
-    # In one piece, so that a few rows are taken out of a million without a look at the rest.
-    table = PairTable.from_arrow(path, pa.table({name: table.arrow(name) for name in table.names}))
+    order, ordered, table = read.order, read.scores, PairTable.from_arrow(path, read.table)
     label = _codes("label", "label", table.arrow("label"), order, most=1 << 16)
     assert label is not None
     facets = {}

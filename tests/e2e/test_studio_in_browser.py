@@ -126,7 +126,7 @@ def words(run: Path) -> list[corrections.Correction]:
     return [line for line in corrections.read(run.parent.parent).by_id.values() if line.undone_by is None]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_every_view_opens_and_axe_finds_nothing_serious(
     browser: Any, page: Page, run: Path, axe: str, scheme: str
 ) -> None:
@@ -156,11 +156,12 @@ def test_every_view_opens_and_axe_finds_nothing_serious(
         assert [said for said in visit.said if "403" not in said and "400" not in said] == []
 
 
-@pytest.mark.parametrize("place", ["/", "/run/{}", "/samples?run={}", "/board?run={}&set=kpi&row=3", "/plan?like={}"])
-def test_nothing_is_wider_than_a_phone(browser: Any, page: Page, run: Path, place: str) -> None:
-    with Visit(browser, page.served.url(place.format(run.name)), width=390) as visit:
-        visit.tab.wait_for_selector("main h1", timeout=30000)
-        assert visit.tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+def test_nothing_is_wider_than_a_phone(browser: Any, page: Page, run: Path) -> None:
+    with Visit(browser, page.served.url(), width=390) as visit:
+        for place in ("/", "/run/{}", "/samples?run={}", "/board?run={}&set=kpi&row=3", "/plan?like={}", "/holds"):
+            visit.tab.evaluate("place => { location.hash = place; }", place.format(run.name))
+            visit.tab.wait_for_selector("main h1", timeout=30000)
+            assert visit.tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), place
 
 
 def test_the_piles_recount_as_the_threshold_moves(browser: Any, page: Page, run: Path) -> None:

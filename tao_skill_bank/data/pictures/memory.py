@@ -82,7 +82,7 @@ class Memory:
     def keep(self, facts: Mapping[Key, Facts]) -> None:
         """Remember what was found out, but of files that changed a moment ago."""
         now = self._now()
-        settled = {key: value for key, value in facts.items() if _settled(key, now)}
+        settled = {key: value for key, value in facts.items() if has_settled(key, now)}
         self._here |= settled
         if self._path is None or not settled:
             return
@@ -171,7 +171,8 @@ def _refuse_foreign(path: Path) -> None:
         raise PermissionError(0, "another user may write to it")
 
 
-def _settled(key: Key, now: int) -> bool:
+def has_settled(key: Key, now: int) -> bool:
+    """Whether a further change of a file would carry another time than its last one."""
     latest = max(key[3], key[4])
     coarse = key[3] % _SECOND_NS == 0 or key[4] % _SECOND_NS == 0
     return now - latest > (_COARSE_NS if coarse else _FINE_NS)
