@@ -20,6 +20,7 @@ from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import BusyError, InputError, NeedsApprovalError
 from tao_skill_bank.loop.approval import approver, sealed
+from tao_skill_bank.loop.log import LOG_FILE
 from tao_skill_bank.loop.opening import accept, folder_lock, require_words
 from tao_skill_bank.loop.plan import content_digests, resolve
 from tao_skill_bank.loop.request import PreFlight, Request
@@ -27,8 +28,9 @@ from tao_skill_bank.loop.run import clear_stop
 from tao_skill_bank.loop.state import AnyState, Approval, keep_earlier, load_state, read_header, state_path
 from tao_skill_bank.loop.task import AnyTask
 
-_TEXTS = (".yaml", ".yml", ".json", ".csv", ".txt")
+_TEXTS = (".yaml", ".yml", ".toml", ".json", ".jsonl", ".csv", ".txt")
 _KEPT = ("abandoned", "replaced", "jobs")
+_HISTORY = ("deft_state.json", LOG_FILE)
 """History: it says what was, where it was."""
 
 
@@ -168,7 +170,7 @@ def _files(folder: Path) -> Iterator[Path]:
             continue
         if guard.is_folder(path):
             yield from _files(path)
-        elif path.suffix in (*_TEXTS, ".parquet") and not path.name.startswith("deft_state.json"):
+        elif path.suffix in (*_TEXTS, ".parquet") and not path.name.startswith(_HISTORY):
             yield path
 
 

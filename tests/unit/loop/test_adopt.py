@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import bcq
 import pytest
 import tiny
 from click.testing import CliRunner
@@ -15,38 +17,57 @@ from tao_skill_bank import runs
 from tao_skill_bank.commands.deft import cli
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError
 from tao_skill_bank.loop.log import LOG_FILE, read_log
+from tao_skill_bank.loop.request import Request
 from tao_skill_bank.tasks.registry import load_state
 
+Loop = Callable[[Path], Request]
 STAGES = 4
 SMALL = ("mining.budget=8", "anomalygen.num_SDG=2")
-HISTORY = ("jobs/", "deft_state.json.earlier", "DEFT_Loop")
+HISTORY = ("jobs/", "deft_state.json.earlier", "DEFT_Loop", LOG_FILE)
+
+
+def boards(workspace: Path) -> Request:
+    made = tiny.make_workspace(workspace)
+    return tiny.request(made, target="FAR < 0.001% at recall=100%", iterations=1, settings=SMALL)
+
+
+def answers(workspace: Path) -> Request:
+    return bcq.request(bcq.few(workspace))
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Loop], Path]:
     """A run in its first iteration; tests move copies of its workspace, and the place it was made in is free then."""
-    made = tmp_path_factory.mktemp("adopt") / "made"
-    workspace = tiny.make_workspace(made / "w")
-    wanted = tiny.request(
-        workspace,
-        target="FAR < 0.001% at recall=100%",
-        iterations=1,
-        settings=SMALL,
-    )
-    run = tiny.approved(wanted)
-    with tiny.fake_model():
-        for _ in range(STAGES):
-            runs.run_loop(run, once=True)
-    kept = made.with_name("kept")
-    made.rename(kept)
-    return next((kept / "w" / "results").iterdir())
+
+    @functools.cache
+    def of(loop: Loop) -> Path:
+        made = tmp_path_factory.mktemp("adopt") / "made"
+        run = tiny.approved(loop(made / "w"))
+        with tiny.fake_model():
+            for _ in range(STAGES):
+                runs.run_loop(run, once=True)
+        kept = made.with_name("kept")
+        made.rename(kept)
+        return next((kept / "w" / "results").iterdir())
+
+    return of
 
 
 @pytest.fixture
-def moved(begun: Path, tmp_path: Path) -> Path:
+def moved_of(begun: Callable[[Loop], Path], tmp_path: Path) -> Callable[[Loop], Path]:
     """The run in a workspace that was moved and renamed."""
-    shutil.copytree(begun.parents[1], tmp_path / "renamed", symlinks=True)
-    return tmp_path / "renamed" / "results" / begun.name
+
+    def of(loop: Loop) -> Path:
+        run = begun(loop)
+        shutil.copytree(run.parents[1], tmp_path / "renamed", symlinks=True)
+        return tmp_path / "renamed" / "results" / run.name
+
+    return of
+
+
+@pytest.fixture
+def moved(moved_of: Callable[[Loop], Path]) -> Path:
+    return moved_of(boards)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -62,8 +83,17 @@ def moved_too(run: Path) -> Path:
     return run.rename(run.parents[1] / "archive" / "2026" / "mine")
 
 
-@pytest.mark.parametrize("also", [lambda run: run, renamed_too, moved_too])
-def test_a_moved_run_goes_on_after_it_was_approved_where_it_lies(moved: Path, also: Callable[[Path], Path]) -> None:
+def as_it_is(run: Path) -> Path:
+    return run
+
+
+@pytest.mark.parametrize(
+    ("loop", "also"), [(boards, as_it_is), (boards, renamed_too), (boards, moved_too), (answers, as_it_is)]
+)
+def test_a_moved_run_goes_on_after_it_was_approved_where_it_lies(
+    moved_of: Callable[[Loop], Path], loop: Loop, also: Callable[[Path], Path]
+) -> None:
+    moved = moved_of(loop)
     old, workspace = load_state(moved).config.workspace, moved.parents[1]
     run = also(moved)
     before = contents(workspace)
@@ -84,25 +114,27 @@ def test_a_moved_run_goes_on_after_it_was_approved_where_it_lies(moved: Path, al
     lines = [(line.iter, line.stage) for line in read_log(run / LOG_FILE)]
     assert len(lines) == len(set(lines)) == (10 if to_its_end else STAGES + 1)
     left = [name for name, data in contents(run).items() if f"{old}/".encode() in data]
-    assert [
-        n for n in left if not n.startswith(("jobs/", "deft_state.json.earlier", "DEFT_Loop")) and ".log" not in n
-    ] == []
+    assert [n for n in left if not n.startswith(HISTORY) and ".log" not in n] == []
 
 
 @pytest.mark.parametrize(
-    ("damage", "named"),
+    ("loop", "damage", "named"),
     [
-        (lambda w: (w / "kpi" / "testing_set.csv").write_text("input_path\n"), "kpi_test_csv is not what it was"),
-        (lambda w: (w / "specs" / "baseline_spec.yaml").unlink(), "specs_file is missing"),
+        (boards, lambda w: (w / "kpi" / "testing_set.csv").write_text("a\n"), "kpi_test_csv is not what it was"),
+        (boards, lambda w: (w / "specs" / "baseline_spec.yaml").unlink(), "specs_file is missing"),
+        (answers, lambda w: (w / "kpi" / "annotations.json").write_text("[]"), "kpi is not what it was"),
+        (answers, lambda w: (w / "base" / "annotations.json").unlink(), "base is missing"),
         (
+            boards,
             lambda w: next(w.rglob("results/*/baseline/**/*.pth")).write_bytes(b"x"),
             "checkpoint of baseline is not the file",
         ),
     ],
 )
 def test_the_first_thing_that_differs_is_named_and_nothing_is_changed(
-    moved: Path, damage: Callable[[Path], object], named: str
+    moved_of: Callable[[Loop], Path], loop: Loop, damage: Callable[[Path], object], named: str
 ) -> None:
+    moved = moved_of(loop)
     workspace = moved.parents[1]
     if "checkpoint" in named:
         state = load_state(moved)

@@ -6,9 +6,11 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bcq
 import pytest
 import tiny
 from flat import put
@@ -120,10 +122,15 @@ def test_a_wrong_digest_is_refused_also_where_the_run_is_approved(workspace: Pat
         runs.open_run(again(run), approve="deadbeef", how="flag")
 
 
-def test_the_engine_itself_refuses_a_plan_that_changed_after_its_approval(workspace: Path) -> None:
-    run = tiny.approved(tiny.request(workspace))
+@pytest.mark.parametrize(
+    "loop", [lambda folder: tiny.request(tiny.make_workspace(folder, pairs=0)), lambda w: bcq.request(bcq.few(w))]
+)
+def test_the_engine_itself_refuses_a_plan_that_changed_after_its_approval(
+    tmp_path: Path, loop: Callable[[Path], Request]
+) -> None:
+    run = tiny.approved(loop(tmp_path / "of a loop"))
     state = load_state(run)
-    state.config.num_epochs = 9
+    state.config.seed = 9
     save_state(state)
     with pytest.raises(NeedsApprovalError, match="changed since"):
         runs.run_loop(run, once=True)
