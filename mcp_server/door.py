@@ -115,11 +115,15 @@ def as_result(value: BaseModel, arguments: Collection[str] = ()) -> CallToolResu
 
 def error_text(error: BankError | OSError) -> str:
     """What went wrong, where, and what to do next; many faults as a few lines."""
+    from tao_skill_bank.loop.foreign import ForeignStateError
+
     if isinstance(error, OSError):
         from tao_skill_bank.core.errors import system_error
 
         error = system_error(error)
     lines = [error.line()]
+    if isinstance(error, ForeignStateError):
+        lines += error.said.lines()
     if isinstance(error, InputErrors):
         lines += [fault for fault in error.faults[:MOST_FAULTS] if fault not in lines[0]]
         if len(error.faults) > MOST_FAULTS:

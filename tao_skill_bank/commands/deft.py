@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +16,8 @@ from tao_skill_bank.commands.out import echo, print_json, tell
 from tao_skill_bank.core.errors import BankError, InputErrors, NeedsApprovalError
 
 if TYPE_CHECKING:
+    from tao_skill_bank.loop.api import StatusView
+    from tao_skill_bank.loop.foreign import Foreign
     from tao_skill_bank.loop.request import PreFlight, Request
 
 _REPORT = "DEFT_Loop_Report.html"
@@ -108,10 +111,12 @@ def adopt(
 @JSON
 def status(run_dir: Path | None, results_dir: Path | None, workspace: Path | None, after: int, as_json: bool) -> None:
     """Show where a run stands; never waits."""
-    from tao_skill_bank import runs
+    from tao_skill_bank.loop.foreign import Foreign
 
     folder = _run_folder(run_dir or results_dir, workspace)
-    view = _guarded(as_json, lambda: runs.status(folder, after))
+    view = _guarded(as_json, lambda: _seen(folder, after))
+    if isinstance(view, Foreign):
+        return tell(asdict(view), view.lines(), as_json)
     if as_json:
         return print_json(view)
     from tao_skill_bank.commands.progress import print_status
@@ -237,6 +242,17 @@ def _run_folder(folder: Path | None, workspace: Path | None) -> Path:
     if newest is None:
         raise click.UsageError("name a run folder, or a --workspace that has a run")
     return newest
+
+
+def _seen(folder: Path, after: int) -> StatusView | Foreign:
+    """Where a run stands; of another program's state what it says, since looking works on nothing."""
+    from tao_skill_bank import runs
+    from tao_skill_bank.loop.foreign import ForeignStateError
+
+    try:
+        return runs.status(folder, after)
+    except ForeignStateError as error:
+        return error.said
 
 
 def _guarded(as_json: bool, call: Callable[[], Any]) -> Any:

@@ -33,6 +33,7 @@ from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.fence import commit, version_on_disk
+from tao_skill_bank.loop.foreign import ForeignStateError, foreign
 from tao_skill_bank.loop.metric import Grammar, Measure, Target
 from tao_skill_bank.loop.order import StageOrder
 from tao_skill_bank.loop.settings import RunSettings
@@ -455,6 +456,8 @@ def read_json(results_dir: Path) -> dict[str, Any]:
         what = f"state version {version!r} is not {VERSION}"
         if written_by != FORMAT and version == VERSION:
             what = f"state version {version!r} without format {FORMAT!r} is another program's"
+        if written_by != FORMAT:
+            raise ForeignStateError(what, foreign(raw), where=path, fix=_OTHER_VERSION)
         raise InputError(what, where=path, fix=_OTHER_VERSION)
     return raw
 
