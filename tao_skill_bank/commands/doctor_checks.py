@@ -140,9 +140,12 @@ def _bank(where: Looks) -> Iterator[Finding]:
 
 def _releases(where: Looks) -> Finding:
     """A release that is not known is worth a word, and no fault of the bank's."""
-    from tao_skill_bank.commands.doctor_releases import on_index, release_text
+    from tao_skill_bank.commands.doctor_releases import keep, on_index, release_text, seen_last
 
-    fine, text, fix = release_text(on_index() if where.index else [])
+    listed = on_index() if where.index else []
+    if listed:
+        keep(listed)
+    fine, text, fix = release_text(listed, seen_last())
     return _found("bank", "TAO releases", "ok" if fine else "note", text, fix)
 
 

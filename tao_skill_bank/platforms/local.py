@@ -15,6 +15,7 @@ from tao_skill_bank.bank.command_lines import CATEGORIES
 from tao_skill_bank.core import roots
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.process import has_open, is_alive
+from tao_skill_bank.data.releases.facts import RELEASE_VARIABLE
 from tao_skill_bank.platforms.base import (
     ENDED,
     JobRecord,
@@ -64,11 +65,14 @@ class LocalPlatform(Platform):
 
     def __init__(self) -> None:
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._config: Work | None = None
 
     @classmethod
     def of(cls, config: Work) -> Self:
-        """It has no settings."""
-        return cls()
+        """It has no settings; its jobs read a spec as the release that the plan was checked as."""
+        made = cls()
+        made._config = config
+        return made
 
     @classmethod
     def reach(cls) -> str:
@@ -84,9 +88,15 @@ class LocalPlatform(Platform):
         """What starts `command` here."""
         return own_argv(command)
 
+    def _release(self) -> dict[str, str]:
+        from tao_skill_bank.platforms.releases import release_that_runs
+
+        return {} if self._config is None else {RELEASE_VARIABLE: release_that_runs(self._config).release}
+
     def submit(self, record: JobRecord) -> JobRecord:
         """Write the record, then start the job's worker in a session of its own."""
-        full = record.model_copy(update={"argv": self.argv(record.command), "env": dict(SINGLE_THREAD)})
+        env = {**SINGLE_THREAD, **self._release()}
+        full = record.model_copy(update={"argv": self.argv(record.command), "env": env})
         write_record(full)
         with tempfile.TemporaryFile() as record_as_submitted:
             record_as_submitted.write(full.model_dump_json().encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from tao_skill_bank.core.overrides import leaves
 from tao_skill_bank.core.threads import processors
 from tao_skill_bank.data.changenet.spec import ClassifySpec, classify_spec, load_spec, spec_faults
 from tao_skill_bank.data.changenet.spec_values import Purpose
+from tao_skill_bank.data.releases.facts import RELEASE_VARIABLE
 
 USED = (
     "task",
@@ -93,7 +95,7 @@ def read_options(spec: Path, overrides: Sequence[str], purpose: Purpose) -> Opti
         InputErrors: A line for every fault.
     """
     given = load_spec(spec, overrides)
-    faults = spec_faults(given, purpose)
+    faults = spec_faults(given, purpose, os.environ.get(RELEASE_VARIABLE))
     if faults:
         raise InputErrors(
             faults[0] if len(faults) == 1 else f"{len(faults)} faults, first: {faults[0]}",

@@ -103,6 +103,10 @@ def known() -> tuple[str, ...]:
     return tuple(sorted(found, key=ordered))
 
 
+RELEASE_VARIABLE = "TAO_SKILLS_RELEASE"
+"""By what release a job of this machine's own network reads its spec: the one that its plan was checked as."""
+
+
 def newest() -> str:
     """The newest known version."""
     return known()[-1]

@@ -87,6 +87,23 @@ def test_a_pre_seeded_baseline_is_evaluated_with_its_own_checkpoint_whatever_els
     assert baseline.best_ckpt_path == str(seeded) and baseline.best_ckpt_kind == "pre_seeded"
 
 
+@pytest.mark.slow
+def test_a_run_that_was_pre_seeded_is_carried_through_to_its_report_and_hand_off(workspace: Path) -> None:
+    run = tiny.approved(tiny.request(workspace, tiny_target := "FAR < 0.1% at recall=100%", 1))
+    seeded = workspace / "models" / "mine.pth"
+    seeded.parent.mkdir()
+    seeded.write_text(json.dumps({"rows": 40, "epoch": 1}))
+    raw = json.loads((run / STATE_FILE).read_text())
+    raw["iterations"]["baseline"] = {"stage_completed": "train", "best_ckpt_path": str(seeded)}
+    (run / STATE_FILE).write_text(json.dumps(raw))
+    runs.run_loop(run)
+    state = load_state(run)
+    assert (state.status, state.kpi_target) == ("complete", tiny_target)
+    assert "train" not in [r.stage for r in state.iterations["baseline"].stages]
+    assert (run / "DEFT_Loop_Report.html").is_file()
+    assert json.loads((run / "best_model.json").read_text())["threshold"] is not None
+
+
 def test_a_defect_of_ours_in_a_stage_is_logged_keeps_its_type_and_is_taken_up_there(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ from tao_skill_bank.platforms.base import (
 )
 from tao_skill_bank.platforms.jobs import cancel, read_job
 from tao_skill_bank.platforms.local import LocalPlatform, own_argv
+from tao_skill_bank.platforms.work import Work
 from tao_skill_bank.platforms.worker import beside, claim
 
 
@@ -69,6 +70,14 @@ def test_a_job_leaves_its_record_its_output_and_how_it_ended(tmp_path: Path) -> 
     assert platform.logs(record) == "hello"
     exit_record = read_exit(record)
     assert exit_record is not None and exit_record.exit_code == 0
+
+
+@pytest.mark.parametrize("release", ["7.1.0", "7.3.0"])
+def test_a_job_reads_its_spec_as_the_release_that_its_plan_was_checked_as(tmp_path: Path, release: str) -> None:
+    platform = Scripted.of(Work(workspace=str(tmp_path), specs_file="", platform="local", release=release))
+    record = submitted(platform, tmp_path, "import os; print(os.environ['TAO_SKILLS_RELEASE'])")
+    assert ended(platform, record) == "complete"
+    assert platform.logs(record) == release
 
 
 def test_a_failing_command_is_failed_with_its_status(tmp_path: Path) -> None:
