@@ -51,19 +51,8 @@ def _monitor(name: str, folder: Path) -> MonitorRow:
         rows = stratum_rows(folder, found)
     except (BankError, OSError) as error:
         return MonitorRow(name=name, problem=error.line() if isinstance(error, BankError) else str(error))
-    strata = [
-        StratumRow(
-            name=row["name"],
-            lots=row["lots"],
-            state=row["state"],
-            alarm=None if row["alarm"] is None else row["alarm"].text,
-            chart=str(row["chart"]),
-            range=row["range"],
-            first=row["first"],
-            last=row["last"],
-        )
-        for row in rows
-    ]
+    alarms = [None if row["alarm"] is None else row["alarm"].text for row in rows]
+    strata = [StratumRow(**{**r, "alarm": a, "chart": str(r["chart"])}) for r, a in zip(rows, alarms, strict=True)]
     return MonitorRow(name=name, head=HEADS[found.word], status=found, strata=strata)
 
 
@@ -79,20 +68,14 @@ def certificate_row(name: str, made: Certificate) -> CertificateRow:
     return CertificateRow(
         name=name,
         sentence=sentence(made),
-        word=made.word,
-        shown=made.shown,
-        text=made.text,
-        threshold=made.threshold,
-        set=made.set,
+        **made.model_dump(include={"word", "shown", "text", "threshold", "set", "cautions", "digest"}),
         far=rate_text(made.far),
         far_most=percent(100 * made.far.upper_one_sided),
         recall=rate_text(made.recall),
         recall_least=percent(100 * made.recall.lower_one_sided),
         needs=needs(made),
-        cautions=list(made.cautions),
         by=made.certified_by,
         at=made.certified_at,
-        digest=made.digest,
     )
 
 

@@ -36,12 +36,7 @@ class Workspace:
         at = self.root / "results" / name
         if name == Path(name).name and name not in ("", ".", "..") and guard.is_file(state_path(at)):
             return at
-        found = self.runs()
-        if name not in found:
-            raise InputError(
-                f"no run {clean(name)!r}", where=self.root / "results", fix=did_you_mean(name, list(found))
-            )
-        return found[name]
+        return _named("run", name, self.runs(), self.root / "results")
 
     def annotations(self) -> dict[str, Path]:
         """Name → results folder of every annotation that has questions."""
@@ -63,10 +58,7 @@ class Workspace:
         Raises:
             InputError: There is none of that name.
         """
-        found = self.annotations()
-        if name not in found:
-            raise InputError(f"no annotation {clean(name)!r}", where=self.root, fix=did_you_mean(name, list(found)))
-        return found[name]
+        return _named("annotation", name, self.annotations(), self.root)
 
     def why_not_writable(self) -> str | None:
         """Why nothing can be written here; None where it can."""
@@ -94,10 +86,7 @@ class Workspace:
         Raises:
             InputError: There is none of that name.
         """
-        found = self.certificates()
-        if name not in found:
-            raise InputError(f"no certificate {clean(name)!r}", where=self.root, fix=did_you_mean(name, list(found)))
-        return found[name]
+        return _named("certificate", name, self.certificates(), self.root)
 
     def _places(self) -> list[Path]:
         """The folders of a workspace that results are put into: its own, those of `results`, and those of its runs."""
@@ -112,6 +101,12 @@ class Workspace:
 
     def _results(self) -> list[Path]:
         return guard_children(self.root / "results")
+
+
+def _named(kind: str, name: str, known: dict[str, Path], where: Path) -> Path:
+    if name not in known:
+        raise InputError(f"no {kind} {clean(name)!r}", where=where, fix=did_you_mean(name, list(known)))
+    return known[name]
 
 
 def guard_children(folder: Path) -> list[Path]:
