@@ -22,6 +22,9 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _LOOK = getattr(os, "O_PATH", 0)
 _TRIES = 16
 
+Opener = Callable[[int, Sequence[str], int, int], int]
+"""(descriptor of the folder, parts of the name, flags, mode of a new file) -> descriptor."""
+
 
 class _How(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
