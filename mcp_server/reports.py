@@ -120,9 +120,9 @@ def render_report(
 
 def write_handoff(results_dir: RunFolder, allowed: Allowed) -> HandedOff:
     """Write best_model.json and best_model_inference_spec.yaml of a run."""
-    from tao_skill_bank.tasks.changenet.handoff import hand_off
+    from tao_skill_bank import runs
 
-    return HandedOff(files=[str(path) for path in hand_off(allowed.path(results_dir, "results_dir"))])
+    return HandedOff(files=[str(path) for path in runs.hand_off(allowed.path(results_dir, "results_dir"))])
 
 
 def register(server: MCPServer[Any]) -> None:

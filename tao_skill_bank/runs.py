@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core.consent import How
+from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.lifecycle import Holder
 from tao_skill_bank.loop import adopt as adoption
 from tao_skill_bank.loop import api, opening
@@ -14,6 +15,7 @@ from tao_skill_bank.loop.api import PhaseView, StatusView, ask_again_seconds, la
 from tao_skill_bank.loop.opening import holder
 from tao_skill_bank.loop.request import PreFlight, Request, ResolvedPlan
 from tao_skill_bank.loop.run import AnyRun, Observer
+from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.reports.renderers import render
 from tao_skill_bank.tasks.registry import load_own_state, load_state, task_for, task_of
 
@@ -75,6 +77,19 @@ def init_state(request: Request, *, force: bool = False) -> Path:
     """As `loop.opening.init_state`: write a fresh state for a plan that nobody has approved yet."""
     unmade = Request(**{**vars(request), "results_dir": None})
     return opening.init_state(task_for(unmade), request, force=force)
+
+
+def hand_off(results_dir: Path) -> list[Path]:
+    """Write what a run hands on; returns its files.
+
+    Raises:
+        InputError: No run there, or nothing to hand on yet.
+    """
+    state = load_state(results_dir)
+    written = task_of(results_dir).close(AnyRun.of(state, platform_named(state.config)))
+    if not written:
+        raise InputError("no complete iteration with a model", where=results_dir, fix="let the run go on first")
+    return list(written)
 
 
 def run_loop(results_dir: Path, observer: Observer | None = None, *, once: bool = False, by: str = "command") -> AnyRun:

@@ -145,8 +145,8 @@ class Task(ABC, Generic[S]):
         return None
 
     @abstractmethod
-    def close(self, run: Run[S]) -> None:
-        """Write what the run hands on, any number of times with the same result."""
+    def close(self, run: Run[S]) -> Sequence[Path] | None:
+        """Write what the run hands on, any number of times with the same result; returns its files."""
 
     def upcast(self, raw: dict[str, Any]) -> dict[str, Any]:
         """A state of version 3 as JSON of today's.

@@ -19,7 +19,8 @@ from tao_skill_bank.commands.watch import watch
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.reports.compare import compare_runs, lines, page_html
 from tao_skill_bank.reports.deft.report import REPORT_FILE, render_report
-from tao_skill_bank.tasks.changenet.handoff import hand_off
+from tao_skill_bank.studio.runlist import run_detail, run_row
+from tao_skill_bank.studio.sheets import Sheets
 
 
 def printed(*arguments: str) -> str:
@@ -32,13 +33,35 @@ def text_of(page: str) -> str:
     return html.unescape(re.sub(r"<[^>]+>", " ", page)).replace("\u00a0", " ").replace("\u2060", "")
 
 
-def told_everywhere(run: Path, other: Path) -> Verdict:
-    """The verdict of a run, once terminal, report, watch, comparison with another run, tools and hand-off agree."""
+def told_by_every_door(run: Path) -> Verdict:
+    """The verdict of a run of any task, once terminal, watch, tools, hand-off and studio agree."""
     found = runs.status(run).verdict
     line = found.line
     # terminal
     assert line in printed("status", str(run))
     assert json.loads(printed("status", str(run), "--json"))["verdict"]["line"] == line
+    # watch
+    with contextlib.redirect_stdout(io.StringIO()) as seen:
+        watch(run, once=True)
+    assert (line in seen.getvalue()) is found.final
+    # tools
+    assert call(build_server([run]), "get_deft_status", {"results_dir": str(run)}).data["verdict"] == line
+    # hand-off
+    runs.hand_off(run)
+    handed = json.loads((run / "best_model.json").read_text(encoding="utf-8"))
+    if handed["iteration"] == found.model:
+        assert handed["verdict"]["line"] == line
+    # studio: its list, and the run opened
+    shown = [run_row(run.name, run), run_detail(run.name, run, Sheets(), [])]
+    assert all(row.problem is None and row.verdict == found for row in shown)
+    assert all(json.loads(row.model_dump_json())["verdict"]["line"] == line for row in shown)
+    return found
+
+
+def told_everywhere(run: Path, other: Path) -> Verdict:
+    """The same once report and comparison with another run agree with the doors."""
+    found = told_by_every_door(run)
+    line = found.line
     # report
     summary = render_report(run)
     assert summary.verdict == found
@@ -49,23 +72,11 @@ def told_everywhere(run: Path, other: Path) -> Verdict:
         assert summary.status == found.head and summary.why == found.text
         assert found.head in page and " ".join(found.text.split()) in " ".join(page.split())
     assert ("Deploy iteration" in page or "Deploy baseline" in page) is found.may_ship
-    # watch
-    with contextlib.redirect_stdout(io.StringIO()) as seen:
-        watch(run, once=True)
-    shown = seen.getvalue()
-    assert (line in shown) is found.final
     # compare
     both = compare_runs([run, other])
     assert both.runs[0].verdict == found
     assert any(line in text for text in lines(both))
     assert line in text_of(page_html(both))
     # tools
-    server = build_server([run])
-    assert call(server, "get_deft_status", {"results_dir": str(run)}).data["verdict"] == line
-    assert call(server, "render_report", {"results_dir": str(run)}).data["verdict"] == line
-    # hand-off
-    hand_off(run)
-    handed = json.loads((run / "best_model.json").read_text(encoding="utf-8"))
-    if handed["iteration"] == found.model:
-        assert handed["verdict"]["line"] == line
+    assert call(build_server([run]), "render_report", {"results_dir": str(run)}).data["verdict"] == line
     return found

@@ -6,32 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core import fsio, guard
-from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.changenet.inference_spec import inference_spec
 from tao_skill_bank.data.changenet.spec import load_spec
 from tao_skill_bank.data.changenet.spec_values import with_defaults
 from tao_skill_bank.loop.metric import Limit, Target
-from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.tasks.changenet.measures import verdict_of
 from tao_skill_bank.tasks.changenet.specs import write_spec
 from tao_skill_bank.tasks.changenet.state import Iteration, Run
-from tao_skill_bank.tasks.registry import load_state
 
 BEST_MODEL = "best_model.json"
 INFERENCE_SPEC = "best_model_inference_spec.yaml"
-
-
-def hand_off(results_dir: Path) -> list[Path]:
-    """Write the hand-off of a run folder; returns its files.
-
-    Raises:
-        InputError: No run there, or no complete iteration with a checkpoint.
-    """
-    state = load_state(results_dir)
-    written = write_handoff(Run.of(state, platform_named(state.config)))
-    if not written:
-        raise InputError("no complete iteration with a checkpoint", where=results_dir, fix="let the run go on first")
-    return written
 
 
 def write_handoff(run: Run) -> list[Path]:

@@ -78,9 +78,9 @@ class ChangeNet(loop_task.Task[DeftState]):
         measured = [(label, it.best_ckpt_path, it.trained.checkpoint_sha256) for label, it in state.iterations.items()]
         return [(f"the checkpoint of {label}", Path(path), known) for label, path, known in measured if path and known]
 
-    def close(self, run: Run) -> None:
+    def close(self, run: Run) -> list[Path]:
         """The hand-off of the best model."""
-        write_handoff(run)
+        return write_handoff(run)
 
     def upcast(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Every state of version 3 is of this task."""

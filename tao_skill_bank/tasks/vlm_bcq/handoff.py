@@ -28,9 +28,10 @@ def write_handoff(run: Run) -> list[Path]:
         return []
     label, iteration = best
     trained = iteration.result(TrainResult)
-    accepted = (state.acceptance or {}).get("best")
+    best_measured = (state.acceptance or {}).get("best") or {}
+    accepted = best_measured if best_measured.get("iteration") == label else None
     measured = state.measured(iteration)
-    found = verdict_of(state)
+    found = verdict_of(state, label)
     handed = {
         "checkpoint": chosen.checkpoint,
         "kind": chosen.kind,

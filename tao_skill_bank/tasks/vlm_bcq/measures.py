@@ -7,8 +7,8 @@ from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.tasks.vlm_bcq.state import Iteration, State
 
 
-def verdict_of(state: State) -> Verdict:
-    """The verdict on a run's best model; the acceptance set decides where the run has one."""
+def verdict_of(state: State, label: str | None = None) -> Verdict:
+    """The verdict on a run's best model, or on that of `label`; the acceptance set decides where the run has one."""
 
     def measured(label: str, iteration: Iteration) -> Measured:
         found = iteration.evaluation
@@ -20,4 +20,4 @@ def verdict_of(state: State) -> Verdict:
             has_acceptance=state.config.acceptance is not None,
         )
 
-    return judged(state, measured)
+    return judged(state, measured, label)

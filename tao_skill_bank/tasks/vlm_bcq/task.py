@@ -59,9 +59,9 @@ class VlmBcq(loop_task.Task[VlmState]):
         best = state.best()
         return {"best_pct": None if best is None else state.value(best[1])}
 
-    def close(self, run: Run) -> None:
+    def close(self, run: Run) -> list[Path]:
         """The hand-off of the best model."""
-        write_handoff(run)
+        return write_handoff(run)
 
 
 TASK = VlmBcq()

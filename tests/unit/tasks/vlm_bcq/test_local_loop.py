@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import tomllib
 from pathlib import Path
 
 import bcq
 import pyarrow.parquet as pq
 import pytest
+from verdict_places import told_by_every_door
 
-from tao_skill_bank import runs
-from tao_skill_bank.core.errors import InputErrors
+from tao_skill_bank import frames, runs
+from tao_skill_bank.core.errors import InputError, InputErrors
 from tao_skill_bank.data.bcq.records import read_set
+from tao_skill_bank.loop.evidence import Interval
+from tao_skill_bank.loop.log import log_path, read_log
+from tao_skill_bank.reports.compare import compare_runs
+from tao_skill_bank.reports.deft.report import render_report
 from tao_skill_bank.tasks.registry import load_state, names
 
 STAGES = ["evaluate", "rca", "routing", "data_mining", "annotate", "data_merge", "train", "evaluate", "loop_stop"]
@@ -32,6 +38,50 @@ def test_every_stage_ran_once_and_the_acceptance_set_decides(finished: Path) -> 
     assert view.verdict.rehearsal is True
     assert set(state.acceptance) >= {"baseline", "best"}
     assert state.acceptance["best"]["iteration"] == view.verdict.model
+
+
+def twin_of(run: Path, folder: Path, counts: tuple[int, int] | None = None) -> Path:
+    """A copy of a run in a workspace of its own; `counts` of the acceptance set right, of how many, where given."""
+    workspace = run.parents[1]
+    shutil.copytree(workspace, folder / "w")
+    twin = folder / "w" / run.relative_to(workspace)
+    text = (twin / "deft_state.json").read_text().replace(str(workspace), str(folder / "w"))
+    state = json.loads(text)
+    if counts is not None:
+        accepted = state["iterations"]["iter1"]["results"]["loop_stop"]["acceptance"]
+        for which in ("baseline", "best"):
+            measures = accepted[which]["measures"]
+            measures |= {name: Interval.of(*counts).model_dump(mode="json") for name in measures}
+    (twin / "deft_state.json").write_text(json.dumps(state))
+    return twin
+
+
+def test_every_door_tells_the_verdict_that_the_log_ends_with_and_the_hand_off_carries(
+    finished: Path, tmp_path: Path
+) -> None:
+    found = told_by_every_door(twin_of(finished, tmp_path))
+    assert found.final and found.head.startswith("rehearsal: ") and not found.may_ship
+    assert read_log(log_path(finished))[-1].summary.endswith(f"; {found.line}")
+    handed = json.loads((finished / "best_model.json").read_text())
+    assert (handed["iteration"], handed["verdict"]["line"]) == (found.model, found.line)
+    assert handed["acceptance"]["iteration"] == found.model
+
+
+@pytest.mark.parametrize(
+    ("counts", "word"),
+    [((999, 1000), "shown"), ((40, 40), "met, not shown"), ((7, 40), "not met"), ((0, 0), "cannot be told")],
+)
+def test_every_door_tells_every_word_of_the_verdict(
+    finished: Path, tmp_path: Path, counts: tuple[int, int], word: str
+) -> None:
+    assert told_by_every_door(twin_of(finished, tmp_path, counts)).head == f"rehearsal: {word}"
+
+
+def test_pages_and_tables_of_the_other_task_refuse_it_in_one_line(finished: Path, tmp_path: Path) -> None:
+    twin = twin_of(finished, tmp_path)
+    for door in (lambda: compare_runs([finished, twin]), lambda: frames.stages(finished), lambda: render_report(twin)):
+        with pytest.raises(InputError, match="has a report of its own: it is a run of another task"):
+            door()
 
 
 def test_answers_predictions_and_figures_are_of_every_annotation_in_order(finished: Path) -> None:
