@@ -24,7 +24,7 @@ $(VENV)/.dev-ready: requirements-dev.lock pyproject.toml
 	@touch $@ $(VENV)/.run-ready
 
 wheelhouse: ## Fetch what the locks name into WHEELHOUSE=wheelhouse; elsewhere: make demo WHEELHOUSE=DIR, without a network.
-	@"$(RUN)" scripts/set_up.py wheelhouse "$(or $(WHEELHOUSE),wheelhouse)" --lock requirements.lock --lock requirements-dev.lock
+	@"$(RUN)" scripts/set_up.py wheelhouse "$(or $(WHEELHOUSE),wheelhouse)" --lock requirements.lock --lock requirements-dev.lock --lock requirements-audit.lock
 
 demo: $(VENV)/.run-ready ## Draw a workspace, run the whole loop on it, print the report's path.
 	@$(BIN)/tao-skills demo $(DEMO)
@@ -71,9 +71,12 @@ releases: $(VENV)/.run-ready ## Read every TAO release on the Python index anew:
 sbom: $(VENV)/.run-ready ## Print a CycloneDX bill of materials of the locked dependencies.
 	@$(BIN)/python scripts/supply_chain.py sbom
 
-audit: $(VENV)/.dev-ready ## Licences of the dependencies, and known vulnerabilities where the advisories can be had.
+$(VENV)/.audit-ready: requirements-audit.lock pyproject.toml
+	$(SET_UP) --lock requirements-audit.lock
+	@touch $@
+
+audit: $(VENV)/.run-ready $(VENV)/.audit-ready ## Licences of the dependencies, and known vulnerabilities where the advisories can be had.
 	$(BIN)/python scripts/supply_chain.py licenses >/dev/null
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
 	$(BIN)/python scripts/supply_chain.py audit
 
 clean: ## Remove what was generated.

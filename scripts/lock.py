@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Resolve the dependencies anew into the lock files, and measure what each lock costs.
 
-    lock.py [--measure-only]      needs uv (TAO_LOCK_UV names another than that on the PATH), the network and a minute
+    lock.py [--measure-only] [--only LOCK]
+
+uv (TAO_LOCK_UV names another than that on the PATH), the network and a minute are needed.
 
 Every lock holds names, versions and hashes for all platforms, no address, and says in its first line what it costs
 here. The locks agree: the run-time lock is made first, the others keep to its versions. A version stays until it no
@@ -21,10 +23,11 @@ KINDS = {
     "requirements.lock": ["pyproject.toml", "--group", "build"],
     "requirements-dev.lock": ["pyproject.toml", "--group", "build", "--group", "dev", "-c", "requirements.lock"],
     "requirements-video.lock": ["-", "-c", "requirements-dev.lock"],
+    "requirements-audit.lock": ["--group", "audit", "-c", "requirements-dev.lock"],
 }
 FLAGS = ["--universal", "--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header"]
 VIDEO = "video"
-ADDITIONS = ("requirements-video.lock",)
+ADDITIONS = ("requirements-video.lock", "requirements-audit.lock")
 
 
 def resolve(uv, name):
@@ -67,11 +70,12 @@ def main(arguments):
     """Resolve, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--measure-only", action="store_true")
+    parser.add_argument("--only", action="append", choices=KINDS, help="one lock; may be repeated")
     given = parser.parse_args(arguments)
     uv = os.environ.get("TAO_LOCK_UV") or shutil.which("uv")
     if not given.measure_only and not uv:
         sys.exit("uv is needed to resolve (pip install uv)")
-    for name in KINDS:
+    for name in given.only or KINDS:
         if not given.measure_only:
             resolve(uv, name)
         line = measure(name)

@@ -468,9 +468,9 @@ def set_up(folder, locks, project=None, wheelhouse=None, python=None, log=None, 
     try:
         open(log, "w", encoding="utf-8").close()
         begun = time.monotonic()
-        work.make()
         for lock in read:
             say(about(lock, folder))
+            work.make()
             work.install_lock(lock)
         if project:
             work.install(*(["-e", ROOT] if project == "editable" else [ROOT]))

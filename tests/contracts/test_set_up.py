@@ -363,12 +363,20 @@ def test_pips_configuration_is_read_as_pip_reads_it(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_locks_of_the_project_are_whole_and_agree() -> None:
-    run, dev, video = (Lock(str(ROOT / f"requirements{kind}.lock")) for kind in ("", "-dev", "-video"))
+    run, dev, video, audit = (Lock(str(ROOT / f"requirements{kind}.lock")) for kind in ("", "-dev", "-video", "-audit"))
     assert set(run.blocks) <= set(dev.blocks)
     assert set(video.blocks) <= set(dev.blocks)
+    # What audits goes into the same environment: it changes no version there.
+    assert {first for first in audit.blocks if first.partition("==")[0] in dev.names} <= set(dev.blocks)
+    assert "pip-audit" in audit.names
     assert {"setuptools", "hatchling", "editables", SOURCE_ONLY} <= set(run.names)
-    assert min(lock.fetch_mb and lock.disk_mb for lock in (run, dev, video)) > 0
+    assert min(lock.fetch_mb and lock.disk_mb for lock in (run, dev, video, audit)) > 0
     assert not {"scipy", "matplotlib", "zstandard", "av"} & set(run.names)
+
+
+def test_nothing_is_installed_but_from_a_lock() -> None:
+    for name in ("Makefile", "containers/Dockerfile", "scripts/launch.py"):
+        assert "pip install" not in (ROOT / name).read_text(), name
 
 
 def test_what_the_lock_says_of_its_size_is_what_is_installed() -> None:

@@ -11,7 +11,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,16 +72,18 @@ MACHINES = {
 
 
 @pytest.fixture(scope="module")
-def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheelhouse() -> Iterator[Path]:
     """What the locks name, where everybody may read it."""
     given = os.environ.get("TAO_TEST_WHEELHOUSE")
     if given:
-        return Path(given)
-    folder = tmp_path_factory.mktemp("house") / "wheel house"
-    subprocess.run(["make", "wheelhouse", f"WHEELHOUSE={folder}"], cwd=ROOT, check=True, capture_output=True)
-    for path in (folder.parent, folder):
-        path.chmod(0o755)
-    return folder
+        yield Path(given)
+        return
+    with tempfile.TemporaryDirectory(prefix="house-") as name:
+        folder = Path(name) / "wheel house"
+        subprocess.run(["make", "wheelhouse", f"WHEELHOUSE={folder}"], cwd=ROOT, check=True, capture_output=True)
+        for path in (folder.parent, folder):
+            path.chmod(0o755)
+        yield folder
 
 
 class Clone:
@@ -107,8 +110,6 @@ class Clone:
                 if path != home or machine.home != "read-only":
                     os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
             os.chmod(home, 0o555)
-            for above in folder.parents[:2]:
-                above.chmod(above.stat().st_mode | 0o011)
         self.made = ["make", f"WHEELHOUSE={wheelhouse}", *([f"PYTHON={machine.python}"] if machine.python else [])]
 
     def types(self, *words: str) -> str:
@@ -132,7 +133,7 @@ def _run(command: Sequence[str]) -> None:
 
 
 @pytest.fixture(params=MACHINES)
-def clone(request: pytest.FixtureRequest, wheelhouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def clone(request: pytest.FixtureRequest, wheelhouse: Path) -> Iterator[Clone]:
     machine = MACHINES[request.param]
     if machine.python and not Path(machine.python).exists():
         pytest.skip(f"{machine.python} is not on this machine")
@@ -140,7 +141,10 @@ def clone(request: pytest.FixtureRequest, wheelhouse: Path, tmp_path_factory: py
         tried = subprocess.run([*machine.before(), "true"], capture_output=True, text=True, check=False)
         if tried.returncode != 0:
             pytest.skip(f"another user or a cut network cannot be had here: {tried.stderr.strip()[-80:]}")
-    return Clone(tmp_path_factory.mktemp("machine"), machine, wheelhouse)
+    # Not below pytest's own folder: every session that begins closes that to other users.
+    with tempfile.TemporaryDirectory(prefix="machine-") as folder:
+        os.chmod(folder, 0o755)
+        yield Clone(Path(folder), machine, wheelhouse)
 
 
 def test_the_demo_runs_to_the_reports_path_and_the_tests_are_set_up_and_begin(clone: Clone) -> None:
