@@ -23,6 +23,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 OLDEST = (3, 11)
+IS_OLDER = f"import sys; sys.exit(3) if sys.version_info < {OLDEST!r} else None"
 BUILDER = "setuptools"
 """Installed first: antlr4-python3-runtime is published as source only and is built by it."""
 ENTRY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;]+)\s*(?:;\s*([^\\]+?))?\s*(?:\\|$)")
@@ -34,9 +35,11 @@ SILENCE_SEC = 15
 PATIENCE_SEC = float(os.environ.get("TAO_SKILL_BANK_PATIENCE") or 12)
 """For so long the index may say nothing to the first thing it is asked; a client waits little longer."""
 NO_ROOM_BYTES = 8 << 20  # what fails with less left failed for it, whatever it says
-WITHOUT = "without a network use a wheelhouse (`make wheelhouse` where there is one, then {}=DIR)"
 WINDOWS_HERE = os.name == "nt"
 WINDOWS = "Windows itself is not supported: install WSL (`wsl --install`) and run the same command inside it"
+LEADS_ELSEWHERE = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+PIP = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--use-pep517")
+AS_LOCKED = ("--no-deps", "--no-build-isolation")
 
 
 class SetUpError(Exception):
@@ -53,39 +56,34 @@ class Lock:
 
     def __init__(self, path):
         """Read it; SetUpError names the line that is damaged."""
-        self.path, self.names, self.blocks, self.fetch_mb, self.disk_mb = path, [], {}, 0, 0
+        self.path, self.blocks, self.fetch_mb, self.disk_mb = path, {}, 0, 0
         again = f"put it back as it was published (`git checkout {os.path.basename(path)}`, or install the plugin anew)"
         try:
             with open(path, encoding="utf-8") as handle:
                 lines = handle.read().splitlines()
         except (OSError, ValueError) as error:
             raise SetUpError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})", again) from None
-        current, continued = None, False
+        block = None  # the lines of a package, while more of them are to come
         for number, line in enumerate(lines, start=1):
-            text = line.strip()
-            sized = SIZE.match(text)
+            text, sized = line.strip(), SIZE.match(line)
             if sized:
-                self.fetch_mb, self.disk_mb = int(sized.group(1)), int(sized.group(2))
-            if continued and not HASH.match(text):
-                raise SetUpError(f"{path}: line {number} is damaged: a hash is expected", again)
-            if continued:
-                self.blocks[current].append(line)
-            elif text and not text.startswith("#"):
-                entry = ENTRY.match(text)
-                if not entry or not text.endswith("\\"):
-                    raise SetUpError(f"{path}: line {number} is damaged: a version with its hashes is expected", again)
-                current = line
-                self.blocks[current] = [line]
-                if entry.group(1) not in self.names:
-                    self.names.append(entry.group(1))
-            continued = text.endswith("\\")
-        if continued or not self.blocks:
+                self.fetch_mb, self.disk_mb = map(int, sized.groups())
+            if block is None and (not text or text.startswith("#")):
+                continue
+            wanted = "a version with its hashes" if block is None else "a hash"
+            if not (ENTRY.match(text) and text.endswith("\\") if block is None else HASH.match(text)):
+                raise SetUpError(f"{path}: line {number} is damaged: {wanted} is expected", again)
+            block = self.blocks.setdefault(line, []) if block is None else block
+            block.append(line)
+            block = block if text.endswith("\\") else None
+        if block is not None or not self.blocks:
             raise SetUpError(f"{path} is cut off", again)
+        self.names = list(dict.fromkeys(ENTRY.match(first).group(1) for first in self.blocks))
 
     def only(self, name):
         """The lines of one package, as a lock of its own."""
         found = [lines for first, lines in self.blocks.items() if first.startswith(name + "==")]
-        return "\n".join(line for lines in found for line in lines) + "\n" if found else ""
+        return "".join(line + "\n" for lines in found for line in lines)
 
 
 def say(text):
@@ -94,26 +92,19 @@ def say(text):
     sys.stderr.flush()
 
 
-def interpreters(asked=None):
-    """Commands that may be a Python that is new enough, the best first."""
-    own = [sys.executable] if sys.version_info >= OLDEST else []
-    return [asked] if asked else [*own, "python3.13", "python3.12", "python3.11", "python3.14", "python3"]
-
-
 def interpreter(asked=None):
     """(path, None) of a Python that can make environments, or (None, why there is none)."""
-    reason = "Python 3.11 or newer is not installed"
-    test = f"import sys; sys.exit(3) if sys.version_info < {OLDEST!r} else None; import venv, ensurepip"
-    for name in interpreters(asked):
+    reason = f"{asked} is not there" if asked else "Python 3.11 or newer is not installed"
+    own = [sys.executable] if sys.version_info >= OLDEST else []
+    for name in [asked] if asked else [*own, "python3.13", "python3.12", "python3.11", "python3.14", "python3"]:
         path = shutil.which(name)
         if path:
-            status = _quiet([path, "-I", "-c", test])
+            status = _quiet([path, "-I", "-c", IS_OLDER + "; import venv, ensurepip"])
             if status == 0:
                 return path, None
+            reason = "Python 3.11 or newer is not installed" if asked else reason
             if status == 1:
                 reason = f"{path} cannot make environments: its venv package is not installed"
-        elif asked:
-            reason = f"{asked} is not there"
     return None, reason
 
 
@@ -132,70 +123,44 @@ def python_in(folder):
 
 def _quiet(command, env=None):
     try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=False,
-            env=env,
-        ).returncode
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=env).returncode
     except OSError:
         return 127
-
-
-def clean_environment():
-    """The variables of this process without those that would lead an interpreter elsewhere."""
-    return {
-        k: v
-        for k, v in os.environ.items()
-        if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
-    }
 
 
 def pip_settings():
     """What pip's configuration files and PIP_ variables say of indexes; later files win, variables most."""
     home = os.path.expanduser("~")
-    dirs = (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)
+    dirs = reversed((os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep))
     user = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
-    paths = [os.path.join(d, "pip", "pip.conf") for d in reversed(dirs)] + [
-        "/etc/pip.conf",
-        "/Library/Application Support/pip/pip.conf",
-    ]
-    paths += [os.path.join(home, ".pip", "pip.conf"), os.path.join(user, "pip", "pip.conf")]
     given = os.environ.get("PIP_CONFIG_FILE")
+    paths = [*(f"{folder}/pip/pip.conf" for folder in dirs), "/etc/pip.conf"]
+    paths += ["/Library/Application Support/pip/pip.conf", f"{home}/.pip/pip.conf", f"{user}/pip/pip.conf", given or ""]
     found = {}
-    for path in [] if given == os.devnull else [*paths, *([given] if given else [])]:
+    for path in filter(None, [] if given == os.devnull else paths):
         parser = configparser.RawConfigParser()
         try:
             parser.read(path, encoding="utf-8")
         except (configparser.Error, ValueError):
             continue
-        for section in ("global", "install"):
-            if parser.has_section(section):
-                found.update({k.replace("_", "-"): v for k, v in parser.items(section)})
+        for section in filter(parser.has_section, ("global", "install")):
+            found.update({k.replace("_", "-"): v for k, v in parser.items(section)})
     found.update({k[4:].lower().replace("_", "-"): v for k, v in os.environ.items() if k.startswith("PIP_") and v})
     return {key: " ".join(value.split()) for key, value in found.items()}
 
 
 def uv_environment(settings):
     """What pip is told of indexes, as uv's variables; what is set for uv already stays."""
-    env = {"UV_INDEX_STRATEGY": "unsafe-best-match"}  # as pip looks: in every index. The hashes decide.
+    pairs = [("cert", "SSL_CERT_FILE"), ("proxy", "ALL_PROXY")]
     if not any(os.environ.get(name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_CONFIG_FILE")):
-        pairs = (
-            ("index-url", "UV_DEFAULT_INDEX"),
-            ("extra-index-url", "UV_INDEX"),
-            ("trusted-host", "UV_INSECURE_HOST"),
-        )
-        env.update({variable: settings[key] for key, variable in pairs if settings.get(key)})
-        if settings.get("find-links"):
-            env["UV_FIND_LINKS"] = ",".join(settings["find-links"].split())
-        if settings.get("no-index", "0").lower() in ("1", "true", "yes", "on"):
-            env["UV_NO_INDEX"] = "1"
-    if settings.get("cert"):
-        env["SSL_CERT_FILE"] = settings["cert"]
-    if settings.get("proxy"):
-        env["ALL_PROXY"] = settings["proxy"]
+        pairs += [("index-url", "UV_DEFAULT_INDEX"), ("extra-index-url", "UV_INDEX")]
+        pairs += [("trusted-host", "UV_INSECURE_HOST"), ("find-links", "UV_FIND_LINKS"), ("no-index", "UV_NO_INDEX")]
+    env = {variable: settings[key] for key, variable in pairs if settings.get(key)}
+    env["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # as pip looks: in every index. The hashes decide.
+    if "UV_FIND_LINKS" in env:
+        env["UV_FIND_LINKS"] = ",".join(env["UV_FIND_LINKS"].split())
+    if env.get("UV_NO_INDEX", "1").lower() not in ("1", "true", "yes", "on"):
+        del env["UV_NO_INDEX"]
     return {**env, **{k: v for k, v in os.environ.items() if k in env}}
 
 
@@ -205,13 +170,13 @@ def without_cache():
     common = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
     of_pip = os.path.join(home, "Library", "Caches") if sys.platform == "darwin" else common
     found = {}
-    for name, base in (("pip", of_pip), ("uv", common)):
+    for name, base, off in (("pip", of_pip, "PIP_NO_CACHE_DIR"), ("uv", common, "UV_NO_CACHE")):
         folder = os.environ.get(f"{name.upper()}_CACHE_DIR") or os.path.join(base, name)
         try:
             os.makedirs(folder, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
         except OSError:
-            found["PIP_NO_CACHE_DIR" if name == "pip" else "UV_NO_CACHE"] = "1"
+            found[off] = "1"
     return found
 
 
@@ -222,23 +187,23 @@ class Work:
         """Nothing is written yet. `heard` is told every line of progress."""
         self.heard = heard or (lambda text: None)
         self.folder, self.log, self.asked = os.path.abspath(folder), log, python
+        self.python = python_in(self.folder)
         self.wheelhouse = os.path.abspath(wheelhouse) if wheelhouse else None
         self.uv = None if os.environ.get("TAO_SKILL_BANK_NO_UV") else find_uv()
-        self.env = {**clean_environment(), **without_cache()}
-        if self.uv:
-            self.env.update(uv_environment(pip_settings()))
+        self.settings = pip_settings()
+        clean = {k: v for k, v in os.environ.items() if k not in LEADS_ELSEWHERE}
+        self.env = {**clean, **without_cache(), **(uv_environment(self.settings) if self.uv else {})}
         self.total, self.fetched, self.shown, self.said_at = 0, 0, "", time.monotonic()
         self.unanswered = self.silent = 0
 
     def make(self):
         """An environment without packages, unless a good one is there."""
-        python = python_in(self.folder)
-        if os.path.exists(python):
-            status = _quiet([python, "-I", "-c", f"import sys; sys.exit(3) if sys.version_info < {OLDEST!r} else None"])
+        if os.path.exists(self.python):
+            status = _quiet([self.python, "-I", "-c", IS_OLDER])
             if status == 3:
                 fix = f"remove it (`rm -r '{self.folder}'`) and run this again"
                 raise SetUpError(f"{self.folder} holds a Python older than 3.11", fix)
-            if status == 0 and (self.uv or _quiet([python, "-I", "-m", "pip", "--version"], self.env) == 0):
+            if status == 0 and (self.uv or _quiet([self.python, "-I", "-m", "pip", "--version"], self.env) == 0):
                 return
         path, reason = interpreter(self.asked)
         if path is None and (self.asked or not self.uv):
@@ -248,25 +213,17 @@ class Work:
             if not os.path.exists(os.path.join(self.folder, "pyvenv.cfg")):
                 raise SetUpError(f"{self.folder} is not empty, and no environment", "name another folder")
             shutil.rmtree(self.folder)
-        if self.uv:
-            command = [self.uv, "venv", "--quiet", "--python", path or ">=3.11", self.folder]
-        else:
-            command = [path, "-I", "-m", "venv", self.folder]
-        self.run(command, "make the environment")
+        by_uv = [self.uv, "venv", "--quiet", "--python", path or ">=3.11"]
+        self.run([*(by_uv if self.uv else [path, "-I", "-m", "venv"]), self.folder], "make the environment")
 
     def install(self, *what, patience=()):
         """Install by hash from a lock, or the project itself."""
-        python = python_in(self.folder)
         source = ["--no-index", "--find-links", self.wheelhouse] if self.wheelhouse else []
-        common = ["--no-deps", "--no-build-isolation", *source, *what]
-        if self.uv:
-            command = [self.uv, "pip", "install", "--python", python, *common]
-        else:
-            flags = ["--disable-pip-version-check", "--no-input", "--no-user", "--no-compile", "--use-pep517"]
-            command = [python, "-I", "-m", "pip", "install", "--progress-bar", "off", *flags, *patience, *common]
-        self.run(command, "install")
+        tool = [self.python, "-I", "-m", "pip", "install", *PIP, "--no-user", "--no-compile", *patience]
+        tool = [self.uv, "pip", "install", "--python", self.python] if self.uv else tool
+        self.run([*tool, *AS_LOCKED, *source, *what], "install")
 
-    def install_lock(self, lock):
+    def install_lock(self, lock, builder_only=False):
         """What a lock names; what builds first: that small fetch shows whether an index answers at all."""
         builder = lock.only(BUILDER)
         if builder:
@@ -278,18 +235,18 @@ class Work:
                 self.install("--require-hashes", "-r", first.name, patience=("--retries", "2"))
         self.total, self.fetched = len(lock.names), 1 if builder else 0
         self.unanswered = 0 if self.wheelhouse else 5 * PATIENCE_SEC  # uv asks for everything before it says a word
-        self.install("--require-hashes", "-r", os.path.abspath(lock.path))
+        if not builder_only:
+            self.install("--require-hashes", "-r", os.path.abspath(lock.path))
 
     def check(self, lock):
         """What is installed is what the lock names, and nothing lacks anything."""
-        python = python_in(self.folder)
-        self.run([python, "-I", "-c", COMPARE, lock.path], "compare with the lock")
-        tool = [self.uv, "pip", "check", "--python", python] if self.uv else [python, "-I", "-m", "pip", "check"]
-        self.run(tool, "check")
+        self.run([self.python, "-I", "-c", COMPARE, lock.path], "compare with the lock")
+        by_uv, by_pip = [self.uv, "pip", "check", "--python", self.python], [self.python, "-I", "-m", "pip", "check"]
+        self.run(by_uv if self.uv else by_pip, "check")
 
     def run(self, command, purpose):
         """Run to the end, its output to the log, its progress to stderr."""
-        with open(self.log, "a", encoding="utf-8") as log:
+        with open(self.log, "a+", encoding="utf-8", errors="replace") as log:
             log.write("$ " + " ".join(command) + "\n")
             log.flush()
             begin = log.tell()
@@ -311,11 +268,11 @@ class Work:
                 watcher.join()
                 if process.poll() is None:
                     process.kill()
-        self.unanswered = 0
-        if self.silent:
-            raise SetUpError(f"{self.source()} has not answered within {self.silent:g} s", self.way_out(), self.log)
-        if status != 0:
-            with open(self.log, encoding="utf-8", errors="replace") as log:
+            self.unanswered = 0
+            if self.silent:
+                what = f"{self.source()} has not answered within {self.silent:g} s"
+                raise SetUpError(what, f"{MEND_NETWORK}; {self.without_network()}", self.log)
+            if status != 0:
                 log.seek(begin)
                 raise SetUpError(*explain(log.read(), purpose, self), log=self.log)
 
@@ -345,34 +302,30 @@ class Work:
             elif time.monotonic() - self.said_at > SILENCE_SEC and self.shown:
                 self.show(self.shown)
 
+    def _unpacked(self):
+        for top, folders, _ in os.walk(os.path.join(self.folder, "lib")):
+            if os.path.basename(top) == "site-packages":
+                return sum(name.endswith(".dist-info") for name in folders)
+        return 0
+
+    def show(self, text):
+        """A line of progress."""
+        say("  " + text + (" …" if text == self.shown else ""))
+        self.said_at, self.shown = time.monotonic(), text
+        self.heard(text)
+
     def source(self):
         """Where the packages come from, without a password."""
         if self.wheelhouse:
             return f"the wheelhouse {self.wheelhouse}"
-        settings = pip_settings()
-        given = {os.environ.get(name, "") for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL") if self.uv} - {""}
-        named = " ".join(given) or settings.get("index-url", "")
+        of_uv = [os.environ.get(name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL") if self.uv]
+        named = next(filter(None, of_uv), None) or self.settings.get("index-url", "")
         return " ".join(["the package index", *re.sub(r"//[^/@\s]*@", "//", named).split()])
 
-    def way_out(self):
-        """What mends an index that does not answer."""
+    def without_network(self):
+        """The way where there is none."""
         variable = "WHEELHOUSE" if os.path.basename(self.folder) == ".venv" else "TAO_SKILL_BANK_WHEELHOUSE"
-        return "mend the network, proxy or pip configuration; " + WITHOUT.format(variable)
-
-    def _unpacked(self):
-        count = 0
-        for top, folders, _ in os.walk(os.path.join(self.folder, "lib")):
-            if os.path.basename(top) == "site-packages":
-                count = sum(name.endswith(".dist-info") for name in folders)
-                break
-        return count
-
-    def show(self, text):
-        """A line of progress."""
-        self.said_at, again = time.monotonic(), text == self.shown
-        self.shown = text
-        say("  " + text + (" …" if again else ""))
-        self.heard(text)
+        return f"without a network use a wheelhouse (`make wheelhouse` where there is one, then {variable}=DIR)"
 
 
 COMPARE = """
@@ -391,45 +344,39 @@ for line in open(sys.argv[1], encoding="utf-8"):
                 wrong.append(f"{wanted.name}: {found} is installed, the lock names {wanted.specifier}")
 sys.exit("\\n".join(wrong) or None)
 """
+FULL = re.compile(r"No space left on device|Errno 28|Disk quota exceeded|os error (?:28|122)")
+DENIED = re.compile(r"(?:Read-only file system|Permission denied|Errno (?:13|30)\b)(?:[^'\"`\n]*['\"`]([^'\"`]+))?")
+OTHER_FILE = re.compile(r"DO NOT MATCH THE HASHES|Hash mismatch")
+NO_CONNECTION = re.compile(
+    r"connection broken by '(.+?)'?: /|Caused by: (.*(?:connect|dns|timed out|tls|certificate).*)", re.IGNORECASE
+)
+MISSING = re.compile(r"No matching distribution found for (\S+)|Because (\S+) was not found|no version of (\S+)")
+MEND_NETWORK = "mend the network, proxy or pip configuration"
 
 
 def explain(text, purpose, work):
     """(what, fix) from what pip or uv said: the first cause that is known, else the tool's own last error."""
+    where, offline = work.source(), work.without_network()
+    places = [folder for folder in (work.folder, tempfile.gettempdir()) if os.path.isdir(folder)]
+    if FULL.search(text) or any(shutil.disk_usage(folder).free < NO_ROOM_BYTES for folder in places):
+        return f"the disk is full ({', '.join(places)})", "free some space, or name another folder"
+    denied, broken, missing = (kind.search(text) for kind in (DENIED, NO_CONNECTION, MISSING))
+    if denied:
+        return f"{denied.group(1) or work.folder} cannot be written to", "name a folder that can be"
+    if OTHER_FILE.search(text):
+        named = re.search(r"\n\s*(\S+==\S+) from|`(\S+==\S+)`", text)
+        name = next(filter(None, named.groups())) if named else "a package"
+        what = f"{where} serves another file as {name} than the lock names"
+        return what, "ask who keeps the index or the proxy; nothing was installed"
+    if broken:
+        said = next(filter(None, broken.groups()))
+        said = re.sub(r"^\w+\(.*?(?:object at 0x\w+>|host='[^']*'[^)]*\)): ?|[\"')]+$", "", said)[:160]
+        return f"{where} does not answer ({said})", f"{MEND_NETWORK}; {offline}"
+    if missing:
+        return f"{where} does not have {next(filter(None, missing.groups()))}", f"have it taken in, or {offline}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"(ERROR|error|×|Caused by)\b", line, re.IGNORECASE)] or lines[-1:]
-    last = re.sub(r"^ERROR: ", "", errors[0])[:300] if errors else f"could not {purpose}"
-    where = work.source()
-    places = [folder for folder in (work.folder, tempfile.gettempdir()) if os.path.isdir(folder)]
-    if re.search(r"No space left on device|Errno 28|Disk quota exceeded|os error (28|122)", text) or any(
-        shutil.disk_usage(folder).free < NO_ROOM_BYTES for folder in places
-    ):
-        return f"the disk is full ({', '.join(places)})", "free some space, or name another folder"
-    if re.search(r"Read-only file system|Permission denied|Errno (13|30)\b", text):
-        denied = re.search(r"(?:Read-only file system|Permission denied)[^'\"`]*['\"`]([^'\"`]+)", text)
-        return f"{denied.group(1) if denied else work.folder} cannot be written to", "name a folder that can be"
-    if re.search(r"DO NOT MATCH THE HASHES|Hash mismatch", text):
-        name = re.search(r"\n\s*(\S+==\S+) from|`(\S+==\S+)`", text)
-        named = next((g for g in name.groups() if g), "a package") if name else "a package"
-        return (
-            f"{where} serves another file as {named} than the lock names",
-            "ask who keeps the index or the proxy; nothing was installed",
-        )
-    broken = re.search(
-        r"connection broken by '(.+?)'?: /|Caused by: (.*(?:connect|dns|timed out|tls|certificate).*)",
-        text,
-        re.IGNORECASE,
-    )
-    missing = re.search(
-        r"No matching distribution found for (\S+)|Because (\S+) was not found|no version of (\S+)", text
-    )
-    if broken:
-        said = next(g for g in broken.groups() if g)
-        said = re.sub(r"^\w+\(.*?(?:object at 0x\w+>|host='[^']*'[^)]*\)): ?|[\"')]+$", "", said)[:160]
-        return f"{where} does not answer ({said})", work.way_out()
-    if missing:
-        name = next(g for g in missing.groups() if g)
-        return f"{where} does not have {name}", f"have it taken in, or {work.way_out().partition('; ')[2]}"
-    return last, "see the log"
+    return (re.sub(r"^ERROR: ", "", errors[0])[:300] if errors else f"could not {purpose}"), "see the log"
 
 
 def about(lock, name):
@@ -445,14 +392,12 @@ def checked(folder, locks, wheelhouse=None):
         raise SetUpError("this is Windows", WINDOWS)
     if wheelhouse and not os.path.isdir(wheelhouse):
         raise SetUpError(f"the wheelhouse {wheelhouse} is not there", "name the folder that `make wheelhouse` filled")
-    read = [Lock(path) for path in locks]
-    there = os.path.abspath(folder)
+    read, there = [Lock(path) for path in locks], os.path.abspath(folder)
     while not os.path.isdir(there):
         there = os.path.dirname(there)
-    free = shutil.disk_usage(there).free >> 20
-    for lock in read:
-        if free < lock.disk_mb and not os.path.exists(python_in(folder)):
-            raise SetUpError(f"the disk of {there} has {free} MB free, {lock.disk_mb} are needed", "free some space")
+    free, needed = shutil.disk_usage(there).free >> 20, max([lock.disk_mb for lock in read], default=0)
+    if free < needed and not os.path.exists(python_in(folder)):
+        raise SetUpError(f"the disk of {there} has {free} MB free, {needed} are needed", "free some space")
     return read
 
 
@@ -462,15 +407,14 @@ def set_up(folder, locks, project=None, wheelhouse=None, python=None, log=None, 
     Raises:
         SetUpError: It could not be done; one line says why and what mends it.
     """
-    read = checked(folder, locks, wheelhouse)
-    log = log or os.path.abspath(folder).rstrip(os.sep) + ".log"
-    work = Work(folder, log, wheelhouse, python, heard)
+    read, begun = checked(folder, locks, wheelhouse), time.monotonic()
+    work = Work(folder, log or os.path.abspath(folder).rstrip(os.sep) + ".log", wheelhouse, python, heard)
     try:
-        open(log, "w", encoding="utf-8").close()
-        begun = time.monotonic()
+        open(work.log, "w", encoding="utf-8").close()
         for lock in read:
             say(about(lock, folder))
-            work.make()
+        work.make()
+        for lock in read:
             work.install_lock(lock)
         if project:
             work.install(*(["-e", ROOT] if project == "editable" else [ROOT]))
@@ -485,24 +429,17 @@ def set_up(folder, locks, project=None, wheelhouse=None, python=None, log=None, 
 def fill_wheelhouse(folder, locks):
     """Fetch the files that the locks name into a folder; SetUpError as `set_up`."""
     folder = os.path.abspath(folder)  # pip runs elsewhere
-    log = folder + ".log"
     os.makedirs(folder, exist_ok=True)
-    open(log, "w", encoding="utf-8").close()
+    open(folder + ".log", "w", encoding="utf-8").close()
     with tempfile.TemporaryDirectory() as scratch:
-        work = Work(os.path.join(scratch, "env"), log)
+        work = Work(os.path.join(scratch, "env"), folder + ".log")
         work.uv = None  # it has no command that fetches
         read = [Lock(path) for path in locks]
         work.make()
-        builder = os.path.join(scratch, "builder.txt")
         for lock in read:
-            with open(builder, "w", encoding="utf-8") as handle:
-                handle.write(lock.only(BUILDER))
-            work.total, work.fetched = len(lock.names), 0
-            say(f"fetching {work.total} packages of {lock.path}")
-            if lock.only(BUILDER):
-                work.install("--require-hashes", "-r", builder)
-            flags = ["--disable-pip-version-check", "--no-input", "--no-deps", "--no-build-isolation", "--use-pep517"]
-            command = [python_in(work.folder), "-I", "-m", "pip", "download", "--progress-bar", "off", *flags]
+            say(f"fetching {len(lock.names)} packages of {lock.path}")
+            work.install_lock(lock, builder_only=True)
+            command = [work.python, "-I", "-m", "pip", "download", *PIP, *AS_LOCKED]
             work.run([*command, "--require-hashes", "-r", os.path.abspath(lock.path), "-d", folder], "fetch")
     say(f"{len(os.listdir(folder))} files in {folder}")
 

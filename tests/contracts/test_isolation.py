@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import skipped
+import slurm_cluster
 from isolation import Shared
 
 from tao_skill_bank.platforms import jobs, local
@@ -54,6 +55,17 @@ def test_the_command_names_what_lacks_and_no_more(monkeypatch: pytest.MonkeyPatc
     said = skipped.lacking(reasons("no Docker engine: dockerd is not here", "npm is not installed", "no tmpfs here"))
     assert said == "sudo apt-get install -y docker.io busybox-static nodejs npm"
     assert skipped.lacking(reasons("no tmpfs here")) == ""
+    # As the cluster's own fixture says it.
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    slurm = slurm_cluster.why_not()
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert skipped.lacking(reasons(str(slurm))) == "sudo apt-get install -y slurm-wlm munge"
+
+
+def test_what_is_here_and_cannot_be_started_is_not_installed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    said = skipped.lacking(reasons("no Docker engine: a Docker engine is started as root on Linux only", "no SLURM"))
+    assert said == ""
 
 
 def test_on_a_mac_homebrew_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -367,7 +367,8 @@ def test_the_locks_of_the_project_are_whole_and_agree() -> None:
     assert set(run.blocks) <= set(dev.blocks)
     assert set(video.blocks) <= set(dev.blocks)
     # What audits goes into the same environment: it changes no version there.
-    assert {first for first in audit.blocks if first.partition("==")[0] in dev.names} <= set(dev.blocks)
+    pins = {first.split()[0] for first in dev.blocks}
+    assert {first.split()[0] for first in audit.blocks if first.partition("==")[0] in dev.names} <= pins
     assert "pip-audit" in audit.names
     assert {"setuptools", "hatchling", "editables", SOURCE_ONLY} <= set(run.names)
     assert min(lock.fetch_mb and lock.disk_mb for lock in (run, dev, video, audit)) > 0

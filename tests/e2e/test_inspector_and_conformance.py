@@ -78,7 +78,8 @@ def test_in_the_first_session_a_tool_takes_a_path_of_the_project_the_inspector_w
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The server over streamable HTTP on loopback."""
+    """The server over streamable HTTP on loopback, where there is a client to ask it."""
+    client_folder("conformance")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -90,7 +91,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 200
         while not answers(port):
             assert process.poll() is None and time.monotonic() < until
         yield f"http://127.0.0.1:{port}/mcp"

@@ -9,22 +9,27 @@ from collections import Counter
 
 import pytest
 
-# A reason's mark → Debian's packages, and Homebrew's where they differ.
+# What stands in a reason → the programs that are looked for, Debian's packages, and Homebrew's.
 PACKAGES = {
-    "Docker engine": ("docker.io busybox-static", "docker"),
-    "SLURM": ("slurm-wlm munge", ""),
-    "Chromium": ("chromium", "chromium"),
-    "npm": ("nodejs npm", "node"),
-    "C compiler": ("gcc libc6-dev", ""),
-    "git is": ("git", "git"),
-    "ssh-keygen": ("openssh-client", "openssh"),
-    "lsof": ("procps lsof", "lsof"),
+    "Docker engine": (("dockerd", "containerd", "runc", "busybox"), "docker.io busybox-static", "docker"),
+    "slurm": (("slurmctld", "slurmd", "sbatch", "munged"), "slurm-wlm munge", ""),
+    "Chromium": (("chromium",), "chromium", "chromium"),
+    "npm": (("npm",), "nodejs npm", "node"),
+    "C compiler": (("cc",), "gcc libc6-dev", ""),
+    "git is": (("git",), "git", "git"),
+    "ssh-keygen": (("ssh-keygen",), "openssh-client", "openssh"),
+    "lsof": (("ps", "lsof"), "procps lsof", "lsof"),
 }
 
 
 def lacking(reasons: Counter[str]) -> str:
-    """The command that installs what the reasons name; empty where nothing of it can be installed."""
-    wanted = [both for mark, both in PACKAGES.items() if any(mark in reason for reason in reasons)]
+    """The command that installs what the reasons name and is not here; empty where nothing of it can be installed."""
+    wanted = [
+        (debian, brew)
+        for mark, (programs, debian, brew) in PACKAGES.items()
+        if any(mark.lower() in reason.lower() for reason in reasons)
+        and any(shutil.which(program) is None for program in programs)
+    ]
     if shutil.which("apt-get"):
         names = " ".join(debian for debian, _ in wanted)
         return f"{'' if os.geteuid() == 0 else 'sudo '}apt-get install -y {names}" if names else ""
