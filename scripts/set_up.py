@@ -128,6 +128,15 @@ def _quiet(command, env=None):
         return 127
 
 
+def _worked(pid):
+    """Processor time of a process in ticks; 0 where it cannot be had, and the clock alone decides."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            return sum(map(int, stat.read().rpartition(")")[2].split()[11:13]))
+    except (OSError, ValueError):
+        return 0
+
+
 def pip_settings():
     """What pip's configuration files and PIP_ variables say of indexes; later files win, variables most."""
     home = os.path.expanduser("~")
@@ -290,8 +299,12 @@ class Work:
     def _watch(self, done, process):
         """While nothing is printed: end what waits for a silent index, count what is unpacked, say that it goes on."""
         before, begun = self._unpacked(), time.monotonic()
+        worked, idle_since = 0, begun
         while not done.wait(0.5):
-            if 0 < self.unanswered < time.monotonic() - begun:
+            moment, more = time.monotonic(), _worked(process.pid)
+            if more > worked:  # on a busy machine pip itself may take long to begin: that is no silence of the index
+                worked, idle_since = more, moment
+            if 0 < self.unanswered < max(moment - idle_since, (moment - begun) / 5):
                 self.silent = self.unanswered
                 process.kill()
                 return

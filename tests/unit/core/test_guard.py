@@ -7,15 +7,16 @@ import contextvars
 import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tao_skill_bank.core import beneath, guard, roots
-from tao_skill_bank.core.beneath import Opener, by_kernel, by_walk
+from tao_skill_bank.core.beneath import by_kernel, by_walk
 from tao_skill_bank.core.errors import InputError
 
+Opener = Callable[[int, Sequence[str], int, int], int]
 OPENERS = [by_walk, *([by_kernel] if beneath.has_openat2() else [])]
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
