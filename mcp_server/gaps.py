@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from mcp_server.door import REWRITE, WRITE, add, clip, fitting
 from mcp_server.roots import Allowed
+from tao_skill_bank.core import guard
 
 if TYPE_CHECKING:
     from tao_skill_bank.actions.gap_analysis.vcn_aoi import VcnAoiResult
@@ -194,7 +195,7 @@ def write_rca_report(
         output=allowed.optional(output, "output"),
     )
     unreachable = made.analysis is None
-    lines = (made.folder / UNREACHABLE).read_text(encoding="utf-8").splitlines() if unreachable else made.lines()
+    lines = guard.read_text(made.folder / UNREACHABLE).splitlines() if unreachable else made.lines()
     return RcaReport(
         status="unreachable" if unreachable else "done",
         results_dir=str(made.folder),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -10,6 +9,7 @@ from mcp.server.mcpserver import Context, MCPServer, ResourceSecurity
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 
 from mcp_server.roots import roots_of
+from tao_skill_bank.core import guard, roots
 from tao_skill_bank.core.errors import BankError
 
 # A run is named by its absolute path, percent-encoded; `Roots.path` checks it.
@@ -83,8 +83,9 @@ def _reader(file: str) -> Any:
     def read(run: str, ctx: Context) -> str:
         try:
             allowed = roots_of(ctx, [])
-            path: Path = allowed.path(unquote(run), "run") / file
-            return allowed.path(str(path), "run").read_text(encoding="utf-8")
+            folder = allowed.path(unquote(run), "run")
+            with roots.granted(allowed.folders):
+                return guard.read_text(folder / file, "run's file")
         except BankError as error:
             raise ResourceError(error.line()) from None
         except OSError as error:

@@ -382,7 +382,7 @@ def measure_errors(results_dir: Path) -> Measured:
 
 @contextmanager
 def _locked_results(results_dir: Path, by: str) -> Iterator[None]:
-    if not results_dir.is_dir():
+    if not guard.is_folder(results_dir):
         raise InputError("no such folder", where=results_dir, fix="name a results folder")
     with folder_lock(results_dir, by):
         yield

@@ -150,7 +150,7 @@ class Desk:
             if known is not None:
                 self._took(known)
                 self.ledger.resume(known)
-        for left in self._folder.glob("*.jsonl"):
+        for left in guard.matching(self._folder, "*.jsonl"):
             guard.remove(left)
 
     def holds(self, key: str) -> bool:

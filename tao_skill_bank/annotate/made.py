@@ -13,6 +13,7 @@ from tao_skill_bank.annotate.config import AnnotationConfig
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.layout import OUTPUT_META, output_folder
 from tao_skill_bank.annotate.questions import TASKS, media_root
+from tao_skill_bank.core import guard
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ def _head(folder: Path) -> dict[str, Any]:
     """What the first task file says of itself."""
     for task in TASKS:
         path = output_folder(folder) / f"{task}.json"
-        if path.is_file():
+        if guard.is_file(path):
             try:
-                value = json.loads(path.read_text(encoding="utf-8"))
+                value = json.loads(guard.read_text(path))
             except (ValueError, RecursionError):
                 continue
             return value if isinstance(value, dict) else {}

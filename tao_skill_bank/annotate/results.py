@@ -18,6 +18,7 @@ from tao_skill_bank.annotate.quality.error_rate import Measured, draw, measure, 
 from tao_skill_bank.annotate.quality.examine import Examiner, Taken
 from tao_skill_bank.annotate.questions import media_root, questions_of
 from tao_skill_bank.annotate.verdicts import edited_answers, read_verdicts
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import sha256_file
 
@@ -36,13 +37,13 @@ class Results:
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of step 3; none where it has not run."""
         path = step_file(self.folder, "3")
-        if path.is_file():
+        if guard.is_file(path):
             yield from read_rows(path)
 
     def rows_with_fields(self) -> Iterator[dict[str, Any]]:
         """Rows that may carry fields of one's own: the lines of the input files, then the rows of all steps."""
         for path in [*map(Path, self.made.input_files), *(step_file(self.folder, step) for step in STEP_FILES)]:
-            if path.is_file():
+            if guard.is_file(path):
                 yield from read_rows(path)
 
     def examiner(self, *, judged: bool = True) -> Examiner:
@@ -110,9 +111,9 @@ def opened(folder: Path, *, empty: bool = False) -> Iterator[Results]:
         InputError: It holds no questions.
     """
     path = step_file(folder, "3")
-    if not empty and (not path.is_file() or next((row for row in read_rows(path) if video_of(row)), None) is None):
+    if not empty and (not guard.is_file(path) or next((row for row in read_rows(path) if video_of(row)), None) is None):
         raise InputError("no questions yet", where=folder, fix="name a results folder whose step 3 has run")
-    journal = Journal(folder, read_only=True) if (folder / FILE_NAME).exists() else None
+    journal = Journal(folder, read_only=True) if guard.exists(folder / FILE_NAME) else None
     try:
         yield Results(folder, journal)
     finally:

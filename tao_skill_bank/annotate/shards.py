@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from tao_skill_bank.annotate.config import AnnotationConfig
 from tao_skill_bank.annotate.journal import FILE_NAME, Journal
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 
 SHARDS_FOLDER = "shards"
@@ -40,7 +41,8 @@ def merge_journals(results_dir: Path) -> Merged:
     Raises:
         InputError: There is no shard, or one of them has a batch at a vendor, which would be paid for again.
     """
-    folders = sorted(p.parent for p in (results_dir / SHARDS_FOLDER).glob(f"*/{FILE_NAME}"))
+    below = guard.matching(results_dir / SHARDS_FOLDER, "*")
+    folders = [folder for folder in below if guard.is_file(folder / FILE_NAME)]
     if not folders:
         raise InputError("no shards to merge", where=results_dir / SHARDS_FOLDER, fix="run with --shard I/N first")
     with Journal(results_dir) as journal:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.extras import pyav
 from tao_skill_bank.core.seal import Identity, opened
@@ -50,12 +52,16 @@ def probe(path: Path, known: Identity | None = None) -> Probe:
     Raises:
         VideoError: It is missing, empty, damaged, or holds no pictures.
     """
-    if not path.exists():
+    try:
+        about = guard.status(path)
+    except InputError as error:
+        raise VideoError(error.what, where=path, fix=error.fix) from None
+    if about is None:
         raise VideoError("no such video", where=path, fix="check the path")
-    if not path.is_file():
+    if not stat.S_ISREG(about.st_mode):
         # Opening a pipe would wait for ever for somebody who writes.
         raise VideoError("is no regular file", where=path, fix="take it out")
-    if path.stat().st_size == 0:
+    if about.st_size == 0:
         raise VideoError("the file is empty", where=path, fix="replace it or take it out")
     with _opened(path, known) as (container, stream):
         first = next(_pictures(container, stream), None)

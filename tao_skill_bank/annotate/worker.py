@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tao_skill_bank.annotate.api import run_here
 from tao_skill_bank.annotate.sealed import Sealed
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.lifecycle import WORKER
 
@@ -19,7 +20,7 @@ def main(words: list[str]) -> int:
     """Run what was sealed; what went wrong is in `status.json` and, as a line, in the log."""
     try:
         if words:
-            run_here(Sealed.loads(Path(words[0]).read_bytes()), approve=words[1], by=WORKER)
+            run_here(Sealed.loads(guard.read_bytes(Path(words[0]))), approve=words[1], by=WORKER)
         else:
             run_here(Sealed.loads(sys.stdin.buffer.read()), by=WORKER)
     except BankError as error:

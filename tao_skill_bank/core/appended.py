@@ -30,6 +30,8 @@ def write_at_the_end(path: Path, data: bytes) -> None:
 
 def _write(path: Path, handle: BinaryIO, data: bytes) -> None:
     start = handle.seek(0, os.SEEK_END)
+    # Whoever was stopped before it knew the end would put a line behind what another has written since.
+    guard.ask_the_fence()
     written = 0
     try:
         while written < len(data):

@@ -21,11 +21,8 @@ CHUNK = 1 << 20
 
 def fsync_dir(folder: Path) -> None:
     """Make renames and new names in `folder` durable."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
+    with guard.folder(folder) as fd:
         _sync_folder(fd)
-    finally:
-        os.close(fd)
 
 
 def is_temporary(name: str) -> bool:

@@ -288,7 +288,7 @@ def _planned(request: ActionRequest) -> tuple[ActionConfig, bytes | None, Action
         raise InputError(f"does not run {request.command[0]!r}", where=f"--platform {config.platform}", fix=fix)
     _refuse_other(request.folder / ACTION, config)
     checks = [*platform.checks(config, only=request.command[0]), *_spec_checks(request, config, platform)]
-    spec_bytes = None if request.spec is None else request.spec.read_bytes()
+    spec_bytes = None if request.spec is None else guard.read_bytes(request.spec)
     said = {
         "command": request.command,
         "folder": str(request.folder),

@@ -158,7 +158,7 @@ def described(path: Path) -> Architecture | None:
         InputError: It says that it is the bank's own, and is damaged.
     """
     try:
-        with path.open("rb") as handle:
+        with guard.open_read(path) as handle:
             head = handle.read(len(MAGIC) + 8 + MOST_HEADER_BYTES)
     except OSError:
         return None

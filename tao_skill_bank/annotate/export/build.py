@@ -6,10 +6,11 @@ import json
 import os
 import re
 import secrets
-import shutil
-from collections.abc import Mapping, Sequence
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from tao_skill_bank.annotate.export.media import Media, Videos
 from tao_skill_bank.annotate.export.split import joined, parse_split, split_of
 from tao_skill_bank.annotate.listing import video_of
 from tao_skill_bank.annotate.results import Results, opened
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.fsio import fsync_dir, write_json, write_text
 from tao_skill_bank.core.text import plural
@@ -116,7 +118,7 @@ def export(results_dir: Path, options: Options) -> Exported:
 def _write(job: Job, facts: Facts, sides: Mapping[str, str], records: Sequence[Record], date: str) -> None:
     """Write beside the target, then change places."""
     parent = job.at.parent
-    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    made = list(takewhile(lambda folder: not guard.exists(folder), (parent, *parent.parents)))
     try:
         _make(job.at)
         LAYOUTS[facts.layout](job)
@@ -126,7 +128,7 @@ def _write(job: Job, facts: Facts, sides: Mapping[str, str], records: Sequence[R
             lines.append(json.dumps({**about, "date": date, "license": facts.license}, ensure_ascii=False))
         write_text(job.at / "provenance.jsonl", "\n".join(lines) + "\n")
         write_text(job.at / "README.md", card(facts))
-        files = sorted(p.relative_to(job.at).as_posix() for p in job.at.rglob("*") if not p.is_dir() or p.is_symlink())
+        files = sorted(p.relative_to(job.at).as_posix() for p in _below(job.at))
         write_json(
             job.at / EXPORT_FILE,
             {
@@ -149,16 +151,17 @@ def _write(job: Job, facts: Facts, sides: Mapping[str, str], records: Sequence[R
         )
         _change_places(job.at, job.final)
     finally:
-        shutil.rmtree(job.at, ignore_errors=True)
+        with suppress(OSError):
+            guard.remove_tree(job.at)
         # Folders on the way that hold no export after all go again; others are not empty, and stay.
         for folder in made:
             with suppress(OSError):
-                folder.rmdir()
+                guard.remove_folder(folder)
 
 
 def _make(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True)
+        guard.make_folder(folder, fresh=True)
     except OSError as error:
         why = error.strerror or "cannot be made"
         raise InputError(why, where=folder.parent, fix="name a folder that can be written") from None
@@ -166,11 +169,22 @@ def _make(folder: Path) -> None:
 
 def _change_places(new: Path, target: Path) -> None:
     old = target.with_name(f".{target.name}.{secrets.token_hex(4)}.old")
-    if target.exists():
-        target.rename(old)
-    new.rename(target)
+    if guard.exists(target):
+        guard.rename(target, old)
+    guard.rename(new, target)
     fsync_dir(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    with suppress(OSError):
+        guard.remove_tree(old)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Everything in a folder and those in it that is no folder; a link is not followed."""
+    for path in guard.children(folder):
+        about = guard.entry(path)
+        if about is not None and stat.S_ISDIR(about.st_mode):
+            yield from _below(path)
+        else:
+            yield path
 
 
 def _fits(options: Options) -> list[str]:
@@ -193,11 +207,12 @@ def _fits(options: Options) -> list[str]:
 
 def _replaceable(target: Path) -> None:
     """Raise unless the folder is not there, empty, or an earlier export and nothing else."""
-    if not target.exists() and not target.is_symlink():
+    about = guard.entry(target)
+    if about is None:
         return
-    if target.is_symlink() or not target.is_dir():
+    if not stat.S_ISDIR(about.st_mode):
         raise InputError("is no folder", where=target, fix="name a folder that is empty or not there")
-    found = {p.relative_to(target).as_posix() for p in target.rglob("*") if not p.is_dir() or p.is_symlink()}
+    found = {p.relative_to(target).as_posix() for p in _below(target)}
     if not found:
         return
     known = _export_file(target)
@@ -212,7 +227,7 @@ def _replaceable(target: Path) -> None:
 
 def _export_file(folder: Path) -> dict[str, Any]:
     try:
-        value = json.loads((folder / EXPORT_FILE).read_text(encoding="utf-8"))
+        value = json.loads(guard.read_text(folder / EXPORT_FILE))
     except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) and value.get("format") == FORMAT else {}

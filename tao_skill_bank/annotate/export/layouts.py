@@ -7,11 +7,11 @@ import json
 import os
 import tarfile
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tao_skill_bank.annotate.export.items import Answers, Record
 from tao_skill_bank.annotate.export.media import FOLDER, Videos, frame_rate, unreadable
@@ -161,7 +161,8 @@ def write_webdataset(job: Job) -> None:
                     stack.close()
                     number, held, size = number + 1, 0, 0
                     path = job.at / f"{split}-{number:06d}.tar"
-                    tar = stack.enter_context(tarfile.open(path, "x", format=tarfile.USTAR_FORMAT))
+                    raw = stack.enter_context(_new(path))
+                    tar = stack.enter_context(tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT))
                 key = job.videos.key(video)
                 _member(tar, f"{key}.json", io.BytesIO(body), len(body))
                 if film:
@@ -209,15 +210,21 @@ def _place_all(job: Job, records: Sequence[Record], folder: Path) -> None:
         job.videos.place(video, folder)
 
 
+@contextmanager
+def _new(path: Path) -> Iterator[io.BufferedWriter]:
+    """A new file of the export; the folders that lead to it are made."""
+    with guard.open_write(path, "xb", make=True) as raw, io.BufferedWriter(cast(io.RawIOBase, raw)) as handle:
+        yield handle
+
+
 def _json(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    with _new(path) as handle:
+        handle.write((json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
 def _lines(path: Path, rows: Sequence[Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="\n") as handle:
-        handle.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    with _new(path) as handle:
+        handle.writelines((json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode() for row in rows)
 
 
 def _parquet(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -229,8 +236,8 @@ def _parquet(path: Path, rows: list[dict[str, Any]]) -> None:
     schema = pa.schema(
         [("id", text), ("task", text), ("video_id", text), ("messages", messages), ("videos", pa.list_(text))]
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    with _new(path) as handle:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), handle)
 
 
 def _videos_tar(job: Job, records: Sequence[Record], path: Path) -> None:
@@ -238,7 +245,7 @@ def _videos_tar(job: Job, records: Sequence[Record], path: Path) -> None:
     import gzip
 
     with (
-        path.open("xb") as raw,
+        _new(path) as raw,
         gzip.GzipFile("", "wb", fileobj=raw, mtime=0, compresslevel=1) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
@@ -256,7 +263,8 @@ def _member(tar: tarfile.TarFile, name: str, handle: Any, size: int) -> None:
 
 def _size(video: str) -> int:
     try:
-        return Path(video).stat().st_size
+        with guard.open_read(Path(video)) as handle:
+            return os.fstat(handle.fileno()).st_size
     except OSError as error:
         raise unreadable(video, error) from None
 

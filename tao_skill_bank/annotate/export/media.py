@@ -56,15 +56,16 @@ class Videos:
         if self.how == "reference":
             return
         target = folder / self.name(video)
-        if target.exists():
+        if guard.exists(target):
             return
-        folder.mkdir(parents=True, exist_ok=True)
+        guard.make_folder(folder)
         try:
             with guard.open_read(Path(video)) as source:
                 if self.how == "link":
-                    os.symlink(os.path.abspath(video), target)
+                    with guard.place(target) as at:
+                        os.symlink(os.path.abspath(video), at.name, dir_fd=at.fd)
                     return
-                with target.open("xb") as copy:
+                with guard.open_write(target, "xb") as copy:
                     shutil.copyfileobj(source, copy, CHUNK)
         except OSError as error:
             raise unreadable(video, error) from None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.changenet.layout import Workspace
 from tao_skill_bank.data.changenet.layout_find import Sample
@@ -163,7 +163,7 @@ def _put_pictures(
     for sample in samples:
         for side, files in (("captures", sample.captures), ("golden", sample.goldens)):
             folder = images / side / sample.folder
-            folder.mkdir(parents=True, exist_ok=True)
+            guard.make_folder(folder)
             for file, ending in zip(files, endings, strict=True):
                 _put(file, folder / f"{sample.name}{ending}", facts[str(file)], bits)
 
@@ -171,10 +171,16 @@ def _put_pictures(
 def _put(source: Path, target: Path, facts: Facts, bits: int) -> None:
     """Link where the file system can, else copy; written anew where format, depth or orientation must change."""
     if _format(source.suffix) == _format(target.suffix) and facts.orientation == UPRIGHT and not facts.cut_off:
-        try:
-            os.link(source.resolve(), target)
-        except OSError:
-            shutil.copyfile(source, target)
+        # The file that is open, whatever is put in its place meanwhile.
+        with guard.open_read(source, "picture") as handle:
+            through = f"/proc/self/fd/{handle.fileno()}"
+            name = through if os.path.exists(through) else str(source.resolve())
+            try:
+                with guard.place(target) as at:
+                    os.link(name, at.name, dst_dir_fd=at.fd, follow_symlinks=True)
+            except OSError:
+                with guard.open_write(target, "xb") as copy:
+                    shutil.copyfileobj(handle, copy, 1 << 20)
         return
     from PIL import Image
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.core import fsio
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.nested import get
 from tao_skill_bank.core.version import __version__
@@ -95,7 +95,7 @@ def _host(record: JobRecord) -> str | None:
     if record.host is not None:
         return record.host
     try:
-        claimed = json.loads(beside(record.path, "claim.json").read_bytes())
+        claimed = json.loads(guard.read_bytes(beside(record.path, "claim.json")))
     except (OSError, ValueError, RecursionError):
         return None
     host = claimed.get("host") if isinstance(claimed, dict) else None
