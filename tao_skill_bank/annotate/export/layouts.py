@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from tao_skill_bank.annotate.export.items import Answers, Record
 from tao_skill_bank.annotate.export.media import FOLDER, Videos, frame_rate, unreadable
@@ -211,7 +211,7 @@ def _place_all(job: Job, records: Sequence[Record], folder: Path) -> None:
 
 
 @contextmanager
-def _new(path: Path) -> Iterator[io.BufferedWriter]:
+def _new(path: Path) -> Iterator[BinaryIO]:
     """A new file of the export; the folders that lead to it are made."""
     with guard.open_write(path, "xb", make=True) as raw, io.BufferedWriter(cast(io.RawIOBase, raw)) as handle:
         yield handle
