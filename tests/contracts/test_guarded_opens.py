@@ -21,7 +21,7 @@ CONTENT = {"read_text", "read_bytes", "write_text", "write_bytes", "symlink_to",
 OS = {"open", "link", "symlink"}
 COPIES = {"copy", "copy2", "copyfile", "copytree", "move"}
 # What opens a handle or a name that the guard gave: libraries, and the guard's own folder (`guard.Within`).
-HANDED_IN = re.compile(r"os|io|tarfile|gzip|av|Image|zipfile|webbrowser|aside|self\._folder\(\)|(self\.shop\.)?library")
+HANDED_IN = re.compile(r"os|io|tarfile|gzip|av|Image|zipfile|webbrowser|aside|self\._folder\(\)|(\w+\.)*library")
 # Files that open what nobody names in a request: the package's own, the user's own settings and cache, /dev/null,
 # /proc, a folder that they have just made; and what only a person's own command line calls.
 OWN = {
