@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -61,7 +62,9 @@ def _text_of(folder: Path, file: str, whose: str) -> str:
     there = {path.name: path for path in folder.glob("*") if path.is_file() and not path.is_symlink()}
     if file not in there:
         raise ResourceNotFoundError(f"{whose} has no text {file!r} ({did_you_mean(file, there)})")
-    return there[file].read_text(encoding="utf-8")
+    with roots.own_files():
+        # The bank's own texts, by a name that was found in their folder.
+        return guard.read_text(there[file])
 
 
 def register(server: MCPServer[Any]) -> None:

@@ -14,23 +14,32 @@ _TAIL_BLOCK = 8192
 def append_bytes(path: Path, data: bytes) -> None:
     """Append whole lines and sync them; on an error the file is as it was. The caller holds the file's lock."""
     with guard.open_write(path, "ab") as handle:
-        _write(path, handle, data)
+        _write(path, handle, data, handle.seek(0, os.SEEK_END))
 
 
-def write_at_the_end(path: Path, data: bytes) -> None:
+def write_at_the_end(path: Path, data: bytes, since: int) -> None:
     """The same, at the place that is the end now: for lines that anybody who is due writes in just these bytes.
 
-    Where locks do not work, one that was stopped before it wrote writes what stands there already, and no second line.
+    Where locks do not work, one that was stopped before it wrote finds that it stands there already, or writes it over
+    itself; no second line.
+
+    Args:
+        path: The file.
+        data: The lines.
+        since: Where the file ended when they were found to be missing.
     """
     with guard.open_write(path, "ab"):
         pass
     with guard.open_write(path, "r+b") as handle:
-        _write(path, handle, data)
+        # The end first: what comes behind it meanwhile is seen, or is written over by the same bytes.
+        start = handle.seek(0, os.SEEK_END)
+        handle.seek(since)
+        if handle.read(len(data)) != data:
+            handle.seek(start)
+            _write(path, handle, data, start)
 
 
-def _write(path: Path, handle: BinaryIO, data: bytes) -> None:
-    start = handle.seek(0, os.SEEK_END)
-    # Whoever was stopped before it knew the end would put a line behind what another has written since.
+def _write(path: Path, handle: BinaryIO, data: bytes, start: int) -> None:
     guard.ask_the_fence()
     written = 0
     try:

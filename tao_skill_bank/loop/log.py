@@ -302,19 +302,25 @@ def _is_torn_record(path: Path, state: AnyState | Header | None) -> bool:
 
 
 def _sync_locked(path: Path, state: AnyState | Header | None, *, repair: bool) -> int:
+    end = _end(path)
     try:
         last = last_seq(path)
     except InputError:
         if not (repair or _is_torn_record(path, state)):
             raise
         move_last_line_aside(path, "log")
-        last = last_seq(path)
+        end, last = _end(path), last_seq(path)
     if state is not None:
         missing = [line_of(label, r) for label, r in state.labelled_records() if r.seq > last]
         if missing:
-            write_at_the_end(path, "".join(line.json_line() + "\n" for line in missing).encode())
+            write_at_the_end(path, "".join(line.json_line() + "\n" for line in missing).encode(), end)
             last = missing[-1].seq
     return last
+
+
+def _end(path: Path) -> int:
+    about = guard.status(path)
+    return 0 if about is None else about.st_size
 
 
 def _parse_last(path: Path, line: bytes) -> LogLine:
