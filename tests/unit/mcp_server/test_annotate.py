@@ -52,9 +52,13 @@ def test_without_a_persons_yes_nothing_is_bought(
     paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path, mode: str
 ) -> None:
     server = build_server([tmp_path])
-    asked = ok(call(server, "start_annotation", {**paid[1], "max_cost": 2.5, "max_calls": 40}, mode=mode))
+    limits = {"max_cost": 2.5, "max_calls": 40}
+    refused = call(server, "start_annotation", {**paid[1], **limits}, mode=mode)
+    assert refused.error and "the price of 'scripted' (vlm) is unknown" in refused.text
+    priced = {**paid[1], **limits, "price": {"scripted": [0.1, 0.4]}}
+    asked = ok(call(server, "start_annotation", priced, mode=mode))
     assert asked["status"] == "needs_approval"
-    assert "--max-calls 40 --max-cost 2.5 --approve " in asked["command"]
+    assert "--price scripted=0.1,0.4 --max-calls 40 --max-cost 2.5 --approve " in asked["command"]
     no = ElicitResult(action="accept", content={"approve": False})
     declined = call(server, "start_annotation", paid[1], mode=mode, elicit=no)
     assert (ok(declined)["status"], len(declined.asked)) == ("declined", 1)
@@ -345,7 +349,9 @@ def test_a_digest_says_everything_that_is_approved(
 
     first = digest()
     assert digest() == first == ok(call(server, "estimate_annotation", paid[1]))["digest"]
-    seen = {first, digest(max_calls=5), digest(max_cost=1.5), digest(results_dir=str(tmp_path / "elsewhere"))}
+    price = {"scripted": [0.1, 0.4]}
+    seen = {first, digest(max_calls=5), digest(price=price), digest(max_cost=1.5, price=price)}
+    seen.add(digest(results_dir=str(tmp_path / "elsewhere")))
     text = spec.read_text(encoding="utf-8")
     for old, new in ((paid[0].url, "http://127.0.0.1:9"), ("scripted", "gpt-5"), ("data:", "license: MIT\n  data:")):
         spec.write_text(text.replace(old, new), encoding="utf-8")
@@ -355,4 +361,4 @@ def test_a_digest_says_everything_that_is_approved(
     seen.add(digest())
     make_video(tmp_path / "v" / "another.mp4", seed=9)
     seen.add(digest())
-    assert len(seen) == 9
+    assert len(seen) == 10
