@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mcp_server.consent import Approve, approved, asked, refusal
 from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown
 from mcp_server.roots import Allowed, Roots
-from mcp_server.words import program
+from mcp_server.words import in_own_words, program
 from tao_skill_bank.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ async def start_action(
         return await _run(key, list(request.command), request.folder, request.folder, wait=0.0)
     if not approved(answer):
         state = refusal(answer)
-        shown = [*(clip(x.strip(), 300) for x in plan.plan.lines()), _typed(plan)]
+        shown = [*(clip(_said(x.strip()), 300) for x in plan.plan.lines()), _typed(plan)]
         lines = [] if state == "declined" else shown
         return JobResult(results_dir=str(request.folder), state=state, output=lines)
     record = await anyio.to_thread.run_sync(actions.start_action, request, plan.plan.digest, "elicitation")
@@ -284,6 +284,11 @@ def _result(record: Any, state: str) -> JobResult:
     return JobResult(
         job=record.uid, results_dir=record.results_dir, state=state, output=output, ask_again_sec=5 if busy else None
     )
+
+
+def _said(line: str) -> str:
+    """A check in a tool's words; a command line as it stands."""
+    return in_own_words(line) if line.startswith("[") else line
 
 
 def _typed(plan: PlannedAction) -> str:

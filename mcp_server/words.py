@@ -16,16 +16,19 @@ from typing import Any
 
 _COMMAND = re.compile(
     r"""(?P<quote>`?)                              # from the program's name on: to where the sentence goes on
-    (?P<program>(?:\S*/)?tao-skills|python3\ \S*launch\.py\ run\ tao_skill_bank\.cli)\ (?P<rest>[^\n`;(),]*)""",
+    (?P<program>'[^'\n]*/tao-skills'|(?:[^\s']*/)?tao-skills
+    |python3\ (?:'[^'\n]*launch\.py'|\S*launch\.py)\ run\ tao_skill_bank\.cli)
+    \ (?P<rest>(?:(?<=[\s=])'[^'\n]*'|,(?=\S)|[^\n`;(),])*)      # what is quoted, and a list's comma, belong to it""",
     re.VERBOSE,
 )
-_OTHERS = re.compile(r"\b(?:vllm serve|docker run|swift sft|sbatch|kubectl)\b[^\n;()]*")
-_OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]*)(?:[ =]([A-Z][A-Z_]*|\S+=\S+))?")
+_OTHERS = re.compile(r"\b(?:vllm serve|docker run|swift sft|sbatch|kubectl|pip install|launch\.py)\b[^\n;()]*")
+_OPTION = re.compile(r"(?<![\w/.-])--([a-z][a-z0-9-]*)(?:[ =]([A-Z][A-Z_]*=[A-Z,]+|[A-Z][A-Z_]*|\S+=\S+))?")
 _NAMES = {"set": "settings"}
+_MAPPING = re.compile(r"(\S+)=(INPUT),(OUTPUT)")
 _SERVERS_OWN = frozenset({"root", "toolsets"})
 """A person starts the server with them; no tool can."""
 # What holds text that is no sentence of ours: it is shown as it stands.
-_AS_IT_STANDS = frozenset({"command", "log", "digest"})
+_AS_IT_STANDS = frozenset({"command", "log", "digest", "output"})
 
 
 def program() -> list[str]:
@@ -86,7 +89,7 @@ def _plain(text: str, arguments: Collection[str]) -> str:
             return match[0]
         name = match[1].replace("-", "_")
         name = _NAMES.get(name, name)
-        value = "" if match[2] is None else f" {match[2]}"
+        value = "" if match[2] is None else " " + _MAPPING.sub(r'{"\1": [\2, \3]}', match[2])
         own = not arguments or name in arguments
         return f"{name}{value}" if own else f"{name}{value} (of the command line)"
 

@@ -22,6 +22,7 @@ def estimate_annotation(
     results_dir: str | Path | None = None,
     settings: Mapping[str, Any] | Sequence[str] = (),
     prices: str | Path | None = None,
+    price: Mapping[str, Sequence[float]] | None = None,
     shard: tuple[int, int] | None = None,
     batch: bool = False,
     max_calls: int | None = None,
@@ -35,6 +36,7 @@ def estimate_annotation(
         results_dir: Where the run lives.
         settings: Keys of the spec, as a mapping of dotted names or as `key=value` texts.
         prices: A price table (YAML) to look in before the shipped one.
+        price: Model → (input, output) in USD per million tokens, before both: of a server of your own.
         shard: (i, n): only this part of the videos.
         batch: Use the vendors' batches.
         max_calls: Stop before this many calls in all, earlier runs included.
@@ -56,6 +58,7 @@ def annotate(
     results_dir: str | Path | None = None,
     settings: Mapping[str, Any] | Sequence[str] = (),
     prices: str | Path | None = None,
+    price: Mapping[str, Sequence[float]] | None = None,
     shard: tuple[int, int] | None = None,
     batch: bool = False,
     max_calls: int | None = None,
@@ -71,6 +74,7 @@ def annotate(
         results_dir: Where the run lives.
         settings: Keys of the spec.
         prices: A price table.
+        price: Prices of single models.
         shard: (i, n): only this part of the videos.
         batch: Use the vendors' batches.
         max_calls: Calls at most.
@@ -104,7 +108,7 @@ def _request(given: Mapping[str, Any]) -> Request:
     """The request of a function's arguments, by name."""
     from tao_skill_bank.annotate.api import request_of
 
-    values: dict[str, Any] = {name: given[name] for name in ("batch", "max_calls", "max_cost")}
+    values: dict[str, Any] = {name: given[name] for name in ("batch", "price", "max_calls", "max_cost")}
     for name in ("spec", "results_dir", "video_root", "prices"):
         values[name] = None if given[name] is None else Path(os.path.expanduser(given[name]))
     if given["shard"] is not None:

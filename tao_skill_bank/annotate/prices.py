@@ -115,8 +115,11 @@ def load_prices(own: Path | None = None, named: Mapping[str, Sequence[float]] | 
         if not isinstance(batch, (int, float)) or not 0 <= batch <= 1:
             raise InputError("batch must be a part of the price", where=own, fix="write batch: 0.5, or leave it out")
     if named:
+        if wrong := next((model for model, price in named.items() if len(price) != 2), None):
+            fix = "give two numbers, USD per million tokens: input, output"
+            raise InputError(f"no price of {wrong!r}: {list(named[wrong])}", where="price", fix=fix)
         # As a table: what is refused of one is refused of the other.
-        models = {model: dict(zip(("input", "output"), price, strict=False)) for model, price in named.items()}
+        models = {model: dict(zip(("input", "output"), price, strict=True)) for model, price in named.items()}
         tables.insert(0, _table({"models": models}, "price"))
         dated = f"given with the run, else {dated}"
     return Prices(tables, dated, float(batch))

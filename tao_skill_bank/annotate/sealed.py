@@ -38,7 +38,11 @@ def refuse_unpriced(config: AnnotationConfig, prices: Prices) -> None:
     Raises:
         InputError: It cannot be kept.
     """
-    for name, options in config.named_models.items():
+    models = config.named_models
+    if not effective_steps(config) - {"4"}:
+        # The last step writes files: it asks nobody but a judge.
+        models = {name: options for name, options in models.items() if name == "judge"}
+    for name, options in models.items():
         if prices.of(options.model) is None:
             raise InputError(
                 f"the price of {options.model!r} ({name}) is unknown, so --max-cost cannot be kept",

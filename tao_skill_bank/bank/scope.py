@@ -9,6 +9,12 @@ from pathlib import Path
 from tao_skill_bank.core import guard
 
 DONE = "Visual ChangeNet (a picture against its golden) and yes/no answers of vision-language models"
+_NAMED_HERE = re.compile(
+    r"changenet|(?<!without )(?<!without a )\bgoldens?\b|siamese|\bdeft\b|\byes ?(/|or) ?no\b|\bvlms?\b|"
+    r"vision.language|cosmos|\bqwen",
+    re.IGNORECASE,
+)
+"""Whoever says one of these means what is done here, whatever stands beside it."""
 _LOOK_AT = 4000
 """Entries of a folder at most: a workspace of a million pictures is not walked for a hint."""
 
@@ -30,12 +36,13 @@ class Other:
     near: str
 
 
-_ONE_RUN = "One run of a TAO network as it is: `jobs start NETWORK ACTION --platform docker` of the command line"
+_ONE_RUN = "One run of a TAO network as it is: `tao-skills jobs start NETWORK ACTION --platform docker`"
 _GOLDEN = "Where every part has a golden picture, ChangeNet may answer the question: make_workspace"
 OTHERS = (
     Other(
         "object detection",
-        r"detectors?\b|object.?detect|detection model|bounding.?box|\byolo|d-?fine|rt-?detr|\bdino\b|grounding|"
+        r"(?<!defect )(?<!anomaly )(detectors?\b|detection model)|object.?detect|bounding.?box|\byolo|\bd-?fine\b|"
+        r"rt-?detr|\bdino\b(?![ -]?v?\d)|grounding ?dino|visual grounding|"
         r"efficientdet|centerpose|\bcoco\b|\bkitti\b",
         r"(^|/)(instances_\w+|_annotations\.coco|annotations/\w*coco\w*)\.json$|^labels/([^/]+/)?[^/]+\.txt$"
         r"|(^|/)data\.yaml$",
@@ -43,11 +50,11 @@ OTHERS = (
     ),
     Other(
         "segmentation",
-        r"segment|\bmasks?\b|mask2former|oneformer|segformer|\bunet\b",
+        r"segment|(?<!solder )(?<!solder-)\bmasks?\b|mask2former|oneformer|segformer|\bunet\b",
         r"(^|/)(masks?|SegmentationClass)/[^/]+\.png$",
         f"{_GOLDEN}. {_ONE_RUN}",
     ),
-    Other("pose estimation", r"\bposes?\b|key.?points?", r"(^|/)person_keypoints_\w+\.json$", _ONE_RUN),
+    Other("pose estimation", r"\bpose\b|key-?points?", r"(^|/)person_keypoints_\w+\.json$", _ONE_RUN),
     Other("reading of text", r"\bocr\b|\bocdnet\b|read(ing)? (of )?(text|serial)|licen[cs]e.?plates?", r"$^", _ONE_RUN),
     Other(
         "classification without a golden",
@@ -65,7 +72,9 @@ def not_done() -> str:
 
 
 def named_in(text: str) -> Other | None:
-    """The kind of model that words name and that is not improved here, if one is."""
+    """The kind of model that words name and that is not improved here; None where they name what is."""
+    if _NAMED_HERE.search(text):
+        return None
     return next((other for other in OTHERS if re.search(other.words, text, re.IGNORECASE)), None)
 
 

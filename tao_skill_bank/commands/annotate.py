@@ -23,12 +23,15 @@ def cli() -> None:
     """Annotate videos: captions, descriptions, questions with reasoning; answers are kept, every call is counted."""
 
 
+_PRICES = together(
+    click.option("--prices", type=PATH, help="Your own price table (YAML), before the shipped one."),
+    click.option("--price", multiple=True, metavar="MODEL=IN,OUT", help="A model's USD per million tokens."),
+)
 _REQUEST = together(
     click.option("-e", "--spec", type=PATH, help="The spec; `auto_label default_specs` writes one."),
     click.option("--results-dir", type=PATH, help="Where the run lives; the same folder takes it up again."),
     click.option("--video-root", type=PATH, help="Folder of videos."),
-    click.option("--prices", type=PATH, help="Your own price table (YAML), before the shipped one."),
-    click.option("--price", multiple=True, metavar="MODEL=IN,OUT", help="A model's USD per million tokens."),
+    _PRICES,
     click.option("--shard", metavar="I/N", help="Take only this part of the videos, in a folder of its own."),
     click.option("--batch", is_flag=True, help="Use the vendors' batches: half the price, up to a day for a round."),
     click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
@@ -151,7 +154,7 @@ def review(results_dir: Path, limit: int, sample: bool, as_json: bool) -> None:
 @click.argument("results_dir", type=PATH)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("-e", "--spec", type=PATH, help="The spec: its models, and quality.checks.")
-@click.option("--prices", type=PATH, help="Your own price table (YAML), before the shipped one.")
+@_PRICES
 @click.option("--max-calls", type=int, help="Stop before this many calls in all, earlier runs included.")
 @click.option("--max-cost", type=float, help="Stop before this many USD in all, earlier runs included.")
 @click.option("--approve", metavar="DIGEST", help="Start only what has this digest, as --estimate showed it.")

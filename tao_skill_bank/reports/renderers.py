@@ -14,6 +14,15 @@ def render(results_dir: Path) -> None:
     _OWN.get(task_of(results_dir).name, render_plain)(results_dir)
 
 
+def page(results_dir: Path) -> str:
+    """The report of a run whose task is not ChangeNet's, as it stands on disk now; writes nothing."""
+    from tao_skill_bank.reports.plain import plain_html
+    from tao_skill_bank.reports.vlm.page import run_html
+    from tao_skill_bank.tasks.registry import task_of
+
+    return (run_html if task_of(results_dir).name == "vlm_bcq" else plain_html)(results_dir)
+
+
 def _deft(results_dir: Path) -> None:
     from tao_skill_bank.loop.state import BASELINE
     from tao_skill_bank.reports.deft.report import iter_summary, render_report

@@ -14,9 +14,13 @@ from tao_skill_bank.loop.state import state_path
 from tao_skill_bank.reports.deft.report import report_html
 from tao_skill_bank.reports.deft.status import status_of
 from tao_skill_bank.reports.deft.view import NARRATIVE, RunView
+from tao_skill_bank.reports.renderers import page
+from tao_skill_bank.tasks.changenet.state import State
 from tao_skill_bank.tasks.registry import load_state
 
 LOOPBACK = "127.0.0.1"
+_AGAIN_SEC = "5"
+"""A page without a script that follows the run is loaded again by the browser."""
 _SECURITY = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -27,10 +31,12 @@ _SECURITY = {
 
 
 class LiveReport:
-    """The page of a run, rendered anew only when the run has moved on."""
+    """The page of a run of any task, rendered anew only when the run has moved on."""
 
     def __init__(self, results_dir: Path) -> None:
         self.root = results_dir
+        self.follows = True
+        """Whether the page itself asks for the mark."""
         self._lock = threading.Lock()
         self._mark = ""
         self._html = ""
@@ -49,10 +55,14 @@ class LiveReport:
         with self._lock:
             mark = self.mark()
             if mark != self._mark:
-                view = RunView(self.root)
-                self._html = report_html(view, status_of(view), live=mark)
+                self.follows = isinstance(load_state(self.root), State)
+                self._html = self._followed(mark) if self.follows else page(self.root)
                 self._mark = mark
             return self._html
+
+    def _followed(self, mark: str) -> str:
+        view = RunView(self.root)
+        return report_html(view, status_of(view), live=mark)
 
 
 class _Server(ThreadingHTTPServer):
@@ -97,6 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {**_SECURITY, "Content-Type": f"{kind}; charset=utf-8"}.items():
             self.send_header(name, value)
+        if self.path == "/" and not self.server.report.follows:
+            self.send_header("Refresh", _AGAIN_SEC)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command == "GET":

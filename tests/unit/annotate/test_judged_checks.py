@@ -127,6 +127,11 @@ def test_judged_checks_are_journaled_calls_within_the_limits_and_nothing_is_paid
     results, truths = results_with(tmp_path)
     judge = Judge(truths, judges.windows_of(to_judge(results)))
     with ScriptedEndpoint(answers=lambda request: judge.answer(request.prompt)) as server:
+        unpriced = check(results, server.url, "--max-cost", "2")
+        assert isinstance(unpriced.exception, InputError) and "--price judge=INPUT,OUTPUT" in unpriced.exception.line()
+        priced = check(results, server.url, "--max-cost", "2", "--estimate", "--price", "judge=1,2")
+        assert priced.exit_code == 0, "of what is not asked no price is needed"
+        assert server.calls == 0
         shown = check(results, server.url, "--estimate", "--json")
         assert shown.exit_code == 0, shown.output
         most = json.loads(shown.output)["calls"]["high"]

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tao_skill_bank.commands.watch import watch
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError
 from tao_skill_bank.loop.log import LOG_FILE, read_log
 from tao_skill_bank.loop.request import Request
+from tao_skill_bank.reports.deft.live import LiveServer
 from tao_skill_bank.reports.deft.view import RunView
 from tao_skill_bank.tasks import registry
 
@@ -91,6 +93,18 @@ def test_a_run_of_a_second_task_is_watched_to_its_end(workspace: Path, capsys: p
     said = capsys.readouterr().out
     assert f"{runs.status(run).verdict.head}: {runs.status(run).verdict.text}" in said
     assert said.count(" learn: ") == 3
+
+
+def test_a_run_of_a_second_task_is_served_as_its_own_report_and_loaded_again(workspace: Path) -> None:
+    run = approved(workspace)
+    with LiveServer(run) as server:
+        for _ in range(2):
+            with urllib.request.urlopen(server.address, timeout=30) as answer:
+                page = answer.read().decode()
+                assert answer.headers["Refresh"] == "5", "its page has no script that asks whether the run went on"
+            assert "<title>toy run</title>" in page
+            runs.run_loop(run)
+    assert page == (run / "DEFT_Loop_Report.html").read_text()
 
 
 def test_a_run_of_a_second_task_is_not_taken_for_one_of_the_first(workspace: Path) -> None:

@@ -32,6 +32,26 @@ HERE = " ".join(program())
             "serve it: vllm serve m --host 127.0.0.1 --max-model-len 9",
         ),
         ("/opt/bin/tao-skills roots add /x --for me", "/opt/bin/tao-skills roots add /x --for me"),
+        (
+            "start it: tao-skills jobs start visual_changenet train train.gpu_ids=[0,1] --platform docker",
+            f"start it: {HERE} jobs start visual_changenet train train.gpu_ids=[0,1] --platform docker",
+        ),
+        (
+            "type tao-skills annotate run -e '/lot (2)/s.yaml' --max-cost 2, or give --max-calls",
+            f"type {HERE} annotate run -e '/lot (2)/s.yaml' --max-cost 2, or give max_calls",
+        ),
+        (
+            "'/my home/bin/tao-skills' annotate run --price m=1,2 --max-cost 2",
+            "'/my home/bin/tao-skills' annotate run --price m=1,2 --max-cost 2",
+        ),
+        (
+            "the run's own: tao-skills deft stop R --json, the run's",
+            f"the run's own: {HERE} deft stop R --json, the run's",
+        ),
+        ("no such file: /data/--old/x.csv", "no such file: /data/--old/x.csv"),
+        ("/x/python -m pip install --require-hashes -r l", "/x/python -m pip install --require-hashes -r l"),
+        ("give it: --price my/m=INPUT,OUTPUT in USD", 'give it: price {"my/m": [INPUT, OUTPUT]} in USD'),
+        ("give --price MODEL=INPUT,OUTPUT", 'give price {"MODEL": [INPUT, OUTPUT]}'),
     ],
 )
 def test_options_become_arguments_and_commands_stay_commands(said: str, heard: str) -> None:
@@ -45,8 +65,9 @@ def test_an_option_that_the_tool_lacks_is_said_to_be_the_command_lines() -> None
 
 
 def test_texts_within_a_result_are_said_so_and_command_lines_stand() -> None:
-    found = {"warnings": ["mend it by --set a.b=c"], "command": "x --set a.b=c", "log": ["--set a=b"], "n": 3}
-    heard = {"warnings": ["mend it by settings a.b=c"], "command": "x --set a.b=c", "log": ["--set a=b"], "n": 3}
+    stands = {"command": "x --set a.b=c", "log": ["--set a=b"], "output": ["usage: train --steps N"], "n": 3}
+    found = {"warnings": ["mend it by --set a.b=c"], **stands}
+    heard = {"warnings": ["mend it by settings a.b=c"], **stands}
     assert all_in_own_words(found) == heard
 
 
