@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tao_skill_bank.annotate.judge.kept import FILE as JUDGED_FILE
 from tao_skill_bank.annotate.layout import step_file
 from tao_skill_bank.annotate.question_book import QuestionBook
 from tao_skill_bank.annotate.results import opened
@@ -27,13 +28,14 @@ STILLS, STILL_SIDE = 12, 640
 
 
 def _read(studio: Studio, folder: Path) -> Questions:
-    """The questions of a folder and which of them passed the checks, read again when their file has changed."""
+    """The questions of a folder and which of them passed the checks, read again when one of their files has changed."""
 
     def read(folder: Path) -> Questions:
         with opened(folder) as results:
             return Questions(QuestionBook(folder), results.exportable())
 
-    return studio.questions.of(folder, guard.mark(step_file(folder, "3")), read)
+    # What judges found, too: `annotate check` may have asked them since, and its items are no longer in any file.
+    return studio.questions.of(folder, guard.mark(step_file(folder, "3"), folder / JUDGED_FILE), read)
 
 
 def annotation(studio: Studio, request: Request) -> dict[str, Any]:

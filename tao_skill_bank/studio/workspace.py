@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from tao_skill_bank.assurance.monitor_record import SETTINGS_FILE
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.roots import OutsideError
 from tao_skill_bank.core.text import clean
 from tao_skill_bank.loop.state import state_path
 from tao_skill_bank.reports.certificate import JSON_FILE
@@ -25,7 +27,7 @@ class Workspace:
 
     def runs(self) -> dict[str, Path]:
         """Name → run folder of every folder that holds a state, the last name first."""
-        return {p.name: p for p in reversed(self._results()) if guard.is_file(state_path(p))}
+        return {p.name: p for p in reversed(self._results()) if _within(guard.is_file, state_path(p))}
 
     def run(self, name: str) -> Path:
         """The folder of a run.
@@ -42,14 +44,14 @@ class Workspace:
         """Name → results folder of every annotation that has questions."""
         from tao_skill_bank.annotate.layout import step_file
 
-        found = [p for p in self._annotation_places() if guard.is_file(step_file(p, "3"))]
+        found = [p for p in self._annotation_places() if _within(guard.is_file, step_file(p, "3"))]
         return {self._named(p): p for p in found}
 
     def annotating(self) -> dict[str, Path]:
         """Name → results folder of every annotation that was begun, with questions or without."""
         from tao_skill_bank.annotate.journal import FILE_NAME
 
-        begun = [p for p in self._annotation_places() if guard.is_file(p / FILE_NAME)]
+        begun = [p for p in self._annotation_places() if _within(guard.is_file, p / FILE_NAME)]
         return {self._named(p): p for p in begun}
 
     def annotation(self, name: str) -> Path:
@@ -74,11 +76,11 @@ class Workspace:
 
     def monitors(self) -> dict[str, Path]:
         """Name → folder of every monitor in the workspace."""
-        return {self._named(p): p for p in self._places() if guard.is_file(p / SETTINGS_FILE)}
+        return {self._named(p): p for p in self._places() if _within(guard.is_file, p / SETTINGS_FILE)}
 
     def certificates(self) -> dict[str, Path]:
         """Name → file of every certificate in the workspace."""
-        return {self._named(p): p / JSON_FILE for p in self._places() if guard.is_file(p / JSON_FILE)}
+        return {self._named(p): p / JSON_FILE for p in self._places() if _within(guard.is_file, p / JSON_FILE)}
 
     def certificate(self, name: str) -> Path:
         """The file of a certificate.
@@ -111,4 +113,12 @@ def _named(kind: str, name: str, known: dict[str, Path], where: Path) -> Path:
 
 def guard_children(folder: Path) -> list[Path]:
     """The folders in a folder, by name; none where there is no such folder."""
-    return [p for p in guard.matching(folder, "*") if not p.name.startswith(".") and guard.is_folder(p)]
+    return [p for p in guard.matching(folder, "*") if not p.name.startswith(".") and _within(guard.is_folder, p)]
+
+
+def _within(look: Callable[[Path], bool], path: Path) -> bool:
+    """Whether it is so of a path within the folders of the page; one that a link leads out of them hides no other."""
+    try:
+        return look(path)
+    except OutsideError:
+        return False

@@ -117,7 +117,9 @@ class Judge:
         listed = dict(re.findall(r"^([A-D])\. (.+)$", prompt, re.MULTILINE))
         if listed:
             right = next(letter for letter, text in listed.items() if text == truth.answer)
-            wrong = next(letter for letter in listed if letter != right)
+            # Neither right nor what a faulty item claims: by lot it would be that at every try, now and then.
+            other = COLOURS[(COLOURS.index(truth.answer.removeprefix("It is ")) + 2) % len(COLOURS)]
+            wrong = next(letter for letter, text in listed.items() if text == f"It is {other}")
             knows = not blind or truth.guessed
             return json.dumps({"answer": self._rng.choice("ABCD") if lot else right if knows else wrong})
         word = truth.answer if not blind or truth.guessed else not truth.answer

@@ -13,6 +13,7 @@ from annotation import SECTION
 from click.testing import CliRunner
 from judges import SECONDS, Judge
 from scripted_endpoint import ScriptedEndpoint
+from studio_server import page_of
 from videos import make_video
 
 from tao_skill_bank.annotate.journal import Journal
@@ -167,6 +168,16 @@ def test_judged_checks_are_journaled_calls_within_the_limits_and_nothing_is_paid
     assert report["flagged"]["judge_open_disagrees"] == 2
     with opened(results) as found:
         assert "judge by judge, " in found.judged.lines()[1]
+
+
+def test_the_page_draws_no_item_that_judges_have_refused_since_it_was_opened(tmp_path: Path) -> None:
+    results, truths = results_with(tmp_path)
+    judge = Judge(truths, judges.windows_of(to_judge(results)))
+    with page_of(tmp_path) as page, ScriptedEndpoint(answers=lambda request: judge.answer(request.prompt)) as server:
+        drawn = {"in": "results", "n": 200, "seed": 0}
+        before = page.json("/api/annotation", **drawn)["total"]
+        assert check(results, server.url).exit_code == 0
+        assert page.json("/api/annotation", **drawn)["total"] == before - sum(codes_of(results).values())
 
 
 def test_a_video_that_is_gone_and_an_answer_that_says_nothing_are_unchecked_and_kept(tmp_path: Path) -> None:

@@ -70,3 +70,20 @@ def test_what_was_changed_or_torn_is_there_with_the_reason(workspace: Path, tmp_
     assert problems["changed"] is None  # the digest is of the content, not of its spaces
     assert "was changed" in problems["forged"] and "no certificate" in problems["torn"]
     assert "no monitor of this version" in found["monitors"][0]["problem"]
+
+
+def test_a_folder_that_leads_out_of_the_workspace_hides_no_other(workspace: Path, tmp_path: Path) -> None:
+    outside, home = tmp_path / "outside", tmp_path / "home"
+    for folder in (outside, home / "own"):
+        folder.mkdir(parents=True)
+        (folder / "monitor.json").write_text("{}")
+        (folder / "certificate.json").write_text("{}")
+    (home / "linked").symlink_to(outside)
+    (home / "file").mkdir()
+    for name in ("monitor.json", "certificate.json"):
+        (home / "file" / name).symlink_to(outside / name)
+    with page_of(home) as page:
+        found = page.json("/api/holds")
+        assert page.json("/api/annotations") == {"annotations": []}
+        assert page.get("/api/holds/certificate", **{"in": "linked"}).status_code == 400
+    assert {row["name"] for kind in found.values() for row in kind} == {"own"}
