@@ -146,6 +146,7 @@ class Making:
     def __init__(self, arguments=()):
         """Begin it; SetUpError where it cannot be begun."""
         self.arguments, self.folder, self.say = arguments, environment_folder(), say
+        self.refused = ""  # why another try could not even begin
         self.begin()
 
     def begin(self):
@@ -172,9 +173,10 @@ class Making:
         """Begin anew what has failed; why it cannot be, else nothing."""
         try:
             self.begin()
-        except set_up.SetUpError as error:
-            return str(error)
-        return ""
+            self.refused = ""
+        except (OSError, set_up.SetUpError) as error:
+            self.refused = str(error)
+        return self.refused
 
     def state(self):
         """Ready, failed or making, and a line about it."""
@@ -184,7 +186,9 @@ class Making:
             return "ready", ""
         log = f"(log: {self.folder}.log)"
         if ended:
-            return "failed", _read(self.folder + ".failed") or f"the environment could not be made {log}"
+            return "failed", self.refused or _read(
+                self.folder + ".failed"
+            ) or f"the environment could not be made {log}"
         doing = _read(self.folder + ".doing") or "it has just begun"
         return "making", f"the environment is being made: {doing} {log}"
 

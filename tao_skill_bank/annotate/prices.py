@@ -65,6 +65,9 @@ class Prices:
     def _find(self, model: str) -> Price | None:
         name = model.removeprefix("models/")
         for table in self._tables:
+            if model in table:
+                # As it stands in the spec, whatever is in it.
+                return table[model]
             patterns = sorted(table, key=lambda p: ("*" not in p, len(p)), reverse=True)
             found = next((table[p] for p in patterns if fnmatch.fnmatchcase(name, p)), None)
             if found is not None:
@@ -88,6 +91,8 @@ def price_named(text: str) -> tuple[str, tuple[float, float]]:
     model, _, numbers = text.rpartition("=")
     try:
         given, made = (float(number) for number in numbers.split(","))
+        if not model:
+            raise ValueError
     except ValueError:
         fix = "write MODEL=INPUT,OUTPUT in USD per million tokens, such as my-model=0.1,0.4"
         raise InputError(f"no price: {text!r}", where="--price", fix=fix) from None

@@ -229,7 +229,7 @@ async def _judge(sealed: Sealed, journal: Journal, policy: Policy, outcome: Outc
     judge = open_judge(config)
     caller = Caller(journal, gate, judge, judge, sealed.prices, ledger)
     library = Library(journal, gate, judge, config.workflow, sealed.listing.known)
-    work = Judging(config, caller, library)
+    work = Judging(config, caller, library, journal.makers())
     watch = asyncio.ensure_future(_watched(config.results_dir, gate))
     try:
         with foreground.stops(_FIRST, lambda: _ENDED):
@@ -241,7 +241,9 @@ async def _judge(sealed: Sealed, journal: Journal, policy: Policy, outcome: Outc
         library.close()
         await judge.close()
     journal.flush()
-    write_judged(config.results_dir, read_judged(config.results_dir).with_newer(work.judged()))
+    write_judged(
+        config.results_dir, read_judged(config.results_dir).with_newer(work.judged(), stopped=halted is not None)
+    )
     outcome.calls, outcome.known = outcome.calls + caller.made, outcome.known + caller.known
     outcome.peak = max(outcome.peak, gate.peak)
     return halted

@@ -207,7 +207,7 @@ def seal(
     """
     limits = limits or Limits()
     steps = effective_steps(config)
-    if steps - {"4"}:
+    if steps - {"4"} or set(config.quality.checks) - {"blind"}:
         pyav()
     with closing(StandingRows(config.results_dir)) if standing is None else nullcontext(standing) as rows:
         listing = videos_of(config, steps, rows, limits) if steps - {"4"} or config.quality.checks else Listing()

@@ -17,6 +17,11 @@ def installed_on_request(error: MissingExtraError) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     echo(f"{error.what}; what installs it: {shlex.join(error.command)}", err=True)
-    if not click.confirm("Install it now?", default=False, err=True):
+    try:
+        if not click.confirm("Install it now?", default=False, err=True):
+            return False
+    except click.Abort:
+        # Ctrl-C or the end of what is typed is no, too.
+        echo("", err=True)
         return False
     return subprocess.run(error.command, check=False).returncode == 0

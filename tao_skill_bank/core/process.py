@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import subprocess
@@ -56,6 +57,43 @@ def has_open(pid: int, path: Path) -> bool:
         return any(_same(f"/proc/{pid}/fd/{name}", wanted) for name in os.listdir(f"/proc/{pid}/fd"))
     except OSError:
         return False
+
+
+def descendants(of: int) -> list[int]:
+    """The living children of a process, their children and so on; none where there is no /proc."""
+    children: dict[int, list[int]] = {}
+    for pid in (int(name) for name in (os.listdir("/proc") if _PROC else ()) if name.isdigit()):
+        try:
+            told = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            continue
+        state, parent = told[told.rfind(")") + 2 :].split()[:2]
+        if state not in "ZX":
+            children.setdefault(int(parent), []).append(pid)
+    found, rest = [], [of]
+    while rest:
+        own = children.get(rest.pop(), [])
+        found += own
+        rest += own
+    return found
+
+
+def adopt_orphans() -> None:
+    """On Linux, be the parent of every descendant that loses its own: none of them is lost sight of."""
+    if _PROC:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+def reap_orphans(but: int) -> None:
+    """Take the ended children of this process away that it has adopted; `but` is left to whoever waits for it."""
+    with contextlib.suppress(ChildProcessError):
+        while _PROC:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None or ended.si_pid == but:
+                return
+            os.waitpid(ended.si_pid, 0)
 
 
 def _same(name: str, wanted: os.stat_result) -> bool:

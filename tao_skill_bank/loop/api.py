@@ -129,6 +129,9 @@ def run_loop(
             with guard.fenced(run.fence.check):
                 _work(task, run, once=once)
             return run
+    except BrokenPipeError:
+        # Whoever read the lines of this process went away: nothing is wrong with the run.
+        raise
     except OSError as error:
         # Outside of a stage: at the announcement, at a log line, at the report.
         raise system_error(error) from error

@@ -20,15 +20,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from tao_skill_bank.core import fsio, guard, landlock, roots
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.process import own_identity
+from tao_skill_bank.core.process import adopt_orphans, descendants, own_identity, reap_orphans
 
 TERMINATE_GRACE_SEC = 10.0
+LEFT_GRACE_SEC = 2.0
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 """What a file system without hard links answers (exFAT, SMB, some FUSE)."""
 
@@ -133,9 +135,10 @@ def run(record: Path, written: bytes) -> int:
         nonlocal canceled
         canceled = True
         if child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGTERM)
+            _signal_all(child.pid, signal.SIGTERM)
 
+    # Whatever the command starts stays below this process, also what makes itself a session of its own.
+    adopt_orphans()
     signal.signal(signal.SIGTERM, on_terminate)
     started = now()
     error = None
@@ -171,6 +174,8 @@ def run(record: Path, written: bytes) -> int:
             if canceled:
                 on_terminate(signal.SIGTERM, None)
             code = _wait(child, lambda: canceled)
+            if canceled:
+                _end_rest()
         os.fsync(log.fileno())
     ended = {"exit_code": code, "started_at": started, "ended_at": now(), "canceled": canceled, "error": error}
     write_whole(beside(record, "exit.json"), ended)
@@ -191,12 +196,37 @@ def _wait(child: subprocess.Popen[bytes], canceled: Any) -> int:
         try:
             return child.wait(timeout=TERMINATE_GRACE_SEC)
         except subprocess.TimeoutExpired:
+            reap_orphans(child.pid)
             # The request may have come at the end of this wait: the command gets one whole wait after it.
             if canceled() and not asked:
                 asked = True
             elif canceled():
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
+                _signal_all(child.pid, signal.SIGKILL)
+
+
+def _signal_all(group: int, number: signal.Signals) -> None:
+    """To the command's own process group at once, and to whoever of its descendants has left it."""
+    others = descendants(os.getpid())
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
+    for pid in others:
+        with contextlib.suppress(OSError):
+            if os.getpgid(pid) != group:
+                os.kill(pid, number)
+
+
+def _end_rest() -> None:
+    """End what a canceled command has left behind; what was asked to end with it has a while for that."""
+    asked = time.monotonic()
+    while left := descendants(os.getpid()):
+        since = time.monotonic() - asked
+        for pid in left if since > LEFT_GRACE_SEC else ():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        if since > 2 * LEFT_GRACE_SEC:
+            # In the kernel, where no signal arrives: it ends when it comes back from there.
+            return
+        time.sleep(0.02)
 
 
 def _fill(handle: BinaryIO, value: dict[str, Any]) -> None:

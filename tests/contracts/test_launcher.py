@@ -235,6 +235,20 @@ def test_a_set_up_that_fails_later_is_told_by_the_tool_and_tried_again_when_it_i
     assert (status, err) == (0, f"tao-skill-bank: {said}\n")
 
 
+def test_a_try_that_cannot_even_begin_says_its_own_reason_and_not_that_of_the_last_one(
+    bank: Bank, client: Talk
+) -> None:
+    Path(f"{bank.notes}.fail").touch()
+    Path(f"{bank.notes}.hold").unlink()
+    assert "no route to the index" in client.status(50)[0]
+    (bank.root / "requirements.lock").write_text("mcp\n")
+    said, wrong = client.status(50)
+    assert wrong and "requirements.lock: line 1 is damaged" in said and "no route" not in said
+    (bank.root / "requirements.lock").write_text(LOCK)
+    Path(f"{bank.notes}.fail").unlink()
+    assert client.status(50) == (waiting.READY, False)
+
+
 def test_a_client_that_leaves_while_it_waits_ends_the_launcher_and_not_the_set_up(bank: Bank, client: Talk) -> None:
     assert client.leaves() == (0, "")
     Path(f"{bank.notes}.hold").unlink()

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,17 +134,25 @@ def windows_of(questions: Iterable[Question]) -> dict[str, str]:
     return {q.question: asked.right for q in spans if (asked := when(q, SECONDS)) is not None}
 
 
-def judged(made: Mapping[str, list[dict[str, Any]]], judge: Judge, checks: str = "[blind,judge,time]") -> Judged:
+def judged(
+    made: Mapping[str, list[dict[str, Any]]],
+    judge: Judge,
+    checks: str = "[blind,judge,time]",
+    makers: Sequence[str] = (),
+    judge_model: str = "judge",
+) -> Judged:
     """What the checks find of items of one video, with a judge in this process."""
     words = ["results_dir=/nowhere"]
     words += [f"video_reasoning_annotation.{model}.backend=openai" for model in ("vlm", "llm")]
     words += [f"video_reasoning_annotation.{model}.openai.model_name=writer" for model in ("vlm", "llm")]
-    words += [f"video_reasoning_annotation.quality.{word}" for word in (f"checks={checks}", "judge.model=judge")]
+    words += [
+        f"video_reasoning_annotation.quality.{word}" for word in (f"checks={checks}", f"judge.model={judge_model}")
+    ]
     config = read_config(parse_command_line(words, schema()).config)
     questions = [q for row in rows(made, "/v/a.mp4") for q in questions_of(row, Path("/v"))]
     assert all(q.item is not None for q in questions), [q.reason for q in questions if q.item is None]
     judge.windows = windows_of(questions)
-    work = Judging(config, _Caller(judge), _Library())  # type: ignore[arg-type]
+    work = Judging(config, _Caller(judge), _Library(), makers)  # type: ignore[arg-type]
     assert asyncio.run(work.all(questions)) is None
     return work.judged()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from tao_skill_bank.core.fsio import write_json
 
 FILE = "judged.json"
 FORMAT = "tao-skill-bank-judged-v1"
+UNCHECKED = "unchecked"
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,23 @@ class Judged:
                 out[digest].append(finding)
         return out
 
-    def with_newer(self, newer: Judged) -> Judged:
-        """These, with what a later run found by its checks in the place of what stood."""
-        return Judged({**self.facts, **newer.facts}, {**self.found, **newer.found})
+    def with_newer(self, newer: Judged, *, stopped: bool = False) -> Judged:
+        """These, with what a later run found by its checks in the place of what stood.
+
+        What the later run could not ask stands as it was found before. Of a check with another judge than before that
+        is so for the whole of it where the run was `stopped`: figures are those of one judge.
+        """
+        facts, found = {**self.facts}, {**self.found}
+        for check, of in newer.found.items():
+            told, before = newer.facts.get(check, {}), self.found.get(check, {})
+            same = check not in self.facts or self.facts[check].get("model") == told.get("model")
+            if stopped and not same:
+                continue
+            kept = before if same else {}
+            found[check] = {d: kept.get(d, f) if f.code == UNCHECKED else f for d, f in of.items()}
+            codes = Counter(finding.code for finding in found[check].values())
+            facts[check] = {**told, "found": dict(sorted(codes.items()))}
+        return Judged(facts, found)
 
     def lines(self) -> list[str]:
         """For a card: a check and its model each."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from tao_skill_bank.annotate.calls import Call, Caller, CallFailedError
 from tao_skill_bank.annotate.config import AnnotationConfig
 from tao_skill_bank.annotate.judge.asks import TRIES, Asked, Said, blind, looked, read, when
-from tao_skill_bank.annotate.judge.kept import Judged, agreement
+from tao_skill_bank.annotate.judge.kept import UNCHECKED, Judged, agreement
 from tao_skill_bank.annotate.media import Library, Video, View
 from tao_skill_bank.annotate.quality.rules import Finding
 from tao_skill_bank.annotate.questions import Question
@@ -33,11 +33,13 @@ class Judging:
 
     Attributes:
         caller, library: Of the run; the library shows what the judge is asked about.
+        makers: The models that the items were made by; empty where no journal says it, then the run's own count.
     """
 
     config: AnnotationConfig
     caller: Caller
     library: Library
+    makers: Collection[str] = ()
     found: dict[str, dict[str, Finding]] = field(default_factory=lambda: defaultdict(dict))
     asked: Counter[str] = field(default_factory=Counter)
     pairs: dict[str, list[tuple[str, str, bool]]] = field(default_factory=lambda: defaultdict(list))
@@ -72,9 +74,10 @@ class Judging:
         found = {check: dict(self.found.get(check, {})) for check in self._checks}
         facts: dict[str, dict[str, Any]] = {}
         model = self.config.judge.model
+        makers = self.makers or (self.config.vlm.model, self.config.llm.model)
         for check in self._checks:
             refused = Counter(f.code for f in found[check].values())
-            facts[check] = {"model": model, "made_items": model in (self.config.vlm.model, self.config.llm.model)}
+            facts[check] = {"model": model, "made_items": model in makers}
             facts[check] |= {"items": self.asked[check], "found": dict(sorted(refused.items()))}
         if "blind" in facts:
             share = self._yes_share
@@ -145,7 +148,7 @@ class Judging:
 
     def _unchecked(self, question: Question, checks: Iterable[str], why: str) -> None:
         for check in checks:
-            self.found[check][question.digest] = Finding("unchecked", False, f"{check}: {why}")
+            self.found[check][question.digest] = Finding(UNCHECKED, False, f"{check}: {why}")
 
     async def _blind(self, position: int, question: Question) -> None:
         tries = TRIES[question.task]

@@ -140,7 +140,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def join(
-    records: Sequence[Record], rows: Sequence[Mapping[str, Any]], where: str | Path, out: Sequence[str] = ()
+    records: Sequence[Record], rows: Sequence[Mapping[str, Any]], where: str | Path, out: Sequence[Record] = ()
 ) -> dict[str, Said]:
     """Rows by annotation: by id, else by path and question where that is unique.
 
@@ -148,7 +148,7 @@ def join(
         records: What must be answered.
         rows: Of the evaluation.
         where: Its file.
-        out: Ids that a person took out since: their rows are passed over.
+        out: What a person took out since: its rows are passed over.
 
     Raises:
         GateError: Gate `evaluation_coverage`: an annotation without its answer, with two, or with the question or
@@ -157,8 +157,10 @@ def join(
     by_id = {record.id: record for record in records}
     by_path: dict[tuple[str, str], list[Record]] = {}
     for asked_of in records:
-        for name in {str(asked_of.path), asked_of.video}:
-            by_path.setdefault((name, asked_of.key), []).append(asked_of)
+        for place in _places(asked_of):
+            by_path.setdefault(place, []).append(asked_of)
+    gone = {record.id for record in out}
+    gone_places = {place for record in out for place in _places(record)}
     said: dict[str, Said] = {}
     faults: list[str] = []
     for number, row in enumerate(rows, start=1):
@@ -167,7 +169,7 @@ def join(
         if record is None:
             same = by_path.get((name, question_key(asked)), [])
             record = same[0] if len(same) == 1 else None
-        if record is None and name in out:
+        if record is None and (name in gone or (name, question_key(asked)) in gone_places):
             continue
         if record is None:
             faults.append(f"row {number} ({name[:80]!r}) is of no annotation")
@@ -187,6 +189,11 @@ def join(
     parts = [count, f"missing {named}"] if missing else [count]
     parts += faults[:3]
     raise GateError(GATE, ", ".join(parts), where=where, fix="evaluate every annotation again; nothing was used")
+
+
+def _places(record: Record) -> set[tuple[str, str]]:
+    """How an answer may name it where it does not by its id."""
+    return {(name, record.key) for name in (str(record.path), record.video)}
 
 
 def _said(row: Mapping[str, Any]) -> Said:

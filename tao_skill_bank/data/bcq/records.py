@@ -80,7 +80,7 @@ class RecordSet:
         root: Where its videos start.
         records: In the order of the file.
         dropped: Why a pool's row was left out → how many.
-        out: Ids of rows that a person took out.
+        out: Rows that a person took out.
     """
 
     name: str
@@ -88,7 +88,7 @@ class RecordSet:
     root: Path
     records: tuple[Record, ...]
     dropped: dict[str, int] = field(default_factory=dict)
-    out: tuple[str, ...] = ()
+    out: tuple[Record, ...] = ()
 
     def __len__(self) -> int:
         return len(self.records)
@@ -175,7 +175,7 @@ def read_set(name: str, path: Path, workspace: Path, *, strict: bool, measured: 
     return RecordSet(name, path, root, tuple(kept), dropped)
 
 
-def again(held: RecordSet, records: Sequence[Record], out: tuple[str, ...], workspace: Path) -> RecordSet:
+def again(held: RecordSet, records: Sequence[Record], out: tuple[Record, ...], workspace: Path) -> RecordSet:
     """A set after a person turned answers round or took rows out, checked again.
 
     Raises:

@@ -74,7 +74,7 @@ def corrected(config: VlmConfig, held: RecordSet) -> RecordSet:
         for place, r in enumerate(held.records)
     ]
     kept = set(done.kept)
-    out = tuple(r.id for place, r in enumerate(held.records) if place not in kept)
+    out = tuple(r for place, r in enumerate(held.records) if place not in kept)
     return again(held, [rows[place] for place in done.kept], out, Path(config.workspace))
 
 

@@ -21,6 +21,7 @@ from tao_skill_bank.annotate.judge.asks import overlap, windows
 from tao_skill_bank.annotate.judge.kept import Judged
 from tao_skill_bank.annotate.judge.work import to_judge
 from tao_skill_bank.annotate.layout import step_file
+from tao_skill_bank.annotate.quality.rules import Finding
 from tao_skill_bank.annotate.results import opened
 from tao_skill_bank.commands.annotate import cli
 from tao_skill_bank.core.errors import BankError, InputError
@@ -178,6 +179,40 @@ def test_the_page_draws_no_item_that_judges_have_refused_since_it_was_opened(tmp
         before = page.json("/api/annotation", **drawn)["total"]
         assert check(results, server.url).exit_code == 0
         assert page.json("/api/annotation", **drawn)["total"] == before - sum(codes_of(results).values())
+
+
+def test_a_check_that_was_stopped_leaves_what_an_earlier_one_had_found(tmp_path: Path) -> None:
+    results, truths = results_with(tmp_path)
+    judge = Judge(truths, judges.windows_of(to_judge(results)))
+    with ScriptedEndpoint(answers=lambda request: judge.answer(request.prompt)) as server:
+        assert check(results, server.url).exit_code == 0
+        before, told = codes_of(results), json.loads((results / "judged.json").read_text())
+        other = f"{SECTION}.quality.judge.model=another"
+        stopped = check(results, server.url, other, "--max-calls", str(server.calls))
+        assert isinstance(stopped.exception, BankError) and "max-calls" in str(stopped.exception)
+    assert codes_of(results) == before, "what was refused is not trained on because somebody asked again"
+    assert json.loads((results / "judged.json").read_text()) == told
+
+
+def test_what_a_later_run_could_not_ask_stands_as_it_was_and_the_figures_count_it() -> None:
+    def of(**codes: str) -> Judged:
+        found = {d: Finding(code, code == "judge_disagrees", "x") for d, code in codes.items()}
+        return Judged({"judge": {"model": "m", "items": len(found), "found": {}}}, {"judge": found})
+
+    once = of(a="judge_disagrees", b="judge_disagrees", c="unchecked")
+    again = once.with_newer(of(a="unchecked", c="judge_disagrees", d="unchecked"), stopped=True)
+    assert {d: f.code for d, f in again.found["judge"].items()} == {
+        "a": "judge_disagrees", "c": "judge_disagrees", "d": "unchecked",
+    }  # fmt: skip
+    assert again.facts["judge"]["found"] == {"judge_disagrees": 2, "unchecked": 1}
+
+
+def test_the_model_that_made_the_items_is_the_one_of_the_journal_and_not_the_one_that_a_setting_names() -> None:
+    made, truths = judges.items(1)
+    assert judges.judged(made, Judge(truths), makers=["judge"]).facts["judge"]["made_items"]
+    assert not judges.judged(made, Judge(truths), makers=["someone"]).facts["judge"]["made_items"]
+    assert not judges.judged(made, Judge(truths), makers=["someone"], judge_model="writer").facts["judge"]["made_items"]
+    assert judges.judged(made, Judge(truths), judge_model="writer").facts["judge"]["made_items"], "no journal tells"
 
 
 def test_a_video_that_is_gone_and_an_answer_that_says_nothing_are_unchecked_and_kept(tmp_path: Path) -> None:

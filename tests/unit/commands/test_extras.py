@@ -79,7 +79,7 @@ def test_without_a_terminal_a_command_that_needs_videos_says_what_installs_them_
     assert sorted(spec.parent.rglob("*")) == before
 
 
-@pytest.mark.parametrize(("answer", "goes_on"), [("y", True), ("n", False), ("", False)])
+@pytest.mark.parametrize(("answer", "goes_on"), [("y", True), ("n", False), ("", False), ("\x04", False)])
 def test_at_a_terminal_it_is_installed_when_the_person_says_so_and_the_command_goes_on(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

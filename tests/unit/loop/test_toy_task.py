@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import html
 import json
 import os
@@ -20,6 +21,7 @@ from tao_skill_bank.commands.watch import watch
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError
 from tao_skill_bank.loop.log import LOG_FILE, read_log
 from tao_skill_bank.loop.request import Request
+from tao_skill_bank.loop.run import Silent
 from tao_skill_bank.reports.deft.live import LiveServer
 from tao_skill_bank.reports.deft.view import RunView
 from tao_skill_bank.tasks import registry
@@ -58,6 +60,20 @@ def asked(workspace: Path, **more: Any) -> Request:
 def approved(workspace: Path, **more: Any) -> Path:
     wanted = asked(workspace, **more)
     return runs.open_run(wanted, approve=runs.plan_run(wanted).digest, how="flag")
+
+
+class Gone(Silent):
+    def stage_ended(self, state: Any, label: str, line: str) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+def test_a_reader_of_the_lines_that_goes_away_is_no_fault_of_the_run(workspace: Path) -> None:
+    run = approved(workspace)
+    with pytest.raises(BrokenPipeError):
+        runs.run_loop(run, Gone())
+    assert runs.status(run).status == "interrupted"
+    runs.run_loop(run)
+    assert [line.stage for line in read_log(run / LOG_FILE)] == STAGES
 
 
 def test_a_second_task_is_planned_approved_run_and_reported_like_the_first(workspace: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -134,6 +136,33 @@ def test_cancel_ends_the_command_and_says_so(tmp_path: Path) -> None:
     until(lambda: read_process(beside(record.path, "child.json")), record)
     platform.cancel(record)
     assert ended(platform, record) == "canceled"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a command leaves behind is found in /proc")
+@pytest.mark.parametrize("its_own_parent", ["waits for it", "has ended"])
+def test_cancel_ends_what_a_command_put_into_a_session_of_its_own_and_nobody_else(
+    its_own_parent: str, tmp_path: Path
+) -> None:
+    import stubborn  # this file is imported where the support is not
+
+    mark, ready = f"mark-{secrets.token_hex(6)}", tmp_path / "ready"
+    refuses = f"trap '' TERM HUP INT; : {mark}; touch {ready}; while :; do sleep 0.05; done"
+    stranger = subprocess.Popen(["sh", "-c", f": {mark}; while :; do sleep 0.05; done"], start_new_session=True)
+    tail = "; exit 0" if its_own_parent == "has ended" else "; wait"
+    started = f"setsid sh -c {shlex.quote(refuses)} >/dev/null 2>&1 &{tail}".replace("&;", "&")
+    code = f"import signal, subprocess; subprocess.run(['sh', '-c', {started!r}]); signal.pause()"
+    platform = Scripted()
+    try:
+        record = submitted(platform, tmp_path, code)
+        until(ready.exists, record)
+        assert len(stubborn.living(mark)) >= 2
+        platform.cancel(record)
+        assert ended(platform, record) == "canceled"
+        assert stubborn.living(mark) == [stranger.pid]
+    finally:
+        for pid in stubborn.living(mark):
+            os.kill(pid, signal.SIGKILL)
+        stranger.wait()
 
 
 @pytest.mark.parametrize("kind", ["claim.json", "child.json"])

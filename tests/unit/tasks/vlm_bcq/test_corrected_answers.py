@@ -78,12 +78,21 @@ def test_a_run_reads_the_lines_that_its_plan_took_for_ever_and_a_new_plan_reads_
         read(state.config, "pool")
 
 
-def test_corrections_of_a_measured_set_need_a_word_and_an_evaluation_from_before_still_joins(workspace: Path) -> None:
+@pytest.mark.parametrize("named_by", ["id", "video"])
+def test_corrections_of_a_measured_set_need_a_word_and_an_evaluation_from_before_still_joins(
+    named_by: str, workspace: Path
+) -> None:
     kpi = rows(workspace, "kpi")
     turned = next(r for r in kpi if sum(other(r) == other(o) for o in kpi) > 1)
     gone = next(r for r in kpi if r is not turned and other(r) == other(turned))
     answers = [
-        {"video_id": r["id"], "gt": r["conversations"][1]["value"], "response": "Yes"} for r in kpi
+        {
+            "video_id": r[named_by],
+            "question": r["conversations"][0]["value"],
+            "gt": r["conversations"][1]["value"],
+            "response": "Yes",
+        }
+        for r in kpi
     ]  # as a server left them before anybody looked
     (workspace / "kpi/predictions.json").write_text(json.dumps(answers))
     say(workspace, turned["id"], other(turned), set_name="kpi")
