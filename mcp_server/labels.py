@@ -18,8 +18,8 @@ Who = Annotated[str, Field(description="The person who looked; ask for the name.
 class LabelWord(BaseModel):
     """What somebody says of one sample."""
 
-    sample: str = Field(description="input_path/object_name, as pages print it.")
-    label: str | None = Field(default=None, description="The right label: PASS or a defect.")
+    sample: str = Field(description="input_path/object_name, or video/id of a question, as pages print it.")
+    label: str | None = Field(default=None, description="The right label: PASS or a defect; Yes or No of a question.")
     drop: bool = Field(default=False, description="Take it out.")
     undo: bool = Field(default=False, description="Take back the last word on it, or an id.")
     reason: str = Field(default="mislabeled", description="mislabeled, edge_case, data_quality, systematic.")
@@ -60,7 +60,7 @@ def list_labels(workspace: Home, allowed: Allowed) -> LabelList:
 
 
 def set_labels(workspace: Home, who: Who, words: list[LabelWord], allowed: Allowed) -> LabelsSet:
-    """Write down what a person says of samples, all or none. CSVs stay as they are; a reason alone keeps the label."""
+    """Write down what a person says of samples, all or none. Files stay as they are; a reason alone keeps the label."""
     from tao_skill_bank.core.errors import InputError
     from tao_skill_bank.data.corrections import Word
     from tao_skill_bank.labels import say, take_back

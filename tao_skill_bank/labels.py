@@ -101,8 +101,14 @@ def take_in(home: Path, path: Path) -> tuple[int, int]:
 
 
 def _home(folder: Path) -> Path:
+    from tao_skill_bank.loop.state import state_path
+    from tao_skill_bank.tasks.registry import load_state
+
     home = folder.expanduser().absolute()
     if not guard.is_folder(home):
         what = "no such folder"
         raise InputError(what, where=home, fix="name a workspace, or the results folder of an annotation")
+    if guard.is_file(state_path(home)):
+        what = "is a run: what is said of its samples is kept in its workspace"
+        raise InputError(what, where=home, fix=f"name {load_state(home).config.workspace}")
     return home.resolve()

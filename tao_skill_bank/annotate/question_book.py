@@ -29,6 +29,8 @@ def known_question(question: Question) -> Known:
 class QuestionBook:
     """Every question of a results folder."""
 
+    label_advice = "an answer is one line of text"
+
     def __init__(self, results_dir: Path) -> None:
         self._results_dir = results_dir
 
@@ -57,4 +59,4 @@ class QuestionBook:
 
     def label_fault(self, label: str) -> str | None:
         """An answer is a line of text."""
-        return None if label.strip() and label.isprintable() else f"is {label!r}: an answer is one line of text"
+        return None if label.strip() and label.isprintable() else f"is {label!r}"

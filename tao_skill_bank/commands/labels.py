@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def cli() -> None:
-    """Correct labels: kept beside your CSVs, which are never edited; the next plan shows them.
+    """Correct labels: kept beside your files, which are never edited; the next plan shows them.
 
-    SAMPLE is what every page prints: input_path/object_name. WORKSPACE may be the results folder of an annotation, too.
+    SAMPLE is what every page prints: input_path/object_name of a board, video/id of a question, or its id alone.
+    WORKSPACE may be the results folder of an annotation, too.
     """
 
 
@@ -31,7 +32,7 @@ _SAID = together(
         show_default=True,
         help="mislabeled, edge_case, data_quality or systematic.",
     ),
-    click.option("--who", required=True, help="Who looked at the picture."),
+    click.option("--who", required=True, help="Who looked at it."),
     click.option("--note", default="", help="What was seen."),
 )
 
@@ -68,7 +69,10 @@ def list_(workspace: Path, as_json: bool) -> None:
 @click.argument("label")
 @_SAID
 def set_(workspace: Path, sample: str, label: str, **said: Any) -> None:
-    """Say that SAMPLE is a LABEL: PASS, or a defect's name. The label it has already says that it is right."""
+    """Say which LABEL is right: PASS or a defect's name of a board, Yes or No of a question, an annotation's answer.
+
+    The label it has already says that it is right.
+    """
     _say(workspace, sample, to=label, **said)
 
 

@@ -23,6 +23,7 @@ MEASURED = (KPI, ACCEPTANCE)
 """The sets by which a model is judged: what is corrected there changes the figure itself."""
 _ALSO = {"train": TRAINING, "val": VALIDATION, "test": KPI, "testing": KPI, "miningpool": POOL}
 _MOST_NAMES = 5000
+LABEL_ADVICE = "a label is PASS or a defect's name"
 
 
 def set_named(text: str) -> str:
@@ -110,6 +111,8 @@ class SampleBook:
         images_dir: The image root, tried first.
         workspace: Tried second.
     """
+
+    label_advice = LABEL_ADVICE
 
     def __init__(self, sets: Mapping[str, Path], naming: ImageNaming, images_dir: Path | None, workspace: Path) -> None:
         self.sets, self._naming, self._images, self._workspace = sets, naming, images_dir, workspace

@@ -53,7 +53,11 @@ class Book(Protocol):
         """
 
     def label_fault(self, label: str) -> str | None:
-        """What is wrong with a label, and what to write instead; None: nothing is."""
+        """What is wrong with a label; None: nothing is."""
+
+    @property
+    def label_advice(self) -> str:
+        """What a label is among these samples, for whoever wrote another."""
 
 
 @dataclass(frozen=True)
@@ -280,12 +284,12 @@ def _draft(word: Word, book: Book, now: str) -> Correction:
         known = book.find(word.sample, word.set)
     where = f"{known.sample.name} of the {known.sample.set} set"
     if word.pictures is not None and word.pictures != known.pictures:
-        raise InputError("its picture has changed since it was looked at", where=where, fix="look again")
+        raise InputError("what was looked at has changed since", where=where, fix="look again")
     to = None if word.to is None else word.to.strip()
     if word.drop:
         to = DROP
     elif to is not None and (fault := book.label_fault(to)) is not None:
-        raise InputError(f"the new label {fault}", where=where, fix="a label is PASS or a defect's name")
+        raise InputError(f"the new label {fault}", where=where, fix=book.label_advice)
     return Correction(
         id=NEW,
         sample=known.sample,

@@ -129,7 +129,7 @@ def person_named(who: str) -> str:
     """
     name = who.strip()
     if not name:
-        raise InputError("says nobody", where="who", fix="name whoever looked at the picture")
+        raise InputError("says nobody", where="who", fix="name whoever looked at it")
     return _text(name, "who", _MOST_WHO)
 
 

@@ -12,7 +12,7 @@ from tao_skill_bank.core.roots import OutsideError
 from tao_skill_bank.data import corrections
 from tao_skill_bank.data.changenet.images import ImageNaming
 from tao_skill_bank.data.changenet.layout import Workspace
-from tao_skill_bank.data.changenet.sample_book import KPI, Rows, SampleBook, book_of, label_problem
+from tao_skill_bank.data.changenet.sample_book import KPI, LABEL_ADVICE, Rows, SampleBook, book_of, label_problem
 from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.data.corrections import Correction, Known, Sample, Word
 from tao_skill_bank.reports.rca.data import RcaData, Spot
@@ -43,6 +43,8 @@ def home_of(data: RcaData) -> Path:
 
 class RcaBook:
     """Every sample that was scored, by any name that a page prints; of a workspace's sets where it stands in one."""
+
+    label_advice = LABEL_ADVICE
 
     def __init__(self, data: RcaData) -> None:
         self._data, self._home = data, home_of(data)

@@ -18,11 +18,13 @@ _MOST_NAMES = 5000
 
 def holds_records(workspace: Path) -> bool:
     """Whether a folder is a workspace of this task."""
-    return guard.is_file(workspace / "kpi" / "annotations.json")
+    return any(guard.is_file(workspace / name / "annotations.json") for name in CALLED)
 
 
 class RecordBook:
     """Every question of a workspace, and what teachers answered in its runs."""
+
+    label_advice = "write Yes or No"
 
     def __init__(self, workspace: Path) -> None:
         self._workspace = workspace
@@ -63,4 +65,4 @@ class RecordBook:
 
     def label_fault(self, label: str) -> str | None:
         """As `corrections.Book`."""
-        return None if label in WORDS else f"is {label!r}; a question's is Yes or No"
+        return None if label in WORDS else f"is {label!r}, and answers no question"

@@ -19,6 +19,8 @@ from tao_skill_bank.data.corrections import Known, Sample, Word
 class Names:
     """A book of a few samples of the KPI set, all labelled PASS."""
 
+    label_advice = "a label is PASS or a fault"
+
     def __init__(self, pictures: str = "p0", names: Sequence[str] = ("a/1", "a/2", "b/1")) -> None:
         self.pictures, self.names = pictures, names
 
@@ -62,11 +64,11 @@ def test_the_same_word_of_the_same_reader_is_not_written_twice(tmp_path: Path) -
     ("word", "what"),
     [
         (says("a/9"), "no such sample"),
-        (says(to="ok"), "the new label is no label"),
+        (says(to="ok"), r"the new label is no label .*\(a label is PASS or a fault\)"),
         (says(who="  "), "who: says nobody"),
         (says(who="A\x1b[2J"), "cannot be shown"),
         (says(reason="because"), "unknown reason"),
-        (says(pictures="other"), "its picture has changed"),
+        (says(pictures="other"), "what was looked at has changed"),
         (says(note="x" * 5000), "longer than"),
     ],
 )

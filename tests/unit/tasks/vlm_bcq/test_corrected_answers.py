@@ -140,10 +140,34 @@ def test_a_question_that_is_not_there_or_stands_in_two_sets_and_a_label_that_is_
     row = rows(workspace, "pool")[0]
     with pytest.raises(InputError, match="no such question"):
         say(workspace, "nobody", "Yes")
-    with pytest.raises(InputError, match="Yes or No"):
-        say(workspace, row["id"], "PASS", set_name="pool")
+    for label in ("PASS", "maybe", "yes", ""):
+        with pytest.raises(InputError) as refused:
+            say(workspace, row["id"], label, set_name="pool")
+        assert refused.value.line().endswith(f"is {label!r}, and answers no question (write Yes or No)")
     base = workspace / "base/annotations.json"
     base.write_text(json.dumps([{**rows(workspace, "base")[0], "id": row["id"]}, *rows(workspace, "base")[1:]]))
     with pytest.raises(InputError, match="name the set"):
         say(workspace, row["id"], "Yes")
     assert not corrections_path(workspace).exists()
+
+
+def test_labels_of_a_run_folder_name_the_workspace_that_keeps_them(workspace: Path) -> None:
+    run = bcq.approved(bcq.request(workspace))
+    row = rows(workspace, "pool")[0]
+    for said in (
+        lambda: labels.listing(run),
+        lambda: labels.say(run, [Word(row["id"], "mislabeled", "Ana", drop=True)]),
+    ):
+        with pytest.raises(InputError) as refused:
+            said()
+        assert "is a run" in refused.value.line() and f"name {workspace}" in refused.value.line()
+    assert not corrections_path(run).exists() and not corrections_path(workspace).exists()
+
+
+def test_a_workspace_that_has_questions_and_no_kpi_set_yet_is_still_one_of_questions(workspace: Path) -> None:
+    row = rows(workspace, "pool")[0]
+    shutil.rmtree(workspace / "kpi")
+    with pytest.raises(InputError, match="write Yes or No"):
+        say(workspace, row["id"], "PASS", set_name="pool")
+    say(workspace, row["id"], other(row), set_name="pool")
+    assert [word.line["to"] for word in labels.listing(workspace).words] == [other(row)]
