@@ -142,6 +142,9 @@ def test_a_question_is_edited_and_dropped_by_the_labels_command_and_the_files_fo
     edited, dropped = questions[0], questions[1]
     assert edited.item is not None
     other = "No" if edited.item.answer == "Yes" else "Yes"
+    with pytest.raises(InputError) as refused:
+        labels.say(config.results_dir, [Word(edited.digest, "mislabeled", "Ana", to="two\nlines")])
+    assert refused.value.line().endswith("(an answer is one line of text)")
     labels.say(
         config.results_dir,
         [
