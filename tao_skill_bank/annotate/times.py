@@ -18,13 +18,16 @@ _WORDS_ZH = re.compile(r"(?:(\d+)\s*小时)?(?:(\d+)\s*分钟?)?\s*(?<![\d.])(\d
 _MINUTES = re.compile(r"(?<![A-Za-z0-9_.])(\d+(?:[.,]\d+)?)\s*(?:min(?:ute)?[sn]?\b|分(?:钟|(?!之)))", re.IGNORECASE)
 _NO_TIME = re.compile(r"\d{10,}")
 """So many digits are no time, and may be more than a number holds."""
+_DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(r"(?<![\w.:])(\d+(?:\.\d+)?)(?![\w:]|\.\d)")
 
 
 def placed(text: str) -> list[tuple[int, int, float]]:
     """Every moment with a unit or a colon as (start, end, seconds), in the order written; places are of `text`."""
-    text = _NO_TIME.sub(lambda match: "#" * len(match[0]), text)
     found: list[tuple[int, int, float]] = []
+    if not _DIGIT.search(text):
+        return found
+    text = _NO_TIME.sub(lambda match: "#" * len(match[0]), text)
 
     def add(match: re.Match[str], seconds: float) -> None:
         if not any(start < match.end() and match.start() < end for start, end, _ in found):

@@ -22,6 +22,8 @@ _ALONE = re.compile(
     rf"{_BEFORE}([B-H]){_BEHIND}|{_BEFORE}(A){_BEHIND}(?=\s*(?:[.,;:!?)/]|$)|\s+(?:and|or|nor|und|oder)\s)",
     re.MULTILINE,
 )
+_CAPITAL = re.compile(r"[A-Z](?![A-Za-z0-9])")
+"""In every way that a text names a choice: other texts are not searched for them."""
 _SINGLE = re.compile(rf"{_BEFORE}[A-H](?![A-Za-z0-9_'’-])")
 _RANGE = re.compile(rf"{_BEFORE}([A-H])\s*(?:-|–|—|to|through|bis|到|至)\s*([A-H])(?![A-Za-z0-9_'’])")
 _ONE_OF_A_LIST = re.compile(r"\s*(?:,|、|&|/|和|与|或|(?:and|or|nor|und|oder)\b)")
@@ -101,9 +103,8 @@ def cannot_follow(text: str, letters: set[str]) -> str | None:
     for place in sorted(_references(shown, strict=True)):
         if shown[place] not in letters and not _names_a_thing(shown, place):
             return f"the reasoning names {shown[place]}, and no choice has that letter"
-    refers = bool(_references(shown))
     ranged = next((m for m in _RANGE.finditer(shown) if not known.name_before.search(shown[: m.start()])), None)
-    if ranged is not None and refers:
+    if ranged is not None and _references(shown):
         return f"the reasoning names the range {ranged[0]}"
     placed = known.ordinal_choice.search(shown)
     return None if placed is None else f"the reasoning names a choice by its place ({placed[0]})"
@@ -111,16 +112,24 @@ def cannot_follow(text: str, letters: set[str]) -> str | None:
 
 def claimed_letters(text: str) -> list[str]:
     """The letters that a text claims to be right, in order, in its plain form."""
-    return [letter(match).upper() for match in patterns().right_letter.finditer(plain(text))]
+    return [letter(match).upper() for match in _claims(plain(text))]
+
+
+@lru_cache(maxsize=4)
+def _claims(text: str) -> tuple[re.Match[str], ...]:
+    """The claims of which letter is right; several rules ask for those of one reasoning."""
+    return tuple(patterns().right_letter.finditer(text)) if _CAPITAL.search(text) else ()
 
 
 def _references(text: str, *, strict: bool = False) -> set[int]:
     """Places of letters that refer to choices; `strict`: only those that cannot mean anything else."""
     places: set[int] = set()
+    if not _CAPITAL.search(text):
+        return places
     for match in _behind_words().finditer(text):
         for found in re.finditer(rf"{_BEFORE}[A-Z](?![A-Za-z0-9_'’])", match["letters"]):
             places.add(match.start("letters") + found.start())
-    for match in patterns().right_letter.finditer(text):
+    for match in _claims(text):
         number = next(i for i, group in enumerate(match.groups(), start=1) if group)
         if match[number].isupper():
             places.add(match.start(number))

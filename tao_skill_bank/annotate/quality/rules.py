@@ -60,7 +60,8 @@ def of_text(task: str, parsed: Parsed, duration: float | None) -> Iterator[Findi
         yield Finding("refusal", True, f"a refusal: {found!r}")
     if (token := next((m[0] for text in every if (m := _MEDIA_TOKEN.search(text))), None)) is not None:
         yield Finding("media_token", True, f"the mark {token!r} stands in a text")
-    shown = [known.on_screen.sub(" … ", text) for text in bare]
+    # Taking text out brings no hint in: where there is none, nothing needs to be taken out.
+    shown = [known.on_screen.sub(" … ", text) for text in bare if known.may_find("source_leak", text)]
     found = next((said[:80] for text in shown if text and (said := known.first("source_leak", text))), None)
     if found:
         yield Finding("source_leak", True, f"names what it was made from: {found!r}")

@@ -5,35 +5,44 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection
+from functools import lru_cache
 
 _CJK = "\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
 _CJK_SIGN = re.compile(f"[{_CJK}]")
 _NO_WORD = re.compile(r"[\W_]+")
-_SPACE = re.compile(r"\s+")
 _QUOTES = str.maketrans(
     {"’": "'", "‘": "'", "ʼ": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‐": "-", "‑": "-"}
 )
 _QUOTED = re.compile(r"\"[^\"\n]{1,400}\"|(?<!\w)'.{2,300}?'(?!\w)|「[^」]*」|『[^』]*』|《[^》]*》")
+_QUOTE_MARKS = ('"', "'", "「", "『", "《")
 _SENTENCE_END = re.compile(r"[.!?](?=[\s\"')\]*]|$)|[。！？]")
 _SHORT = 6
+_TEXTS = 32
+"""About the texts of one item: several rules read each of them, and it is brought into its form once."""
 SHINGLE = 3
 
 
+@lru_cache(maxsize=_TEXTS)
 def normal(text: str) -> str:
     """`N(t)`: NFKC, case folded, punctuation to single spaces."""
     return _NO_WORD.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
+@lru_cache(maxsize=_TEXTS)
 def plain(text: str) -> str:
     """NFKC in one line with straight quotes, as the patterns expect it; case and punctuation stay."""
-    return _SPACE.sub(" ", unicodedata.normalize("NFKC", text.translate(_QUOTES)).translate(_QUOTES)).strip()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text.translate(_QUOTES)).translate(_QUOTES)
+    return " ".join(text.split())
 
 
 def unquoted(text: str) -> str:
     """A plain text without what stands in quotation marks; whole where nothing else is in it."""
-    left = _QUOTED.sub(" … ", text)
-    return left if _WORD.search(left) else text
+    if not any(mark in text for mark in _QUOTE_MARKS):
+        return text
+    left, quoted = _QUOTED.subn(" … ", text)
+    return left if quoted and _WORD.search(left) else text
 
 
 def words(text: str) -> list[str]:
