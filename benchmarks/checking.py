@@ -30,7 +30,14 @@ _COLOURS = ("red", "blue", "grey", "yellow", "dark green", "white", "orange", "s
 _THINGS = ("forklift", "cart", "ladder", "box", "van", "pallet", "gate", "bucket", "drone", "bench", "barrier", "crane")
 _DOES = ("moves", "lifts", "pushes", "leaves", "opens", "blocks", "turns", "passes", "drops", "carries")
 _WHERE = ("beside the rack", "near the door", "behind the column", "on the ramp", "at the crossing", "under the stairs")
-_WHEN = ("before the light changes", "while it rains", "after the truck stops", "at 0:07", "from 5 s to 11 s", "at last")
+_WHEN = (
+    "before the light changes",
+    "while it rains",
+    "after the truck stops",
+    "at 0:07",
+    "from 5 s to 11 s",
+    "at last",
+)
 
 
 def _event(chance: random.Random) -> str:

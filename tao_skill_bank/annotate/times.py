@@ -36,7 +36,7 @@ def placed(text: str) -> list[tuple[int, int, float]]:
     for match in _CLOCK.finditer(text):
         hours, minutes, seconds = match.groups()
         add(match, int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds.replace(",", ".")))
-    for pattern in (_WORDS, _WORDS_DE, _WORDS_ZH):
+    for pattern in (_WORDS, _WORDS_DE) if text.isascii() else (_WORDS, _WORDS_DE, _WORDS_ZH):
         for match in pattern.finditer(text):
             hours, minutes, seconds = match.groups()
             add(match, int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds.replace(",", ".")))

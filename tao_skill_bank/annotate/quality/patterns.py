@@ -5,13 +5,14 @@ A text is read with the patterns of all languages at once: items of one run may 
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from typing import Any
+
+from tao_skill_bank.annotate.quality.alternatives import Alternatives
 
 _NAMES = (
     *("on_screen", "refusal_opening", "refusal", "source_leak", "unanswerable", "hedge"),
@@ -24,7 +25,7 @@ _PART = re.compile(r"\{\{(\w+)\}\}")
 
 @dataclass(frozen=True)
 class Patterns:
-    """One compiled pattern a rule, over all languages. Yes and no of a verdict are its groups `yes*` and `no*`.
+    """One pattern a rule, over all languages. Yes and no of a verdict are its groups `yes*` and `no*`.
 
     Attributes:
         on_screen: Text that belongs to the picture (`the caption on the TV`); taken out before leaks are looked for.
@@ -45,23 +46,23 @@ class Patterns:
         hints: Rule → what must stand in a text that it can match, in small letters.
     """
 
-    on_screen: re.Pattern[str]
-    refusal_opening: re.Pattern[str]
-    refusal: re.Pattern[str]
-    source_leak: re.Pattern[str]
-    unanswerable: re.Pattern[str]
-    hedge: re.Pattern[str]
-    verdict: re.Pattern[str]
-    first_word: re.Pattern[str]
-    right_letter: re.Pattern[str]
-    answer_is: re.Pattern[str]
-    choice_letters: re.Pattern[str]
-    of_the_above: re.Pattern[str]
-    letter_words: re.Pattern[str]
-    letter_in_use: re.Pattern[str]
-    ordinal_choice: re.Pattern[str]
-    name_before: re.Pattern[str]
-    time_elsewhere: re.Pattern[str]
+    on_screen: Alternatives
+    refusal_opening: Alternatives
+    refusal: Alternatives
+    source_leak: Alternatives
+    unanswerable: Alternatives
+    hedge: Alternatives
+    verdict: Alternatives
+    first_word: Alternatives
+    right_letter: Alternatives
+    answer_is: Alternatives
+    choice_letters: Alternatives
+    of_the_above: Alternatives
+    letter_words: Alternatives
+    letter_in_use: Alternatives
+    ordinal_choice: Alternatives
+    name_before: Alternatives
+    time_elsewhere: Alternatives
     languages: tuple[str, ...]
     hints: dict[str, tuple[str, ...]]
 
@@ -98,7 +99,7 @@ def patterns() -> Patterns:
             for name in _NAMES
             if all(name in (language.get("hints") or {}) for language in read)
         },
-        **{name: _compiled(texts[name]) for name in _NAMES},
+        **{name: Alternatives(texts[name]) for name in _NAMES},
     )
 
 
@@ -122,10 +123,3 @@ def _texts(language: dict[str, Any], name: str) -> Iterable[str]:
         return text
 
     return [filled(text) for text in language.get(name) or ()]
-
-
-def _compiled(texts: list[str]) -> re.Pattern[str]:
-    # Group names must differ over the whole pattern: each yes and no gets a number of its own.
-    number = itertools.count()
-    joined = "|".join(f"(?:{text})" for text in texts) or r"(?!)"
-    return re.compile(re.sub(r"\(\?P<(yes|no)>", lambda m: f"(?P<{m[1]}{next(number)}>", joined), re.IGNORECASE)

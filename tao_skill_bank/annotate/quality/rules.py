@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tao_skill_bank.annotate.parse import Parsed, yes_no
+from tao_skill_bank.annotate.quality.alternatives import Alternatives
 from tao_skill_bank.annotate.quality.choices import claimed_letters, is_of_the_above, names_letters
 from tao_skill_bank.annotate.quality.patterns import patterns, side
 from tao_skill_bank.annotate.quality.text import first_sentence, normal, plain, unquoted, word_count
@@ -194,5 +195,5 @@ def _times(texts: Iterable[str], duration: float) -> Iterator[Finding]:
                 return
 
 
-def _first(pattern: re.Pattern[str], texts: Iterable[str]) -> str | None:
+def _first(pattern: Alternatives, texts: Iterable[str]) -> str | None:
     return next((m[0][:80] for text in texts if text and (m := pattern.search(text))), None)
