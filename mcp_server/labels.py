@@ -18,8 +18,8 @@ Who = Annotated[str, Field(description="The person who looked; ask for the name.
 class LabelWord(BaseModel):
     """What somebody says of one sample."""
 
-    sample: str = Field(description="input_path/object_name, or video/id of a question, as pages print it.")
-    label: str | None = Field(default=None, description="The right label: PASS or a defect; Yes or No of a question.")
+    sample: str = Field(description="input_path/object_name, or a question's video/id.")
+    label: str | None = Field(default=None, description="Right label: PASS or a defect; Yes or No.")
     drop: bool = Field(default=False, description="Take it out.")
     undo: bool = Field(default=False, description="Take back the last word on it, or an id.")
     reason: str = Field(default="mislabeled", description="mislabeled, edge_case, data_quality, systematic.")
