@@ -381,7 +381,9 @@ def _strata(
             counted.append((name, str(kind), far, recall))
     defects = np.asarray([label.strip() for label in scores.table.label])[~scores.is_pass]
     kinds, index = np.unique(defects, return_inverse=True)
-    if 1 < len(kinds) <= MOST_STRATA - len(counted):
+    if len(counted) + len(kinds) > MOST_STRATA:
+        left_out.append(f"defect: {len(kinds)} groups, more than {MOST_STRATA} in all")
+    elif len(kinds) > 1:
         bad, hit = _counts(index, np.ones(len(defects), dtype=bool), flagged[~scores.is_pass], len(kinds))
         counted += [("defect", str(k), None, (int(hit[i]), int(bad[i]))) for i, k in enumerate(kinds)]
     bounds = sum((far is not None) + (recall is not None) for _, _, far, recall in counted)

@@ -28,6 +28,8 @@ from tao_skill_bank.assurance.monitor_record import (
     read_settings,
     stratum_name,
 )
+from tao_skill_bank.core.text import plural
+from tao_skill_bank.loop.metric import Limit
 from tao_skill_bank.metrics.anytime import AnytimeBounds, Drawn, anytime_bounds
 from tao_skill_bank.tasks.changenet.metric import FAR, GRAMMAR, recall_asked
 
@@ -68,7 +70,10 @@ class Bound(Record):
 
 
 class Status(Record):
-    """The whole of a monitor: `word` is `alarm`, `no alarm`, or `reference` while no lot could be tested yet."""
+    """The whole of a monitor.
+
+    `word` is `alarm`, `no alarm`, or `reference` while no lot could be tested and no judged part held against a target.
+    """
 
     word: Literal["alarm", "no alarm", "reference"]
     threshold: float
@@ -83,9 +88,20 @@ class Status(Record):
     reference_lots: int
     lots_to_false_alarm: float
 
+    @property
+    def untested(self) -> str:
+        """Of how many part types and lightings no lot was tested yet; empty where one of each was."""
+        waiting = sum(stratum.evidence is None for stratum in self.strata)
+        return (
+            f"{waiting} of {plural(len(self.strata), 'part type')} (each lighting apart) not tested yet"
+            if waiting
+            else ""
+        )
+
     def lines(self) -> Iterator[str]:
         """For a terminal."""
-        yield f"{self.word}: {self.lots} lots, {self.parts} parts, {self.flagged} flagged at {self.threshold!r}"
+        left = f"; {self.untested}" if self.untested else ""
+        yield f"{self.word}: {self.lots} lots, {self.parts} parts, {self.flagged} flagged at {self.threshold!r}{left}"
         yield from (f"ALARM: {alarm.text}" for alarm in self.alarms)
         for stratum in self.strata:
             name = stratum_name(stratum.part_type, stratum.lighting)
@@ -116,7 +132,8 @@ def status(folder: Path) -> Status:
     far, recall = _bound(labelled, good=True), _bound(labelled, good=False)
     alarms += _over(settings, far, recall)
     every = [lot for line in fed for lot in line.lots]
-    tested = any(s.evidence is not None for s in strata) or any(b is not None for b in (far, recall))
+    held = any(None not in pair for pair in zip((far, recall), _asked(settings), strict=True))
+    tested = held or any(s.evidence is not None for s in strata)
     return Status(
         word="alarm" if alarms else "no alarm" if tested else "reference",
         threshold=settings.threshold,
@@ -201,20 +218,24 @@ def _bound(labelled: Sequence[Labelled], *, good: bool) -> Bound | None:
     return Bound(value=found.value, least=found.least, most=found.most, parts=sum(group.parts for group in of))
 
 
+def _asked(settings: Settings) -> tuple[Limit | None, float | None]:
+    """The limit of FAR and the least recall that judged parts are held against."""
+    if settings.target is None:
+        return None, None
+    target = GRAMMAR.parse(settings.target)
+    return target.limit(FAR.name), recall_asked(target)
+
+
 def _over(settings: Settings, far: Bound | None, recall: Bound | None) -> list[Alarm]:
     """What the judged parts show to be worse than what was asked."""
-    if settings.target is None:
-        return []
-    target = GRAMMAR.parse(settings.target)
     alarms = []
-    asked = target.limit(FAR.name)
+    asked, floor = _asked(settings)
     if far is not None and asked is not None and far.least > asked.share:
         alarms.append(
             Alarm(
                 kind="FAR", text=f"FAR is at least {100 * far.least:.3g} %, asked {asked.text} ({far.parts} good parts)"
             )
         )
-    floor = recall_asked(target)
     if recall is not None and floor is not None and recall.most < floor:
         most = _most_pct(recall.most)
         text = f"recall is at most {most} %, asked ≥ {100 * floor:g} % ({recall.parts} defects)"

@@ -25,7 +25,7 @@ class Side(Frozen):
 
     Attributes:
         rate: `FAR` or `miss rate`: lower is better.
-        first, second: The share that is wrong.
+        first, second: The share that is wrong; 0 where there is no part.
         broken: Parts that the first has right and the second wrong.
         fixed: The other way.
         parts: How many.
@@ -44,6 +44,11 @@ class Side(Frozen):
     worse_by: float
     worse_least: float
     worse_most: float
+
+    @property
+    def of(self) -> str:
+        """What its parts are."""
+        return "good part" if self.rate == "FAR" else "defect"
 
     def outcome(self, margin: float) -> Literal["worse", "not worse", "cannot be told"]:
         """Against "no worse by more than `margin`" (0..1): what the figure says, and whether these parts show it."""
@@ -86,6 +91,9 @@ class TwoModels(Frozen):
         left = self.only_first + self.only_second
         yield f"{self.parts} parts in both" + (f"; {left} in one alone are left out" if left else "")
         for side in self.sides:
+            if not side.parts:
+                yield f"{side.rate} not measured: none of these parts is a {side.of}"
+                continue
             rates = f"{side.rate} {100 * side.first:.4g} % to {100 * side.second:.4g} %"
             worse = f"{100 * side.worse_by:+.3g} pp ({100 * side.worse_least:+.3g} to {100 * side.worse_most:+.3g})"
             sides = f"{side.broken} broken, {side.fixed} fixed of {side.parts}"

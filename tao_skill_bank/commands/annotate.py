@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tao_skill_bank.annotate.api import Request
     from tao_skill_bank.annotate.calls import Caller
     from tao_skill_bank.annotate.estimate import Estimate, Range
+    from tao_skill_bank.annotate.run import Outcome
 
 
 @click.group()
@@ -111,8 +112,7 @@ def run(
         echo(f"note: {problem}", err=True)
     echo(f"{outcome.videos} videos, {outcome.failed} with failures, {outcome.calls} calls, {outcome.known} known")
     echo(f"items: {', '.join(f'{task} {n}' for task, n in outcome.items.items()) or 'none'}")
-    priced = f"${outcome.cost:.4f} in all" if not outcome.unpriced else f"{outcome.unpriced} answers without a price"
-    echo(f"refused: {outcome.rejected}{_codes(outcome.refused)}; {priced}")
+    echo(f"refused: {outcome.rejected}{_codes(outcome.refused)}; {_priced(outcome)}")
     if outcome.flagged:
         echo(f"flagged and kept: {sum(outcome.flagged.values())}{_codes(outcome.flagged)}")
     if outcome.came_to_nothing:
@@ -178,7 +178,9 @@ def check(
             return
         outcome = api.judge_items(request, approve=approve)
         if not as_json:
-            echo(f"{outcome.calls} calls, {outcome.known} known, ${outcome.cost:.4f} in all")
+            echo(f"{outcome.calls} calls, {outcome.known} known, {_priced(outcome)}")
+            if outcome.failed:
+                echo(f"note: of {outcome.failed} of {outcome.videos} videos not every check was answered", err=True)
     written = check_items(results_dir)
     if as_json:
         return print_json(written)
@@ -322,6 +324,12 @@ def _shown(estimate: Range, unit: str = "", digits: int = 0, scale: float = 1.0)
 
 def _codes(counts: dict[str, int]) -> str:
     return f" ({', '.join(f'{code} {n:,}' for code, n in counts.items())})" if counts else ""
+
+
+def _priced(outcome: Outcome) -> str:
+    """What was paid; a sum without the answers whose price nobody knows is said to be one."""
+    paid = f"${outcome.cost:.4f}"
+    return f"{paid} and {outcome.unpriced} answers without a price" if outcome.unpriced else f"{paid} in all"
 
 
 def _progress(done: int, videos: int, caller: Caller) -> None:

@@ -133,9 +133,18 @@ def _bank(where: Looks) -> Iterator[Finding]:
     absent = [name for name in _DATA if not (where.package / name).is_file()]
     text = f"missing: {', '.join(absent)}" if absent else f"in {where.package}"
     yield part("its own files", bool(absent), text, f"{install} --force-reinstall")
-    faults = [] if missing else _faults(where.root)
+    name = "manifests, skills, versions" if _is_repository(where.root) else "skills, versions"
+    if missing:
+        yield _found("bank", name, "note", "not looked at: packages are missing", install)
+        return
+    faults = _faults(where.root)
     text = f"{faults[0]}" + (f", and {len(faults) - 1} more" if len(faults) > 1 else "") if faults else "sound"
-    yield part("manifests, skills, versions", bool(faults), text, "restore the files from the repository")
+    yield part(name, bool(faults), text, "restore the files from the repository")
+
+
+def _is_repository(root: Path) -> bool:
+    """The wheel carries the skills and versions; what clients read lies in the repository."""
+    return (root / ".mcp.json").is_file() or (root / "pyproject.toml").is_file()
 
 
 def _releases(where: Looks) -> Finding:
@@ -154,8 +163,7 @@ def _faults(root: Path) -> list[str]:
     from tao_skill_bank.bank.skills import skills_faults
     from tao_skill_bank.bank.versions import load_versions
 
-    # The wheel carries the skills and versions; what clients read lies in the repository.
-    check = bank_faults if (root / ".mcp.json").is_file() or (root / "pyproject.toml").is_file() else skills_faults
+    check = bank_faults if _is_repository(root) else skills_faults
     try:
         load_versions(root if (root / "versions.yaml").is_file() else None)
         return check(root)
@@ -234,7 +242,7 @@ def _checked(name: str, workspace: Path) -> list[Finding]:
         text = check.text if check.name == "platform" else f"{check.name}: {check.text}"
         outcome: Outcome = "note" if check.status == "warn" else "ok"
         said.append(_found("platforms", name, outcome, text.replace(str(workspace), "WORKSPACE")))
-    return said or [_found("platforms", name, "ok", "ready")]
+    return said or [_found("platforms", name, "ok", "it checks nothing before a run is planned")]
 
 
 def _wanted(where: Looks, extra: str = "") -> str:

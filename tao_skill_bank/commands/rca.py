@@ -69,12 +69,12 @@ def vlm(evaluation: Path) -> None:
     from datetime import UTC, datetime
 
     from tao_skill_bank.core.clock import folder_time
+    from tao_skill_bank.data.bcq import causes
     from tao_skill_bank.reports.vlm.page import render_rca
     from tao_skill_bank.tasks.vlm_bcq.single import explain
 
     folder, found = explain(evaluation.absolute(), folder_time(datetime.now(UTC)))
-    rows = found["rows"]
-    said = f"{rows['wrong']} of {rows['all']} answers are wrong and readable"
+    said = causes.counted(found)
     echo(said)
     for cause in found["causes"]:
         echo(f"{cause['table']}: {cause['cell']} ({cause['wrong']} of {cause['n']}): {cause['recommends']}")

@@ -10,6 +10,7 @@ from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.text import percent, plural, whole
 from tao_skill_bank.reports.page import render_page
+from tao_skill_bank.tasks.changenet.metric import ESCAPE, FAR, GRAMMAR, RECALL
 
 JSON_FILE, PAGE_FILE = "certificate.json", "certificate.html"
 NAMESPACE = "tao-skills-certificate"
@@ -73,12 +74,16 @@ def needs(certificate: Certificate) -> list[tuple[str, str, str]]:
     """(further errors, more good parts, more defects) for each number of errors among them."""
     if certificate.shown:
         return []
+    target = GRAMMAR.parse(certificate.target)
+    far, missed = (any(map(target.limit, names)) for names in ((FAR.name,), (RECALL.name, ESCAPE.name)))
     rows = [(0, certificate.needed.pass_rows, certificate.needed.defect_rows)]
     rows += [(a.errors, a.pass_rows, a.defect_rows) for a in certificate.allowed]
-    return [(str(k), _more(good), _more(bad)) for k, good, bad in rows]
+    return [(str(k), _more(good, asked=far), _more(bad, asked=missed)) for k, good, bad in rows]
 
 
-def _more(count: int | None) -> str:
+def _more(count: int | None, *, asked: bool) -> str:
+    if not asked:
+        return "nothing was asked"
     return "no feasible number" if count is None else whole(count) if count else "none"
 
 

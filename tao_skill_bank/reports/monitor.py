@@ -17,8 +17,13 @@ from tao_skill_bank.reports.page import render_page
 PAGE_FILE = "monitor.html"
 MOST_LOTS = 400
 """Charts show the last of them."""
-HEADS = {"alarm": "Something has changed", "no alarm": "Nothing alarms", "reference": "Not tested yet"}
-"""What a status is called."""
+_HEADS = {"alarm": "Something has changed", "no alarm": "Nothing alarms", "reference": "Not tested yet"}
+
+
+def head(status: Status) -> str:
+    """What a status is called; that nothing alarms is said of what was tested."""
+    said = _HEADS[status.word]
+    return f"{said} of what was tested" if status.word == "no alarm" and status.untested else said
 
 
 def write_page(folder: Path, status: Status) -> Path | None:
@@ -35,7 +40,7 @@ def monitor_html(folder: Path, status: Status) -> str:
     """The page as text. Everything out of data is escaped."""
     rows = stratum_rows(folder, status)
     return render_page(
-        "monitor.html.j2", head=HEADS[status.word], status=status, rows=rows, threshold=score(status.threshold)
+        "monitor.html.j2", head=head(status), status=status, rows=rows, threshold=score(status.threshold)
     )
 
 

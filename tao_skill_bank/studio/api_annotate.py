@@ -65,6 +65,7 @@ def _row(name: str, folder: Path) -> AnnotationRow:
         done=found.done,
         calls=found.calls,
         cost=found.cost,
+        unpriced=found.unpriced,
         in_flight=found.in_flight,
         left_sec=found.left_sec,
         questions=guard.is_file(step_file(folder, "3")),

@@ -113,7 +113,10 @@ class HoldsView(Shape):
 
 
 class AnnotationRow(Shape):
-    """An annotation in the list: how far it is, what it cost and has still to do; `problem`: it cannot be read."""
+    """An annotation in the list: how far it is, what it cost and has still to do; `problem`: it cannot be read.
+
+    `cost` is without the `unpriced` answers, whose price nobody knows.
+    """
 
     name: str
     status: str = ""
@@ -122,6 +125,7 @@ class AnnotationRow(Shape):
     done: int | None = None
     calls: int = 0
     cost: float = 0.0
+    unpriced: int = 0
     in_flight: int = 0
     left_sec: int | None = None
     questions: bool = False

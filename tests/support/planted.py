@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,42 @@ class Planted:
         path = self.root / "specs" / "baseline_spec.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(spec, sort_keys=False))
+
+
+def deepen(path: Path, scale: int) -> None:
+    """Store a picture in 16 bits, its values times `scale`."""
+    pixels = np.asarray(Image.open(path)).astype(np.uint16)
+    Image.fromarray(pixels * scale).save(path)
+
+
+def turn(path: Path, orientation: int) -> None:
+    """Store a picture as a camera that was held sideways does: turned, with the tag that turns it back."""
+    with Image.open(path) as image:
+        undone = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270, 3: Image.Transpose.ROTATE_180}
+        turned = image.transpose(undone[orientation])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned.save(path, exif=exif.tobytes())
+
+
+def as_jpeg(pixels: Any, quality: int = 90) -> Any:
+    """What is left of pixels that were saved as JPEG."""
+    out = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(out, "JPEG", quality=quality)
+    return np.asarray(Image.open(out), np.float32)
+
+
+COPYINGS = (
+    as_jpeg,
+    lambda a: a * 1.04 + 6,
+    lambda a: np.roll(a, 1, axis=1),
+    lambda a: np.roll(a, (-2, 1), axis=(0, 1)),
+    lambda a: as_jpeg(np.roll(a * 0.95 + 8, 1, axis=0)),
+)
+"""Saved anew, brightened, shifted, and all of it: what makes a near copy of a capture."""
+
+
+def near_copy(planted: Planted, source: tuple[str, int], target: tuple[str, int], change: Any) -> None:
+    """Put one row's captures, changed, in the place of another's."""
+    for a, b in zip(planted.files(*source), planted.files(*target), strict=True):
+        Image.fromarray(change(np.asarray(Image.open(a), np.float32)).clip(0, 255).astype(np.uint8)).save(b)

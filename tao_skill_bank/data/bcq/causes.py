@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tao_skill_bank.core.text import plural
 from tao_skill_bank.data.bcq.answers import Answered
 from tao_skill_bank.data.bcq.clips import Clip
 from tao_skill_bank.data.bcq.questions import is_negated, kind_of
@@ -123,6 +124,22 @@ def tables(rows: Sequence[Answered], clips: Mapping[str, Clip], *, scored: bool)
     ]
     out["causes"] = causes
     return out
+
+
+def counted(found: Mapping[str, Any]) -> str:
+    """How many answers are wrong, and how many nobody could read: those are in no table of causes but their own."""
+    rows, lost = found["rows"], sum(why["count"] for why in found["unreadable"])
+    said = f"{rows['wrong']} of {plural(rows['all'], 'answer')} are wrong and readable"
+    return f"{said}; {lost} cannot be read" if lost else said
+
+
+def without_cause(found: Mapping[str, Any]) -> str:
+    """That nothing stands out, and of how many cells that is said."""
+    large = sum(cell["n"] >= LEAST_ROWS for name in _TABLES for cell in found[name])
+    if not large:
+        return f"No cell could stand out: none has {LEAST_ROWS} rows beside another."
+    rule = f"p below {LEVEL:g} after Holm's adjustment, and a rate above the rest's"
+    return f"No cell stands out of {large} that have {LEAST_ROWS} rows or more: {rule}."
 
 
 def cells(rows: Sequence[Answered], name_of: Callable[[Answered], str | None]) -> list[Cell]:

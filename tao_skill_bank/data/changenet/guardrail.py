@@ -40,6 +40,14 @@ def left_out(pairs: Sequence[tuple[Path, Path]], table: Path | None) -> dict[str
     return found
 
 
+def is_told(table: Path) -> bool:
+    """Whether there is a table that says of its rows whether they passed."""
+    if not guard.is_file(table):
+        return False
+    with guard.open_text(table, encoding="utf-8-sig", newline="") as handle:
+        return PASSED in {name.strip().lower() for name in next(csv.reader(handle), [])}
+
+
 def _blocked(table: Path, stems: Sequence[str]) -> dict[str, str]:
     try:
         with guard.open_text(table, encoding="utf-8-sig", newline="") as handle:

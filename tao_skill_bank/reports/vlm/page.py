@@ -9,6 +9,7 @@ from typing import Any
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.text import percent
+from tao_skill_bank.data.bcq import causes
 from tao_skill_bank.reports.page import render_page
 from tao_skill_bank.reports.plain import REPORT_FILE, stage_rows
 from tao_skill_bank.tasks.registry import load_state, task_of
@@ -40,7 +41,8 @@ def render_rca(folder: Path, verdict: str) -> Path:
             {**frame, "data": _picture(folder / "rca_images" / frame["file"])} for frame in failure["frames"]
         ]
     path = folder / RCA_PAGE
-    page = render_page("vlm_rca.html.j2", verdict=verdict, found=found, tables=TABLES)
+    said = {"counted": causes.counted(found), "without_cause": causes.without_cause(found)}
+    page = render_page("vlm_rca.html.j2", verdict=verdict, found=found, tables=TABLES, **said)
     fsio.write_text(path, page)
     return path
 
@@ -91,7 +93,7 @@ def _phase(results_dir: Path, state: Any, label: str, iteration: Any) -> dict[st
         "value": "" if measured is None else percent(measured.value_pct),
         "interval": measured,
         "table": {} if evaluation is None else evaluation.table,
-        "unreadable": 0 if evaluation is None else evaluation.unreadable,
+        "unreadable": "" if evaluation is None else evaluation.unreadable,
         "keys": {} if evaluation is None else evaluation.keys,
         "causes": [] if rca is None else rca.causes,
         "doubts": 0 if rca is None else rca.doubts,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from itertools import combinations
 from pathlib import Path
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError, InputError
+from tao_skill_bank.data.changenet.guardrail import TABLE, is_told
 from tao_skill_bank.data.changenet.images import FolderIndex
 from tao_skill_bank.data.changenet.releases import meant_elsewhere
 from tao_skill_bank.data.changenet.sample_book import ACCEPTANCE, KPI, POOL, TRAINING, VALIDATION
@@ -162,14 +164,26 @@ def _labels(reports: dict[str, DatasetReport]) -> Check:
 
 def _leakage(reports: dict[str, DatasetReport], faults: list[str]) -> Check:
     training = [reports[n] for n in ("training",) if n in reports]
-    evaluation = [reports[n] for n in ("validation", "KPI", "acceptance") if n in reports]
+    measured = [n for n in ("validation", "KPI", "acceptance") if n in reports]
+    evaluation = [reports[n] for n in measured]
     faults.extend(check_leakage(training, evaluation))
     pool = [reports[n] for n in ("mining pool",) if n in reports]
     leaked = check_leakage(pool, evaluation)
+    said = []
     if leaked:
-        text = f"{len(leaked)} pool images stand in an evaluation set; choosing one of them stops the run"
-        return Check(name="leakage", status="warn", text=text)
-    return Check(name="leakage", status="ok", text="no test image stands in two splits")
+        said.append(f"{len(leaked)} pool images stand in an evaluation set; choosing one of them stops the run")
+    for name, other in combinations(measured, 2):
+        if twice := check_leakage([reports[other]], [reports[name]]):
+            said.append(f"{len(twice)} {other} images are files of the {name} set too, first {twice[0]}")
+    if said:
+        fix = ": what one set has measured, the other proves nothing more of" if len(said) > bool(leaked) else ""
+        return Check(name="leakage", status="warn", text="; ".join(said) + fix)
+    rows, others = (sum(report.rows for report in side) for side in ([*training, *pool], evaluation))
+    text = (
+        f"no test image of {rows:,} training and pool rows is a file of the evaluation's {others:,}, and none of those "
+        "stands in two evaluation sets"
+    )
+    return Check(name="leakage", status="ok", text=text)
 
 
 def _generator(plan: ResolvedPlan) -> Check:
@@ -184,7 +198,9 @@ def _generator(plan: ResolvedPlan) -> Check:
         labels = ", ".join(sorted({pair.label.upper() for pair in found.pairs})) or "no defect"
         text = f"{len(found.pairs)} pairs of {labels}"
         if not found.left_out:
-            return Check(name="synthetic", status="ok", text=f"{text}; none black or blocked by the guardrail")
+            told = is_told(Path(config.pregen_dir) / TABLE)
+            blocked = "or blocked by the guardrail" if told else f"(what a guardrail blocked is not known: no {TABLE})"
+            return Check(name="synthetic", status="ok", text=f"{text}; none black {blocked}")
         stem, why = next(iter(found.left_out.items()))
         text += f"; {len(found.left_out)} more are left out, first {stem}: {why}"
         return Check(name="synthetic", status="warn", text=text)
@@ -242,7 +258,11 @@ def _routable(plan: ResolvedPlan, reports: dict[str, DatasetReport]) -> Check:
             f"neither pool nor generator has {', '.join(lost)}: the loop will stop at routing unless you add {setting}"
         )
         return Check(name="weak labels", status="warn", text=text)
-    return Check(name="weak labels", status="ok", text="pool and generator cover every label of the KPI set")
+    labels = {normal(x) for x in (kpi.labels if kpi else ())}
+    text = f"pool and generator cover {len(labels & taken)} of {len(labels)} labels of the KPI set"
+    left = ", ".join(sorted(labels - taken))
+    text += f"; {left} gets nothing new, as routing.accept_dropped allows" if left else ""
+    return Check(name="weak labels", status="ok", text=text)
 
 
 def _encoder(plan: ResolvedPlan) -> Check:

@@ -155,7 +155,10 @@ def _alike(config: VlmConfig, sets: dict[str, RecordSet]) -> Check:
     encoder = Encoder(frames)
     found = leakage.alike(encoder.videos([r.path for _, r in rows]), encoder.videos([r.path for r in others]))
     if not found:
-        text = f"no training-side video is at cosine {leakage.ALIKE} or more to one of the evaluation's"
+        text = (
+            f"none of {plural(len(rows), 'training-side video')} is at cosine {leakage.ALIKE} or more to one of the "
+            f"evaluation's {len(others)}"
+        )
         return Check(name="look-alikes", status="ok", text=text)
     (name, row), other, cosine = rows[found[0][0]], others[found[0][1]], found[0][2]
     side = next(n for n in ("kpi", "acceptance") if n in sets and other in sets[n].records)
@@ -169,7 +172,9 @@ def _alike(config: VlmConfig, sets: dict[str, RecordSet]) -> Check:
 def _duplicates(sets: dict[str, RecordSet]) -> Check:
     found = [(name, pair) for name, held in sets.items() for pair in duplicates(held.records)]
     if not found:
-        return Check(name="duplicates", status="ok", text="no question is asked twice of one video")
+        rows = sum(map(len, sets.values()))
+        text = f"no set asks a question twice of one video, in {plural(rows, 'row')} of {plural(len(sets), 'set')}"
+        return Check(name="duplicates", status="ok", text=text)
     name, (first, again) = found[0]
     text = f"{plural(len(found), 'row')} ask again, first: {name} rows {first.row} and {again.row}"
     return Check(name="duplicates", status="warn", text=text)
@@ -179,19 +184,19 @@ def _routable(config: VlmConfig, sets: dict[str, RecordSet]) -> Check:
     """Every question may turn out weak: who can give more of it?"""
     rows = sets["pool"].records if "pool" in sets else ()
     can_ask = config.annotate.on and config.pool_videos is not None
-    lost = [
-        key
-        for key in sets["kpi"].keys
-        if not {rows[place].gt for place in rows_of_key(rows, key)} >= {"yes", "no"}
-        and not can_ask
-        and key not in config.routing.accept_dropped
-    ]
+    keys = sets["kpi"].keys
+    lacking = [key for key in keys if not {rows[place].gt for place in rows_of_key(rows, key)} >= {"yes", "no"}]
+    lost = [key for key in lacking if not can_ask and key not in config.routing.accept_dropped]
     videos = walked_videos(Path(config.pool_videos), Path(config.workspace)) if config.pool_videos else []
     unlabelled = f"; {plural(len(videos), 'unlabelled video')}" if videos else ""
     if lost:
         text = f"the pool has not both answers of {lost[0]!r} ({len(lost)} in all): the loop will stop if it is weak"
         return Check(name="weak questions", status="warn", text=text + unlabelled)
-    return Check(name="weak questions", status="ok", text=f"the pool has both answers of every question{unlabelled}")
+    text = f"the pool has both answers of {len(keys) - len(lacking)} of {plural(len(keys), 'question')}"
+    if lacking:
+        others = "its teacher is asked" if can_ask else "nothing new, as routing.accept_dropped allows"
+        text += f"; for the others, first {lacking[0]!r}: {others}"
+    return Check(name="weak questions", status="ok", text=text + unlabelled)
 
 
 def _predictions(config: VlmConfig, sets: dict[str, RecordSet]) -> Check:

@@ -21,8 +21,10 @@ from tao_skill_bank.annotate.judge.asks import overlap, windows
 from tao_skill_bank.annotate.judge.kept import Judged
 from tao_skill_bank.annotate.judge.work import to_judge
 from tao_skill_bank.annotate.layout import step_file
+from tao_skill_bank.annotate.output import Written
 from tao_skill_bank.annotate.quality.rules import Finding
 from tao_skill_bank.annotate.results import opened
+from tao_skill_bank.annotate.run import Outcome
 from tao_skill_bank.commands.annotate import cli
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.metrics.agreement import cohen_kappa
@@ -234,3 +236,14 @@ def test_a_check_that_is_unknown_is_refused_and_none_named_is_told(tmp_path: Pat
         done = CliRunner().invoke(cli, ["check", str(results), f"{SECTION}.quality.{word}",
                                         f"{SECTION}.vlm.openai.model_name=m"])  # fmt: skip
         assert isinstance(done.exception, InputError) and said in str(done.exception)
+
+
+def test_what_checks_cost_and_left_undone_is_not_rounded_to_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    outcome = Outcome(videos=4, failed=1, calls=9, unpriced=3)
+    monkeypatch.setattr("tao_skill_bank.annotate.api.judge_items", lambda _request, approve=None: outcome)
+    monkeypatch.setattr("tao_skill_bank.annotate.api.check_items", lambda _folder: Written())
+    done = CliRunner().invoke(cli, ["check", str(tmp_path), f"{SECTION}.quality.checks=[blind]"])
+    assert "$0.0000 and 3 answers without a price" in done.output and "in all" not in done.output
+    assert "of 1 of 4 videos not every check was answered" in done.output

@@ -18,6 +18,7 @@ from scipy.stats import beta
 from tao_skill_bank.assurance.certificate import more_to_show, read_certificate
 from tao_skill_bank.cli import cli
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.reports.certificate import needs
 
 TARGET = "FAR < 5% at recall=95%"
 
@@ -261,3 +262,21 @@ def test_what_is_asked_must_be_said(tmp_path: Path) -> None:
     assert "no target" in refused(path, "--threshold", 0.5)
     assert "no such file" in refused(tmp_path / "none.csv", "--target", TARGET)
     assert run(path, "--threshold", 0.5, "--target", TARGET, "--fail-unless-shown").exit_code == 4
+
+
+def test_what_no_target_asks_is_not_said_to_need_no_parts(tmp_path: Path) -> None:
+    path = written(tmp_path / "s.csv", rows(50, 9, 30, 9))
+    assert run(path, "--threshold", 0.5, "--target", "f1 >= 99%", "--to", tmp_path / "out").exception is None
+    made = read_certificate(tmp_path / "out/certificate.json")
+    assert not made.shown and {cell for row in needs(made) for cell in row[1:]} == {"nothing was asked"}
+    assert run(path, "--threshold", 0.5, "--target", TARGET, "--to", tmp_path / "both").exception is None
+    both = needs(read_certificate(tmp_path / "both/certificate.json"))
+    assert "nothing was asked" not in {cell for row in both for cell in row}
+
+
+def test_defects_of_too_many_kinds_to_tell_apart_are_said_to_be_left_out(tmp_path: Path) -> None:
+    parts = [{"label": "PASS", "siamese_score": 0.1}] + [{"label": f"d{i}", "siamese_score": 0.9} for i in range(501)]
+    done = run(written(tmp_path / "s.csv", parts), "--threshold", 0.5, "--target", TARGET, "--to", tmp_path / "out")
+    assert "left out: defect: 501 groups, more than 500 in all" in done.stdout
+    page = (tmp_path / "out/certificate.html").read_text()
+    assert "Left out: " in page and "defect: 501 groups" in page and "By part type" not in page

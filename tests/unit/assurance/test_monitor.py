@@ -19,6 +19,7 @@ from tao_skill_bank.assurance.monitor_record import read_fed
 from tao_skill_bank.cli import cli
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.score_files import read_score_file
+from tao_skill_bank.reports.monitor import head, monitor_html
 
 TARGET = "FAR < 1% at recall=99%"
 
@@ -250,3 +251,30 @@ def test_what_cannot_be_is_refused_in_a_line_and_makes_nothing(
     done = run(*args)
     assert isinstance(done.exception, InputError) and said in done.exception.line()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_judged_parts_that_are_held_against_nothing_are_no_all_clear(tmp_path: Path, watched: Path) -> None:
+    monitor.start(tmp_path / "free", 0.5)
+    path = day(tmp_path, "judged", [0.9] * 5 + [0.1] * 20, label=["PASS"] * 25)
+    feed(tmp_path / "free", path)
+    feed(watched, path)
+    assert status(tmp_path / "free").far is not None
+    assert (status(tmp_path / "free").word, status(watched).word) == ("reference", "alarm")
+
+
+def test_that_nothing_alarms_is_said_of_what_was_tested(tmp_path: Path) -> None:
+    monitor.start(tmp_path / "m", 0.9, reference_lots=4)
+    rng = np.random.default_rng(1)
+    for k in range(7):
+        kinds = "C" * 30 + "U" * 30 * (k > 4)
+        feed(tmp_path / "m", day(tmp_path, f"d{k}", rng.normal(0.2, 0.05, len(kinds)), part_type=list(kinds)))
+    found = status(tmp_path / "m")
+    assert found.word == "no alarm" and head(found) == "Nothing alarms of what was tested"
+    left = "1 of 2 part types (each lighting apart) not tested yet"
+    assert next(found.lines()).endswith(left) and left in monitor_html(tmp_path / "m", found)
+    monitor.restart(tmp_path / "m", "U", "", "")
+    for k in range(7, 13):
+        kinds = "C" * 30 + "U" * 30
+        feed(tmp_path / "m", day(tmp_path, f"d{k}", rng.normal(0.2, 0.05, 60), part_type=list(kinds)))
+    whole = status(tmp_path / "m")
+    assert (whole.untested, head(whole)) == ("", "Nothing alarms")

@@ -89,3 +89,17 @@ def test_files_that_cannot_be_set_side_by_side_are_refused_in_a_line(tmp_path: P
 @pytest.mark.parametrize(("text", "share"), [("0.2pp", 0.002), ("0.2 %", 0.002), ("0.002", 0.002), ("1PP", 0.01)])
 def test_a_margin_is_written_in_points_percent_or_as_a_share(text: str, share: float) -> None:
     assert margin_of(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        ("PASS", "miss rate not measured: none of these parts is a defect"),
+        ("short", "FAR not measured: none of these parts is a good part"),
+    ],
+)
+def test_a_rate_of_no_parts_is_not_said_to_be_zero(tmp_path: Path, label: str, said: str) -> None:
+    one, other = (scored(tmp_path / f"{name}.csv", [0.1, 0.9, 0.2], [label] * 3) for name in "ab")
+    done = run(one, other, "--first-threshold", 0.5, "--fail-if-worse", "0.2pp")
+    assert done.exception is None and said in done.stdout and " of 0" not in done.stdout
+    assert run(one, other, "--first-threshold", 0.5, "--fail-if-worse", "0.2pp", "--strict").exit_code == 4

@@ -141,3 +141,16 @@ def test_the_command_ends_with_0_and_prints_text_or_json() -> None:
     found = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
     assert found["sound"] is True
     assert {f["group"] for f in found["findings"]} == {"bank", "machine", "extras", "platforms", "credentials"}
+
+
+def test_what_a_missing_package_keeps_from_being_looked_at_is_not_called_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_RUNTIME", ("no_such_package",))
+    found = {f.name: f for f in of(diagnose(Looks(platforms=("local",))), "bank")}
+    assert found["manifests, skills, versions"].outcome == "note"
+    assert found["manifests, skills, versions"].text == "not looked at: packages are missing"
+
+
+def test_manifests_are_named_only_where_there_are_some(tmp_path: Path) -> None:
+    (tmp_path / "skills").mkdir()
+    names = [f.name for f in of(diagnose(Looks(platforms=("local",), root=tmp_path)), "bank")]
+    assert "skills, versions" in names and "manifests, skills, versions" not in names

@@ -49,7 +49,7 @@ function Suspects({ run, set, standing }) {
   if (error && !data) return html`<${Problem} error=${error} />`;
   if (data?.problem) return html`<${Problem} error=${{ message: data.problem, fix: "bring the pictures back, then open this page again" }} />`;
   if (!data || !data.ready) return html`<${Waiting} what=${data?.total ? `Comparing pictures: ${count(data.done)} of ${count(data.total)}` : "Reading"} />`;
-  if (!now) return html`<${Empty} title=${data.suspects.length ? "All of them are looked at" : "No label stands out"}><p>${data.suspects.length ? html`Thank you, ${reader}. <a href=${to("/plan", { like: run })}>Plan the next run</a> with what was said.` : "No board's label is contradicted by what looks like it and by the model at once."}</p><//>`;
+  if (!now) return html`<${Empty} title=${data.suspects.length ? "All of them are looked at" : "No label stands out"}><p>${data.suspects.length ? html`Thank you, ${reader}. <a href=${to("/plan", { like: run })}>Plan the next run</a> with what was said.` : `Of ${plural(data.total, "board")} that were compared, none has a label that is contradicted by what looks like it and by the model at once.`}</p><//>`;
   const q = { run, set, iteration: data.iteration };
   return html`<div class="suspects"><article class="suspect" key=${now.row}>
       <div class="pair"><figure><${Thumb} query=${{ ...q, row: now.row, side: "golden" }} edge=${384} alt="Golden of ${now.sample}" cls="large" /><figcaption>Golden</figcaption></figure><figure><${Thumb} query=${{ ...q, row: now.row }} edge=${384} alt="Capture of ${now.sample}" cls="large" /><figcaption>Capture</figcaption></figure></div>

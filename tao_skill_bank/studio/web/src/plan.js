@@ -1,5 +1,5 @@
 // A plan, its gates and digests; a person approves it with their name, and it starts.
-import { html, useState, useEffect, useContext, useAsk, App, Problem, Waiting, Chip, count, go, tell, to } from "./ui.js";
+import { html, useState, useEffect, useContext, useAsk, App, Problem, Waiting, Chip, count, go, plural, tell, to } from "./ui.js";
 import { post } from "./api.js";
 
 export function Plan({ query }) {
@@ -17,7 +17,8 @@ export function Plan({ query }) {
   useEffect(() => { ask(); }, [like, labels.data?.standing.length]);
   const approve = async () => { show({ plan, busy: true }); try { const { run } = await (await post("/approve", { ...body(), digest: plan.digest, name: reader, words: [...words] })).json(); tell("approved and started"); home.again(); go(`/run/${run}`); } catch (e) { show({ plan, error: e }); } };
   const bad = plan?.checks.filter((c) => c.status === "fail") || [];
-  const warn = plan?.checks.filter((c) => c.status === "warn") || [];
+  const warn = plan?.checks.filter((c) => c.status === "warn") || [], fine = plan?.checks.filter((c) => c.status === "ok") || [];
+  const passed = `${plural(fine.length, "check")} passed${plan && fine.length < plan.checks.length ? `, ${count(plan.checks.length - fine.length)} skipped` : ""}`;
   const counts = labels.data?.counts || {};
   const field = (name, title, more = {}) => html`<label class="field"><span>${title}</span><input value=${wish[name]} ...${more} onInput=${(e) => set({ ...wish, [name]: e.target.value })} onChange=${ask} /></label>`;
   return html`<main><div class="head"><h1>Plan a run</h1><p class="soft">${earlier ? html`As <a href=${to(`/run/${like}`)}>${like}</a> was, with what you change here.` : "A fresh run in this workspace."}</p></div>
@@ -26,7 +27,7 @@ export function Plan({ query }) {
         <p class="soft">${(counts.relabelled || 0) + (counts.dropped || 0) ? html`<b>${count(counts.relabelled || 0)} relabelled</b> and <b>${count(counts.dropped || 0)} dropped</b> by <a href=${to("/labels", { tab: "said" })}>what was said</a>.` : html`No corrections yet: <a href=${to("/labels", { run: like })}>check labels</a> first, it is the cheapest gain.`}</p>
         <button class="tool" type="submit">Plan again</button></form>
       <section class="gates">${error && html`<${Problem} error=${error} again=${ask} />`}${busy && html`<${Waiting} what=${plan ? "Starting" : looking?.total ? `Looking at pictures: ${count(looking.done)} of ${count(looking.total)}` : "Checking every row and picture"} />`}
-        ${plan && html`<div class="gate-head"><${Chip} tone=${bad.length ? "stopped" : warn.length ? "near" : "met"}>${bad.length ? `${bad.length} to mend` : warn.length ? `${warn.length} to know of` : "all gates pass"}<//><span>about ${plan.estimate_minutes < 90 ? `${plan.estimate_minutes.toFixed(1)} min` : `${(plan.estimate_minutes / 60).toFixed(1)} h`} on ${plan.config.platform}</span></div>
+        ${plan && html`<div class="gate-head"><${Chip} tone=${bad.length ? "stopped" : warn.length ? "near" : "met"}>${bad.length ? `${bad.length} to mend` : warn.length ? `${warn.length} to know of` : passed}<//><span>about ${plan.estimate_minutes < 90 ? `${plan.estimate_minutes.toFixed(1)} min` : `${(plan.estimate_minutes / 60).toFixed(1)} h`} on ${plan.config.platform}</span></div>
           <ul class="checks">${[...bad, ...warn, ...plan.checks.filter((c) => !["fail", "warn"].includes(c.status))].map((c) => html`<li class=${c.status}><em>${c.status}</em><b>${c.name}</b><span>${c.text}</span></li>`)}</ul>
           <details><summary>Data set</summary><div class="scroll"><table class="dense"><tbody>${plan.splits.map((s) => html`<tr><th>${s.name}</th><td class="n">${count(s.rows)}</td><td>${Object.entries(s.labels).slice(0, 12).map(([l, n]) => html`<span class="tag">${l} <b>${count(n)}</b></span>`)}</td></tr>`)}</tbody></table></div></details>
           <details><summary>As text</summary><pre class="tail" tabindex="0">${plan.lines.join("\n")}</pre></details>`}</section>

@@ -42,7 +42,7 @@ function Annotations({ home }) {
   return html`<h2>Annotations</h2><ul class="runs">${list.map((a) => html`<li class="run-row annotation ${a.working ? "running" : a.status === "complete" ? "met" : "stopped"}" key=${a.name} data-annotation=${a.name}>
     <div class="run-name">${a.questions ? html`<a href=${to("/annotate", { in: a.name })}>${a.name === "." ? home.name : a.name}</a>` : html`<span>${a.name === "." ? home.name : a.name}</span>`}<small>${a.questions ? "questions to review" : "no questions yet"}</small></div>
     ${a.problem ? html`<div class="run-said bad">${a.problem}</div>` : html`<div class="run-said"><${Chip} tone=${a.working ? "running" : a.status === "complete" ? "met" : "stopped"}>${a.working ? "at work" : a.status || "read"}<//><p>${a.videos ? `${count(a.done)} of ${plural(a.videos, "video")}` : ""}${a.in_flight ? ` · ${count(a.in_flight)} calls on their way` : ""}${a.left_sec ? ` · about ${duration(a.left_sec)} left` : ""}</p></div>
-    <div class="run-figure">${a.calls !== undefined && html`<b>${a.cost.toFixed(2)} USD</b><small>${plural(a.calls, "call")}</small>`}</div>`}</li>`)}</ul>`;
+    <div class="run-figure">${a.calls !== undefined && html`<b>${a.cost.toFixed(2)} USD</b><small>${plural(a.calls, "call")}${a.unpriced ? `, ${count(a.unpriced)} answers without a price` : ""}</small>`}</div>`}</li>`)}</ul>`;
 }
 
 export function Run({ name }) {

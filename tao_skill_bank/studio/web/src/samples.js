@@ -116,7 +116,7 @@ function Sheet({ table, asked, query, labels }) {
       ${table.scores && !marked.some((f) => f.name === "suspicion") && html`<div class="ask-suspicion"><button class="tool" disabled=${beside.busy} onClick=${compare}>Look for doubtful labels</button><small class="soft" role="status">${beside.problem || (beside.busy ? (beside.total ? `comparing pictures: ${count(beside.done)} of ${count(beside.total)}` : "comparing pictures") : "compares the pictures, once")}</small></div>`}</aside>
       <div class="boards">${map && html`<${SampleMap} table=${table} asked=${asked} threshold=${threshold} onLasso=${(rows) => setLasso(rows)} lasso=${lasso} />`}
         ${total ? html`<${Grid} total=${total} pick=${pick} table=${table} texts=${texts} query=${asked} light=${light} size=${size} quick=${quick} picked=${picked} onPick=${onPick} onOpen=${onOpen} marks=${marks} focus=${focus} setFocus=${setFocus} />`
-          : html`<${Empty} title=${pile === "missed" ? "Nothing is missed" : pile === "false" ? "No false calls" : "No boards here"}><p>${active ? "No board fits these filters." : "At this threshold this pile is empty. Move the line, or look at another pile."}</p><//>`}</div></div>
+          : html`<${Empty} title=${active ? "No boards here" : pile === "missed" ? "Nothing is missed" : pile === "false" ? "No false calls" : "No boards here"}><p>${active ? "No board fits these filters." : "At this threshold this pile is empty. Move the line, or look at another pile."}</p><//>`}</div></div>
     <p class="hints"><span><${Key}>1<//>–<${Key}>5<//> piles</span><span><${Key}>←↑↓→<//> move</span><span><${Key}>↵<//> open</span><span><${Key}>space<//> pick</span><span><${Key}>+<//> <${Key}>−<//> size</span><span><${Key}>esc<//> clear</span></p></div>`;
 }
 

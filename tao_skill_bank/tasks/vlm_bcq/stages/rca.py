@@ -13,6 +13,7 @@ from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.arrow import write_parquet
 from tao_skill_bank.core.errors import GateError, StageFailedError
 from tao_skill_bank.core.overrides import setting
+from tao_skill_bank.core.text import plural
 from tao_skill_bank.data.bcq import answers, causes
 from tao_skill_bank.data.bcq.answers import Answered
 from tao_skill_bank.data.bcq.clips import clip_of
@@ -25,6 +26,8 @@ from tao_skill_bank.tasks.vlm_bcq.state import Run, Stage
 from tao_skill_bank.tasks.vlm_bcq.workspace import need, read
 
 WORST = 24
+LEAST_LABELLED = 11
+"""Labelled rows of a question from which its labels are doubted by their neighbours."""
 TABLES = "tables.json"
 GAPS = "kpi_gaps.jsonl"
 
@@ -67,7 +70,7 @@ class Rca(Stage):
         told = found["causes"]
         doubted = len(found["doubts"])
         return Outcome(
-            summary=f"{len(expected)} wrong answers, {len(told)} causes, {doubted} labels in doubt",
+            summary=f"{len(expected)} wrong answers, {len(told)} causes, {_doubts_text(doubted, found['not_doubted'])}",
             result=RcaResult(
                 rca_results_dir=str(out),
                 gaps_parquet=None if parquet is None else str(parquet),
@@ -120,6 +123,8 @@ def describe(out: Path, rows: Sequence[Answered], labelled: Sequence[Record], en
     scored = all(row.score is not None for row in rows)
     found = causes.tables(rows, clips, scored=scored)
     found["doubts"] = [vars(doubt) for doubt in find_doubts(rows, labelled, encoder)]
+    failed = {row.record.key for row in rows if row.wrong}
+    found["not_doubted"] = sum(len(_known(labelled, key)) < LEAST_LABELLED for key in failed)
     found["causes"] += [
         {
             "table": "suspected wrong label",
@@ -138,13 +143,22 @@ def describe(out: Path, rows: Sequence[Answered], labelled: Sequence[Record], en
     return found
 
 
+def _known(labelled: Sequence[Record], key: str) -> list[Record]:
+    return [record for record in labelled if record.key == key and record.gt is not None]
+
+
+def _doubts_text(doubted: int, not_doubted: int) -> str:
+    few = f" ({plural(not_doubted, 'weak question')} without {LEAST_LABELLED} labelled rows to doubt by)"
+    return f"{plural(doubted, 'label')} in doubt" + (few if not_doubted else "")
+
+
 def find_doubts(rows: Sequence[Answered], labelled: Sequence[Record], encoder: Encoder) -> list[causes.Doubt]:
     """Suspected wrong labels of every question key."""
     found: list[causes.Doubt] = []
     for key in dict.fromkeys(row.record.key for row in rows):
         asked = [row for row in rows if row.record.key == key]
-        known = [r for r in labelled if r.key == key and r.gt is not None]
-        if not any(row.wrong for row in asked) or len(known) < 11:
+        known = _known(labelled, key)
+        if not any(row.wrong for row in asked) or len(known) < LEAST_LABELLED:
             continue
         vectors = encoder.videos([r.path for r in known])
         own = encoder.videos([row.record.path for row in asked])
@@ -179,14 +193,14 @@ def worst(folder: Path, rows: Sequence[Answered]) -> list[dict[str, Any]]:
 def markdown(found: dict[str, Any]) -> str:
     """The tables as Markdown."""
     lines = ["# Root cause of wrong answers", ""]
-    lines.append(f"{found['rows']['wrong']} of {found['rows']['all']} answers are wrong and readable.")
+    lines.append(f"{causes.counted(found)}.")
     lines += ["", "## Causes", ""]
     lines += [
         f"- {c['table']}: {_cell(c['cell'])} ({c['wrong']} of {c['n']}"
         + (f", p {c['p']:.2g}" if c["p"] is not None else "")
         + f"): {c['recommends']}"
         for c in found["causes"]
-    ] or ["No cell stands out."]
+    ] or [causes.without_cause(found)]
     for name in ("question_key", "kind", "negation", "duration", "brightness", "motion"):
         if not found[name]:
             continue

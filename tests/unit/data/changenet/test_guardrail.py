@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tao_skill_bank.core.errors import GateError, InputError
-from tao_skill_bank.data.changenet.guardrail import left_out
+from tao_skill_bank.data.changenet.guardrail import is_told, left_out
 from tao_skill_bank.data.changenet.images import ImageNaming
 from tao_skill_bank.data.changenet.pair_prepare import pair_files, prepare_pairs
 from tao_skill_bank.tasks.changenet.generator import compare
@@ -139,3 +139,11 @@ def test_a_generation_is_counted_as_allotted_and_its_blocked_pairs_beside_it(tmp
     counts = compare(tmp_path)
     assert counts["allotted"] == counts["paired images"] == {"BRIDGE": 2}
     assert counts["left out"] == {"BRIDGE": 1}
+
+
+def test_that_nothing_was_blocked_is_known_from_a_table_that_says_so_alone(tmp_path: Path) -> None:
+    table = tmp_path / "SDG_result.csv"
+    assert not is_told(table)
+    for text, told in (("", False), ("index,defect_type\n0,PCB+bridge\n", False), (f"\ufeff{HEADER}\n", True)):
+        table.write_text(text)
+        assert is_told(table) is told

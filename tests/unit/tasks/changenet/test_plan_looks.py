@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 import tiny
 from PIL import Image
-from planted import SETS, Planted
+from planted import COPYINGS, SETS, Planted, as_jpeg, deepen, near_copy, turn
 
 from tao_skill_bank import runs
 from tao_skill_bank.core.errors import InputErrors, StageFailedError
@@ -114,11 +113,6 @@ def test_a_golden_of_many_rows_is_one_fault_that_says_how_many(clean: Planted) -
     assert "row 3: golden" in line and "(in 2 rows)" in line
 
 
-def deepen(path: Path, scale: int) -> None:
-    pixels = np.asarray(Image.open(path)).astype(np.uint16)
-    Image.fromarray(pixels * scale).save(path)
-
-
 @pytest.mark.parametrize(("scale", "top"), [(16, 4080), (257, 65535)])
 def test_twelve_and_sixteen_bit_captures_are_refused_with_their_range_and_the_remedy(
     clean: Planted, scale: int, top: int
@@ -136,16 +130,6 @@ def test_eight_bits_in_sixteen_bit_files_are_fine(clean: Planted) -> None:
         for path in (*clean.files("training", row), *clean.files("training", row, "golden")):
             deepen(path, 1)
     assert plan(clean).warnings == []
-
-
-def turn(path: Path, orientation: int) -> None:
-    """Store a picture as a camera that was held sideways does: turned, with the tag that turns it back."""
-    with Image.open(path) as image:
-        undone = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270, 3: Image.Transpose.ROTATE_180}
-        turned = image.transpose(undone[orientation])
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    turned.save(path, exif=exif.tobytes())
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])
@@ -209,26 +193,6 @@ def test_the_same_pixels_in_another_file_are_no_other_picture(clean: Planted) ->
             image.save(clean.file("validation", 4, "image", light), compress_level=1, dpi=(300, 300))
     assert clean.file("training", 3).read_bytes() != clean.file("validation", 4).read_bytes()
     assert "1 of 12 validation pictures" in check(plan(clean), "equal pictures").text
-
-
-def as_jpeg(pixels: Any, quality: int = 90) -> Any:
-    out = io.BytesIO()
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(out, "JPEG", quality=quality)
-    return np.asarray(Image.open(out), np.float32)
-
-
-COPYINGS = (
-    as_jpeg,
-    lambda a: a * 1.04 + 6,
-    lambda a: np.roll(a, 1, axis=1),
-    lambda a: np.roll(a, (-2, 1), axis=(0, 1)),
-    lambda a: as_jpeg(np.roll(a * 0.95 + 8, 1, axis=0)),
-)
-
-
-def near_copy(planted: Planted, source: tuple[str, int], target: tuple[str, int], change: Any) -> None:
-    for a, b in zip(planted.files(*source), planted.files(*target), strict=True):
-        Image.fromarray(change(np.asarray(Image.open(a), np.float32)).clip(0, 255).astype(np.uint8)).save(b)
 
 
 def test_copies_that_were_saved_anew_brightened_or_shifted_are_named_by_both_rows(clean: Planted) -> None:
@@ -412,3 +376,25 @@ def test_a_column_of_designs_is_asked_about(clean: Planted) -> None:
     said = check(plan(clean), "boards")
     assert "1 of 1 boards (column boardname) stand in several sets" in said.text
     assert "where boardname names a design and no single board, add a column board" in said.text
+
+
+# -- what stands in two sets, and what was not looked at --
+
+
+def test_a_file_that_two_evaluation_sets_name_is_told_with_both_rows(clean: Planted) -> None:
+    clean.rows["acceptance"][4:6] = [dict(row) for row in clean.rows["KPI"][7:9]]
+    clean.write("acceptance")
+    said = check(plan(clean), "leakage")
+    assert said.status == "warn"
+    assert said.text.startswith("2 acceptance images are files of the KPI set too, first ")
+    assert "acceptance_set.csv row 5 and " in said.text and "testing_set.csv row 8" in said.text
+
+
+def test_labels_that_may_be_dropped_are_not_said_to_be_covered(clean: Planted) -> None:
+    said = check(plan(clean), "weak labels")
+    assert (said.status, said.text) == ("ok", "pool and generator cover 3 of 3 labels of the KPI set")
+    clean.rows["KPI"][1]["label"] = "rust"
+    clean.write("KPI")
+    assert check(plan(clean), "weak labels").status == "warn"
+    said = check(plan(clean, "routing.accept_dropped=[rust]"), "weak labels")
+    assert said.status == "ok" and "cover 3 of 4 labels" in said.text and "RUST gets nothing new" in said.text

@@ -15,6 +15,7 @@ import pytest
 from tao_skill_bank import runs
 from tao_skill_bank.core.errors import InputError, InputErrors
 from tao_skill_bank.data.bcq.clips import clip_of
+from tao_skill_bank.data.bcq.questions import question_key
 from tao_skill_bank.data.bcq.records import read_set
 from tao_skill_bank.demo_vlm import write_video
 from tao_skill_bank.loop.request import Request
@@ -141,3 +142,23 @@ def test_a_plan_without_a_target_is_told_one_that_this_task_reads(folder: Path) 
     with pytest.raises(InputError) as caught:
         runs.plan_run(Request(task="vlm_bcq", workspace=folder))
     assert caught.value.fix == "for example 'balanced accuracy >= 95%'"
+
+
+def test_questions_that_the_pool_lacks_are_counted_even_where_that_is_accepted(tmp_path: Path) -> None:
+    folder = bcq.workspace(tmp_path / "w")
+
+    def told(*settings: str) -> dict[str, Any]:
+        return {check.name: check for check in runs.plan_run(bcq.request(folder, *settings)).checks}
+
+    whole = told()
+    keys = read_set("kpi", folder / "kpi/annotations.json", folder, strict=True).keys
+    assert whole["weak questions"].text.startswith(f"the pool has both answers of {len(keys)} of {len(keys)} questions")
+    assert "training-side videos is at cosine" in whole["look-alikes"].text or whole["look-alikes"].status == "warn"
+    assert any(c.isdigit() for c in whole["duplicates"].text)
+    pool = json.loads((folder / "pool/annotations.json").read_text())
+    kept = [row for row in pool if question_key(row["conversations"][0]["value"]) != keys[0]]
+    (folder / "pool/annotations.json").write_text(json.dumps(kept))
+    assert told()["weak questions"].status == "warn"
+    accepted = told(f"routing.accept_dropped=['{keys[0]}']")["weak questions"]
+    assert accepted.status == "ok"
+    assert f"of {len(keys) - 1} of {len(keys)} questions" in accepted.text and keys[0] in accepted.text

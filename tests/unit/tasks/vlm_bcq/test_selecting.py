@@ -191,3 +191,13 @@ def test_equal_rows_are_merged_once_and_contradictions_stop_unless_a_teacher_sai
 def test_every_tenth_video_is_validation_by_its_bytes() -> None:
     assert is_validation("0000000a" + "0" * 56)
     assert not is_validation("00000001" + "0" * 56)
+
+
+def test_no_cause_is_said_of_so_many_cells_as_could_be_one_and_unreadable_answers_are_counted() -> None:
+    none = {name: [] for name in ("question_key", "kind", "negation", "duration", "brightness", "motion")}
+    found = {**none, "rows": {"all": 40, "wrong": 2}, "unreadable": [{"why": "empty", "count": 30}]}
+    assert causes.counted(found) == "2 of 40 answers are wrong and readable; 30 cannot be read"
+    assert causes.without_cause(found).startswith("No cell could stand out")
+    found |= {"question_key": [{"n": 10}, {"n": 9}], "kind": [{"n": 12}], "unreadable": []}
+    assert causes.counted(found) == "2 of 40 answers are wrong and readable"
+    assert causes.without_cause(found).startswith("No cell stands out of 2 that have 10 rows or more")
