@@ -22,6 +22,7 @@ from tao_skill_bank.loop.run import Run
 from tao_skill_bank.loop.state import Attempt
 from tao_skill_bank.platforms.local import LocalPlatform
 from tao_skill_bank.tasks.changenet import leaks, specs
+from tao_skill_bank.tasks.changenet.stages import merge
 from tao_skill_bank.tasks.changenet.stages.merge import concatenate, normal_label, relative_to_workspace
 from tao_skill_bank.tasks.changenet.task import TASK
 from tao_skill_bank.tasks.registry import load_state
@@ -145,6 +146,42 @@ def test_a_new_row_that_is_an_evaluation_picture_stops_the_merge_before_a_set_is
         work(run, "iter1", "data_merge")
     assert caught.value.gate == "leakage" and "images/kp/C2_" in str(caught.value)
     assert not (run.root / "iter1" / "dataset").exists()
+
+
+@pytest.mark.parametrize(("mined", "made"), [((), (3,)), ((0,), ()), ((), ())])
+def test_a_merge_to_which_nothing_was_mined_or_made_takes_what_there_is(run: Trainings, mined: Any, made: Any) -> None:
+    new_rows(run, "iter1", mined, made)
+    counts = work(run, "iter1", "data_merge").result.provenance_counts
+    assert (counts["mined"], counts["synthetic"], counts["total"]) == (
+        len(mined),
+        len(made),
+        16 + len(mined) + len(made),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("train_combined_iter1.csv", lambda columns: {n: v[:-1] for n, v in columns.items()}, "19 rows of 20"),
+        ("train_combined_iter1.csv", lambda columns: columns | {"label": columns["label"][::-1]}, "is not the row"),
+        ("_provenance.csv", lambda columns: {n: v[:-1] for n, v in columns.items()}, "19 provenances of 20"),
+        ("_provenance.csv", lambda columns: columns | {"source": columns["source"][::-1]}, "is not from base_train"),
+        ("_provenance.csv", lambda columns: columns | {"row": columns["row"][::-1]}, "is not from base_train"),
+    ],
+)
+def test_a_row_that_was_lost_or_mixed_up_in_writing_stops_the_merge(
+    run: Trainings, monkeypatch: pytest.MonkeyPatch, name: str, change: Any, said: str
+) -> None:
+    new_rows(run, "iter1")
+    write_as_asked = merge.write_pairs
+
+    def spoilt(path: Path, columns: Any) -> None:
+        write_as_asked(path, change(columns) if path.name.endswith(name) else columns)
+
+    monkeypatch.setattr(merge, "write_pairs", spoilt)
+    with pytest.raises(GateError, match=said) as caught:
+        work(run, "iter1", "data_merge")
+    assert caught.value.gate == "lost-row"
 
 
 def table(path: Path, *rows: str, names: Sequence[str] = REQUIRED_COLUMNS) -> PairTable:
