@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None, prog: str = "mcp_server") -> int:
         "--toolsets",
         default=os.environ.get(TOOLSETS_VARIABLE, ""),
         metavar="NAMES",
-        help=f"tools that few need, offered too: bookkeeping, images, thresholds (also by {TOOLSETS_VARIABLE})",
+        help=f"tools that few need, offered too: bookkeeping, images, thresholds, specs (also by {TOOLSETS_VARIABLE})",
     )
     parser.add_argument("--host", default="127.0.0.1", help="with --http; other than loopback needs --allow-remote")
     parser.add_argument("--port", type=_port, help=argparse.SUPPRESS)

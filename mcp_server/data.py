@@ -25,6 +25,16 @@ class CheckResult(BaseModel):
     warnings: list[str] = []
 
 
+class SpecResult(BaseModel):
+    """Whether the release takes it; a line a fault, and what was not looked at or means something else elsewhere."""
+
+    ok: bool
+    release: str
+    fault_count: int
+    faults: list[str]
+    notes: list[str] = []
+
+
 class Point(BaseModel):
     """An operating point; rates are shares from 0 to 1, intervals are 95 % Clopper-Pearson."""
 
@@ -86,6 +96,27 @@ def check_training_csv(
     )
 
 
+def check_spec(
+    spec: Annotated[str, Field(description="The TAO spec, YAML.")],
+    allowed: Allowed,
+    command: str = "visual_changenet",
+    action: Annotated[str | None, Field(description="Default: train, or the command's only one.")] = None,
+    release: Annotated[str | None, Field(description="As 7.1.0; default: that of the images in use.")] = None,
+) -> SpecResult:
+    """Whether a TAO release takes a spec, before anything runs it."""
+    from tao_skill_bank.actions.spec_check import check_spec as check
+    from tao_skill_bank.bank.versions import default_release
+
+    found = check(allowed.path(spec, "spec"), (), release or default_release(), command, action)
+    return SpecResult(
+        ok=not found.faults,
+        release=found.release,
+        fault_count=len(found.faults),
+        faults=[clip(fault, 200) for fault in found.faults[:MOST_FAULTS]],
+        notes=[clip(line, 200) for line in [*found.unchecked, *found.elsewhere][:MOST_FAULTS]],
+    )
+
+
 def analyze_kpi(
     csv: Annotated[str, Field(description="An inference.csv with label and siamese_score.")],
     allowed: Allowed,
@@ -136,6 +167,7 @@ def register(server: MCPServer[Any]) -> None:
     """Add the tools on data."""
     add(server, route_samples, REWRITE)
     add(server, check_training_csv, READ)
+    add(server, check_spec, READ)
     add(server, analyze_kpi, REWRITE)
 
 

@@ -30,6 +30,7 @@ TOOLSETS = {
     "bookkeeping": ("log_stage", "align_tokens", "write_handoff"),
     "images": ("list_images",),
     "thresholds": ("get_monitor_status",),
+    "specs": ("check_spec",),
 }
 """What few need: not offered unless it is asked for, and answered all the same."""
 EARLIER = (

@@ -25,6 +25,18 @@ _OTHERS = re.compile(r"\b(?:vllm serve|docker run|swift sft|sbatch|kubectl|pip i
 _OPTION = re.compile(r"(?<![\w/.-])--([a-z][a-z0-9-]*)(?:[ =]([A-Z][A-Z_]*=[A-Z,]+|[A-Z][A-Z_]*|\S+=\S+))?")
 _NAMES = {"set": "settings"}
 _MAPPING = re.compile(r"(\S+)=(INPUT),(OUTPUT)")
+_TOOLS = {
+    "deft plan": "plan_deft_run",
+    "deft run": "start_deft_run",
+    "deft status": "get_deft_status",
+    "deft stop": "stop_deft_run",
+    "deft compare": "compare_runs",
+    "annotate run": "start_annotation",
+    "annotate status": "get_annotation_status",
+    "annotate stop": "stop_annotation",
+}
+_SPOKEN = re.compile(rf"(?<![\w/-])(?:{'|'.join(_TOOLS)})(?![\w/-])")
+"""Commands that a sentence names without the program, and what a client has for them."""
 _SERVERS_OWN = frozenset({"root", "toolsets"})
 """A person starts the server with them; no tool can."""
 # What holds text that is no sentence of ours: it is shown as it stands.
@@ -50,7 +62,7 @@ def in_own_words(text: str, arguments: Collection[str] = ()) -> str:
         text: What the engine says.
         arguments: Those of the tool; an option that is none of them is said to be the command line's.
     """
-    if "--" not in text and "tao-skills " not in text:
+    if "--" not in text and "tao-skills " not in text and _SPOKEN.search(text) is None:
         return text
     out, at = [], 0
     for found in _commands(text):
@@ -93,4 +105,4 @@ def _plain(text: str, arguments: Collection[str]) -> str:
         own = not arguments or name in arguments
         return f"{name}{value}" if own else f"{name}{value} (of the command line)"
 
-    return _OPTION.sub(said, text)
+    return _OPTION.sub(said, _SPOKEN.sub(lambda match: _TOOLS[match[0]], text))

@@ -43,6 +43,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "analyze_vlm_gaps": ({"predictions_json": "{w}/no.json", "results_dir": "{w}/r"}, "no.json"),
     "route_samples": ({"gaps_parquet": "{w}/no.parquet", "results_dir": "{w}/r"}, "no such file"),
     "check_training_csv": ({"csv": 3, "workspace": "{w}"}, "csv"),
+    "check_spec": ({"spec": "{w}/specs/baseline_spec.yaml", "release": "9.9"}, "'9.9' is not known"),
     "analyze_kpi": ({"csv": "{w}/kpi/testing_set.csv"}, "siamese_score"),
     "start_action": ({"category": "visual_changenet", "action": "train", "results_dir": "{w}/../r"}, "absolute path"),
     "embed_images": ({"input_parquet": "a.parquet", "output_parquet": "{w}/b.parquet"}, "absolute path"),
@@ -141,6 +142,17 @@ def test_the_banks_skills_platforms_and_images_are_listed(server: BankServer) ->
 
 
 # -- data -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_spec_is_checked_against_a_release_and_its_faults_are_data_not_an_error(
+    workspace: Path, server: BankServer
+) -> None:
+    spec = workspace / "specs" / "baseline_spec.yaml"
+    good = ok(call(server, "check_spec", {"spec": str(spec), "release": "7.2"}))
+    assert good["ok"] and good["release"] == "7.2.0" and good["faults"] == []
+    spec.write_text(spec.read_text() + "\nnonsense: 1\n")
+    bad = ok(call(server, "check_spec", {"spec": str(spec), "action": "inference"}))
+    assert not bad["ok"] and bad["fault_count"] == 1 and bad["faults"][0].startswith("nonsense: unknown key")
 
 
 def test_a_training_csv_is_checked_and_its_faults_are_data_not_an_error(workspace: Path, server: BankServer) -> None:
