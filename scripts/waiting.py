@@ -69,6 +69,8 @@ class Room:
             if select.select([0], [], [], 0.2)[0] and not self.read():
                 return 1 if self.failed else 0
             self.look()
+        if self.server.poll() is not None:  # at once: who had asked was told
+            return self.server.returncode & 0xFF
         while self.read():
             pass
         self.server.stdin.close()
@@ -138,8 +140,8 @@ class Room:
         """See how the set-up stands; answer the calls that have waited for that, or long enough."""
         state, text = self.making.state()
         if state == "ready" and self.greeting is not None:
-            self.hand_over()
-            text = READY
+            text = self.hand_over()
+            state = "ready" if text == READY else "failed"
         elif state == "failed" and text != self.failed:
             self.failed = text
             self.making.say(text)
@@ -149,17 +151,21 @@ class Room:
                 self.say({"id": number, "result": spoken(text, state == "failed")})
 
     def hand_over(self):
-        """Start the server, greet it as the client greeted this room, and let its words through."""
-        server = self.making.server()
+        """Start the server, greet it as the client greeted this room, and let its words through; what is said of it."""
+        self.server = server = self.making.server()
         hello = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-        for message in (self.greeting, hello):
-            server.stdin.write(json.dumps(message).encode() + b"\n")
-        server.stdin.flush()
-        server.stdout.readline()  # the client has had its greeting
-        self.server = server
+        with contextlib.suppress(OSError):  # one that has ended gives no answer
+            for message in (self.greeting, hello):
+                server.stdin.write(json.dumps(message).encode() + b"\n")
+            server.stdin.flush()
+        if not server.stdout.readline():  # the client has had its greeting
+            text = f"the server ended at once (exit status {server.wait()}); its own words stand on stderr"
+            self.making.say(text)
+            return text
         threading.Thread(target=self.pass_on, daemon=True).start()
         for kind in ("tools", "prompts", "resources"):
             self.say({"method": f"notifications/{kind}/list_changed"})
+        return READY
 
     def pass_on(self):
         """What the server says, line by line; when it ends, so does this process."""

@@ -249,6 +249,15 @@ def test_a_try_that_cannot_even_begin_says_its_own_reason_and_not_that_of_the_la
     assert client.status(50) == (waiting.READY, False)
 
 
+def test_a_server_that_ends_at_once_is_told_by_the_tool_and_not_called_ready(bank: Bank, client: Talk) -> None:
+    (bank.root / "mcp_server/__main__.py").write_text("raise SystemExit('no such thing')\n")
+    Path(f"{bank.notes}.hold").unlink()
+    said, wrong = client.status(50)
+    assert wrong and said.startswith("the server ended at once (exit status 1)")
+    status, err = client.leaves()
+    assert (status, err.splitlines()) == (1, ["no such thing", f"tao-skill-bank: {said}"])
+
+
 def test_a_client_that_leaves_while_it_waits_ends_the_launcher_and_not_the_set_up(bank: Bank, client: Talk) -> None:
     assert client.leaves() == (0, "")
     Path(f"{bank.notes}.hold").unlink()
