@@ -58,7 +58,8 @@ def near_copies(tables: Sequence[PictureSet]) -> Finding:
     if not looked:
         return Finding("near copies", "warn", f"not looked for: all {blind:,} pictures are too smooth or small to tell")
     if not found:
-        text = f"no picture was found to be another set's, saved anew, brighter or shifted by up to two pixels ({said})"
+        text = f"no picture was found to be another set's, saved anew, brighter or shifted by up to two pixels ({said}"
+        text += "; a copy that lost its noise, to JPEG say, shows only where its edges are not its golden's)"
         return Finding("near copies", "ok", text)
     by_name = {one.name: one for one in tables}
     pairs = list({(near.name, near.row): near for near in reversed(found)}.values())[::-1]
