@@ -60,6 +60,7 @@ def test_a_call_is_held_until_its_answer_says_what_it_cost_and_a_later_run_reads
     # The other one's outcome nobody knows: it keeps its worst cost.
     assert told(tmp_path, later) == (2, 0.125, 0.25, 1, 0, 0)
     with Journal(tmp_path) as journal:
+        assert journal.tries() == {"killed": 1}
         assert journal.answer("k") == answer("k", 0.125)
 
 
@@ -95,8 +96,12 @@ def test_a_failure_is_billed_as_its_kind_and_status_say(tmp_path: Path, fault: A
         return figures(ledger)
 
     assert told(tmp_path, work) == after
-    if fault.usage:
-        assert outcome_of(fault, cost) == Settled("empty", 0.125, 7, 3)
+    # What is free costs 0 and what nobody knows costs nothing that can be said.
+    settled = {
+        0.125: Settled("empty", 0.125, 7, 3),
+        None: Settled(fault.kind, None if after[3] else 0.0, unknown=after[3] == 1),
+    }
+    assert outcome_of(fault, cost) == settled[cost]
 
 
 def test_the_last_call_under_a_limit_goes_and_the_next_stops_the_run_with_what_was_spent(tmp_path: Path) -> None:
@@ -147,6 +152,19 @@ def test_a_call_that_does_not_fit_waits_for_those_in_flight(tmp_path: Path, end:
     assert told(tmp_path, work, max_cost=0.5) == [False, 1, 0.4]
 
 
+def test_calls_in_flight_count_against_a_limit_of_calls(tmp_path: Path) -> None:
+    async def work(ledger: Ledger) -> list[bool]:
+        await ledger.hold(0.1)
+        waiting = asyncio.create_task(ledger.hold(0.1))
+        await asyncio.sleep(0)
+        seen = [waiting.done()]
+        ledger.let_go(0.1)
+        await waiting
+        return [*seen, waiting.done()]
+
+    assert told(tmp_path, work, max_calls=1) == [False, True]
+
+
 def test_a_run_that_was_halted_sets_nothing_aside(tmp_path: Path) -> None:
     async def work(ledger: Ledger) -> Any:
         ledger._gate.halt(InputError("denied", where="e", fix="f"))
@@ -171,9 +189,17 @@ def test_a_model_that_cost_more_than_was_thought_is_thought_dearer_for_good(tmp_
 
     async def cheap(ledger: Ledger) -> list[float]:
         await ledger.hold(0.2)
+        await ledger.answered(await ledger.sent("free", "e", "m", 0.2), "answered", None, (1, 1))
+        await ledger.hold(0.2)
         await ledger.answered(await ledger.sent("a", "e", "m", 0.2), "answered", 0.05, (1, 1))
         return [ledger.worst("e", "m", 0.2)]
 
+    async def a_little(ledger: Ledger) -> list[float]:
+        await ledger.hold(0.2)
+        await ledger.answered(await ledger.sent("a", "e", "m", 0.2), "answered", 0.3, (1, 1))
+        return [ledger.worst("e", "m", 0.2)]
+
+    assert told(tmp_path / "a_little", a_little) == pytest.approx([0.3])
     assert told(tmp_path / "dear", work) == pytest.approx([0.5, 0.2, 0.2])
     assert told(tmp_path / "dear", later) == pytest.approx([0.5])
     assert told(tmp_path / "cheap", cheap) == told(tmp_path / "cheap", later) == pytest.approx([0.2])

@@ -244,10 +244,10 @@ def test_rows_with_the_bytes_of_an_evaluation_picture_are_named_by_their_positio
 # -- routing --
 
 
-def weak(run: Trainings, *found: str) -> None:
+def weak(run: Trainings, *found: str, first: int = 0) -> None:
     path = run.root / "baseline" / "kpi_gaps.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    files = [str(run.workspace / "images" / "kp" / f"C{n}_SolderLight.png") for n in range(len(found))]
+    files = [str(run.workspace / "images" / "kp" / f"C{first + n}_SolderLight.png") for n in range(len(found))]
     numbers = [0.5] * len(found)
     columns = {"filepath": files, "label": list(found), "siamese_score": numbers, "weakness": numbers}
     pq.write_table(pa.table(columns), path)
@@ -271,6 +271,8 @@ def test_weak_samples_whose_labels_people_doubt_are_not_routed_and_are_counted(t
     weak(run, "PASS", "PASS", "PASS", "PASS")
     done = work(run, "iter1", "routing")
     assert done.summary == "2 rows to mining, 0 to anomalygen; 2 left out: label doubted or picture damaged"
+    weak(run, "PASS", "PASS", first=3)
+    assert work(run, "iter1", "routing").summary == "2 rows to mining, 0 to anomalygen"
     weak(run, "PASS")
     with pytest.raises(GateError, match="no weak sample could be routed"):
         work(run, "iter1", "routing")
