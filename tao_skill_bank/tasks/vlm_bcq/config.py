@@ -116,7 +116,7 @@ class AnnotateConfig(Strict):
         base_url, model_name, api_key_env: The teacher.
         second: The second pass's, where it is another.
         review: `required` waits for a person before anything is merged; `done`: they have looked, and what they
-            refused up to now is left out.
+            refused up to now is left out; later iterations of the run do not wait.
         reviewed: How much of the corrections they had written then.
         max_calls: Calls at most, over the whole run.
         max_cost: What they may cost at most.

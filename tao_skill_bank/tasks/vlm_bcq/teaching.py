@@ -103,7 +103,7 @@ def teach(run: Run, label: str, out: Path) -> Outcome:
             "review",
             f"{kept} of {len(rows)} answers wait for a person",
             where=path,
-            fix="look at them; `tao-skills labels drop` refuses one by its digest; then: "
+            fix="look at them; `tao-skills labels drop` refuses one by digest; then (later iterations do not wait): "
             f"tao-skills deft run --results-dir {run.root} --yes --set annotate.review=done",
         )
     spent = spent_b if spent_b.calls >= spent_a.calls else spent_a

@@ -170,7 +170,7 @@ def test_a_good_teacher_is_asked_twice_and_what_it_says_is_merged_with_its_passe
         run = bcq.approved(bcq.request(workspace, *asked, "annotate.max_calls=200", "annotate.review=required"))
         with pytest.raises(GateError) as stopped:
             runs.run_loop(run)
-        assert stopped.value.gate == "review"
+        assert stopped.value.gate == "review" and "later iterations do not wait" in stopped.value.line()
         paid = server.calls
         waiting = [json.loads(line) for line in Path(str(stopped.value.where)).read_text().splitlines()]
         # A person refuses one of them; what they say once they have looked is another run's.
