@@ -37,8 +37,8 @@ _TOOLS = {
 }
 _SPOKEN = re.compile(rf"(?<![\w/-])(?:{'|'.join(_TOOLS)})(?![\w/-])")
 """Commands that a sentence names without the program, and what a client has for them."""
-_SERVERS_OWN = frozenset({"root", "toolsets"})
-"""A person starts the server with them; no tool can."""
+_PERSONS_OWN = frozenset({"root", "toolsets", "approve", "yes"})
+"""A person starts the server with them, or approves; no tool can."""
 # What holds text that is no sentence of ours: it is shown as it stands.
 _AS_IT_STANDS = frozenset({"command", "log", "digest", "output"})
 
@@ -97,7 +97,7 @@ def _called_here(found: re.Match[str]) -> str:
 
 def _plain(text: str, arguments: Collection[str]) -> str:
     def said(match: re.Match[str]) -> str:
-        if match[1] in _SERVERS_OWN:
+        if match[1] in _PERSONS_OWN:
             return match[0]
         name = match[1].replace("-", "_")
         name = _NAMES.get(name, name)
