@@ -35,9 +35,11 @@ class Trainings(Run):  # type: ignore[type-arg]
     command: Sequence[str] = ()
 
     def job(self, label: str, stage: str, name: str, command: Sequence[str], outputs: Sequence[Path]) -> None:
-        """Leave the checkpoints."""
+        """Leave the checkpoints, and what is none: a file of another name, a folder of such a name."""
         self.command = command
         outputs[0].mkdir(parents=True)
+        (outputs[0] / "other.pth").write_bytes(b"x")
+        (outputs[0] / "model_epoch_900_step_00900.pth").mkdir()
         for epoch in self.epochs:
             (outputs[0] / f"model_epoch_{epoch:03d}_step_00{epoch}.pth").write_bytes(b"x")
 

@@ -1,0 +1,54 @@
+"""Where a verdict takes its figures from: the acceptance set, else the KPI set, with threshold and who trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from report_runs import RunBuilder
+
+from tao_skill_bank.loop.checks import Check
+from tao_skill_bank.tasks.changenet.measures import verdict_of
+from tao_skill_bank.tasks.changenet.seen import CHECK
+from tao_skill_bank.tasks.registry import load_state
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Any]:
+    """A run with an acceptance set, and one without."""
+    few = {"iterations": 1, "passes": 30, "per_label": 2, "pictures": False, "tokens": False}
+    folder = tmp_path_factory.mktemp("measures")
+    return {
+        has: load_state(RunBuilder(folder / str(has), acceptance=has, **few).build())  # type: ignore[arg-type]
+        for has in (True, False)
+    }
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_the_acceptance_set_decides_where_there_is_one_else_the_kpi_set(runs: dict[bool, Any], has: bool) -> None:
+    state = runs[has]
+    told = verdict_of(state)
+    best = state.iteration(told.model)
+    assert told.set == ("acceptance set" if has else "KPI set")
+    assert told.threshold == best.threshold is not None
+    assert told.trained.by == best.trained.by
+    found = {claim.name: claim.value_pct for claim in told.claims}
+    assert sorted(found) == ["FAR", "recall"]
+    for name in found:
+        written = state.acceptance["best"][name.lower()]["value_pct"] if has else None
+        assert found[name] == (written if has else best.evaluation.measured(name).value_pct)
+
+
+def test_a_set_that_somebody_had_seen_is_said_to_be_one(runs: dict[bool, Any]) -> None:
+    seen = runs[True].model_copy(deep=True)
+    said = "omebody had looked at this set before the run"
+    assert said not in verdict_of(seen).text
+    seen.checked.append(Check(name=CHECK, status="warn", text="Ana looked at it"))
+    assert said in verdict_of(seen).text
+
+
+def test_a_run_that_measured_nothing_tells_nothing(runs: dict[bool, Any]) -> None:
+    empty = runs[False].model_copy(deep=True)
+    for iteration in empty.iterations.values():
+        iteration.results.pop("evaluate", None)
+    assert verdict_of(empty, "baseline").word == "cannot be told"
