@@ -27,7 +27,6 @@ from tao_skill_bank.platforms.local import LocalPlatform
 from tao_skill_bank.tasks.changenet import synthetic
 from tao_skill_bank.tasks.changenet.stages import merge
 from tao_skill_bank.tasks.changenet.stages.merge import refuse_lost_rows
-from tao_skill_bank.tasks.changenet.stages.train import last_promised_epoch
 from tao_skill_bank.tasks.changenet.state import State as DeftState
 from tao_skill_bank.tasks.changenet.task import TASK
 from tao_skill_bank.tasks.registry import load_state
@@ -184,18 +183,6 @@ def test_a_training_that_ends_well_before_its_last_epoch_has_failed(workspace: P
     run = opened(workspace, platform=leaves_checkpoints(0))
     with pytest.raises(StageFailedError, match="after epoch 0, and its spec promises a checkpoint of epoch 1"):
         work(run, "baseline", "train")
-
-
-@pytest.mark.parametrize(
-    ("epochs", "every", "unit", "promised"),
-    [(2, 1, "epoch", 1), (7, 3, "epoch", 5), (6, 3, "epoch", 5), (5, 5, "epoch", 4), (7, 3, "step", None)],
-)
-def test_the_last_checkpoint_a_spec_promises_is_that_of_the_last_whole_interval(
-    epochs: int, every: int, unit: str, promised: int | None
-) -> None:
-    intervals = {"checkpoint_interval": every, "checkpoint_interval_unit": unit}
-    spec = {**tiny.SPEC, "train": {**tiny.SPEC["train"], "num_epochs": epochs, **intervals}}
-    assert last_promised_epoch(spec) == promised
 
 
 @pytest.mark.parametrize(

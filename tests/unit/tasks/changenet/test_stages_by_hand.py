@@ -24,6 +24,7 @@ from tao_skill_bank.platforms.local import LocalPlatform
 from tao_skill_bank.tasks.changenet import leaks, specs
 from tao_skill_bank.tasks.changenet.stages import merge
 from tao_skill_bank.tasks.changenet.stages.merge import concatenate, normal_label, relative_to_workspace
+from tao_skill_bank.tasks.changenet.stages.train import last_promised_epoch
 from tao_skill_bank.tasks.changenet.task import TASK
 from tao_skill_bank.tasks.registry import load_state
 
@@ -357,3 +358,22 @@ def test_a_training_that_leaves_less_than_its_spec_promises_is_none(run: Trainin
     error, said = (GateError, "without a new checkpoint") if not epochs else (StageFailedError, "ended after epoch 0")
     with pytest.raises(error, match=said):
         work(run, "baseline", "train")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "every", "unit", "promised"),
+    [
+        (2, 1, "epoch", 1),
+        (7, 3, "epoch", 5),
+        (6, 3, "epoch", 5),
+        (5, 5, "epoch", 4),
+        (7, 3, "step", None),
+        (7, 0, "epoch", None),
+    ],
+)
+def test_the_last_checkpoint_a_spec_promises_is_that_of_the_last_whole_interval(
+    epochs: int, every: int, unit: str, promised: int | None
+) -> None:
+    intervals = {"checkpoint_interval": every, "checkpoint_interval_unit": unit}
+    spec = {**tiny.SPEC, "train": {**tiny.SPEC["train"], "num_epochs": epochs, **intervals}}
+    assert last_promised_epoch(spec) == promised
