@@ -44,6 +44,7 @@ from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_bytes
 from tao_skill_bank.core.lifecycle import Holder
 from tao_skill_bank.core.overrides import parse_command_line
+from tao_skill_bank.core.text import lines_of
 
 REQUEST_FILE = "annotation_request.json"
 LOG_FILE = "annotation.log"
@@ -415,7 +416,7 @@ def _next_step(shown: str, results_dir: Path, failures: int) -> str:
 def _last_status(results_dir: Path) -> dict[str, Any]:
     path = results_dir / STATUS_FILE
     data = guard.read_bytes(path) if guard.exists(path) else b""
-    lines = data.decode("utf-8", errors="replace").splitlines()
+    lines = lines_of(data.decode("utf-8", errors="replace"))
     for line in reversed(lines):
         try:
             value = json.loads(line)

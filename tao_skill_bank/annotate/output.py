@@ -18,6 +18,7 @@ from tao_skill_bank.core import guard
 from tao_skill_bank.core.fsio import atomic_open
 
 FORMAT = "tao-vl-reason-v1.0"
+_ENCODED = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass
@@ -138,4 +139,5 @@ def _head(
 
 
 def _indented(entry: dict[str, str]) -> str:
-    return "\n".join("    " + line for line in json.dumps(entry, indent=2, ensure_ascii=False).splitlines())
+    lines = ",\n".join(f"      {_ENCODED(name)}: {_ENCODED(text)}" for name, text in entry.items())
+    return f"    {{\n{lines}\n    }}"

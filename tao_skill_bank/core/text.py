@@ -152,3 +152,11 @@ def ranged(value: Any, low: Any, high: Any) -> str:
     """A rate with its interval behind it: `3.11 % (1.4–5.9 %)`; the rate alone where the interval is not known."""
     shown = percent(value)
     return shown if interval(low, high) == DASH else f"{shown} ({interval(low, high)})"
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a file of JSON lines, which end with a line feed alone.
+
+    A text in JSON may hold other signs that `splitlines` takes for a line's end, such as U+2028.
+    """
+    return text.removesuffix("\n").split("\n") if text else []

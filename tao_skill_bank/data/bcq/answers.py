@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import GateError, InputError
+from tao_skill_bank.core.text import lines_of
 from tao_skill_bank.data.bcq.questions import plain_answer, question_key, read_answer
 from tao_skill_bank.data.bcq.records import Record
 from tao_skill_bank.data.vlm import yes_no
@@ -276,7 +277,7 @@ def read_answers(path: Path, records: Mapping[str, Record]) -> list[Answered]:
         InputError: A line that is not one of these, or of no annotation.
     """
     rows = []
-    for number, line in enumerate(guard.read_text(path, "answers").splitlines(), start=1):
+    for number, line in enumerate(lines_of(guard.read_text(path, "answers")), start=1):
         try:
             raw = json.loads(line)
             record = records[raw["id"]]

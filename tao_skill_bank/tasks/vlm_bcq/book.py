@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.text import lines_of
 from tao_skill_bank.data.bcq.records import read_set
 from tao_skill_bank.data.changenet.sample_book import set_named
 from tao_skill_bank.data.corrections import ANNOTATION, Known, Sample
@@ -41,7 +42,7 @@ class RecordBook:
                 sample = Sample(set=called, input_path=r.video, object_name=r.id)
                 found.setdefault(called, []).append(Known(sample, answer_of(r), looked_at(r)))
         for path in sorted(self._workspace.glob("results/*/iter*/annotate/annotated.jsonl")):
-            for line in guard.read_text(path).splitlines():
+            for line in lines_of(guard.read_text(path)):
                 row = json.loads(line)
                 if row.get("record"):
                     sample = Sample(set=ANNOTATION, input_path=row["record"]["video"], object_name=row["digest"])

@@ -11,6 +11,7 @@ from typing import Any
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.arrow import write_parquet
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.text import lines_of
 from tao_skill_bank.data.bcq import answers
 from tao_skill_bank.data.bcq.answers import Answered
 from tao_skill_bank.data.bcq.questions import question_key, question_text
@@ -144,7 +145,7 @@ def read_judged(path: Path) -> list[Answered]:
         InputError: A line that is none of an answer.
     """
     rows = []
-    for number, line in enumerate(guard.read_text(path, "answers").splitlines(), start=1):
+    for number, line in enumerate(lines_of(guard.read_text(path, "answers")), start=1):
         try:
             raw = json.loads(line)
             video = Path(raw["video"])
@@ -158,7 +159,7 @@ def read_judged(path: Path) -> list[Answered]:
 
 def _targets(gaps: Path) -> list[Record]:
     found: dict[tuple[str, str], Record] = {}
-    for number, line in enumerate(guard.read_text(gaps, "gaps").splitlines(), start=1):
+    for number, line in enumerate(lines_of(guard.read_text(gaps, "gaps")), start=1):
         try:
             raw = json.loads(line)
             video, asked = Path(raw["video_id"]), str(raw["question"])

@@ -261,3 +261,20 @@ def test_videos_whose_names_say_nothing_in_latin_letters_are_told_apart(tmp_path
     assert len(names) == 3
     assert all(name.isascii() and name.endswith(".mp4") for name in names)
     assert len({record["videos"][0] for record in lines(tmp_path / "out/train.jsonl")}) == 3
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\x85", "\u2029", "\x1c"])
+def test_a_sign_that_ends_a_line_elsewhere_stands_in_the_task_file_as_it_was_written(
+    sign: str, results: Path, tmp_path: Path
+) -> None:
+    row = lines(results / "step_3_qa/qa_output.jsonl")[0]
+    item = json.loads(row["qa_output"])["items"][0]
+    said = f"It is seen{sign}from the start."
+    row["qa_output"] = json.dumps({"items": [{**item, "reasoning": said}]}, ensure_ascii=False)
+    step = tmp_path / "results/step_3_qa/qa_output.jsonl"
+    step.parent.mkdir(parents=True)
+    step.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    assert CliRunner().invoke(cli, ["annotate", "check", str(tmp_path / "results")]).exit_code == 0
+    text = (tmp_path / "results/step_4_output/bcq.json").read_text(encoding="utf-8")
+    assert [entry["reasoning"] for entry in json.loads(text)["items"]] == [said]
+    assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"

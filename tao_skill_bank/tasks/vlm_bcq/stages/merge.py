@@ -12,6 +12,7 @@ from typing import Any
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import GateError, StageFailedError
+from tao_skill_bank.core.text import lines_of
 from tao_skill_bank.data.bcq.clips import content_of
 from tao_skill_bank.data.bcq.leakage import Seen
 from tao_skill_bank.data.bcq.questions import question_key
@@ -125,7 +126,7 @@ class DataMerge(Stage):
         found = run.state.iteration(label).result(AnnotateResult)
         if found is None or found.annotated_jsonl is None:
             return []
-        rows = [json.loads(line) for line in guard.read_text(Path(found.annotated_jsonl)).splitlines()]
+        rows = [json.loads(line) for line in lines_of(guard.read_text(Path(found.annotated_jsonl)))]
         return [
             {
                 **row["record"],

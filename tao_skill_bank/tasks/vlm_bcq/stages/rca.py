@@ -13,7 +13,7 @@ from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.arrow import write_parquet
 from tao_skill_bank.core.errors import GateError, StageFailedError
 from tao_skill_bank.core.overrides import setting
-from tao_skill_bank.core.text import plural
+from tao_skill_bank.core.text import lines_of, plural
 from tao_skill_bank.data.bcq import answers, causes
 from tao_skill_bank.data.bcq.answers import Answered
 from tao_skill_bank.data.bcq.clips import clip_of
@@ -88,7 +88,7 @@ def hold_gaps(path: Path, rows: Sequence[Answered]) -> list[dict[str, str]]:
         GateError: Gate `gap_join`: they differ; the first difference is named.
     """
     expected = answers.gap_lines(rows)
-    found = [json.loads(line) for line in guard.read_text(path).splitlines()] if guard.is_file(path) else []
+    found = [json.loads(line) for line in lines_of(guard.read_text(path))] if guard.is_file(path) else []
     if found == expected:
         return expected
     place = next(
