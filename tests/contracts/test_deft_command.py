@@ -15,17 +15,12 @@ import tiny
 
 SUPPORT = Path(tiny.__file__).parent
 TARGET = "FAR < 1% at recall=99%"
-RUN = (
-    "import sys, tiny; tiny.fake_model().start(); sys.argv[0] = 'tao-skills';"
-    " from tao_skill_bank.cli import main; main()"
-)
+RUN = [sys.executable, str(SUPPORT / "stand_in_command.py")]
 
 
 def skills(*args: str | Path) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(SUPPORT), "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, "-c", RUN, *map(str, args)], capture_output=True, text=True, env=env, check=False
-    )
+    return subprocess.run([*RUN, *map(str, args)], capture_output=True, text=True, env=env, check=False)
 
 
 def on(workspace: Path, *more: str) -> list[str]:
@@ -124,7 +119,7 @@ def test_a_person_at_a_terminal_is_asked_and_no_means_nothing_was_changed(worksp
     leader, follower = pty.openpty()
     env = {**os.environ, "PYTHONPATH": str(SUPPORT), "TERM": "xterm"}
     asked = subprocess.Popen(
-        [sys.executable, "-c", RUN, "deft", "run", *on(workspace)],
+        [*RUN, "deft", "run", *on(workspace)],
         stdin=follower,
         stdout=follower,
         stderr=follower,

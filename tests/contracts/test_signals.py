@@ -33,7 +33,7 @@ from tao_skill_bank.tasks.registry import load_state
 SUPPORT = Path(tiny.__file__).parent
 CLI = [sys.executable, "-m", "tao_skill_bank.cli"]
 # The console command, whose models are the stand-in.
-FAKE = [sys.executable, "-c", "import tiny; tiny.fake_model().start(); from tao_skill_bank.cli import main; main()"]
+FAKE = [sys.executable, str(SUPPORT / "stand_in_command.py")]
 ONCE_MORE = "once more ends it at once"
 
 
