@@ -48,7 +48,7 @@ check: $(VENV)/.dev-ready
 
 unit: $(VENV)/.dev-ready
 	rm -f .coverage .coverage.*
-	$(BIN)/pytest -n 2 -m "not slow" --cov --cov-report= --cov-fail-under=0
+	$(BIN)/pytest -n 4 -m "not slow" --cov --cov-report= --cov-fail-under=0
 	$(BIN)/coverage report --fail-under=85
 
 proof: $(VENV)/.dev-ready ## The long proofs, at full size.

@@ -225,7 +225,11 @@ def step_deft_run(results_dir: RunFolder, allowed: Allowed) -> StepResult:
 
     folder = allowed.path(results_dir, "results_dir")
     allowed.path(load_own_state(folder).config.workspace, "the run's workspace")
-    return StepResult(digest=step_detached(folder))
+    try:
+        return StepResult(digest=step_detached(folder))
+    except NeedsApprovalError as error:
+        fix = "start_deft_run with this results_dir shows the plan to the person and asks"
+        raise InputError(error.what, where=folder, fix=fix) from None
 
 
 async def get_deft_status(

@@ -99,10 +99,10 @@ def load_tools(seen: Seen, *names: str) -> Call | None:
 
 
 def told(seen: Seen, word: str) -> dict[str, Any] | None:
-    """The newest tool result that is JSON with a key; links follow it on lines of their own."""
-    for text in reversed(seen.results):
+    """The newest tool result that is JSON with a key; links stand before or after it on lines of their own."""
+    for line in (line for text in reversed(seen.results) for line in text.splitlines()):
         try:
-            value = json.loads(text.partition("\n")[0])
+            value = json.loads(line)
         except ValueError:
             continue
         if isinstance(value, dict) and word in value:

@@ -70,7 +70,7 @@ def load_prompts(module_name: str, keys: Iterable[str] = KEYS) -> Prompts:
     """
     from tao_skill_bank.annotate.prompts import general
 
-    module = _module(module_name) if module_name else general
+    module = prompts_module(module_name) if module_name else general
     templates = getattr(module, "PROMPT_TEMPLATES", None)
     get = getattr(module, "get_prompt", None)
     if not isinstance(templates, Mapping) or not callable(get):
@@ -119,12 +119,13 @@ def is_own(module_name: str) -> bool:
     return not module_name or resolved in SHORT_NAMES.values()
 
 
-def _module(name: str) -> ModuleType:
+def prompts_module(name: str) -> ModuleType:
+    """The module of a name: one of the bank's own, or one that a person has allowed."""
     if not is_own(name):
         return allow.run(allow.find(name))
     own = ALIASES.get(name) or SHORT_NAMES.get(name) or name
     last = own.removeprefix(_OWN)
-    return _example(last) if last in _EXAMPLES else importlib.import_module(own)
+    return _example(last) if last in _EXAMPLES else importlib.importprompts_module(own)
 
 
 @functools.cache

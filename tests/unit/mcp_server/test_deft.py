@@ -147,7 +147,7 @@ def test_a_step_of_a_run_whose_data_changed_needs_a_new_approval(workspace: Path
     csv.write_text("\n".join(csv.read_text().splitlines()[:-1]) + "\n")
     answer = call(server, "step_deft_run", {"results_dir": run})
     assert answer.error
-    assert "--approve" in answer.text
+    assert "changed since it was approved (start_deft_run with this results_dir" in answer.text
     taken_up = call(server, "start_deft_run", {"results_dir": run}, elicit=NO)
     assert ok(taken_up)["status"] == "declined"
     assert len(taken_up.asked) == 1
