@@ -220,6 +220,7 @@ async def start_deft_run(
 
 def step_deft_run(results_dir: RunFolder, allowed: Allowed) -> StepResult:
     """Run the next stage of an approved run in the background; returns at once. Follow it with get_deft_status."""
+    from tao_skill_bank.core.errors import InputError, NeedsApprovalError
     from tao_skill_bank.runs import step_detached
     from tao_skill_bank.tasks.registry import load_own_state
 

@@ -125,7 +125,7 @@ def prompts_module(name: str) -> ModuleType:
         return allow.run(allow.find(name))
     own = ALIASES.get(name) or SHORT_NAMES.get(name) or name
     last = own.removeprefix(_OWN)
-    return _example(last) if last in _EXAMPLES else importlib.importprompts_module(own)
+    return _example(last) if last in _EXAMPLES else importlib.import_module(own)
 
 
 @functools.cache
