@@ -15,7 +15,7 @@ from tao_skill_bank.annotate import allow
 from tao_skill_bank.annotate.config import Data
 from tao_skill_bank.annotate.listing import StandingRows, in_shard, list_videos, parse_shard
 from tao_skill_bank.annotate.parse import parse_label, parse_moment, parse_suitable
-from tao_skill_bank.annotate.prompts import ALIASES, KEYS, SHORT_NAMES, _module, load_prompts, quoted
+from tao_skill_bank.annotate.prompts import ALIASES, KEYS, SHORT_NAMES, load_prompts, prompts_module, quoted
 from tao_skill_bank.annotate.quality.choices import relettered, shuffled
 from tao_skill_bank.annotate.secrets import Redactor, keys_out_of_arguments
 from tao_skill_bank.annotate.times import clock, moment
@@ -168,7 +168,7 @@ def expected_placeholders(key: str) -> set[str]:
 
 @pytest.mark.parametrize("name", sorted(SHORT_NAMES))
 def test_every_shipped_module_has_the_26_prompts_with_exactly_their_placeholders(name: str) -> None:
-    module = _module(SHORT_NAMES[name])
+    module = prompts_module(SHORT_NAMES[name])
     assert len(KEYS) == 26
     assert set(module.PROMPT_TEMPLATES) == set(KEYS)
     for key, text in module.PROMPT_TEMPLATES.items():
