@@ -26,6 +26,8 @@ ALONE = (
     "tests/crash/forkserver.py",
     "tests/fuzz/bombs.py",
     "tests/support/at_once.py",
+    "tests/support/forked.py",
+    "tests/support/stand_in_command.py",
 )
 # What these change belongs to the process.
 SHARED_CALLS = (
