@@ -50,7 +50,6 @@ class Starter:
         """Whether this is a start that a fork over there can stand for."""
         return (
             os.getpid() == self._owner
-            and known_program(given) is not None
             and given["preexec_fn"] is None
             and not given["pass_fds"]
             and read_at_start(environment_of(given)) == self._start
@@ -94,6 +93,9 @@ _patch = pytest.MonkeyPatch()
 
 def _execute_child(self: Any, *args: Any) -> None:
     given = SHAPE.bind(self, *args).arguments
+    if known_program(given) is None:
+        REAL(self, *args)
+        return
     if not _starter:
         _starter.append(Starter())
     if not _starter[0].takes(given):

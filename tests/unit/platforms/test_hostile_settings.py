@@ -216,6 +216,9 @@ def test_a_command_asked_to_end_has_a_whole_grace_to_do_so(monkeypatch: pytest.M
 
     child = Slow()
     monkeypatch.setattr(worker.os, "killpg", lambda _pid, _signal: killed_after.append(child.waits))
+    # Here they would be those of every other test.
+    monkeypatch.setattr(worker, "descendants", lambda _pid: [])
+    monkeypatch.setattr(worker, "reap_orphans", lambda _pid: None)
     # It is asked to end within the second wait: the third is the first whole one.
     assert worker._wait(child, lambda: child.waits >= 2) == -9  # type: ignore[arg-type]
     assert killed_after == [3]
