@@ -28,6 +28,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "route_samples": {"gaps_parquet": "{w}/g.parquet", "results_dir": "{w}/r"},
     "check_training_csv": {"csv": "{w}/c.csv", "workspace": "{w}"},
     "analyze_kpi": {"csv": "{w}/c.csv"},
+    "check_spec": {"spec": "{w}/s.yaml"},
     "start_action": {"category": "visual_changenet", "action": "train", "results_dir": "{w}/r"},
     "embed_images": {"input_parquet": "{w}/a.parquet", "output_parquet": "{w}/b.parquet"},
     "mine_neighbors": {
