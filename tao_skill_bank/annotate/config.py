@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from functools import lru_cache
@@ -16,6 +17,8 @@ from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.models import Frozen
 from tao_skill_bank.core.overrides import Schema
 
+LEAST_FRAMES = 4
+"""Even of a short piece of a video, unless fewer are allowed."""
 STEPS = ("0", "1a", "1b", "1c", "2", "3", "4")
 QA_TYPES = (
     "mcq",
@@ -206,6 +209,17 @@ class Workflow(Frozen):
     long_video_sample_fps: Positive = 0.5
     long_video_max_frames: Count = 60
     qa_types: tuple[str, ...] = QA_TYPES
+
+    def frames(self, seconds: float) -> int:
+        """How many frames stand for a whole video."""
+        if seconds <= self.long_video_threshold_sec:
+            return self.frames_of_piece(seconds)
+        return max(1, min(self.long_video_max_frames, int(seconds * self.long_video_sample_fps)))
+
+    def frames_of_piece(self, seconds: float) -> int:
+        """How many frames stand for a part of a video: one a second, but some even of a short one."""
+        most = self.long_video_max_frames
+        return min(most, max(min(LEAST_FRAMES, most), math.ceil(seconds)))
 
     @field_validator("steps")
     @classmethod

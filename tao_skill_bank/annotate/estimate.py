@@ -297,7 +297,7 @@ def _checks(config: AnnotationConfig, prices: Prices, lengths: list[float], scal
     blind = sum(items.get(kind, 0) * tries for kind, tries in TRIES.items())
     timed = items.get("temporal_localization", 0)
     for length in lengths:
-        frames = {"blind": 0, "judge": _frames(flow, length), "time": 3 * FRAMES_A_WINDOW}
+        frames = {"blind": 0, "judge": flow.frames(length), "time": 3 * FRAMES_A_WINDOW}
         times = {"blind": blind, "judge": sum(items.values()), "time": timed}
         for name in config.quality.checks:
             number = scale * times[name]
@@ -330,29 +330,21 @@ def _filled(key: str, name: str) -> dict[str, str]:
 
 def _whole_tokens(vlm: ModelOptions, flow: Workflow, length: float) -> float:
     if length > flow.long_video_threshold_sec:
-        return _frames(flow, length) * _frame_tokens(vlm)
+        return flow.frames(length) * _frame_tokens(vlm)
     return _span_tokens(vlm, flow, length)
 
 
 def _span_tokens(vlm: ModelOptions, flow: Workflow, length: float) -> float:
     if vlm.backend == "gemini":
         return length * _SECOND.get(vlm.gemini.media_resolution or "", _SECOND_OTHERWISE)
-    return _frames(flow, length) * _frame_tokens(vlm)
-
-
-def _frames(flow: Workflow, length: float) -> int:
-    """How many frames stand for a whole video, or for a piece of it."""
-    most = flow.long_video_max_frames
-    if length > flow.long_video_threshold_sec:
-        return max(1, min(most, int(length * flow.long_video_sample_fps)))
-    return min(most, max(min(4, most), math.ceil(length)))
+    return flow.frames(length) * _frame_tokens(vlm)
 
 
 def _dearest_call(config: AnnotationConfig, prompts: Prompts, prices: Prices, lengths: list[float]) -> float | None:
     """What one call of the run may cost at most, about, in USD: what no limit can use up to its end."""
     flow, found = config.workflow, []
     for which, options, frames, seconds in (
-        ("vlm", config.vlm, max((_frames(flow, length) for length in lengths), default=0), max(lengths, default=0.0)),
+        ("vlm", config.vlm, max((flow.frames(length) for length in lengths), default=0), max(lengths, default=0.0)),
         ("llm", config.llm, 0, 0.0),
         *([("judge", config.judge, _most_frames(config, lengths), 0.0)] if config.quality.checks else []),
     ):
@@ -364,7 +356,7 @@ def _dearest_call(config: AnnotationConfig, prompts: Prompts, prices: Prices, le
 
 
 def _most_frames(config: AnnotationConfig, lengths: list[float]) -> int:
-    return max((3 * FRAMES_A_WINDOW, *(_frames(config.workflow, length) for length in lengths)))
+    return max((3 * FRAMES_A_WINDOW, *(config.workflow.frames(length) for length in lengths)))
 
 
 def _frame_tokens(vlm: ModelOptions) -> float:

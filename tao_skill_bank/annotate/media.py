@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,9 +21,6 @@ from tao_skill_bank.core.clock import SystemClock
 from tao_skill_bank.core.seal import Identity
 from tao_skill_bank.core.threads import ThreadPool
 
-CLIP_FPS = 1.0
-"""Frames a second of short videos and clips, for endpoints that take pictures only."""
-_LEAST_FRAMES = 4
 _DECODERS = 2
 
 
@@ -150,8 +146,7 @@ class Video:
         """The video: native where the endpoint takes videos, frames where it does not or the video is long."""
         flow = self.library.workflow
         if self.duration > flow.long_video_threshold_sec:
-            number = max(1, min(flow.long_video_max_frames, int(self.duration * flow.long_video_sample_fps)))
-            return self._frames_view(0.0, self.duration, number)
+            return self._frames_view(0.0, self.duration, flow.frames(self.duration))
         return View(self.sha256) if self.library.vlm.takes_video else self._span_frames(0.0, self.duration)
 
     def span(self, start: float, end: float) -> View:
@@ -174,9 +169,7 @@ class Video:
         self._planned.clear()
 
     def _span_frames(self, start: float, end: float) -> View:
-        most = self.library.workflow.long_video_max_frames
-        number = min(most, max(min(_LEAST_FRAMES, most), math.ceil((end - start) * CLIP_FPS)))
-        return self._frames_view(start, end, number)
+        return self._frames_view(start, end, self.library.workflow.frames_of_piece(end - start))
 
     def _frames_view(self, start: float, end: float, number: int) -> View:
         times = av_video.spread(start, end, number)

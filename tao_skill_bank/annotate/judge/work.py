@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.annotate.calls import Call, Caller, CallFailedError
-from tao_skill_bank.annotate.config import AnnotationConfig
+from tao_skill_bank.annotate.config import LEAST_FRAMES, AnnotationConfig
 from tao_skill_bank.annotate.judge.asks import TRIES, Asked, Said, blind, looked, read, when
 from tao_skill_bank.annotate.judge.kept import UNCHECKED, Judged, agreement
 from tao_skill_bank.annotate.media import Library, Video, View
@@ -47,7 +46,7 @@ class Judging:
     def __post_init__(self) -> None:
         self._checks: tuple[str, ...] = self.config.quality.checks
         self._first_words: list[bool] = []
-        self._known_blind: dict[str, Question] = {}
+        self._known_blind: list[str] = []
 
     async def all(self, questions: Iterable[Question]) -> BankError | None:
         """Ask of every item, a few videos at a time; returns what ended it early."""
@@ -75,17 +74,15 @@ class Judging:
         facts: dict[str, dict[str, Any]] = {}
         model = self.config.judge.model
         makers = self.makers or (self.config.vlm.model, self.config.llm.model)
+        share = self._yes_share
+        if self._known_blind:
+            found["blind"] |= {digest: self._blind_verdict(share) for digest in self._known_blind}
         for check in self._checks:
             refused = Counter(f.code for f in found[check].values())
             facts[check] = {"model": model, "made_items": model in makers}
             facts[check] |= {"items": self.asked[check], "found": dict(sorted(refused.items()))}
         if "blind" in facts:
-            share = self._yes_share
             facts["blind"]["yes_share"] = None if share is None else round(share, 4)
-            if self._known_blind:
-                found["blind"] |= {digest: self._blind_verdict(share) for digest in self._known_blind}
-                codes = Counter(f.code for f in found["blind"].values())
-                facts["blind"]["found"] = dict(sorted(codes.items()))
         if self.pairs and "judge" in facts:
             facts["judge"]["agreement"] = agreement(self.pairs)
         return Judged(facts, found)
@@ -162,17 +159,15 @@ class Judging:
             if not said.agrees:
                 return
         if question.task == "bcq":
-            self._known_blind[question.digest] = question
+            self._known_blind.append(question.digest)
             return
         why = f"answered without the video {tries} of {tries} times, in other orders of its choices"
         self.found["blind"][question.digest] = Finding("answerable_blind", True, why)
 
     async def _looked(self, position: int, source: Video, question: Question) -> None:
         flow = self.config.workflow
-        number = math.ceil(source.duration) if source.duration <= flow.long_video_threshold_sec else (
-            int(source.duration * flow.long_video_sample_fps)
-        )  # fmt: skip
-        times = spread(0.0, source.duration, max(1, min(flow.long_video_max_frames, max(4, number))))
+        number = min(flow.long_video_max_frames, max(LEAST_FRAMES, flow.frames(source.duration)))
+        times = spread(0.0, source.duration, number)
         view = View(source.sha256, times=times)
         asked = looked(question)
         said = await self._said("check_judge", position, question, asked, view, source)

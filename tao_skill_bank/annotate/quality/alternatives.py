@@ -79,8 +79,11 @@ class Alternatives:
     @cached_property
     def _of_ascii(self) -> list[tuple[_Alternative, tuple[str, ...]]]:
         """Those that can match a text in ASCII, each with the needles that can stand in one."""
-        every = [(one, tuple(n for n in needles if n.isascii())) for one, needles in self._every]
-        return [(one, own) for (one, needles), (_, own) in zip(self._every, every, strict=True) if own or not needles]
+        return [
+            (one, own)
+            for one, needles in self._every
+            if (own := tuple(n for n in needles if n.isascii())) or not needles
+        ]
 
     @cached_property
     def _every(self) -> list[tuple[_Alternative, tuple[str, ...]]]:
