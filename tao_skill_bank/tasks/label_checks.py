@@ -56,7 +56,7 @@ def label_checks(
     left = [(name, c) for name, of in changes.items() for c in of if c.outcome not in _FINE]
     if left:
         checks.append(_left(left, named))
-    measured = {name: _made(changes.get(name, [])) for name in MEASURED if _made(changes.get(name, []))}
+    measured = {name: made for name in MEASURED if (made := _made(changes.get(name, [])))}
     words = [_word(measured, named)] if measured else []
     checks += [Check(name="measured labels", status="warn", text=word.question) for word in words]
     return checks, words
@@ -71,16 +71,13 @@ def _made(changes: Sequence[Change]) -> list[Change]:
 
 def _taken(newest: Taking | None, found: Corrections, changes: Mapping[str, Sequence[Change]]) -> Check:
     before = _before(newest)
-    made = {name: len(_made(of)) for name, of in changes.items() if _made(of)}
     if before is None:
         parts = [counted(found.changing)]
     else:
         new = corrections.since(before, found)
-        parts = [f"{counted(new) if new else 'no correction'} since the last run"]
-        if new:
-            number, _, rest = counted(new).partition(":")
-            parts = [f"{number} since the last run:{rest}" if rest else f"{number} since the last run"]
-    rows = ", ".join(f"{name} {count}" for name, count in made.items())
+        number, colon, rest = (counted(new) if new else "no correction").partition(":")
+        parts = [f"{number} since the last run{colon}{rest}"]
+    rows = ", ".join(f"{name} {len(made)}" for name, of in changes.items() if (made := _made(of)))
     parts.append(f"rows changed: {rows}" if rows else "no row is changed")
     waiting = {status: found.counts.get(status, 0) for status in ("disputed", "doubted")}
     if waiting["disputed"]:

@@ -6,6 +6,7 @@ defects that look alike, do not share them. A copy that was shrunk, turned or sm
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ GRAIN: Final = 2 * (CROP // 4) ** 2
 """Numbers of a grain."""
 _BLUR = 4
 _SHIFT = 2
+_INSIDE = (slice(_SHIFT, -_SHIFT), slice(_SHIFT, -_SHIFT))
 _LEAST_NOISE, _FEWEST_PIXELS, _FLAT = 0.5, 200, 6.0
 _LEAST_SIDE = 16
 _NOISE_STEEP, _MOST_NOISE = 2.5, 4.0
@@ -43,19 +45,9 @@ def noise_in_common(first: Grey, other: Grey) -> float | None:
     if first.shape != other.shape or min(first.shape) <= 8 * _SHIFT:
         return None
     (ours, flat), (theirs, smooth) = _noise(first), _noise(other)
-    best: float | None = None
-    inside = slice(_SHIFT, -_SHIFT)
-    for down in range(-_SHIFT, _SHIFT + 1):
-        for right in range(-_SHIFT, _SHIFT + 1):
-            moved, where = (np.roll(array, (down, right), (0, 1))[inside, inside] for array in (theirs, smooth))
-            both = (flat[inside, inside] * where) > 0
-            if np.count_nonzero(both) < _FEWEST_PIXELS:
-                continue
-            a, b = ours[inside, inside][both], moved[both]
-            if min(a.std(), b.std()) >= _LEAST_NOISE:
-                found = float(np.corrcoef(a, b)[0, 1])
-                best = found if best is None else max(best, found)
-    return best
+    ours, flat = ours[_INSIDE], flat[_INSIDE]
+    both = ((moved, (flat * where) > 0) for moved, where in zip(_shifted(theirs), _shifted(smooth), strict=True))
+    return _best((ours[of], moved[of]) for moved, of in both if np.count_nonzero(of) >= _FEWEST_PIXELS)
 
 
 def texture_in_common(first: Grey, other: Grey) -> float | None:
@@ -67,20 +59,10 @@ def texture_in_common(first: Grey, other: Grey) -> float | None:
     Returns:
         -1 to 1; None where sizes differ or one of them is smooth.
     """
-    import numpy as np
-
     if first.shape != other.shape or min(first.shape) <= 8 * _SHIFT:
         return None
-    inside = slice(_SHIFT, -_SHIFT)
-    (ours, theirs), best = (_fine(first), _fine(other)), None
-    a = ours[inside, inside].ravel()
-    for down in range(-_SHIFT, _SHIFT + 1):
-        for right in range(-_SHIFT, _SHIFT + 1):
-            b = np.roll(theirs, (down, right), (0, 1))[inside, inside].ravel()
-            if min(a.std(), b.std()) >= _LEAST_NOISE:
-                found = float(np.corrcoef(a, b)[0, 1])
-                best = found if best is None else max(best, found)
-    return best
+    ours = _fine(first)[_INSIDE].ravel()
+    return _best((ours, moved.ravel()) for moved in _shifted(_fine(other)))
 
 
 def grain_of(grey: Image.Image) -> bytes:
@@ -114,6 +96,22 @@ def middle_of(picture: Image.Image) -> Grey:
     width, height = (min(2 * CROP, side) for side in picture.size)
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
     return np.asarray(picture.crop((left, top, left + width, top + height)).convert("L"), np.float32)
+
+
+def _shifted(image: Grey) -> Iterator[Grey]:
+    """What lies inside the border after each shift of up to two pixels."""
+    import numpy as np
+
+    steps = range(-_SHIFT, _SHIFT + 1)
+    return (np.roll(image, (down, right), (0, 1))[_INSIDE] for down in steps for right in steps)
+
+
+def _best(pairs: Iterable[tuple[Grey, Grey]]) -> float | None:
+    """The highest correlation of pairs neither of which is smooth."""
+    import numpy as np
+
+    rough = ((a, b) for a, b in pairs if min(a.std(), b.std()) >= _LEAST_NOISE)
+    return max((float(np.corrcoef(a, b)[0, 1]) for a, b in rough), default=None)
 
 
 def _fine(image: Grey) -> Grey:
