@@ -16,7 +16,6 @@ import contextlib
 import ctypes
 import gc
 import importlib
-import inspect
 import json
 import os
 import runpy
@@ -28,41 +27,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from forked import REAL, SHAPE, close_all_but, exit_status, fork_here
+
 _WAIT = subprocess.Popen._wait  # type: ignore[attr-defined]
-_REAL = subprocess.Popen._execute_child  # type: ignore[attr-defined]
-_SHAPE = inspect.signature(_REAL)
-_MOST_FDS = 256
 _MODULES = Path(sys.argv[1]) if __name__ == "__main__" else Path(os.devnull)
 _known: set[str] = set()
 
 
 def _execute_child(self: Any, *args: Any) -> None:
     """As `Popen._execute_child`, with a fork alone where the program is this interpreter."""
-    given = _SHAPE.bind(self, *args).arguments
+    given = SHAPE.bind(self, *args).arguments
     argv = [os.fspath(word) for word in given["args"]] if not isinstance(given["args"], str) else []
     if argv[:1] != [sys.executable]:
-        _REAL(self, *args)
+        REAL(self, *args)
         return
-    failed_read, failed_write = os.pipe()
-    ends = [given[name] for name in ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")]
-    try:
-        try:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            self.pid = os.fork()
-            if self.pid == 0:
-                _become(argv, given, failed_write)
-            self._child_created = True
-        finally:
-            os.close(failed_write)
-        self._close_pipe_fds(*ends)
-        said = os.read(failed_read, 4096)
-    finally:
-        os.close(failed_read)
-    if said:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
-        raise subprocess.SubprocessError(said.decode())
+    fork_here(self, given, lambda: become(argv, given["env"], given["pass_fds"]))
 
 
 def _wait(self: Any, timeout: float | None) -> int:
@@ -81,34 +60,13 @@ def _wait(self: Any, timeout: float | None) -> int:
     return int(_WAIT(self, None))
 
 
-def _become(argv: Sequence[str], given: dict[str, Any], failed: int) -> NoReturn:
-    """What the child does before, and instead of, becoming the program."""
-    try:
-        for source, target in ((given["p2cread"], 0), (given["c2pwrite"], 1), (given["errwrite"], 2)):
-            if source != -1:
-                os.dup2(source, target)
-        if given["cwd"] is not None:
-            os.chdir(given["cwd"])
-        if given.get("start_new_session", given.get("unused_start_new_session")):
-            os.setsid()
-        if given["preexec_fn"] is not None:
-            given["preexec_fn"]()
-    except BaseException:
-        os.write(failed, b"Exception occurred in preexec_fn.")
-        os._exit(255)
-    become(argv, given["env"], given["pass_fds"])
-
-
 def become(argv: Sequence[str], env: dict[str, str] | None, keep: Sequence[int]) -> NoReturn:
     """Go on in this process as the program `argv` of this interpreter."""
     code = 1
     try:
         gc.collect()
         gc.freeze()
-        for number in range(3, _MOST_FDS):
-            if number not in keep:
-                with contextlib.suppress(OSError):
-                    os.close(number)
+        close_all_but(keep)
         for which in (signal.SIGTERM, signal.SIGINT):
             signal.signal(which, signal.SIG_DFL)
         atexit._clear()
@@ -131,25 +89,14 @@ def become(argv: Sequence[str], env: dict[str, str] | None, keep: Sequence[int])
 
 
 def _program(words: list[str]) -> int:
-    try:
-        if words[0] == "-P":
-            words = words[1:]
-        if words[0] == "-m":
-            sys.argv = words[1:]
-            runpy.run_module(words[1], run_name="__main__", alter_sys=True)
-        else:
-            sys.argv = words
-            sys.path.insert(0, os.path.dirname(words[0]))
-            runpy.run_path(words[0], run_name="__main__")
-    except SystemExit as end:
-        if end.code is None or isinstance(end.code, int):
-            return end.code or 0
-        print(end.code, file=sys.stderr)
-        return 1
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        return 1
-    return 0
+    if words[0] == "-P":
+        words = words[1:]
+    if words[0] == "-m":
+        sys.argv = words[1:]
+        return exit_status(lambda: runpy.run_module(words[1], run_name="__main__", alter_sys=True))
+    sys.argv = words
+    sys.path.insert(0, os.path.dirname(words[0]))
+    return exit_status(lambda: runpy.run_path(words[0], run_name="__main__"))
 
 
 def _import_new() -> None:

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pips import index_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
-# How the machine reaches its package index is the machine's business, not the home's.
-KEPT = ("PIP_", "UV_", "SSL_", "REQUESTS_", "HTTP_", "HTTPS_")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(1500),
@@ -57,8 +56,7 @@ def test_a_newcomer_types_what_the_readme_says_and_reads_the_report(tmp_path: Pa
     clone = tmp_path / "tao-skill-bank"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
     (tmp_path / "home").mkdir()
-    kept = {k: v for k, v in os.environ.items() if k.startswith(KEPT)}
-    environment = {**kept, "HOME": str(tmp_path / "home"), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    environment = {**index_settings(), "HOME": str(tmp_path / "home"), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
 
     def typed(line: str) -> str:
         words = shlex.split(line, comments=True)

@@ -18,12 +18,11 @@ from pathlib import Path
 
 import pytest
 from node_clients import uv_command
+from pips import index_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
 OWN = str(Path(sys.base_prefix) / "bin/python3")
-# How the machine reaches its package index is the machine's business, not the home's.
-KEPT = ("PIP_", "UV_", "SSL_", "REQUESTS_", "HTTP_", "HTTPS_")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(3000),
@@ -95,8 +94,7 @@ class Clone:
         home = folder / "home"
         home.mkdir()
         _run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(self.root)])
-        self.env = {k: v for k, v in os.environ.items() if k.startswith(KEPT)}
-        self.env |= {"PATH": "/usr/bin:/bin", "LANG": machine.language, "LC_ALL": machine.language}
+        self.env = index_settings() | {"PATH": "/usr/bin:/bin", "LANG": machine.language, "LC_ALL": machine.language}
         places = {"empty": home, "read-only": home, "absent": folder / "nowhere"}
         if machine.home in places:
             self.env["HOME"] = str(places[machine.home])

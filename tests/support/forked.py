@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,7 +28,7 @@ OWN = ("tao_skill_bank", "mcp_server")
 PLAIN = (
     "tao_skill_bank.actions",
     "tao_skill_bank.cli",
-    "tao_skill_bank.loop.worker",
+    "tao_skill_bank.commands.worker",
     "tao_skill_bank.platforms.worker",
 )
 PROGRAMS = (*PLAIN, "mcp_server", "tao_skill_bank.annotate.worker")
@@ -196,11 +196,15 @@ def _program(words: list[str]) -> int:
     gc.freeze()
     if module is None or module in PLAIN:
         subprocess.Popen._execute_child = _fork_the_next  # type: ignore[attr-defined]
+    if module is None:
+        return exit_status(lambda: runpy.run_path(words[0], run_name="__main__"))
+    return exit_status(lambda: runpy.run_module(module, run_name="__main__", alter_sys=True))
+
+
+def exit_status(program: Callable[[], object]) -> int:
+    """Run it; the status that the interpreter ends with."""
     try:
-        if module is None:
-            runpy.run_path(words[0], run_name="__main__")
-        else:
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        program()
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0
@@ -221,47 +225,66 @@ def _fork_the_next(self: Any, *args: Any) -> None:
     """As `Popen._execute_child`, with a fork alone where that can stand for the start."""
     given = SHAPE.bind(self, *args).arguments
     words = known_program(given)
-    if (
-        words is None
-        or threading.active_count() > 1
-        or read_at_start(environment_of(given)) != read_at_start(os.environ)
-    ):
+    as_here = read_at_start(environment_of(given)) == read_at_start(os.environ)
+    if words is None or threading.active_count() > 1 or not as_here:
         REAL(self, *args)
         return
+
+    def go_on() -> NoReturn:
+        close_all_but(given["pass_fds"])
+        _be(words, dict(environment_of(given)))
+
+    fork_here(self, given, go_on)
+
+
+def fork_here(process: Any, given: dict[str, Any], go_on: Callable[[], NoReturn]) -> None:
+    """As `Popen._execute_child` with these arguments, but that the child goes on instead of starting a program."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     failed_read, failed_write = os.pipe()
-    self.pid = os.fork()
-    if self.pid == 0:
+    try:
         try:
-            ends = (given["p2cread"], given["c2pwrite"], given["errwrite"])
-            for number, end in enumerate(ends):
-                if end != -1:
-                    os.dup2(end, number)
-            if given["cwd"] is not None:
-                os.chdir(given["cwd"])
-            if given["start_new_session"]:
-                os.setsid()
-            if given["preexec_fn"] is not None:
-                given["preexec_fn"]()
-        except BaseException:
-            os.write(failed_write, b"Exception occurred in preexec_fn.")
-            os._exit(255)
-        for number in range(3, MOST_FDS):
-            if number not in given["pass_fds"]:
-                with contextlib.suppress(OSError):
-                    os.close(number)
-        _be(words, dict(environment_of(given)))
-    self._child_created = True
-    os.close(failed_write)
-    names = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
-    self._close_pipe_fds(*(given[name] for name in names))
-    failure = os.read(failed_read, 4096)
-    os.close(failed_read)
+            process.pid = os.fork()
+            if process.pid == 0:
+                _as_asked(given, failed_write)
+                go_on()
+            process._child_created = True
+        finally:
+            os.close(failed_write)
+        names = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+        process._close_pipe_fds(*(given[name] for name in names))
+        failure = os.read(failed_read, 4096)
+    finally:
+        os.close(failed_read)
     if failure:
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
+            os.waitpid(process.pid, 0)
         raise subprocess.SubprocessError(failure.decode())
+
+
+def _as_asked(given: dict[str, Any], failed: int) -> None:
+    """What a child does before it becomes the program."""
+    try:
+        for number, end in enumerate((given["p2cread"], given["c2pwrite"], given["errwrite"])):
+            if end != -1:
+                os.dup2(end, number)
+        if given["cwd"] is not None:
+            os.chdir(given["cwd"])
+        if given["start_new_session"]:
+            os.setsid()
+        if given["preexec_fn"] is not None:
+            given["preexec_fn"]()
+    except BaseException:
+        os.write(failed, b"Exception occurred in preexec_fn.")
+        os._exit(255)
+
+
+def close_all_but(keep: Collection[int]) -> None:
+    """Close every descriptor but the standard ones and these."""
+    for number in range(3, MOST_FDS):
+        if number not in keep:
+            with contextlib.suppress(OSError):
+                os.close(number)
 
 
 def main() -> None:

@@ -83,3 +83,9 @@ def versions(folder: Path) -> dict[str, str]:
     ask = "import importlib.metadata as m; print(*(f'{d.name}=={d.version}' for d in m.distributions()))"
     done = subprocess.run([folder / "bin/python", "-I", "-c", ask], capture_output=True, text=True, check=True)
     return dict(line.lower().replace("_", "-").split("==") for line in done.stdout.split())
+
+
+def index_settings() -> dict[str, str]:
+    """Variables by which this machine reaches its package index: they are the machine's business, not a home's."""
+    kept = ("PIP_", "UV_", "SSL_", "REQUESTS_", "HTTP_", "HTTPS_")
+    return {name: value for name, value in os.environ.items() if name.startswith(kept)}
