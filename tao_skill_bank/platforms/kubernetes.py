@@ -261,7 +261,6 @@ class KubernetesPlatform(Platform):
     def cancel(self, record: JobRecord) -> None:
         """Delete the Job; one that nobody began cannot begin any more."""
         ask_to_cancel(record.path)
-        claim_for_nobody(record.path)
         self.api.delete(self.given.namespace, job_name(record.uid))
 
     def _settled(self, record: JobRecord) -> JobState | None:

@@ -128,8 +128,7 @@ class LocalPlatform(Platform):
 
         Only a process that has the job's `alive` file open is ended: a record that names another is not believed.
         """
-        ask_to_cancel(record.path)
-        if claim_for_nobody(record.path):
+        if ask_to_cancel(record.path):
             return
         for kind in ("claim.json", "child.json"):
             who = read_process(beside(record.path, kind))

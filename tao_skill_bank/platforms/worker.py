@@ -75,9 +75,10 @@ def claim_for_nobody(record: Path) -> bool:
     return claim(record, {"pid": 0, "identity": None, "claimed_at": now()})
 
 
-def ask_to_cancel(record: Path) -> None:
-    """Write down that a job is to be cancelled."""
+def ask_to_cancel(record: Path) -> bool:
+    """Write down that a job is to be cancelled, and keep it from being started: true unless somebody has taken it."""
     guard.open_write(beside(record, "cancel"), "ab").close()
+    return claim_for_nobody(record)
 
 
 def hold_alive(record: Path) -> int:

@@ -243,7 +243,6 @@ class DockerPlatform(Platform):
         if ended_state(record) is not None:
             return
         ask_to_cancel(record.path)
-        claim_for_nobody(record.path)
         found = self.engine.container(record.uid)
         if found is None:
             return

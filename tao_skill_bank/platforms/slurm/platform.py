@@ -318,8 +318,7 @@ class SlurmPlatform(Platform):
         Raises:
             EngineUnreachableError: The job runs, and the controller does not answer.
         """
-        ask_to_cancel(record.path)
-        began = not claim_for_nobody(record.path)
+        began = not ask_to_cancel(record.path)
         try:
             self.client.ask(["scancel", "--quiet", f"--name={record.uid}"])
         except EngineUnreachableError:
