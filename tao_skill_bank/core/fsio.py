@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import io
 import json
@@ -30,6 +31,22 @@ def is_temporary(name: str) -> bool:
     return name.startswith(".") and ".tmp" in name
 
 
+def sweep(path: Path) -> None:
+    """Remove a temporary sibling that a killed process left, not one that somebody is writing now.
+
+    What a worker under a fence (`guard.fenced`) writes is removed in any case: whoever may sweep has taken its place.
+    """
+    with contextlib.suppress(FileNotFoundError), guard.open_read(path, "temporary file") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        except OSError:
+            # A file system without locks: nobody can say that the file is in use.
+            pass
+        guard.remove(path)
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A handle whose content replaces `path` when the block ends well.
@@ -40,14 +57,13 @@ def atomic_file(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """
     with guard.place(path, make=True) as at:
         name = f".{path.stem[:60]}.{secrets.token_hex(6)}.tmp{path.suffix}"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            with os.fdopen(os.open(name, flags, mode, dir_fd=at.fd), "w+b") as handle:
+            with os.fdopen(_in_use(name, mode, at.fd), "w+b") as handle:
                 yield handle
                 handle.flush()
                 os.fsync(handle.fileno())
-            guard.ask_the_fence()
-            os.replace(name, at.name, src_dir_fd=at.fd, dst_dir_fd=at.fd)
+                guard.ask_the_fence()
+                os.replace(name, at.name, src_dir_fd=at.fd, dst_dir_fd=at.fd)
         except BaseException as error:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=at.fd)
@@ -55,6 +71,20 @@ def atomic_file(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
                 error.filename, error.filename2 = str(path), None
             raise
         _sync_folder(at.fd)
+
+
+def _in_use(name: str, mode: int, folder: int) -> int:
+    """A new file, open, that `sweep` leaves alone as long as it is; under a fence it does not."""
+    while True:
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=folder)
+        if guard.is_fenced():
+            return fd
+        with contextlib.suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_SH)
+        if os.fstat(fd).st_nlink:
+            return fd
+        # It was swept away before it was locked.
+        os.close(fd)
 
 
 @contextlib.contextmanager

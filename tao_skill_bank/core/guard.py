@@ -49,6 +49,11 @@ def fenced(check: Callable[[], None]) -> Iterator[None]:
         _fence.reset(token)
 
 
+def is_fenced() -> bool:
+    """Whether somebody else may take this one's place and sweep away what it has half written."""
+    return _fence.get() is not None
+
+
 def ask_the_fence() -> None:
     """Raise what the fence raises, if there is one: before what a `place` was opened for is done."""
     if (check := _fence.get()) is not None:

@@ -282,10 +282,10 @@ class Run(Generic[S]):
             raise StageFailedError(short.text, where=self.root, fix=f"{short.fix}, then run again")
 
     def sweep_root(self) -> None:
-        """Remove half-written files that a killed process left in the run folder; their whole versions are there."""
+        """Remove half-written files that killed processes left in the run folder; their whole versions are there."""
         for path in guard.matching(self.root, ".*"):
             if guard.is_file(path) and fsio.is_temporary(path.name) and not path.name.startswith(".loop_log"):
-                guard.remove(path)
+                fsio.sweep(path)
 
     def sweep_jobs(self) -> None:
         """Remove half-written files of jobs that have ended; those of a job that may still run are its own."""

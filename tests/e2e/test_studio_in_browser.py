@@ -359,8 +359,8 @@ def test_questions_are_accepted_edited_and_refused_by_one_key_each_beside_their_
             "/api/annotation/video", params={"in": "qa", "digest": cards[0]["digest"]}, headers={"Range": "bytes=4-7"}
         )
         assert (part.status_code, part.content) == (206, video.content[4:8]) and part.content == b"ftyp"
-        # What the browser cannot play is shown in pictures of the span, and space shows them again.
-        visit.tab.wait_for_selector(".stills img[data-still='2']")
+        # What the browser cannot play is shown in pictures of the span, one after the other up to the last.
+        visit.tab.wait_for_selector(f".stills img[data-still='{visit.tab.get_attribute('.stills input', 'max')}']")
         visit.tab.get_by_label("Your name").fill("Ana")
         visit.tab.locator(".question h2").click()
         for key in "arue":
