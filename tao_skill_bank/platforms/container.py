@@ -40,7 +40,7 @@ exec "$0" "$1" "$2" "$hook"
 """
 # Hydra in the data-services image looks for this folder in the working directory.
 _HYDRA_FOLDER = "experiment_specs"
-_HUB_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+HUB_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 _IMAGE_KEYS = ("images.", "releases.")
 _PYT, _DATA, _DEPLOY = "pyt", "data_services", "deploy"
 _TOOLKIT = "images.tao_toolkit."
@@ -201,6 +201,15 @@ class ContainerPlan:
         return [*out, "--entrypoint", "/bin/sh", self.image, *self.arguments]
 
 
+@dataclass(frozen=True)
+class Inside:
+    """A job's program inside a container, the folder it runs in, and the variables it needs there."""
+
+    program: tuple[str, ...]
+    workdir: str
+    env: Mapping[str, str]
+
+
 def is_data_service(command: str) -> bool:
     """Whether the data-services image has a command."""
     return command in DATA_SERVICES or package_of(command) == "nvidia-tao-ds"
@@ -272,36 +281,24 @@ def plan_container(
     secrets = [name for name in settings.secrets if environment.get(name)]
     if gpus is None:
         env |= SINGLE_THREAD | kernels(environment)
-    program = [*entrypoint, *record.command]
-    workdir = record.cwd
-    if command in GENERATOR:
-        env["HF_HUB_DISABLE_XET"] = "1"
-        program = [*entrypoint, "/bin/sh", "-c", 'exec "${ANOMALYGEN_SCRIPTS}/$0" "$@"', *record.command]
-        workdir = GENERATOR_HOME
-        if (base := settings.base_checkpoints) is not None:
-            # Filled by the container on first use; from then on nothing may change it.
-            filled = base.is_dir() and any(base.iterdir())
-            binds.append(Bind(str(base), f"{GENERATOR_HOME}/checkpoints", read_only=filled))
-    elif is_data_service(command):
-        workdir = str(data_services_folder(record))
-    elif command in COSMOS and record.outputs:
-        out = Path(record.outputs[0])
-        # `status.json` lies in their join.
-        env |= {"TAO_API_RESULTS_DIR": str(out.parent), "TAO_API_JOB_ID": out.name, "WANDB_MODE": "disabled"}
-        if command == COSMOS_TRAIN:
-            program = [*entrypoint, "/bin/sh", "-c", _HOOKED, *record.command]
+    line = inside(record, entrypoint)
+    env |= line.env
+    if command in GENERATOR and (base := settings.base_checkpoints) is not None:
+        # Filled by the container on first use; from then on nothing may change it.
+        filled = base.is_dir() and any(base.iterdir())
+        binds.append(Bind(str(base), f"{GENERATOR_HOME}/checkpoints", read_only=filled))
     if settings.offline:
-        env |= _HUB_OFFLINE
-    _refuse_outside(record, workdir, binds)
+        env |= HUB_OFFLINE
+    _refuse_outside(record, line.workdir, binds)
     jobs = jobs_dir(Path(record.results_dir))
     return ContainerPlan(
         name=record.uid,
         image=settings.image_for(command, record.command[1] if len(record.command) > 1 else ""),
-        program=tuple(program),
+        program=line.program,
         job=str(jobs / record.uid),
         wrapper=str(jobs / WRAPPER.name),
         binds=tuple(binds),
-        workdir=workdir,
+        workdir=line.workdir,
         user=user or f"{os.getuid()}:{os.getgid()}",
         env=env,
         labels={JOB_LABEL: record.uid, RUN_LABEL: record.results_dir},
@@ -310,6 +307,26 @@ def plan_container(
         network="none" if settings.offline else settings.network,
         secrets=tuple(secrets),
     )
+
+
+def inside(record: JobRecord, entrypoint: Sequence[str] = ()) -> Inside:
+    """What runs inside a container for a job's command line, whatever starts the container. Touches nothing."""
+    command = record.command[0]
+    program, workdir = [*entrypoint, *record.command], record.cwd
+    env: dict[str, str] = {}
+    if command in GENERATOR:
+        env["HF_HUB_DISABLE_XET"] = "1"
+        program = [*entrypoint, "/bin/sh", "-c", 'exec "${ANOMALYGEN_SCRIPTS}/$0" "$@"', *record.command]
+        workdir = GENERATOR_HOME
+    elif is_data_service(command):
+        workdir = str(data_services_folder(record))
+    elif command in COSMOS and record.outputs:
+        out = Path(record.outputs[0])
+        # `status.json` lies in their join.
+        env = {"TAO_API_RESULTS_DIR": str(out.parent), "TAO_API_JOB_ID": out.name, "WANDB_MODE": "disabled"}
+        if command == COSMOS_TRAIN:
+            program = [*entrypoint, "/bin/sh", "-c", _HOOKED, *record.command]
+    return Inside(tuple(program), workdir, env)
 
 
 def data_services_folder(record: JobRecord) -> Path:

@@ -112,7 +112,11 @@ class SlurmCluster:
         self.ctld = self._daemon(["slurmctld", "-D", "-f", str(self.conf)])
 
     def start_node(self) -> None:
-        """Start slurmd."""
+        """Start slurmd, with runc for OCI bundles."""
+        runc = f"runc --root={self.folder}/runc"
+        lines = {"Query": "state {}", "Kill": "kill --all {}", "Delete": "delete --force {}", "Run": "run {} -b %b"}
+        said = [f'RunTime{name}="{runc} {line.format("%n.%u.%j.%s.%t")}"' for name, line in lines.items()]
+        (self.folder / "oci.conf").write_text("\n".join(said) + "\n")
         self.node = self._daemon(["slurmd", "-D", "-f", str(self.conf), "-N", self.host])
 
     def mend(self) -> None:

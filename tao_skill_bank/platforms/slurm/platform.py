@@ -40,9 +40,11 @@ from tao_skill_bank.platforms.base import (
 )
 from tao_skill_bank.platforms.container import (
     GENERATOR,
+    HUB_OFFLINE,
     ContainerSettings,
     check_names,
     folders_of,
+    inside,
     plan_container,
     reference_of,
     settings_of,
@@ -148,6 +150,7 @@ class SlurmPlatform(Platform):
             container=given.container,
             containers=_containers(config) if given.container == "pyxis" else None,
             bundle=given.bundle,
+            offline=config.offline,
             python=given.python or sys.executable,
             patience_sec=given.patience_sec,
             lost_grace_sec=given.lost_grace_sec,
@@ -203,7 +206,9 @@ class SlurmPlatform(Platform):
             update["mounts"] = [bind.source for bind in plan.binds]
             update["argv"] = pyxis_argv(plan, names)
         elif settings.container == "oci":
-            update["argv"] = oci_argv(record.command, settings.bundle or "")
+            line = inside(record)
+            update["env"] = {**env, **line.env, **(HUB_OFFLINE if settings.offline else {})}
+            update["argv"] = oci_argv(line, settings.bundle or "", [*update["env"], *names])
         else:
             update["argv"] = self.argv(record.command)
         return record.model_copy(update=update)
@@ -230,7 +235,7 @@ class SlurmPlatform(Platform):
             BankError: It refuses the job.
         """
         full = self.planned(record)
-        if full.image is not None:
+        if self.settings.container != "none":
             for folder in folders_of(full):
                 guard.make_folder(folder)
         write_record(full)

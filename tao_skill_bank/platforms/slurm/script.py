@@ -15,7 +15,7 @@ from typing import Literal
 
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.platforms.base import JobRecord
-from tao_skill_bank.platforms.container import ContainerPlan, ContainerSettings
+from tao_skill_bank.platforms.container import ContainerPlan, ContainerSettings, Inside
 
 # What decides where a job writes, what it is called and that it runs once belongs to the platform.
 _OWN_LONG = frozenset(
@@ -149,6 +149,7 @@ class SlurmSettings:
     container: Literal["none", "pyxis", "oci"] = "none"
     containers: ContainerSettings | None = None
     bundle: str | None = None
+    offline: bool = False
     python: str = sys.executable
     patience_sec: float = 300.0
     lost_grace_sec: float = 15.0
@@ -239,6 +240,14 @@ def enroot_image(image: str) -> str:
     return f"{first}#{rest}" if is_registry else image
 
 
-def oci_argv(command: Sequence[str], bundle: str) -> list[str]:
-    """A command line in a container that is an OCI bundle; what it mounts stands in the bundle's config.json."""
-    return ["srun", "--nodes=1", "--ntasks=1", "--kill-on-bad-exit=1", f"--container={bundle}", *command]
+def oci_argv(line: Inside, bundle: str, names: Sequence[str]) -> list[str]:
+    """A job's program in a container that is an OCI bundle; what it mounts stands in the bundle's config.json.
+
+    Args:
+        line: What runs inside; SLURM starts it in the bundle's own folder.
+        bundle: The folder of the bundle.
+        names: Variables that go along; the batch job's own list would let none of them through.
+    """
+    argv = ["srun", "--nodes=1", "--ntasks=1", "--kill-on-bad-exit=1", f"--export={','.join(names) or 'NIL'}"]
+    argv += [f"--container={bundle}", "/bin/sh", "-c", 'cd "$0" && exec "$@"', line.workdir, *line.program]
+    return argv

@@ -13,6 +13,7 @@ import pytest
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError
 from tao_skill_bank.platforms import jobs
 from tao_skill_bank.platforms.base import JobRecord, new_record, write_record
+from tao_skill_bank.platforms.container import inside
 from tao_skill_bank.platforms.gpu_rules import check_batch, largest_batch, memory_of
 from tao_skill_bank.platforms.slurm.checks import Partition, checks, chosen
 from tao_skill_bank.platforms.slurm.client import SlurmClient
@@ -109,11 +110,28 @@ def test_a_pyxis_line_mounts_the_workspace_at_its_own_path_and_runs_the_tao_line
         platform.planned(record("/plant/ws").model_copy(update={"command": ["visual_changenet", "/etc/passwd"]}))
 
 
-def test_an_oci_line_names_the_bundle() -> None:
-    platform = SlurmPlatform.of(config("/ws", container="oci", bundle="/bundles/tao"))
-    assert platform.planned(record("/ws")).argv[4:6] == ["--container=/bundles/tao", "visual_changenet"]
+def test_an_oci_line_names_the_bundle_and_runs_where_and_with_what_the_record_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "canary")
+    platform = SlurmPlatform.of(config("/ws", container="oci", bundle="/bundles/tao", gpus=1))
+    made = platform.planned(record("/ws"))
+    assert made.argv[4:6] == ["--export=HF_TOKEN", "--container=/bundles/tao"]
+    assert made.argv[-5:] == ["/ws", "visual_changenet", "train", "-e", "/ws/spec.yaml"]
+    assert "canary" not in job_script(made)
     with pytest.raises(InputError, match="the OCI bundle is not named"):
         SlurmPlatform.of(config("/ws", container="oci"))
+
+
+def test_a_cosmos_line_in_an_oci_bundle_finds_its_hook_and_leaves_its_status_beside_its_output() -> None:
+    platform = SlurmPlatform.of(config("/ws", container="oci", bundle="/bundles/cosmos", gpus=1))
+    line = ["cosmos-rl", "--config", "/ws/train.toml", "tools/custom_hooks/tao_sft_example.py"]
+    made = platform.planned(record("/ws").model_copy(update={"command": line, "outputs": ["/ws/iter1/train/output"]}))
+    in_docker = inside(made)
+    assert made.argv[-len(in_docker.program) :] == list(in_docker.program)
+    assert made.env["TAO_API_RESULTS_DIR"] == "/ws/iter1/train" and made.env["TAO_API_JOB_ID"] == "output"
+    passed = next(word for word in made.argv if word.startswith("--export=")).removeprefix("--export=").split(",")
+    assert set(passed) >= {"TAO_API_RESULTS_DIR", "TAO_API_JOB_ID", "WANDB_MODE"}
 
 
 @pytest.mark.parametrize(
