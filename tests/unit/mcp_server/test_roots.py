@@ -125,11 +125,20 @@ def test_every_tool_that_names_a_path_is_tested_here() -> None:
         assert named == {name for of, name in PATHS if of == tool.name}, tool.name
 
 
+@pytest.fixture(scope="module")
+def walled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BankServer]:
+    """A folder that holds a link out of it, and the server that may touch that folder alone; refused calls share it."""
+    inside = tmp_path_factory.mktemp("walled") / "workspace"
+    for folder in (inside, inside.parent / "outside"):
+        folder.mkdir()
+    (inside / "link").symlink_to(inside.parent / "outside")
+    return inside, build_server([inside])
+
+
 @pytest.mark.parametrize(("tool", "name"), PATHS)
-def test_a_path_outside_the_roots_is_refused(workspace: Path, server: BankServer, tool: str, name: str) -> None:
+def test_a_path_outside_the_roots_is_refused(walled: tuple[Path, BankServer], tool: str, name: str) -> None:
+    workspace, server = walled
     outside = workspace.parent / "outside"
-    outside.mkdir()
-    (workspace / "link").symlink_to(outside)
     for path, said in (
         (str(outside), "outside the allowed folders"),
         (f"{workspace}/../outside", "without '..'"),
@@ -141,6 +150,7 @@ def test_a_path_outside_the_roots_is_refused(workspace: Path, server: BankServer
         assert answer.error, (path, answer.text)
         assert said in answer.text
     assert list(outside.iterdir()) == []
+    assert list(workspace.iterdir()) == [workspace / "link"]
 
 
 @pytest.mark.parametrize("value", ["/etc/passwd", "../x", "a/../../b", "~/x", "x\0y", "ok/../.."])
@@ -255,16 +265,24 @@ def test_a_list_that_others_may_write_to_is_an_error_in_one_line_and_opens_nothi
     assert "chmod 600" in answer.text
 
 
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> BankServer:
+    """The server that may touch every folder of these tests, the person's settings among them."""
+    return build_server([tmp_path_factory.getbasetemp()])
+
+
 @pytest.mark.usefixtures("person")
 @pytest.mark.parametrize(("tool", "name"), PATHS)
 def test_no_tool_touches_the_persons_settings_whatever_the_roots_are(
-    workspace: Path, tmp_path: Path, tool: str, name: str
+    wide: BankServer, tmp_path: Path, tool: str, name: str
 ) -> None:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
     add_root(workspace)
     before = roots_path().read_bytes()
     (workspace / "link").symlink_to(config_folder())
     for path in (str(roots_path()), str(config_folder()), f"{workspace}/link/roots", f"{workspace}/link/x/y"):
-        answer = call(build_server([tmp_path]), tool, filled(tool, workspace, name, path))
+        answer = call(wide, tool, filled(tool, workspace, name, path))
         assert answer.error, (path, answer.text)
         assert "the user's own settings" in answer.text
     assert roots_path().read_bytes() == before
