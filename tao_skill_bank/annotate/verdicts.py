@@ -26,6 +26,8 @@ class Exported:
     digest: str
     verdict: str
     note: str
+    video_id: str = ""
+    task: str = ""
 
     @property
     def id(self) -> str:
@@ -76,13 +78,14 @@ def exported_verdicts(results_dir: Path) -> Iterator[Exported]:
         try:
             entry = json.loads(line)
             digest, verdict, note = entry["digest"], entry["verdict"], entry.get("note") or ""
+            about = [str(entry.get(name) or "") for name in ("video_id", "task")]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            digest, verdict, note = None, None, ""
+            digest, verdict, note, about = None, None, "", []
         if verdict not in ("accept", "reject") or not isinstance(digest, str):
             raise InputError(
                 "not a verdict", where=f"{path}:{number}", fix="export the review again, or take the line out"
             )
-        yield Exported(digest, verdict, str(note))
+        yield Exported(digest, verdict, str(note), *about)
 
 
 def take_in(results_dir: Path) -> None:

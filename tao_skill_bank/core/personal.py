@@ -142,7 +142,7 @@ def _read(path: Path, what: str) -> list[str] | None:
         fix = f"make the file yours alone: chmod 600 {shlex.quote(str(path))}"
         raise InputError(f"others may write to your {what}", where=path, fix=fix)
     try:
-        return data.decode().splitlines()
+        return [line.decode() for line in data.splitlines()]
     except UnicodeDecodeError:
         raise InputError(f"your {what} are not UTF-8 text", where=path, fix="write an absolute folder a line") from None
 

@@ -331,7 +331,8 @@ def tail_of(path: Path, lines: int) -> str:
             data = handle.read()
     except FileNotFoundError:
         return ""
-    return "\n".join(data.decode("utf-8", "replace").splitlines()[-lines:])
+    # Of bytes: a text may hold other signs, such as U+2028, that end no line of a file.
+    return b"\n".join(data.splitlines()[-lines:]).decode("utf-8", "replace")
 
 
 def read_process(path: Path) -> tuple[int, str | None] | None:

@@ -10,6 +10,7 @@ from typing import Any
 from tao_skill_bank import runs
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError
+from tao_skill_bank.core.text import lines_of
 from tao_skill_bank.core.version import __version__
 from tao_skill_bank.loop.approval import approver
 from tao_skill_bank.platforms.base import jobs_dir, read_records, tail_of
@@ -132,7 +133,7 @@ def log_tail(folder: Path, job: str | None) -> str:
 def _losses(path: Path) -> list[float]:
     """The training losses that `status.json` (JSON lines) has said so far."""
     found: list[float] = []
-    for line in tail_of(path, 400).splitlines():
+    for line in lines_of(tail_of(path, 400)):
         try:
             kpi = json.loads(line).get("kpi")
             value = float(kpi["train_loss"])

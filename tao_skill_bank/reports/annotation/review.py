@@ -18,13 +18,13 @@ from typing import Any
 
 from tao_skill_bank.annotate.api import status
 from tao_skill_bank.annotate.journal import Journal
-from tao_skill_bank.annotate.layout import REVIEW_FILE, STEP_FILES, VERDICTS_FILE, step_file, verdicts_path
+from tao_skill_bank.annotate.layout import REVIEW_FILE, STEP_FILES, VERDICTS_FILE, step_file
 from tao_skill_bank.annotate.listing import read_rows, video_of
 from tao_skill_bank.annotate.quality.error_rate import read_sample
 from tao_skill_bank.annotate.quality.examine import Examiner
 from tao_skill_bank.annotate.questions import TASKS, Question, video_identity
 from tao_skill_bank.annotate.results import Results, opened
-from tao_skill_bank.annotate.verdicts import read_verdicts
+from tao_skill_bank.annotate.verdicts import exported_verdicts, read_verdicts
 from tao_skill_bank.annotate.video import VideoError, frames_at, probe, spread
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
@@ -222,14 +222,12 @@ def _views(
 def _earlier(results_dir: Path) -> dict[str, dict[str, str]]:
     """What stands of what was said, by the items' digests: the next export holds it too."""
     stands = read_verdicts(results_dir)
-    path = verdicts_path(results_dir)
-    lines = guard.read_text(path).splitlines() if guard.exists(path) else []
-    entries = {entry["digest"]: entry for entry in (json.loads(line) for line in lines if line.strip())}
+    exported = {one.digest: one for one in exported_verdicts(results_dir)}
     videos = {s.object_name: s.input_path for s in corrections.read(results_dir).standing}
     return {
         digest: {
-            "video_id": str(entries.get(digest, {}).get("video_id") or videos.get(digest, "")),
-            "task": str(entries.get(digest, {}).get("task") or ""),
+            "video_id": (digest in exported and exported[digest].video_id) or videos.get(digest, ""),
+            "task": exported[digest].task if digest in exported else "",
             "verdict": verdict,
             "note": note,
         }

@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tao_skill_bank.core.text import lines_of
+
 _EPOCH = re.compile(r"Training loop in progress, epoch (\d+)")
 _EMBEDDED = re.compile(r"^(\d+) of (\d+) images embedded$", re.MULTILINE)
 _LOSSES = ("train_loss", "val_loss")
@@ -25,7 +27,7 @@ def training_progress(train_dir: Path) -> str | None:
     epoch: int | None = None
     most: Any = None
     losses: dict[str, float] = {}
-    for line in tail_of(train_dir / "status.json", 400).splitlines():
+    for line in lines_of(tail_of(train_dir / "status.json", 400)):
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):

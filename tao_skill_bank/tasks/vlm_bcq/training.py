@@ -10,6 +10,7 @@ from typing import Any
 from tao_skill_bank.actions.cosmos_rl.spec import CHECKPOINT, NETWORK
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import GateError
+from tao_skill_bank.core.text import lines_of
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.tasks.vlm_bcq.evaluators import Candidate
 
@@ -76,8 +77,8 @@ def refuse_unsound(folder: Path) -> None:
 def validation_losses(status: Path) -> dict[int, float]:
     """Epoch → `val/avg_loss` of a `status.json` of one JSON object a line, as far as it says them."""
     try:
-        lines = guard.read_text(status).splitlines()
-    except (FileNotFoundError, UnicodeDecodeError):
+        lines = lines_of(guard.read_text(status, errors="replace"))
+    except FileNotFoundError:
         return {}
     found: dict[int, float] = {}
     for line in lines:

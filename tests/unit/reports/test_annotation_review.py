@@ -168,6 +168,19 @@ def test_a_file_of_verdicts_that_is_none_stops_the_run_with_its_line(
         run(config)
 
 
+@pytest.mark.parametrize("sign", ["\u2028", "\x85"])
+def test_a_note_with_a_sign_that_ends_a_line_elsewhere_stands_in_the_next_page(
+    sign: str, finished: tuple[AnnotationConfig, ScriptedEndpoint]
+) -> None:
+    config, _ = finished
+    note = f"one{sign}two"
+    line = {"video_id": "v9.mp4", "task": "mcq", "digest": "0" * 16, "verdict": "reject", "note": note}
+    text = json.dumps(line, ensure_ascii=False) + "\n"
+    (config.results_dir / "verdicts.jsonl").write_text(text, encoding="utf-8-sig")
+    kept = {"video_id": "v9.mp4", "task": "mcq", "verdict": "reject", "note": note}
+    assert json.dumps({"0" * 16: kept}) in render_review(config.results_dir).read_text(encoding="utf-8")
+
+
 @contextmanager
 def chromium() -> Iterator[Any]:
     """A browser; while it is open no run can be made in this thread, both need its event loop."""

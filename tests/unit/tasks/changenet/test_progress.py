@@ -13,6 +13,7 @@ from report_runs import RunBuilder
 from tao_skill_bank import runs
 from tao_skill_bank.commands.deft import cli
 from tao_skill_bank.loop.opening import folder_lock
+from tao_skill_bank.platforms.base import tail_of
 from tao_skill_bank.tasks.changenet.progress import training_progress
 
 
@@ -43,6 +44,19 @@ def test_taos_training_tells_its_epoch_by_number_and_how_many_there_are(tmp_path
 def test_a_line_that_is_half_written_or_odd_changes_nothing(tmp_path: Path, last: str) -> None:
     said(tmp_path, epoch(0, 0.9), last)
     assert training_progress(tmp_path) == "epoch 1, train_loss 0.9"
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x0c"])
+def test_a_sign_that_ends_a_line_elsewhere_does_not_hide_an_epoch(tmp_path: Path, sign: str) -> None:
+    told = {**epoch(1, 0.5), "note": f"one{sign}two"}
+    said(tmp_path, epoch(0, 0.9), json.dumps(told, ensure_ascii=False))
+    assert training_progress(tmp_path) == "epoch 2, train_loss 0.5"
+
+
+def test_a_log_whose_progress_bar_returns_to_its_lines_start_shows_the_last_of_it(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_bytes("10%\r50%\r100%\nread “a\u2028b”\n".encode())
+    assert tail_of(log, 2) == "100%\nread “a\u2028b”"
 
 
 @pytest.mark.parametrize("lines", [(), ({"message": "Starting Training.", "status": "STARTED"},)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,14 @@ def test_a_training_leaves_one_time_folder_with_sound_epochs_or_is_not_used(tmp_
     assert {kind: Path(path).name for kind, path in found.items()} == {"best_val": "epoch_2", "last": "epoch_3"}
     (tmp_path / "20260101120001").mkdir()
     assert "2 folders of 14 digits" in refused()
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\x85"])
+def test_an_epoch_of_which_a_sign_is_told_that_ends_a_line_elsewhere_is_counted(tmp_path: Path, sign: str) -> None:
+    told = [{"epoch": 1, "val/avg_loss": 0.5}, {"epoch": 2, "val/avg_loss": 0.2, "message": f"saved{sign}as asked"}]
+    status = tmp_path / "status.json"
+    status.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in told), encoding="utf-8")
+    assert training.validation_losses(status) == {1: 0.5, 2: 0.2}
 
 
 def test_what_serves_a_model_names_its_base_where_it_is_an_adapter() -> None:
