@@ -215,6 +215,11 @@ def is_data_service(command: str) -> bool:
     return command in DATA_SERVICES or package_of(command) == "nvidia-tao-ds"
 
 
+def needs_gpu(command: str) -> bool:
+    """Whether a cluster is asked for GPUs: for every network, what embeds and the generator; tables need none."""
+    return command == "embedding" or not is_data_service(command)
+
+
 def in_an_image(command: str) -> bool:
     """Whether an image is known to have a command: those of a loop, the generator's, and every network of a release."""
     return command in TRAIN | DATA_SERVICES | GENERATOR or package_of(command) is not None

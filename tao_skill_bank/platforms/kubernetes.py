@@ -37,6 +37,7 @@ from tao_skill_bank.platforms.container import (
     check_images,
     folders_of,
     in_an_image,
+    needs_gpu,
     plan_container,
     reference_of,
     settings_of,
@@ -48,7 +49,6 @@ from tao_skill_bank.platforms.memory import TRAINER, memory_of
 from tao_skill_bank.platforms.work import Work
 from tao_skill_bank.platforms.worker import ask_to_cancel, beside, claim_for_nobody
 
-GPU_COMMANDS = frozenset({"visual_changenet", "embedding", *GENERATOR})
 SECRET_NAMES = ("HF_TOKEN", "NGC_KEY")
 _LONGEST_NAME = 63
 _GRACE_SEC = 15.0
@@ -287,7 +287,7 @@ class KubernetesPlatform(Platform):
         given = self.given
         gpus = given.gpus if given.gpus is not None else (0 if given.image else self.config.num_gpus)
         limits = {"cpu": given.cpus, "memory": given.memory}
-        if gpus and command in GPU_COMMANDS:
+        if gpus and needs_gpu(command):
             limits["nvidia.com/gpu"] = str(gpus)
         env: list[dict[str, Any]] = [{"name": name, "value": _literal(value)} for name, value in plan.env.items()]
         for name in SECRET_NAMES if given.secret else ():

@@ -45,6 +45,7 @@ from tao_skill_bank.platforms.container import (
     check_names,
     folders_of,
     inside,
+    needs_gpu,
     plan_container,
     reference_of,
     settings_of,
@@ -67,7 +68,6 @@ from tao_skill_bank.platforms.worker import ask_to_cancel, beside, claim_for_nob
 
 LOGIN = "export SLURM_HOSTNAME=LOGIN-NODE"
 CREDENTIALS = ("HF_TOKEN", "NGC_KEY")
-GPU_COMMANDS = ("visual_changenet", "embedding", "run_sdg.sh")
 _LOOK_FIRST_SEC = 0.2
 _LOOK_MOST_SEC = 10.0
 
@@ -223,7 +223,7 @@ class SlurmPlatform(Platform):
 
     def request(self, command: Sequence[str]) -> Request:
         """What `sbatch` is asked for to run `command`."""
-        return replace(self.settings.request, gpus=self.settings.gpus if command[0] in GPU_COMMANDS else 0)
+        return replace(self.settings.request, gpus=self.settings.gpus if needs_gpu(command[0]) else 0)
 
     # -- the four verbs ------------------------------------------------------------------------------------------
 

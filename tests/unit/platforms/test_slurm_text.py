@@ -86,7 +86,10 @@ def test_the_line_that_submits_a_job_names_its_uid_twice_and_no_secret(monkeypat
         f"/ws 50%/results/run/jobs/{UID}.sh",
     ]
     assert made.secrets == ["HF_TOKEN"] and "canary" not in job_script(made) + made.model_dump_json()
-    assert not platform.request(["tmm"]).gpus, "a search needs no GPU"
+    for command in ("cosmos-rl", "cosmos-rl-evaluate", "embedding", "run_sdg.sh", "dino"):
+        assert platform.request([command]).gpus == 2, command
+    for command in ("tmm", "gap_analysis"):
+        assert not platform.request([command]).gpus, f"{command} needs no GPU"
 
 
 def test_a_pyxis_line_mounts_the_workspace_at_its_own_path_and_runs_the_tao_line() -> None:
