@@ -34,9 +34,16 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Index:
-    """Three packages: what builds, a source that it builds, and what the set-up asks for markers."""
+    """Three packages: what comes first, what the set-up asks for markers, and one more; nothing is built."""
+    names = {"setuptools", "packaging", "pyyaml"}
+    return Index(tmp_path_factory.mktemp("few"), ROOT / "requirements.lock", names, real={"packaging"})
+
+
+@pytest.fixture(scope="module")
+def building(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """The same with what builds, and a source that it builds."""
     names = {"setuptools", "packaging", SOURCE_ONLY}
-    return Index(tmp_path_factory.mktemp("few"), ROOT / "requirements.lock", names)
+    return Index(tmp_path_factory.mktemp("building"), ROOT / "requirements.lock", names)
 
 
 @pytest.fixture(scope="module")
@@ -102,26 +109,20 @@ def large(tmp_path: Path, index: Index) -> Machine:
     return Machine(tmp_path, index)
 
 
-@pytest.mark.parametrize("pip", [None, "22.3", "26.3"], ids=["the one Python brings", "22.3", "26.3"])
+@pytest.mark.parametrize(
+    "pip",
+    [
+        "22.3",
+        pytest.param("26.3", marks=pytest.mark.slow),
+        pytest.param(None, id="the one Python brings", marks=pytest.mark.slow),
+    ],
+)
 def test_beside_newer_versions_of_everything_the_lock_is_installed(large: Machine, pip: str | None) -> None:
     if pip is not None:
         environment(large.folder, sys.executable, pip_wheel(pip))
     done = large.run()
     assert done.returncode == 0, done.stderr
     assert large.has_what_the_lock_names()
-
-
-def test_without_the_flag_that_stops_the_resolver_an_older_pip_refuses_this_lock(large: Machine) -> None:
-    environment(large.folder, sys.executable, pip_wheel("23.2.1"))
-    # What is built is left out: it would be built apart, from an index that has no other setuptools.
-    lock = large.home / "wheels.lock"
-    blocks = Lock(str(large.index.lock)).blocks
-    lock.write_text("".join("\n".join(b) + "\n" for first, b in blocks.items() if not first.startswith(SOURCE_ONLY)))
-    command = [str(large.folder / "bin/python"), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(lock)]
-    env = {**os.environ, **large.settings}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert "all requirements must have their versions pinned" in done.stderr
 
 
 def test_with_uv_the_same_is_installed(large: Machine) -> None:
@@ -150,25 +151,37 @@ def test_an_index_in_the_persons_pip_configuration_is_the_one_that_is_asked(
     assert machine.has_what_the_lock_names()
 
 
+@pytest.mark.parametrize("packages", ["few", pytest.param("building", marks=pytest.mark.slow)])
 def test_a_wheelhouse_is_filled_where_there_is_an_index_and_is_enough_where_there_is_none(
-    machine: Machine, empty: Path
+    tmp_path: Path, request: pytest.FixtureRequest, empty: Path, packages: str
 ) -> None:
-    machine.with_(empty)
+    machine = Machine(tmp_path, request.getfixturevalue(packages)).with_(empty)
     house = machine.home / "wheel house"
     filled = machine.run("wheelhouse", house.name)  # beside where it is run
     assert filled.returncode == 0, filled.stderr
-    assert any(path.name.startswith(SOURCE_ONLY) for path in house.iterdir())
+    names = {re.split(r"-\d", path.name)[0] for path in house.iterdir()}
+    assert names == set(Lock(str(machine.index.lock)).names)
     done = machine.run(str(machine.folder), "--wheelhouse", str(house), PIP_INDEX_URL=NOWHERE)
     assert done.returncode == 0, done.stderr
     assert machine.has_what_the_lock_names()
 
 
-def test_it_says_what_it_does_before_while_and_after(machine: Machine, empty: Path) -> None:
-    machine.with_(empty)
-    machine.index.lock.with_name("sized.lock").write_text(
-        "# 120 MB to fetch, 600 MB on disk (here)\n" + machine.index.lock.read_text()
-    )
-    lines = machine.run(lock=machine.index.lock.with_name("sized.lock")).stderr.splitlines()
+@pytest.fixture(scope="module")
+def first_time(
+    tmp_path_factory: pytest.TempPathFactory, few: Index, empty: Path
+) -> tuple[Machine, subprocess.CompletedProcess[str]]:
+    """A machine that was set up once, and what was said meanwhile."""
+    machine = Machine(tmp_path_factory.mktemp("first"), few).with_(empty)
+    lock = few.lock.with_name("sized.lock")
+    lock.write_text("# 120 MB to fetch, 600 MB on disk (here)\n" + few.lock.read_text())
+    return machine, machine.run(lock=lock)
+
+
+def test_it_says_what_it_does_before_while_and_after(
+    first_time: tuple[Machine, subprocess.CompletedProcess[str]],
+) -> None:
+    machine, done = first_time
+    lines = done.stderr.splitlines()
     count = len(Lock(str(machine.index.lock)).names)
     size = "120 MB to fetch, 600 MB on disk, about 1 min"
     assert lines[0] == f"setting up {machine.folder} with {count} packages: {size}"
@@ -177,8 +190,23 @@ def test_it_says_what_it_does_before_while_and_after(machine: Machine, empty: Pa
     assert re.fullmatch(r"set up in \d+ s", lines[-1])
 
 
-@pytest.mark.parametrize("home", ["/dev/null/nobody", "/proc/nobody"])
-@pytest.mark.parametrize("uv", [False, True], ids=["pip", "uv"])
+def test_a_second_time_nothing_is_made_anew(first_time: tuple[Machine, subprocess.CompletedProcess[str]]) -> None:
+    machine, _ = first_time
+    before = (machine.folder / "pyvenv.cfg").stat().st_mtime_ns
+    done = machine.run(PIP_INDEX_URL=NOWHERE)
+    assert done.returncode == 0, done.stderr
+    assert (machine.folder / "pyvenv.cfg").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("home", "uv"),
+    [
+        pytest.param("/dev/null/nobody", False, id="no folder, pip"),
+        pytest.param("/proc/nobody", True, id="not to be made, uv"),
+        pytest.param("/proc/nobody", False, id="not to be made, pip", marks=pytest.mark.slow),
+        pytest.param("/dev/null/nobody", True, id="no folder, uv", marks=pytest.mark.slow),
+    ],
+)
 def test_a_home_that_cannot_be_written_to_stops_nothing(machine: Machine, empty: Path, home: str, uv: bool) -> None:
     machine.with_(empty)
     if uv:
@@ -186,15 +214,6 @@ def test_a_home_that_cannot_be_written_to_stops_nothing(machine: Machine, empty:
     done = machine.run(HOME=home)
     assert done.returncode == 0, done.stderr
     assert machine.has_what_the_lock_names()
-
-
-def test_a_second_time_nothing_is_made_anew(machine: Machine, empty: Path) -> None:
-    machine.with_(empty)
-    machine.run()
-    before = (machine.folder / "pyvenv.cfg").stat().st_mtime_ns
-    done = machine.run(PIP_INDEX_URL=NOWHERE)
-    assert done.returncode == 0, done.stderr
-    assert (machine.folder / "pyvenv.cfg").stat().st_mtime_ns == before
 
 
 def test_without_an_answer_the_index_is_named_and_so_is_the_way_without_one(machine: Machine, empty: Path) -> None:
@@ -230,7 +249,7 @@ def test_an_index_that_falls_silent_after_the_first_package_is_told_too(
 
 def test_a_package_that_the_index_lacks_is_named(machine: Machine, empty: Path, tmp_path: Path) -> None:
     machine.with_(empty)
-    lacking = Index(tmp_path / "other", ROOT / "requirements.lock", {"setuptools", "packaging"})
+    lacking = Index(tmp_path / "other", ROOT / "requirements.lock", {"setuptools", "packaging"}, real={"packaging"})
     line = machine.failed(PIP_INDEX_URL=lacking.simple.as_uri())
     assert re.search(r"the package index file://\S+ does not have [\w-]+==\d", line)
 
@@ -238,11 +257,11 @@ def test_a_package_that_the_index_lacks_is_named(machine: Machine, empty: Path, 
 def test_another_file_under_a_locked_name_is_refused_and_named(machine: Machine, empty: Path, tmp_path: Path) -> None:
     machine.with_(empty)
     text = machine.index.lock.read_text()
-    start = text.index("sha256:", text.index("antlr4-python3-runtime==")) + len("sha256:")
+    start = text.index("sha256:", text.index("pyyaml==")) + len("sha256:")
     lock = tmp_path / "requirements.lock"
     lock.write_text(text[:start] + "0" * 64 + text[start + 64 :])
     line = machine.failed(lock=lock)
-    assert "serves another file as antlr4-python3-runtime==" in line
+    assert "serves another file as pyyaml==" in line
 
 
 @pytest.mark.parametrize(
@@ -306,7 +325,10 @@ def test_a_folder_of_the_persons_own_is_never_cleared(machine: Machine) -> None:
     assert (machine.folder / "thesis.txt").read_text() == "years of work"
 
 
-def test_an_environment_whose_interpreter_is_gone_is_made_anew(machine: Machine) -> None:
+@pytest.mark.parametrize("uv", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["uv", "pip"])
+def test_an_environment_whose_interpreter_is_gone_is_made_anew(machine: Machine, uv: bool) -> None:
+    if uv:
+        (machine.bin / "uv").symlink_to(uv_command())
     (machine.folder / "bin").mkdir(parents=True)
     (machine.folder / "pyvenv.cfg").write_text("home = /nowhere\n")
     (machine.folder / "bin/python").symlink_to("/nowhere/python3")

@@ -7,7 +7,7 @@ import hashlib
 import io
 import tarfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -127,9 +127,19 @@ class Index:
         lock: The lock whose packages are taken.
         names: Only these; all by default.
         newer: Beside every package lies one of a later version, which asks for the same.
+        real: Those of `REAL` that are as they are installed here; all by default.
     """
 
-    def __init__(self, folder: Path, lock: Path, names: Iterable[str] | None = None, *, newer: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        lock: Path,
+        names: Iterable[str] | None = None,
+        *,
+        newer: bool = True,
+        real: Collection[str] = REAL,
+    ) -> None:
+        self.real = real
         self.files, self.simple, self.lock = folder / "files", folder / "simple", folder / "requirements.lock"
         self.files.mkdir(parents=True)
         wanted = None if names is None else set(names)
@@ -153,7 +163,7 @@ class Index:
                 links.write(f'<a href="../../files/{path.name}">{path.name}</a>\n')
 
     def _made(self, name: str, version: str) -> Path:
-        if name in REAL and metadata.version(name) == version:
+        if name in self.real and metadata.version(name) == version:
             return repacked(self.files, name)
         if name == SOURCE_ONLY:
             return source(self.files, name, version)
