@@ -8,6 +8,7 @@ import pytest
 from report_runs import RunBuilder
 
 from tao_skill_bank.loop.checks import Check
+from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.tasks.changenet.measures import verdict_of
 from tao_skill_bank.tasks.changenet.seen import CHECK
 from tao_skill_bank.tasks.registry import load_state
@@ -37,6 +38,25 @@ def test_the_acceptance_set_decides_where_there_is_one_else_the_kpi_set(runs: di
     for name in found:
         written = state.acceptance["best"][name.lower()]["value_pct"] if has else None
         assert found[name] == (written if has else best.evaluation.measured(name).value_pct)
+
+
+def test_any_measure_of_the_acceptance_set_is_found_and_until_it_is_measured_the_verdict_waits_for_it(
+    runs: dict[bool, Any],
+) -> None:
+    state = runs[True].model_copy(deep=True)
+    state.kpi_target = "f1 >= 90%"
+    accepted = Interval.of(97, 100)
+    for iteration in state.iterations.values():
+        iteration.evaluation.others["f1"] = Interval.of(60, 100)
+    state.acceptance["best"]["others"] = {"f1": accepted.model_dump()}
+    found = verdict_of(state)
+    assert found.set == "acceptance set"
+    assert [(claim.name, claim.value_pct) for claim in found.claims] == [("f1", accepted.value_pct)]
+    assert "acceptance set decides" not in verdict_of(runs[False]).text
+    waiting = runs[True].model_copy(deep=True)
+    for iteration in waiting.iterations.values():
+        iteration.results.pop("loop_stop", None)
+    assert "acceptance set decides" in verdict_of(waiting).text
 
 
 def test_a_set_that_somebody_had_seen_is_said_to_be_one(runs: dict[bool, Any]) -> None:

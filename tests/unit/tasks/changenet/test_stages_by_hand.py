@@ -1,8 +1,7 @@
-"""Routing, merge, training and the leakage gate, one stage at a time: what came before them is written by hand."""
+"""Routing, merge and the leakage gate, one stage at a time: what came before them is written by hand."""
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,78 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny
+from by_hand import Trainings, new_rows, work, write
 from flat import put
 
 from tao_skill_bank import labels, runs
 from tao_skill_bank.core.errors import GateError, StageFailedError
 from tao_skill_bank.data.changenet.tables import REQUIRED_COLUMNS, PairTable, read_pairs
 from tao_skill_bank.data.corrections import Word
-from tao_skill_bank.loop.run import Run
-from tao_skill_bank.loop.state import Attempt
 from tao_skill_bank.platforms.local import LocalPlatform
 from tao_skill_bank.tasks.changenet import leaks, specs
 from tao_skill_bank.tasks.changenet.stages import merge
 from tao_skill_bank.tasks.changenet.stages.merge import concatenate, normal_label, relative_to_workspace
-from tao_skill_bank.tasks.changenet.stages.train import last_promised_epoch
 from tao_skill_bank.tasks.changenet.task import TASK
 from tao_skill_bank.tasks.registry import load_state
-
-
-class Trainings(Run):  # type: ignore[type-arg]
-    """A run whose training jobs end at once and leave the checkpoints of these epochs."""
-
-    epochs: Sequence[int] = (1,)
-    command: Sequence[str] = ()
-
-    def job(self, label: str, stage: str, name: str, command: Sequence[str], outputs: Sequence[Path]) -> None:
-        """Leave the checkpoints, and what is none: a file of another name, a folder of such a name."""
-        self.command = command
-        outputs[0].mkdir(parents=True)
-        (outputs[0] / "other.pth").write_bytes(b"x")
-        (outputs[0] / "model_epoch_900_step_00900.pth").mkdir()
-        for epoch in self.epochs:
-            (outputs[0] / f"model_epoch_{epoch:03d}_step_00{epoch}.pth").write_bytes(b"x")
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The state of an approved run; its workspace is shared, and nobody changes a file that was there."""
-    workspace = tiny.make_workspace(tmp_path_factory.mktemp("by_hand") / "w")
-    return load_state(tiny.approved(tiny.request(workspace, settings=("anomalygen.mode=local_standin",))))
-
-
-@pytest.fixture
-def run(opened: Any, tmp_path: Path) -> Trainings:
-    state = opened.model_copy(deep=True)
-    state.results_dir = str(Path(state.results_dir).with_name(tmp_path.name))
-    return Trainings.of(state, LocalPlatform())  # type: ignore[return-value]
-
-
-def work(run: Trainings, label: str, stage: str) -> Any:
-    run.state.iteration(label).attempt = Attempt.model_validate(
-        {"stage": stage, "n": 1, "timestamp": "2026-01-01_000000", "started_at": "2026-01-01T00:00:00.000000Z"}
-    )
-    TASK.stages[stage].check_needs(run, label)
-    return TASK.stages[stage].work(run, label)
-
-
-def write(path: Path, rows: Sequence[Sequence[str]], names: Sequence[str] = REQUIRED_COLUMNS) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as handle:
-        csv.writer(handle, lineterminator="\n").writerows([names, *rows])
-    return path
-
-
-def new_rows(run: Trainings, label: str, mined: Sequence[int] = (0, 1, 2), synthetic: Sequence[int] = (3,)) -> None:
-    """Rows of the pool as if they had been mined, and as if they had been made."""
-    pool = read_pairs(run.workspace / "augmentation/mining_pool/mining_pool.csv")
-    for name, rows in (("mining_pool", mined), ("sdg_rows", synthetic)):
-        cells = [
-            ["images/" + pool.input_path[i], "images/" + pool.golden_path[i], pool.label[i], pool.object_name[i]]
-            for i in rows
-        ]
-        write(run.root / label / "mining_filter" / f"{name}.csv", cells)
-
 
 # -- merge --
 
@@ -325,55 +265,3 @@ def test_routing_without_a_pool_leaves_defects_to_the_generator(run: Trainings) 
 def test_routing_without_root_causes_says_what_to_run_first(run: Trainings) -> None:
     with pytest.raises(StageFailedError, match="the previous iteration has no RCA"):
         work(run, "iter1", "routing")
-
-
-# -- train --
-
-
-def test_a_training_says_its_rows_its_checkpoints_and_who_trained(run: Trainings) -> None:
-    run.epochs = (0, 1)
-    done = work(run, "baseline", "train")
-    folder = run.root / "baseline"
-    assert done.summary == "2 checkpoints from 16 rows"
-    assert done.promised == [folder / "train" / "model_epoch_001_step_001.pth", folder / "train_spec.yaml"]
-    assert (done.result.training_rows, done.result.training_spec) == (16, str(folder / "train_spec.yaml"))
-    assert done.result.training_csv.endswith("train/base/training_set.csv")
-    assert list(run.command[:4]) == ["visual_changenet", "train", "-e", str(folder / "train_spec.yaml")]
-    assert not any("pretrained" in word for word in run.command)
-
-
-def test_a_later_training_starts_from_the_best_checkpoint_on_the_combined_rows(run: Trainings) -> None:
-    new_rows(run, "iter1")
-    with pytest.raises(StageFailedError, match="no combined training CSV"):
-        work(run, "iter1", "train")
-    merged = work(run, "iter1", "data_merge").result
-    put(run.state.iteration("iter1"), **{n: getattr(merged, n) for n in ("combined_training_csv", "provenance_csv")})
-    with pytest.raises(StageFailedError, match="no checkpoint to train on from"):
-        work(run, "iter1", "train")
-
-
-@pytest.mark.parametrize("epochs", [(), (0,)])
-def test_a_training_that_leaves_less_than_its_spec_promises_is_none(run: Trainings, epochs: tuple[int, ...]) -> None:
-    run.epochs = epochs
-    error, said = (GateError, "without a new checkpoint") if not epochs else (StageFailedError, "ended after epoch 0")
-    with pytest.raises(error, match=said):
-        work(run, "baseline", "train")
-
-
-@pytest.mark.parametrize(
-    ("epochs", "every", "unit", "promised"),
-    [
-        (2, 1, "epoch", 1),
-        (7, 3, "epoch", 5),
-        (6, 3, "epoch", 5),
-        (5, 5, "epoch", 4),
-        (7, 3, "step", None),
-        (7, 0, "epoch", None),
-    ],
-)
-def test_the_last_checkpoint_a_spec_promises_is_that_of_the_last_whole_interval(
-    epochs: int, every: int, unit: str, promised: int | None
-) -> None:
-    intervals = {"checkpoint_interval": every, "checkpoint_interval_unit": unit}
-    spec = {**tiny.SPEC, "train": {**tiny.SPEC["train"], "num_epochs": epochs, **intervals}}
-    assert last_promised_epoch(spec) == promised
