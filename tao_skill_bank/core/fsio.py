@@ -35,14 +35,16 @@ def sweep(path: Path) -> None:
     """Remove a temporary sibling that a killed process left, not one that somebody is writing now.
 
     What a worker under a fence (`guard.fenced`) writes is removed in any case: whoever may sweep has taken its place.
+    Another user's, that may not be opened or removed, is left.
     """
-    with contextlib.suppress(FileNotFoundError), guard.open_read(path, "temporary file") as handle:
+    with contextlib.suppress(FileNotFoundError, PermissionError), guard.open_read(path, "temporary file") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Shared, because NFS has no exclusive lock for who only reads.
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return
         except OSError:
-            # A file system without locks: nobody can say that the file is in use.
+            # A file system without locks: nobody can say that the file is in use; who writes it puts it there again.
             pass
         guard.remove(path)
 
@@ -63,7 +65,7 @@ def atomic_file(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
                 handle.flush()
                 os.fsync(handle.fileno())
                 guard.ask_the_fence()
-                os.replace(name, at.name, src_dir_fd=at.fd, dst_dir_fd=at.fd)
+                _take_the_place(handle, name, at, mode)
         except BaseException as error:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=at.fd)
@@ -75,16 +77,29 @@ def atomic_file(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
 
 def _in_use(name: str, mode: int, folder: int) -> int:
     """A new file, open, that `sweep` leaves alone as long as it is; under a fence it does not."""
-    while True:
-        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=folder)
-        if guard.is_fenced():
-            return fd
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(name, flags, mode, dir_fd=folder)
+    if not guard.is_fenced():
         with contextlib.suppress(OSError):
-            fcntl.flock(fd, fcntl.LOCK_SH)
-        if os.fstat(fd).st_nlink:
-            return fd
-        # It was swept away before it was locked.
-        os.close(fd)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+    return fd
+
+
+def _take_the_place(handle: BinaryIO, name: str, at: guard.Place, mode: int) -> None:
+    """Rename what is written; what was swept away meanwhile (before it was locked, or without locks) is put again."""
+    try:
+        os.replace(name, at.name, src_dir_fd=at.fd, dst_dir_fd=at.fd)
+        return
+    except FileNotFoundError:
+        if guard.is_fenced():
+            raise
+    again = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=at.fd)
+    with os.fdopen(again, "wb") as copy:
+        handle.seek(0)
+        shutil.copyfileobj(handle, copy, CHUNK)
+        copy.flush()
+        os.fsync(copy.fileno())
+    os.replace(name, at.name, src_dir_fd=at.fd, dst_dir_fd=at.fd)
 
 
 @contextlib.contextmanager

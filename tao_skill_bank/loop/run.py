@@ -293,7 +293,7 @@ class Run(Generic[S]):
             if read_exit(record) is not None:
                 for path in guard.matching(record.path.parent, f".{record.uid}.*"):
                     if fsio.is_temporary(path.name):
-                        guard.remove(path)
+                        fsio.sweep(path)
 
     # -- leftovers -----------------------------------------------------------------------------------------------
 
@@ -307,9 +307,9 @@ class Run(Generic[S]):
             keep_jobs: Leave jobs that ended well, and their outputs, where they are, to be taken over.
         """
         for path in guard.matching(self.folder(label), ".*"):
-            # Beside the stage's own folders; no process that could be writing one is left.
+            # Beside the stage's own folders.
             if guard.is_file(path) and fsio.is_temporary(path.name):
-                guard.remove(path)
+                fsio.sweep(path)
         records = self.stage_records(label, stage)
         kept = [r for r in records if keep_jobs and self.platform.status(r) == "complete"]
         keep = {Path(p) for r in kept for p in r.outputs}

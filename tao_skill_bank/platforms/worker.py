@@ -16,6 +16,7 @@ import errno
 import fcntl
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -48,12 +49,18 @@ def write_whole(path: Path, value: dict[str, Any]) -> None:
 def claim(record: Path, value: dict[str, Any]) -> bool:
     """Take the job: true for the first caller, false for every later one, whatever crashes in between."""
     with guard.place(beside(record, "claim.json")) as at:
-        temp = f".{at.name}.{os.getpid()}.tmp"
+        # By no process id: in two containers that share the folder one id is two processes.
+        temp = f".{at.name}.{secrets.token_hex(6)}.tmp"
         try:
-            with guard.open_write(record.with_name(temp), "wb") as handle:
+            with guard.open_write(record.with_name(temp), "xb") as handle:
                 _fill(handle, value)
             os.link(temp, at.name, src_dir_fd=at.fd, dst_dir_fd=at.fd)
         except FileExistsError:
+            return False
+        except FileNotFoundError:
+            # Swept away, as is done of a job that has ended: it was taken.
+            if guard.entry(beside(record, "claim.json")) is None:
+                raise
             return False
         except OSError as error:
             if error.errno not in NO_LINKS:

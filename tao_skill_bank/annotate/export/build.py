@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -168,13 +169,25 @@ def _make(folder: Path) -> None:
 
 
 def _change_places(new: Path, target: Path) -> None:
-    old = target.with_name(f".{target.name}.{secrets.token_hex(4)}.old")
-    if guard.exists(target):
-        guard.rename(target, old)
-    guard.rename(new, target)
+    """Put a folder in the place of an earlier export; of two exports at once the later one stands, whole."""
+    while True:
+        old = target.with_name(f".{target.name}.{secrets.token_hex(4)}.old")
+        with suppress(FileNotFoundError):
+            guard.rename(target, old)
+        try:
+            guard.rename(new, target)
+            break
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                with suppress(OSError):
+                    guard.rename(old, target)
+                raise
+            _replaceable(target)
+        finally:
+            if guard.exists(target):
+                with suppress(OSError):
+                    guard.remove_tree(old)
     fsync_dir(target.parent)
-    with suppress(OSError):
-        guard.remove_tree(old)
 
 
 def _below(folder: Path) -> Iterator[Path]:

@@ -127,27 +127,50 @@ def scratch(workspace: Path) -> Iterator[Path]:
     prefix, suffix = f".{workspace.name[:60]}.", ".part"
     for entry in os.scandir(workspace.parent):
         if entry.name.startswith(prefix) and entry.name.endswith(suffix) and entry.is_dir(follow_symlinks=False):
-            with contextlib.suppress(OSError), _locked(Path(entry.path)):
-                shutil.rmtree(entry.path, ignore_errors=True)
-    made = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=workspace.parent))
+            with contextlib.suppress(OSError):
+                _clear(Path(entry.path))
+    made, lock = _made_and_locked(workspace.parent, prefix, suffix)
     try:
-        with _locked(made):
-            umask = os.umask(0)
-            os.umask(umask)
-            made.chmod(0o777 & ~umask)
-            yield made
+        umask = os.umask(0)
+        os.umask(umask)
+        made.chmod(0o777 & ~umask)
+        yield made
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
+    finally:
+        os.close(lock)
+
+
+def _made_and_locked(parent: Path, prefix: str, suffix: str) -> tuple[Path, int]:
+    """A fresh folder, and what holds its lock; on a file system without locks nobody clears it."""
+    while True:
+        made = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=parent))
+        # Until it is locked it looks like a killed call's: another call may be clearing it, or have done so.
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(made, os.O_RDONLY)
+            with contextlib.suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if made.exists():
+                return made, lock
+            os.close(lock)
+
+
+def _clear(folder: Path) -> None:
+    """Remove a killed call's folder; an `OSError` where it is in use, or where nobody can say that it is not."""
+    with _looked_at(folder) as handle, _looked_at(folder) as other:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return  # everybody is given the lock here
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock; `BlockingIOError` where somebody else does."""
+def _looked_at(folder: Path) -> Iterator[int]:
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        yield handle
     finally:
         os.close(handle)
 

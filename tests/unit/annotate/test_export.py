@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import os
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -15,6 +17,7 @@ from videos import make_videos
 
 from tao_skill_bank.annotate.export.split import joined, parse_split, split_of
 from tao_skill_bank.cli import cli
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError, InputError
 
 LAYOUTS = ("tao", "llava", "sharegpt", "swift", "hf", "webdataset")
@@ -206,6 +209,42 @@ def test_a_folder_that_holds_anything_else_is_left_alone(results: Path, tmp_path
     (tmp_path / "own/notes.txt").unlink()
     done(results, tmp_path / "own", layout="hf")
     assert not (tmp_path / "own/train.jsonl").exists()
+
+
+@pytest.mark.parametrize("moment", ["it looks", "it moves the earlier one"])
+def test_of_two_exports_that_take_one_place_at_once_the_later_stands_whole(
+    moment: str, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, rename = tmp_path / "e", guard.rename
+    done(results, place)
+
+    def rename_as_the_other_comes(source: Path, target: Path) -> None:
+        if moment == "it looks" or source != place:
+            monkeypatch.setattr(guard, "rename", rename)
+            done(results, place)
+        rename(source, target)
+
+    monkeypatch.setattr(guard, "rename", rename_as_the_other_comes)
+    done(results, place, layout="hf")
+    assert json.loads((place / "export.json").read_text())["layout"] == "hf"
+    assert [p.name for p in tmp_path.iterdir()] == ["e"]
+
+
+def test_an_export_that_cannot_take_its_place_leaves_the_earlier_one_there(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, rename = tmp_path / "e", guard.rename
+    done(results, place)
+    before = tree(place)
+
+    def full(source: Path, target: Path) -> None:
+        if target == place and source.suffix == ".tmp":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        rename(source, target)
+
+    monkeypatch.setattr(guard, "rename", full)
+    assert export(results, place)[0] != 0
+    assert tree(place) == before and [p.name for p in tmp_path.iterdir()] == ["e"]
 
 
 def test_a_video_that_is_gone_stops_every_export_and_nothing_is_left(results: Path, tmp_path: Path) -> None:

@@ -130,6 +130,36 @@ def test_a_record_whose_worker_never_started_is_lost_and_stays_so(tmp_path: Path
     assert claim(record.path, {"pid": 1, "identity": None}) is False, "a late worker must not run it"
 
 
+def test_of_two_workers_of_one_process_id_in_two_containers_the_claim_names_the_one_that_has_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, link = unsubmitted(tmp_path), os.link
+
+    def link_as_the_other_comes(*names: str, **folders: int) -> None:
+        monkeypatch.setattr(os, "link", link)
+        link(*names, **folders)
+        assert claim(record.path, {"pid": 7, "identity": "theirs"}) is False
+
+    monkeypatch.setattr(os, "link", link_as_the_other_comes)
+    assert claim(record.path, {"pid": 7, "identity": "ours"})
+    assert read_process(beside(record.path, "claim.json")) == (7, "ours")
+
+
+def test_a_claim_that_comes_too_late_and_is_swept_away_by_the_runs_worker_is_refused_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, link = unsubmitted(tmp_path), os.link
+
+    def swept(source: str, target: str, **folders: int) -> None:
+        monkeypatch.setattr(os, "link", link)
+        assert claim(record.path, {"pid": 1, "identity": None})
+        os.unlink(source, dir_fd=folders["src_dir_fd"])
+        link(source, target, **folders)
+
+    monkeypatch.setattr(os, "link", swept)
+    assert claim(record.path, {"pid": 2, "identity": None}) is False
+
+
 def test_cancel_ends_the_command_and_says_so(tmp_path: Path) -> None:
     platform = Scripted()
     record = submitted(platform, tmp_path, "import signal; signal.pause()")

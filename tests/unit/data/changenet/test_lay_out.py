@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import math
 import os
 import re
 import shlex
 import shutil
+import tempfile
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -267,6 +271,42 @@ def test_a_call_that_was_killed_is_cleared_away_by_the_next_and_one_that_goes_on
         lay_out(export / "export", export / "goldens", export / "w")
         assert not killed.exists()
         assert (working / "a.png").is_file()
+
+
+def refused(_fd: int, _how: int) -> None:
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+@pytest.mark.parametrize("flock", [refused, lambda _fd, _how: None], ids=["are not there", "are had by everybody"])
+def test_where_locks_tell_nothing_a_call_that_goes_on_keeps_its_folder_and_the_next_one_works(
+    flock: Callable[[int, int], None], export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with scratch(export / "w") as working:
+        picture(working / "a.png")
+        lay_out(export / "export", export / "goldens", export / "w")
+        assert (working / "a.png").is_file()
+
+
+def test_a_folder_that_another_call_clears_before_it_is_locked_is_made_again(
+    export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, made = fcntl.flock, tempfile.mkdtemp
+
+    def cleared(fd: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        shutil.rmtree(next(export.glob(".w.*.part")))
+        flock(fd, how)
+
+    def cleared_at_once(**names: str) -> str:
+        monkeypatch.setattr(tempfile, "mkdtemp", made)
+        monkeypatch.setattr(fcntl, "flock", cleared)
+        shutil.rmtree(gone := made(**names))
+        return gone
+
+    monkeypatch.setattr(tempfile, "mkdtemp", cleared_at_once)
+    with scratch(export / "w") as working:
+        assert working.is_dir()
 
 
 def test_an_empty_folder_or_a_link_to_one_is_filled(export: Path) -> None:
