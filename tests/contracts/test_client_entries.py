@@ -18,18 +18,22 @@ PAGE = (ROOT / "docs/clients.md").read_text()
 
 
 def entries() -> dict[str, dict[str, Any]]:
-    """Client → its entry for the server."""
+    """Client → its entry for the server, as a program and its words."""
     found: dict[str, dict[str, Any]] = {}
     for section in PAGE.split("\n## ")[1:]:
         for kind, text in re.findall(r"```(json|toml)\n(.*?)```", section, re.DOTALL):
             value = json.loads(text) if kind == "json" else tomllib.loads(text)
             (servers,) = value.values()
-            found[section.splitlines()[0]] = servers["tao"]
+            entry = servers["tao"]
+            if isinstance(entry["command"], list):  # opencode
+                entry = {**entry, "command": entry["command"][0], "args": entry["command"][1:]}
+            found[section.splitlines()[0]] = entry
     return found
 
 
 def test_the_clients_of_the_page_are_these() -> None:
-    assert set(entries()) == {"Codex", "VS Code", "Cursor", "Claude Desktop", "An installed package"}
+    names = {"Codex", "Gemini CLI", "opencode", "VS Code", "Cursor", "Claude Desktop", "An installed package"}
+    assert set(entries()) == names
 
 
 def test_the_plugins_own_entries_name_the_same_launcher() -> None:

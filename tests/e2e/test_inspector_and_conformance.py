@@ -28,6 +28,33 @@ SCENARIOS = (
     "dns-rebinding-protection",
 )
 
+OWN_EXAMPLES = (
+    "tools-call-simple-text",
+    "tools-call-image",
+    "tools-call-audio",
+    "tools-call-embedded-resource",
+    "tools-call-mixed-content",
+    "tools-call-with-logging",
+    "tools-call-error",
+    "tools-call-with-progress",
+    "tools-call-sampling",
+    "tools-call-elicitation",
+    "json-schema-2020-12",
+    "elicitation-sep1034-defaults",
+    "elicitation-sep1330-enums",
+    "server-sse-polling",
+    "resources-read-text",
+    "resources-read-binary",
+    "resources-templates-read",
+    "prompts-get-simple",
+    "prompts-get-with-args",
+    "prompts-get-embedded-resource",
+    "prompts-get-with-image",
+)
+"""They call a tool, resource or prompt (`test_…`, `test://…`) that the suite's own example server has."""
+NOT_OFFERED = ("logging-set-level", "resources-subscribe", "resources-unsubscribe")
+"""They are for a capability that this server does not declare."""
+
 
 def inspect(root: Path, *words: str, started: tuple[str, ...] | None = None) -> dict[str, Any]:
     """What the inspector prints; its exit status is 0 even on errors, so only the content counts."""
@@ -127,3 +154,21 @@ def test_the_server_passes_a_conformance_scenario(url: str, tmp_path: Path, scen
     assert passed is not None, said
     assert passed[1] == passed[2] != "0", said
     assert passed[3] == "0", said
+
+
+def test_a_scenario_is_run_or_the_clients_page_says_why_not(tmp_path: Path) -> None:
+    folder = client_folder("conformance")
+    done = subprocess.run(
+        [str(folder / "node"), str(folder / "conformance"), "list"],
+        env={**os.environ, "PATH": path_with(folder)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    known = re.findall(r"^  - (\S+)", done.stdout.partition("Client scenarios")[0], re.MULTILINE)
+    assert sorted(known) == sorted((*SCENARIOS, *OWN_EXAMPLES, *NOT_OFFERED))
+    page = (ROOT / "docs/clients.md").read_text()
+    assert [name for name in known if f"`{name}`" not in page] == []

@@ -37,6 +37,8 @@ CLIENTS = {
     "conformance": ("@modelcontextprotocol/conformance@0.1.16", "node@22.23.3"),
     "skills": ("skills@1.7.4", "node@22.23.3"),
     "codex": ("@openai/codex@0.171.0",),
+    "gemini": ("@google/gemini-cli@0.61.0", "node@22.23.3"),
+    "opencode": ("opencode-ai@1.18.33",),
 }
 AGENTSKILLS = "skills-ref==0.1.1"
 UV = "uv==0.13.8"
