@@ -20,7 +20,7 @@ TEXTS = st.builds(
 )
 
 
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(st.from_regex(spec._PLAIN_OVERRIDE, fullmatch=True) | TEXTS)
 @example("k=nan")
 @example("k=Null")

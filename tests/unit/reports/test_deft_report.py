@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,6 +23,7 @@ from tao_skill_bank.tasks.registry import load_state
 
 MakeRun = Callable[..., Path]
 HOSTILE = "</script><b onload=x>\"'&\u202etxt\x07 {{7*7}} <!-- | 😀 \u05d0"
+BROKEN = (None, b"", b'\xff\x00 no,thing\n"', b'{"best": 1, "a": [}', b"[1]\n")
 SECTIONS = [
     *("verdict", "far", "causes", "defects", "weakest", "pair", "pool", "gates", "recommendations", "handoff"),
     *("iterations", "timeline", "problem", "dataset", "approach", "final"),
@@ -303,9 +305,13 @@ def test_an_artifact_that_is_gone_or_broken_is_named_and_costs_nothing_else(make
     files = [p for p in paths if p.is_file() and p.name not in ("deft_state.json", "loop_log.jsonl.lock")]
     assert render_report(run).missing == 2
     full = Page((run / REPORT_FILE).read_text(encoding="utf-8"))
+    # Files of one kind are read by the same lines: each meets the next two of the contents.
+    met: Counter[str] = Counter()
     for path in dict.fromkeys(files):
         kept = path.read_bytes()
-        for content in (None, b"", b'\xff\x00 no,thing\n"', b'{"best": 1, "a": [}', b"[1]\n"):
+        for _ in range(2):
+            content = BROKEN[met[path.suffix] % len(BROKEN)]
+            met[path.suffix] += 1
             path.unlink(missing_ok=True)
             if content is not None:
                 path.write_bytes(content)
