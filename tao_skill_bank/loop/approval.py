@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.roots import config_folder
+from tao_skill_bank.core.roots import config_folder, own_files
 from tao_skill_bank.core.system import user_name
 from tao_skill_bank.loop.state import AnyState, Approval
 
@@ -130,7 +130,8 @@ def _make() -> bytes:
                 os.link(temp, path)
         finally:
             temp.unlink(missing_ok=True)
-        fsio.fsync_dir(path.parent)
+        with own_files():
+            fsio.fsync_dir(path.parent)
         return path.read_bytes()
     except OSError as error:
         raise InputError(

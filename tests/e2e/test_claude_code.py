@@ -200,6 +200,7 @@ def test_a_three_iteration_run_from_the_first_words_to_the_report_within_its_tok
     assert view is not None
     assert view["status"] == "complete"
     page = (run / "DEFT_Loop_Report.html").read_text()
+    assert list(run.parent.iterdir()) == [run], "the first call started it"
     assert (run / "report_narrative.md").read_text()[:14] == "The loop ended"
     assert "The loop ended" in page
     assert json.loads((run / "deft_state.json").read_text())["approval"]["how"] == "elicitation"
@@ -244,7 +245,7 @@ def out_of_block(block: dict[str, Any], out: dict[str, set[str]]) -> None:
 
     text = text_of([block])
     if block.get("type") == "tool_result":
-        if text.startswith("{") or "Error executing tool" in text:
+        if text.startswith(("{", "[Resource link: ")) or "Error executing tool" in text:
             out["results"].add(text)
         return
     hook = re.search(r"TAO Skill Bank \d.*?EXPERIMENT\"\.", text, re.DOTALL)

@@ -12,6 +12,7 @@ import toy_task
 from toy_task import TASK
 
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.roots import confined
 from tao_skill_bank.loop.approval import approver, is_approved, key_path, sealed, unapproved
 from tao_skill_bank.loop.state import Approval
 
@@ -158,3 +159,10 @@ def test_why_no_approval_stands_is_said(home: Path) -> None:
     assert "has not been approved" in unapproved(state_of(home, None), DIGEST)
     assert "has changed since" in unapproved(state_of(home, given(home)), "e" * 64)
     assert "was not given here by this user" in unapproved(state_of(home, approval()), DIGEST)
+
+
+def test_a_process_that_is_held_to_the_workspace_makes_the_users_first_key(home: Path) -> None:
+    with confined([home / "w"]):
+        made = given(home)
+    assert is_approved(state_of(home, made), DIGEST)
+    assert [path.name for path in key_path().parent.iterdir()] == ["approval.key"]
