@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,8 @@ WRAPPER = Path(__file__).with_name("in_container.sh")
 JOB_LABEL = "org.tao-skill-bank.job"
 RUN_LABEL = "org.tao-skill-bank.run"
 COSMOS_TRAIN = "cosmos-rl"
-COSMOS = frozenset({COSMOS_TRAIN, "cosmos-rl-evaluate"})
+COSMOS_EMBED = "cosmos-embed1"
+COSMOS = frozenset({COSMOS_TRAIN, "cosmos-rl-evaluate", COSMOS_EMBED})
 TRAIN = frozenset({"visual_changenet"}) | COSMOS
 DATA_SERVICES = frozenset({"gap_analysis", "embedding", "tmm", "auto_label"})
 GENERATOR = frozenset({"prep_testcase.sh", "run_sdg.sh"})
@@ -82,6 +84,7 @@ class ContainerSettings:
         workspace: Mounted read-write at its own path.
         train_image, data_image, generator_image: References, resolved from `versions.yaml` where it was a key; empty
             where no image of `release` was seen.
+        embed_image: What embeds videos for a run's own stages; None where none of them does.
         release: The TAO release that is asked for, None for that of the images.
         own_image: One image for every TAO line; it runs on the CPU unless `gpus` says otherwise.
         host: The engine's address; None for the environment's.
@@ -97,6 +100,7 @@ class ContainerSettings:
     train_image: str
     data_image: str
     generator_image: str
+    embed_image: str | None = None
     release: str | None = None
     own_image: str | None = None
     host: str | None = None
@@ -120,6 +124,8 @@ class ContainerSettings:
             raise InputError(f"no image has {command!r}", where="docker", fix=did_you_mean(command, known))
         if self.own_image is not None:
             return self.own_image
+        if command == COSMOS_EMBED:
+            return self.embed_image or reference_of(f"{_TOOLKIT}cosmos_embed")
         if runs_elsewhere(command, action):
             return _of_release(f"{_TOOLKIT}deploy", self.release, "deploy") or image_of_release(
                 str(self.release), "deploy"
@@ -131,6 +137,8 @@ class ContainerSettings:
     def images(self, *, generator: bool) -> list[str]:
         """Every image a run needs, each once."""
         needed = [self.image_for("visual_changenet"), self.image_for("gap_analysis")]
+        if self.embed_image is not None:
+            needed.append(self.image_for(COSMOS_EMBED))
         return list(dict.fromkeys([*needed, *([self.generator_image] if generator else [])]))
 
     def gpus_for(self, command: str) -> str | None:
@@ -245,6 +253,7 @@ def settings_of(config: Work) -> ContainerSettings:
         workspace=workspace,
         train_image=_of_release(config.train_container, config.release, _PYT),
         data_image=_of_release(config.data_services_container, config.release, _DATA),
+        embed_image=None if (embeds := config.embeds_with()) is None else reference_of(embeds),
         release=config.release,
         generator_image=reference_of(generator.image),
         own_image=None if own.image is None else reference_of(own.image),
@@ -331,6 +340,10 @@ def inside(record: JobRecord, entrypoint: Sequence[str] = ()) -> Inside:
         env = {"TAO_API_RESULTS_DIR": str(out.parent), "TAO_API_JOB_ID": out.name, "WANDB_MODE": "disabled"}
         if command == COSMOS_TRAIN:
             program = [*entrypoint, "/bin/sh", "-c", _HOOKED, *record.command]
+        elif command == COSMOS_EMBED:
+            # The image's own protobuf is one that its model's loader refuses.
+            line = f'python -m pip install "protobuf<7" && {shlex.join(record.command)}'
+            program = [*entrypoint, "bash", "-lc", line]
     return Inside(tuple(program), workdir, env)
 
 

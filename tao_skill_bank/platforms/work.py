@@ -85,6 +85,10 @@ class Work(Strict):
         """(setting, path) of every file and folder that jobs read."""
         return [("specs_file", self.specs_file)]
 
+    def embeds_with(self) -> str | None:
+        """The image that embeds videos for a run's own stages, or its key; None where none does."""
+        return None
+
     def generator(self) -> Generator:
         """The generator beside TAO's images."""
         return Generator()

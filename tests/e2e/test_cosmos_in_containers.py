@@ -15,6 +15,7 @@ from tao_skill_bank import runs
 from tao_skill_bank.core.errors import GateError
 from tao_skill_bank.platforms.base import read_records
 from tao_skill_bank.tasks.registry import load_state
+from tao_skill_bank.tasks.vlm_bcq.results import MiningResult
 
 NO_DOCKER, NO_SLURM = docker_engine.unavailable(), slurm_cluster.why_not()
 pytestmark = pytest.mark.slow
@@ -58,11 +59,15 @@ def test_a_run_in_containers_is_stopped_by_what_the_evaluator_and_trainer_leave_
     stand_in: StandIn, workspace: Path
 ) -> None:
     stand_in.behave("well")
-    run = bcq.approved(bcq.request(workspace, *stand_in.settings, platform=stand_in.platform))
+    settings = (*stand_in.settings, "mining.encoder=cosmos_embed")
+    run = bcq.approved(bcq.request(workspace, *settings, platform=stand_in.platform))
     for mode, gate, said in (
         ("wrong ids", "evaluation_coverage", "annotations answered, missing"),
         ("no results", "evaluation_coverage", "results.json"),
         ("empty results", "evaluation_coverage", "results.json"),
+        ("no embeddings", "embeddings", "was not written"),
+        ("an embedding short", "embeddings", "were embedded, missing '"),
+        ("spoiled embeddings", "embeddings", "no finite embedding of"),
         ("no checkpoint", "checkpoint", "folders of 14 digits, and there must be one"),
     ):
         stand_in.behave(mode)
@@ -79,4 +84,8 @@ def test_a_run_in_containers_is_stopped_by_what_the_evaluator_and_trainer_leave_
     assert state.status == "complete"
     assert state.best_iteration == "iter1"
     assert "vllm serve" in (run / "serve.txt").read_text()
+    mined = state.iterations["iter1"].result(MiningResult)
+    assert mined is not None and mined.encoder == "cosmos_embed" and mined.mined_count
+    used = {record.command[0] for record in read_records(run)}
+    assert used == {"cosmos-rl", "cosmos-rl-evaluate", "cosmos-embed1", "gap_analysis"}
     assert {record.platform for record in read_records(run)} == {stand_in.platform}

@@ -20,6 +20,9 @@ case "$1" in
   *) exec /opt/python/bin/python3 -m tao_skill_bank.actions "$@" ;;
 esac
 """
+_BASH = '#!/bin/sh\n[ "$1" = -lc ] || exit 2\nexec /bin/sh -c "$2"\n'
+# No index is reached from here: that it was asked is what counts.
+_PIP = '#!/bin/sh\n[ "$*" = "-m pip install protobuf<7" ] || exit 2\n: >/tmp/protobuf\n'
 _PATHS = "/opt/cosmos:/opt/python/bin:/bin"
 _PACKAGES = "/opt/app:/opt/packages:/opt/site"
 
@@ -33,6 +36,9 @@ def files(mode: str) -> dict[str, tuple[bytes, int]]:
         "opt/mode": (mode.encode(), 0o644),
         "opt/cosmos/cosmos-rl": (program, 0o755),
         "opt/cosmos/cosmos-rl-evaluate": (program, 0o755),
+        "opt/cosmos/cosmos-embed1": (program, 0o755),
+        "opt/cosmos/bash": (_BASH.encode(), 0o755),
+        "opt/cosmos/python": (_PIP.encode(), 0o755),
         **{f"opt/cosmos/{name}": (banks.encode(), 0o755) for name in _BANKS},
         "opt/site/cosmos_rl/__init__.py": (b"", 0o644),
         "opt/site/cosmos_rl/tools/custom_hooks/tao_sft_example.py": (b"", 0o644),

@@ -1,6 +1,6 @@
-"""A stand-in for cosmos-rl's two commands in containers: command lines and files, no model; it misbehaves on request.
+"""A stand-in for cosmos-rl and cosmos-embed in containers: command lines and files, no model; it misbehaves on request.
 
-Named `cosmos-rl` and `cosmos-rl-evaluate` in a test's image. `MODE` chooses what goes wrong.
+Named `cosmos-rl`, `cosmos-rl-evaluate` and `cosmos-embed1` in a test's image. `MODE` chooses what goes wrong.
 """
 
 import json
@@ -46,8 +46,40 @@ def train(spec: dict, hook: str) -> None:
     (epoch / "model.safetensors").write_text("weights")
 
 
+def embed(spec: dict) -> None:
+    """A vector a value, drawn by its name, in another order than asked; what is asked for is left out or spoiled."""
+    import hashlib
+
+    import numpy as np
+
+    mode, out = spec["inference"]["mode"], Path(spec["results_dir"]) / "inference"
+    asked = spec["inference"]["query"][{"text": "input_texts", "video": "input_videos"}[mode]]
+    assert asked and len(asked) == len(set(asked)) and spec["inference"]["checkpoint"]
+    out.mkdir(parents=True, exist_ok=True)
+    if MODE == "no embeddings":
+        return
+    values = sorted(asked, reverse=True)
+    seeds = [int.from_bytes(hashlib.sha256(value.encode()).digest()[:8], "big") for value in values]
+    array = np.stack([np.random.default_rng(seed).standard_normal(16) for seed in seeds]).astype(np.float32)
+    if MODE == "spoiled embeddings":
+        array[0, 0] = np.nan
+    np.save(out / f"{mode}.npy", array)
+    key = {"text": "text", "video": "video_path"}[mode]
+    rows = [{"npy_row": row, key: value} for row, value in enumerate(values)]
+    rows = rows[1:] if MODE == "an embedding short" else rows
+    table = {"npy_file": f"{mode}.npy", "results": rows}
+    (out / f"{mode}_embeddings.json").write_text(json.dumps(table))
+
+
 def main() -> None:
-    """Read the spec behind `--config`."""
+    """Read the spec behind `--config`, or behind `-e`."""
+    if Path(sys.argv[0]).name == "cosmos-embed1":
+        import yaml
+
+        assert sys.argv[1:3] == ["inference", "-e"], sys.argv
+        assert Path("/tmp/protobuf").exists(), "pip was not asked first"
+        embed(yaml.safe_load(Path(sys.argv[3]).read_text()))
+        return
     spec = tomllib.loads(Path(sys.argv[sys.argv.index("--config") + 1]).read_text())
     if Path(sys.argv[0]).name == "cosmos-rl":
         train(spec, sys.argv[-1])

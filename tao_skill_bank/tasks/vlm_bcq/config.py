@@ -71,6 +71,8 @@ class MiningConfig(Strict):
     """How pool rows are chosen; `random` and `all` are for measuring only.
 
     Attributes:
+        encoder: `auto`: ready-made embeddings where they are there; cosmos-embed in its container where cosmos-rl
+            evaluates and `specs/embed.yaml` is there; else an image encoder over 8 frames.
         budget: Rows an iteration adds at most; default: 2 a target, at most 2,000.
         video_weight: Share of the video in a pair's similarity.
     """
@@ -184,6 +186,15 @@ class VlmConfig(RunSettings):
     embeddings: EmbeddingsConfig = Field(default_factory=EmbeddingsConfig)
     # Not written where nothing was said, so that a run which was approved before stands.
     corrections: CorrectionsConfig = Field(default_factory=CorrectionsConfig, exclude_if=_nothing_said)
+
+    def embeds(self) -> bool:
+        """Whether cosmos-embed makes the vectors in its container; ready-made ones come first."""
+        made = self.embeddings
+        return self.mining.encoder == "cosmos_embed" and not (made.kpi is not None and made.pool is not None)
+
+    def embeds_with(self) -> str | None:
+        """cosmos-embed's image, where it makes the vectors."""
+        return self.embed_container if self.embeds() else None
 
     def evaluation_files(self) -> dict[str, Path]:
         """Label → the evaluation that exists, of `evaluate.predictions`."""

@@ -23,14 +23,15 @@ class Encoder:
 
     Args:
         config: The run's settings.
+        embedded: What cosmos-embed made for this search; None: ready-made tables, else the frames.
     """
 
-    def __init__(self, config: VlmConfig) -> None:
+    def __init__(self, config: VlmConfig, embedded: Sequence[Ready] | None = None) -> None:
         self._config = config
-        made = {} if config.mining.encoder == "frames" else config.embeddings.model_dump()
+        made = {} if config.mining.encoder == "frames" or config.embeds() else config.embeddings.model_dump()
         named = [path for path in made.values() if path is not None]
-        self._ready = [Ready(Path(path)) for path in named]
-        self.name = "ready-made" if self._ready else FRAMES_VERSION
+        self._ready = [Ready(Path(path)) for path in named] if embedded is None else list(embedded)
+        self.name = ("ready-made" if embedded is None else "cosmos_embed") if self._ready else FRAMES_VERSION
 
     def videos(self, paths: Sequence[Path]) -> Vectors:
         """Unit vectors of videos, float32 [n, d]; each is looked at once.
@@ -79,11 +80,15 @@ class Encoder:
 class Ready:
     """A ready-made table: `filepath, embedding, modality`; a text's `filepath` is the question or a file holding it.
 
+    Args:
+        path: The table.
+        exact: Its names are those that are asked for, as where this package wrote it.
+
     Raises:
         InputError: It is no such table, or an embedding is missing or not finite.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, exact: bool = False) -> None:
         from tao_skill_bank.core.arrow import read_parquet
 
         self.path = path
@@ -102,7 +107,7 @@ class Ready:
                 values = np.zeros(0)
             if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
                 raise InputError(f"no finite embedding of {name}", where=path, fix="embed again")
-            self._rows[(str(kind), self._named(str(kind), str(name)))] = values
+            self._rows[(str(kind), str(name) if exact else self._named(str(kind), str(name)))] = values
 
     @property
     def has_text(self) -> bool:

@@ -14,7 +14,8 @@ from tao_skill_bank.data.bcq.answers import join, read_rows
 from tao_skill_bank.data.bcq.records import MOST_SHOWN, RecordSet, duplicates, name_of, walked_videos
 from tao_skill_bank.loop.checks import Check, Checks, platform_checks, refuse_faults, workspace_check
 from tao_skill_bank.loop.request import OwnWord, PreFlight, ResolvedPlan, Split
-from tao_skill_bank.platforms import platform_class
+from tao_skill_bank.platforms import platform_class, platform_named
+from tao_skill_bank.platforms.container import COSMOS_EMBED
 from tao_skill_bank.tasks.vlm_bcq import specs
 from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
 from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder
@@ -270,10 +271,16 @@ def _encoder(config: VlmConfig, sets: dict[str, RecordSet]) -> Check:
             held = [record for name in ("kpi", "pool") if name in sets for record in sets[name].records]
             Encoder(config).pairs(held)
             return Check(name="encoder", status="ok", text="ready-made embeddings")
+        able = platform_named(config).can_run(COSMOS_EMBED)
+        if able and not config.offline:
+            model = specs.embed_model(config)
+            where = config.embed_spec or "packaged embed.yaml"
+            text = f"cosmos-embed in its container, with {model} ({where}); root cause looks at frames"
+            return Check(name="encoder", status="ok", text=text)
         why = (
             "the run is offline, and its container would fetch packages"
-            if config.offline
-            else "its container runs apart"
+            if able
+            else f"{config.platform} does not run its container"
         )
         raise BankError(
             f"cosmos_embed needs embeddings/kpi.parquet and embeddings/pool.parquet: {why}",

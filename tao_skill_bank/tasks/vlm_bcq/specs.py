@@ -1,16 +1,21 @@
-"""The TOML files of cosmos-rl: the user's or the packaged templates, with the keys that a run sets."""
+"""The files of cosmos-rl and cosmos-embed: the user's or the packaged templates, with the keys that a run sets."""
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.core import fsio
+import yaml
+
+from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.nested import get, put
 from tao_skill_bank.core.tomlio import read_toml, write_toml
+from tao_skill_bank.core.yamlio import parse_yaml, read_yaml
+from tao_skill_bank.loop.plan import inside_workspace
 from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
 
 
@@ -54,6 +59,52 @@ def train_spec(
     policy = get(spec, "train.train_policy", {})
     if get(spec, "train.train_policy.dataloader_num_workers") == 0:
         policy.pop("dataloader_prefetch_factor", None)
+    return spec
+
+
+def embed_model(config: VlmConfig) -> str:
+    """The model that embeds: `inference.checkpoint` of the spec, else its `model.pretrained_model_path`.
+
+    Raises:
+        InputError: Neither is there, or a folder that the container would not see.
+    """
+    where = config.embed_spec or "packaged embed.yaml"
+    spec = _embed_base(config)
+    found = get(spec, "inference.checkpoint") or get(spec, "model.pretrained_model_path")
+    if not isinstance(found, str) or not found.strip():
+        raise InputError("names no inference.checkpoint", where=where, fix="name the model that embeds")
+    path = Path(found)
+    if path.is_absolute():
+        if not guard.exists(path):
+            raise InputError(f"no such model: {found}", where=where, fix="correct inference.checkpoint")
+        inside_workspace(Path(config.workspace), path, "inference.checkpoint")
+    return found
+
+
+def write_embed(path: Path, config: VlmConfig, folder: Path, mode: str, values: Sequence[str]) -> Path:
+    """Write the spec of one embedding: distinct videos, or distinct questions."""
+    spec = _embed_base(config)
+    wanted: dict[str, Any] = {
+        "results_dir": str(folder),
+        "inference.mode": mode,
+        "inference.checkpoint": embed_model(config),
+        "inference.query.input_texts": list(values) if mode == "text" else [],
+        "inference.query.input_videos": list(values) if mode == "video" else [],
+    }
+    for key, value in wanted.items():
+        put(spec, key, value)
+    fsio.write_text(path, yaml.safe_dump(spec, sort_keys=False, allow_unicode=True))
+    return path
+
+
+def _embed_base(config: VlmConfig) -> dict[str, Any]:
+    if config.embed_spec is not None:
+        spec = read_yaml(Path(config.embed_spec))
+    else:
+        folder = resources.files("tao_skill_bank.tasks.vlm_bcq").joinpath("templates")
+        spec = parse_yaml(folder.joinpath("embed.yaml").read_text("utf-8"), "embed.yaml")
+    if not isinstance(spec, dict):
+        raise InputError("is no mapping", where=config.embed_spec or "embed.yaml", fix="write keys and values")
     return spec
 
 

@@ -20,7 +20,7 @@ from tao_skill_bank.data.bcq.leakage import Seen
 from tao_skill_bank.data.bcq.questions import plain_answer, read_answer
 from tao_skill_bank.data.bcq.records import Record, walked_videos
 from tao_skill_bank.loop.stage import Outcome
-from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder
+from tao_skill_bank.tasks.vlm_bcq.embed_jobs import encoder_of
 from tao_skill_bank.tasks.vlm_bcq.failing import ANNOTATE, targets_of
 from tao_skill_bank.tasks.vlm_bcq.pool import evaluation_sets
 from tao_skill_bank.tasks.vlm_bcq.results import AnnotateResult, RoutingResult
@@ -76,7 +76,7 @@ def teach(run: Run, label: str, out: Path) -> Outcome:
     routed = run.state.iteration(label).result(RoutingResult)
     verdicts = {} if routed is None else routed.routing_verdicts
     targets = [row.record for row in targets_of(run, label) if verdicts.get(row.record.key) == ANNOTATE]
-    asked = choose(run, targets)
+    asked = choose(run, label, out, targets)
     if not asked:
         fsio.write_text(out / "annotate_summary.txt", "no question was routed here\n")
         result = AnnotateResult()
@@ -116,7 +116,7 @@ def teach(run: Run, label: str, out: Path) -> Outcome:
     )
 
 
-def choose(run: Run, targets: Sequence[Record]) -> list[Asked]:
+def choose(run: Run, label: str, out: Path, targets: Sequence[Record]) -> list[Asked]:
     """The nearest unlabelled videos of the failed ones, each with the questions of the targets it is near to."""
     config = run.state.config
     if not targets or config.pool_videos is None:
@@ -132,7 +132,8 @@ def choose(run: Run, targets: Sequence[Record]) -> list[Asked]:
             paths.append(path)
     if not paths:
         return []
-    encoder = Encoder(config)
+    shown = [*paths, *(record.path for record in targets)]
+    encoder = encoder_of(run, label, "annotate", out, shown, [])
     similar = encoder.videos(paths) @ encoder.videos([record.path for record in targets]).T
     order = sorted(range(len(paths)), key=lambda place: (-float(similar[place].max()), str(paths[place])))
     found: list[Asked] = []

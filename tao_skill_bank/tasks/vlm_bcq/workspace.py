@@ -75,8 +75,10 @@ def settled(config: VlmConfig) -> VlmConfig:
     encoder = config.mining.encoder
     if encoder == "auto":
         made = config.embeddings
-        encoder = "cosmos_embed" if made.kpi is not None and made.pool is not None else "frames"
-    ready = {
+        ready = made.kpi is not None and made.pool is not None
+        embeds = ready or (by == "cosmos_rl" and config.embed_spec is not None)
+        encoder = "cosmos_embed" if embeds else "frames"
+    embeddings = {
         name: None if path is None else str(inside_workspace(root, Path(path), f"embeddings.{name}"))
         for name, path in config.embeddings.model_dump().items()
     }
@@ -89,7 +91,7 @@ def settled(config: VlmConfig) -> VlmConfig:
             "evaluate": config.evaluate.model_copy(update={"by": by, "predictions": named}),
             "train": config.train.model_copy(update={"by": trained}),
             "mining": config.mining.model_copy(update={"encoder": encoder}),
-            "embeddings": config.embeddings.model_copy(update=ready),
+            "embeddings": config.embeddings.model_copy(update=embeddings),
         }
     )
 

@@ -14,6 +14,7 @@ from tao_skill_bank.core.arrow import write_parquet
 from tao_skill_bank.data.bcq.records import Record
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.tasks.vlm_bcq import selecting
+from tao_skill_bank.tasks.vlm_bcq.embed_jobs import encoder_of
 from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder
 from tao_skill_bank.tasks.vlm_bcq.failing import MINING, targets_of
 from tao_skill_bank.tasks.vlm_bcq.pool import rows_of_key, unused_pool, used_before
@@ -38,7 +39,10 @@ class DataMining(Stage):
         rows = unused_pool(run, used_before(run, label))
         failures = Counter(record.key for record in targets)
         budget = selecting.budget_of(len(targets), config.mining.budget)
-        encoder = Encoder(config)
+        searched = [*targets, *rows] if targets and rows else []
+        encoder = encoder_of(
+            run, label, self.name, self.folder(run, label), [r.path for r in searched], [r.key for r in searched]
+        )
         mined = Mined(targets, rows, failures, budget)
         chosen = mined.choose(encoder, config.mining.strategy, config.mining.top_k, config.seed)
         out = self.folder(run, label)
