@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import stat
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 _PROC = os.path.exists("/proc/self/stat")
+MARK = "TAO_SKILLS_JOB"
 
 
 def process_identity(pid: int) -> str | None:
@@ -44,11 +47,8 @@ def has_open(pid: int, path: Path) -> bool:
 
     What a record says of a process anybody can write who can write the record; what a process has open, only it.
     """
-    try:
-        wanted = path.lstat()
-    except OSError:
-        return False
-    if not stat.S_ISREG(wanted.st_mode) or wanted.st_nlink != 1:
+    wanted = _own_file(path)
+    if wanted is None:
         return False
     try:
         if not _PROC:
@@ -59,10 +59,45 @@ def has_open(pid: int, path: Path) -> bool:
         return False
 
 
+def marked_by(path: Path) -> dict[str, str]:
+    """What marks processes as those of the file `path`, in their environment; nothing where `has_open` says no."""
+    about = _own_file(path)
+    return {} if about is None else {MARK: f"{about.st_dev:x}.{about.st_ino:x}.{path.name}"}
+
+
+def having(path: Path) -> list[int]:
+    """The living processes that have the file `path` open, or began with its mark (on Linux); never this one.
+
+    One that began with an empty environment and has closed the file is not found.
+    """
+    mark = b"".join(f"{name}={value}".encode() for name, value in marked_by(path).items())
+    found = []
+    for pid in _processes() if mark else ():
+        try:
+            told = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if pid != os.getpid() and (mark in told or has_open(pid, path)) and process_identity(pid) is not None:
+            found.append(pid)
+    return found
+
+
+def _own_file(path: Path) -> os.stat_result | None:
+    try:
+        about = path.lstat()
+    except OSError:
+        return None
+    return about if stat.S_ISREG(about.st_mode) and about.st_nlink == 1 else None
+
+
+def _processes() -> list[int]:
+    return [int(name) for name in (os.listdir("/proc") if _PROC else ()) if name.isdigit()]
+
+
 def descendants(of: int) -> list[int]:
     """The living children of a process, their children and so on; none where there is no /proc."""
     children: dict[int, list[int]] = {}
-    for pid in (int(name) for name in (os.listdir("/proc") if _PROC else ()) if name.isdigit()):
+    for pid in _processes():
         try:
             told = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
         except OSError:
@@ -76,6 +111,17 @@ def descendants(of: int) -> list[int]:
         found += own
         rest += own
     return found
+
+
+def tell(processes: Iterable[int], group: int | None, number: signal.Signals) -> None:
+    """Send a signal to a process group at once, and to those of some processes that are not of it."""
+    if group is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, number)
+    for pid in processes:
+        with contextlib.suppress(OSError):
+            if os.getpgid(pid) != group:
+                os.kill(pid, number)
 
 
 def adopt_orphans() -> None:

@@ -309,7 +309,7 @@ def job_state(record: JobRecord) -> JobState:
     if any(who is not None and is_alive(*who) for who in (claimed, child)):
         return "running"
     # The exit record may have been written between the first look and now.
-    return ended_state(record) or "lost"
+    return ended_state(record) or ("canceled" if guard.is_file(beside(record.path, "cancel")) else "lost")
 
 
 def ended_state(record: JobRecord) -> JobState | None:

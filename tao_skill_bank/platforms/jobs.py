@@ -15,7 +15,7 @@ from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import EngineUnreachableError, InputError
 from tao_skill_bank.platforms import base, names, platform_class
 from tao_skill_bank.platforms.base import ENDED, JobRecord, JobState, Platform, jobs_dir, new_record
-from tao_skill_bank.platforms.local import LocalPlatform
+from tao_skill_bank.platforms.local import LocalPlatform, end_what_is_left
 from tao_skill_bank.platforms.work import Work
 
 __all__ = ["cancel", "job_logs", "job_state", "platform_of", "read_job", "submit"]
@@ -88,13 +88,15 @@ def job_logs(record: JobRecord, tail: int) -> str:
 
 
 def cancel(record: JobRecord) -> JobState:
-    """Ask a job to end; one that has ended is left as it is. Returns its state now."""
+    """Ask a job to end; one that has ended is left as it is, but for what a killed worker left. Returns its state."""
     try:
         state = job_state(record)
     except EngineUnreachableError:
         # One that nobody began is kept from beginning all the same; for any other the platform says that it is away.
         state = "running"
-    if state not in ENDED:
+    if state == "lost" and _detached(record):
+        end_what_is_left(record)
+    elif state not in ENDED:
         (_local() if _detached(record) else platform_of(record)).cancel(record)
     return job_state(record)
 

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Literal, Self
 
 from tao_skill_bank.bank.command_lines import CATEGORIES
 from tao_skill_bank.core import roots
 from tao_skill_bank.core.errors import InputError, did_you_mean
-from tao_skill_bank.core.process import has_open, is_alive
+from tao_skill_bank.core.process import has_open, having, is_alive, tell
 from tao_skill_bank.data.releases.facts import RELEASE_VARIABLE
 from tao_skill_bank.platforms.base import (
     ENDED,
@@ -27,7 +28,13 @@ from tao_skill_bank.platforms.base import (
     write_record,
 )
 from tao_skill_bank.platforms.work import Work
-from tao_skill_bank.platforms.worker import ask_to_cancel, beside, claim_for_nobody
+from tao_skill_bank.platforms.worker import (
+    LEFT_GRACE_SEC,
+    TERMINATE_GRACE_SEC,
+    ask_to_cancel,
+    beside,
+    claim_for_nobody,
+)
 
 # One thread a library: results must not depend on how many cores are free.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -124,18 +131,18 @@ class LocalPlatform(Platform):
         return state
 
     def cancel(self, record: JobRecord) -> None:
-        """Ask the worker to end the command; it writes the exit record.
+        """Ask the worker to end the command; it writes the exit record. What a killed worker has left is ended here.
 
-        Only a process that has the job's `alive` file open is ended: a record that names another is not believed.
+        Only a process that has the job's `alive` file open, or began with its mark, is ended: a record that names
+        another is not believed.
         """
         if ask_to_cancel(record.path):
             return
-        for kind in ("claim.json", "child.json"):
-            who = read_process(beside(record.path, kind))
-            if who is not None and is_alive(*who) and has_open(who[0], beside(record.path, "alive")):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(who[0], signal.SIGTERM) if kind == "child.json" else os.kill(who[0], signal.SIGTERM)
-                return
+        if (worker := _living(record, "claim.json")) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGTERM)
+            return
+        end_what_is_left(record)
 
     def wait(self, record: JobRecord, seconds: float) -> bool:
         """Wait at most `seconds` for a job started by this object; false, at once, for any other."""
@@ -151,3 +158,22 @@ class LocalPlatform(Platform):
         own = self._workers.pop(record.uid, None)
         if own is not None:
             own.wait()
+
+
+def _living(record: JobRecord, kind: Literal["claim.json", "child.json"]) -> int | None:
+    """The process that a file of a job names, if it lives and is the job's."""
+    who = read_process(beside(record.path, kind))
+    return who[0] if who is not None and is_alive(*who) and has_open(who[0], beside(record.path, "alive")) else None
+
+
+def end_what_is_left(record: JobRecord) -> None:
+    """End what a job's killed worker has left; it has the same time for that as under a living worker."""
+    alive, group, asked = beside(record.path, "alive"), _living(record, "child.json"), time.monotonic()
+    tell(having(alive), group, signal.SIGTERM)
+    while left := having(alive):
+        since = time.monotonic() - asked
+        if since > TERMINATE_GRACE_SEC + LEFT_GRACE_SEC:
+            return
+        if since > TERMINATE_GRACE_SEC:
+            tell(left, group, signal.SIGKILL)
+        time.sleep(0.05)

@@ -28,7 +28,7 @@ from typing import Any, BinaryIO
 
 from tao_skill_bank.core import fsio, guard, landlock, roots
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.process import adopt_orphans, descendants, own_identity, reap_orphans
+from tao_skill_bank.core.process import adopt_orphans, descendants, marked_by, own_identity, reap_orphans, tell
 
 TERMINATE_GRACE_SEC = 10.0
 LEFT_GRACE_SEC = 2.0
@@ -143,7 +143,7 @@ def run(record: Path, written: bytes) -> int:
         nonlocal canceled
         canceled = True
         if child is not None:
-            _signal_all(child.pid, signal.SIGTERM)
+            tell(descendants(os.getpid()), child.pid, signal.SIGTERM)
 
     # Whatever the command starts stays below this process, also what makes itself a session of its own.
     adopt_orphans()
@@ -163,7 +163,7 @@ def run(record: Path, written: bytes) -> int:
                 child = subprocess.Popen(
                     job["argv"],
                     cwd=job["cwd"],
-                    env={**os.environ, **job["env"], **own},
+                    env={**os.environ, **job["env"], **own, **marked_by(beside(record, "alive"))},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -209,18 +209,7 @@ def _wait(child: subprocess.Popen[bytes], canceled: Any) -> int:
             if canceled() and not asked:
                 asked = True
             elif canceled():
-                _signal_all(child.pid, signal.SIGKILL)
-
-
-def _signal_all(group: int, number: signal.Signals) -> None:
-    """To the command's own process group at once, and to whoever of its descendants has left it."""
-    others = descendants(os.getpid())
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, number)
-    for pid in others:
-        with contextlib.suppress(OSError):
-            if os.getpgid(pid) != group:
-                os.kill(pid, number)
+                tell(descendants(os.getpid()), child.pid, signal.SIGKILL)
 
 
 def _end_rest() -> None:

@@ -19,6 +19,7 @@ import pytest
 from tao_skill_bank.core import guard, landlock, roots
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.process import process_identity
+from tao_skill_bank.platforms import local
 from tao_skill_bank.platforms.base import (
     ENDED,
     JobRecord,
@@ -188,6 +189,47 @@ def test_cancel_ends_what_a_command_put_into_a_session_of_its_own_and_nobody_els
         assert len(stubborn.living(mark)) >= 2
         platform.cancel(record)
         assert ended(platform, record) == "canceled"
+        assert stubborn.living(mark) == [stranger.pid]
+    finally:
+        for pid in stubborn.living(mark):
+            os.kill(pid, signal.SIGKILL)
+        stranger.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a killed worker has left is found in /proc")
+@pytest.mark.parametrize("command", ["lives", "has ended", "shuts its files and refuses"])
+def test_cancel_ends_what_a_killed_worker_has_left_also_in_sessions_of_their_own_and_nobody_else(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import stubborn  # this file is imported where the support is not
+
+    monkeypatch.setattr(local, "TERMINATE_GRACE_SEC", 0.3)
+    mark, ready = f"mark-{secrets.token_hex(6)}", tmp_path / "ready"
+    script, gate = tmp_path / "script", tmp_path / "gate"
+    os.mkfifo(gate)
+    trap = "trap '' TERM HUP INT; " if "refuses" in command else ""
+    script.write_text(f"{trap}touch {ready}; while :; do sleep 0.05; done")
+    stranger = subprocess.Popen(["sh", "-c", f": {mark}; while :; do sleep 0.05; done"], start_new_session=True)
+    code = (
+        "import os, signal, subprocess, sys\n"
+        f"subprocess.Popen(['sh', '-c', ': {mark}; . {script}'], start_new_session=True, close_fds=True)\n"
+        + ("os.closerange(3, 99)\nsignal.signal(15, signal.SIG_IGN)\n" if "refuses" in command else "")
+        + f"open({str(gate)!r}).read()"
+    )
+    platform = Scripted()
+    try:
+        record = submitted(platform, tmp_path, code)
+        until(lambda: ready.exists() and read_process(beside(record.path, "child.json")), record)
+        worker = read_process(beside(record.path, "claim.json"))
+        assert worker is not None
+        os.kill(worker[0], signal.SIGKILL)
+        platform.wait(record, 5)
+        if command == "has ended":
+            gate.write_text("go")
+            until(lambda: job_state(record) in ENDED, record)
+        assert len(stubborn.living(mark)) == 2
+        state = cancel(record)
+        assert state == ("lost" if command == "has ended" else "canceled")
         assert stubborn.living(mark) == [stranger.pid]
     finally:
         for pid in stubborn.living(mark):
