@@ -54,7 +54,7 @@ class Journal:
             self._prepare()
         else:
             self._no_links()
-        self._read = self._connect()
+        self._read = (self._looking() if read_only else None) or self._connect()
         self._thread: threading.Thread | None = None
         self._queue: queue.Queue[_Write | None] = queue.Queue()
         try:
@@ -342,6 +342,22 @@ class Journal:
             db.execute("PRAGMA synchronous=FULL")
         except sqlite3.Error as error:
             raise self._unusable(error) from None
+        return db
+
+    def _looking(self) -> sqlite3.Connection | None:
+        """A connection that changes no file, whatever locks say; None where nobody has left or has its log open."""
+        if not all(guard.is_file(self.path.with_name(f"{FILE_NAME}-{kind}")) for kind in ("wal", "shm")):
+            return None
+        db = None
+        try:
+            name = f"{self.path.absolute().as_uri()}?mode=ro&readonly_shm=1"
+            db = sqlite3.connect(name, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
+            db.execute("SELECT 1 FROM sqlite_master").fetchall()
+        except sqlite3.Error:
+            # The log went away in between, or the file is damaged, which is said by whoever opens it next.
+            if db is not None:
+                db.close()
+            return None
         return db
 
     def _unusable(self, error: sqlite3.Error) -> InputError:
