@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
-from tao_skill_bank.core.text import clean, limit, percent
+from tao_skill_bank.core.text import capital, clean, limit, percent
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -54,36 +54,38 @@ MOST_LINEAR = 8.0
 
 @dataclass(frozen=True)
 class RateAxis:
-    """An upright axis of rates in percent, from 0 to the last of `ticks`; `bent`: by the square root."""
+    """An upright axis of one measure in percent, from 0 to the last of `ticks`; `bent`: by the square root."""
 
     ticks: list[float]
     bent: bool
+    measure: str
 
     @classmethod
-    def of(cls, values: Iterable[float], target_pct: float | None) -> RateAxis:
+    def of(cls, values: Iterable[float], target_pct: float | None, measure: str) -> RateAxis:
         """The axis that holds `values` and the target; bent where the target lies far below the highest."""
-        highest = max([*values, (target_pct or 0.0) * 1.15, 1e-3])
+        highest = max([*values, min((target_pct or 0.0) * 1.15, 100.0), 1e-3])
         bent = target_pct is not None and highest > MOST_LINEAR * target_pct
-        return cls(root_ticks(highest) if bent else nice_ticks(highest), bent)
+        return cls(root_ticks(highest) if bent else nice_ticks(highest), bent, measure)
 
     @property
     def name(self) -> str:
         """What stands at the axis."""
-        return "FAR, %" + ", square-root scale" * self.bent
+        return f"{capital(self.measure)}, %" + ", square-root scale" * self.bent
 
     def y(self, value: float) -> float:
         """Percent from the top of the plot."""
         part = min(max(value, 0.0), self.ticks[-1]) / self.ticks[-1]
         return 100.0 - 100.0 * (math.sqrt(part) if self.bent else part)
 
-    def grid(self, target_pct: float | None) -> list[str]:
-        """Its lines across the plot, and the goal."""
+    def grid(self, target_pct: float | None, op: str = "<") -> list[str]:
+        """Its lines across the plot, and the goal: what lies on the side of the target that `op` asks for."""
         shapes = [
             f'<line class="grid" x1="0" x2="100%" y1="{self.y(t):.3f}%" y2="{self.y(t):.3f}%"/>' for t in self.ticks
         ]
         if target_pct is not None:
             at = self.y(target_pct)
-            shapes.append(f'<rect class="goal" x="0" y="{at:.3f}%" width="100%" height="{100 - at:.3f}%"/>')
+            top, high = (at, 100 - at) if op.startswith("<") else (0.0, at)
+            shapes.append(f'<rect class="goal" x="0" y="{top:.3f}%" width="100%" height="{high:.3f}%"/>')
             shapes.append(f'<line class="goal-line" x1="0" x2="100%" y1="{at:.3f}%" y2="{at:.3f}%"/>')
         return shapes
 
@@ -96,15 +98,15 @@ class RateAxis:
         return f'<span class="axis-name up">{escape(self.name)}</span>'
 
 
-def far_chart(points: Sequence[RatePoint], target_pct: float | None, op: str = "<") -> Markup:
-    """FAR of each phase with its interval, against the target; on a square-root axis where the target is far below."""
+def rate_chart(points: Sequence[RatePoint], target_pct: float | None, op: str = "<", *, measure: str = "FAR") -> Markup:
+    """A measure of each phase with its interval, against the target; on a square-root axis where that is far below."""
     if not points:
         return Markup("")
-    axis = RateAxis.of((p.high if p.high is not None else p.value for p in points), target_pct)
+    axis = RateAxis.of((p.high if p.high is not None else p.value for p in points), target_pct, measure)
     y = axis.y
     n = len(points)
     xs = [100.0 * (i + 0.5) / n for i in range(n)]
-    shapes = axis.grid(target_pct)
+    shapes = axis.grid(target_pct, op)
     run = [(x, p) for x, p in zip(xs, points, strict=True) if not p.held]
     if len(run) > 1:
         shapes.append(
@@ -144,7 +146,9 @@ def far_chart(points: Sequence[RatePoint], target_pct: float | None, op: str = "
             f"target {escape(op)} {escape(limit(target_pct))}</span>"
         )
     said = "; ".join(f"{p.name} {percent(p.value)}" + f", {p.note}" * bool(p.note) for p in points)
-    about = f"FAR by phase: {said}." + (f" Target {op} {limit(target_pct)}." if target_pct is not None else "")
+    about = f"{capital(measure)} by phase: {said}." + (
+        f" Target {op} {limit(target_pct)}." if target_pct is not None else ""
+    )
     return framed(about, axis.labels(), "".join(shapes), labels, axis.title() + goal + values, "tall named")
 
 
@@ -155,7 +159,7 @@ def far_lines(
     known = [value for _, values in runs for value in values if value is not None]
     if not known:
         return Markup("")
-    axis, n = RateAxis.of(known, target_pct), len(names)
+    axis, n = RateAxis.of(known, target_pct, "FAR"), len(names)
     y = axis.y
     shapes = axis.grid(target_pct)
     for i, (_, values) in enumerate(runs):

@@ -30,6 +30,7 @@ def environment() -> Environment:
     )
     env.filters.update(
         clean=text.clean,
+        capital=text.capital,
         unbroken=text.unbroken,
         percent=text.percent,
         limit=text.limit,

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import tiny
 from report_runs import RunBuilder
-from verdict_places import told_everywhere
+from verdict_places import printed, text_of, told_everywhere
 
 from tao_skill_bank import runs
+from tao_skill_bank.core.text import percent
 from tao_skill_bank.loop.log import log_path, read_log
+from tao_skill_bank.reports.deft.report import REPORT_FILE, render_report
 
 ASKED = "FAR < 5% at recall=95%"
 COUNTS: dict[str, Any] = {
@@ -76,13 +78,50 @@ def test_every_place_says_the_same_of_a_drawn_run(tmp_path: Path, options: dict[
     assert found.may_ship is (head == "shown")
 
 
-def test_the_log_of_a_real_run_ends_with_the_verdict_that_its_status_tells(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("asked", "name", "rule"),
+    [
+        pytest.param(
+            *(
+                "recall >= 99.5% at FAR <= 1%",
+                "recall",
+                "the threshold whose recall is best among those with FAR <= 1 %",
+            ),
+            marks=pytest.mark.slow,
+        ),
+        ("f1 >= 90%", "f1", "the threshold whose f1 is best"),
+    ],
+)
+def test_every_place_of_a_real_run_speaks_of_what_its_target_asks(
+    tmp_path: Path, asked: str, name: str, rule: str
+) -> None:
     workspace = tiny.make_workspace(tmp_path / "w")
     with tiny.fake_model():
-        run = tiny.approved(tiny.request(workspace, iterations=1))
+        run = tiny.approved(tiny.request(workspace, target=asked, iterations=1))
         runs.run_loop(run)
-    found = runs.status(run).verdict
-    last = read_log(log_path(run))[-1]
-    assert last.stage == "loop_stop" and last.summary.endswith(f"; {found.line}")
-    assert json.loads((run / "best_model.json").read_text())["verdict"]["line"] == found.line
-    assert found.final and "target met" not in last.summary
+    found, title = runs.status(run).verdict, name.capitalize()
+    lines = read_log(log_path(run))
+    assert lines[-1].stage == "loop_stop" and lines[-1].summary.endswith(f"; {found.line}")
+    assert found.final and "target met" not in lines[-1].summary
+    assert (found.asked, found.claims[0].name) == (asked, name)
+    measured = [line.summary for line in lines if line.stage == "evaluate"]
+    assert len(measured) == 2 and all(text.startswith(f"{name} ") and f"(target {asked})" in text for text in measured)
+    handed = json.loads((run / "best_model.json").read_text())
+    assert (handed["verdict"]["line"], handed["metric_contract"]["text"]) == (found.line, asked)
+    assert handed["metric_result"]["metric"] == name
+    status = printed("status", str(run))
+    assert f"best {name}" in status and "best FAR" not in status
+    render_report(run)
+    markup = (run / REPORT_FILE).read_text(encoding="utf-8")
+    page = " ".join(text_of(markup).split())
+    best = text_of(percent(handed["metric_result"]["value_pct"]))
+    assert f"On the KPI set {name} went from" in page and f"to {best} in 1 iteration" in page
+    assert page.count(f"at {rule}") == 2 and f"{title} per iteration" in page and f"{title}, %" in page
+    assert f'aria-label="{title} by phase: base' in markup.replace("\u00a0", " ")
+    assert not [words for words in FAR_ONLY if words in page]
+    summary = text_of((run / "iter1_summary.md").read_text(encoding="utf-8"))
+    assert f"- {title}: {best}" in summary and summary.count("target ") == 1
+    assert f"target {asked}" in next(line for line in summary.splitlines() if line.startswith(f"- {title}: "))
+
+
+FAR_ONLY = ("FAR per iteration", "FAR, %", "Best FAR", "raise FAR", "has FAR", "Own FAR at the recall", "recall target")

@@ -9,7 +9,7 @@ from typing import TypeGuard
 
 import numpy as np
 
-from tao_skill_bank.core.text import clean, listed, percent, plural, score, whole
+from tao_skill_bank.core.text import capital, clean, listed, percent, plural, score, whole
 from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.metrics import Threshold, far_at_recall, far_without_weakest
@@ -17,7 +17,7 @@ from tao_skill_bank.metrics.evidence import trials_to_show
 from tao_skill_bank.reports.deft.checks import trained_text
 from tao_skill_bank.reports.deft.status import Status, rate
 from tao_skill_bank.reports.deft.view import LabelFigures, Phase, RunView, by_label, share
-from tao_skill_bank.tasks.changenet.metric import FAR, RECALL, recall_floor
+from tao_skill_bank.tasks.changenet.metric import FAR, RECALL, recall_asked, recall_floor
 
 FEW_TRAINING_ROWS = 5
 STEADY_PP = 0.25
@@ -158,7 +158,13 @@ def _kept_promise(view: RunView, status: Status) -> Iterator[Advice]:
     if accepted is None or best is None or view.target is None:
         return
     missed = accepted.recall.trials - accepted.recall.successes
-    if accepted.recall.value_pct < 100 * recall_floor(view.target) - 1e-9:
+    asked = recall_asked(view.target)
+    floor = None if asked is None else 100 * asked - 1e-9
+    if (
+        floor is not None
+        and accepted.recall.value_pct < floor
+        and (best.recall is None or best.recall.value_pct >= floor)
+    ):
         yield Advice(
             "acceptance-recall",
             "Add defects to the KPI set, so that its threshold holds elsewhere",
@@ -166,11 +172,15 @@ def _kept_promise(view: RunView, status: Status) -> Iterator[Advice]:
             f"{'goes' if missed == 1 else 'go'} unseen: recall {rate(accepted.recall)}. The KPI set loses none beyond "
             "the target, but its threshold hangs on a handful of KPI defects.",
         )
-    if best.far is not None and accepted.far.value_pct > best.far.high_pct:
+    goal = view.target.measure
+    here, there = best.interval(goal.name), accepted.figures.get(goal.name)
+    if here is None or there is None:
+        return
+    if there.value_pct > here.high_pct if goal.at_most else there.value_pct < here.low_pct:
         yield Advice(
             "acceptance-far",
-            "Trust the acceptance FAR, not the KPI one",
-            f"FAR is {rate(accepted.far)} on the acceptance set and {rate(best.far)} on the KPI set, outside its "
+            f"Trust the acceptance {goal.name}, not the KPI one",
+            f"{capital(goal.name)} is {rate(there)} on the acceptance set and {rate(here)} on the KPI set, outside its "
             "interval: the loop has fitted the KPI set.",
         )
 
@@ -222,7 +232,7 @@ def _pool_left(view: RunView, status: Status) -> Iterator[Advice]:
         yield Advice(
             "another-iteration",
             "Allow more iterations",
-            f"The pool still holds {plural(unused, 'unused row')} of the defect types that raise FAR.",
+            f"The pool still holds {plural(unused, 'unused row')} of the defect types that cost most to catch.",
         )
 
 
@@ -331,7 +341,7 @@ def _rehearsal(view: RunView, status: Status) -> Iterator[Advice]:
         yield Advice(
             "rehearsal",
             "Run the same plan with TAO's own network before deciding about production",
-            f"This run trained {trained_text(view.verdict.trained)}. Its FAR is not TAO's. "
+            f"This run trained {trained_text(view.verdict.trained)}. Its figures are not TAO's. "
             "Workspace, plan and commands stay the same.",
         )
 

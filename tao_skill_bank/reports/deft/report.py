@@ -24,7 +24,7 @@ from tao_skill_bank.reports.deft.signature import signature
 from tao_skill_bank.reports.deft.status import Status, rate, status_of
 from tao_skill_bank.reports.deft.view import NARRATIVE, Phase, RunView
 from tao_skill_bank.reports.page import render_page, script
-from tao_skill_bank.tasks.changenet.metric import recall_floor
+from tao_skill_bank.tasks.changenet.metric import FAR, RECALL, recall_floor
 from tao_skill_bank.tasks.changenet.stages.accept import kpi_reached
 
 REPORT_FILE = "DEFT_Loop_Report.html"
@@ -124,6 +124,9 @@ def report_html(view: RunView, status: Status, *, live: str = "") -> str:
         "approach": sections.approach(view),
         "start": sections.baseline_text(view),
         "far_figure": sections.far_figure(view),
+        "threshold_rule": sections.threshold_rule(view),
+        "measure": view.state.measure,
+        "beside": view.state.measure not in (FAR.name, RECALL.name),
         "explorer": explorer(view),
         "additions": additions(view),
         "defect_rows": sections.defect_rows(view),
@@ -204,10 +207,14 @@ def iter_summary(results_dir: Path, label: str) -> Path:
     return path
 
 
-def _measured_beside(view: RunView, phase: Phase) -> list[str]:
-    """What the target limits, where that is neither FAR nor recall."""
-    found = None if phase.evaluation is None else phase.evaluation.others.get(view.state.measure)
-    return [] if found is None else [f"- {capital(view.state.measure)}: {rate(found)}"]
+def _measured_lines(view: RunView, phase: Phase) -> list[str]:
+    """What the target limits, against the baseline and the target; behind it FAR and recall."""
+    measure = view.state.measure
+    figures = {FAR.name: rate(phase.far, phase.record.far_pct), RECALL.name: rate(phase.recall)}
+    figures.pop(measure, None)
+    against = "" if phase.delta_pp is None else f" ({points(phase.delta_pp)} against the baseline)"
+    goal = f"- {capital(measure)}: {rate(*view.goal_of(phase))}{against}; target {_md(view.state.kpi_target)}"
+    return [goal, *(f"- {capital(name)}: {figure}" for name, figure in figures.items())]
 
 
 def _summary_lines(view: RunView, phase: Phase) -> list[str]:
@@ -215,13 +222,7 @@ def _summary_lines(view: RunView, phase: Phase) -> list[str]:
     status = status_of(view)
     lines = [f"# {phase.title}", "", f"Run: {clean(view.root.name)}. Status: {status.wording}. {_md(status.why)}", ""]
     if record.far_pct is not None:
-        against = "" if phase.delta_pp is None else f" ({points(phase.delta_pp)} against the baseline)"
-        lines += [
-            *_measured_beside(view, phase),
-            f"- FAR: {rate(phase.far, record.far_pct)}{against}; target {_md(view.state.kpi_target)}",
-            f"- Recall: {rate(phase.recall)}",
-            f"- Threshold: {score(record.threshold)}",
-        ]
+        lines += [*_measured_lines(view, phase), f"- Threshold: {score(record.threshold)}"]
     if phase.rows is not None:
         made = "" if phase.synthetic is None else f", {whole(phase.synthetic)} of them synthetic"
         lines.append(f"- Training rows: {whole(phase.rows)}{made}")
@@ -235,7 +236,7 @@ def _summary_lines(view: RunView, phase: Phase) -> list[str]:
     wrong = [f for f in phase.figures.values() if f.cost_pct]
     if wrong:
         shown = [f"{_md(f.label)} (weakest score {score(f.weakest)})" for f in wrong]
-        lines.append(f"- Defect types that raise FAR, dearest first: {listed(shown, 4)}")
+        lines.append(f"- Defect types that cost most to catch, dearest first: {listed(shown, 4)}")
     done = [line for line in view.lines if line.iteration == phase.label]
     if done:
         lines.append(f"- Time: {duration(sum(line.duration_sec for line in done))} in {plural(len(done), 'stage')}")

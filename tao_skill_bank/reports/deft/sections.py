@@ -13,7 +13,7 @@ from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.errors import BankError
-from tao_skill_bank.core.text import percent, plural
+from tao_skill_bank.core.text import limit, listed, percent, plural
 from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.metric import Limit
@@ -21,6 +21,7 @@ from tao_skill_bank.reports import charts
 from tao_skill_bank.reports.deft.checks import leakage_text, trained_text
 from tao_skill_bank.reports.deft.status import rate
 from tao_skill_bank.reports.deft.view import Accepted, LabelFigures, Phase, RunView, StageLine, by_label, share
+from tao_skill_bank.tasks.changenet.metric import FAR
 
 STAGE_ORDER = (
     "routing",
@@ -39,7 +40,7 @@ def far_figure(view: RunView) -> Markup:
     """What the target limits, by phase on the KPI set; behind them, what the acceptance set says of the best."""
     best, many, target = view.best, len(view.measured) > 6, view.target
     measure = view.state.measure
-    taken = [(p, view.state.value(p.record), p.interval(measure)) for p in view.measured]
+    taken = [(p, *view.goal_of(p)) for p in view.measured]
     points = [
         charts.RatePoint(
             name="base" if p.number == 0 else str(p.number) if many else f"iter {p.number}",
@@ -48,7 +49,7 @@ def far_figure(view: RunView) -> Markup:
             high=found.high_pct if found else None,
             marked=p is best,
         )
-        for p, value, found in taken
+        for p, found, value in taken
         if value is not None
     ]
     accepted = view.accepted("best")
@@ -57,7 +58,18 @@ def far_figure(view: RunView) -> Markup:
         missed = [limit for limit in target.constraints if not _keeps(accepted, limit)] if target else []
         note = ", ".join(f"{limit.name} {percent(accepted.figures[limit.name].value_pct)}" for limit in missed)
         points.append(charts.RatePoint("acceptance", held.value_pct, held.low_pct, held.high_pct, True, True, note))
-    return charts.far_chart(points, target.goal.limit_pct if target else None, target.goal.op if target else "<")
+    goal = (target.goal.limit_pct, target.goal.op) if target else (None, "<")
+    return charts.rate_chart(points, *goal, measure=measure)
+
+
+def threshold_rule(view: RunView) -> str:
+    """At which threshold a model is measured: `at the recall the target asks for`."""
+    measure = view.state.measure
+    if measure == FAR.name:
+        return "at the recall the target asks for"
+    asked = view.target.constraints if view.target else ()
+    held = [f"{one.name} {one.op} {limit(one.limit_pct)}" for one in asked]
+    return f"at the threshold whose {measure} is best" + f" among those with {listed(held)}" * bool(held)
 
 
 def _keeps(accepted: Accepted, limit: Limit) -> bool:
@@ -361,4 +373,4 @@ def baseline_text(view: RunView) -> str:
     worst = next((f for f in base.figures.values() if f.cost_pct is not None), None)
     cause = f" The defect type that costs most there is {worst.label}." if worst and worst.cost_pct else ""
     rows = f", trained on {base.rows} rows," if base.rows else ""
-    return f"The baseline{rows} has FAR {rate(base.far, base.record.far_pct)}.{cause}"
+    return f"The baseline{rows} has {view.state.measure} {rate(*view.goal_of(base))}.{cause}"

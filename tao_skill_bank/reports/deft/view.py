@@ -226,6 +226,10 @@ class RunView:
 
     # -- choices ---------------------------------------------------------------------------------------------------
 
+    def goal_of(self, phase: Phase) -> tuple[Interval | None, float | None]:
+        """What the target limits, of a model on the KPI set: with its interval, and as a figure in percent."""
+        return phase.interval(self.state.measure), self.state.value(phase.record)
+
     @property
     def measured(self) -> list[Phase]:
         """The phases that were evaluated, in order."""
@@ -411,8 +415,8 @@ class RunView:
         if rows is None and label == BASELINE and training is not None:
             rows = training.rows
         synthetic = counts.get("synthetic_total", 0 if label == BASELINE and rows is not None else None)
-        known = base is not None and base.far_pct is not None and record.far_pct is not None
-        delta = record.far_pct - base.far_pct if known and label != BASELINE and base else None  # type: ignore[operator]
+        now, first = self.state.value(record), None if base is None else self.state.value(base)
+        delta = None if now is None or first is None or label == BASELINE else now - first
         phase = Phase(label, record, evaluation, far, recall, delta, rows, synthetic, scored)
         if scored is not None:
             phase.figures = label_figures(scored, record.threshold)

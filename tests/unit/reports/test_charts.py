@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tao_skill_bank.reports.charts import Drawn, RatePoint, far_chart, far_lines, value_places
+from tao_skill_bank.reports.charts import Drawn, RatePoint, far_lines, rate_chart, value_places
 from tao_skill_bank.reports.deft.report import render_report
 from tao_skill_bank.reports.score_charts import CurveAxes, Line, count_ticks, distribution, recall_far
 
@@ -55,10 +55,17 @@ def test_a_long_value_at_an_end_of_the_plot_stays_within_it() -> None:
     assert box[2] <= 100.5 and box[0] >= 0
 
 
+@pytest.mark.parametrize(("op", "top", "height"), [("<=", 25.0, 75.0), (">=", 0.0, 25.0)])
+def test_the_goal_lies_on_the_side_of_the_target_that_is_asked_for(op: str, top: float, height: float) -> None:
+    drawn_ = rate_chart([RatePoint("base", 100.0)], 75.0, op, measure="f1")
+    assert f'class="goal" x="0" y="{top:.3f}%" width="100%" height="{height:.3f}%"' in drawn_
+    assert "F1, %" in drawn_ and "F1 by phase: base 100 %. Target" in drawn_.replace("\u00a0", " ")
+
+
 def test_a_square_root_axis_is_called_one_and_a_linear_one_is_not() -> None:
     steep = [RatePoint("base", 40.0), RatePoint("iter 1", 0.5)]
-    assert "FAR, %, square-root scale" in far_chart(steep, 1.0)
-    assert "square-root" not in far_chart(steep, 20.0)
+    assert "FAR, %, square-root scale" in rate_chart(steep, 1.0)
+    assert "square-root" not in rate_chart(steep, 20.0)
     assert "FAR, %, square-root scale" in far_lines([("a", [40.0, 1.0])], ["base", "1"], 1.0)
     line = Line("a", np.array([0.0, 40.0]), np.array([0.0, 100.0]), "best")
     assert recall_far([line], 1.0, 99.0, CurveAxes(50.0, 0.0, True)).count("square-root scale") == 2  # seen and said

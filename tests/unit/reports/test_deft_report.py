@@ -399,13 +399,13 @@ def test_hostile_text_in_a_summary_is_no_markup(make_run: MakeRun) -> None:
 
 
 def test_the_name_of_the_target_stands_where_it_hides_no_point() -> None:
-    from tao_skill_bank.reports.charts import RatePoint, far_chart
+    from tao_skill_bank.reports.charts import RatePoint, rate_chart
 
     falling = [RatePoint(f"iter {i}", value) for i, value in enumerate((18.1, 4.8, 2.4, 1.2))]
-    assert 'class="goal-name left"' in far_chart(falling, 0.5)
-    assert 'class="goal-name right"' in far_chart(falling[:2], 0.5)
+    assert 'class="goal-name left"' in rate_chart(falling, 0.5)
+    assert 'class="goal-name right"' in rate_chart(falling[:2], 0.5)
     everywhere = [RatePoint(str(i), 5.0) for i in range(6)]
-    assert 'class="goal-name right below"' in far_chart([RatePoint("base", 20.0), *everywhere], 4.0)
+    assert 'class="goal-name right below"' in rate_chart([RatePoint("base", 20.0), *everywhere], 4.0)
 
 
 @pytest.mark.parametrize(
