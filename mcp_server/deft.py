@@ -17,8 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mcp_server import consent
 from mcp_server.consent import Approve, ApproveAndAccept, approved, refusal
-from mcp_server.door import END, READ, WRITE, Held, Linked, add, clip, errors_shown
-from mcp_server.resources import report_link
+from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown
 from mcp_server.roots import Allowed, Roots
 from mcp_server.words import program
 
@@ -101,15 +100,15 @@ class PhaseResult(BaseModel):
     synthetic: int | None = None
 
 
-class StatusResult(Linked):
-    """Where a run stands. `log` has what came behind the cursor that was given."""
+class StatusResult(BaseModel):
+    """Where a run stands. `log` has what came behind the cursor; what stays the same is told at first and at last."""
 
     status: str
     stop_reason: str | None = None
     now: str | None = None
-    kpi_target: str
+    kpi_target: str | None = None
     best: str | None = None
-    verdict: str
+    verdict: str | None = None
     approval: str | None = None
     phases: list[PhaseResult] | None = None
     log: list[str]
@@ -118,10 +117,6 @@ class StatusResult(Linked):
     remaining_sec: int | None = None
     report: str | None = None
     next_step: str | None = None
-
-    def links(self) -> list[tuple[str, str, str]]:
-        """The report, once there is one."""
-        return [] if self.report is None else [report_link(Path(self.report).parent)]
 
 
 class StopResult(BaseModel):
@@ -256,17 +251,18 @@ async def get_deft_status(
         await anyio.sleep(_POLL_SEC)
         view = await anyio.to_thread.run_sync(look)
     ended = view.status != "running"
+    whole = ended or not after
     best = None if view.best_value is None else f"{view.best_iteration}: {view.measure} {view.best_value:.4g}%"
     return StatusResult(
         status=view.status,
         stop_reason=None if view.stop_reason is None else clip(view.stop_reason, 400),
         now=None if view.stage is None else ", ".join(x for x in (f"{view.iteration} {view.stage}", view.live) if x),
-        kpi_target=view.kpi_target,
+        kpi_target=view.kpi_target if whole else None,
         best=best,
-        verdict=view.verdict.line,
-        approval=view.approval if ended or not after else None,
+        verdict=view.verdict.line if whole else None,
+        approval=view.approval if whole else None,
         phases=[
-            PhaseResult(phase=p.phase, **{_SHORT.get(name, name): figure for name, figure in p.figures.items()})
+            PhaseResult(phase=p.phase, **{_SHORT.get(name, name): _short(figure) for name, figure in p.figures.items()})
             for p in view.phases[-6:]
         ]
         if ended
@@ -274,7 +270,7 @@ async def get_deft_status(
         log=[clip(f"{x.seq} {x.iter} {x.stage} {x.status}: {x.summary}", 110) for x in view.log],
         cursor=view.cursor,
         ask_again_sec=view.ask_again_sec,
-        remaining_sec=view.remaining_sec,
+        remaining_sec=None if ended else view.remaining_sec,
         report=view.report if ended else None,
         next_step=view.next_step if ended else None,
     )
@@ -345,6 +341,11 @@ def _planned(request: Request, allowed: Roots) -> tuple[PreFlight, bool]:
 def _settings(request: Request) -> list[str]:
     """What was asked for beside the plan's own lines, so that a person sees everything that is approved."""
     return [f"settings: {clip(', '.join(request.settings), 600)}"] if request.settings else []
+
+
+def _short(figure: Any) -> Any:
+    """A figure to six digits: its file has all of them."""
+    return float(f"{figure:.6g}") if isinstance(figure, float) else figure
 
 
 def _summary(plan: PreFlight) -> list[str]:
