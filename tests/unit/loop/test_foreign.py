@@ -13,6 +13,8 @@ from tao_skill_bank import runs
 from tao_skill_bank.cli import cli
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.loop.foreign import ForeignStateError, foreign
+from tao_skill_bank.reports.compare import compare_runs
+from tao_skill_bank.reports.deft.report import render_report
 
 
 def state(version: object, **more: Any) -> dict[str, Any]:
@@ -40,6 +42,19 @@ def test_status_tells_what_a_published_state_says_and_what_it_does_not(tmp_path:
     told = json.loads(CliRunner().invoke(cli, ["deft", "status", str(run), "--json"]).stdout)
     assert told["phases"]["iter1"]["far_pct"] == "3.25"
     assert (run / "deft_state.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("version", [2, 4, 5])
+def test_its_report_and_a_comparison_refuse_it_in_a_line_that_names_the_command_that_reads_it(
+    tmp_path: Path, version: int
+) -> None:
+    run, other = (put(tmp_path / name, state(version)) for name in ("run", "other"))
+    for refused in (lambda: render_report(run), lambda: compare_runs([run, other])):
+        with pytest.raises(ForeignStateError) as caught:
+            refused()
+        line = caught.value.line()
+        assert "\n" not in line and "deft status tells what it says" in line
+        assert [path.name for path in run.iterdir()] == ["deft_state.json"]
 
 
 def test_what_would_work_on_it_refuses(tmp_path: Path) -> None:
