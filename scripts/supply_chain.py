@@ -116,7 +116,7 @@ def license_faults(found: list[Package]) -> list[str]:
 
 
 def audit() -> int:
-    """Ask pip-audit; 0 where nothing is known, 1 where something is, 3 where the advisories cannot be had."""
+    """Ask pip-audit; 0 where nothing is known, 1 where something is, 3 where a package's advisories cannot be had."""
     command = [sys.executable, "-m", "pip_audit", "-r", str(LOCK), "--no-deps", "--disable-pip", "-f", "json"]
     done = subprocess.run([*command, "--progress-spinner", "off"], capture_output=True, text=True, check=False)
     try:
@@ -126,15 +126,18 @@ def audit() -> int:
         print(f"not audited: {last} (install pip-audit into this environment, and be on line)")
         return 3
     skipped = [d for d in answer if "skip_reason" in d]
-    if len(skipped) == len(answer):
-        print(f"not audited: no advisory data could be had for any of {len(answer)} packages")
-        return 3
     bad = [(d, v) for d in answer for v in d.get("vulns", ())]
     for package, fault in bad:
         fixed = ", ".join(fault["fix_versions"]) or "none yet"
         print(f"{package['name']} {package['version']}: {fault['id']} (fixed in {fixed})")
-    print(f"{len(answer) - len(skipped)} packages audited, {len(skipped)} without data, {len(bad)} vulnerabilities")
-    return 1 if bad else 0
+    if len(skipped) < len(answer):
+        print(f"{len(answer) - len(skipped)} packages audited, {len(bad)} known vulnerabilities")
+    if skipped or not answer:
+        named = "" if len(skipped) == len(answer) else f": {', '.join(d['name'] for d in skipped)}"
+        why = f" ({skipped[0]['skip_reason']})" if skipped else ""
+        which = f"any of {len(answer)}" if len(skipped) == len(answer) else f"{len(skipped)} of {len(answer)}"
+        print(f"not audited: no advisory data could be had for {which} packages{named}{why}")
+    return 1 if bad else 3 if skipped or not answer else 0
 
 
 def main() -> int:

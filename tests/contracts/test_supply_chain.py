@@ -60,7 +60,18 @@ def test_a_token_or_a_private_key_in_the_tree_is_a_fault(tmp_path: Path) -> None
     ("stdout", "stderr", "said"),
     [
         ("", "No module named pip_audit", "not audited: No module named pip_audit (install pip-audit"),
-        ('{"dependencies": [{"name": "a", "skip_reason": "x"}]}', "", "not audited: no advisory data could be had"),
+        (
+            '{"dependencies": [{"name": "a", "skip_reason": "x"}]}',
+            "",
+            "not audited: no advisory data could be had for any of 1 packages (x)",
+        ),
+        ('{"dependencies": []}', "", "not audited: no advisory data could be had for any of 0 packages"),
+        (
+            '{"dependencies": [{"name": "a", "version": "1", "vulns": []}, {"name": "b", "skip_reason": "x"}]}',
+            "",
+            "1 packages audited, 0 known vulnerabilities\n"
+            "not audited: no advisory data could be had for 1 of 2 packages: b (x)",
+        ),
     ],
 )
 def test_an_audit_that_could_not_be_had_is_not_taken_for_a_clean_one(
