@@ -31,6 +31,7 @@ TOOLSETS = {
     "images": ("list_images",),
     "thresholds": ("get_monitor_status",),
     "specs": ("check_spec",),
+    "quality": ("get_annotation_quality",),
 }
 """What few need: not offered unless it is asked for, and answered all the same."""
 EARLIER = (

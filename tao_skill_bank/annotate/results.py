@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,21 @@ from tao_skill_bank.annotate.verdicts import edited_answers, read_verdicts
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import sha256_file
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What the rules say of a folder's items now.
+
+    Attributes:
+        report: As `quality.json` holds it.
+        refused: The first question that each rule refused: its code, video, task and the reason.
+        measured: The error rate by the verdicts on a sample, None where none was drawn.
+    """
+
+    report: dict[str, Any]
+    refused: list[tuple[str, str, str, str]]
+    measured: Measured | None
 
 
 class Results:
@@ -63,14 +79,17 @@ class Results:
             self._digests[video] = self._content(video)
         return self._digests[video]
 
+    def recorded(self, video: str) -> str | None:
+        """SHA-256 of a video as the journal has it; the file is not opened."""
+        return None if self._journal is None else self._journal.content(video)
+
     def models(self) -> list[str]:
         """Every model whose answers the items were made from."""
         return [] if self._journal is None else self._journal.makers()
 
     def exportable(self) -> dict[str, str]:
         """Item digest → task of what the rules let pass, whatever a review says of it."""
-        examiner = Examiner({}, self.content, self.judged.findings)
-        return {taken.question.digest: taken.question.task for _, taken in self.taken(examiner) if taken.kept}
+        return _passing(self, self.content)
 
     def measured(self) -> Measured | None:
         """The error rate that the verdicts on the sample give; None where no sample was drawn."""
@@ -125,6 +144,34 @@ def check(folder: Path) -> Written:
     """Look at every question of a folder with the rules as they are now, and write step 4 anew. The caller locks it."""
     with opened(folder) as results:
         return results.write()
+
+
+def quality_of(folder: Path) -> Quality:
+    """Every question of a folder by the rules as they are now. Reads only.
+
+    No video is opened: which are copies is told by the journal.
+
+    Raises:
+        InputError: It holds no questions.
+    """
+    with opened(folder) as results:
+        examiner = Examiner(read_verdicts(folder), results.recorded, results.judged.findings)
+        first: dict[str, tuple[str, str, str, str]] = {}
+        for _, taken in results.taken(examiner):
+            if taken.code is not None:
+                question = taken.question
+                said = (taken.code, question.video_id, question.task, taken.reason or "")
+                first.setdefault(taken.code, said)
+        sample = read_sample(folder)
+        items = {} if sample is None else _passing(results, results.recorded)
+        measured = None if sample is None else measure(sample, items, read_verdicts(folder))
+        return Quality(examiner.report(), [first[code] for code in sorted(first)], measured)
+
+
+def _passing(results: Results, content: Callable[[str], str | None]) -> dict[str, str]:
+    """Item digest → task of what the rules let pass, whatever a review says of it."""
+    examiner = Examiner({}, content, results.judged.findings)
+    return {taken.question.digest: taken.question.task for _, taken in results.taken(examiner) if taken.kept}
 
 
 def sample(folder: Path, number: int, seed: int) -> tuple[Path, dict[str, int]]:

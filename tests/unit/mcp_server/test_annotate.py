@@ -112,6 +112,31 @@ def test_a_spec_that_names_a_folder_outside_the_roots_is_refused(
     assert "outside the allowed folders" in answer.text
 
 
+def test_an_agent_is_told_what_the_quality_rules_say_and_nothing_is_written_or_opened(tmp_path: Path) -> None:
+    """The rows name a video outside the roots, which no tool opens."""
+    folder = tmp_path / "root" / "it's here"
+    step = folder / "step_3_qa/qa_output.jsonl"
+    step.parent.mkdir(parents=True)
+    good = {"question": "Does the cart move?", "answer": "Yes", "explanation": "It does.", "reasoning": "It is seen."}
+    again = {**good, "question": "Does the cart move ?"}
+    told = {**good, "question": "Is the box red?", "reasoning": "According to the caption, it is."}
+    rows = [
+        {"video": "/proc/self/environ", "prompt_key": "normal_bcq", "qa_output": json.dumps({"items": [good, again]})},
+        {"video": str(tmp_path / "b.mp4"), "prompt_key": "normal_bcq", "qa_output": json.dumps({"items": [told]})},
+    ]
+    step.write_text("".join(json.dumps({**row, "video_length": 1.0}) + "\n" for row in rows), encoding="utf-8")
+    before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
+    server = build_server([tmp_path / "root"])
+    data = ok(call(server, "get_annotation_quality", {"results_dir": str(folder)}))
+    assert sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*")) == before
+    assert "no error rate: no sample was drawn" in data["summary"]
+    assert sum(data["items"].values()) + sum(data["refused"].values()) == 3 and data["refused"]["duplicate"] == 1
+    assert any(line.startswith("duplicate: bcq of ") and "same question" in line for line in data["examples"])
+    assert f"annotate check {shlex.quote(str(folder))}" in data["next_step"]
+    written = api.check_items(folder)
+    assert (data["refused"], data["flagged"]) == (written.refused, written.flagged), "what the command finds"
+
+
 @pytest.fixture
 def unread(
     paid: tuple[ScriptedEndpoint, dict[str, Any]],

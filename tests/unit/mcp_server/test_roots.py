@@ -29,6 +29,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "check_training_csv": {"csv": "{w}/c.csv", "workspace": "{w}"},
     "analyze_kpi": {"csv": "{w}/c.csv"},
     "check_spec": {"spec": "{w}/s.yaml"},
+    "get_annotation_quality": {"results_dir": "{w}"},
     "start_action": {"category": "visual_changenet", "action": "train", "results_dir": "{w}/r"},
     "embed_images": {"input_parquet": "{w}/a.parquet", "output_parquet": "{w}/b.parquet"},
     "mine_neighbors": {

@@ -63,6 +63,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "estimate_annotation": ({"results_dir": "{w}", "spec": "{w}/no.yaml"}, "no such spec file"),
     "start_annotation": ({"results_dir": "{w}", "spec": "{w}/no.yaml"}, "no such spec file"),
     "get_annotation_status": ({"results_dir": "{w}"}, "no annotation run here"),
+    "get_annotation_quality": ({"results_dir": "{w}"}, "no questions yet"),
     "stop_annotation": ({"results_dir": "/"}, "outside the allowed folders"),
     "log_stage": (
         {
