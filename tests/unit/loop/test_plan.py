@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from toy_task import TASK
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.plan import digest_now, inside_workspace, parse_duration_minutes, resolve
-from tao_skill_bank.loop.request import PreFlight, Request, ResolvedPlan, Split
+from tao_skill_bank.loop.request import OwnWord, PreFlight, Request, ResolvedPlan, Split
 
 TARGET = "error < 1%"
 
@@ -104,8 +105,17 @@ def test_a_missing_file_of_the_plan_is_refused_and_one_that_is_there_is_in_the_d
     (workspace / "numbers.json").write_text("{}")
     assert resolve(TASK, asked(workspace)).digest != plan.digest
     (workspace / "numbers.json").unlink()
-    with pytest.raises(InputError, match="numbers is missing"):
+    with pytest.raises(InputError, match="numbers is missing") as caught:
         resolve(TASK, asked(workspace))
+    assert caught.value.fix == "put it there or --set numbers=PATH"
+    (workspace / "data.yaml").write_text("")
+    with pytest.raises(InputError, match="numbers is missing, and the folder looks like object detection"):
+        resolve(TASK, asked(workspace))
+
+
+def test_a_plan_is_offline_where_that_is_asked_and_only_there(workspace: Path) -> None:
+    assert resolve(TASK, asked(workspace, offline=True)).config.offline is True
+    assert resolve(TASK, asked(workspace)).config.offline is False
 
 
 def test_a_platform_is_taken_by_its_own_name_and_each_plan_has_its_own_digest(workspace: Path) -> None:
@@ -226,6 +236,7 @@ def test_the_summary_shows_what_is_asked_the_data_the_checks_and_the_digest(work
         checks=[Check(name="numbers", status="ok", text="one")],
         estimate_minutes=0.25,
         facts=[("add", "2")],
+        words=[OwnWord(name="gone", question="may it go?")],
     )
     eight = "l0 0, l1 1, l2 2, l3 3, l4 4, l5 5, l6 6, l7 7"
     assert found.lines() == [
@@ -245,5 +256,22 @@ def test_the_summary_shows_what_is_asked_the_data_the_checks_and_the_digest(work
         "  checks",
         "  [  ok] numbers: one",
         "",
+        "  needs a word of its own: may it go?",
+        "                  say it: gone",
+        "",
         "  plan digest     d1g3st",
     ]
+
+
+def test_the_summary_of_a_plan_carries_its_digest_its_warnings_and_the_time_of_the_baseline_too(
+    workspace: Path,
+) -> None:
+    plan = replace(resolve(TASK, asked(workspace)), minutes_per_iteration=0.123)
+    checks = [Check(name="numbers", status="ok", text="one"), Check(name="pool", status="warn", text="empty")]
+    splits = [Split(name="base", csv="a", rows=1, labels={})]
+    found = PreFlight.of(plan, checks, splits, facts=[("add", "2")])
+    assert (found.digest, found.kpi_target, found.max_iterations) == (plan.digest, TARGET, 2)
+    assert found.config == plan.config.model_dump(mode="json")
+    assert (found.splits, found.checks, found.facts) == (splits, checks, [("add", "2")])
+    assert found.warnings == ["pool: empty"]
+    assert found.estimate_minutes == 0.4  # 3 x 0.123 to a tenth of a minute

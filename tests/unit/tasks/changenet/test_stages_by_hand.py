@@ -181,6 +181,7 @@ def test_rows_with_the_bytes_of_an_evaluation_picture_are_named_by_their_positio
     (images / "po/C82_SolderLight.png").write_bytes((images / "ac/C9_SolderLight.png").read_bytes())
     rows = [f"images/po/,images/golden/po/,PASS,C{n}" for n in (0, 1, 82, 3)]
     assert leaks.equal_rows(table(run.workspace / "t.csv", *rows), run.workspace, config, naming) == {2}
+    assert leaks.equal_rows(table(run.workspace / "t.csv", rows[2]), run.workspace, config, naming) == {0}
     assert leaks.equal_rows(table(run.workspace / "t.csv"), run.workspace, config, naming) == set()
 
 
