@@ -208,7 +208,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_file_behind(case: Path, small_disk: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_results_folder_that_cannot_be_written_is_one_line(case: Path, tmp_pat
             assert "locked" in text and ("Read-only" in text or "Permission" in text)
     finally:
         if not made.returncode:
-            subprocess.run(["umount", str(folder)], check=True)
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_results_dir_that_is_a_file_is_refused(case: Path) -> None:

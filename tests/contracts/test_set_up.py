@@ -310,7 +310,7 @@ def test_a_disk_that_fills_up_meanwhile_is_told_as_full(machine: Machine, tmp_pa
         (small / "filler").write_bytes(b"\0" * (23 << 20))
         assert "the disk is full" in machine.failed(str(small / "env"))
     finally:
-        subprocess.run(["umount", str(small)], check=True)
+        subprocess.run(["umount", "--lazy", str(small)], check=True)
 
 
 @pytest.mark.parametrize("place", ["/proc/nowhere/env", "/dev/null/env"])

@@ -164,9 +164,7 @@ def test_a_run_that_was_approved_is_taken_up_without_asking_again(workspace: Pat
 
 def test_a_run_can_be_stopped_and_says_so(workspace: Path, server: BankServer) -> None:
     run = ok(call(server, "start_deft_run", plan_arguments(workspace), elicit=YES))["results_dir"]
-    # The worker says that it is there before anybody can ask it to stop.
-    while ok(call(server, "get_deft_status", {"results_dir": run}))["status"] != "running":
-        pass
+    # Whoever was told that it is started can stop it at once.
     assert ok(call(server, "stop_deft_run", {"results_dir": run}))["stop_requested"]
     view, log = follow(server, run)
     assert view["status"] in ("stopped", "interrupted", "complete")
