@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import anyio.to_thread
 from mcp.server.mcpserver import Context, Elicit, MCPServer, Resolve
 from mcp.server.mcpserver import ElicitationResult as Answer
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
+from mcp_server.asked import with_request, within
 from mcp_server.consent import Approve, approved, asked, refusal
 from mcp_server.door import END, READ, SEND, Held, add, clip, errors_shown
 from mcp_server.roots import Allowed
 from mcp_server.words import program
+from tao_skill_bank.annotate.asked import Estimating, Request
+from tao_skill_bank.core.asked import command_words
 
 if TYPE_CHECKING:
     from tao_skill_bank.annotate.allow import Source
@@ -23,10 +25,6 @@ if TYPE_CHECKING:
 
 
 _EXAMPLES = 20
-OwnPrices = Annotated[
-    dict[str, list[float]] | None,
-    Field(description="Model: [input, output], USD per million tokens."),
-]
 
 
 class EstimateResult(BaseModel):
@@ -81,19 +79,12 @@ class Priced(Held):
     module: Any = None
 
 
-def priced_of(
-    results_dir: str,
-    spec: str,
-    max_calls: int | None,
-    max_cost: float | None,
-    allowed: Allowed,
-    price: dict[str, list[float]] | None = None,
-) -> Priced:
+@with_request(Request, required=("results_dir", "spec"))
+def priced_of(allowed: Allowed, **asked: Any) -> Priced:
     """Check what is asked for, with every path that it leads to inside the allowed folders, and estimate it."""
     from tao_skill_bank.annotate.api import estimate_run, not_allowed, request_of, resolve, seal_config
 
-    named, folder = allowed.path(spec, "spec"), allowed.path(results_dir, "results_dir")
-    request = request_of([], spec=named, results_dir=folder, max_calls=max_calls, max_cost=max_cost, price=price)
+    request = request_of([], **within(Request, asked, allowed))
     config = resolve(request)
     prompts = config.prompts_module if config.prompts_module.endswith(".py") else ""
     for path in filter(None, [config.data.video_root, *config.data.input_jsonl_files, prompts]):
@@ -117,21 +108,17 @@ async def gate(plan: Annotated[Priced, Resolve(priced)], ctx: Context) -> Elicit
     return asked(ctx, f"Start this annotation run?\n\n{_summary(plan)}\ndigest {plan.sealed.digest}{module}")
 
 
-def estimate_annotation(allowed: Allowed, results_dir: str, spec: str, price: OwnPrices = None) -> EstimateResult:
+@with_request(Estimating, required=("results_dir", "spec"))
+def estimate_annotation(allowed: Allowed, **asked: Any) -> EstimateResult:
     """Calls, cost and time of a video annotation run (spec: of auto_label). Calls no model."""
-    plan = priced_of(results_dir, spec, None, None, allowed, price)
+    plan = priced_of(allowed, **asked)
     unread = [_unread(plan.module), f"to allow it, a person types: {plan.module.command}"] if plan.module else []
     return EstimateResult(digest=plan.sealed.digest, summary=_summary(plan), notes=[*unread, *plan.estimate.notes])
 
 
+@with_request(Request, required=("results_dir", "spec"), told=Estimating)
 async def start_annotation(
-    plan: Annotated[Priced, Resolve(priced)],
-    answer: Annotated[Answer[Approve], Resolve(gate)],
-    results_dir: str,
-    spec: str,
-    max_calls: int | None = None,
-    max_cost: Annotated[float | None, Field(description="USD in all.")] = None,
-    price: dict[str, list[float]] | None = None,
+    plan: Annotated[Priced, Resolve(priced)], answer: Annotated[Answer[Approve], Resolve(gate)], **asked: Any
 ) -> AnnotationStart:
     """Start an annotation run in the background, or take one up, once the person approved."""
     from tao_skill_bank.annotate.allow import allow
@@ -275,16 +262,5 @@ def _unread(module: Source) -> str:
 def _command(plan: Priced) -> str:
     request, module = plan.request, plan.module
     first = f"{shlex.join([*program(), 'annotate', 'allow', str(module.path)])} && " if module else ""
-    words = [*program(), "annotate", "run"]
-    arguments = list(request.arguments)
-    if arguments[:1] == ["-e"]:
-        words += ["--spec", str(Path(arguments[1]))]
-        arguments = arguments[2:]
-    words += arguments
-    for model, both in request.price.items():
-        words += ["--price", f"{model}={','.join(f'{number:g}' for number in both)}"]
-    if request.max_calls is not None:
-        words += ["--max-calls", str(request.max_calls)]
-    if request.max_cost is not None:
-        words += ["--max-cost", f"{request.max_cost:g}"]
+    words = [*program(), "annotate", "run", *command_words(request)]
     return first + shlex.join([*words, "--approve", plan.sealed.digest, "--detach"])

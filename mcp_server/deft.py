@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import shlex
 import time
 from functools import partial
@@ -16,15 +15,16 @@ from mcp.server.mcpserver import ElicitationResult as Answer
 from pydantic import BaseModel, ConfigDict, Field
 
 from mcp_server import consent
+from mcp_server.asked import with_request, within
 from mcp_server.consent import Approve, ApproveAndAccept, approved, refusal
 from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown
 from mcp_server.roots import Allowed, Roots
 from mcp_server.words import program
+from tao_skill_bank.core.asked import command_words
+from tao_skill_bank.loop.asked import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tao_skill_bank.loop.request import Option, PreFlight, Request
+    from tao_skill_bank.loop.request import PreFlight
 
 MOST_LOG_LINES = 10
 MOST_WAIT_SEC = 25
@@ -33,31 +33,6 @@ _POLL_SEC = 0.5
 _SHORT = {"training_rows": "rows"}
 
 RunFolder = Annotated[str, Field(description="The run folder.")]
-_KINDS: dict[str, Any] = {"path": str, "number": int, "text": str, "texts": list[str], "flag": bool}
-
-
-def with_request(function: Callable[..., Any], *, described: bool = True) -> Callable[..., Any]:
-    """The function with the fields of a run's request as its arguments, in place of its `**asked`.
-
-    Args:
-        function: The function.
-        described: Whether the arguments carry their help; of several tools with the same ones, one is enough.
-    """
-    from tao_skill_bank.loop.asked import options
-
-    def argument(asked: Option) -> inspect.Parameter:
-        kind: Any = _KINDS[asked.kind] | None
-        annotation: Any = Annotated[kind, Field(description=asked.text)] if described else kind
-        return inspect.Parameter(asked.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-
-    own = inspect.signature(function, eval_str=True)
-    kept = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    last = [p for p in kept if p.kind is inspect.Parameter.KEYWORD_ONLY]
-    first = [p for p in kept if p not in last]
-    made = [*first, *(argument(asked) for asked in options()), *last]
-    function.__signature__ = own.replace(parameters=made)  # type: ignore[attr-defined]
-    function.__annotations__ = {p.name: p.annotation for p in made} | {"return": own.return_annotation}
-    return function
 
 
 class PlanResult(BaseModel):
@@ -136,7 +111,7 @@ class Planned(Held):
     held: bool
 
 
-@with_request
+@with_request(Request)
 def plan_of(allowed: Allowed, **asked: Any) -> Planned:
     """Resolve and check what is asked for; reads only."""
     request = _request(allowed, asked)
@@ -156,7 +131,7 @@ async def gate(plan: Annotated[Planned, Resolve(planned)], ctx: Context) -> Elic
     return consent.asked(ctx, question, ApproveAndAccept if shown.words else Approve)
 
 
-@with_request
+@with_request(Request)
 def plan_deft_run(allowed: Allowed, **asked: Any) -> PlanResult:
     """Check a DEFT run and show what it would do. Changes nothing. An error lists every fault to mend."""
     request = _request(allowed, asked)
@@ -169,7 +144,7 @@ def plan_deft_run(allowed: Allowed, **asked: Any) -> PlanResult:
     )
 
 
-@partial(with_request, described=False)
+@with_request(Request, told=Request)
 async def start_deft_run(
     plan: Annotated[Planned, Resolve(planned)],
     answer: Annotated[Answer[Approve], Resolve(gate)],
@@ -299,23 +274,15 @@ def register(server: MCPServer[Any]) -> None:
 
 def approve_command(request: Request, plan: PreFlight) -> str:
     """What a person types to approve exactly this plan and start it."""
-    words = [*program(), "deft", "run"]
-    for asked, value in request.asked():
-        given = value if asked.kind == "texts" else [value]
-        words += [word for one in given for word in ([asked.flag] if one is True else [asked.flag, str(one)])]
+    words = [*program(), "deft", "run", *command_words(request)]
     for own in plan.words:
         words += ["--accept", own.name]
     return shlex.join([*words, "--approve", plan.digest, "--detach"])
 
 
 def _request(allowed: Roots, asked: dict[str, Any]) -> Request:
-    from tao_skill_bank.loop.asked import Request, options
-
-    paths = {option.name for option in options() if option.kind == "path"}
-    given: dict[str, Any] = {
-        key: allowed.optional(value, key) if key in paths else value for key, value in asked.items()
-    }
-    return Request(**{**given, "settings": tuple(given.get("settings") or ())})
+    given = within(Request, asked, allowed)
+    return Request(**{**given, "settings": tuple(given.get("settings") or ()), "offline": bool(given.get("offline"))})
 
 
 def _planned(request: Request, allowed: Roots) -> tuple[PreFlight, bool]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
-import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tao_skill_bank.annotate.allow import VARIABLE, NotAllowedError, Source, allowed, find
+from tao_skill_bank.annotate.asked import Request as Request
 from tao_skill_bank.annotate.config import SECTION, AnnotationConfig, read_config, schema
 from tao_skill_bank.annotate.estimate import Estimate, estimate_sealed
 from tao_skill_bank.annotate.holder import announced, busy, desk, folder_lock, holder, start_lock
@@ -44,23 +43,12 @@ from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_bytes
 from tao_skill_bank.core.lifecycle import Holder
 from tao_skill_bank.core.overrides import parse_command_line
+from tao_skill_bank.core.settings import validated
 from tao_skill_bank.core.text import lines_of
 
 REQUEST_FILE = "annotation_request.json"
 LOG_FILE = "annotation.log"
 _WORKER = "tao_skill_bank.annotate.worker"
-
-
-class Request(BaseModel):
-    """What is asked for: the arguments of `auto_label generate`, and what only this door has."""
-
-    arguments: list[str] = []
-    prices: str | None = None
-    price: dict[str, list[float]] = {}
-    max_calls: int | None = None
-    max_cost: float | None = None
-    shard: tuple[int, int] | None = None
-    batch: bool = False
 
 
 class StatusView(BaseModel):
@@ -135,7 +123,7 @@ def seal_run(request: Request) -> Sealed:
 
 def seal_config(request: Request, config: AnnotationConfig) -> Sealed:
     """The same, of a request that is resolved already; its spec is not read again."""
-    prices = load_prices(_own_prices(request), request.price)
+    prices = load_prices(request.prices, request.price)
     if request.max_cost is not None:
         # Said before anybody approves: without its price a limit in USD could not be kept.
         refuse_unpriced(config, prices)
@@ -431,47 +419,10 @@ def _limits(request: Request) -> Limits:
     return Limits(request.max_calls, request.max_cost, request.shard)
 
 
-def _own_prices(request: Request) -> Path | None:
-    return None if request.prices is None else Path(request.prices)
-
-
-def request_of(
-    arguments: Sequence[str],
-    *,
-    spec: Path | None = None,
-    results_dir: Path | None = None,
-    video_root: Path | None = None,
-    prices: Path | None = None,
-    price: Mapping[str, Sequence[float]] | None = None,
-    max_calls: int | None = None,
-    max_cost: float | None = None,
-    shard: str | None = None,
-    batch: bool = False,
-) -> Request:
-    """A request out of a door's options.
+def request_of(arguments: Sequence[str], **given: Any) -> Request:
+    """A request out of a door's options: its fields, and the words of a command line beside them.
 
     Raises:
         InputError: A limit below zero, a shard that is none.
     """
-    from tao_skill_bank.annotate.listing import parse_shard
-
-    if (max_calls is not None and max_calls < 0) or (max_cost is not None and not 0 <= max_cost < math.inf):
-        # Nothing is larger than NaN: such a limit would never be reached.
-        raise InputError("a limit is a number from 0 on", where="--max-calls, --max-cost", fix="give 0 or more")
-    words = ["-e", str(spec)] if spec else []
-    words += [f"results_dir={_quoted(results_dir)}"] if results_dir else []
-    words += [f"{SECTION}.data.video_root={_quoted(video_root)}"] if video_root else []
-    return Request(
-        arguments=[*words, *arguments],
-        prices=None if prices is None else os.path.abspath(prices),
-        price={model: list(both) for model, both in (price or {}).items()},
-        max_calls=max_calls,
-        max_cost=max_cost,
-        shard=None if shard is None else parse_shard(shard),
-        batch=batch,
-    )
-
-
-def _quoted(path: Path) -> str:
-    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{text}'"
+    return validated(Request, {**given, "overrides": arguments}, "arguments")

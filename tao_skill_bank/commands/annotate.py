@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tao_skill_bank.annotate.asked import Estimating, Request
 from tao_skill_bank.commands.cluster import cluster_of
-from tao_skill_bank.commands.options import CLUSTER, JSON, PATH, together
+from tao_skill_bank.commands.options import CLUSTER, JSON, PATH, request_options
 from tao_skill_bank.commands.out import echo, print_json, tell
 
 if TYPE_CHECKING:
-    from tao_skill_bank.annotate.api import Request
     from tao_skill_bank.annotate.calls import Caller
     from tao_skill_bank.annotate.estimate import Estimate, Range
     from tao_skill_bank.annotate.run import Outcome
@@ -24,29 +24,20 @@ def cli() -> None:
     """Annotate videos: captions, descriptions, questions with reasoning; answers are kept, every call is counted."""
 
 
-_PRICES = together(
-    click.option("--prices", type=PATH, help="Your own price table (YAML), before the shipped one."),
-    click.option("--price", multiple=True, metavar="MODEL=IN,OUT", help="A model's USD per million tokens."),
-)
-_REQUEST = together(
-    click.option("-e", "--spec", type=PATH, help="The spec; `auto_label default_specs` writes one."),
-    click.option("--results-dir", type=PATH, help="Where the run lives; the same folder takes it up again."),
-    click.option("--video-root", type=PATH, help="Folder of videos."),
-    _PRICES,
-    click.option("--shard", metavar="I/N", help="Take only this part of the videos, in a folder of its own."),
-    click.option("--batch", is_flag=True, help="Use the vendors' batches: half the price, up to a day for a round."),
-    click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
-    JSON,
+_FOLDER = click.argument("results_dir", type=PATH)
+_APPROVE = click.option(
+    "--approve", metavar="DIGEST", help="Start only what has this digest, as an estimate showed it."
 )
 
 
 @cli.command()
-@_REQUEST
+@request_options(Estimating)
+@JSON
 def estimate(as_json: bool, **given: Any) -> None:
     """Show calls, tokens, cost and time before the first call. Calls nobody, writes nothing."""
     from tao_skill_bank.annotate.api import estimate_run
 
-    _print_estimate(estimate_run(_request(**given)), as_json)
+    _print_estimate(estimate_run(Request(**given)), as_json)
 
 
 def _print_estimate(found: Estimate, as_json: bool) -> None:
@@ -66,10 +57,9 @@ def _print_estimate(found: Estimate, as_json: bool) -> None:
 
 
 @cli.command()
-@_REQUEST
-@click.option("--max-calls", type=int, help="Stop before this many calls in all, earlier runs included.")
-@click.option("--max-cost", type=float, help="Stop before this many USD in all, earlier runs included.")
-@click.option("--approve", metavar="DIGEST", help="Start only what has this digest, as an estimate showed it.")
+@request_options(Request)
+@JSON
+@_APPROVE
 @click.option("--detach", is_flag=True, help="Start it in the background and return.")
 @click.option("--shards", type=int, help="Do all of this many parts, then bring them together.")
 @CLUSTER
@@ -85,7 +75,7 @@ def run(
     """Annotate, or take up what was begun. Stop it with Ctrl-C whenever you like: the same command goes on."""
     from tao_skill_bank.annotate import api
 
-    request = _request(**given)
+    request = Request(**given)
     if detach and shards is not None:
         raise click.UsageError("--shards waits for its parts; leave --detach away")
     if approve and shards is not None:
@@ -120,7 +110,7 @@ def run(
 
 
 @cli.command()
-@click.argument("results_dir", type=PATH)
+@_FOLDER
 @click.option("--watch", is_flag=True, help="Show it anew every other second until nobody works any more.")
 @JSON
 def status(results_dir: Path, watch: bool, as_json: bool) -> None:
@@ -138,7 +128,7 @@ def status(results_dir: Path, watch: bool, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("results_dir", type=PATH)
+@_FOLDER
 @click.option("--limit", default=20, show_default=True, help="Show this many videos.")
 @click.option("--sample", is_flag=True, help="Show what `annotate sample` drew, and no flags.")
 @JSON
@@ -151,18 +141,12 @@ def review(results_dir: Path, limit: int, sample: bool, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("results_dir", type=PATH)
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("-e", "--spec", type=PATH, help="The spec: its models, and quality.checks.")
-@_PRICES
-@click.option("--max-calls", type=int, help="Stop before this many calls in all, earlier runs included.")
-@click.option("--max-cost", type=float, help="Stop before this many USD in all, earlier runs included.")
-@click.option("--approve", metavar="DIGEST", help="Start only what has this digest, as --estimate showed it.")
+@_FOLDER
+@request_options(Request, without=("results_dir", "video_root", "shard", "batch"))
+@_APPROVE
 @click.option("--estimate", "only_estimate", is_flag=True, help="Show what checks by a model would take. Calls nobody.")
 @JSON
-def check(
-    results_dir: Path, overrides: tuple[str, ...], approve: str | None, only_estimate: bool, as_json: bool, **given: Any
-) -> None:
+def check(results_dir: Path, approve: str | None, only_estimate: bool, as_json: bool, **given: Any) -> None:
     """Look at every item by the rules: refused ones leave the task files, flagged ones stay. Calls nobody.
 
     With a spec or settings that name quality.checks, a model is asked first: blind (without the video), judge (a second
@@ -171,8 +155,8 @@ def check(
     from tao_skill_bank.annotate import api
     from tao_skill_bank.annotate.api import check_items
 
-    if overrides or given["spec"] is not None:
-        request = _request(overrides, results_dir=results_dir, **given)
+    if given["overrides"] or given["spec"] is not None:
+        request = Request(results_dir=results_dir, **given)
         if only_estimate:
             _print_estimate(api.estimate_run(api.judge_sealed(request)), as_json)
             return
@@ -191,7 +175,7 @@ def check(
 
 
 @cli.command()
-@click.argument("results_dir", type=PATH)
+@_FOLDER
 @click.option("--n", "number", type=int, default=200, show_default=True, help="How many items.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides which ones.")
 @JSON
@@ -206,7 +190,7 @@ def sample(results_dir: Path, number: int, seed: int, as_json: bool) -> None:
 
 
 @cli.command("error-rate")
-@click.argument("results_dir", type=PATH)
+@_FOLDER
 @JSON
 def error_rate(results_dir: Path, as_json: bool) -> None:
     """Show how many items are wrong, by the verdicts on the sample, with exact 95 % intervals."""
@@ -227,7 +211,7 @@ def error_rate(results_dir: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("results_dir", type=PATH)
+@_FOLDER
 @click.option("--format", "layout", required=True, metavar="tao|llava|sharegpt|swift|hf|webdataset", help="For whom.")
 @click.option("--to", type=PATH, required=True, help="A folder that is empty or an earlier export; replaced whole.")
 @click.option("--split", default="80/10/10", show_default=True, help="Percent of train/val/test, by content.")
@@ -261,7 +245,7 @@ def export(results_dir: Path, as_json: bool, **given: Any) -> None:
 
 
 @cli.command()
-@click.argument("results_dir", type=PATH)
+@_FOLDER
 @JSON
 def stop(results_dir: Path, as_json: bool) -> None:
     """Ask a run to stop; calls in flight are waited for and kept."""
@@ -273,7 +257,7 @@ def stop(results_dir: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("results_dir", type=PATH)
+@_FOLDER
 @JSON
 def merge(results_dir: Path, as_json: bool) -> None:
     """Bring the answers of all shards together. Then `run` without --shard writes the files from them."""
@@ -308,13 +292,6 @@ def allow(module: str, revoke: bool, as_json: bool) -> None:
     echo(f"{word}: {source.path} ({source.lines} lines, sha256 {source.sha256[:16]})")
     if not revoke:
         echo("It is asked for again when the file changes. `--revoke` takes it back.")
-
-
-def _request(overrides: tuple[str, ...], price: tuple[str, ...] = (), **given: Any) -> Request:
-    from tao_skill_bank.annotate.api import request_of
-    from tao_skill_bank.annotate.prices import price_named
-
-    return request_of(overrides, price=dict(price_named(text) for text in price), **given)
 
 
 def _shown(estimate: Range, unit: str = "", digits: int = 0, scale: float = 1.0) -> str:

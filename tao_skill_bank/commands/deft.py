@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from tao_skill_bank.commands.options import JSON, PATH, Function, together
+from tao_skill_bank.commands.options import JSON, PATH, request_options, together
 from tao_skill_bank.commands.out import echo, print_json, tell
 from tao_skill_bank.core.errors import BankError, InputErrors, NeedsApprovalError
+from tao_skill_bank.loop.asked import Request
 
 if TYPE_CHECKING:
     from tao_skill_bank.loop.api import StatusView
     from tao_skill_bank.loop.foreign import Foreign
-    from tao_skill_bank.loop.request import PreFlight, Request
+    from tao_skill_bank.loop.request import PreFlight
 
 _REPORT = "DEFT_Loop_Report.html"
+_REQUEST = together(request_options(Request), JSON)
 _APPROVAL = together(
     click.option("--yes", is_flag=True, help="Approve the plan as it is now."),
     click.option("--approve", metavar="DIGEST", help="Approve exactly this plan."),
@@ -33,35 +35,20 @@ def cli() -> None:
     """Plan, run and watch the DEFT improvement loop."""
 
 
-def _request_options(function: Function) -> Function:
-    from tao_skill_bank.loop.asked import options
-
-    kinds: dict[str, dict[str, Any]] = {
-        "path": {"type": PATH},
-        "number": {"type": int},
-        "text": {},
-        "texts": {"multiple": True, "metavar": "KEY=VALUE"},
-        "flag": {"is_flag": True},
-    }
-    named = [(asked, [name for name in (asked.flag, asked.short) if name is not None]) for asked in options()]
-    found = [click.option(*names, asked.name, help=asked.text, **kinds[asked.kind]) for asked, names in named]
-    return together(*found, JSON)(function)
-
-
 @cli.command()
-@_request_options
+@_REQUEST
 def plan(as_json: bool, **given: Any) -> None:
     """Check everything and show what a run would do, with the digest to approve. Writes nothing."""
     from tao_skill_bank.runs import plan_run
 
-    summary = _guarded(as_json, lambda: plan_run(_request(**given)))
+    summary = _guarded(as_json, lambda: plan_run(Request(**given)))
     own = "".join(f" --accept {word.name}" for word in summary.words)
     how = f"\nTo run it: the same command with `run` and --approve {summary.digest}{own} (or --yes{own})"
     tell(summary, [*summary.lines(), how], as_json)
 
 
 @cli.command()
-@_request_options
+@_REQUEST
 @_APPROVAL
 @click.option("--detach", is_flag=True, help="Start it in the background and return.")
 def run(**given: Any) -> None:
@@ -70,7 +57,7 @@ def run(**given: Any) -> None:
 
 
 @cli.command()
-@_request_options
+@_REQUEST
 @_APPROVAL
 def step(**given: Any) -> None:
     """Run the next stage only."""
@@ -179,7 +166,7 @@ def _work(
     from tao_skill_bank import runs
     from tao_skill_bank.commands.attended import work_on
 
-    request = _request(**given)
+    request = Request(**given)
     folder = _guarded(as_json, lambda: _approved(request, yes, approve, accept, quiet=as_json))
     if detach:
         pid = _guarded(as_json, lambda: runs.start_detached(folder))
@@ -225,12 +212,6 @@ def _approved(request: Request, yes: bool, approve: str | None, accept: tuple[st
             echo(word.question)
             said.append(click.prompt(f"Type {word.name} to accept it", default="", show_default=False).strip())
     return runs.open_run(request, approve=shown.digest, how="flag" if yes else "tty", checked=shown, words=said)
-
-
-def _request(**given: Any) -> Request:
-    from tao_skill_bank.loop.request import Request
-
-    return Request(**given)
 
 
 def _run_folder(folder: Path | None, workspace: Path | None) -> Path:

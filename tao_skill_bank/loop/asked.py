@@ -2,71 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated
 
-
-@dataclass(frozen=True)
-class Option:
-    """One field of a request, as every door offers it.
-
-    Attributes:
-        name: The field.
-        flag: As a command has it.
-        short: Its short form, where it has one.
-        kind: What is given: a path, a number, a text, several texts, or only that it is given.
-        text: Its help.
-    """
-
-    name: str
-    flag: str
-    kind: Literal["path", "number", "text", "texts", "flag"]
-    text: str
-    short: str | None = None
-
-
-def _said(kind: str, text: str, **more: str) -> dict[str, str]:
-    return {"kind": kind, "text": text, **more}
+from tao_skill_bank.core.asked import Said
 
 
 @dataclass(frozen=True)
 class Request:
     """What somebody asks for. A run that is resumed keeps whatever is left out.
 
-    Its fields are the options of commands and scripts and the arguments of tools: `options` says which and how.
+    Its fields are the options of commands and scripts and the arguments of tools: `core.asked` says how.
     """
 
-    workspace: Path | None = field(default=None, metadata=_said("path", "The workspace folder.", short="-w"))
-    kpi_target: str | None = field(default=None, metadata=_said("text", "For example: FAR < 0.5% at recall=99%"))
-    max_iterations: int | None = field(
-        default=None, metadata=_said("number", "Iterations at most; or give a time limit.", short="-n")
-    )
-    time_limit: str | None = field(default=None, metadata=_said("text", "Instead of iterations: 6h, 90m."))
-    platform: str | None = field(
-        default=None, metadata=_said("text", "Default local: this machine's CPU, a rehearsal.")
-    )
-    settings: Sequence[str] = field(default=(), metadata=_said("texts", "KEY=VALUE each.", flag="--set"))
-    results_dir: Path | None = field(
-        default=None, metadata=_said("path", "A run folder to resume; only what is given changes.")
-    )
-    task: str | None = field(default=None, metadata=_said("text", "What is improved; default: AOI, or the run's."))
-    offline: bool = field(default=False, metadata=_said("flag", "Download nothing."))
-
-    def asked(self) -> list[tuple[Option, Any]]:
-        """The options that are given, and their values."""
-        found = [(option, getattr(self, option.name)) for option in options()]
-        return [(option, value) for option, value in found if value is not None and value is not False and value != ()]
-
-
-@cache
-def options() -> tuple[Option, ...]:
-    """The fields of a request in the order of its help."""
-
-    def one(name: str, said: Mapping[str, Any]) -> Option:
-        flag = said.get("flag") or f"--{name.replace('_', '-')}"
-        return Option(name, flag, said["kind"], said["text"], said.get("short"))
-
-    return tuple(one(given.name, given.metadata) for given in fields(Request))
+    workspace: Annotated[Path | None, Said("The workspace folder.", short="-w")] = None
+    kpi_target: Annotated[str | None, Said("For example: FAR < 0.5% at recall=99%")] = None
+    max_iterations: Annotated[int | None, Said("Iterations at most; or give a time limit.", short="-n")] = None
+    time_limit: Annotated[str | None, Said("Instead of iterations: 6h, 90m.")] = None
+    platform: Annotated[str | None, Said("Default local: this machine's CPU, a rehearsal.")] = None
+    settings: Annotated[Sequence[str], Said("KEY=VALUE each.", flag="--set", metavar="KEY=VALUE")] = ()
+    results_dir: Annotated[Path | None, Said("A run folder to resume; only what is given changes.")] = None
+    task: Annotated[str | None, Said("What is improved; default: AOI, or the run's.")] = None
+    offline: Annotated[bool, Said("Download nothing.")] = False

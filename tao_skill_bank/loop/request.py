@@ -9,9 +9,7 @@ from pydantic import BaseModel, Field
 
 from tao_skill_bank.core.seal import digest_of
 from tao_skill_bank.core.text import clean
-from tao_skill_bank.loop.asked import Option as Option
 from tao_skill_bank.loop.asked import Request as Request
-from tao_skill_bank.loop.asked import options as options
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.order import StageOrder
 from tao_skill_bank.loop.settings import RunSettings

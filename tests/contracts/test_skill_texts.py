@@ -11,7 +11,8 @@ import click
 import pytest
 
 from tao_skill_bank.cli import cli
-from tao_skill_bank.loop.asked import options
+from tao_skill_bank.core.asked import options
+from tao_skill_bank.loop.asked import Request
 from tao_skill_bank.tasks.changenet.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +63,7 @@ def test_a_script_that_a_page_shows_takes_the_options_it_shows(page: str, line: 
     name = line.split()[0]
     source = (ROOT / Path(page).parts[0] / Path(page).parts[1] / name).read_text(encoding="utf-8")
     # A script that takes a run's request has every option of it.
-    asked = {option.flag for option in options()} if "add_request(parser" in source else set()
+    asked = {option.flag for option in options(Request)} if "add_request(parser" in source else set()
     wanted = re.findall(r"--[a-z][a-z-]+", line)
     assert all(f'"{option}"' in source or option in asked for option in wanted), (page, line)
 

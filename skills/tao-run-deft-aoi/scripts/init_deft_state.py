@@ -31,7 +31,7 @@ SETTINGS = {
 def main() -> int:
     """Parse, resolve, write, print the file's path."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_request(parser, required=("results_dir", "workspace", "kpi_target", "max_iterations"))
+    add_request(parser, Request, required=("results_dir", "workspace", "kpi_target", "max_iterations"))
     for flag, (kind, setting) in SETTINGS.items():
         parser.add_argument(flag, type=kind, dest=setting, help=f"the same as --set {setting}=VALUE")
     parser.add_argument("--force", action="store_true", help="replace a state that is there")

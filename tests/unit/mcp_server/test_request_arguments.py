@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import argparse
+import inspect
+import re
 import shlex
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
 import pytest
+from click.testing import CliRunner
 from server_calls import call
 
-from mcp_server import deft
+import tao_skill_bank as tao
+from mcp_server import annotate, deft
+from mcp_server.asked import with_request
 from mcp_server.server import BankServer, build_server
 from tao_skill_bank import runs
+from tao_skill_bank.annotate.asked import Estimating
+from tao_skill_bank.annotate.asked import Request as Annotation
+from tao_skill_bank.commands.annotate import cli as annotate_cli
 from tao_skill_bank.commands.deft import cli
-from tao_skill_bank.loop.asked import Request, options
+from tao_skill_bank.commands.options import request_options
+from tao_skill_bank.commands.scripted import add_request
+from tao_skill_bank.core.asked import Said, command_words, options
+from tao_skill_bank.loop.asked import Request
 from tao_skill_bank.tasks.changenet.task import TASK
 
 SCRIPT = Path(__file__).parents[3] / "skills/tao-run-deft-aoi/scripts/init_deft_state.py"
@@ -35,28 +48,26 @@ EVERY: dict[str, Any] = {
 
 
 def test_every_command_of_a_run_has_every_field_with_its_help() -> None:
-    assert [option.name for option in options()] == [given.name for given in fields(Request)]
+    assert [option.name for option in options(Request)] == [given.name for given in fields(Request)]
     for name in ("plan", "run", "step"):
         known = {p.name: p for p in cli.commands[name].params if isinstance(p, click.Option)}
-        for option in options():
+        for option in options(Request):
             assert option.flag in known[str(option.name)].opts
             assert known[str(option.name)].help == option.text
 
 
 def test_the_tools_have_every_field(server: BankServer) -> None:
-    import inspect
-
     for tool in (deft.plan_of, deft.plan_deft_run, deft.start_deft_run):
-        assert {option.name for option in options()} <= set(inspect.signature(tool).parameters)
+        assert {option.name for option in options(Request)} <= set(inspect.signature(tool).parameters)
 
 
 def test_the_script_of_the_skill_has_every_field() -> None:
     said = subprocess.run([sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True, check=True).stdout
-    assert all(option.flag in said for option in options())
+    assert all(option.flag in said for option in options(Request))
 
 
 def test_the_command_that_a_person_is_shown_asks_for_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = {option.name for option in options() if option.kind == "path"}
+    paths = {option.name for option in options(Request) if option.kind == "path"}
     asked = Request(**{key: Path(value) if key in paths else value for key, value in EVERY.items()})
 
     class Plan:
@@ -113,3 +124,58 @@ def test_offline_is_the_same_as_a_field_and_as_a_setting(tmp_path: Path) -> None
     )
     assert field.digest == setting.digest
     assert field.config["offline"] is True
+
+
+def test_a_new_field_of_a_request_is_an_option_an_argument_and_a_line_of_help_at_once() -> None:
+    @dataclass(frozen=True)
+    class OfARun(Request):
+        colour: Annotated[str | None, Said("Of the paint.")] = None
+
+    class OfAnAnnotation(Annotation):
+        colour: Annotated[str | None, Said("Of the paint.")] = None
+
+    def tool(**asked: Any) -> None: ...
+
+    for model in (OfARun, OfAnAnnotation):
+        command = request_options(model)(click.command("paint")(lambda **given: click.echo(given["colour"])))
+        assert CliRunner().invoke(command, ["--colour", "red"]).output == "red\n"
+        assert re.search(r"--colour TEXT +Of the paint\.", CliRunner().invoke(command, ["--help"]).output)
+        argument = inspect.signature(with_request(model)(partial(tool))).parameters["colour"]
+        assert argument.annotation.__metadata__[0].description == "Of the paint."
+        assert command_words(model(colour="red")) == ["--colour", "red"]
+    parser = argparse.ArgumentParser()
+    add_request(parser, OfARun)
+    assert parser.parse_args(["--colour", "red"]).colour == "red"
+    assert "Of the paint." in parser.format_help()
+
+
+def test_every_command_and_tool_of_an_annotation_has_every_field_of_its_request() -> None:
+    for name, model in (("estimate", Estimating), ("run", Annotation)):
+        known = {p.name: p for p in annotate_cli.commands[name].params}
+        assert [option.name for option in options(model) if option.name not in known] == []
+        told = {p.name: p.help for p in known.values() if isinstance(p, click.Option)}
+        assert all(told[option.name] == option.text for option in options(model) if option.flag)
+    tools = ((annotate.estimate_annotation, Estimating), (annotate.start_annotation, Annotation))
+    for tool, model in tools:
+        offered = {option.name for option in options(model) if option.said.tool is not False}
+        assert offered == set(inspect.signature(tool).parameters) - {"allowed", "plan", "answer"}
+    python = {"overrides" if name == "settings" else name for name in inspect.signature(tao.annotate).parameters}
+    assert python - {"approve", "progress"} == {option.name for option in options(Annotation)}
+
+
+def test_the_command_for_an_annotation_that_a_person_is_shown_asks_for_the_same(tmp_path: Path) -> None:
+    asked = Annotation(
+        spec=tmp_path / "a b.yaml",
+        results_dir=tmp_path / "it's",
+        video_root=tmp_path,
+        prices=tmp_path / "p.yaml",
+        price={"m=x": (0.1, 2)},
+        shard="2/8",
+        batch=True,
+        overrides=("a.b=[1,2]", "c='d e'"),
+        max_calls=3,
+        max_cost=0.25,
+    )
+    context = annotate_cli.commands["run"].make_context("run", command_words(asked))
+    given = {name: value for name, value in context.params.items() if name in Annotation.model_fields}
+    assert Annotation(**given) == asked
