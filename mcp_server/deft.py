@@ -245,7 +245,7 @@ async def get_deft_status(
         log=[clip(f"{x.seq} {x.iter} {x.stage} {x.status}: {x.summary}", 110) for x in view.log],
         cursor=view.cursor,
         ask_again_sec=view.ask_again_sec,
-        remaining_sec=None if ended else view.remaining_sec,
+        remaining_sec=None if view.status == "complete" else view.remaining_sec,
         report=view.report if ended else None,
         next_step=view.next_step if ended else None,
     )

@@ -16,7 +16,7 @@ def run_deft_loop(workspace: str, kpi_target: str = "FAR < 0.5% at recall=100%",
     return (
         f"Run the DEFT loop on the workspace {workspace} until {kpi_target}, at most {max_iterations} iterations. "
         "Follow the skill tao-run-deft-aoi: plan, show me the plan, start it when I approve, follow it to its end, and "
-        "report FAR with its interval."
+        "report what the target limits with its interval."
     )
 
 

@@ -114,7 +114,7 @@ def render_report(
         write_narrative(folder, narrative)
     found = render(folder)
     low, high = found.best_far_low_pct, found.best_far_high_pct
-    interval = None if low is None or high is None else [round(low, 2), round(high, 2)]
+    interval = None if low is None or high is None else [float(f"{x:.6g}") for x in (low, high)]
     return Rendered(**{**found.model_dump(), "verdict": found.verdict.line, "best_far_interval_pct": interval})
 
 

@@ -45,6 +45,7 @@ def is_alive(pid: int, identity: str | None) -> bool:
 def has_open(pid: int, path: Path) -> bool:
     """Whether the process `pid` has the file `path` open; a link, or a file of another name too, is had by nobody.
 
+    On Linux open to write, as a job has its own file: whoever only looks at one reads it.
     What a record says of a process anybody can write who can write the record; what a process has open, only it.
     """
     wanted = _own_file(path)
@@ -54,9 +55,21 @@ def has_open(pid: int, path: Path) -> bool:
         if not _PROC:
             shown = subprocess.run(["lsof", "-t", "--", str(path)], capture_output=True, text=True, check=False).stdout
             return str(pid) in shown.split()
-        return any(_same(f"/proc/{pid}/fd/{name}", wanted) for name in os.listdir(f"/proc/{pid}/fd"))
+        return any(_writes(f"/proc/{pid}", name, path.name, wanted) for name in os.listdir(f"/proc/{pid}/fd"))
     except OSError:
         return False
+
+
+def _writes(proc: str, fd: str, name: str, wanted: os.stat_result) -> bool:
+    """Whether a descriptor is the file's, open to write; a file of another name, on a dead mount perhaps, is not touched."""
+    try:
+        if os.path.basename(os.readlink(f"{proc}/fd/{fd}")) != name:
+            return False
+        told = Path(f"{proc}/fdinfo/{fd}").read_text(encoding="ascii").split()
+        flags = int(told[told.index("flags:") + 1], 8)
+    except (OSError, ValueError):
+        return False
+    return flags & os.O_ACCMODE != os.O_RDONLY and _same(f"{proc}/fd/{fd}", wanted)
 
 
 def marked_by(path: Path) -> dict[str, str]:

@@ -168,12 +168,14 @@ def _living(record: JobRecord, kind: Literal["claim.json", "child.json"]) -> int
 
 def end_what_is_left(record: JobRecord) -> None:
     """End what a job's killed worker has left; it has the same time for that as under a living worker."""
-    alive, group, asked = beside(record.path, "alive"), _living(record, "child.json"), time.monotonic()
-    tell(having(alive), group, signal.SIGTERM)
+    alive, asked, killed = beside(record.path, "alive"), time.monotonic(), None
+    tell(having(alive), _living(record, "child.json"), signal.SIGTERM)
     while left := having(alive):
-        since = time.monotonic() - asked
-        if since > TERMINATE_GRACE_SEC + LEFT_GRACE_SEC:
-            return
-        if since > TERMINATE_GRACE_SEC:
-            tell(left, group, signal.SIGKILL)
+        now = time.monotonic()
+        if now - asked > TERMINATE_GRACE_SEC:
+            killed = killed or now
+            # The group is asked for anew: its number may be another's by now.
+            tell(left, _living(record, "child.json"), signal.SIGKILL)
+            if now - killed > LEFT_GRACE_SEC:
+                return
         time.sleep(0.05)

@@ -211,7 +211,9 @@ def test_a_three_iteration_run_from_the_first_words_to_the_report_within_its_tok
     shown = {kind: sum(map(len, parts)) // 4 for kind, parts in texts.items()}
     assert all(shown.values()), shown
     print(f"tokens of this project in a three-iteration run: {tokens} {shown}")
-    assert tokens < MOST_TOKENS, shown
+    # A slow machine is asked more often.
+    polls = sum('"cursor"' in text for text in texts["results"])
+    assert tokens < MOST_TOKENS + 110 * max(0, polls - 2), shown
 
 
 def project_texts(seen: list[Seen]) -> dict[str, set[str]]:

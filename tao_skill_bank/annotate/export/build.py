@@ -171,6 +171,7 @@ def _make(folder: Path) -> None:
 def _change_places(new: Path, target: Path) -> None:
     """Put a folder in the place of an earlier export; of two exports at once the later one stands, whole."""
     while True:
+        _replaceable(target)
         old = target.with_name(f".{target.name}.{secrets.token_hex(4)}.old")
         with suppress(FileNotFoundError):
             guard.rename(target, old)
@@ -182,7 +183,6 @@ def _change_places(new: Path, target: Path) -> None:
                 with suppress(OSError):
                     guard.rename(old, target)
                 raise
-            _replaceable(target)
         finally:
             if guard.exists(target):
                 with suppress(OSError):

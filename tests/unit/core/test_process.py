@@ -82,6 +82,9 @@ def test_an_open_file_is_had_by_who_has_it_open_and_by_nobody_else(
         assert process.has_open(os.getpid(), path)
         assert not process.has_open(other.pid, path)
     assert not process.has_open(os.getpid(), path)
+    with path.open():
+        # Who only looks at a job's file is no process of the job.
+        assert way != "proc" or not process.has_open(os.getpid(), path)
     assert not process.has_open(os.getpid(), tmp_path / "none")
 
 

@@ -176,9 +176,11 @@ def test_cancel_ends_what_a_command_put_into_a_session_of_its_own_and_nobody_els
 ) -> None:
     import stubborn  # this file is imported where the support is not
 
-    mark, ready = f"mark-{secrets.token_hex(6)}", tmp_path / "ready"
-    refuses = f"trap '' TERM HUP INT; : {mark}; touch {ready}; while :; do sleep 0.05; done"
-    stranger = subprocess.Popen(["sh", "-c", f": {mark}; while :; do sleep 0.05; done"], start_new_session=True)
+    mark, ready, hold = f"mark-{secrets.token_hex(6)}", tmp_path / "ready", tmp_path / "hold"
+    # Who waits for a pipe starts nothing: a process that is just being forked would have its parent's command line.
+    os.mkfifo(hold)
+    refuses = f"trap '' TERM HUP INT; : {mark} >{ready}; read _ <{hold}"
+    stranger = subprocess.Popen(["sh", "-c", f": {mark}; read _ <{hold}"], start_new_session=True)
     tail = "; exit 0" if its_own_parent == "has ended" else "; wait"
     started = f"setsid sh -c {shlex.quote(refuses)} >/dev/null 2>&1 &{tail}".replace("&;", "&")
     code = f"import signal, subprocess; subprocess.run(['sh', '-c', {started!r}]); signal.pause()"
@@ -205,11 +207,13 @@ def test_cancel_ends_what_a_killed_worker_has_left_also_in_sessions_of_their_own
 
     monkeypatch.setattr(local, "TERMINATE_GRACE_SEC", 0.3)
     mark, ready = f"mark-{secrets.token_hex(6)}", tmp_path / "ready"
-    script, gate = tmp_path / "script", tmp_path / "gate"
+    script, gate, hold = tmp_path / "script", tmp_path / "gate", tmp_path / "hold"
     os.mkfifo(gate)
+    # Who waits for a pipe starts nothing: a process that is just being forked would have its parent's command line.
+    os.mkfifo(hold)
     trap = "trap '' TERM HUP INT; " if "refuses" in command else ""
-    script.write_text(f"{trap}touch {ready}; while :; do sleep 0.05; done")
-    stranger = subprocess.Popen(["sh", "-c", f": {mark}; while :; do sleep 0.05; done"], start_new_session=True)
+    script.write_text(f"{trap}: >{ready}; read _ <{hold}")
+    stranger = subprocess.Popen(["sh", "-c", f": {mark}; read _ <{hold}"], start_new_session=True)
     code = (
         "import os, signal, subprocess, sys\n"
         f"subprocess.Popen(['sh', '-c', ': {mark}; . {script}'], start_new_session=True, close_fds=True)\n"
