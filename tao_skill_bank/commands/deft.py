@@ -151,7 +151,7 @@ def watch(run_dir: Path | None, workspace: Path | None, serve: int | None, once:
 @JSON
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page to this file instead.")
 def compare(runs: tuple[Path, ...], as_json: bool, html: Path | None) -> None:
-    """Runs side by side: what differs in their plans, FAR per iteration, cost."""
+    """Runs side by side: what differs in their plans, what they limit per iteration, cost."""
     from tao_skill_bank.reports.compare import compare_runs, lines, write_page
 
     found = _guarded(as_json, lambda: compare_runs(runs))

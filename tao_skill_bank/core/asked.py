@@ -95,18 +95,6 @@ def command_words(request: Any) -> list[str]:
     return [word for option, value in given(request) for word in option.words(value)]
 
 
-def keys_text(model: type) -> str:
-    """The fields as help lists them for a command line of `key=value`: what each is, and what holds without it."""
-    found = options(model)
-    width = max(len(option.name) for option in found)
-    return "\n".join(f"  {option.name:<{width}}  {_key_line(option, width + 4)}" for option in found)
-
-
-def _key_line(option: Option, indent: int) -> str:
-    end = "(required)" if option.required else "" if _empty(option.default) else f"[{option.default}]"
-    return f"{option.text.replace(chr(10), chr(10) + ' ' * indent)} {end}".rstrip()
-
-
 def _empty(value: Any) -> bool:
     return value is None or value is False or (isinstance(value, (str, Sequence, Mapping)) and not value)
 

@@ -61,7 +61,7 @@ def has_open(pid: int, path: Path) -> bool:
 
 
 def _writes(proc: str, fd: str, name: str, wanted: os.stat_result) -> bool:
-    """Whether a descriptor is the file's, open to write; a file of another name, on a dead mount perhaps, is not touched."""
+    """Whether a descriptor is the file's, open to write; one of another name (on a dead mount?) is not touched."""
     try:
         if os.path.basename(os.readlink(f"{proc}/fd/{fd}")) != name:
             return False

@@ -152,16 +152,21 @@ def rate_chart(points: Sequence[RatePoint], target_pct: float | None, op: str = 
     return framed(about, axis.labels(), "".join(shapes), labels, axis.title() + goal + values, "tall named")
 
 
-def far_lines(
-    runs: Sequence[tuple[str, Sequence[float | None]]], names: Sequence[str], target_pct: float | None
+def rate_lines(
+    runs: Sequence[tuple[str, Sequence[float | None]]],
+    names: Sequence[str],
+    target_pct: float | None,
+    op: str = "<",
+    *,
+    measure: str = "FAR",
 ) -> Markup:
-    """FAR over iterations, a line a run; `names` label the positions that the runs share."""
+    """A measure over iterations, a line a run; `names` label the positions that the runs share."""
     known = [value for _, values in runs for value in values if value is not None]
     if not known:
         return Markup("")
-    axis, n = RateAxis.of(known, target_pct, "FAR"), len(names)
+    axis, n = RateAxis.of(known, target_pct, measure), len(names)
     y = axis.y
-    shapes = axis.grid(target_pct)
+    shapes = axis.grid(target_pct, op)
     for i, (_, values) in enumerate(runs):
         places = [((j + 0.5) / n, y(v)) for j, v in enumerate(values) if v is not None]
         if len(places) > 1:
@@ -175,7 +180,7 @@ def far_lines(
         f'<span class="key line r{i % 6}">{escape(clean(name))}</span>' for i, (name, _) in enumerate(runs)
     )
     said = "; ".join(f"{name} " + ", ".join(percent(v) for v in values if v is not None) for name, values in runs)
-    about = f"FAR by iteration: {said}."
+    about = f"{capital(measure)} by iteration: {said}."
     drawn = framed(about, axis.labels(), "".join(shapes), labels, axis.title(), "tall named")
     return Markup(f'<div class="legend" aria-hidden="true">{legend}</div>') + drawn
 

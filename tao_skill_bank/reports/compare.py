@@ -1,7 +1,8 @@
-"""Runs side by side: what differs in their plans, how FAR went, what each cost, where each ended."""
+"""Runs side by side: what differs in their plans, how what they limit went, what each cost, where each ended."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,15 +14,16 @@ from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_text
 from tao_skill_bank.core.settings import Frozen
-from tao_skill_bank.core.text import clean, duration, percent, points, score, tokens, whole
+from tao_skill_bank.core.text import capital, clean, duration, listed, percent, points, score, tokens, whole
 from tao_skill_bank.loop.evidence import Interval
+from tao_skill_bank.loop.metric import Measure
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.reports import charts
 from tao_skill_bank.reports.deft.signature import CONTENTS
 from tao_skill_bank.reports.deft.status import rate, status_of
-from tao_skill_bank.reports.deft.view import RunView
+from tao_skill_bank.reports.deft.view import Phase, RunView
 from tao_skill_bank.reports.page import render_page, script
-from tao_skill_bank.tasks.changenet.metric import FAR, GRAMMAR
+from tao_skill_bank.tasks.changenet.metric import FAR, GRAMMAR, RECALL
 
 MOST_RUNS = 12
 # What differs between any two runs and says nothing about their plans.
@@ -34,6 +36,8 @@ class PhaseFigures(Frozen):
     phase: str
     far_pct: float | None
     far: Interval | None
+    goal_pct: float | None
+    goal: Interval | None
     threshold: float | None
     training_rows: int | None
     real_added: int | None
@@ -53,8 +57,11 @@ class RunFigures(Frozen):
     best_iteration: str | None
     best_far_pct: float | None
     best_far: Interval | None
+    best_goal_pct: float | None
+    best_goal: Interval | None
     threshold: float | None
     acceptance_far: Interval | None
+    acceptance_goal: Interval | None
     acceptance_recall: Interval | None
     phases: list[PhaseFigures]
     seconds: int
@@ -70,8 +77,12 @@ class Difference(Frozen):
 
 
 class Comparison(Frozen):
-    """Runs in the order they were named; `cautions` say what makes them hard to compare."""
+    """Runs in the order they were named; `cautions` say what makes them hard to compare.
 
+    `measure` is what the targets of all limit, else FAR; `goal` figures are of it.
+    """
+
+    measure: str
     runs: list[RunFigures]
     differences: list[Difference]
     cautions: list[str]
@@ -91,8 +102,10 @@ def compare_runs(folders: Sequence[Path]) -> Comparison:
         raise InputError("named twice", where=twice, fix="name each run once")
     views = [RunView(folder) for folder in resolved]
     names = _names(resolved)
-    runs = [_figures(name, view) for name, view in zip(names, views, strict=True)]
-    return Comparison(runs=runs, differences=_differences(views), cautions=_cautions(views))
+    limited = {view.state.measure for view in views}
+    measure = limited.pop() if len(limited) == 1 else FAR.name
+    runs = [_figures(name, view, measure) for name, view in zip(names, views, strict=True)]
+    return Comparison(measure=measure, runs=runs, differences=_differences(views), cautions=_cautions(views, measure))
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -104,20 +117,28 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return names
 
 
-def _figures(name: str, view: RunView) -> RunFigures:
+def _goal(view: RunView, phase: Phase, measure: str) -> tuple[Interval | None, float | None]:
+    return view.goal_of(phase) if measure == view.state.measure else (phase.far, phase.record.far_pct)
+
+
+def _figures(name: str, view: RunView, measure: str) -> RunFigures:
     status, best, accepted = status_of(view), view.best, view.accepted("best")
+    goal, goal_pct = _goal(view, best, measure) if best else (None, None)
     spent = sum(line.token_total for line in view.lines)
     phases = [
         PhaseFigures(
             phase=p.label,
             far_pct=p.record.far_pct,
             far=p.far,
+            goal_pct=value,
+            goal=found,
             threshold=p.record.threshold,
             training_rows=p.rows,
             real_added=p.record.mining_mined_count,
             synthetic_added=p.record.anomalygen_count,
         )
         for p in view.phases
+        for found, value in [_goal(view, p, measure)]
     ]
     return RunFigures(
         name=name,
@@ -130,8 +151,11 @@ def _figures(name: str, view: RunView) -> RunFigures:
         best_iteration=best.label if best else None,
         best_far_pct=best.record.far_pct if best else None,
         best_far=best.far if best else None,
+        best_goal_pct=goal_pct,
+        best_goal=goal,
         threshold=best.record.threshold if best else None,
         acceptance_far=accepted.far if accepted else None,
+        acceptance_goal=accepted.figures.get(measure) if accepted else None,
         acceptance_recall=accepted.recall if accepted else None,
         phases=phases,
         seconds=sum(line.duration_sec for line in view.lines),
@@ -171,42 +195,55 @@ def _flat(view: RunView) -> dict[str, str]:
     return plan
 
 
-def _cautions(views: Sequence[RunView]) -> list[str]:
-    """What stands against reading one FAR against another."""
+def _cautions(views: Sequence[RunView], measure: str) -> list[str]:
+    """What stands against reading one figure against another."""
     found = []
     if len({view.state.plan_digests.get("kpi_test_csv") for view in views}) > 1:
-        found.append("The KPI sets differ, so their FARs are not measured on the same samples.")
-    if len({(view.target.measure, view.target.constraints) if view.target else None for view in views}) > 1:
-        found.append("The targets ask for different recalls, and FAR is read at the recall.")
+        found.append(f"The KPI sets differ, so {measure} is not measured on the same samples.")
+    limited = sorted({view.state.measure for view in views})
+    if len(limited) > 1:
+        found.append(f"The targets limit {listed(limited)}; FAR is shown of all, each at its own target's threshold.")
+    elif len({view.target.constraints if view.target else None for view in views}) > 1:
+        found.append(
+            "The targets ask for different recalls, and FAR is read at the recall."
+            if measure == FAR.name
+            else f"The targets ask for different things beside {measure}, and it is read where they hold."
+        )
     if len({view.verdict.rehearsal for view in views if view.measured}) > 1:
-        found.append("Not all were trained by the same: a rehearsal's FAR is the bank's own network's, not TAO's.")
-    best = [view.best.far for view in views if view.best is not None and view.best.far is not None]
-    same = len({view.best.record.far_pct for view in views if view.best is not None}) == 1
+        whose = "is the bank's own network's, not TAO's"
+        found.append(f"Not all were trained by the same: a rehearsal's {measure} {whose}.")
+    shown = [_goal(view, view.best, measure) for view in views if view.best is not None]
+    best, same = [interval for interval, _ in shown if interval is not None], len({value for _, value in shown}) == 1
     if len(best) == len(views) and not same and max(f.low_pct for f in best) <= min(f.high_pct for f in best):
-        found.append("The 95 % intervals of the best FARs overlap: the difference may be chance.")
+        found.append(f"The 95 % intervals of the best {measure} figures overlap: the difference may be chance.")
     return found
 
 
 def lines(comparison: Comparison) -> list[str]:
     """The comparison as text for a terminal."""
     # A figure is never shortened; names and paths are.
-    figures = [rate(f) for run in comparison.runs for f in (run.best_far, run.acceptance_far, run.acceptance_recall)]
+    measure = comparison.measure
+    figures = [rate(f) for run in comparison.runs for f in (run.best_goal, run.acceptance_goal, run.acceptance_far)]
+    figures += [rate(run.acceptance_recall) for run in comparison.runs]
     width = max(min(max(12, *(len(run.name) for run in comparison.runs)), 36), *map(len, figures))
-    label = max(14, *(len(d.key) for d in comparison.differences), 0) if comparison.differences else 14
+    label = max(14, len(f"acceptance {measure}"), *(len(d.key) for d in comparison.differences))
 
     def row(name: str, cells: Sequence[str]) -> str:
         return f"{name:<{label}}  " + "  ".join(f"{_short(cell, width):>{width}}" for cell in cells).rstrip()
 
     runs = comparison.runs
     out = [row("", [run.name for run in runs]), row("status", [run.status for run in runs])]
-    out.append(row("best FAR", [rate(run.best_far, run.best_far_pct) for run in runs]))
+    out.append(row(f"best {measure}", [rate(run.best_goal, run.best_goal_pct) for run in runs]))
     out.append(row("in", [run.best_iteration or "–" for run in runs]))
     if any(run.acceptance_far for run in runs):
-        out.append(row("acceptance FAR", [rate(run.acceptance_far) for run in runs]))
-        out.append(row("  recall", [rate(run.acceptance_recall) for run in runs]))
-    out += ["", "FAR per iteration"]
+        out.append(row(f"acceptance {measure}", [rate(run.acceptance_goal) for run in runs]))
+        if measure != FAR.name:
+            out.append(row("  FAR", [rate(run.acceptance_far) for run in runs]))
+        if measure != RECALL.name:
+            out.append(row("  recall", [rate(run.acceptance_recall) for run in runs]))
+    out += ["", f"{capital(measure)} per iteration"]
     for phase in _phases(comparison):
-        cells = [next((percent(p.far_pct) for p in run.phases if p.phase == phase), "") for run in runs]
+        cells = [next((percent(p.goal_pct) for p in run.phases if p.phase == phase), "") for run in runs]
         out.append(row(f"  {phase}", cells))
     out += ["", "cost", row("  time", [duration(run.seconds) for run in runs])]
     out.append(row("  tokens", [tokens(run.tokens) for run in runs]))
@@ -241,7 +278,8 @@ def write_page(comparison: Comparison, path: Path) -> Path:
 def page_html(comparison: Comparison) -> str:
     """The comparison as one HTML document."""
     phases = _phases(comparison)
-    base = {run.name: next((p.far_pct for p in run.phases if p.phase == "baseline"), None) for run in comparison.runs}
+    base = {run.name: next((p.goal_pct for p in run.phases if p.phase == "baseline"), None) for run in comparison.runs}
+    known = [run.best_goal_pct for run in comparison.runs if run.best_goal_pct is not None]
     return render_page(
         "compare.html.j2",
         found=comparison,
@@ -249,25 +287,34 @@ def page_html(comparison: Comparison) -> str:
         figure=_figure(comparison, phases),
         cell={(run.name, p.phase): p for run in comparison.runs for p in run.phases},
         base=base,
-        lowest=min((run.best_far_pct for run in comparison.runs if run.best_far_pct is not None), default=None),
-        moved=lambda run: points(None if base[run.name] is None else (run.best_far_pct or 0) - (base[run.name] or 0)),
+        measure=comparison.measure,
+        beside=comparison.measure not in (FAR.name, RECALL.name),
+        leading=(min if _named(comparison.measure).at_most else max)(known, default=None),
+        moved=lambda run: points(_moved(run.best_goal_pct, base[run.name])),
         score_text=score,
         script=script("report.js"),
     )
 
 
 def _figure(comparison: Comparison, phases: Sequence[str]) -> Markup:
-    """FAR over the iterations, a line a run."""
+    """What the targets limit, over the iterations, a line a run."""
     lines_ = []
     for run in comparison.runs:
-        values = {p.phase: p.far_pct for p in run.phases}
+        values = {p.phase: p.goal_pct for p in run.phases}
         lines_.append((run.name, [values.get(phase) for phase in phases]))
     targets = {run.kpi_target for run in comparison.runs}
-    target = None
+    asked = None
     if len(targets) == 1:
-        try:
-            asked = GRAMMAR.parse(targets.pop()).limit(FAR.name)
-            target = None if asked is None else asked.limit_pct
-        except InputError:
-            target = None
-    return charts.far_lines(lines_, ["base", *[p.removeprefix("iter") for p in phases[1:]]], target)
+        with contextlib.suppress(InputError):
+            asked = GRAMMAR.parse(targets.pop()).limit(comparison.measure)
+    target = (None, "<") if asked is None else (asked.limit_pct, asked.op)
+    names = ["base", *[p.removeprefix("iter") for p in phases[1:]]]
+    return charts.rate_lines(lines_, names, *target, measure=comparison.measure)
+
+
+def _named(name: str) -> Measure:
+    return next(measure for measure in GRAMMAR.measures if measure.name == name)
+
+
+def _moved(now: float | None, before: float | None) -> float | None:
+    return None if now is None or before is None else now - before

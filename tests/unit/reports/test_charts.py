@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tao_skill_bank.reports.charts import Drawn, RatePoint, far_lines, rate_chart, value_places
+from tao_skill_bank.reports.charts import Drawn, RatePoint, rate_chart, rate_lines, value_places
 from tao_skill_bank.reports.deft.report import render_report
 from tao_skill_bank.reports.score_charts import CurveAxes, Line, count_ticks, distribution, recall_far
 
@@ -66,7 +66,7 @@ def test_a_square_root_axis_is_called_one_and_a_linear_one_is_not() -> None:
     steep = [RatePoint("base", 40.0), RatePoint("iter 1", 0.5)]
     assert "FAR, %, square-root scale" in rate_chart(steep, 1.0)
     assert "square-root" not in rate_chart(steep, 20.0)
-    assert "FAR, %, square-root scale" in far_lines([("a", [40.0, 1.0])], ["base", "1"], 1.0)
+    assert "FAR, %, square-root scale" in rate_lines([("a", [40.0, 1.0])], ["base", "1"], 1.0)
     line = Line("a", np.array([0.0, 40.0]), np.array([0.0, 100.0]), "best")
     assert recall_far([line], 1.0, 99.0, CurveAxes(50.0, 0.0, True)).count("square-root scale") == 2  # seen and said
     assert "square-root" not in recall_far([line], 30.0, 99.0, CurveAxes(50.0, 0.0, False))

@@ -61,6 +61,30 @@ def test_only_what_differs_in_the_plans_is_listed_and_paths_are_told_from_the_wo
     assert [(d.key, d.values) for d in compare_runs([first, second]).differences] == [("seed", ["1234", "99"])]
 
 
+@pytest.mark.parametrize(
+    ("targets", "measure", "caution"),
+    [
+        (("recall >= 99% at FAR <= 9%", "recall >= 95% at FAR <= 9%"), "recall", None),
+        (("FAR < 5%", "recall >= 99% at FAR <= 9%"), "FAR", "The targets limit FAR and recall"),
+    ],
+)
+def test_the_figures_are_of_what_the_targets_limit(
+    targets: tuple[str, str], measure: str, caution: str | None, make_run: MakeRun
+) -> None:
+    found = compare_runs([make_run(target=targets[0]), make_run(target=targets[1], skill=0.7)])
+    text, page = "\n".join(lines(found)), page_html(found)
+    assert f"best {measure}" in text and f"Best {measure}" in page
+    assert ("best FAR" in text, "Best FAR" in page) == (measure == "FAR",) * 2
+    assert ("The targets limit" in text) is (caution is not None) and (caution or "") in text
+    for run in found.runs:
+        assert run.best_goal_pct == (run.best_far_pct if measure == "FAR" else pytest.approx(run.best_goal_pct))
+        assert run.best_goal is not None and rate(run.best_goal, run.best_goal_pct) in text
+    if measure == "recall":
+        # The highest is the best of them, and is set apart.
+        best = max(found.runs, key=lambda run: run.best_goal_pct or 0.0)
+        assert best.name in page.split('class="strong"')[1].split("</th>")[0]
+
+
 def test_other_kpi_sets_recalls_and_overlapping_intervals_are_cautioned(make_run: MakeRun) -> None:
     first, second = make_run(), make_run(target="FAR < 5% at recall=90%")
     state = load_state(second)
@@ -70,7 +94,7 @@ def test_other_kpi_sets_recalls_and_overlapping_intervals_are_cautioned(make_run
     assert "KPI sets differ" in text
     assert "different recalls" in text
     near = " ".join(compare_runs([first, make_run(skill=0.75)]).cautions)
-    assert "intervals of the best FARs overlap" in near
+    assert "intervals of the best FAR figures overlap" in near
     assert "KPI sets differ" not in near
 
 

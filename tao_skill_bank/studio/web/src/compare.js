@@ -11,8 +11,8 @@ export function Compare({ query }) {
   const row = (name, f) => html`<tr><th>${name}</th><td>${f(a)}</td><td>${f(b)}</td></tr>`;
   return html`<main><div class="head"><h1>Compare</h1></div>
     <div class="scroll"><table><thead><tr><th></th>${data.runs.map((r) => html`<th><a href=${to(`/run/${r.name}`)}>${r.name}</a></th>`)}</tr></thead><tbody>
-      ${row("verdict", (r) => r.verdict.head)}${row("best FAR", (r) => html`<${Rate} value=${r.best_far_pct} interval=${r.best_far} />`)}${row("in", (r) => (r.best_iteration ? phaseName(r.best_iteration) : "–"))}
-      ${row("acceptance FAR", (r) => html`<${Rate} value=${r.acceptance_far?.value_pct} interval=${r.acceptance_far} />`)}${row("acceptance recall", (r) => html`<${Rate} value=${r.acceptance_recall?.value_pct} interval=${r.acceptance_recall} />`)}${row("rows added", (r) => count(r.rows_added))}
+      ${row("verdict", (r) => r.verdict.head)}${row(`best ${data.measure}`, (r) => html`<${Rate} value=${r.best_goal_pct} interval=${r.best_goal} />`)}${row("in", (r) => (r.best_iteration ? phaseName(r.best_iteration) : "–"))}
+      ${["FAR", "recall"].includes(data.measure) ? "" : row(`acceptance ${data.measure}`, (r) => html`<${Rate} value=${r.acceptance_goal?.value_pct} interval=${r.acceptance_goal} />`)}${row("acceptance FAR", (r) => html`<${Rate} value=${r.acceptance_far?.value_pct} interval=${r.acceptance_far} />`)}${row("acceptance recall", (r) => html`<${Rate} value=${r.acceptance_recall?.value_pct} interval=${r.acceptance_recall} />`)}${row("rows added", (r) => count(r.rows_added))}
       ${data.differences.map((d) => html`<tr class="soft"><th><code>${d.key}</code></th>${d.values.map((v) => html`<td><code>${v}</code></td>`)}</tr>`)}</tbody></table></div>
     ${data.cautions.map((c) => html`<p class="notice">${c}</p>`)}
     ${data.boards_problem ? html`<p class="notice">${data.boards_problem}</p>` : html`
