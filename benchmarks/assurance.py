@@ -63,6 +63,30 @@ def false_alarms(rng: np.random.Generator, runs: int) -> bool:
     return ratio >= 1
 
 
+def late_strata(rng: np.random.Generator, runs: int) -> bool:
+    """As `false_alarms`, with four strata of which one more comes in every 30 lots and raises the limit of all."""
+    asked, found = 50, []
+    horizon = 3 * asked
+    begins = (0, 30, 60, 90)
+    for _ in range(runs):
+        values, ties = rng.normal(size=(4, horizon)), rng.random((4, horizon))
+        first = horizon
+        for n in range(horizon):
+            known = [k for k in range(4) if begins[k] <= n]
+            limit = math.log(limit_for(asked, len(known)))
+            seen = [slice(begins[k], n + 1) for k in known]
+            if any(
+                rank_evidence(values[k, part], ties[k, part], REFERENCE).log_evidence >= limit
+                for k, part in zip(known, seen, strict=True)
+            ):
+                first = n + 1
+                break
+        found.append(first)
+    ratio = float(np.mean(found)) / asked
+    print(f"the same, a stratum more every 30 lots ({runs} runs of at most {horizon} lots): {ratio:.1f} (at least 1)")
+    return ratio >= 1
+
+
 def power(rng: np.random.Generator, runs: int, horizon: int) -> None:
     """Median lots to an alarm at 1,000 lots to a false one, beside a CUSUM that knows the change."""
     limit = limit_for(1000, 2)
@@ -130,7 +154,7 @@ def main() -> int:
     args = parser.parse_args()
     rng = np.random.default_rng(20)
     runs, horizon = (10, 120) if args.quick else (60, 400)
-    good = [false_alarms(rng, runs)]
+    good = [false_alarms(rng, runs), late_strata(rng, runs)]
     power(rng, runs, horizon)
     good.append(every_look(rng, 20 if args.quick else 200, 100 if args.quick else 1000))
     good.append(feeding(*((1000, 10_000) if args.full else (60, 2_000) if args.quick else (200, 5_000))))

@@ -89,6 +89,11 @@ def limit_for(lots_to_false_alarm: float, statistics: int) -> float:
     A detector passes c within n of its lots with a probability of at most n / c (Doob). With several statistics, those
     of all strata counted, that is at most statistics * n / c by n lots, whatever depends on what; so the average run is
     at least c / (2 * statistics) lots, however many strata a lot has parts of.
+
+    It holds as well where strata come in later and the limit grows with them: a detector whose limit never falls, and
+    is known before the lot, passes it within n lots with a probability of at most the sum of 1 / c over these lots
+    (Chow 1960, "A martingale inequality and the law of large numbers"), and a lot with s tested strata pays at most s
+    times what the s or more known ones are allowed together. Assumed: which strata come in does not depend on scores.
     """
     return 2.0 * statistics * lots_to_false_alarm
 
