@@ -43,7 +43,6 @@ from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_bytes
 from tao_skill_bank.core.lifecycle import Holder
 from tao_skill_bank.core.overrides import parse_command_line
-from tao_skill_bank.core.settings import validated
 from tao_skill_bank.core.text import lines_of
 
 REQUEST_FILE = "annotation_request.json"
@@ -423,6 +422,6 @@ def request_of(arguments: Sequence[str], **given: Any) -> Request:
     """A request out of a door's options: its fields, and the words of a command line beside them.
 
     Raises:
-        InputError: A limit below zero, a shard that is none.
+        InputError: A limit below zero, a shard or a price that is none.
     """
-    return validated(Request, {**given, "overrides": arguments}, "arguments")
+    return Request(**given, overrides=arguments)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 
-from tao_skill_bank.commands.attended import work_on
 from tao_skill_bank.commands.options import PATH
 from tao_skill_bank.commands.out import echo
 from tao_skill_bank.core.roots import config_folder
@@ -68,6 +67,7 @@ def cli(
     The last line is the report's path. Calling the command is the approval of its plan.
     """
     from tao_skill_bank import runs
+    from tao_skill_bank.commands.attended import work_on
     from tao_skill_bank.loop.request import Request
 
     demo = DEMOS[task]

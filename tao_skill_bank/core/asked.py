@@ -115,8 +115,9 @@ def _pydantic(model: type) -> Mapping[str, Any]:
 def _default(model: type, name: str) -> tuple[bool, Any]:
     """Whether the field must be given, and what holds where it is not."""
     if is_dataclass(model):
-        default = next(field.default for field in fields(model) if field.name == name)
-        return (True, None) if default is MISSING else (False, default)
+        found = next(field for field in fields(model) if field.name == name)
+        made = found.default if found.default_factory is MISSING else found.default_factory()
+        return (True, None) if made is MISSING else (False, made)
     field = _pydantic(model)[name]
     return (True, None) if field.is_required() else (False, field.get_default(call_default_factory=True))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -11,6 +11,22 @@ from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+# One thread a library: results must not depend on how many cores are free.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+SINGLE_THREAD = dict.fromkeys(_THREAD_VARIABLES, "1")
+# Which kernels the arithmetic uses, and how it blocks: another choice elsewhere gives other last digits than here.
+_KERNELS = (
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NPY_ENABLE_CPU_FEATURES",
+    "MKL_CBWR",
+)
+
+
+def kernels(environment: Mapping[str, str]) -> dict[str, str]:
+    """Those variables that are set: handed to jobs that do not inherit them, so that every file comes out the same."""
+    return {name: environment[name] for name in _KERNELS if environment.get(name)}
 
 
 class ThreadPool(ThreadPoolExecutor):

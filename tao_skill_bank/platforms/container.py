@@ -18,9 +18,9 @@ from pathlib import Path
 
 from tao_skill_bank.bank.versions import image_of_release, load_versions, resolve_image
 from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.threads import SINGLE_THREAD, kernels
 from tao_skill_bank.data.releases.facts import newest, package_of, release_named, runs_elsewhere
 from tao_skill_bank.platforms.base import JobRecord, jobs_dir
-from tao_skill_bank.platforms.local import SINGLE_THREAD, kernels
 from tao_skill_bank.platforms.memory import Memory, memory_of
 from tao_skill_bank.platforms.work import Work
 

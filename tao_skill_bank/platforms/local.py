@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from tao_skill_bank.bank.command_lines import CATEGORIES
 from tao_skill_bank.core import roots
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.process import has_open, having, is_alive, tell
+from tao_skill_bank.core.threads import SINGLE_THREAD
 from tao_skill_bank.data.releases.facts import RELEASE_VARIABLE
 from tao_skill_bank.platforms.base import (
     ENDED,
@@ -35,23 +36,6 @@ from tao_skill_bank.platforms.worker import (
     beside,
     claim_for_nobody,
 )
-
-# One thread a library: results must not depend on how many cores are free.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-SINGLE_THREAD = dict.fromkeys(_THREAD_VARIABLES, "1")
-# Which kernels the arithmetic uses, and how it blocks: another choice elsewhere gives other last digits than here.
-_KERNELS = (
-    "OPENBLAS_CORETYPE",
-    "OPENBLAS_L2_SIZE",
-    "NPY_DISABLE_CPU_FEATURES",
-    "NPY_ENABLE_CPU_FEATURES",
-    "MKL_CBWR",
-)
-
-
-def kernels(environment: Mapping[str, str]) -> dict[str, str]:
-    """Those variables that are set: handed to jobs that do not inherit them, so that every file comes out the same."""
-    return {name: environment[name] for name in _KERNELS if environment.get(name)}
 
 
 def own_argv(command: Sequence[str]) -> list[str]:

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING
 
 from tao_skill_bank.core import fsio, guard, roots
 from tao_skill_bank.core.errors import EngineUnreachableError, InputError
-from tao_skill_bank.core.threads import ThreadPool
-from tao_skill_bank.platforms import local
+from tao_skill_bank.core.threads import SINGLE_THREAD, ThreadPool
 from tao_skill_bank.platforms.base import ENDED, JobRecord, new_record, read_records, write_record
 from tao_skill_bank.platforms.slurm.script import resource_argv
 from tao_skill_bank.platforms.worker import beside, now, write_whole
@@ -54,7 +53,7 @@ def run_here(
 
     `progress` is called in this thread whenever one has ended.
     """
-    env = {**os.environ, **roots.environment(), **local.SINGLE_THREAD, **(secrets or {})}
+    env = {**os.environ, **roots.environment(), **SINGLE_THREAD, **(secrets or {})}
     guard.make_folder(log.parent)
     with guard.open_write(log, "ab") as out, ThreadPool(max_workers=workers or os.cpu_count() or 1) as pool:
 

@@ -60,3 +60,14 @@ def test_on_windows_every_command_says_in_one_line_what_to_do(module: str, words
 
 def test_the_set_up_says_the_same_of_windows() -> None:
     assert f'WINDOWS = "{WINDOWS}"' in (ROOT / "scripts/set_up.py").read_text()
+
+
+def test_the_help_of_no_command_imports_what_only_its_work_needs() -> None:
+    code = (
+        "import importlib, sys\n"
+        "from tao_skill_bank.cli import GROUPS\n"
+        "for module, _ in GROUPS.values(): importlib.import_module(module)\n"
+        "print(sorted({'pydantic', 'numpy', 'pandas', 'pyarrow', 'yaml', 'mcp'} & set(sys.modules)))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "[]\n"

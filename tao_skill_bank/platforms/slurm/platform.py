@@ -27,6 +27,7 @@ from tao_skill_bank.bank.command_lines import CATEGORIES
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError
+from tao_skill_bank.core.threads import SINGLE_THREAD, kernels
 from tao_skill_bank.platforms import local
 from tao_skill_bank.platforms.base import (
     JobRecord,
@@ -215,7 +216,7 @@ class SlurmPlatform(Platform):
 
     def arithmetic(self) -> dict[str, str]:
         """Variables of CPU jobs; the nodes of a cluster elsewhere may have other processors than this machine."""
-        return local.SINGLE_THREAD | (local.kernels(os.environ) if self.client.host is None else {})
+        return SINGLE_THREAD | (kernels(os.environ) if self.client.host is None else {})
 
     def argv(self, command: Sequence[str]) -> list[str]:
         """What runs `command` without a container: the bank's own, by the interpreter that the nodes have."""
