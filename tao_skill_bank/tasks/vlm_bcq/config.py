@@ -160,7 +160,8 @@ class VlmConfig(RunSettings):
     )
     required_keys = ("kpi",)
     path_keys = (*content_keys, "pool_videos", "model")
-    fixed_keys = ("kpi", "evaluate_spec", "predictions")
+    # Vectors of two models are never searched together.
+    fixed_keys = ("kpi", "evaluate_spec", "predictions", "embed_spec", "embed_container")
 
     kpi: str
     acceptance: str | None = None

@@ -18,9 +18,12 @@ from tao_skill_bank.core.errors import InputError, InputErrors
 from tao_skill_bank.data.bcq.records import read_set
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.log import log_path, read_log
+from tao_skill_bank.loop.plan import resolve
+from tao_skill_bank.loop.request import Request
 from tao_skill_bank.reports.compare import compare_runs
 from tao_skill_bank.reports.deft.report import render_report
 from tao_skill_bank.tasks.registry import load_state, names
+from tao_skill_bank.tasks.vlm_bcq.task import TASK
 
 STAGES = ["evaluate", "rca", "routing", "data_mining", "annotate", "data_merge", "train", "evaluate", "loop_stop"]
 
@@ -82,6 +85,12 @@ def test_pages_and_tables_of_the_other_task_refuse_it_in_one_line(finished: Path
     for door in (lambda: compare_runs([finished, twin]), lambda: frames.stages(finished), lambda: render_report(twin)):
         with pytest.raises(InputError, match="has a report of its own: it is a run of another task"):
             door()
+
+
+def test_vectors_of_another_model_are_not_searched_beside_those_of_the_run(finished: Path) -> None:
+    other = Request(settings=("embed_container=registry.example/embed:2",))
+    with pytest.raises(InputError, match="embed_container was measured with already"):
+        resolve(TASK, other, load_state(finished))
 
 
 def test_answers_predictions_and_figures_are_of_every_annotation_in_order(finished: Path) -> None:
