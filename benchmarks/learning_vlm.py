@@ -95,7 +95,7 @@ def learned(seed: int) -> dict[str, float]:
                 used = {r.id for r in taken}
                 left = [r for r in sets["pool"].records if r.id not in used]
                 search = Mined(failed, left, Counter(r.key for r in failed), BUDGET)
-                taken += [left[found.place] for found in search.chosen(encoder, strategy, 5, seed)]
+                taken += [left[found.place] for found in search.choose(encoder, strategy, 5, seed)]
                 held = model.tune(base, *rows_of(taken))
                 out[f"{strategy} {number}"] = measured(held, sets["acceptance"].records)[0]
             if strategy == "nearest":

@@ -87,10 +87,13 @@ def test_pages_and_tables_of_the_other_task_refuse_it_in_one_line(finished: Path
             door()
 
 
-def test_vectors_of_another_model_are_not_searched_beside_those_of_the_run(finished: Path) -> None:
-    other = Request(settings=("embed_container=registry.example/embed:2",))
-    with pytest.raises(InputError, match="embed_container was measured with already"):
-        resolve(TASK, other, load_state(finished))
+def test_vectors_of_another_model_are_not_searched_beside_those_of_the_run(finished: Path, tmp_path: Path) -> None:
+    state = load_state(twin := twin_of(finished, tmp_path))
+    (spec := twin.parents[1] / "other.yaml").write_text("inference:\n  checkpoint: another/embedder\n")
+    state.iterations["iter1"].stages.pop()  # its end: a complete run takes no other plan at all
+    for key, value in (("embed_container", "registry.example/embed:2"), ("embed_spec", str(spec))):
+        with pytest.raises(InputError, match=f"{key} was measured with already"):
+            resolve(TASK, Request(settings=(f"{key}={value}",)), state)
 
 
 def test_answers_predictions_and_figures_are_of_every_annotation_in_order(finished: Path) -> None:
