@@ -256,7 +256,8 @@ def status(results_dir: Path) -> StatusView:
         InputError: There is none.
     """
     # One elsewhere that has fallen silent may live or not: neither "working" nor "interrupted" is known of it.
-    said, working = announced(results_dir), holder(results_dir)
+    said = announced(results_dir)
+    working = lifecycle.living(said)
     last = _last_status(results_dir)
     with Journal(results_dir, read_only=True) as journal:
         totals = journal.totals()

@@ -71,22 +71,27 @@ def last_line(path: Path, what: str, before: int | None = None) -> bytes | None:
     except FileNotFoundError:
         return None
     with handle:
-        end = handle.seek(0, os.SEEK_END) if before is None else before
-        if end == 0:
-            return None
-        blocks: list[bytes] = []
-        position = end
-        while position > 0:
-            step = min(_TAIL_BLOCK, position)
-            position -= step
-            handle.seek(position)
-            block = handle.read(step)
-            # The line's own end is not the one before it; each block is looked at once, however long the line.
-            cut = block.rfind(b"\n", 0, len(block) if blocks else len(block) - 1)
-            blocks.append(block[cut + 1 :])
-            if cut >= 0:
-                break
-        return b"".join(reversed(blocks))
+        return last_line_in(handle, before)
+
+
+def last_line_in(handle: IO[bytes], before: int | None = None) -> bytes | None:
+    """As `last_line`, in a file that is open: several lines are of one file, whatever takes its place meanwhile."""
+    end = handle.seek(0, os.SEEK_END) if before is None else before
+    if end == 0:
+        return None
+    blocks: list[bytes] = []
+    position = end
+    while position > 0:
+        step = min(_TAIL_BLOCK, position)
+        position -= step
+        handle.seek(position)
+        block = handle.read(step)
+        # The line's own end is not the one before it; each block is looked at once, however long the line.
+        cut = block.rfind(b"\n", 0, len(block) if blocks else len(block) - 1)
+        blocks.append(block[cut + 1 :])
+        if cut >= 0:
+            break
+    return b"".join(reversed(blocks))
 
 
 def move_last_line_aside(path: Path, what: str) -> None:

@@ -131,7 +131,11 @@ def announced(desk: Desk) -> Holder | None:
 
 def holder(desk: Desk, clock: Clock | None = None) -> Holder | None:
     """Who works on the run now, as far as can be told: its process lives, or it gave a sign of life lately."""
-    found = announced(desk)
+    return living(announced(desk), clock)
+
+
+def living(found: Holder | None, clock: Clock | None = None) -> Holder | None:
+    """The same of who was read: what is said of one moment is told of one look."""
     return None if found is None or found.is_silent((clock or SystemClock()).now()) else found
 
 
@@ -254,14 +258,30 @@ def idle(desk: Desk, patience: float = 0.0) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _handed_over(desk: Desk) -> Iterator[None]:
+    """As `idle`, for a worker: whoever started it holds the lock until it has announced it, however long that takes."""
+    starter = os.getppid()
+    with contextlib.ExitStack() as held:
+        while True:
+            begins = os.getppid() == starter
+            try:
+                held.enter_context(idle(desk, _HANDOVER_SEC))
+                break
+            except BusyError:
+                who = holder(desk)
+                if not begins or (who is not None and not who.is_own()):
+                    raise
+        yield
+
+
+@contextlib.contextmanager
 def at_work(desk: Desk, by: str) -> Iterator[bool]:
     """Be the only one who works on the run; yields whether nobody had announced this process before.
 
     Raises:
         BusyError: Somebody else is, or a worker for the run has just been started.
     """
-    # Whoever started a worker holds the lock until it has announced it.
-    with idle(desk, _HANDOVER_SEC if by == WORKER else 0.0):
+    with _handed_over(desk) if by == WORKER else idle(desk):
         before = holder(desk)
         if before is not None and not before.is_own():
             # A worker that has not come to its lock yet (whoever started it was told that it works), or one elsewhere.

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from tao_skill_bank.core import guard, lifecycle, roots
 from tao_skill_bank.core.clock import SystemClock, log_moment
 from tao_skill_bank.core.consent import approved
-from tao_skill_bank.core.errors import system_error
+from tao_skill_bank.core.errors import InputError, system_error
 from tao_skill_bank.core.lifecycle import Holder, announced
 from tao_skill_bank.loop import engine
 from tao_skill_bank.loop.finish import close_run
@@ -201,12 +201,9 @@ def status(task: AnyTask, results_dir: Path, after: int = 0, limit: int = 20) ->
         after: Show log lines with a greater `seq`.
         limit: Show at most this many of the newest.
     """
-    state = load_state(results_dir, task)
+    state, said, elsewhere = _at_one_moment(task, results_dir)
     # One elsewhere that has fallen silent may live or not: neither "running" nor "interrupted" is known of it.
-    # A copy of a run holds the announcement of whoever works on the run itself.
-    elsewhere = not_own(state, results_dir)
-    said = None if elsewhere else announced(desk(results_dir))
-    working = None if elsewhere else holder(results_dir)
+    working = lifecycle.living(said)
     lines = read_tail(log_path(results_dir), after, limit)
     following = next_stage(state)
     shown = state.status
@@ -250,6 +247,24 @@ def status(task: AnyTask, results_dir: Path, after: int = 0, limit: int = 20) ->
         log=lines,
         **task.headline(state),
     )
+
+
+def _at_one_moment(task: AnyTask, results_dir: Path) -> tuple[AnyState, Holder | None, InputError | None]:
+    """The state, who says that it works on it, and why nobody does here, if it is a copy.
+
+    A worker commits its last word before it takes its announcement away: a state that was read before the announcement
+    was gone may not be its last, and is read again.
+    """
+    state = load_state(results_dir, task)
+    while True:
+        # A copy of a run holds the announcement of whoever works on the run itself.
+        elsewhere = not_own(state, results_dir)
+        said = None if elsewhere else announced(desk(results_dir))
+        if said is not None:
+            return state, said, None
+        read, state = state, load_state(results_dir, task)
+        if state.generation == read.generation:
+            return state, None, elsewhere
 
 
 def stop(task: AnyTask, results_dir: Path, by: str = "command") -> bool:

@@ -9,6 +9,7 @@ that others had appended are lost with the file, and their `seq` are missing fro
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,14 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator
 
 from tao_skill_bank.core import fsio, guard
-from tao_skill_bank.core.appended import append_bytes, last_line, move_last_line_aside, size_of, write_at_the_end
+from tao_skill_bank.core.appended import (
+    append_bytes,
+    last_line,
+    last_line_in,
+    move_last_line_aside,
+    size_of,
+    write_at_the_end,
+)
 from tao_skill_bank.core.clock import LOG_FORMAT, SystemClock, log_time
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.models import Strict
@@ -214,26 +222,24 @@ def read_tail(path: Path, after: int = 0, limit: int = 20) -> list[LogLine]:
         InputError: One of them, before the last, cannot be read.
     """
     try:
-        size = size_of(path, "log")
+        handle = guard.open_read(path, "log")
     except FileNotFoundError:
         return []
     out: list[LogLine] = []
-    end = size
-    while end > 0 and len(out) < limit:
-        raw = last_line(path, "log", end)
-        if raw is None:
-            break
-        try:
-            line = _parse_last(path, raw)
-        except InputError:
-            if end != size:
-                raise
+    # Open once: the log may be written anew meanwhile (`rewrite_log`), and its lines then begin elsewhere.
+    with handle:
+        end = size = handle.seek(0, os.SEEK_END)
+        while end > 0 and len(out) < limit and (raw := last_line_in(handle, end)):
             end -= len(raw)
-            continue
-        if line.seq <= after:
-            break
-        out.append(line)
-        end -= len(raw)
+            try:
+                line = _parse_last(path, raw)
+            except InputError:
+                if end + len(raw) != size:
+                    raise
+                continue
+            if line.seq <= after:
+                break
+            out.append(line)
     return out[::-1]
 
 

@@ -96,5 +96,7 @@ def test_the_person_is_asked_and_the_answer_counts(
         assert json.loads((run / "deft_state.json").read_text())["approval"]["how"] == "flag"
         # The command started it in the background: whoever watches it sees its end.
         watch = [sys.executable, "-m", "tao_skill_bank.cli", "deft", "watch", str(run)]
-        subprocess.run(watch, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=200)
+        shown = subprocess.run(watch, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        engine = (run / "jobs/engine.log").read_text()
+        assert shown.returncode == 0, f"{shown.stdout}{shown.stderr}{engine}"
         assert "approved by flag; nobody was asked" in (run / "DEFT_Loop_Report.html").read_text()

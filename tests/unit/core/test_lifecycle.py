@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from tao_skill_bank.core import lifecycle
 from tao_skill_bank.core.clock import SystemClock
 from tao_skill_bank.core.errors import BusyError
 from tao_skill_bank.core.lifecycle import (
     BEAT_SEC,
     SILENT_SEC,
+    WORKER,
     Desk,
+    announce,
     announced,
     at_work,
     holder,
+    idle,
     namespace,
     sign_of_life,
     signs_of_life,
 )
+from tao_skill_bank.core.process import own_identity, process_identity
 
 
 class At(SystemClock):
@@ -93,6 +99,40 @@ def test_signs_are_given_for_as_long_as_the_work_lasts() -> None:
     with signs_of_life(lambda: given.append("sign"), wait):
         pass
     assert (given, waits) == (["sign"] * 3, [BEAT_SEC] * 4)
+
+
+def test_a_worker_waits_for_whoever_started_it_to_say_so_however_long_that_takes(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused, worked = threading.Event(), threading.Event()
+    real = lifecycle.busy
+
+    def busy(at: Desk) -> BusyError:
+        refused.set()
+        return real(at)
+
+    def work() -> None:
+        with at_work(desk, WORKER):
+            worked.set()
+
+    monkeypatch.setattr(lifecycle, "busy", busy)
+    monkeypatch.setattr(lifecycle, "_NAME_SEC", 0.0)
+    monkeypatch.setattr(lifecycle, "_HANDOVER_SEC", 0.0)
+    worker = threading.Thread(target=work)
+    with idle(desk):
+        worker.start()
+        assert refused.wait(60), "longer than a worker is patient"
+        announce(desk, *own_identity(), WORKER)
+    worker.join(60)
+    assert worked.is_set()
+
+
+def test_a_worker_does_not_wait_for_another_that_works(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "_HANDOVER_SEC", 0.0)
+    with idle(desk):
+        announce(desk, os.getppid(), process_identity(os.getppid()), WORKER)
+        with pytest.raises(BusyError, match=f"process {os.getppid()}"), at_work(desk, WORKER):
+            raise AssertionError("two work on it")
 
 
 def test_an_announcement_of_an_earlier_version_is_of_this_machine(desk: Desk) -> None:

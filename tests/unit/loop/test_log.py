@@ -14,7 +14,17 @@ import pytest
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.loop.log import LOG_FILE, append_stage, last_seq, read_log, read_tail, sync_log
+from tao_skill_bank.loop import log
+from tao_skill_bank.loop.log import (
+    LOG_FILE,
+    LogLine,
+    append_stage,
+    last_seq,
+    read_log,
+    read_tail,
+    rewrite_log,
+    sync_log,
+)
 from tao_skill_bank.loop.state import StageRecord, save_state
 from tao_skill_bank.tasks.changenet.state import Iteration
 from tao_skill_bank.tasks.changenet.state import State as DeftState
@@ -285,6 +295,32 @@ def test_the_tail_holds_the_newest_lines_behind_a_cursor_and_nothing_torn(tmp_pa
     assert read_tail(path, after=40) == []
     assert read_tail(tmp_path / "none.jsonl") == []
     assert read_tail(path, limit=100) == read_log(path)
+
+
+@pytest.mark.parametrize("at", [1, 2, 4])
+@pytest.mark.parametrize("longer", [True, False], ids=["longer", "shorter"])
+def test_whoever_reads_the_tail_while_the_log_is_written_anew_gets_every_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, longer: bool
+) -> None:
+    """A run's last act gives the stages their tokens, which changes the length of every line under a watcher's eyes."""
+    path, real, parsed = tmp_path / "loop_log.jsonl", log._parse_last, []
+
+    def given(lines: list[LogLine], more: bool) -> list[LogLine]:
+        return [line.model_copy(update={"tokens": {"input": 10**20} if more else None}) for line in lines]
+
+    def parse(where: Path, raw: bytes) -> LogLine:
+        parsed.append(raw)
+        if len(parsed) == at:
+            monkeypatch.setattr(log, "_parse_last", real)
+            rewrite_log(path, lambda lines: given(lines, longer))
+        return real(where, raw)
+
+    for _ in range(5):
+        append_stage(path, iter_label="iter1", stage="train", status="ok", summary="x", duration_sec=1)
+    rewrite_log(path, lambda lines: given(lines, not longer))
+    monkeypatch.setattr(log, "_parse_last", parse)
+    assert [line.seq for line in read_tail(path, limit=100)] == [1, 2, 3, 4, 5]
+    assert (read_log(path)[0].tokens is not None) is longer
 
 
 def test_a_line_in_the_tail_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from tao_skill_bank import runs
 from tao_skill_bank.core.errors import BankError, BusyError, InputError, NeedsApprovalError
 from tao_skill_bank.core.lifecycle import announce
 from tao_skill_bank.core.process import process_identity
+from tao_skill_bank.loop import api
 from tao_skill_bank.loop.log import LOG_FILE, append_stage, read_log
 from tao_skill_bank.loop.opening import desk, folder_lock
 from tao_skill_bank.loop.request import Request
@@ -231,6 +233,31 @@ def test_a_worker_that_was_just_started_keeps_its_run_from_whoever_takes_the_loc
         worker.stdin.close()
     with folder_lock(run, "somebody"):
         assert runs.status(run).status == "running"
+
+
+@pytest.mark.parametrize(("ends", "shown"), [("complete", "complete"), ("failed", "failed"), (None, "interrupted")])
+def test_a_worker_that_ends_while_somebody_looks_is_told_by_its_last_word(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, ends: str | None, shown: str
+) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    at_work, real = contextlib.ExitStack(), api.load_state
+    at_work.enter_context(folder_lock(run, "command"))
+    state = load_state(run)
+    state.status = "running"
+    save_state(state)
+
+    def looked(*which: Any) -> Any:
+        """The state as it was read; right afterwards the worker says its last word, if it comes to it, and is gone."""
+        found = real(*which)
+        monkeypatch.setattr(api, "load_state", real)
+        if ends is not None:
+            state.status = ends
+            save_state(state)
+        at_work.close()
+        return found
+
+    monkeypatch.setattr(api, "load_state", looked)
+    assert runs.status(run).status == shown
 
 
 def test_nobody_at_work_is_nothing_to_stop(workspace: Path) -> None:
