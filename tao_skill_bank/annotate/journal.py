@@ -6,6 +6,7 @@ arrives together into one commit; reads use a connection of their own, which see
 
 from __future__ import annotations
 
+import ctypes
 import json
 import queue
 import sqlite3
@@ -13,7 +14,6 @@ import stat
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from tao_skill_bank.annotate.journal_tables import LEDGER, TABLES, has, ledger_b
 from tao_skill_bank.annotate.records import BatchedCall, Entry, OpenBatch, Recorded, Settled, Totals
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.clock import SystemClock, log_time
-from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.errors import InputError, LostRunError
 
 FILE_NAME = "journal.sqlite3"
 VERSION = 2
@@ -71,7 +71,7 @@ class Journal:
                 self._thread = threading.Thread(target=write, name="journal", daemon=True)
                 self._thread.start()
         except BaseException:
-            self._read.close()
+            _leave(self._read)
             raise
 
     def _no_links(self) -> None:
@@ -96,7 +96,7 @@ class Journal:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
-        self._read.close()
+        _leave(self._read)
 
     # Writing: every method returns a future that is done when the change is on disk.
 
@@ -385,22 +385,25 @@ class Journal:
 
     def _prepare(self) -> None:
         """Make the tables that are not there: a journal of an earlier version gets the newer ones."""
-        with closing(self._connect()) as db:
-            try:
-                self._version(db)
-                db.executescript(TABLES)
-                db.execute("BEGIN IMMEDIATE")
-                if not has(db, "ledger"):
-                    before = ledger_before(db)
-                    for statement in LEDGER:
-                        db.execute(statement)
-                    db.execute(f"INSERT INTO ledger {before}")
-                    db.execute("DELETE FROM tries")
-                db.execute("INSERT OR REPLACE INTO meta VALUES ('version', ?)", (str(VERSION),))
-                db.execute("DELETE FROM batch_calls WHERE ticket NOT IN (SELECT ticket FROM batches)")
-                db.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise self._unusable(error) from None
+        db = self._connect()
+        try:
+            self._version(db)
+            db.executescript(TABLES)
+            db.execute("BEGIN IMMEDIATE")
+            if not has(db, "ledger"):
+                before = ledger_before(db)
+                for statement in LEDGER:
+                    db.execute(statement)
+                db.execute(f"INSERT INTO ledger {before}")
+                db.execute("DELETE FROM tries")
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('version', ?)", (str(VERSION),))
+            db.execute("DELETE FROM batch_calls WHERE ticket NOT IN (SELECT ticket FROM batches)")
+            guard.ask_the_fence()
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._unusable(error) from None
+        finally:
+            _leave(db)
 
     def _submit(self, sql: str, values: tuple[Any, ...]) -> Future[None]:
         return self._submit_all([(sql, values)])
@@ -412,7 +415,7 @@ class Journal:
         return done
 
     def _write_all(self, connection: sqlite3.Connection) -> None:
-        with closing(connection) as db:
+        try:
             while (first := self._queue.get()) is not None:
                 group = [first]
                 last = False
@@ -422,9 +425,28 @@ class Journal:
                         last = True
                         break
                     group.append(following)
-                _commit(db, group)
+                _commit(connection, group)
                 if last:
                     return
+        finally:
+            _leave(connection)
+
+
+def _leave(db: sqlite3.Connection) -> None:
+    """Close a connection; one to a folder that somebody else has taken over stays open until the process has ended.
+
+    Whoever closes as the last one writes the log back and removes it, by its name. Where the database's own locks are
+    given to everybody that would be the heir's log, and with it what the heir has bought. The interpreter closes every
+    connection that it lets go of, at its end too: this one it never lets go of.
+    """
+    if db.in_transaction:
+        db.rollback()
+    try:
+        guard.ask_the_fence()
+    except LostRunError:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(db))
+        return
+    db.close()
 
 
 def _kept(answer: Recorded) -> _Statement:

@@ -321,7 +321,8 @@ def ask_again_seconds(stages: Sequence[int]) -> int:
 
 def _living_jobs(results_dir: Path, state: AnyState) -> list[JobRecord]:
     platform = platform_named(state.config)
-    return [r for r in read_records(results_dir) if read_exit(r) is None and platform.status(r) == "running"]
+    going = ("running", "pending")
+    return [r for r in read_records(results_dir) if read_exit(r) is None and platform.status(r) in going]
 
 
 def _running_job(results_dir: Path) -> str | None:

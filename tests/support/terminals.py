@@ -77,7 +77,8 @@ class Terminal:
         return code
 
     def close(self) -> None:
-        """As a window that is closed, or a connection that is lost."""
-        for handle in (self.master, self.slave):
+        """As a window that is closed, or a connection that is lost. Once: a number may be another file's afterwards."""
+        handles, self.master, self.slave = (self.master, self.slave), -1, -1
+        for handle in handles:
             with contextlib.suppress(OSError):
                 os.close(handle)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tao_skill_bank.annotate.journal import Journal
+
 SHIM = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -80,3 +82,58 @@ def test_where_the_databases_locks_are_had_by_everybody_a_look_takes_no_answer_f
     look = f"{WRITER}\nprint(*seen())"
     last = subprocess.run([sys.executable, "-c", look, str(tmp_path)], capture_output=True, text=True, check=True)
     assert last.stdout.split() == ["1", "1", "1"]
+
+
+LOST = """
+import sys
+from pathlib import Path
+from tao_skill_bank.annotate.journal import Journal
+from tao_skill_bank.core import guard
+from tao_skill_bank.core.errors import LostRunError
+
+folder = Path(sys.argv[1])
+
+def held():
+    if (folder / "taken").exists():
+        raise LostRunError("somebody else has taken this over")
+
+with guard.fenced(held), Journal(folder) as journal:
+    journal.set_meta("a", "1").result()
+    print("bought", flush=True)
+    sys.stdin.readline()
+    try:
+        journal.set_meta("c", "1").result()
+    except LostRunError:
+        print("lost", flush=True)
+"""
+HEIR = """
+import os, sys
+from pathlib import Path
+from tao_skill_bank.annotate.journal import Journal
+
+folder = Path(sys.argv[1])
+(folder / "taken").touch()
+with Journal(folder) as journal:
+    journal.set_meta("b", "1").result()
+    print("bought", flush=True)
+    sys.stdin.readline()
+    os._exit(0)  # as if killed
+"""
+
+
+def test_a_worker_that_has_lost_its_folder_takes_nothing_from_its_heir_when_it_closes(
+    library: Path, tmp_path: Path
+) -> None:
+    env = {**os.environ, "LD_PRELOAD": str(library)}
+
+    def begun(work: str) -> subprocess.Popen[str]:
+        argv = [sys.executable, "-c", work, str(tmp_path)]
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+        assert process.stdout is not None and process.stdout.readline() == "bought\n"
+        return process
+
+    lost, heir = begun(LOST), begun(HEIR)
+    assert lost.communicate("go on\n")[0] == "lost\n" and lost.returncode == 0
+    heir.communicate("end\n")
+    with Journal(tmp_path) as journal:
+        assert [journal.meta(name) for name in "abc"] == ["1", "1", None]

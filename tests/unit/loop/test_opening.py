@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bcq
@@ -25,6 +26,7 @@ from tao_skill_bank.loop.log import LOG_FILE, append_stage, read_log
 from tao_skill_bank.loop.opening import desk, folder_lock
 from tao_skill_bank.loop.request import Request
 from tao_skill_bank.loop.state import STATE_FILE, StageRecord, save_state
+from tao_skill_bank.platforms.base import new_record, write_record
 from tao_skill_bank.tasks.changenet.task import TASK
 from tao_skill_bank.tasks.registry import load_state
 
@@ -262,6 +264,20 @@ def test_a_worker_that_ends_while_somebody_looks_is_told_by_its_last_word(
 
 def test_nobody_at_work_is_nothing_to_stop(workspace: Path) -> None:
     assert runs.stop(tiny.approved(tiny.request(workspace))) is False
+
+
+def test_a_job_that_waits_in_a_queue_is_stopped_too_once_nobody_is_at_work(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    what = {"command": ["visual_changenet", "train"], "outputs": [run / "out"], "cwd": run, "results_dir": run}
+    waits = new_record(key="baseline.train.train", platform="local", **what)
+    write_record(waits)
+    canceled = []
+    queue = SimpleNamespace(status=lambda record: "pending", cancel=canceled.append)
+    monkeypatch.setattr(api, "platform_named", lambda config: queue)
+    assert runs.stop(run) is True
+    assert canceled == [waits]
 
 
 EVALUATED = {"best_ckpt_path": "/c.pth", "best_ckpt_kind": "latest", "far_pct": float("nan"), "threshold": 0.5}
