@@ -21,7 +21,7 @@ from typing import Any
 
 import forked
 import pytest
-from forked import REAL, SHAPE, environment_of, known_program, read_at_start, receive, send
+from forked import REAL, SHAPE, SINGLE_THREAD, environment_of, known_program, read_at_start, receive, send
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -44,7 +44,8 @@ class Starter:
         command = [sys.executable, "-P", forked.__file__, str(theirs.fileno())]
         with theirs, pytest.MonkeyPatch.context() as patch:
             patch.setattr(subprocess.Popen, "_execute_child", REAL)
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            env = os.environ | SINGLE_THREAD
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=env)
 
     def takes(self, given: dict[str, Any]) -> bool:
         """Whether this is a start that a fork over there can stand for."""
