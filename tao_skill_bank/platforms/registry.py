@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.points import points
 
 GROUP = "tao_skill_bank.platforms"
 # Name -> the class, imported when somebody names it.
@@ -28,7 +28,7 @@ OWN = tuple(_OWN)
 
 def others() -> tuple[str, ...]:
     """The platforms of other packages."""
-    return tuple(sorted({point.name for point in entry_points(group=GROUP)} - _OWN.keys()))
+    return tuple(sorted({point.name for point in points(GROUP)} - _OWN.keys()))
 
 
 def names() -> tuple[str, ...]:
@@ -62,7 +62,7 @@ def platform_class(name: str) -> Any:
 
 @cache
 def _loaded(name: str) -> Any:
-    point = next(point for point in entry_points(group=GROUP) if point.name == name)
+    point = next(point for point in points(GROUP) if point.name == name)
     try:
         found = point.load()
     except Exception as error:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.points import points
 from tao_skill_bank.loop import state as loop_state
 from tao_skill_bank.loop.opening import taken_up
 from tao_skill_bank.loop.request import Request
@@ -27,7 +27,7 @@ _OWN = {FIRST: "tao_skill_bank.tasks.changenet.task:TASK", "vlm_bcq": "tao_skill
 
 def names() -> tuple[str, ...]:
     """Every task that can be named."""
-    return (*_OWN, *sorted(point.name for point in entry_points(group=GROUP) if point.name not in _OWN))
+    return (*_OWN, *sorted(point.name for point in points(GROUP) if point.name not in _OWN))
 
 
 @cache
@@ -41,7 +41,7 @@ def task_named(name: str) -> AnyTask:
         module, _, attribute = _OWN[name].partition(":")
         own: AnyTask = getattr(import_module(module), attribute)
         return own
-    point = next((point for point in entry_points(group=GROUP) if point.name == name), None)
+    point = next((point for point in points(GROUP) if point.name == name), None)
     if point is None:
         raise InputError(f"unknown task {name!r}", where="--task", fix=did_you_mean(name, names()))
     try:

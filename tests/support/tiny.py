@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import random
 import re
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -80,10 +82,17 @@ def _split(root: Path, csv_path: str, prefix: str, rows: int, lights: Sequence[s
 
 def _image(path: Path, name: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_picture(name))
+
+
+@cache
+def _picture(name: str) -> bytes:
     rng = np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16))
     base = np.full((16, 16, 3), 120, dtype=np.uint8)
     base[4:12, 4:12] += rng.integers(0, 60, (8, 8, 3), dtype=np.uint8)
-    Image.fromarray(base).save(path)
+    encoded = io.BytesIO()
+    Image.fromarray(base).save(encoded, format="PNG")
+    return encoded.getvalue()
 
 
 def fake_model() -> Any:

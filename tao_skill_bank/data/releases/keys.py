@@ -6,7 +6,6 @@ and value lists are not looked at by that merge: they are in the facts for the r
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -48,7 +47,7 @@ class Keys:
         for dotted, fact in facts.items():
             section = fact["type"] == SECTION
             _put(tree, dotted, {} if section else None)
-            _put(defaults, dotted, copy.deepcopy(fact["default"]) if "default" in fact else {} if section else None)
+            _put(defaults, dotted, _own(fact["default"]) if "default" in fact else {} if section else None)
         return cls(
             schema=Schema(defaults, frozenset(k for k, f in facts.items() if f["type"].startswith("map["))),
             types={k: f["type"] for k, f in facts.items() if f["type"] != SECTION},
@@ -112,17 +111,24 @@ def merge_faults(config: Mapping[str, Any], keys: Keys) -> list[str]:
 
 def over_defaults(config: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
     """`config` over the defaults: what the action sees. Lists are replaced, mappings merged."""
-    full: dict[str, Any] = copy.deepcopy(dict(keys.schema.defaults))
+    full: dict[str, Any] = _own(dict(keys.schema.defaults))
 
     def merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
         for key, value in values.items():
             if isinstance(value, Mapping) and isinstance(into.get(key), dict):
                 merge(into[key], value)
             else:
-                into[key] = copy.deepcopy(value)
+                into[key] = _own(value)
 
     merge(full, config)
     return full
+
+
+def _own(value: Any) -> Any:
+    """A copy of what YAML gives: mappings, lists, and values that nothing changes."""
+    if isinstance(value, dict):
+        return {key: _own(item) for key, item in value.items()}
+    return [_own(item) for item in value] if isinstance(value, list) else value
 
 
 def leaves(config: Mapping[str, Any], open_keys: frozenset[str], prefix: str = "") -> Iterator[tuple[str, Any]]:
