@@ -1,7 +1,7 @@
 """What a folder's file system can do of what a run needs, tried out: nothing is left behind.
 
-Needed are locks, a rename that replaces, exclusive creation, room and inodes. Hard links, symbolic links, permissions
-and the sync of a folder are not: where they are missing, the bank does without.
+Needed are locks, a rename that replaces, exclusive creation, appending (TAO does), room and inodes. Hard links,
+symbolic links, permissions and the sync of a folder are not: where they are missing, the bank does without.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def look(folder: Path) -> list[Finding]:
             try:
                 found += _tried(at.fd, name)
             finally:
-                for left in (name, f"{name}.B", f"{name}.b"):
+                for left in (name, f"{name}.B", f"{name}.b", f"{name}.log"):
                     with contextlib.suppress(OSError):
                         os.unlink(left, dir_fd=at.fd)
     except OSError as error:
@@ -99,6 +99,15 @@ def _tried(folder: int, name: str) -> Iterator[Finding]:
         os.replace(name, f"{name}.B", src_dir_fd=folder, dst_dir_fd=folder)
     except OSError as error:
         yield Finding("fail", f"a file cannot be renamed over another: {error.strerror}", _ELSEWHERE)
+    try:
+        for _ in ("made for it", "there"):
+            log = os.open(f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666, dir_fd=folder)
+            try:
+                os.write(log, b"probe")
+            finally:
+                os.close(log)
+    except OSError as error:
+        yield Finding("fail", f"nothing can be appended to a file, as TAO does: {error.strerror}", _ELSEWHERE)
 
 
 def _locks(one: int, other: int) -> Iterator[Finding]:

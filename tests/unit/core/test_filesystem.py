@@ -60,6 +60,18 @@ def test_a_rename_that_does_not_replace_is_named(tmp_path: Path, monkeypatch: py
     assert "cannot be renamed over another" in lines(tmp_path)
 
 
+def test_files_that_cannot_be_appended_to_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, refuse = os.open, refusing(errno.EPERM)
+
+    def open_(path: Any, flags: int, *given: Any, **more: Any) -> int:
+        return refuse() if flags & os.O_APPEND else real(path, flags, *given, **more)
+
+    monkeypatch.setattr(os, "open", open_)
+    said = lines(tmp_path)
+    assert "nothing can be appended to a file" in said and "local disk" in said
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["link", "symlink", "chmod"])
 def test_what_is_not_needed_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(os, name, refusing(errno.EPERM))
@@ -110,9 +122,11 @@ MOUNTS = {
     "overlay": "mount -t tmpfs -o size=3g tmpfs {by} && mkdir {by}/l {by}/u {by}/w && "
     "mount -t overlay overlay -o lowerdir={by}/l,upperdir={by}/u,workdir={by}/w {at}",
     "ext4": "truncate -s 3G {by}/image && mkfs.ext4 -q {by}/image && mount -o loop {by}/image {at}",
-    "vfat": "truncate -s 3G {by}/image && mkfs.vfat {by}/image && mount -o loop {by}/image {at}",
-    "exfat": "truncate -s 3G {by}/image && mkfs.exfat {by}/image && "
-    "(mount -t exfat -o loop {by}/image {at} || mount.exfat-fuse {by}/image {at})",
+    "vfat": "truncate -s 3G {by}/image && mkfs.vfat {by}/image && "
+    "(mount -o loop {by}/image {at} || fusefat -o rw+ {by}/image {at})",
+    # Through FUSE it wants a device, which goes with the mount.
+    "exfat": "truncate -s 3G {by}/image && mkfs.exfat {by}/image && (mount -t exfat -o loop {by}/image {at} || "
+    "(d=$(losetup -f --show {by}/image) && mount.exfat-fuse $d {at}; r=$?; losetup -d $d; exit $r))",
 }
 # What a shim of the loader refuses where this machine has no such file system: hard and symbolic links, permissions,
 # the sync of a folder; for a FUSE without locks the locks, too.
@@ -185,7 +199,8 @@ def mounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("mounted", MOUNTS, indirect=True)
 def test_a_run_ends_on_this_file_system_or_its_plan_says_why_not(mounted: Path) -> None:
     workspace = tiny.make_workspace(mounted / "w", pairs=0, pool=0, acceptance=False)
-    assert run_on(workspace, {}) == "complete"
+    said = run_on(workspace, {})
+    assert said == "complete" or (said.startswith("plan: ") and "\n" not in said and "local disk" in said), said
 
 
 @pytest.mark.slow
