@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from annotation import CANARY
+from ran import ran
 from scripted_endpoint import ScriptedEndpoint
 from videos import make_videos
 
@@ -32,9 +32,7 @@ def typed(guide: str, server: ScriptedEndpoint, folder: Path) -> str:
         for line in block.splitlines():
             command = line.replace("tao-skills", PROGRAM, 1)
             environment = {**os.environ, "OPENAI_API_KEY": CANARY, "XDG_CONFIG_HOME": str(folder / "config")}
-            done = subprocess.run(
-                command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False
-            )
+            done = ran(command, shell=True, cwd=folder, env=environment)
             assert done.returncode == 0, f"{line}: {done.stderr}"
             said += done.stdout
     assert names == []

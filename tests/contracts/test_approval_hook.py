@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ran import ran
 
 ROOT = Path(__file__).resolve().parents[2]
 HOOK = ROOT / "hooks/pre_tool_use.sh"
@@ -70,12 +71,9 @@ PASSES = (
 
 def asked(event: Any, path: str | None = None) -> str | None:
     """The question a person gets before a call, or None; the hook ends well whatever it finds."""
-    done = subprocess.run(
+    done = ran(
         ["/bin/sh", str(HOOK)],
         input=event if isinstance(event, str) else json.dumps(event),
-        capture_output=True,
-        text=True,
-        check=False,
         timeout=30,
         env={**os.environ, "PATH": path or os.environ["PATH"]},
     )

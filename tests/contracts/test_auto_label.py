@@ -17,6 +17,7 @@ from pathlib import Path
 import annotation
 import pytest
 from annotation import CALLS_A_VIDEO, CANARY, config_for, final_files, rows, run
+from ran import ran
 from scripted_endpoint import Fault, Request, ScriptedEndpoint, plain_answer
 from videos import make_video, make_videos
 
@@ -482,12 +483,7 @@ def test_default_specs_writes_a_commented_spec_that_generate_takes(
     server: ScriptedEndpoint, three: Path, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "tao_skill_bank.actions", "auto_label"]
-    done = subprocess.run(
-        [*command, "default_specs", f"results_dir={tmp_path}", "module_name=auto_label"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = ran([*command, "default_specs", f"results_dir={tmp_path}", "module_name=auto_label"])
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "Execution status: PASS")
     spec = tmp_path / "experiment.yaml"
     assert "# " in spec.read_text(encoding="utf-8")

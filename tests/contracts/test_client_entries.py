@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ran import ran
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/clients.md").read_text()
@@ -52,14 +52,11 @@ def test_an_entry_starts_the_server(client: str, tmp_path: Path) -> None:
         for word in entry["args"]
     ]
     asked = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
-    done = subprocess.run(
+    done = ran(
         [*programs[entry["command"]], *words],
         input=json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": asked}) + "\n",
         env={**os.environ, "TAO_SKILL_BANK_CACHE": str(tmp_path / "cache")},
         cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
         timeout=60,
     )
     assert done.returncode == 0, done.stderr

@@ -13,14 +13,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from ran import ran
 
 COMMAND = [sys.executable, "-c", "from tao_skill_bank.actions.gap_analysis.cli import main; main()"]
 
 
 def gap_analysis(*args: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, args)], capture_output=True, text=True, cwd=cwd, env={**os.environ, **env}, check=False
-    )
+    return ran([*COMMAND, *map(str, args)], cwd=cwd, env={**os.environ, **env})
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
 from collections import Counter
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from ran import ran
 from tiny import make_workspace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,9 +24,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 def run(command: str, folder: Path, **more: str) -> str:
     """A line of a guide at a shell; what it prints."""
-    done = subprocess.run(
-        command, shell=True, cwd=folder, env={**os.environ, **more}, capture_output=True, text=True, check=False
-    )
+    done = ran(command, shell=True, cwd=folder, env={**os.environ, **more})
     assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
     return done.stdout
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import waiting
+from ran import ran
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("plugin.json", "versions.yaml", "scripts", "mcp_server", "tao_skill_bank", "skills")
@@ -311,12 +312,9 @@ def test_another_lock_file_gets_another_environment(bank: Bank) -> None:
 
 
 def test_a_bank_level_script_runs_itself_again_with_the_banks_environment(bank: Bank) -> None:
-    done = subprocess.run(
+    done = ran(
         [sys.executable, "-S", str(bank.root / "scripts/resolve_versions_key.py"), "images.tao_toolkit.pyt"],
         env={"PATH": f"{bank.bin}:/usr/bin:/bin", "HOME": str(bank.home), "TEST_NOTES": str(bank.notes)},
-        capture_output=True,
-        text=True,
-        check=False,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr

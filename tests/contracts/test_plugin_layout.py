@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ran import ran
 
 from tao_skill_bank import __version__
 from tao_skill_bank.bank.manifests import bank_faults
@@ -267,15 +268,7 @@ def test_the_hook_says_what_the_launcher_left(tmp_path: Path, word: str, said: s
 
 def after_write(event: object, **variables: str) -> subprocess.CompletedProcess[str]:
     env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **variables}
-    return subprocess.run(
-        ["sh", str(ROOT / "hooks/post_tool_use.sh")],
-        input=json.dumps(event),
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return ran(["sh", str(ROOT / "hooks/post_tool_use.sh")], input=json.dumps(event), env=env, timeout=60)
 
 
 def test_a_report_that_does_not_hold_is_remarked_on_and_never_blocks(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
+from ran import ran
 
 from tao_skill_bank.reports.rca.check import check_rca
 
@@ -27,9 +28,7 @@ SECRET = "nvapi-" + "Zx9kq7Lm2Vb8Nc4Rt6Yp1Ws3"
 
 
 def tao_skills(*args: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, args)], capture_output=True, text=True, cwd=cwd, env={**os.environ, **env}, check=False
-    )
+    return ran([*COMMAND, *map(str, args)], cwd=cwd, env={**os.environ, **env})
 
 
 def draw(path: Path, random: np.random.Generator, *, defect: bool) -> None:

@@ -17,6 +17,7 @@ from typing import IO
 import pytest
 import tiny
 from annotation import overrides
+from ran import ran
 from report_runs import RunBuilder
 from scripted_endpoint import ScriptedEndpoint
 from terminals import Terminal
@@ -213,9 +214,7 @@ def test_a_job_that_is_being_submitted_at_a_ctrl_c_is_named(workspace: Path, tmp
     words += ["--root", str(tmp_path)]
     shown = subprocess.run([*CLI, *words], capture_output=True, text=True, check=False)
     digest = shown.stdout.split()[-1]
-    done = subprocess.run(
-        [sys.executable, "-c", SUBMIT, *words, "--approve", digest], capture_output=True, text=True, check=False
-    )
+    done = ran([sys.executable, "-c", SUBMIT, *words, "--approve", digest])
     assert done.returncode == 130, done.stderr
     job = done.stdout.partition(":")[0]
     assert f"end it with: tao-skills jobs cancel {tmp_path / 'out'} {job}" in done.stderr

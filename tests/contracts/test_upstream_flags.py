@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from ran import ran
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "skills" / "tao-run-deft-aoi" / "scripts"
 
@@ -20,13 +21,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def script(name: str, *args: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPTS / name), *map(str, args)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )
+    return ran([sys.executable, str(SCRIPTS / name), *map(str, args)], env={**os.environ, "HF_HUB_OFFLINE": "1"})
 
 
 def test_a_run_is_written_with_nvidia_s_flags_as_with_settings(workspace: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import boards
 import pytest
 import yaml
+from ran import ran
 
 from tao_skill_bank.actions.console import run_category
 from tao_skill_bank.actions.visual_changenet.cli import ACTIONS
@@ -28,9 +29,7 @@ def trained(tmp_path_factory):
     """Drawn boards, and a training on them made by the installed command."""
     root = tmp_path_factory.mktemp("boards")
     spec = boards.make(root)
-    done = subprocess.run(
-        [COMMAND, "train", "-e", spec], capture_output=True, text=True, check=False, timeout=120, cwd=root
-    )
+    done = ran([COMMAND, "train", "-e", spec], timeout=120, cwd=root)
     assert done.returncode == 0, done.stderr
     return root
 

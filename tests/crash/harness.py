@@ -30,6 +30,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ran import ran
+
 HERE = Path(__file__).resolve().parent
 SUPPORT = HERE.parent / "support"
 if __name__ == "__main__":
@@ -222,15 +224,7 @@ class Harness:
             return self.server.run(argv, env)
         if fault:
             env["LD_PRELOAD"] = str(self.library)
-        done = subprocess.run(
-            [sys.executable, *argv],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_LIMIT_SEC,
-        )
+        done = ran([sys.executable, *argv], env=env, timeout=_LIMIT_SEC)
         return Ended(done.returncode, done.stderr)
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ from claude_sessions import (
 )
 from node_clients import client_folder
 from plugin_copy import copy_plugin
+from ran import ran, said
 from scripted_model import Call, Say, Seen
 
 from tao_skill_bank.bank.skills import load_skill, skill_folders
@@ -120,13 +121,8 @@ def approving_plugin(folder: Path) -> Path:
 def test_the_client_validates_both_manifests_strictly(
     claude: Path, plugin: Path, tmp_path: Path, manifest: str
 ) -> None:
-    done = subprocess.run(
-        [str(claude), "plugin", "validate", "--strict", str(plugin / manifest)],
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+    done = ran(
+        [str(claude), "plugin", "validate", "--strict", str(plugin / manifest)], env=environment(tmp_path), timeout=60
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Validation passed" in done.stdout
@@ -136,16 +132,7 @@ def test_it_installs_from_a_local_marketplace_and_shows_its_parts(claude: Path, 
     plugin = copy_plugin(tmp_path / "the bank")
 
     def say(*words: str) -> str:
-        done = subprocess.run(
-            [str(claude), "plugin", *words],
-            env=environment(tmp_path),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return said([str(claude), "plugin", *words], env=environment(tmp_path), timeout=60)
 
     say("marketplace", "add", str(plugin))
     say("install", f"{PLUGIN}@{PLUGIN}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from node_clients import client_folder
 from plugin_copy import copy_plugin
+from ran import said
 from scripted_model import Call, Say
 from scripted_responses import Asked, ScriptedResponses
 
@@ -26,7 +26,7 @@ class Codex:
 
     def say(self, cwd: Path, *words: str) -> str:
         """What a command prints."""
-        done = subprocess.run(
+        return said(
             [str(self.program), *words],
             # The interpreter that starts the server has the bank: what the launcher makes is tried elsewhere.
             env={
@@ -35,14 +35,8 @@ class Codex:
                 "CODEX_HOME": str(self.home),
             },
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
             timeout=240,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from node_clients import client_folder, uv_command
 from plugin_copy import copy_plugin
+from ran import said
 from scripted_model import Call, Say, ScriptedModel, Seen
 
 NAME = "tao-skill-bank"
@@ -83,18 +84,7 @@ def test_the_first_session_of_all_waits_for_the_set_up_and_calls_a_tool_of_the_p
         }
 
         def say(*words: str) -> str:
-            done = subprocess.run(
-                [str(claude), *words],
-                env=env,
-                cwd=work,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=280,
-            )
-            assert done.returncode == 0, done.stdout + done.stderr
-            return done.stdout
+            return said([str(claude), *words], env=env, cwd=work, timeout=280)
 
         say("plugin", "marketplace", "add", str(source))
         say("plugin", "install", f"{NAME}@{NAME}")

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from node_clients import client_folder, path_with
+from ran import ran
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = (
@@ -60,15 +61,11 @@ def inspect(root: Path, *words: str, started: tuple[str, ...] | None = None) -> 
     """What the inspector prints; its exit status is 0 even on errors, so only the content counts."""
     folder = client_folder("inspector")
     server = ("-m", "mcp_server", "--root", str(root)) if started is None else started
-    done = subprocess.run(
+    done = ran(
         [str(folder / "mcp-inspector"), "--cli", sys.executable, *server, *words],
         env={**os.environ, "PATH": path_with(folder), "PYTHONPATH": str(ROOT)},
         cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
         timeout=60,
-        stdin=subprocess.DEVNULL,
     )
     found: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :]) if "{" in done.stdout else {}
     assert found, done.stderr
@@ -138,15 +135,11 @@ def answers(port: int) -> bool:
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_the_server_passes_a_conformance_scenario(url: str, tmp_path: Path, scenario: str) -> None:
     folder = client_folder("conformance")
-    done = subprocess.run(
+    done = ran(
         [str(folder / "node"), str(folder / "conformance"), "server", "--url", url, "--scenario", scenario],
         env={**os.environ, "PATH": path_with(folder)},
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
         timeout=90,
-        stdin=subprocess.DEVNULL,
     )
     said = done.stdout + done.stderr
     assert done.returncode == 0, said

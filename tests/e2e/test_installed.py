@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import tiny
 from node_clients import pipx_command, uv_command
+from ran import ran
 
 from tao_skill_bank import __version__
 from tao_skill_bank.bank.skills import skill_folders
@@ -38,15 +39,8 @@ class Install:
 
     def run(self, *words: str, said: str = "", status: int = 0) -> str:
         """What an installed command prints."""
-        done = subprocess.run(
-            [str(self.bin / words[0]), *words[1:]],
-            env=environment(self.home),
-            cwd=self.home,
-            input=said,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=900,
+        done = ran(
+            [str(self.bin / words[0]), *words[1:]], env=environment(self.home), cwd=self.home, input=said, timeout=900
         )
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout
@@ -58,15 +52,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 def shell(home: Path, *words: object, **more: str) -> None:
-    done = subprocess.run(
-        [str(word) for word in words],
-        env=environment(home, **more),
-        cwd=home,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
+    done = ran([str(word) for word in words], env=environment(home, **more), cwd=home, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from node_clients import client_folder, path_with
+from ran import ran
 from scripted_chat import ChatAsked, ScriptedChat
 from scripted_gemini import GeminiAsked, ScriptedGemini
 from scripted_model import Call, Say
@@ -38,16 +38,7 @@ def first_call(call: Call) -> Callable[[Any], Call | Say]:
 
 def run(command: list[str], cwd: Path, **env: str) -> str:
     """What the client prints; its environment holds nothing of the person's who runs the tests."""
-    done = subprocess.run(
-        command,
-        env=env,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
+    done = ran(command, env=env, cwd=cwd, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

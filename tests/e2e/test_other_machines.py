@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from node_clients import uv_command
 from pips import index_settings
+from ran import ran
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
@@ -112,16 +113,7 @@ class Clone:
 
     def types(self, *words: str) -> str:
         """The last line of what a command prints; it succeeds."""
-        done = subprocess.run(
-            [*self.machine.before(), *words],
-            cwd=self.root,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            check=False,
-        )
+        done = ran([*self.machine.before(), *words], cwd=self.root, env=self.env, encoding="utf-8")
         assert done.returncode == 0, f"{words}: {done.stdout[-1500:]}{done.stderr[-2500:]}"
         return done.stdout.rstrip().rpartition("\n")[2]
 

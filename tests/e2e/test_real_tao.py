@@ -21,6 +21,7 @@ import tiny
 import yaml
 from inference_specs import inference_mismatch
 from PIL import Image
+from ran import ran
 from real_tao import real_tao_bin
 
 from tao_skill_bank import runs
@@ -128,7 +129,7 @@ def test_a_whole_loop_runs_on_the_real_tao_of_each_release_and_both_gap_analyses
     ours = workspace / "ours"
     job = next(j for j in jobs if j["key"].startswith("baseline.rca"))
     overrides = [a for a in job["command"][4:] if not a.startswith("results_dir=")]
-    done = subprocess.run(
+    done = ran(
         [
             sys.executable,
             "-m",
@@ -141,9 +142,6 @@ def test_a_whole_loop_runs_on_the_real_tao_of_each_release_and_both_gap_analyses
             f"results_dir={ours}",
         ],
         cwd=workspace,
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert done.returncode == 0, done.stderr
     mine = pq.read_table(next(ours.rglob("kpi_gaps.parquet"))).to_pylist()

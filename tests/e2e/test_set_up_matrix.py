@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from node_clients import uv_command
 from pips import PIPS, PYTHONS, environment, pip_wheel, pythons, versions
+from ran import ran
 from wheels import Index
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,8 +90,6 @@ def test_with_a_resolver_the_same_index_stops_the_pips_before_23_3(tmp_path: Pat
     first = [python, "-m", "pip", "install", "--quiet", *build, f"setuptools=={setuptools}"]
     subprocess.run(first, env=env, check=True)
     install = [python, "-m", "pip", "install", "--quiet", "--dry-run", "--no-build-isolation", "--use-pep517"]
-    done = subprocess.run(
-        [*install, "--require-hashes", "-r", str(index.lock)], env=env, capture_output=True, text=True, check=False
-    )
+    done = ran([*install, "--require-hashes", "-r", str(index.lock)], env=env)
     refused = "all requirements must have their versions pinned" in done.stderr
     assert refused == (tuple(map(int, pip.split(".")[:2])) < (23, 3)), done.stderr[-600:]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from node_clients import agentskills, client_folder, path_with
+from ran import ran
 
 ROOT = Path(__file__).resolve().parents[2]
 SKILLS = sorted(p.parent.name for p in ROOT.glob("skills/*/SKILL.md"))
@@ -34,24 +35,13 @@ def test_a_skill_that_is_copied_alone_ends_with_one_line_that_says_how_to_instal
     folder = client_folder("skills")
     env = {**os.environ, "HOME": str(tmp_path), "PATH": path_with(folder), "DISABLE_TELEMETRY": "1"}
     command = [str(folder / "skills"), "add", str(ROOT), "--skill", "tao-run-deft-aoi", "--agent", "claude-code"]
-    done = subprocess.run(
-        [*command, "--yes", "--copy"],
-        env=env,
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = ran([*command, "--yes", "--copy"], env=env, cwd=tmp_path, timeout=120)
     (copied,) = [p.parent for p in tmp_path.rglob("SKILL.md") if not p.is_symlink()]
     assert copied.name == "tao-run-deft-aoi", done.stdout
     scripts = sorted((copied / "scripts").glob("*.py"))
     assert len(scripts) == 8
     for script in scripts:
-        ran = subprocess.run(
-            [sys.executable, "-I", "-S", str(script)], env=env, capture_output=True, text=True, check=False
-        )
-        assert ran.returncode == 2
-        assert len((ran.stdout + ran.stderr).splitlines()) == 1
-        assert "pip install" in ran.stderr
+        done = ran([sys.executable, "-I", "-S", str(script)], env=env)
+        assert done.returncode == 2
+        assert len((done.stdout + done.stderr).splitlines()) == 1
+        assert "pip install" in done.stderr

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from ran import ran
 from slurm_cluster import SlurmCluster
 
 from tao_skill_bank.actions.mining.shards import missing_shards, read_plan
@@ -41,9 +42,7 @@ def tables(folder: Path, bad: bool = False) -> tuple[Path, Path]:
 
 def mine(folder: Path, output: str, *more: str) -> subprocess.CompletedProcess[str]:
     argv = [TAO_SKILLS, "gaps", "mine", folder / "gaps.parquet", folder / "pool.parquet", "--output", folder / output]
-    return subprocess.run(
-        [*argv, "--encoder", "local", *more], capture_output=True, text=True, check=False, env=os.environ, cwd=folder
-    )
+    return ran([*argv, "--encoder", "local", *more], env=os.environ, cwd=folder)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

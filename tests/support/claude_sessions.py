@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plugin_copy import copy_plugin
+from ran import ran
 from scripted_model import Call, Say, ScriptedModel, Seen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,16 +70,7 @@ def run_session(
         for folder in plugins:
             command += ["--plugin-dir", str(folder)]
         command += more
-        done = subprocess.run(
-            command,
-            env=environment(home, ANTHROPIC_BASE_URL=model.url),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=280,
-        )
+        done = ran(command, env=environment(home, ANTHROPIC_BASE_URL=model.url), cwd=cwd, timeout=280)
     events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert model.seen, done.stderr
     assert model.faults == [], model.faults

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from ran import ran
 
 
 def _cache() -> Path:
@@ -111,9 +112,7 @@ def _installed(folder: Path, command: list[str]) -> None:
 def _run(command: list[str], folder: Path) -> str | None:
     """Why it failed, in a few words; None when it did not."""
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=INSTALL_LIMIT_SEC, cwd=folder
-        )
+        done = ran(command, timeout=INSTALL_LIMIT_SEC, cwd=folder)
     except subprocess.TimeoutExpired:
         return f"no answer within {INSTALL_LIMIT_SEC} s"
     return None if done.returncode == 0 else done.stderr.strip()[-200:] or f"exit status {done.returncode}"

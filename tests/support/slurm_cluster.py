@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ran import ran
 
 CONF = """\
 ClusterName=test
@@ -175,9 +176,7 @@ class SlurmCluster:
 
     def ask(self, *argv: str | Path) -> str:
         """What a SLURM command prints."""
-        done = subprocess.run(
-            argv, env={**os.environ, **self.environment}, capture_output=True, text=True, check=False, timeout=60
-        )
+        done = ran(argv, env={**os.environ, **self.environment}, timeout=60)
         return done.stdout
 
     def until(self, condition: object, what: str, seconds: float = 40.0) -> None:

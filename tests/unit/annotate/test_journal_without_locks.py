@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ran import ran
 
 from tao_skill_bank.annotate.journal import Journal
 
@@ -75,9 +76,7 @@ def test_where_the_databases_locks_are_had_by_everybody_a_look_takes_no_answer_f
     library: Path, tmp_path: Path
 ) -> None:
     env = {**os.environ, "LD_PRELOAD": str(library)}
-    done = subprocess.run(
-        [sys.executable, "-c", WRITER + LOOKED_AT, str(tmp_path)], env=env, capture_output=True, text=True, check=False
-    )
+    done = ran([sys.executable, "-c", WRITER + LOOKED_AT, str(tmp_path)], env=env)
     assert done.stdout == "done\n", done.stderr
     look = f"{WRITER}\nprint(*seen())"
     last = subprocess.run([sys.executable, "-c", look, str(tmp_path)], capture_output=True, text=True, check=True)

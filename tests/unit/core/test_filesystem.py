@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import tiny
+from ran import ran
 
 from tao_skill_bank import runs
 from tao_skill_bank.core import filesystem
@@ -169,9 +170,7 @@ def run_on(workspace: Path, env: dict[str, str]) -> str:
     """A whole tiny run, or the line in which its plan is refused."""
     path = os.pathsep.join(filter(None, (str(SUPPORT), os.environ.get("PYTHONPATH"))))
     env = {**os.environ, "PYTHONPATH": path, **env}
-    planned = subprocess.run(
-        [sys.executable, "-c", _PLAN, str(workspace)], env=env, capture_output=True, text=True, check=False
-    )
+    planned = ran([sys.executable, "-c", _PLAN, str(workspace)], env=env)
     if planned.returncode:
         return planned.stderr.strip()
     run = Path(planned.stdout.split()[-1])

@@ -6,13 +6,13 @@ import errno
 import html
 import json
 import os
-import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ran import ran
 from server_calls import call
 
 from mcp_server.server import build_server
@@ -170,9 +170,7 @@ def test_killed_at_every_write_and_taken_up_it_ends_the_same(workspace: Path) ->
     writes = 0
     while True:
         run = approved(workspace)
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED, str(run), str(writes)], capture_output=True, text=True, check=False
-        )
+        done = ran([sys.executable, "-c", KILLED, str(run), str(writes)])
         if done.returncode == 0:
             break
         assert done.returncode == 9, done.stderr

@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from mcp_types import JSONRPCError
+from ran import ran
 
 from mcp_server.stdio import fault
 
@@ -92,9 +93,7 @@ def test_what_nobody_waits_for_is_not_answered(tmp_path: Path) -> None:
 
 
 def test_a_first_line_that_is_no_message_is_answered_too(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "mcp_server"], input="{nope\n", capture_output=True, text=True, check=False, timeout=60
-    )
+    done = ran([sys.executable, "-m", "mcp_server"], input="{nope\n", timeout=60)
     (line,) = done.stdout.splitlines()
     assert json.loads(line)["error"]["code"] == -32700
     assert json.loads(line)["id"] is None
