@@ -22,7 +22,6 @@ from tao_skill_bank.loop.request import Request
 from tao_skill_bank.platforms.base import read_exit, read_records
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
-REASON = docker_engine.unavailable()
 NAMES_THE_PLATFORM = {"deft_state.json", "best_model.json"}
 
 
@@ -71,7 +70,7 @@ def assert_same(run: Path, here: dict[str, str], platform: str) -> None:
     assert found["best_model.json"].replace(f'"{platform}"', '"local"') == here["best_model.json"]
 
 
-@pytest.mark.skipif(REASON is not None, reason=f"no Docker engine: {REASON}")
+@docker_engine.IS_THERE
 @pytest.mark.xdist_group("docker")
 def test_the_demo_in_containers_leaves_what_it_leaves_here(
     workspace: Path, here: dict[str, str], docker_daemon: DockerEngine, bank_image: str

@@ -36,11 +36,7 @@ from tao_skill_bank.platforms.docker.platform import DockerPlatform
 from tao_skill_bank.platforms.images import pull_image
 from tao_skill_bank.platforms.worker import beside
 
-REASON = docker_engine.unavailable()
-pytestmark = [
-    pytest.mark.skipif(REASON is not None, reason=f"no Docker engine: {REASON}"),
-    pytest.mark.xdist_group("docker"),
-]
+pytestmark = docker_engine.MARKS
 CANARY = "canary-7d41e0b2"
 
 

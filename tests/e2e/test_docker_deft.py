@@ -21,11 +21,7 @@ from tao_skill_bank.core.errors import GateError, InputError, StageFailedError
 from tao_skill_bank.platforms.base import JobRecord, read_exit, read_records
 from tao_skill_bank.tasks.registry import load_state
 
-REASON = docker_engine.unavailable()
-pytestmark = [
-    pytest.mark.skipif(REASON is not None, reason=f"no Docker engine: {REASON}"),
-    pytest.mark.xdist_group("docker"),
-]
+pytestmark = docker_engine.MARKS
 IMAGE = "tao-skill-bank-in-trouble:test"
 REAL = 'exec /opt/python/bin/python3 -m tao_skill_bank.actions "$@"'
 CANCELER = """

@@ -17,11 +17,7 @@ from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.platforms.base import JobRecord, read_records
 from tao_skill_bank.tasks.registry import load_state
 
-REASON = docker_engine.unavailable()
-pytestmark = [
-    pytest.mark.skipif(REASON is not None, reason=f"no Docker engine: {REASON}"),
-    pytest.mark.xdist_group("docker"),
-]
+pytestmark = docker_engine.MARKS
 IMAGE = "anomalygen-stand-in:test"
 SCRIPTS = "/opt/anomalygen"
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import chromium
 import pytest
 from report_runs import RunBuilder
 
@@ -25,16 +26,7 @@ from tao_skill_bank.reports.deft.view import RunView
 from tao_skill_bank.reports.rca.analysis import make_rca, set_verdict
 from tao_skill_bank.tasks.registry import load_state
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+FLAGS = [*chromium.QUIET, "--disable-gpu", "--disable-component-update"]
 HOSTILE = "</script><img src=x onerror=alert(1)>\"' \u202e\u05d0 {{7*7}} 😀" + "long_" * 40
 SECTIONS = [
     *("verdict", "far", "causes", "defects", "weakest", "pair", "pool", "gates", "recommendations", "handoff"),
@@ -42,10 +34,7 @@ SECTIONS = [
 ]
 PLACES = (".verdict-words", ".verdict-figure", ".figures", ".checks", ".next-list", ".contents", "#far")
 SCORES, CURVE = (f"#causes .frame:not([hidden]) {plot}" for plot in (".plot.bare", ".curve-plot"))
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium at /usr/bin/chromium"),
-]
+pytestmark = [pytest.mark.browser, chromium.IS_THERE]
 # The runs of the whole file are made once; pages are opened, never changed on disk.
 KINDS: dict[str, dict[str, Any]] = {
     "finished": {"iterations": 3, "skill": 0.6},
@@ -68,15 +57,6 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
 def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The run folder of a kind, rendered, made at the first call."""
     made: dict[str, Path] = {}
@@ -88,13 +68,6 @@ def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return made[kind]
 
     return find
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """The source of the axe accessibility checker."""
-    package = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
-    return (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
 class Visit:

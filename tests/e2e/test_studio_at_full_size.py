@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import resource
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import chromium
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -15,14 +15,9 @@ from pyarrow import csv as arrow_csv
 from report_runs import RunBuilder
 from studio_server import page_of
 
-CHROMIUM = Path("/usr/bin/chromium")
 tempfile.gettempdir()  # asked once, before any test
 FLAGS = ["--no-sandbox", "--disable-quic", "--disable-background-networking", "--enable-precise-memory-info"]
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium at /usr/bin/chromium"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, chromium.IS_THERE]
 FIRST = """async () => {
     while (!document.querySelector('.grid .cell .cap i')?.textContent) await new Promise(requestAnimationFrame);
     return performance.now(); }"""
@@ -40,15 +35,6 @@ DRAG = """async () => {
     }
     say('pointerup', box.left + 560);
     return times; }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 def run_of(folder: Path, rows: int) -> Path:

@@ -63,6 +63,10 @@ def unavailable() -> str | None:
     return f"not installed: {', '.join(missing)} (Debian: docker.io, busybox-static)" if missing else None
 
 
+IS_THERE = pytest.mark.skipif(unavailable() is not None, reason=f"no Docker engine: {unavailable()}")
+MARKS = [IS_THERE, pytest.mark.xdist_group("docker")]
+
+
 def _filesystems() -> str:
     with contextlib.suppress(FileNotFoundError):
         return Path("/proc/filesystems").read_text()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import chromium
 import pytest
 from annotation import config_for, rows, run
 from scripted_endpoint import Request, ScriptedEndpoint, plain_answer
@@ -23,10 +23,8 @@ from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.corrections import Word
 from tao_skill_bank.reports.annotation.review import render_review
 
-CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 HOSTILE = "</script><img src=x onerror=alert(1)>\"' {{7*7}} \u202e\u05d0" + "long_" * 40
-in_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium at /usr/bin/chromium")
 
 
 def answers(request: Request) -> str:
@@ -181,18 +179,8 @@ def test_a_note_with_a_sign_that_ends_a_line_elsewhere_stands_in_the_next_page(
     assert json.dumps({"0" * 16: kept}) in render_review(config.results_dir).read_text(encoding="utf-8")
 
 
-@contextmanager
-def chromium() -> Iterator[Any]:
-    """A browser; while it is open no run can be made in this thread, both need its event loop."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.mark.browser
-@in_chromium
+@chromium.IS_THERE
 def test_a_person_judges_in_chromium_offline_and_the_export_is_honoured(
     finished: tuple[AnnotationConfig, ScriptedEndpoint],
 ) -> None:
@@ -203,7 +191,7 @@ def test_a_person_judges_in_chromium_offline_and_the_export_is_honoured(
     path = render_review(config.results_dir)
     said: list[str] = []
     asked: list[str] = []
-    with chromium() as browser:
+    with chromium.started(FLAGS) as browser:
         page = browser.new_page(viewport={"width": 390, "height": 800})
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
@@ -240,14 +228,14 @@ def test_a_person_judges_in_chromium_offline_and_the_export_is_honoured(
 
 
 @pytest.mark.browser
-@in_chromium
+@chromium.IS_THERE
 def test_hostile_text_in_every_field_is_shown_as_text_fits_a_phone_and_is_accessible_in_light_and_dark(
     spoiled: Path,
 ) -> None:
     package = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
     axe = (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
     said: list[str] = []
-    with chromium() as browser:
+    with chromium.started(FLAGS) as browser:
         for scheme, width in (("light", 1280), ("dark", 390)):
             page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
             page.on("console", lambda message: said.append(message.text))
@@ -274,9 +262,9 @@ def test_hostile_text_in_every_field_is_shown_as_text_fits_a_phone_and_is_access
 
 
 @pytest.mark.browser
-@in_chromium
+@chromium.IS_THERE
 def test_in_print_there_is_every_word_and_no_button(spoiled: Path) -> None:
-    with chromium() as browser:
+    with chromium.started(FLAGS) as browser:
         page = browser.new_page()
         page.goto(spoiled.as_uri())
         card = page.locator(".card[data-digest]").first
