@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,6 @@ from tao_skill_bank.actions.visual_changenet import checkpoint, fitting
 from tao_skill_bank.actions.visual_changenet.images import open_set, read_images
 from tao_skill_bank.actions.visual_changenet.network import Architecture, Network, Pairs, logits, probabilities
 from tao_skill_bank.actions.visual_changenet.options import Options, workers
-from tao_skill_bank.actions.visual_changenet.status import STATUS_FILE, Status
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import Clock, SystemClock
 from tao_skill_bank.core.errors import InputError
@@ -24,6 +25,46 @@ LATEST = "changenet_model_classify_latest.pth"
 LOG_FILE = "train.log"
 EXPERIMENT = "experiment.yaml"
 VALIDATION_BLOCK = 64
+STATUS_FILE = "status.json"
+
+
+class Status:
+    """Appends to `status.json` and to a log in `folder`, line by line, each flushed when it is written.
+
+    Args:
+        folder: Where to; it must exist.
+        log_name: The log's file name.
+        quiet: Do not print.
+        clock: Time; the machine's by default.
+    """
+
+    def __init__(self, folder: Path, log_name: str, *, quiet: bool = False, clock: Clock | None = None) -> None:
+        self.status_path = folder / STATUS_FILE
+        self.log_path = folder / log_name
+        self.quiet = quiet
+        self.clock = clock or SystemClock()
+
+    def say(self, text: str) -> None:
+        """A line for the log and the console."""
+        with guard.open_write(self.log_path, "ab") as log:
+            log.write(f"{text}\n".encode())
+        if not self.quiet:
+            print(text, flush=True)
+
+    def status(self, message: str, *, status: str = "RUNNING", kpi: dict[str, float] | None = None) -> None:
+        """A line of `status.json`."""
+        now = self.clock.now()
+        line: dict[str, Any] = {
+            "date": now.strftime("%m/%d/%Y"),
+            "time": now.strftime("%H:%M:%S"),
+            "status": status,
+            "verbosity": "INFO",
+            "message": message,
+        }
+        if kpi is not None:
+            line["kpi"] = kpi
+        with guard.open_write(self.status_path, "ab") as handle:
+            handle.write(f"{json.dumps(line, allow_nan=False)}\n".encode())
 
 
 @dataclass(frozen=True)

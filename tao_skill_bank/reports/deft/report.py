@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tao_skill_bank.assurance.certificate import Certificate, certify
+from tao_skill_bank.assurance.subject import subject_of
 from tao_skill_bank.core import fsio
-from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.core.settings import Frozen
-from tao_skill_bank.core.text import capital, clean, duration, listed, plural, points, score, whole
+from tao_skill_bank.core.text import capital, clean, duration, listed, percent, plural, points, score, whole
 from tao_skill_bank.loop.state import is_iteration_label
 from tao_skill_bank.loop.verdict import Verdict
+from tao_skill_bank.reports.certificate import needs, rate_text
 from tao_skill_bank.reports.deft import sections
 from tao_skill_bank.reports.deft.added import additions
 from tao_skill_bank.reports.deft.advice import recommendations
@@ -18,7 +21,6 @@ from tao_skill_bank.reports.deft.checks import corrected_figures, gates, ship_ch
 from tao_skill_bank.reports.deft.deciding import deciding
 from tao_skill_bank.reports.deft.explorer import explorer
 from tao_skill_bank.reports.deft.gallery import Album, weakest
-from tao_skill_bank.reports.deft.holds import holds
 from tao_skill_bank.reports.deft.narrative import unsupported
 from tao_skill_bank.reports.deft.signature import signature
 from tao_skill_bank.reports.deft.status import Status, rate, status_of
@@ -267,3 +269,22 @@ def _limited(text: str) -> str:
             break
         kept.append(line)
     return "\n".join(kept).rstrip() + "\n"
+
+
+def holds(view: RunView) -> dict[str, Any] | None:
+    """What the section shows: the certificate without who and when, so that the same run gives the same bytes.
+
+    None while no model was measured, or where its scores are gone.
+    """
+    if view.best is None:
+        return None
+    try:
+        made: Certificate = certify(subject_of(view.root), who="nobody yet")
+    except (BankError, OSError):
+        return None
+    return {
+        "made": made,
+        "needs": needs(made),
+        "rate": rate_text,
+        "bound": lambda value: percent(None if value is None else 100 * value),
+    }

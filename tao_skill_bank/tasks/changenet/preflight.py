@@ -19,19 +19,22 @@ from tao_skill_bank.loop.checks import Check, Checks, folder_check, platform_che
 from tao_skill_bank.loop.request import OwnWord, PreFlight, ResolvedPlan, Split
 from tao_skill_bank.platforms import platform_named, tao_runs
 from tao_skill_bank.platforms.releases import release_that_runs
+from tao_skill_bank.tasks import label_checks as checks
 from tao_skill_bank.tasks.changenet import specs
 from tao_skill_bank.tasks.changenet.config import RunConfig
-from tao_skill_bank.tasks.changenet.label_checks import label_checks
 from tao_skill_bank.tasks.changenet.looks import picture_checks
 from tao_skill_bank.tasks.changenet.routing import normal
 from tao_skill_bank.tasks.changenet.seen import seen_checks
-from tao_skill_bank.tasks.changenet.sets import corrected
+from tao_skill_bank.tasks.changenet.sets import applied, corrected
+from tao_skill_bank.tasks.changenet.taken import KEY_OF
 from tao_skill_bank.tasks.changenet.trained import COMMAND
+from tao_skill_bank.tasks.registry import load_state
 
 _SETS = {"train": TRAINING, "validation": VALIDATION, "kpi": KPI, "acceptance": ACCEPTANCE, "pool": POOL}
 CREDENTIALS = ("NGC_KEY", "HF_TOKEN")
 _FREE_BYTES_NEEDED = 1 << 30
 _MOST_FAULTS = 50
+_NAMED = checks.Named(files="the CSVs", file="the CSV", look="picture", shown="Before and after stand in the report. ")
 
 
 def pre_flight(plan: ResolvedPlan) -> PreFlight:
@@ -315,3 +318,14 @@ def _disk(plan: ResolvedPlan) -> Check:
     workspace = Path(plan.config.workspace)
     results = workspace / "results"
     return folder_check("disk", results if guard.is_folder(results) else workspace, _FREE_BYTES_NEEDED)
+
+
+def label_checks(config: RunConfig) -> tuple[list[Check], list[OwnWord]]:
+    """The checks of a plan's corrections, and the word that those of the measured sets need.
+
+    Raises:
+        InputError: The file of corrections cannot be read, or is not what it was.
+    """
+    sets = [name for name, key in KEY_OF.items() if getattr(config, key) is not None]
+    before = checks.newest_config(Path(config.workspace), load_state)
+    return checks.label_checks(config, _NAMED, lambda: {n: applied(config, n)[1].changes for n in sets}, before)

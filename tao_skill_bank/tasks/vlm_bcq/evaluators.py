@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tao_skill_bank.annotate.yes_no import Question, Server, Told, ask_all
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import GateError, StageFailedError
+from tao_skill_bank.core.nested import get
 from tao_skill_bank.data.bcq import answers
-from tao_skill_bank.data.bcq.answers import Answered
+from tao_skill_bank.data.bcq.answers import Answered, Said
 from tao_skill_bank.data.bcq.records import Record, RecordSet, tool_record
 from tao_skill_bank.loop.run import JobPlan
 from tao_skill_bank.tasks.vlm_bcq import measuring, specs
-from tao_skill_bank.tasks.vlm_bcq.asking import ask_annotations
 from tao_skill_bank.tasks.vlm_bcq.results import Evaluation
 from tao_skill_bank.tasks.vlm_bcq.state import Run
 
@@ -22,6 +23,7 @@ EVALUATE = "cosmos-rl-evaluate"
 TRAIN = "cosmos-rl"
 HOOK = "tools/custom_hooks/tao_sft_example.py"
 """Of the image's own `cosmos_rl` package; found inside by its interpreter."""
+JOURNAL = "evaluation_calls"
 
 
 @dataclass(frozen=True)
@@ -128,3 +130,44 @@ def write_annotations(path: Path, records: Sequence[Record], workspace: Path) ->
     rows = [tool_record(record, workspace) for record in records]
     fsio.write_text(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     return path
+
+
+def ask_annotations(run: Run, records: Sequence[Record], model: str) -> dict[str, Said]:
+    """What a served model says of every annotation, by id.
+
+    Raises:
+        StageFailedError: Some calls failed; the next run asks for what is missing only.
+        BankError: The budget is used up, or the server refuses for good.
+    """
+    config = run.state.config
+    endpoint = config.evaluate.endpoint
+    system = get(specs.base_spec(config, "evaluate"), "dataset.system_prompt", "")
+    server = Server(
+        base_url=str(endpoint.base_url),
+        model=model,
+        api_key_env=endpoint.api_key_env,
+        max_tokens=endpoint.max_tokens,
+        system=str(system or ""),
+        logprobs=endpoint.logprobs,
+        max_workers=endpoint.max_workers,
+    )
+    questions = [Question(r.id, r.path, r.prompt, endpoint.frames) for r in records]
+    told, _ = ask_all(
+        journal_of(run.root),
+        server,
+        questions,
+        max_calls=config.evaluate.max_calls,
+        max_cost=config.evaluate.max_cost,
+        prices=None if config.evaluate.prices is None else Path(config.evaluate.prices),
+    )
+    return {name: said_of(answer) for name, answer in told.items()}
+
+
+def journal_of(root: Path) -> Path:
+    """The folder of a run's evaluation calls; it outlives every attempt."""
+    return root / JOURNAL
+
+
+def said_of(told: Told) -> Said:
+    """An endpoint's answer as an evaluation takes it."""
+    return Said(told.text, told.score, blocked=told.blocked, cut_off=told.cut_off)
