@@ -20,13 +20,16 @@ F = TypeVar("F", bound="Callable[..., Any]")
 _KINDS: dict[str, Any] = {"path": str, "texts": list[str]}
 
 
-def with_request(model: type, *, required: Collection[str] = (), told: type | None = None) -> Callable[[F], F]:
+def with_request(
+    model: type, *, required: Collection[str] = (), told: type | None = None, without: Collection[str] = ()
+) -> Callable[[F], F]:
     """The function with the fields of a request as its arguments, in place of its `**asked`.
 
     Args:
         model: The request.
         required: What this tool needs beside what the request does.
         told: The request of another tool, which says already what its fields are.
+        without: Fields that this tool does not take, beside those that the function has itself.
     """
     known = set() if told is None else {asked.name for asked in options(told)}
 
@@ -46,7 +49,7 @@ def with_request(model: type, *, required: Collection[str] = (), told: type | No
         kept = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
         last = [p for p in kept if p.kind is inspect.Parameter.KEYWORD_ONLY]
         first = [p for p in kept if p not in last]
-        named = {p.name for p in kept}
+        named = {*without, *(p.name for p in kept)}
         made = [argument(asked) for asked in options(model) if asked.said.tool is not False and asked.name not in named]
         arguments = [*first, *made, *last]
         function.__signature__ = own.replace(parameters=arguments)  # type: ignore[attr-defined]

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from mcp.server.mcpserver import Context, MCPServer
 from pydantic import BaseModel, Field
 
+from mcp_server.asked import with_request, within
 from mcp_server.door import REWRITE, WRITE, add, clip, fitting
 from mcp_server.roots import Allowed
+from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig
 from tao_skill_bank.core import guard
 
 if TYPE_CHECKING:
@@ -18,9 +20,6 @@ if TYPE_CHECKING:
 WEAKEST = 5
 MOST_LABELS = 700
 """Characters; all labels are in metrics.json."""
-MediaPath = Annotated[str | None, Field(description="Image root put before input_path.")]
-Threshold = Annotated[float, Field(description="0 or more pins it.")]
-TopK = Annotated[int | None, Field(description="null: every misclassified row.")]
 RcaFolder = Annotated[str, Field(description="The RCA folder (rca_results/TIME).")]
 
 
@@ -114,48 +113,25 @@ class VlmGaps(BaseModel):
     files: list[str]
 
 
+@with_request(VcnAoiConfig)
 def analyze_vcn_gaps(
-    inference_results_dir: Annotated[str, Field(description="The folder that holds inference.csv.")],
-    train_config: Annotated[str, Field(description="The train YAML.")],
-    results_dir: Annotated[str, Field(description="Where the outputs go.")],
     allowed: Allowed,
-    kpi_media_path: MediaPath = None,
-    min_recall: float = 1.0,
-    threshold: Threshold = -1.0,
-    top_k_per_label: TopK = 50,
     report: Annotated[bool, Field(description="Also the RCA report: pages, pictures for a spot check.")] = False,
     check_labels: Annotated[bool, Field(description="With report: rank labels that look wrong.")] = False,
+    **asked: Any,
 ) -> VcnGaps:
     """Where a Visual ChangeNet model fails and why: threshold, FAR, weakest samples of each label, labels in doubt."""
-    from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig
     from tao_skill_bank.actions.gap_analysis.vcn_aoi import analyze_vcn_aoi
     from tao_skill_bank.core.errors import UnreachableError
     from tao_skill_bank.core.settings import validated
 
-    out = allowed.path(results_dir, "results_dir")
+    values = within(VcnAoiConfig, asked, allowed)
+    out = values["results_dir"]
     if report:
-        made = write_rca_report(
-            inference_results_dir,
-            allowed,
-            inference_results_dir,
-            train_config,
-            kpi_media_path,
-            min_recall,
-            threshold,
-            top_k_per_label,
-            check_labels,
-            results_dir,
-        )
+        of_report = {key: value for key, value in asked.items() if key != "results_dir"}
+        experiment = asked["inference_results_dir"]
+        made = write_rca_report(experiment, allowed, check_labels=check_labels, output=str(out), **of_report)
         return VcnGaps(**made.model_dump())
-    values = {
-        "inference_results_dir": allowed.path(inference_results_dir, "inference_results_dir"),
-        "train_config": allowed.path(train_config, "train_config"),
-        "results_dir": out,
-        "kpi_media_path": allowed.optional(kpi_media_path, "kpi_media_path"),
-        "min_recall": min_recall,
-        "threshold": threshold,
-        "top_k_per_label": top_k_per_label,
-    }
     try:
         found = analyze_vcn_aoi(validated(VcnAoiConfig, values, "arguments"))
     except UnreachableError as error:
@@ -163,17 +139,15 @@ def analyze_vcn_gaps(
     return _gaps(found)
 
 
+@with_request(VcnAoiConfig, without=("results_dir",))
 def write_rca_report(
     experiment: Annotated[str, Field(description="The experiment's folder.")],
     allowed: Allowed,
     inference_results_dir: Annotated[str | None, Field(description="Default: the one in the experiment.")] = None,
     train_config: Annotated[str | None, Field(description="Default: the one in the experiment.")] = None,
-    kpi_media_path: MediaPath = None,
-    min_recall: float = 1.0,
-    threshold: Threshold = -1.0,
-    top_k_per_label: TopK = 50,
     check_labels: Annotated[bool, Field(description="Also rank labels by look-alikes; reads every image.")] = False,
     output: Annotated[str | None, Field(description="Results folder; default: a new one in the experiment.")] = None,
+    **asked: Any,
 ) -> RcaReport:
     """Analyse a Visual ChangeNet experiment and write its RCA report into rca_results/TIME, pictures included."""
     from datetime import datetime
@@ -187,12 +161,9 @@ def write_rca_report(
         now=datetime.now().astimezone(),
         inference_dir=allowed.optional(inference_results_dir, "inference_results_dir"),
         train_config=allowed.optional(train_config, "train_config"),
-        kpi_media_path=allowed.optional(kpi_media_path, "kpi_media_path"),
-        min_recall=min_recall,
-        threshold=threshold,
-        top_k_per_label=top_k_per_label,
         check_labels=check_labels,
         output=allowed.optional(output, "output"),
+        **within(VcnAoiConfig, asked, allowed),
     )
     unreachable = made.analysis is None
     lines = guard.read_text(made.folder / UNREACHABLE).splitlines() if unreachable else made.lines()

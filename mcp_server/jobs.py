@@ -14,10 +14,12 @@ from mcp.server.mcpserver import Context, Elicit, MCPServer, Resolve
 from mcp.server.mcpserver import ElicitationResult as Answer
 from pydantic import BaseModel, ConfigDict, Field
 
+from mcp_server.asked import with_request, within
 from mcp_server.consent import Approve, approved, asked, refusal
 from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown
 from mcp_server.roots import Allowed, Roots
 from mcp_server.words import in_own_words, program
+from tao_skill_bank.actions.mining.config import ImageEmbeddingsConfig, NearestNeighborsConfig
 from tao_skill_bank.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -148,35 +150,29 @@ async def start_action(
     return JobResult(job=record.uid, results_dir=record.results_dir, state="pending", ask_again_sec=5)
 
 
-async def embed_images(
-    input_parquet: Annotated[str, Field(description="Table with a filepath column.")],
-    output_parquet: str,
-    allowed: Allowed,
-    model: Annotated[str, Field(description="auto, SigLIP, CLIP or local.")] = "auto",
-) -> JobResult:
+@with_request(ImageEmbeddingsConfig)
+async def embed_images(allowed: Allowed, **asked: Any) -> JobResult:
     """Embed the images that a parquet file lists, as a background job. Use one model for both sides of a search."""
-    source, out = allowed.path(input_parquet, "input_parquet"), allowed.path(output_parquet, "output_parquet")
-    command = ["embedding", "image_embeddings", f"input_parquet={source}", f"output_parquet={out}", f"model={model}"]
-    return await _run("manual.embedding.image_embeddings", command, out, out.parent, wait=SHORT_WAIT_SEC)
+    return await _run_asked("embedding", "image_embeddings", ImageEmbeddingsConfig, asked, allowed)
 
 
+@with_request(NearestNeighborsConfig)
 async def mine_neighbors(
-    source_parquet: Annotated[str, Field(description="The pool, embedded.")],
-    target_parquet: Annotated[str, Field(description="What to find look-alikes of, embedded.")],
-    output_parquet: str,
     allowed: Allowed,
-    topn: int = 5,
     knn_metric: Literal["cosine", "euclidean", "manhattan"] = "cosine",
     filter_by_label: Literal["false", "after", "within"] = "false",
-    distance_threshold: Annotated[float, Field(description="Cosine: 1 - similarity; negative keeps all.")] = -1.0,
+    **asked: Any,
 ) -> JobResult:
     """Find the pool images nearest to the given ones. Embed both first: start_action embedding image_embeddings."""
-    source, target = allowed.path(source_parquet, "source_parquet"), allowed.path(target_parquet, "target_parquet")
-    out = allowed.path(output_parquet, "output_parquet")
-    command = ["tmm", "nearest_neighbors", f"source_parquet={source}", f"target_parquet={target}"]
-    command += [f"output_parquet={out}", f"topn={topn}", f"knn_metric={knn_metric}"]
-    command += [f"filter_by_label={filter_by_label}", f"distance_threshold={distance_threshold}"]
-    return await _run("manual.tmm.nearest_neighbors", command, out, out.parent, wait=SHORT_WAIT_SEC)
+    values = {**asked, "knn_metric": knn_metric, "filter_by_label": filter_by_label}
+    return await _run_asked("tmm", "nearest_neighbors", NearestNeighborsConfig, values, allowed)
+
+
+async def _run_asked(category: str, action: str, model: type, asked: dict[str, Any], allowed: Roots) -> JobResult:
+    """A command line of the bank's own, from what a tool was asked."""
+    values = within(model, asked, allowed)
+    command, out = [category, action, *(f"{key}={value}" for key, value in values.items())], values["output_parquet"]
+    return await _run(f"manual.{category}.{action}", command, out, out.parent, wait=SHORT_WAIT_SEC)
 
 
 def get_jobs(

@@ -16,11 +16,9 @@ from tao_skill_bank.core.errors import EXIT_USAGE, BankError, InputErrors, did_y
 from tao_skill_bank.core.system import refuse_windows
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from tao_skill_bank.core.overrides import Schema
 
-    M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M")
 
 TRACEBACK_VARIABLE = "TAO_SKILLS_TRACEBACK"
 

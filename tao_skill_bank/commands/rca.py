@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from tao_skill_bank.commands.options import PATH
+from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig
+from tao_skill_bank.commands.options import PATH, request_options
 from tao_skill_bank.commands.out import echo
 
 
@@ -20,9 +21,7 @@ def cli() -> None:
 @click.argument("experiment", type=PATH)
 @click.option("--inference-dir", type=PATH, help="Folder of inference.csv.  [default: the one below EXPERIMENT]")
 @click.option("--train-config", type=PATH, help="Train YAML.  [default: the one in EXPERIMENT]")
-@click.option("--kpi-media-path", type=PATH, help="Put before each input_path; without it they are absolute.")
-@click.option("--min-recall", type=float, default=1.0, show_default=True, help="NO_PASS recall the sweep keeps.")
-@click.option("--threshold", type=float, default=-1.0, show_default=True, help="Zero or more pins the threshold.")
+@request_options(VcnAoiConfig, without=("inference_results_dir", "train_config", "results_dir", "top_k_per_label"))
 @click.option("--top-k-per-label", default="50", show_default=True, help="Weakest samples of each label, or null.")
 @click.option("--output", type=PATH, help="Results folder.  [default: EXPERIMENT/rca_results/<time>]")
 @click.option("--encoder", default="auto", show_default=True, help="Embedding that ranks labels, as for mining.")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 import types
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from tao_skill_bank.core.overrides import REQUIRED, Schema
 
 Kind = Literal["path", "number", "amount", "text", "texts", "flag", "table"]
 
@@ -29,6 +32,21 @@ class Said:
     flag: str | None = None
     metavar: str | None = None
     tool: bool | str = True
+
+
+class Reads:
+    """Beside a type, in `Annotated`: what a value from outside goes through before its type is looked at.
+
+    It stands for pydantic's `BeforeValidator` where help must not wait for pydantic.
+    """
+
+    def __init__(self, read: Callable[[Any], Any]) -> None:
+        self.read = read
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(self.read, handler(source))
 
 
 @dataclass(frozen=True)
@@ -73,12 +91,12 @@ class Option:
 
 @cache
 def options(model: type) -> tuple[Option, ...]:
-    """The fields of a request (a dataclass or a pydantic model) that people are told of, in the order of its help."""
+    """The fields of a request (a dataclass) that people are told of, in the order of its help."""
     hints = get_type_hints(model, include_extras=True)
     return tuple(
-        Option(name, _flag(name, said), _kind(hints[name]), _plain(hints[name]), *_default(model, name), said)
-        for name in _names(model)
-        for said in getattr(hints[name], "__metadata__", ())
+        Option(f.name, _flag(f.name, said), _kind(hints[f.name]), _plain(hints[f.name]), *_default(f), said)
+        for f in fields(model)
+        for said in getattr(hints[f.name], "__metadata__", ())
         if isinstance(said, Said)
     )
 
@@ -95,6 +113,30 @@ def command_words(request: Any) -> list[str]:
     return [word for option, value in given(request) for word in option.words(value)]
 
 
+def schema_of(model: type, **more: Any) -> Schema:
+    """The fields of a request as the keys of a TAO command line; what is empty by default is an empty text there.
+
+    Args:
+        model: The request.
+        more: What else the schema says.
+    """
+    plain = {option.name: "" if option.default in (None, ()) else option.default for option in options(model)}
+    return Schema({o.name: REQUIRED if o.required else plain[o.name] for o in options(model)}, **more)
+
+
+def keys_text(model: type) -> str:
+    """The fields of a request as the help of a command that takes them as `key=value`: those that it needs first."""
+    rows = [(f"{o.name}.{o.said.metavar}" if o.said.metavar else o.name, o) for o in options(model)]
+    rows.sort(key=lambda row: not row[1].required)
+    wide = max(len(name) for name, _ in rows) + 2
+    lines = ["keys:"]
+    for name, option in rows:
+        default = "" if option.default in (None, (), {}, "") else f" [{option.default}]"
+        text = option.text.removesuffix(".") + (" (required)" if option.required else default)
+        lines += textwrap.wrap(text, 118, initial_indent=f"  {name:<{wide}}", subsequent_indent=" " * (wide + 2))
+    return "\n".join(lines)
+
+
 def _empty(value: Any) -> bool:
     return value is None or value is False or (isinstance(value, (str, Sequence, Mapping)) and not value)
 
@@ -103,23 +145,10 @@ def _flag(name: str, said: Said) -> str:
     return f"--{name.replace('_', '-')}" if said.flag is None else said.flag
 
 
-def _names(model: type) -> list[str]:
-    return [field.name for field in fields(model)] if is_dataclass(model) else list(_pydantic(model))
-
-
-def _pydantic(model: type) -> Mapping[str, Any]:
-    known: Mapping[str, Any] = model.model_fields  # type: ignore[attr-defined]
-    return known
-
-
-def _default(model: type, name: str) -> tuple[bool, Any]:
+def _default(given: Field[Any]) -> tuple[bool, Any]:
     """Whether the field must be given, and what holds where it is not."""
-    if is_dataclass(model):
-        found = next(field for field in fields(model) if field.name == name)
-        made = found.default if found.default_factory is MISSING else found.default_factory()
-        return (True, None) if made is MISSING else (False, made)
-    field = _pydantic(model)[name]
-    return (True, None) if field.is_required() else (False, field.get_default(call_default_factory=True))
+    made = given.default if given.default_factory is MISSING else given.default_factory()
+    return (True, None) if made is MISSING else (False, made)
 
 
 def _plain(hint: Any) -> Any:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, with_config
 
 from tao_skill_bank.core.errors import InputError, did_you_mean
-from tao_skill_bank.core.overrides import REQUIRED, Schema, parse_override, shown_value
+from tao_skill_bank.core.overrides import parse_override, shown_value
 from tao_skill_bank.core.redaction import redact
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 _BY_OPTION = ("workspace", "platform")
 
 
@@ -23,14 +25,22 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-def validated(model: type[M], values: Mapping[str, Any], where: str | Path = "command line") -> M:
+@cache
+def _adapter(model: Any) -> TypeAdapter[Any]:
+    """What checks values as a model or a dataclass, which refuses keys that it does not know, too."""
+    return TypeAdapter(model if issubclass(model, BaseModel) else with_config(ConfigDict(extra="forbid"))(model))
+
+
+def validated(model: type[T], values: Mapping[str, Any], where: str | Path = "command line") -> T:
     """`values` as a model; the first value that does not fit is named in one line.
 
     Raises:
         InputError: A value of the wrong kind or outside its range.
     """
     try:
-        return model.model_validate(dict(values))
+        asked: Any = model
+        made: T = _adapter(asked).validate_python(dict(values))
+        return made
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or model.__name__
@@ -41,26 +51,6 @@ def validated(model: type[M], values: Mapping[str, Any], where: str | Path = "co
         raise InputError(
             f"{key}: {message[:1].lower()}{message[1:]}{shown}", where=where, fix=f"write {key}=VALUE"
         ) from None
-
-
-def schema_of(model: type[BaseModel], *, leave_out: Collection[str] = (), **more: Any) -> Schema:
-    """The fields of a model as the keys of a command line; what is empty by default is an empty text there.
-
-    Args:
-        model: The settings.
-        leave_out: Fields that are no keys.
-        more: What else the schema says.
-    """
-    fields = {name: field for name, field in model.model_fields.items() if name not in leave_out}
-    defaults = {
-        name: REQUIRED if field.is_required() else _plain(field.get_default(call_default_factory=True))
-        for name, field in fields.items()
-    }
-    return Schema(defaults, **more)
-
-
-def _plain(default: Any) -> Any:
-    return "" if default in (None, ()) else default
 
 
 def settable_keys(model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -1,15 +1,14 @@
-"""The configurations of the two analyses: what the command lines may say, checked before anything is read."""
+"""What the analyses may be asked for: of these, keys, help, tools and checks are made. Help imports no pydantic."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
-
-from tao_skill_bank.core.models import Frozen
-from tao_skill_bank.core.settings import schema_of
+from tao_skill_bank.core.asked import Reads, Said, schema_of
 
 
 def _path(value: object) -> object:
@@ -34,6 +33,12 @@ def _number(value: object) -> object:
     return float(value)
 
 
+def _share(value: object) -> object:
+    if not 0 <= float(str(_number(value))) <= 1:
+        raise ValueError("must be a number from 0 to 1")
+    return value
+
+
 def _count(value: object) -> object:
     if value is None:
         return None
@@ -42,31 +47,35 @@ def _count(value: object) -> object:
     return value
 
 
-PathField = Annotated[Path, BeforeValidator(_path)]
-Number = Annotated[float, BeforeValidator(_number)]
-OptionalPathField = Annotated[Path | None, BeforeValidator(_optional_path)]
+PathField = Annotated[Path, Reads(_path)]
+Number = Annotated[float, Reads(_number)]
+OptionalPathField = Annotated[Path | None, Reads(_optional_path)]
 
 
-class VcnAoiConfig(Frozen):
-    """What `gap_analysis vcn_aoi` is asked to do.
+@dataclass(frozen=True, kw_only=True)
+class VcnAoiConfig:
+    """What `gap_analysis vcn_aoi` is asked to do."""
 
-    Attributes:
-        inference_results_dir: The folder that holds `inference.csv`.
-        train_config: The train YAML; its `dataset.classify.input_map` and `.image_ext` name a sample's images.
-        results_dir: Where the outputs go.
-        kpi_media_path: Put before each row's `input_path`; None takes `input_path` as absolute.
-        threshold: Zero or more pins the threshold; a negative one means the sweep.
-        min_recall: NO_PASS recall that the swept threshold must keep, 0..1.
-        top_k_per_label: How many of the weakest samples of each label to keep; None keeps the misclassified ones.
-    """
-
-    inference_results_dir: PathField
-    train_config: PathField
-    results_dir: PathField
-    kpi_media_path: OptionalPathField = None
-    threshold: Number = -1.0
-    min_recall: Annotated[Number, Field(ge=0.0, le=1.0)] = 1.0
-    top_k_per_label: Annotated[int | None, BeforeValidator(_count)] = 50
+    inference_results_dir: Annotated[PathField, Said("The folder that holds inference.csv.")]
+    train_config: Annotated[
+        PathField,
+        Said("Train YAML with dataset.classify.input_map and image_ext.", tool="The train YAML."),
+    ]
+    results_dir: Annotated[PathField, Said("Where the outputs go.")]
+    kpi_media_path: Annotated[
+        OptionalPathField,
+        Said(
+            "Put before each row's input_path; without it input_path is absolute.",
+            tool="Image root put before input_path.",
+        ),
+    ] = None
+    min_recall: Annotated[float, Reads(_share), Said("NO_PASS recall the sweep keeps, 0 to 1.", tool="")] = 1.0
+    threshold: Annotated[Number, Said("0 or more pins it; negative sweeps.", tool="0 or more pins it.")] = -1.0
+    top_k_per_label: Annotated[
+        int | None,
+        Reads(_count),
+        Said("Weakest samples of each label; null: every misclassified one.", tool="null: every misclassified row."),
+    ] = 50
 
 
 def _off(value: object) -> object:
@@ -76,69 +85,74 @@ def _off(value: object) -> object:
 
 def _text_fields(value: object) -> object:
     """Role → path; a path such as `0` reaches us as a number."""
-    if not isinstance(value, dict):
+    if not isinstance(value, Mapping):
         raise ValueError("must name roles: fields.response=KEY")
     return {str(role): str(path) for role, path in value.items()}
 
 
-class VlmReading(Frozen):
-    """How evaluation files are read, whatever their shape.
+@dataclass(frozen=True, kw_only=True)
+class VlmReading:
+    """How evaluation files are read, whatever their shape."""
 
-    Attributes:
-        results_dir: Where the outputs go.
-        videos_dir: What relative `video_id` values are resolved against; None: the working folder.
-        format: `auto`, or the name of a format.
-        fields: Role (video_id, question, response, gt, id, score; root) → path in an item.
-        truth: A file of right answers.
-        requests: The requests of a batch.
-        annotations_json: Annotations that `video_id`s are ids of.
-        answer_in: Where a response's answer stands, one mode or several to try in turn.
-        labels: What yes and no are called.
-        letters: Whether letters are lines of the question's choices; `auto`: where the format has them.
-        unanswered: A missing answer is an error, or skipped as unparseable.
-        repeats: Of several responses of an item the first counts, or all.
-        duplicates: Samples with video and question of one before are kept, left out, or an error.
-    """
+    results_dir: Annotated[PathField, Said("Where the outputs go.")]
+    videos_dir: Annotated[OptionalPathField, Said("What relative video_id values are resolved against.")] = None
+    format: Annotated[
+        str, Said("auto, tao, cosmos, hallusion, lmms, batch, llava, pope, vlmevalkit, mme or table.")
+    ] = "auto"
+    fields: Annotated[
+        dict[str, str],
+        Reads(_text_fields),
+        Said(
+            "Where video_id, question, response, gt, id or score lies: fields.response=choices[0].text; "
+            "fields.root=KEY: which list of an object holds the items.",
+            metavar="ROLE",
+        ),
+    ] = field(default_factory=dict)
+    truth: Annotated[OptionalPathField, Said("File of right answers, joined by id, else by line.")] = None
+    requests: Annotated[OptionalPathField, Said("The requests of a batch, joined by custom_id.")] = None
+    annotations_json: Annotated[OptionalPathField, Said("Annotations whose ids the video_id values are.")] = None
+    answer_in: Annotated[
+        str | list[str],
+        Said("anywhere, after_think, answer_tag, boxed or last; several in turn: answer_tag,last."),
+    ] = "anywhere"
+    labels: Annotated[
+        str | list[str | bool],
+        Said("POSITIVE,NEGATIVE with | between alternatives, or en, de, fr, es, zh, ja, ko."),
+    ] = "yes,no"
+    letters: Annotated[
+        Literal["auto", "question", "off"],
+        Reads(_off),
+        Said("auto, question (letters are choices of the question) or off."),
+    ] = "auto"
+    unanswered: Annotated[Literal["error", "skip"], Said("error, or skip: missing answers count as unparseable.")] = (
+        "error"
+    )
+    repeats: Annotated[Literal["first", "all"], Said("first, or all: every response of an item is a sample.")] = "first"
+    duplicates: Annotated[
+        Literal["keep", "first", "error"], Said("A sample with video and question of one before: keep, first or error.")
+    ] = "keep"
 
-    results_dir: PathField
-    videos_dir: OptionalPathField = None
-    format: str = "auto"
-    fields: Annotated[dict[str, str], BeforeValidator(_text_fields)] = Field(default_factory=dict)
-    truth: OptionalPathField = None
-    requests: OptionalPathField = None
-    annotations_json: OptionalPathField = None
-    answer_in: str | list[str] = "anywhere"
-    labels: str | list[str | bool] = "yes,no"
-    letters: Annotated[Literal["auto", "question", "off"], BeforeValidator(_off)] = "auto"
-    unanswered: Literal["error", "skip"] = "error"
-    repeats: Literal["first", "all"] = "first"
-    duplicates: Literal["keep", "first", "error"] = "keep"
 
-
+@dataclass(frozen=True, kw_only=True)
 class VlmBcqConfig(VlmReading):
-    """What `gap_analysis vlm_bcq` is asked to do.
+    """What `gap_analysis vlm_bcq` is asked to do; `strict`: a sample that has to be skipped is an error."""
 
-    Attributes:
-        predictions_json: The evaluation: a file of any of the formats, or a folder.
-        report: The report is written where there are gaps, or always.
-        strict: A sample that has to be skipped is an error.
-    """
-
-    predictions_json: PathField
-    report: Literal["gaps", "always"] = "gaps"
+    predictions_json: Annotated[
+        PathField,
+        Said("JSON in any packing, CSV, TSV, parquet, xlsx, or a folder; .gz and .zst are read as such."),
+    ]
+    report: Annotated[
+        Literal["gaps", "always"], Said("gaps, or always: the report is written where there are no gaps too.")
+    ] = "gaps"
     strict: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
 class VlmCompareConfig(VlmReading):
-    """What `gap_analysis vlm_compare` is asked to do.
+    """What `gap_analysis vlm_compare` is asked to do."""
 
-    Attributes:
-        a: The evaluation before.
-        b: The evaluation after, of the same samples.
-    """
-
-    a: PathField
-    b: PathField
+    a: Annotated[PathField, Said("The evaluation before.")]
+    b: Annotated[PathField, Said("The evaluation after, of the same samples.")]
 
 
 _READING: dict[str, Any] = {
@@ -147,5 +161,5 @@ _READING: dict[str, Any] = {
     "text_keys": frozenset({"labels", "answer_in", "fields"}),
 }
 VCN_AOI_SCHEMA = schema_of(VcnAoiConfig, renamed={"output_dir": "results_dir"})
-VLM_BCQ_SCHEMA = schema_of(VlmBcqConfig, leave_out=("strict",), **_READING)
+VLM_BCQ_SCHEMA = schema_of(VlmBcqConfig, **_READING)
 VLM_COMPARE_SCHEMA = schema_of(VlmCompareConfig, **_READING)

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tao_skill_bank.actions.gap_analysis.config import Number, PathField
-from tao_skill_bank.actions.mining.encoders import AUTO, Encoder, get_encoder
+from tao_skill_bank.core.asked import Reads, Said, schema_of
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.models import Frozen
-from tao_skill_bank.core.settings import schema_of, validated
 
-__all__ = [
-    "IMAGE_EMBEDDINGS_SCHEMA",
-    "NEAREST_NEIGHBORS_SCHEMA",
-    "ImageEmbeddingsConfig",
-    "NearestNeighborsConfig",
-    "validated",
-]
+if TYPE_CHECKING:
+    from tao_skill_bank.actions.mining.encoders import Encoder
 
 
 def _text(value: object) -> object:
@@ -49,30 +41,35 @@ def _names(value: object) -> object:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-Text = Annotated[str, BeforeValidator(_text)]
-Count = Annotated[int, BeforeValidator(_count)]
+Text = Annotated[str, Reads(_text)]
+Count = Annotated[int, Reads(_count)]
 
 
-class ImageEmbeddingsConfig(BaseModel):
-    """What `embedding image_embeddings` is asked to do.
+@dataclass(frozen=True, kw_only=True)
+class ImageEmbeddingsConfig:
+    """What `embedding image_embeddings` is asked to do."""
 
-    Attributes:
-        input_parquet: Table with a `filepath` column.
-        output_parquet: Where the embeddings go.
-        model: `auto`, `local`, `SigLIP` or `CLIP`.
-        model_path: Hugging Face model folder or name; empty for the usual one.
-        model_config_path: TAO's spec of a TAO checkpoint, which only TAO itself can load; refused where set.
-        batch_size: Images a learned encoder takes at once.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-    input_parquet: PathField
-    output_parquet: PathField
-    model: Text = AUTO
-    model_path: Text = ""
-    model_config_path: Text = ""
-    batch_size: Count = 64
+    input_parquet: Annotated[PathField, Said("Table with a filepath column.")]
+    output_parquet: Annotated[PathField, Said("filepath, embedding, and the input's other columns.", tool="")]
+    model: Annotated[
+        Text,
+        Said(
+            "SigLIP, CLIP, local (built in, no weights), auto: SigLIP where it can run, else local.",
+            tool="auto, SigLIP, CLIP or local.",
+        ),
+    ] = "auto"
+    model_path: Annotated[
+        Text,
+        Said(
+            "Hugging Face model: a folder, or a name that is already in the cache; never downloaded; default: "
+            "google/siglip-base-patch16-224, openai/clip-vit-base-patch32.",
+            tool=False,
+        ),
+    ] = ""
+    model_config_path: Annotated[
+        Text, Said("Spec of a TAO checkpoint: only TAO data services can load those.", tool=False)
+    ] = ""
+    batch_size: Annotated[Count, Said("Images a learned encoder takes at once.", tool=False)] = 64
 
     def encoder(self) -> Encoder:
         """The encoder that is asked for.
@@ -80,6 +77,8 @@ class ImageEmbeddingsConfig(BaseModel):
         Raises:
             InputError: It cannot run here.
         """
+        from tao_skill_bank.actions.mining.encoders import get_encoder
+
         if self.model_config_path:
             raise InputError(
                 "belongs to a TAO checkpoint, which only TAO data services can load",
@@ -89,23 +88,46 @@ class ImageEmbeddingsConfig(BaseModel):
         return get_encoder(self.model, model_path=self.model_path, batch_size=self.batch_size)
 
 
-class NearestNeighborsConfig(Frozen):
+@dataclass(frozen=True, kw_only=True)
+class NearestNeighborsConfig:
     """What `tmm nearest_neighbors` is asked to do; the keys are those of `neighbors.nearest_neighbors`."""
 
-    source_parquet: PathField
-    target_parquet: PathField
-    output_parquet: PathField
-    topn: Count = 5
-    knn_metric: Text = "euclidean"
-    source_embed_column_name: Text = "embedding"
-    target_embed_column_name: Text = "embedding"
-    filter_by_label: Text = "false"
-    distance_threshold: Number = -1.0
-    group_by: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    source_parquet: Annotated[PathField, Said("The pool: filepath, embedding.", tool="The pool, embedded.")]
+    target_parquet: Annotated[
+        PathField, Said("The images to find look-alikes of.", tool="What to find look-alikes of, embedded.")
+    ]
+    output_parquet: Annotated[
+        PathField,
+        Said("filepath, similarity (cosine) or distance, target; mining_summary.txt beside it.", tool=""),
+    ]
+    topn: Annotated[Count, Said("Neighbours a target.", tool="")] = 5
+    knn_metric: Annotated[Text, Said("euclidean, cosine, manhattan.", tool="")] = "euclidean"
+    source_embed_column_name: Annotated[Text, Said("Column of the source's vectors.", tool=False)] = "embedding"
+    target_embed_column_name: Annotated[Text, Said("Column of the target's vectors.", tool=False)] = "embedding"
+    filter_by_label: Annotated[
+        Text,
+        Said(
+            "false; after (or true): drop neighbours of another label once found; within: search among images of the "
+            "target's own label.",
+            tool="",
+        ),
+    ] = "false"
+    distance_threshold: Annotated[
+        Number,
+        Said(
+            "Drop pairs farther apart; cosine distance is 1 - cosine; negative: keep all.",
+            tool="Cosine: 1 - similarity; negative keeps all.",
+        ),
+    ] = -1.0
+    group_by: Annotated[
+        tuple[str, ...],
+        Reads(_names),
+        Said("Columns that must be equal for a pair, such as lighting (not a key of TAO's own command).", tool=False),
+    ] = ()
 
     def arguments(self) -> dict[str, Path | str | int | float | tuple[str, ...]]:
         """The keyword arguments of `nearest_neighbors`."""
-        return dict(self)
+        return asdict(self)
 
 
 IMAGE_EMBEDDINGS_SCHEMA = schema_of(ImageEmbeddingsConfig)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 
 from tao_skill_bank.actions.console import Action, configured, run_category
+from tao_skill_bank.actions.mining.config import IMAGE_EMBEDDINGS_SCHEMA, ImageEmbeddingsConfig
+from tao_skill_bank.core.asked import keys_text
 
 
 def main() -> None:
@@ -13,8 +15,6 @@ def main() -> None:
 
 
 def _image_embeddings(args: list[str]) -> int:
-    from tao_skill_bank.actions.mining.config import IMAGE_EMBEDDINGS_SCHEMA, ImageEmbeddingsConfig
-
     config = configured("embedding", args, IMAGE_EMBEDDINGS_SCHEMA, ImageEmbeddingsConfig)
     if config is None:
         return 0
@@ -31,16 +31,9 @@ def _image_embeddings(args: list[str]) -> int:
 ACTIONS = {
     "image_embeddings": Action(
         "A vector for every image that a parquet file lists.",
-        """[-e SPEC.yaml] [--cfg=job] key=value …
+        f"""[-e SPEC.yaml] [--cfg=job] key=value …
 
-keys:
-  input_parquet      table with a column `filepath` (required)
-  output_parquet     filepath, embedding, and the input's other columns (required)
-  model              SigLIP, CLIP, local (built in, no weights), auto: SigLIP where it can run, else local [auto]
-  model_path         Hugging Face model: a folder, or a name that is already in the cache; never downloaded
-                     [google/siglip-base-patch16-224, openai/clip-vit-base-patch32]
-  model_config_path  spec of a TAO checkpoint: only TAO data services can load those
-  batch_size         images a learned encoder takes at once [64]
+{keys_text(ImageEmbeddingsConfig)}
 
 Vectors have length 1. The file names its encoder, and `tmm` refuses to compare different ones.""",
         _image_embeddings,

@@ -6,6 +6,8 @@ import sys
 from typing import Any
 
 from tao_skill_bank.actions.console import Action, configured, run_category
+from tao_skill_bank.actions.mining.config import NEAREST_NEIGHBORS_SCHEMA, NearestNeighborsConfig
+from tao_skill_bank.core.asked import keys_text
 
 
 def main() -> None:
@@ -14,8 +16,6 @@ def main() -> None:
 
 
 def _nearest_neighbors(args: list[str]) -> int:
-    from tao_skill_bank.actions.mining.config import NEAREST_NEIGHBORS_SCHEMA, NearestNeighborsConfig
-
     config = configured("tmm", args, NEAREST_NEIGHBORS_SCHEMA, NearestNeighborsConfig)
     if config is None:
         return 0
@@ -32,20 +32,7 @@ def _nearest_neighbors(args: list[str]) -> int:
 ACTIONS = {
     "nearest_neighbors": Action(
         "The images of a pool (source) that look most like the given ones (target); exact.",
-        """[-e SPEC.yaml] [--cfg=job] key=value …
-
-keys:
-  source_parquet            the pool: filepath, embedding (required)
-  target_parquet            the images to find look-alikes of (required)
-  output_parquet            filepath, similarity (cosine) or distance, target; mining_summary.txt beside it (required)
-  topn                      neighbours a target [5]
-  knn_metric                euclidean, cosine, manhattan [euclidean]
-  source_embed_column_name  column of the source's vectors [embedding]
-  target_embed_column_name  column of the target's vectors [embedding]
-  filter_by_label           false; after (or true): drop neighbours of another label once found;
-                            within: search among images of the target's own label [false]
-  distance_threshold        drop pairs farther apart; cosine distance is 1 - cosine; negative: keep all [-1.0]
-  group_by                  columns that must be equal for a pair, such as lighting (not a key of TAO's own command)""",
+        f"[-e SPEC.yaml] [--cfg=job] key=value …\n\n{keys_text(NearestNeighborsConfig)}",
         _nearest_neighbors,
     )
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from tao_skill_bank.actions.gap_analysis.vcn_read import (
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError, UnreachableError
 from tao_skill_bank.core.fsio import write_text
+from tao_skill_bank.core.settings import validated
 from tao_skill_bank.reports.rca import label_noise
 from tao_skill_bank.reports.rca.data import (
     CONTEXT,
@@ -81,13 +82,10 @@ def make_rca(
     now: datetime,
     inference_dir: Path | None = None,
     train_config: Path | None = None,
-    kpi_media_path: Path | None = None,
-    min_recall: float = 1.0,
-    threshold: float = -1.0,
-    top_k_per_label: int | None = 50,
     output: Path | None = None,
     encoder: str = "auto",
     check_labels: bool = True,
+    **asked: Any,
 ) -> Rca:
     """Analyse an evaluation and write the report package.
 
@@ -96,13 +94,10 @@ def make_rca(
         now: Local time, for the folder's name.
         inference_dir: Folder of `inference.csv`; found below the experiment where there is exactly one, or `latest`.
         train_config: The train YAML; found in the experiment where there is exactly one.
-        kpi_media_path: Put before each `input_path`; None: they are absolute.
-        min_recall: The recall that the sweep keeps.
-        threshold: Zero or more pins it.
-        top_k_per_label: Weakest samples of each label; None: every misclassified one.
         output: The results folder, instead of a new one below the experiment.
         encoder: Which embedding ranks the labels, as for mining.
         check_labels: Rank labels by their look-alikes (reads the images of the test set).
+        asked: Further fields of `VcnAoiConfig`.
 
     Raises:
         InputError: Input that cannot be used; nothing is written.
@@ -116,21 +111,14 @@ def make_rca(
     folder = output or experiment / "rca_results" / now.strftime(TIME_FORMAT)
     if guard.exists(folder / REPORT):
         raise InputError("holds a report already", where=folder, fix="wait a second, or name another --output")
-    config = VcnAoiConfig(
-        inference_results_dir=inference_dir,
-        train_config=train_config,
-        results_dir=folder,
-        kpi_media_path=kpi_media_path,
-        min_recall=min_recall,
-        threshold=threshold,
-        top_k_per_label=top_k_per_label,
-    )
+    found = {"inference_results_dir": inference_dir, "train_config": train_config, "results_dir": folder}
+    config = validated(VcnAoiConfig, {**asked, **found}, "arguments")
     context = Context(
         created=now.isoformat(timespec="seconds"),
         experiment=os.path.abspath(experiment),
         lightings=len(names.suffixes),
-        top_k=top_k_per_label,
-        media="" if kpi_media_path is None else str(kpi_media_path),
+        top_k=config.top_k_per_label,
+        media="" if config.kpi_media_path is None else str(config.kpi_media_path),
         suffixes=list(names.suffixes),
     )
     try:
@@ -242,7 +230,7 @@ def _find_train_config(experiment: Path) -> Path:
 
 def _write_spec(config: VcnAoiConfig) -> None:
     """The configuration that was run, as a spec file that runs it again."""
-    values = {key: str(v) if isinstance(v, Path) else v for key, v in config.model_dump().items()}
+    values = {key: str(v) if isinstance(v, Path) else v for key, v in asdict(config).items()}
     values["kpi_media_path"] = values["kpi_media_path"] or ""
     write_text(config.results_dir / SPEC, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 

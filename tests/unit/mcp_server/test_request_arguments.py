@@ -19,17 +19,24 @@ from click.testing import CliRunner
 from server_calls import call
 
 import tao_skill_bank as tao
-from mcp_server import annotate, deft
+from mcp_server import annotate, deft, gaps, jobs
 from mcp_server.asked import with_request
 from mcp_server.server import BankServer, build_server
 from tao_skill_bank import runs
+from tao_skill_bank.actions.gap_analysis import cli as gap_cli
+from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig, VlmBcqConfig, VlmCompareConfig
+from tao_skill_bank.actions.mining import embedding_cli, tmm_cli
+from tao_skill_bank.actions.mining.config import ImageEmbeddingsConfig, NearestNeighborsConfig
 from tao_skill_bank.annotate.asked import Estimating
 from tao_skill_bank.annotate.asked import Request as Annotation
 from tao_skill_bank.commands.annotate import cli as annotate_cli
 from tao_skill_bank.commands.deft import cli
 from tao_skill_bank.commands.options import request_options
 from tao_skill_bank.commands.scripted import add_request
-from tao_skill_bank.core.asked import Said, command_words, options
+from tao_skill_bank.core.asked import Said, command_words, keys_text, options, schema_of
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.overrides import parse_command_line
+from tao_skill_bank.core.settings import validated
 from tao_skill_bank.loop.asked import Request
 from tao_skill_bank.tasks.changenet.task import TASK
 
@@ -180,3 +187,43 @@ def test_the_command_for_an_annotation_that_a_person_is_shown_asks_for_the_same(
     context = annotate_cli.commands["run"].make_context("run", command_words(asked))
     given = {name: value for name, value in context.params.items() if hasattr(asked, name)}
     assert Annotation(**given) == asked
+
+
+CONFIGURATIONS = {
+    ("gap_analysis", "vcn_aoi"): (VcnAoiConfig, gaps.analyze_vcn_gaps),
+    ("gap_analysis", "vlm_bcq"): (VlmBcqConfig, None),
+    ("gap_analysis", "vlm_compare"): (VlmCompareConfig, None),
+    ("embedding", "image_embeddings"): (ImageEmbeddingsConfig, jobs.embed_images),
+    ("tmm", "nearest_neighbors"): (NearestNeighborsConfig, jobs.mine_neighbors),
+}
+
+
+@pytest.mark.parametrize("words", CONFIGURATIONS)
+def test_the_help_of_an_action_and_its_tool_have_every_field_of_its_configuration(words: tuple[str, str]) -> None:
+    model, tool = CONFIGURATIONS[words]
+    actions = {"gap_analysis": gap_cli.ACTIONS, "embedding": embedding_cli.ACTIONS, "tmm": tmm_cli.ACTIONS}
+    assert keys_text(model) in actions[words[0]][words[1]].usage
+    if tool is not None:
+        offered = {option.name for option in options(model) if option.said.tool is not False}
+        assert offered <= set(inspect.signature(tool).parameters)
+
+
+def test_a_new_field_of_an_action_is_a_key_a_line_of_help_an_option_and_an_argument_at_once() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class OfAnAction(VcnAoiConfig):
+        colour: Annotated[str, Said("Of the paint.")] = "red"
+
+    def tool(**asked: Any) -> None: ...
+
+    assert re.search(r"\n  colour +Of the paint \[red\]", keys_text(OfAnAction))
+    paths = dict.fromkeys(("inference_results_dir", "train_config", "results_dir"), "x")
+    line = parse_command_line([*(f"{k}={v}" for k, v in paths.items()), "colour=blue"], schema_of(OfAnAction))
+    assert validated(OfAnAction, line.config).colour == "blue"
+    with pytest.raises(InputError, match="color"):
+        validated(OfAnAction, {**paths, "color": "blue"})
+    command = request_options(OfAnAction, without=paths)(
+        click.command("paint")(lambda **given: click.echo(given["colour"]))
+    )
+    assert CliRunner().invoke(command, ["--colour", "blue"]).output == "blue\n"
+    argument = inspect.signature(with_request(OfAnAction)(partial(tool))).parameters["colour"]
+    assert (argument.annotation.__metadata__[0].description, argument.default) == ("Of the paint.", "red")
