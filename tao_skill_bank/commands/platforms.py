@@ -56,7 +56,7 @@ def install(
     from tao_skill_bank.core.errors import InputError
     from tao_skill_bank.core.personal import register_virtualenv, virtualenv_path
     from tao_skill_bank.platforms.tao_environment.check import train_eight_rows
-    from tao_skill_bank.platforms.tao_environment.install import finish, plan_installation
+    from tao_skill_bank.platforms.tao_environment.install import alone, finish, plan_installation
     from tao_skill_bank.platforms.tao_environment.install import install as make
 
     known = load_catalog().named(name)
@@ -67,10 +67,11 @@ def install(
     echo("\n".join(wanted.lines()))
     if dry_run:
         return
-    commands = make(wanted, lambda text: echo(f"- {text}"))
-    echo("- trains eight rows to check itself")
-    echo(f"- {train_eight_rows(commands)}")
-    finish(wanted)
+    with alone(wanted):
+        commands = make(wanted, lambda text: echo(f"- {text}"))
+        echo("- trains eight rows to check itself")
+        echo(f"- {train_eight_rows(commands)}")
+        finish(wanted)
     register_virtualenv(commands)
     echo(f"registered in {virtualenv_path()}: --platform virtualenv runs TAO {wanted.release.version} from {commands}")
 

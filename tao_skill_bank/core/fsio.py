@@ -93,8 +93,7 @@ def _take_the_place(handle: BinaryIO, name: str, at: guard.Place, mode: int) -> 
     except FileNotFoundError:
         if guard.is_fenced():
             raise
-    again = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=at.fd)
-    with os.fdopen(again, "wb") as copy:
+    with os.fdopen(_in_use(name, mode, at.fd), "w+b") as copy:
         handle.seek(0)
         shutil.copyfileobj(handle, copy, CHUNK)
         copy.flush()

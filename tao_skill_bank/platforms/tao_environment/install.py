@@ -8,6 +8,7 @@ an earlier or later Python serves as well.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -16,13 +17,14 @@ import stat
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from tao_skill_bank.core.errors import InputError, StageFailedError
+from tao_skill_bank.core import guard
+from tao_skill_bank.core.errors import BusyError, InputError, StageFailedError
 from tao_skill_bank.data.releases.facts import Release, newest, release_named
 
 Device = Literal["cpu", "cuda"]
@@ -36,6 +38,7 @@ COMMANDS = {
 BUILT_FOR = (3, 12)
 SERVE_ON_CPU = ((3, 11), (3, 12), (3, 13))
 READY = "ready"
+LOCK = ".lock"
 _LIMIT_SEC = 3600
 _SIZES = re.compile(r"# (\d+) MB to fetch, (\d+) MB on disk")
 
@@ -108,7 +111,7 @@ def plan_installation(
     found, version = find_python(wanted, python)
     home = Path(os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")) / "tao-skills"
     place = (folder or home / f"tao-{facts.version}-{chosen}").absolute()
-    if place.exists() and not (place.is_dir() and (not any(place.iterdir()) or (place / "env").is_dir())):
+    if place.exists() and not (place.is_dir() and (set(os.listdir(place)) <= {LOCK} or (place / "env").is_dir())):
         raise InputError("holds something else", where=place, fix="name an empty or a new folder: --folder DIR")
     return Installation(facts, chosen, place, found, version)
 
@@ -130,6 +133,23 @@ def find_python(wanted: Sequence[tuple[int, int]], given: str | None = None) -> 
     raise InputError(
         f"Python {needed} is needed", where=given or "python", fix="install one, or name it: --python PATH"
     )
+
+
+@contextlib.contextmanager
+def alone(wanted: Installation) -> Iterator[None]:
+    """Keep every other installation out of the folder until this one is made and checked: each begins by clearing it.
+
+    Raises:
+        BusyError: Another one is at work there.
+    """
+    from filelock import Timeout
+
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(guard.locked(wanted.folder / LOCK, timeout=0, make=True))
+        except Timeout:
+            raise BusyError("another installation is at work here", where=wanted.folder, fix="wait for it") from None
+        yield
 
 
 def install(wanted: Installation, said: Said = lambda _: None) -> Path:

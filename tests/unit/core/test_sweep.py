@@ -104,3 +104,22 @@ def test_a_folder_that_goes_while_a_file_is_written_is_said(tmp_path: Path) -> N
     with pytest.raises(FileNotFoundError) as said, fsio.atomic_file(folder / "report.html"):
         shutil.rmtree(folder)
     assert said.value.filename == str(folder / "report.html")
+
+
+def test_what_is_written_again_is_not_swept_away_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, fsync = tmp_path / "stop_request.json", os.fsync
+    swept: list[Path] = []
+
+    def while_others_sweep(fd: int) -> None:
+        fsync(fd)
+        for path in half_written(tmp_path):
+            if swept:
+                fsio.sweep(path)
+            else:
+                # As by a sweep before the file was locked.
+                path.unlink()
+            swept.append(path)
+
+    monkeypatch.setattr(os, "fsync", while_others_sweep)
+    fsio.write_bytes(target, b"{}")
+    assert len(swept) == 2 and target.read_bytes() == b"{}"

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tao_skill_bank.cli import cli
-from tao_skill_bank.core.errors import InputError, StageFailedError
+from tao_skill_bank.core.errors import BusyError, InputError, StageFailedError
 from tao_skill_bank.core.personal import register_virtualenv, virtualenv_bin, virtualenv_path
 from tao_skill_bank.data.releases.facts import known
 from tao_skill_bank.platforms.tao_environment import install as module
@@ -160,6 +160,23 @@ def test_a_folder_with_something_else_in_it_is_not_touched(tmp_path: Path) -> No
     with pytest.raises(InputError, match="holds something else"):
         plan_installation("7.3.0", "cpu", tmp_path / "mine")
     assert os.listdir(tmp_path / "mine") == ["thesis.txt"]
+
+
+def test_an_installation_is_not_begun_where_another_is_at_work(tmp_path: Path) -> None:
+    folder = tmp_path / "tao"
+    (folder / "env").mkdir(parents=True)
+    (folder / "env" / "half made").touch()
+    words = ("install", "virtualenv", "--release", "7.3.0", "--cpu", "--folder", folder)
+    with module.alone(plan_installation("7.3.0", "cpu", folder)):
+        refused = run(*words)
+        assert isinstance(refused.exception, BusyError)
+        assert refused.exception.line() == f"{folder}: another installation is at work here (wait for it)"
+    assert (folder / "env" / "half made").exists()
+
+
+def test_a_folder_in_which_an_installation_was_killed_at_once_can_be_used_again(tmp_path: Path) -> None:
+    (tmp_path / module.LOCK).touch()
+    assert plan_installation("7.3.0", "cpu", tmp_path).folder == tmp_path
 
 
 def test_a_step_that_fails_is_told_in_one_line_and_nothing_is_registered(
