@@ -25,6 +25,7 @@ from tao_skill_bank.loop.asked import Request
 
 if TYPE_CHECKING:
     from tao_skill_bank.loop.request import PreFlight
+    from tao_skill_bank.runs import PhaseView, StatusView
 
 MOST_LOG_LINES = 10
 MOST_WAIT_SEC = 25
@@ -64,7 +65,7 @@ class StepResult(BaseModel):
 
 
 class PhaseResult(BaseModel):
-    """The baseline or an iteration: FAR in percent, training rows, rows it added; of another task its own figures."""
+    """The baseline or an iteration: what the target limits and FAR in percent, rows, rows it added; own figures."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -237,7 +238,7 @@ async def get_deft_status(
         verdict=view.verdict.line if whole else None,
         approval=view.approval if whole else None,
         phases=[
-            PhaseResult(phase=p.phase, **{_SHORT.get(name, name): _short(figure) for name, figure in p.figures.items()})
+            PhaseResult(phase=p.phase, **{_SHORT.get(name, name): _short(x) for name, x in _figures(view, p).items()})
             for p in view.phases[-6:]
         ]
         if ended
@@ -308,6 +309,13 @@ def _planned(request: Request, allowed: Roots) -> tuple[PreFlight, bool]:
 def _settings(request: Request) -> list[str]:
     """What was asked for beside the plan's own lines, so that a person sees everything that is approved."""
     return [f"settings: {clip(', '.join(request.settings), 600)}"] if request.settings else []
+
+
+def _figures(view: StatusView, phase: PhaseView) -> dict[str, Any]:
+    """A phase's figures, what the target limits among them."""
+    from tao_skill_bank.loop.metric import figure_key
+
+    return {figure_key(view.measure): phase.value, **phase.figures}
 
 
 def _short(figure: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mcp.server.mcpserver import MCPServer
 from pydantic import BaseModel, Field
@@ -12,6 +12,9 @@ from mcp_server.app import TOOL_META
 from mcp_server.door import REWRITE, WRITE, Linked, add
 from mcp_server.resources import report_link
 from mcp_server.roots import Allowed
+
+if TYPE_CHECKING:
+    from tao_skill_bank.loop.evidence import Interval
 
 RunFolder = Annotated[str, Field(description="The run folder.")]
 
@@ -31,14 +34,19 @@ class Aligned(BaseModel):
 
 
 class Rendered(Linked):
-    """The report's path and summary; rates in percent."""
+    """The report's path and summary; rates in percent. `best_pct` and `acceptance_pct` are of `measure`."""
 
     path: str
     status: str
     why: str
     verdict: str
     kpi_target: str
+    measure: str
+    asked: str | None = None
     best_iteration: str | None = None
+    best_pct: float | None = None
+    best_interval_pct: list[float] | None = None
+    acceptance_pct: float | None = None
     best_far_pct: float | None = None
     best_far_interval_pct: list[float] | None = None
     acceptance_far_pct: float | None = None
@@ -113,9 +121,18 @@ def render_report(
     if narrative is not None:
         write_narrative(folder, narrative)
     found = render(folder)
-    low, high = found.best_far_low_pct, found.best_far_high_pct
-    interval = None if low is None or high is None else [float(f"{x:.6g}") for x in (low, high)]
-    return Rendered(**{**found.model_dump(), "verdict": found.verdict.line, "best_far_interval_pct": interval})
+    figures = found.model_dump(exclude={"verdict", "best_interval", "best_far"})
+    return Rendered(
+        **figures,
+        verdict=found.verdict.line,
+        best_interval_pct=_ends(found.best_interval),
+        best_far_interval_pct=_ends(found.best_far),
+    )
+
+
+def _ends(interval: Interval | None) -> list[float] | None:
+    """Low and high in percent, to six digits."""
+    return None if interval is None else [float(f"{x:.6g}") for x in (interval.low_pct, interval.high_pct)]
 
 
 def write_handoff(results_dir: RunFolder, allowed: Allowed) -> HandedOff:

@@ -35,7 +35,7 @@ class Plain:
 
 
 class Live:
-    """A view that redraws itself: FAR of each phase, the stage at work, elapsed and estimated time."""
+    """A view that redraws itself: the figure of each phase, the stage at work, elapsed and estimated time."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()

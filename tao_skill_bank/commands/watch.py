@@ -148,7 +148,9 @@ class Screen:
             for name in columns:
                 table.add_column(name, justify="right", no_wrap=True)
         table.add_column("time", justify="right", no_wrap=True, style="dim")
-        most = max((p.value or 0.0 for p in view.phases), default=0.0)
+        limit = state.limit_value
+        # The mark stands where the limit is, also where no figure reaches so far.
+        most = max([p.value or 0.0 for p in view.phases] + [limit or 0.0])
         room = max(height - 14, 3)
         phases = view.phases
         shown = phases if len(phases) <= room else [phases[0], *phases[-(room - 1) :]]
@@ -162,7 +164,6 @@ class Screen:
             ]
             if wide:
                 row.append(_interval(it.interval(state.measure)))
-            limit = state.limit_value
             met = limit is not None and phase.value is not None and state.met(phase.value)
             row.append(Bar(phase.value, most, limit, met))
             if wide:

@@ -67,6 +67,11 @@ class Measure:
         return value < other if self.at_most else value > other
 
 
+def figure_key(measure: str) -> str:
+    """The name of a measure's figure in percent among other figures: `far_pct`, `balanced_accuracy_pct`."""
+    return f"{measure.replace(' ', '_').lower()}_pct"
+
+
 @dataclass(frozen=True)
 class Limit:
     """A measure and how far it may go, in percent.

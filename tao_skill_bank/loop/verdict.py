@@ -62,6 +62,12 @@ class Claim(_Model):
     more: int | None = None
     why: str = ""
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def word(self) -> Word:
+        """The word of the verdict, of this claim alone: what a place that shows it prints."""
+        return word_of([self])
+
     @property
     def bound_side(self) -> str:
         """`at most` or `at least`: the side of `bound_pct`."""
@@ -118,6 +124,7 @@ class Verdict(_Model):
         """Whether every figure meets its limit, be it shown or not."""
         return self.word in ("shown", "met, not shown")
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def may_ship(self) -> bool:
         """Whether nothing that was asked is open: shown, by the end of a run, on a model of TAO's own training."""

@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 from report_runs import RunBuilder
 from terminals import Terminal
+from verdict_places import drawn_by_watch
 
 from tao_skill_bank.loop.opening import folder_lock
 from tao_skill_bank.loop.state import save_state
 from tao_skill_bank.reports.deft.report import render_report
+from tao_skill_bank.runs import status
 from tao_skill_bank.tasks.registry import load_state
 
 WATCH = [sys.executable, "-m", "tao_skill_bank.cli", "deft", "watch"]
@@ -50,6 +52,15 @@ def test_a_terminal_is_told_nothing_by_the_name_of_a_folder_or_a_target(done: Pa
     assert terminal.end() == 0
     assert "run\\x1b]0;title\\x07\\u202e" in said
     assert not [mark for mark in ("\x1b]0", "\x07", "\x1b[5m", "\u202e") if mark in said]
+
+
+@pytest.mark.parametrize("target", ["f1 >= 99%", "FAR < 90% at recall=95%", "recall >= 99.9% at FAR <= 0.5%"])
+def test_a_bar_ends_before_the_mark_of_a_limit_that_no_figure_reaches(tmp_path: Path, target: str) -> None:
+    run = RunBuilder(tmp_path, iterations=1, pictures=False, target=target, skill=0.3).build()
+    shown = [phase.value for phase in status(run).phases]
+    assert all(value is not None and value < 95 for value in shown)
+    bars = [line for line in drawn_by_watch(run).splitlines() if "━" in line]
+    assert len(bars) == len(shown) and all(re.search("━ +│", line) for line in bars)
 
 
 def test_a_run_that_goes_on_is_drawn_redrawn_at_another_size_and_left_with_q(going: Path) -> None:

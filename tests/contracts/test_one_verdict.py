@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 import tiny
 from report_runs import RunBuilder
-from verdict_places import printed, text_of, told_everywhere
+from server_calls import call
+from verdict_places import drawn_by_watch, printed, text_of, told_everywhere
 
+from mcp_server.server import build_server
 from tao_skill_bank import runs
-from tao_skill_bank.core.text import percent
+from tao_skill_bank.core.text import capital, percent
 from tao_skill_bank.loop.log import log_path, read_log
-from tao_skill_bank.reports.deft.report import REPORT_FILE, render_report
+from tao_skill_bank.reports.deft.report import REPORT_FILE
+from tao_skill_bank.studio.runlist import run_detail
+from tao_skill_bank.studio.sheets import Sheets
 
 ASKED = "FAR < 5% at recall=95%"
 COUNTS: dict[str, Any] = {
@@ -90,6 +94,7 @@ def test_every_place_says_the_same_of_a_drawn_run(tmp_path: Path, options: dict[
             marks=pytest.mark.slow,
         ),
         ("f1 >= 90%", "f1", "the threshold whose f1 is best"),
+        pytest.param("FAR < 0.1% at recall=100%", "FAR", "the recall the target asks for", marks=pytest.mark.slow),
     ],
 )
 def test_every_place_of_a_real_run_speaks_of_what_its_target_asks(
@@ -99,7 +104,7 @@ def test_every_place_of_a_real_run_speaks_of_what_its_target_asks(
     with tiny.fake_model():
         run = tiny.approved(tiny.request(workspace, target=asked, iterations=1))
         runs.run_loop(run)
-    found, title = runs.status(run).verdict, name.capitalize()
+    found, title = runs.status(run).verdict, capital(name)
     lines = read_log(log_path(run))
     assert lines[-1].stage == "loop_stop" and lines[-1].summary.endswith(f"; {found.line}")
     assert found.final and "target met" not in lines[-1].summary
@@ -109,16 +114,33 @@ def test_every_place_of_a_real_run_speaks_of_what_its_target_asks(
     handed = json.loads((run / "best_model.json").read_text())
     assert (handed["verdict"]["line"], handed["metric_contract"]["text"]) == (found.line, asked)
     assert handed["metric_result"]["metric"] == name
-    status = printed("status", str(run))
-    assert f"best {name}" in status and "best FAR" not in status
-    render_report(run)
+    value, others = handed["metric_result"]["value_pct"], name != "FAR"
+    status, drawn = printed("status", str(run)), drawn_by_watch(run)
+    assert f"best {name}" in status and f"{value:.2f}%" in drawn
+    assert not others or "best FAR" not in status
+    assert next(line.split()[1] for line in drawn.splitlines() if line.startswith("phase")) == name
+    server, named = build_server([run]), {"results_dir": str(run)}
+    told = call(server, "get_deft_status", named).data
+    assert told["best"] == f"{found.model}: {name} {value:.4g}%"
+    assert [phase[f"{name.lower()}_pct"] for phase in told["phases"]] == [
+        pytest.approx(phase.value, rel=1e-5) for phase in runs.status(run).phases
+    ]
+    opened = run_detail(run.name, run, Sheets(), [])
+    assert (opened.measure, opened.best_value, opened.verdict) == (name, value, found)
+    assert all(phase.far is not None and phase.far.value_pct == phase.value for phase in opened.phases)
+    rendered = call(server, "render_report", named).data
+    assert (rendered["measure"], rendered["best_pct"]) == (name, value)
+    assert rendered["asked"] == found.claims[0].asked
+    assert rendered["acceptance_pct"] == found.claims[0].value_pct
+    low, high = rendered["best_interval_pct"]
+    assert low <= value <= high
     markup = (run / REPORT_FILE).read_text(encoding="utf-8")
     page = " ".join(text_of(markup).split())
-    best = text_of(percent(handed["metric_result"]["value_pct"]))
+    best = text_of(percent(value))
     assert f"On the KPI set {name} went from" in page and f"to {best} in 1 iteration" in page
     assert page.count(f"at {rule}") == 2 and f"{title} per iteration" in page and f"{title}, %" in page
     assert f'aria-label="{title} by phase: base' in markup.replace("\u00a0", " ")
-    assert not [words for words in FAR_ONLY if words in page]
+    assert not others or not [words for words in FAR_ONLY if words in page]
     summary = text_of((run / "iter1_summary.md").read_text(encoding="utf-8"))
     assert f"- {title}: {best}" in summary and summary.count("target ") == 1
     assert f"target {asked}" in next(line for line in summary.splitlines() if line.startswith(f"- {title}: "))

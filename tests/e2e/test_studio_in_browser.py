@@ -27,6 +27,7 @@ from tao_skill_bank import frames
 from tao_skill_bank.annotate.quality.error_rate import read_sample
 from tao_skill_bank.commands.annotate import cli as annotate_command
 from tao_skill_bank.data import corrections
+from tao_skill_bank.runs import status
 
 GRAPHICS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 FLAGS = [*chromium.QUIET, "--disable-component-update", *GRAPHICS]
@@ -134,6 +135,33 @@ def test_every_view_opens_and_axe_finds_nothing_serious(
             assert visit.faults(axe, "color-contrast" if scheme == "dark" else "") == [], place
         assert visit.hosts() == {f"127.0.0.1:{page.served.studio.port}"}
         assert [said for said in visit.said if "403" not in said and "400" not in said] == []
+
+
+@pytest.mark.parametrize(
+    ("trainer", "counts", "tone"),
+    [
+        ("tao", ((9, 300), (96, 100)), "near"),
+        pytest.param("tao", ((0, 500), (500, 500)), "met", marks=pytest.mark.slow),
+        ("unknown", ((0, 500), (500, 500)), "near"),
+        pytest.param("tao", ((0, 500), (0, 0)), "near", marks=pytest.mark.slow),
+    ],
+    ids=["met, not shown", "shown", "shown, but by whom", "cannot be told"],
+)
+def test_run_page_and_sign_off_say_of_each_claim_the_word_that_every_other_place_says(
+    browser: Any, tmp_path: Path, trainer: str, counts: Any, tone: str
+) -> None:
+    target = "FAR < 5% at recall=95%"
+    run = RunBuilder(tmp_path, iterations=1, pictures=False, target=target, trainer=trainer, accepted=counts).build()
+    said = [(claim.name, claim.word) for claim in status(run).verdict.claims]
+    with page_of(run.parent.parent) as own, Visit(browser, own.served.url()) as visit:
+        visit.go(f"/run/{run.name}")
+        visit.tab.wait_for_selector(".claims em")
+        assert visit.tab.locator(".claims em").all_inner_texts() == [word for _, word in said]
+        assert visit.tab.locator("section.verdict").get_attribute("class") == f"verdict {tone}"
+        visit.go(f"/signoff?run={run.name}")
+        visit.tab.wait_for_selector(".signs")
+        rows = visit.tab.locator("tr").all_inner_texts()
+        assert all(any(row.startswith(name) and row.endswith(f": {word}") for row in rows) for name, word in said)
 
 
 def test_nothing_is_wider_than_a_phone(browser: Any, page: Page, run: Path) -> None:

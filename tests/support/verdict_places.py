@@ -10,12 +10,13 @@ import re
 from pathlib import Path
 
 from click.testing import CliRunner
+from rich.console import Console
 from server_calls import call
 
 from mcp_server.server import build_server
 from tao_skill_bank import runs
 from tao_skill_bank.commands.deft import cli
-from tao_skill_bank.commands.watch import watch
+from tao_skill_bank.commands.watch import Screen, watch
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.reports.compare import compare_runs, lines, page_html
 from tao_skill_bank.reports.deft.report import REPORT_FILE, render_report
@@ -33,6 +34,15 @@ def text_of(page: str) -> str:
     return html.unescape(re.sub(r"<[^>]+>", " ", page)).replace("\u00a0", " ").replace("\u2060", "")
 
 
+def drawn_by_watch(run: Path, width: int = 120) -> str:
+    """What `deft watch` draws of a run at a terminal."""
+    screen = Screen(run)
+    screen.read()
+    console = Console(file=io.StringIO(), width=width, height=40, record=True)
+    console.print(screen)
+    return console.export_text()
+
+
 def told_by_every_door(run: Path) -> Verdict:
     """The verdict of a run of any task, once terminal, watch, tools, hand-off and studio agree."""
     found = runs.status(run).verdict
@@ -44,6 +54,8 @@ def told_by_every_door(run: Path) -> Verdict:
     with contextlib.redirect_stdout(io.StringIO()) as seen:
         watch(run, once=True)
     assert (line in seen.getvalue()) is found.final
+    if found.final:
+        assert found.head in drawn_by_watch(run)
     # tools
     assert call(build_server([run]), "get_deft_status", {"results_dir": str(run)}).data["verdict"] == line
     # hand-off

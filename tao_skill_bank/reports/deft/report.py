@@ -11,6 +11,7 @@ from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.core.settings import Frozen
 from tao_skill_bank.core.text import capital, clean, duration, listed, percent, plural, points, score, whole
+from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.state import is_iteration_label
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.reports.certificate import needs, rate_text
@@ -35,17 +36,24 @@ SUMMARY_WORDS = 300
 
 
 class ReportSummary(Frozen):
-    """What a caller needs of a report without opening it. Rates in percent; None where there is none yet."""
+    """What a caller needs of a report without opening it. Rates in percent; None where there is none yet.
+
+    `best_pct` and `acceptance_pct` are of `measure`, which `asked` limits; FAR and recall stand beside them.
+    """
 
     path: str
     status: str
     why: str
     verdict: Verdict
     kpi_target: str
+    measure: str
+    asked: str | None
     best_iteration: str | None
+    best_pct: float | None
+    best_interval: Interval | None
+    acceptance_pct: float | None
     best_far_pct: float | None
-    best_far_low_pct: float | None
-    best_far_high_pct: float | None
+    best_far: Interval | None
     threshold: float | None
     acceptance_far_pct: float | None
     acceptance_recall_pct: float | None
@@ -66,17 +74,23 @@ def render_report(results_dir: Path) -> ReportSummary:
     status = status_of(view)
     path = results_dir / REPORT_FILE
     fsio.write_text(path, report_html(view, status))
-    best, accepted = view.best, view.accepted("best")
+    best, accepted, measure = view.best, view.accepted("best"), view.state.measure
+    found, value = view.goal_of(best) if best else (None, None)
+    held = accepted.figures.get(measure) if accepted else None
     return ReportSummary(
         path=str(path),
         status=status.wording,
         why=status.why,
         verdict=view.verdict,
         kpi_target=view.state.kpi_target,
+        measure=measure,
+        asked=view.target.goal.text if view.target else None,
         best_iteration=best.label if best else None,
+        best_pct=value,
+        best_interval=found,
+        acceptance_pct=held.value_pct if held else None,
         best_far_pct=best.record.far_pct if best else None,
-        best_far_low_pct=best.far.low_pct if best and best.far else None,
-        best_far_high_pct=best.far.high_pct if best and best.far else None,
+        best_far=best.far if best else None,
         threshold=best.record.threshold if best else None,
         acceptance_far_pct=accepted.far.value_pct if accepted else None,
         acceptance_recall_pct=accepted.recall.value_pct if accepted else None,

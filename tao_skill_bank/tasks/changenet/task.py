@@ -61,7 +61,7 @@ class ChangeNet(loop_task.Task[DeftState]):
         return measures.verdict_of(state)
 
     def headline(self, state: DeftState) -> dict[str, float | int | str | None]:
-        """The best FAR on the KPI set."""
+        """FAR of the best model on the KPI set."""
         best = state.best()
         return {"best_far_pct": None if best is None else best[1].far_pct}
 

@@ -8,7 +8,7 @@ from tao_skill_bank.loop import run as loop_run
 from tao_skill_bank.loop import stage as loop_stage
 from tao_skill_bank.loop import state as loop_state
 from tao_skill_bank.loop.evidence import Interval, Trained
-from tao_skill_bank.loop.metric import Grammar
+from tao_skill_bank.loop.metric import Grammar, figure_key
 from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
 from tao_skill_bank.tasks.vlm_bcq.metric import GRAMMAR
 from tao_skill_bank.tasks.vlm_bcq.results import (
@@ -43,7 +43,7 @@ class Iteration(loop_state.Iteration):
         kept = self.result(AnnotateResult)
         out: dict[str, float | int | str | None] = {}
         if found is not None:
-            out = {f"{name.replace(' ', '_').lower()}_pct": round(i.value_pct, 2) for name, i in found.measures.items()}
+            out = {figure_key(name): round(i.value_pct, 2) for name, i in found.measures.items()}
             out |= {"unreadable": found.unreadable, "threshold": found.threshold}
         out["training_rows"] = None if merged is None else merged.rows.get("total")
         out["mined"] = None if mined is None else mined.mined_count

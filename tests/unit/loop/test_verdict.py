@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.metric import Limit, Measure
-from tao_skill_bank.loop.verdict import Claim, claim, nothing_measured, verdict, word_of
+from tao_skill_bank.loop.verdict import Claim, Verdict, claim, nothing_measured, verdict, word_of
 
 FAR = Limit(Measure("FAR", "PASS sample", at_most=True, group="board"), 5.0, strict=True)
 RECALL = Limit(Measure("recall", "defect", at_most=False, group="board"), 95.0)
@@ -201,6 +201,27 @@ def test_no_claim_at_all_cannot_be_told() -> None:
 
 
 outcomes = st.sampled_from(["shown", "met", "not met", "unknown"])
+
+
+@pytest.mark.parametrize(
+    ("trained", "far", "word", "may_ship"),
+    [
+        (TAO, (0, 100), "shown", True),
+        (TAO, (4, 100), "met, not shown", False),
+        (TAO, (9, 100), "not met", False),
+        (TAO, (0, 0), "cannot be told", False),
+        (Trained(by="stand-in"), (0, 100), "shown", False),
+        (Trained(), (0, 100), "shown", False),
+    ],
+)
+def test_who_reads_a_verdict_as_json_is_told_each_claims_word_and_whether_it_may_ship(
+    trained: Trained, far: tuple[int, int], word: str, may_ship: bool
+) -> None:
+    told = judged(Interval.of(*far), Interval.of(100, 100), trained=trained).model_dump(mode="json")
+    assert [claim["word"] for claim in told["claims"]] == [word, "shown"]
+    assert told["may_ship"] is may_ship
+    again = Verdict.model_validate(told)
+    assert again.model_dump(mode="json") == told
 
 
 @given(st.lists(outcomes, min_size=1, max_size=4))

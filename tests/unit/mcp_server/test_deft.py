@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from mcp_types import ElicitResult
+from report_runs import RunBuilder
 from server_calls import MODES, call, ok, plan_arguments
 
 from mcp_server import deft
 from mcp_server.roots import BankServer
 from mcp_server.server import build_server
+from tao_skill_bank.loop.opening import folder_lock
 from tao_skill_bank.tasks.registry import load_state
 
 YES = ElicitResult(action="accept", content={"approve": True})
@@ -185,6 +187,19 @@ def test_status_gives_only_what_came_behind_the_cursor(finished: Path) -> None:
     none = ok(call(server, "get_deft_status", {**arguments, "after": whole["cursor"]}))
     assert (none["log"], none["cursor"]) == ([], whole["cursor"])
     assert {look["approval"] for look in (whole, last, none)} == {"approved by flag; nobody was asked"}
+
+
+def test_a_run_at_work_is_told_whole_at_first_and_behind_a_cursor_only_its_news(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path, iterations=1, status="running", in_progress="routing", pictures=False).build()
+    arguments, always = {"results_dir": str(run)}, {"kpi_target", "verdict", "approval"}
+    server = build_server([run])
+    with folder_lock(run, "command"):
+        first = ok(call(server, "get_deft_status", arguments))
+        later = ok(call(server, "get_deft_status", {**arguments, "after": first["cursor"]}))
+    ended = ok(call(server, "get_deft_status", {**arguments, "after": first["cursor"]}))
+    assert [look["status"] for look in (first, later, ended)] == ["running", "running", "interrupted"]
+    assert always <= set(first) and always <= set(ended)
+    assert not always & set(later) and later["best"] == first["best"]
 
 
 def test_waiting_for_news_of_a_run_that_has_ended_does_not_wait(finished: Path) -> None:

@@ -69,7 +69,7 @@ export function Run({ name }) {
         <p>${run.working ? run.live || "The stage has said nothing yet." : v.text}</p>
         ${run.working && html`<p class="soft">${duration(run.elapsed_sec)} so far${run.remaining_sec ? `, at most ${duration(run.remaining_sec)} left by what its stages took` : ""}.</p><${Spark} values=${run.losses} width=${320} height=${54} label="training loss so far" />`}
         ${!run.working && html`<p class="soft">${run.next_step}</p>`}</div>
-      <dl class="claims">${v.claims.map((c) => html`<div class=${c.outcome === "shown" ? "good" : c.outcome === "unknown" ? "" : "open"}><dt>${c.name} on the ${v.set}</dt><dd><b>${percent(c.value_pct)}</b><small>${range(c.measured)} · asked ${c.asked}</small><em>${c.outcome === "open" ? "met, not shown" : c.outcome}</em></dd></div>`)}</dl>
+      <dl class="claims">${v.claims.map((c) => html`<div class=${c.outcome === "shown" ? "good" : c.outcome === "unknown" ? "" : "open"}><dt>${c.name} on the ${v.set}</dt><dd><b>${percent(c.value_pct)}</b><small>${range(c.measured)} · asked ${c.asked}</small><em>${c.word}</em></dd></div>`)}</dl>
     </section>
     ${run.looked.length > 0 && html`<p class="notice">The acceptance set is spent: ${run.looked.map((l) => `looked at by ${l.who} on ${l.when.slice(0, 10)}`).join("; ")}.</p>`}
     <div class="two">
@@ -98,7 +98,7 @@ export function SignOff({ query }) {
   return html`<main class="sheet"><div class="head no-print"><a href=${to(`/run/${run.name}`)}>← ${run.name}</a><div class="acts"><button class="tool strong" onClick=${() => print()}>Print</button></div></div>
     <h1>Sign-off of a model</h1><p class="lede">${v.line}</p>
     <table><tbody>${row("Run", html`<code>${run.folder}</code>`)}${row("Asked", v.asked)}${row("Model", v.model ? phaseName(v.model) : "–")}${row("Threshold", v.threshold ?? "–")}${row("Judged on", v.set || "nothing")}
-      ${v.claims.map((c) => row(c.name, `${percent(c.value_pct)} (${range(c.measured)}), asked ${c.asked}: ${c.outcome}`))}${row("Trained by", [v.trained.by, v.trained.network, v.trained.image].filter(Boolean).join(", "))}${row("Checkpoint SHA-256", html`<code>${v.trained.checkpoint_sha256 || "not recorded"}</code>`)}${row("Plan approved", `${run.approval || "no"}${run.approved_by ? `, ${run.approved_by}` : ""}`)}
+      ${v.claims.map((c) => row(c.name, `${percent(c.value_pct)} (${range(c.measured)}), asked ${c.asked}: ${c.word}`))}${row("Trained by", [v.trained.by, v.trained.network, v.trained.image].filter(Boolean).join(", "))}${row("Checkpoint SHA-256", html`<code>${v.trained.checkpoint_sha256 || "not recorded"}</code>`)}${row("Plan approved", `${run.approval || "no"}${run.approved_by ? `, ${run.approved_by}` : ""}`)}
       ${row("Acceptance set", run.looked.length ? `spent: ${run.looked.map((l) => `looked at by ${l.who} on ${l.when.slice(0, 10)}`).join("; ")}` : "no look at it is recorded")}</tbody></table>
     <div class="signs"><div><span>Name</span><b>${reader}</b></div><div><span>Date</span></div><div><span>Signature</span></div></div></main>`;
 }

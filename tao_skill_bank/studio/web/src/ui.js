@@ -82,7 +82,7 @@ export const ago = (iso) => {
 export const saidShort = { relabelled: "relabelled", dropped: "dropped", disputed: "disputed", kept: "checked", doubted: "doubted", "": "said" };
 export const phaseName = (p) => (p === "baseline" ? "Baseline" : p.replace("iter", "Iteration "));
 export const setTitle = { kpi: "KPI", acceptance: "Acceptance", training: "Training", validation: "Validation", pool: "Mining pool" };
-export const tone = (run) => (run.working ? "running" : run.status === "complete" ? (run.verdict?.word === "shown" && !run.verdict?.rehearsal ? "met" : "near") : "stopped");
+export const tone = (run) => (run.working ? "running" : run.status === "complete" ? (run.verdict?.may_ship ? "met" : "near") : "stopped");
 
 // -- parts --------------------------------------------------------------------------------------------------------------
 export const Key = ({ children }) => html`<kbd>${children}</kbd>`;
