@@ -14,27 +14,26 @@ from pathlib import Path
 from tao_skill_bank.core.errors import InputError
 
 PASS = "PASS"
+_GOOD = ("pass", "passed", "ok", "okay", "good", "normal", "accept", "accepted", "acceptable", "healthy", "intact")
+_NOUNS = ("", "part", "parts", "board", "boards", "unit", "sample", "image", "pcb", "piece")
 GOOD_WORDS = frozenset(
     (
+        *(word + noun for word in _GOOD for noun in _NOUNS),
+        *("io", "gut", "conforming", "compliant", "undamaged", "clean", "negative"),
+        *(no + what for no in ("no", "non", "not", "nota", "without") for what in ("defect", "defects", "defective")),
+        *("nodefectfound", "nodefectsfound", "defectfree", "faultfree", "nofault", "nofaultfound", "nofaults"),
         *(
-            "pass",
-            "passed",
-            "ok",
-            "okay",
-            "good",
-            "normal",
-            "io",
-            "okpart",
-            "goodpart",
-            "accept",
-            "accepted",
-            "negative",
+            f"{way}{what}{s}"
+            for way in ("false", "pseudo")
+            for what in ("call", "alarm", "defect", "error")
+            for s in ("", "s")
         ),
-        *("nodefect", "nodefects", "nondefect", "nondefective", "defectfree", "nofault", "faultfree", "conforming"),
-        *("合格", "良品", "正常"),
+        *("合格", "合格品", "良品", "良", "正常", "正常品", "无缺陷", "양품", "정상"),
     )
 )
-"""Words for a good part, as `key` writes them; `io` is the German `i.O.`."""
+"""Words for a good part, as `key` writes them: `io` is the German `i.O.`, a false call a good part that was flagged."""
+EITHER_WORDS = frozenset(("false", "no", "none", "na", "nan", "null", "nil", ""))
+"""What stands in a column of defects where there is none, as `key` writes it; it may also mean that nobody looked."""
 _SHORTEST = 5
 _MOST_LABELS = 2000
 
@@ -55,12 +54,12 @@ def says_good(label: str) -> bool:
     return key(label) in GOOD_WORDS
 
 
-def is_zero(label: str) -> bool:
-    """The label is the number zero, which may mean good or the first class of defects."""
+def may_be_good(label: str) -> bool:
+    """The label is zero, `False`, `none` …: good, the first class of defects, or nobody's judgment."""
     try:
         return float(label) == 0.0
     except ValueError:
-        return False
+        return bool(label.strip()) and key(label) in EITHER_WORDS
 
 
 def label_fault(label: str) -> str | None:
@@ -72,8 +71,9 @@ def label_fault(label: str) -> str | None:
         return f"is {label!r}, which TAO trains as a defect (write {PASS})"
     if says_good(label):
         return f"is {label!r}, a word for a good part, which TAO trains as a defect (write {PASS})"
-    if is_zero(text):
-        return f"is {label!r}, which TAO trains as a defect (write {PASS} where 0 means good, else the defect's name)"
+    if may_be_good(text):
+        meant = f"write {PASS} where {text} means good, else the defect's name"
+        return f"is {label!r}, which TAO trains as a defect ({meant})"
     if label != text.lower():
         return f"is {label!r} (write {text.lower()!r}: defect names are lower-case, without spaces around)"
     return None
@@ -81,7 +81,7 @@ def label_fault(label: str) -> str | None:
 
 def judged_as_defect(labels: Iterable[str]) -> set[str]:
     """Of some labels those that read as good and that whatever judges scores would count as defects."""
-    return {x for x in labels if not is_pass(x) and (says_good(x) or is_zero(x.strip()))}
+    return {x for x in labels if not is_pass(x) and (says_good(x) or may_be_good(x))}
 
 
 def not_judged(path: Path, row: int, label: str, rows: int) -> InputError:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tao_skill_bank.core.errors import InputError, InputErrors
-from tao_skill_bank.data.changenet.labels import PASS, is_zero, near_misses
+from tao_skill_bank.data.changenet.labels import PASS, may_be_good, near_misses
 from tao_skill_bank.data.changenet.layout_find import Sample, find_samples, label_of, not_text, walk
 from tao_skill_bank.data.changenet.layout_names import Proposal, lighting_hint, propose_board
 from tao_skill_bank.data.changenet.layout_write import SETS, Remade, write_workspace
@@ -268,7 +268,7 @@ def _check_labels(pictures: Path, found: set[str]) -> None:
             f"no good parts: the folders are {shown}", where=pictures, fix="call the folder of good parts PASS"
         )
     for label in sorted(found):
-        if is_zero(label):
+        if may_be_good(label):
             what, fix = (
                 f"the folder {label!r} may hold good parts or the first defect",
                 "call it PASS, or by its defect",

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from html.parser import HTMLParser
 
-_DIGITS = r"\d+(?:[.,'\u2019\u202f\u00a0\u2009 ]\d+)*(?:[eE][-+\u2212]?\d+)?"
-_UNIT = r"\s*(?P<unit>%|\u066a|\u2030|percent(?:age points?)?\b|per cent\b|pp\b|percentage points?\b)?"
+_DIGITS = r"(?:(?<!\w)\.)?\d+(?:[.,'\u2019\u202f\u00a0\u2009 ]\d+)*(?:[eE][-+\u2212]?\d+)?"
+_PER_CENT = r"%|\uff05|\u066a|percentage points?\b|percent\b|per cent\b|pct\b|p\.c\."
+_OTHERS = r"\u2030|pp\b|per mille?\b|ppm\b|ppb\b|parts per (?:thousand|million|billion)\b|basis points?\b|bps?\b"
+_UNIT = rf"\s*(?P<unit>{_PER_CENT}|{_OTHERS})?"
 _FIGURE = re.compile(rf"(?P<word>[^\W\d]*(?:_[^\W\d]*)*)(?P<number>{_DIGITS}){_UNIT}", re.IGNORECASE)
 _RANGE = re.compile(rf"(?P<low>{_DIGITS})\s*[-\u2013\u2014\u2212]\s*\u2060?(?={_DIGITS}\s*%)")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[,'\u2019\u202f\u00a0\u2009 ]\d{3})+(?:\.\d+)?")
-_UNITS = {"%": "%", "\u066a": "%", "\u2030": "\u2030", "pp": "pp", "percent": "%", "per cent": "%"}
+_AS_PER_CENT = ("\uff05", "\u066a", "percent", "per cent", "pct", "p.c.")
+_BELOW_20 = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+    seventeen eighteen nineteen"""
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_NAMED = {
+    **{name: Decimal(number) for number, name in enumerate(re.findall(r"\w+", _BELOW_20))},
+    **{name: Decimal(10 * ten) for ten, name in enumerate(re.findall(r"\w+", _TENS), 2)},
+    **dict.fromkeys(("half a", "a half", "half"), Decimal("0.5")),
+    **dict.fromkeys(("hundred", "a hundred", "one hundred"), Decimal(100)),
+}
+_WORDS = "|".join(sorted(_NAMED, key=len, reverse=True))
+_SPELLED = re.compile(rf"\b(?:(?P<tens>\w+ty)[- ])?(?P<word>{_WORDS})\s+(?=(?:{_PER_CENT}|{_OTHERS}))", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -27,7 +40,7 @@ class Figure:
 
 def figures(text: str) -> list[Figure]:
     """Every number of a text, in order. One inside a name (`iter2`, `C17`) is no figure unless a unit follows it."""
-    flat = text.replace("\u2060", "")
+    flat = _SPELLED.sub(_named, _plain(text))
     found = []
     for match in _FIGURE.finditer(_RANGE.sub(lambda m: f"{m['low']} % \u2013 ", flat)):
         unit = _unit(match["unit"])
@@ -58,17 +71,46 @@ def unsupported(text: str, page: str) -> list[str]:
     return list(dict.fromkeys(f.written for f in wrong))
 
 
+def _plain(text: str) -> str:
+    """Fractions and powers of one character as the numbers that they are: `\u00bd` as 0.5, `10\u207b\u00b3` as 1e-3."""
+    text = re.sub(r"10([\u207b\u207a]?)([\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+)", _power, text.replace("\u2060", ""))
+    return re.sub(
+        r"(\d*)([\u00bc-\u00be\u2150-\u215e])", lambda m: f"{int(m[1] or 0) + unicodedata.numeric(m[2]):g}", text
+    )
+
+
+def _power(found: re.Match[str]) -> str:
+    sign = "-" if found[1] == "\u207b" else ""
+    return f"1e{sign}{unicodedata.normalize('NFKC', found[2])}"
+
+
+def _named(found: re.Match[str]) -> str:
+    """`ninety-nine percent` as `99 percent`."""
+    tens, word = (found["tens"] or "").lower(), found["word"].lower()
+    if tens and tens not in _NAMED:
+        return found[0]
+    return f"{_NAMED.get(tens, Decimal(0)) + _NAMED[word]} "
+
+
 def _unit(written: str | None) -> str:
     if written is None:
         return ""
     lower = written.lower()
-    return "pp" if lower.startswith("percentage point") else _UNITS.get(lower, "%")
+    if lower.startswith("percentage point"):
+        return "pp"
+    return "%" if lower in _AS_PER_CENT else "\u2030" if lower.startswith("per mil") else lower
 
 
 def _values(written: str) -> frozenset[Decimal]:
     """What a number may be: `1,250` is a thousand and more, or one and a quarter."""
     plain = re.sub(r"['\u2019\u202f\u00a0\u2009 ]", "", written).replace("\u2212", "-")
-    forms: Iterable[str] = {plain.replace(",", ""), plain.replace(".", "").replace(",", "."), plain.replace(",", ".")}
+    forms = [plain] if "," not in plain else []
+    if plain.count(",") == 1 and "." not in plain:
+        forms.append(plain.replace(",", "."))
+    # `1,250` is a thousand and more; `0.5` is never 5.
+    for sign, point in ((",", "."), (".", ",")):
+        if re.fullmatch(rf"[1-9]\d{{0,2}}(?:\{sign}\d{{3}})+(?:\{point}\d+)?", plain):
+            forms.append(plain.replace(sign, "").replace(point, "."))
     found = set()
     for form in forms:
         try:

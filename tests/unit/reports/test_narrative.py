@@ -32,7 +32,8 @@ PAGE = (
         "Of 1250 rows, 1,250 rows, or 1 250 rows, 8 of 65 defects are missed.",
         "It gained 3.1 pp, that is 3.1 percentage points, in iter2 of run_77 at C88.",
         "The target asks for 5 % and for 95 %.",
-        "No figure at all.",
+        "The target asks for five percent, 5％ or 5 pct, and for ninety-five percent.",
+        "No figure at all, and a percentage is none.",
     ],
 )
 def test_a_figure_that_stands_on_the_page_may_be_said_however_it_is_written(text: str) -> None:
@@ -55,6 +56,16 @@ def test_a_figure_that_stands_on_the_page_may_be_said_however_it_is_written(text
         ("one thousand is 1 000 rows", ["1 000"]),
         ("٣ missed", ["٣"]),
         ("7.7 and again 7.7", ["7.7"]),
+        ("FAR is 0.5 %", ["0.5 %"]),  # which 5 % does not show
+        ("FAR is 0.05% and recall 9.5 %", ["0.05 %", "9.5 %"]),
+        ("FAR is .05 %, or .5%", [".05 %", ".5 %"]),
+        ("of 12.50 rows, 125.0 rows", ["12.50", "125.0"]),  # there are 1,250
+        ("FAR is ½ %, 1½ %", ["0.5 %", "1.5 %"]),
+        ("FAR is one percent, or half a percent", ["1 %", "0.5 %"]),
+        ("a hundred percent of them, ninety-nine per cent", ["100 %", "99 %"]),
+        ("FAR is 8 ppm, 65 parts per million, 8 ‰", ["8 ppm", "65 parts per million", "8 ‰"]),
+        ("FAR is 1％ or 3 pct", ["1 %", "3 %"]),
+        ("FAR is 10⁻³ %", ["1e-3 %"]),
     ],
 )
 def test_any_other_figure_is_named(text: str, named: list[str]) -> None:

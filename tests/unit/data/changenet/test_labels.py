@@ -23,19 +23,38 @@ from .conftest import Bench
 NAMING = ImageNaming(("SolderLight",), ".png")
 
 
-@pytest.mark.parametrize("label", ["OK", "ok", "Good", "normal", "NORMAL", "No Defect", "defect-free", "i.O.", "良品"])
+GOOD = [
+    *("OK", "ok", "Good", "normal", "NORMAL", "No Defect", "defect-free", "i.O.", "良品"),
+    *("False Call", "false_alarm", "pseudo error", "Not Defective", "good board", "OK-part", "no defect found", "양품"),
+]
+
+
+@pytest.mark.parametrize("label", GOOD)
 def test_a_word_for_a_good_part_is_refused_with_pass_as_the_remedy(label: str) -> None:
     said = label_fault(label)
     assert said is not None and "a word for a good part" in said and "(write PASS)" in said
 
 
-@pytest.mark.parametrize("label", ["0", "0.0", " 0", "00"])
-def test_a_zero_is_refused_because_it_may_mean_good_or_the_first_defect(label: str) -> None:
-    assert "write PASS where 0 means good, else the defect's name" in str(label_fault(label))
+@pytest.mark.parametrize("label", ["0", "0.0", " 0", "00", "False", "none", "N/A", "null", "no", "-"])
+def test_what_may_mean_good_or_a_defect_or_that_nobody_looked_is_refused(label: str) -> None:
+    assert f"write PASS where {label.strip()} means good, else the defect's name" in str(label_fault(label))
 
 
 @pytest.mark.parametrize(
-    "label", ["PASS", "bridge", "not_ok", "ng", "abnormal", "1", "no_good", "missing part", "good_but_dirty"]
+    "label",
+    [
+        "PASS",
+        "bridge",
+        "not_ok",
+        "ng",
+        "abnormal",
+        "1",
+        "no_good",
+        "missing part",
+        "good_but_dirty",
+        "no_part",
+        "false_part",
+    ],
 )
 def test_defects_that_only_contain_such_a_word_are_names_like_others(label: str) -> None:
     assert label_fault(label) is None
@@ -64,7 +83,7 @@ def gaps(folder: Path) -> VcnAoiConfig:
     return VcnAoiConfig(inference_results_dir=folder, train_config=folder / "train.yaml", results_dir=folder / "out")
 
 
-@pytest.mark.parametrize("label", ["OK", "normal", "Good", "0"])
+@pytest.mark.parametrize("label", ["OK", "normal", "Good", "0", "False Call", "none", "False"])
 def test_scores_are_not_judged_where_good_parts_would_count_as_defects(tmp_path: Path, label: str) -> None:
     folder = inference(tmp_path / "i", ["PASS", "bridge", label, label])
     for judge in (lambda: analyze_vcn_aoi(gaps(folder)), lambda: analyze_kpi(folder / "inference.csv", images=False)):
