@@ -19,7 +19,6 @@ import numpy as np
 from tao_skill_bank.assurance.monitor_record import (
     STATISTICS,
     Fed,
-    Labelled,
     Lot,
     Record,
     Settings,
@@ -128,8 +127,7 @@ def status(folder: Path) -> Status:
     watched = _watched(fed)
     strata = [_stratum(settings, key, lots, watched) for key, lots in sorted(since.items())]
     alarms = [s.alarm for s in strata if s.alarm is not None]
-    labelled = [group for line in fed for group in line.labelled]
-    far, recall = _bound(labelled, good=True), _bound(labelled, good=False)
+    far, recall = _bound(fed, good=True), _bound(fed, good=False)
     alarms += _over(settings, far, recall)
     every = [lot for line in fed for lot in line.lots]
     held = any(None not in pair for pair in zip((far, recall), _asked(settings), strict=True))
@@ -202,20 +200,28 @@ def _drift(lot: Lot, limit: float) -> Alarm | None:
     )
 
 
-def _bound(labelled: Sequence[Labelled], *, good: bool) -> Bound | None:
+def _bound(fed: Sequence[Fed], *, good: bool) -> Bound | None:
     """The share that is flagged of all good parts (FAR) or of all defects (recall)."""
-    of = [group for group in labelled if group.good is good]
-    if not of:
-        return None
-    counts: dict[float, list[int]] = {}
-    for group in of:
-        hits_and_parts = counts.setdefault(group.rate, [0, 0])
-        hits_and_parts[0] += group.parts if group.flagged else 0
-        hits_and_parts[1] += group.parts
+    stretches: list[dict[float, list[int]]] = []
+    least = math.inf
+    for line in (line for line in fed if line.labelled):
+        lowest = min(group.rate for group in line.labelled)
+        if line.least_rate is not None:
+            lowest = min(lowest, line.least_rate)
+        if lowest < least:
+            least = lowest
+            stretches.append({least: [0, 0]})
+        for group in (group for group in line.labelled if group.good is good):
+            hits_and_parts = stretches[-1].setdefault(group.rate, [0, 0])
+            hits_and_parts[0] += group.parts if group.flagged else 0
+            hits_and_parts[1] += group.parts
     # Flagged and passed parts have rates of their own, and each is unbiased for all parts of its kind.
-    samples = [Drawn(rate, hits, parts) for rate, (hits, parts) in sorted(counts.items())]
-    found: AnytimeBounds = anytime_bounds(samples)
-    return Bound(value=found.value, least=found.least, most=found.most, parts=sum(group.parts for group in of))
+    samples = [[Drawn(rate, hits, parts) for rate, (hits, parts) in sorted(stretch.items())] for stretch in stretches]
+    found: AnytimeBounds = anytime_bounds(*samples)
+    if found.value is None:
+        return None
+    parts = sum(sample.number for stretch in samples for sample in stretch)
+    return Bound(value=found.value, least=found.least, most=found.most, parts=parts)
 
 
 def _asked(settings: Settings) -> tuple[Limit | None, float | None]:

@@ -131,7 +131,7 @@ def feed(
     """
     settings = read_settings(folder)
     digest = fsio.sha256_file(scores.path)
-    labelled = tuple(_labelled(scores, settings.threshold, rates or Rates(), all_parts=not labels_only))
+    labelled, least_rate = _labelled(scores, settings.threshold, rates or Rates(), all_parts=not labels_only)
     if labels_only and not labelled:
         raise InputError("has no labels", where=scores.path, fix="fill in the column label: PASS or a defect")
     with held(folder):
@@ -146,6 +146,7 @@ def feed(
             sha256=digest,
             lots=lots,
             labelled=labelled,
+            least_rate=least_rate,
         )
         append(folder, line)
     return line
@@ -248,59 +249,68 @@ def _lot(
     )
 
 
-def _labelled(scores: ScoreFile, threshold: float, rates: Rates, *, all_parts: bool) -> Iterator[Labelled]:
-    """The judged parts of a file, counted by what they have in common.
+def _labelled(
+    scores: ScoreFile, threshold: float, rates: Rates, *, all_parts: bool
+) -> tuple[tuple[Labelled, ...], float | None]:
+    """The judged parts of a file, counted by what they have in common, and the smallest rate a part was drawn at.
 
     `all_parts`: the file has every part that was inspected, so a side whose parts are all judged was drawn at 1.
     """
     if "label" not in scores.table.names:
-        return
-    labels = np.asarray([cell.strip() for cell in scores.table.label])
-    judged = labels != ""
+        return (), None
+    judged = np.asarray([cell.strip() for cell in scores.table.label]) != ""
     if not judged.any():
-        return
+        return (), None
     rows = np.flatnonzero(judged)
     some = scores.take(rows)
     good, flagged = some.is_pass, some.score > threshold
-    rate = _rates(scores, judged if all_parts else np.zeros_like(judged), rows, flagged, threshold, rates)
+    rate, least = _rates(scores, judged if all_parts else None, rows, flagged, threshold, rates)
     keys, counts = np.unique(np.stack([rate, good, flagged], axis=1), axis=0, return_counts=True)
-    for (drawn, is_good, is_flagged), count in zip(keys, counts, strict=True):
-        yield Labelled(rate=float(drawn), good=bool(is_good), flagged=bool(is_flagged), parts=int(count))
+    groups = (
+        Labelled(rate=float(drawn), good=bool(is_good), flagged=bool(is_flagged), parts=int(count))
+        for (drawn, is_good, is_flagged), count in zip(keys, counts, strict=True)
+    )
+    return tuple(groups), least
 
 
 def _rates(
     scores: ScoreFile,
-    judged: npt.NDArray[np.bool_],
+    judged: npt.NDArray[np.bool_] | None,
     rows: npt.NDArray[np.intp],
     flagged: npt.NDArray[np.bool_],
     threshold: float,
     rates: Rates,
-) -> npt.NDArray[np.float64]:
-    """The rate at which each judged part was drawn, float64 [judged]."""
+) -> tuple[npt.NDArray[np.float64], float]:
+    """The rate at which each judged part was drawn, float64 [judged], and the smallest of any part, judged or not.
+
+    A side of which no rate is known was drawn at 0, for all that is known: nothing can be said of all parts then.
+    """
     name = next((name for name in RATES if name in scores.table.names), None)
-    if name is not None:
-        cells = scores.table.column(name)
-        try:
-            found = np.array([float(cells[row]) for row in rows])
-        except ValueError:
-            raise InputError(
-                f"{name} is not a number for a judged part", where=scores.path, fix="give 0 < rate <= 1"
-            ) from None
-    else:
-        above = scores.score > threshold
-        complete = {side: bool(judged[above == side].all()) for side in (True, False)}
-        asked = {True: rates.flagged, False: rates.passed}
-        for side, word, option in ((True, "flagged", "--rate-flagged"), (False, "passed", "--rate-passed")):
-            if asked[side] is None and not complete[side] and (flagged == side).any():
+    above = scores.score > threshold
+    found, least = np.ones(len(rows)), 1.0
+    for side, word, option in ((True, "flagged", "--rate-flagged"), (False, "passed", "--rate-passed")):
+        own = flagged == side
+        asked = rates.flagged if side else rates.passed
+        if name is not None and own.any():
+            cells = scores.table.column(name)
+            try:
+                found[own] = [float(cells[row]) for row in rows[own]]
+            except ValueError:
                 raise InputError(
-                    f"only some {word} parts have a label, and nothing says at which rate they were drawn",
-                    where=scores.path,
-                    fix=f"give {option} or a column {RATES[0]}",
-                )
-        found = np.where(flagged, asked[True] or 1.0, asked[False] or 1.0)
+                    f"{name} is not a number for a judged part", where=scores.path, fix="give 0 < rate <= 1"
+                ) from None
+            least = min(least, float(found[own].min()))
+        elif asked is not None:
+            found[own] = asked
+            least = min(least, asked)
+        elif judged is None or not judged[above == side].all():
+            raise InputError(
+                f"not every {word} part has a label, and nothing says at which rate they were drawn",
+                where=scores.path,
+                fix=f"give {option}" + (f" or a column {RATES[0]}" if own.any() else ""),
+            )
     wrong = ~((found > 0) & (found <= 1))
-    if wrong.any():
-        raise InputError(
-            f"a rate of {found[wrong][0]:g} for a judged part", where=scores.path, fix="give 0 < rate <= 1"
-        )
-    return found
+    if wrong.any() or not 0 < least <= 1:
+        odd = found[wrong][0] if wrong.any() else least
+        raise InputError(f"a rate of {odd:g} for a judged part", where=scores.path, fix="give 0 < rate <= 1")
+    return found, least

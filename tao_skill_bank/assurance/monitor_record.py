@@ -97,7 +97,10 @@ class Labelled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
 
 
 class Fed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
-    """One line: a file that was fed, or a stratum that begins anew."""
+    """One line: a file that was fed, or a stratum that begins anew.
+
+    `least_rate` is the smallest rate at which a part of the file would have been drawn for a label; None: not recorded.
+    """
 
     at: str
     by: str
@@ -105,6 +108,7 @@ class Fed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     sha256: str = ""
     lots: tuple[Lot, ...] = ()
     labelled: tuple[Labelled, ...] = ()
+    least_rate: float | None = None
     restart: tuple[str, str] | None = None
     note: str = ""
 

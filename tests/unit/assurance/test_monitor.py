@@ -188,9 +188,35 @@ def test_labels_that_come_later_count_as_labels_alone(tmp_path: Path, watched: P
     later = day(tmp_path, "later", [0.9] * 10, label=["PASS"] * 9 + ["short"])
     refused = run("feed", watched, later, "--labels")
     assert isinstance(refused.exception, InputError) and "--rate-flagged" in refused.exception.line()
-    done = run("feed", watched, later, "--labels", "--rate-flagged", 1, "--json")
+    refused = run("feed", watched, later, "--labels", "--rate-flagged", 1)
+    assert isinstance(refused.exception, InputError) and "--rate-passed" in refused.exception.line()
+    done = run("feed", watched, later, "--labels", "--rate-flagged", 1, "--rate-passed", 0.02, "--json")
     said = json.loads(done.stdout)
     assert said["parts"] == 110 and said["far"]["parts"] == 9 and said["recall"]["parts"] == 1
+
+
+def test_false_calls_judged_before_any_passed_part_show_nothing_of_all_parts(tmp_path: Path, watched: Path) -> None:
+    feed(watched, day(tmp_path, "today", [0.9] * 3 + [0.1] * 300))
+    feed(watched, day(tmp_path, "later", [0.9] * 3, label="PASS"), rates=Rates(1.0, 0.02), labels_only=True)
+    found = status(watched)
+    assert found.far is not None and found.far.least < 0.01 and found.alarms == ()
+
+
+def test_flagged_parts_alone_are_refused_as_labels_of_all_parts(tmp_path: Path, watched: Path) -> None:
+    path = day(tmp_path, "judged", [0.9] * 10 + [0.1] * 1000, label=["PASS"] * 10 + [""] * 1000)
+    refused = run("feed", watched, path)
+    assert isinstance(refused.exception, InputError) and "not every passed part has a label" in refused.exception.line()
+    rates = day(tmp_path, "rates", [0.9] * 10 + [0.1] * 9, label=["PASS"] * 10 + [""] * 9, rate=["1"] * 10 + [""] * 9)
+    assert "--rate-passed" in str(run("feed", watched, rates).exception)
+    assert read_fed(watched) == []
+
+
+def test_the_bounds_follow_when_fewer_parts_are_drawn_than_before(tmp_path: Path, watched: Path) -> None:
+    for name, passed, rate in (("one", 500, 0.5), ("two", 50, 0.05)):
+        judged = day(tmp_path, name, [0.9] * 10 + [0.1] * passed, label="PASS")
+        feed(watched, judged, rates=Rates(1.0, rate), labels_only=True)
+    far = status(watched).far
+    assert far is not None and far.value == pytest.approx(20 / 2020) and far.least < 20 / 2020 < far.most < 0.05
 
 
 def test_judged_parts_that_show_the_target_to_be_missed_alarm(tmp_path: Path, watched: Path) -> None:

@@ -34,7 +34,9 @@ def missed(
     return float(wrong[:, 0].mean()), float(wrong[:, 1].mean())
 
 
-@pytest.mark.parametrize("rates", [(1.0, 1.0), (1.0, 0.25)], ids=["every part", "one in four of the others"])
+@pytest.mark.parametrize(
+    "rates", [(1.0, 1.0), (1.0, 0.25), (0.1, 1.0)], ids=["every part", "one in four of the others", "one hit in ten"]
+)
 def test_bounds_hold_at_every_look_together(rates: tuple[float, float]) -> None:
     low, high = missed(0.05, looks=6, step=100, runs=40, rates=rates)
     assert low <= 0.05 + 2.5 * 0.035 and high <= 0.05 + 2.5 * 0.035
