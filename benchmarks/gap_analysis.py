@@ -16,7 +16,6 @@ import json
 import os
 import random
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 GAP = "from tao_skill_bank.actions.gap_analysis.cli import main; main()"
+HELP = f"import sys; sys.argv[1:] = ['--help']; sys.stdout = open('/dev/null', 'w'); {GAP}"
 QUIET = f"import sys; sys.stderr = open('/dev/null', 'w'); {GAP}"
 FLOOR_VCN = """
 import sys, numpy as np, pyarrow.csv as c
@@ -40,13 +40,13 @@ WRONG: list[str] = []
 
 
 def least(functions: list[Callable[[], object]], runs: int) -> list[float]:
-    """The least wall time of each function, taken in turns."""
+    """The least processor time of each function, taken in turns: others on the machine do not lengthen it."""
     times = [float("inf")] * len(functions)
     for _ in range(runs):
         for i, function in enumerate(functions):
-            start = time.perf_counter()
+            start = time.process_time()
             function()
-            times[i] = min(times[i], time.perf_counter() - start)
+            times[i] = min(times[i], time.process_time() - start)
     return times
 
 
@@ -203,17 +203,17 @@ def vcn(folder: Path, full: bool) -> None:
     os.makedirs(folder / "k1")
     write_csv(folder / "k1" / "inference.csv", 1_000)
     args = ("vcn_aoi", f"inference_results_dir={folder / 'k1'}", f"train_config={folder / 'train.yaml'}")
-    help_time, thousand, bare = least(
+    help_time, thousand, bare = cheapest(
         [
-            lambda: subprocess.run([sys.executable, "-c", GAP, "--help"], stdout=subprocess.DEVNULL, check=True),
+            lambda: run(HELP),
             lambda: run(GAP, *args, f"results_dir={folder / 'out'}", "min_recall=0.99"),
             lambda: run("pass"),
         ],
         7,
     )
-    print(f"  the interpreter alone starts and ends in {bare:.3f} s")
-    judge("gap_analysis --help", help_time, 0.15, " s")
-    judge("a 1,000-row analysis, start-up included", thousand, 1.0, " s")
+    print(f"  the interpreter alone starts and ends in {bare.cpu:.3f} s of processor")
+    judge("gap_analysis --help", help_time.cpu, 0.15, " s of processor")
+    judge("a 1,000-row analysis, start-up included", thousand.cpu, 1.0, " s of processor")
 
 
 def vlm(folder: Path, runs: int) -> None:
