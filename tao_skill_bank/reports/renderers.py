@@ -15,12 +15,11 @@ def render(results_dir: Path) -> None:
 
 
 def page(results_dir: Path) -> str:
-    """The report of a run whose task is not ChangeNet's, as it stands on disk now; writes nothing."""
+    """The report of a run of any task, as it stands on disk now; writes nothing."""
     from tao_skill_bank.reports.plain import plain_html
-    from tao_skill_bank.reports.vlm.page import run_html
     from tao_skill_bank.tasks.registry import task_of
 
-    return (run_html if task_of(results_dir).name == "vlm_bcq" else plain_html)(results_dir)
+    return _PAGES.get(task_of(results_dir).name, plain_html)(results_dir)
 
 
 def _deft(results_dir: Path) -> None:
@@ -40,4 +39,19 @@ def _vlm(results_dir: Path) -> None:
     render_run(results_dir)
 
 
+def _deft_page(results_dir: Path) -> str:
+    from tao_skill_bank.reports.deft.report import report_html
+    from tao_skill_bank.reports.deft.status import status_of
+    from tao_skill_bank.reports.deft.view import RunView
+
+    return report_html(view := RunView(results_dir), status_of(view))
+
+
+def _vlm_page(results_dir: Path) -> str:
+    from tao_skill_bank.reports.vlm.page import run_html
+
+    return run_html(results_dir)
+
+
 _OWN: dict[str, Callable[[Path], object]] = {"changenet": _deft, "vlm_bcq": _vlm}
+_PAGES: dict[str, Callable[[Path], str]] = {"changenet": _deft_page, "vlm_bcq": _vlm_page}

@@ -66,13 +66,9 @@ def report(studio: Studio, request: Request) -> Response:
     """The run's report as it is now."""
     from starlette.responses import HTMLResponse
 
-    from tao_skill_bank.reports.deft.report import report_html
-    from tao_skill_bank.reports.deft.status import status_of
-    from tao_skill_bank.reports.deft.view import RunView
+    from tao_skill_bank.reports.renderers import page
 
-    folder = studio.workspace.run(str(request.path_params["run"]))
-    view = RunView(folder)
-    html = report_html(view, status_of(view))
+    html = page(studio.workspace.run(str(request.path_params["run"])))
     return HTMLResponse(html, headers={"Content-Security-Policy": REPORT_POLICY})
 
 

@@ -28,6 +28,7 @@ class PhaseRow(Shape):
     rows: int | None
     mined: int | None
     synthetic: int | None
+    annotated: int | None
 
 
 class RunRow(Shape):

@@ -19,7 +19,7 @@ from tao_skill_bank.studio.models import LogRow, PhaseRow, RunDetail, RunList, R
 from tao_skill_bank.studio.sheets import Sheets
 from tao_skill_bank.studio.sources import RunSources
 from tao_skill_bank.studio.workspace import Workspace
-from tao_skill_bank.tasks.changenet.state import Iteration, State
+from tao_skill_bank.tasks.changenet.state import State
 
 TAIL_LINES = 60
 MOST_LOG = 500
@@ -56,17 +56,18 @@ def _row(name: str, folder: Path) -> dict[str, Any]:
     phases = []
     for phase in view.phases:
         record = state.iterations.get(phase.phase)
-        own = record if isinstance(record, Iteration) else None
+        told: dict[str, Any] = {} if record is None else record.figures()
         phases.append(
             PhaseRow(
                 phase=phase.phase,
                 status=phase.status,
                 value=phase.value,
                 far=None if record is None else record.interval(view.measure),
-                threshold=None if own is None else own.threshold,
-                rows=None if own is None else own.training_rows,
-                mined=None if own is None else own.mining_mined_count,
-                synthetic=None if own is None else own.anomalygen_count,
+                threshold=told.get("threshold"),
+                rows=told.get("training_rows"),
+                mined=told.get("mined"),
+                synthetic=told.get("synthetic"),
+                annotated=told.get("annotated"),
             )
         )
     working = view.working is not None

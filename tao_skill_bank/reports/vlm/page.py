@@ -33,8 +33,14 @@ TABLES = {
 _MINED_SHOWN = 8
 
 
-def render_rca(folder: Path, verdict: str) -> Path:
-    """Write `rca.html` from `tables.json` and the frames beside it; returns its path."""
+def render_rca(folder: Path, verdict: str, *, run: Path | None = None, workspace: str | None = None) -> Path:
+    """Write `rca.html` from `tables.json` and the frames beside it; returns its path.
+
+    Args:
+        folder: Where they lie.
+        verdict: What the page begins with.
+        run: The run that it is of, and `workspace` its own: what takes a verdict and what shows the run is then named.
+    """
     found = json.loads(guard.read_text(folder / "tables.json", "tables"))
     for failure in found["worst"]:
         failure["frames"] = [
@@ -42,7 +48,8 @@ def render_rca(folder: Path, verdict: str) -> Path:
         ]
     path = folder / RCA_PAGE
     said = {"counted": causes.counted(found), "without_cause": causes.without_cause(found)}
-    page = render_page("vlm_rca.html.j2", verdict=verdict, found=found, tables=TABLES, **said)
+    shown = {"name": None if run is None else run.name, "workspace": workspace}
+    page = render_page("vlm_rca.html.j2", verdict=verdict, found=found, tables=TABLES, **said, **shown)
     fsio.write_text(path, page)
     return path
 
@@ -54,7 +61,8 @@ def render_run(results_dir: Path) -> Path:
     for iteration in state.iterations.values():
         found = iteration.result(RcaResult)
         if found is not None and guard.is_file(Path(found.rca_results_dir) / "tables.json"):
-            render_rca(Path(found.rca_results_dir), verdict)
+            home = state.config.workspace
+            render_rca(Path(found.rca_results_dir), verdict, run=results_dir, workspace=home)
     path = results_dir / REPORT_FILE
     fsio.write_text(path, run_html(results_dir))
     return path
@@ -70,6 +78,7 @@ def run_html(results_dir: Path) -> str:
     return render_page(
         "vlm_report.html.j2",
         task=task.name,
+        name=results_dir.name,
         state=state,
         verdict=task.verdict(state),
         phases=phases,

@@ -57,6 +57,10 @@ class Iteration(loop_state.Iteration):
         rows = "" if merged is None else str(merged.rows.get("total", ""))
         return {"rows": rows, **{k: f"+{n}" if n else "" for k, n in added.items()}}
 
+    def interval(self, measure: str) -> Interval | None:
+        """A measure of the chosen checkpoint."""
+        return None if self.evaluation is None else self.evaluation.measures.get(measure)
+
 
 class State(loop_state.DeftState[VlmConfig, Iteration]):
     """A run over yes/no answers."""
@@ -66,8 +70,7 @@ class State(loop_state.DeftState[VlmConfig, Iteration]):
 
     def measured(self, iteration: Iteration) -> Interval | None:
         """The figure that the target limits."""
-        found = iteration.evaluation
-        return None if found is None else found.measures.get(self.measure)
+        return iteration.interval(self.measure)
 
     def value(self, iteration: Iteration) -> float | None:
         """In percent."""

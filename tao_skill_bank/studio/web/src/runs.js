@@ -45,6 +45,10 @@ function Annotations({ home }) {
     <div class="run-figure">${a.calls !== undefined && html`<b>${a.cost.toFixed(2)} USD</b><small>${plural(a.calls, "call")}${a.unpriced ? `, ${count(a.unpriced)} answers without a price` : ""}</small>`}</div>`}</li>`)}</ul>`;
 }
 
+const plus = (n) => (n ? `+${count(n)}` : "");
+// What a phase may tell beside its measure; a column that no phase fills is left out.
+const FIGURES = [["threshold", "threshold", (t) => t.toPrecision(4)], ["rows", "rows", count], ["mined", "mined", plus], ["synthetic", "made", plus], ["annotated", "annotated", plus]];
+
 export function Run({ name }) {
   const { home } = useContext(App);
   const { data: run, error, again } = useAsk(`/runs/${encodeURIComponent(name)}`, {}, { every: (r) => (r.working ? 2000 : 0) });
@@ -53,13 +57,14 @@ export function Run({ name }) {
   const stop = async () => { try { await post(`/runs/${encodeURIComponent(name)}/stop`); tell("asked to stop; it ends at a safe place"); again(); } catch (e) { tell(e.line, "bad"); } };
   const resume = async () => { try { const { approval } = await (await post(`/runs/${encodeURIComponent(name)}/resume`)).json(); tell(`taken up, as approved: ${approval}`); again(); } catch (e) { tell(e.line, "bad"); } };
   const v = run.verdict;
+  const said = FIGURES.filter(([key]) => run.phases.some((p) => p[key] !== null));
   const best = run.phases.find((p) => p.phase === run.best_iteration);
   return html`<main>
     <div class="head"><h1 class="mono">${run.name}</h1><p class="soft">${run.kpi_target} · ${run.platform} · ${ago(run.started_at)} · ${run.approval || "not approved"}${run.approved_by ? ` by ${run.approved_by}` : ""}</p>
       <div class="acts">
         ${run.working && html`<button class="tool" onClick=${stop}>Stop</button>`}
         ${["interrupted", "stopped", "failed"].includes(run.status) && !home.writable && html`<button class="tool" onClick=${resume} title=${run.approval ? `Approved: ${run.approval}` : "not approved"}>Take it up${run.approved_by ? html` <small>approved by ${run.approved_by}</small>` : ""}</button>`}
-        ${run.samples && html`<a class="tool" href=${to(`/report/${run.name}`)}>Report</a>`}
+        <a class="tool" href=${to(`/report/${run.name}`)}>Report</a>
         ${run.samples && html`<a class="tool" href=${to("/labels", { run: run.name })}>Check labels</a>`}
         ${run.samples && run.best_iteration && html`<a class="tool" href=${to("/signoff", { run: run.name })}>Sign-off</a>`}
         ${run.samples && run.best_iteration && html`<a class="tool" href=${to("/holds", { run: run.name })}>Will it hold?</a>`}
@@ -73,8 +78,8 @@ export function Run({ name }) {
     </section>
     ${run.looked.length > 0 && html`<p class="notice">The acceptance set is spent: ${run.looked.map((l) => `looked at by ${l.who} on ${l.when.slice(0, 10)}`).join("; ")}.</p>`}
     <div class="two">
-      <section><h2>By iteration</h2><div class="scroll"><table><thead><tr><th>phase</th><th class="n">${run.measure}</th><th class="n">threshold</th><th class="n">rows</th><th class="n">mined</th><th class="n">made</th><th></th></tr></thead><tbody>
-        ${run.phases.map((p) => html`<tr class=${p === best ? "best" : ""}><th>${phaseName(p.phase)}</th><td class="n"><${Rate} value=${p.value} interval=${p.far} /></td><td class="n">${p.threshold === null ? "" : p.threshold.toPrecision(4)}</td><td class="n">${count(p.rows)}</td><td class="n">${p.mined ? `+${count(p.mined)}` : ""}</td><td class="n">${p.synthetic ? `+${count(p.synthetic)}` : ""}</td>
+      <section><h2>By iteration</h2><div class="scroll"><table><thead><tr><th>phase</th><th class="n">${run.measure}</th>${said.map(([, title]) => html`<th class="n">${title}</th>`)}<th></th></tr></thead><tbody>
+        ${run.phases.map((p) => html`<tr class=${p === best ? "best" : ""}><th>${phaseName(p.phase)}</th><td class="n"><${Rate} value=${p.value} interval=${p.far} /></td>${said.map(([key, , show]) => html`<td class="n">${p[key] === null ? "" : show(p[key])}</td>`)}
           <td>${run.samples && p.value !== null && html`<a href=${to("/samples", { run: run.name, set: "kpi", iteration: p.phase })}>samples</a>`}</td></tr>`)}</tbody></table></div></section>
       ${run.sets.map((s) => html`<section key=${s.set}><h2>${setTitle[s.set]} by defect type <small>${phaseName(s.iteration)} at ${s.threshold.toPrecision(4)}</small></h2>
         <div class="scroll"><table class="dense"><thead><tr><th>label</th><th class="n">boards</th><th class="n">wrong</th><th class="n">flagged</th></tr></thead><tbody>${s.types.map((t) => html`<tr><th>${t.label}</th><td class="n"><a href=${to("/samples", { run: run.name, set: s.set, iteration: s.iteration, label: t.label })}>${count(t.count)}</a></td>

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -11,11 +13,15 @@ from pathlib import Path
 import bcq
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
+from studio_server import page_of
 from verdict_places import told_by_every_door
 
 from tao_skill_bank import frames, runs
+from tao_skill_bank.commands.labels import cli as labels_command
 from tao_skill_bank.core.errors import InputError, InputErrors
 from tao_skill_bank.data.bcq.records import read_set
+from tao_skill_bank.data.corrections import read as read_corrections
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.log import log_path, read_log
 from tao_skill_bank.loop.plan import resolve
@@ -94,6 +100,36 @@ def test_vectors_of_another_model_are_not_searched_beside_those_of_the_run(finis
     for key, value in (("embed_container", "registry.example/embed:2"), ("embed_spec", str(spec))):
         with pytest.raises(InputError, match=f"{key} was measured with already"):
             resolve(TASK, Request(settings=(f"{key}={value}",)), state)
+
+
+def test_the_report_says_how_to_open_the_run_and_the_studio_shows_its_figures_and_that_report(finished: Path) -> None:
+    workspace, name = finished.parent.parent, finished.name
+    said = html.unescape(re.sub("<[^>]*>", "", (finished / "DEFT_Loop_Report.html").read_text()))
+    assert f"tao-skills studio {workspace} --open '#/run/{name}'" in said
+    state = load_state(finished)
+    with page_of(workspace) as page:
+        shown = {phase["phase"]: phase for phase in page.json(f"/api/runs/{name}")["phases"]}
+        report = page.get(f"/api/runs/{name}/report")
+    told = state.iterations["iter1"].figures()
+    assert shown["iter1"]["rows"] == told["training_rows"] and shown["iter1"]["mined"] == told["mined"]
+    assert shown["baseline"]["far"] is not None and shown["baseline"]["synthetic"] is None
+    assert report.status_code == 200 and runs.status(finished).verdict.head in report.text
+
+
+def test_the_page_of_causes_names_the_command_for_a_label_in_doubt_as_it_can_be_typed(
+    finished: Path, tmp_path: Path
+) -> None:
+    twin = twin_of(finished, tmp_path)
+    (page,) = finished.rglob("rca.html")
+    said = html.unescape(re.sub("<[^>]*>", "", page.read_text()))
+    assert f"tao-skills studio {finished.parents[1]} --open '#/run/{finished.name}'" in said
+    found = re.search(r"tao-skills labels (set \S+ \S+ (?:Yes|No) --reason \S+ --who) NAME", said)
+    assert found is not None
+    words = found.group(1).replace(str(finished.parents[1]), str(twin.parents[1])).split()
+    typed = CliRunner().invoke(labels_command, [*words, "ann"])
+    assert typed.exit_code == 0, typed.output
+    (kept,) = read_corrections(twin.parents[1]).by_id.values()
+    assert (kept.sample.object_name, kept.to, kept.who) == (words[2], words[3], "ann")
 
 
 def test_answers_predictions_and_figures_are_of_every_annotation_in_order(finished: Path) -> None:
