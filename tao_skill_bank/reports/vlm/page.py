@@ -39,7 +39,8 @@ def render_rca(folder: Path, verdict: str, *, run: Path | None = None, workspace
     Args:
         folder: Where they lie.
         verdict: What the page begins with.
-        run: The run that it is of, and `workspace` its own: what takes a verdict and what shows the run is then named.
+        run: The run that it is of, if of any; the command that shows it is then named.
+        workspace: Its own; the command that takes a verdict is then named.
     """
     found = json.loads(guard.read_text(folder / "tables.json", "tables"))
     for failure in found["worst"]:
