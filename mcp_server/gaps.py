@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tao_skill_bank.actions.gap_analysis.vcn_aoi import VcnAoiResult
 
 WEAKEST = 5
+MOST_WARNINGS = 6
 MOST_LABELS = 700
 """Characters; all labels are in metrics.json."""
 RcaFolder = Annotated[str, Field(description="The RCA folder (rca_results/TIME).")]
@@ -47,6 +48,7 @@ class VcnGaps(BaseModel):
     far_interval: list[float] | None = None
     per_label: dict[str, str] | None = Field(default=None, description="Label: misclassified/count, kept")
     weakest: list[WeakSample] | None = Field(default=None, description="The five weakest.")
+    warnings: list[str] | None = None
     reason: str | None = None
 
 
@@ -308,6 +310,7 @@ def _gaps(analysis: VcnAoiResult) -> VcnGaps:
             {label: f"{c.misclassified}/{c.count}, {c.kept} kept" for label, c in metrics.per_label.items()},
             MOST_LABELS,
         ),
+        warnings=[clip(line, 200) for line in analysis.warnings[:MOST_WARNINGS]] or None,
         weakest=[
             WeakSample(
                 sample=clip(Path(r.filepath).name, 60), label=clip(r.label, 40), score=r.score, weakness=r.weakness

@@ -102,6 +102,7 @@ class VcnAoiResult(Frozen):
         kept: Weak samples selected.
         image_rows: Rows of `kpi_gaps.parquet`: one an image of a kept sample.
         files: Output name → path.
+        warnings: What makes the figures doubtful: names of one defect, samples that stand twice.
         summary: The lines that the command prints.
     """
 
@@ -110,6 +111,7 @@ class VcnAoiResult(Frozen):
     kept: int
     image_rows: int
     files: dict[str, Path]
+    warnings: tuple[str, ...]
     summary: tuple[str, ...]
 
 
@@ -160,13 +162,15 @@ def analyze_vcn_aoi(config: VcnAoiConfig) -> VcnAoiResult:
         _write_curve(aside, curve)
         _write_histogram(aside, inference, point.threshold)
         image_rows = _write_gaps(aside, config, inference, selection, names)
+    warnings = tuple(_warnings(metrics, inference))
     return VcnAoiResult(
         results_dir=results_dir,
         metrics=metrics,
         kept=len(selection.rows),
         image_rows=image_rows,
         files={name: results_dir / name for name in OUTPUTS if name != UNREACHABLE},
-        summary=tuple(_summary(metrics, selection.counts, image_rows, results_dir)),
+        warnings=warnings,
+        summary=tuple(_summary(metrics, selection.counts, image_rows, warnings, results_dir)),
     )
 
 
@@ -253,13 +257,33 @@ def _breakdown(
         )
 
 
-def _summary(metrics: VcnMetrics, counts: Iterable[LabelCount], image_rows: int, results_dir: Path) -> Iterable[str]:
+def _warnings(metrics: VcnMetrics, inference: Inference) -> Iterable[str]:
+    from tao_skill_bank.actions.gap_analysis.vcn_select import repeats
+    from tao_skill_bank.core.text import plural
+
+    for line in near_misses({label: found.count for label, found in metrics.per_label.items()}):
+        yield f"one defect under two names? {line}"
+    again, contrary = repeats(inference)
+    if again:
+        yield (
+            f"{plural(again, 'row')} of a sample that stands in an earlier row: each is counted, so that the intervals "
+            "are narrower than the samples bear out"
+        )
+    if contrary:
+        yield f"{plural(contrary, 'sample')} under several labels: one of them is wrong"
+
+
+def _summary(
+    metrics: VcnMetrics, counts: Iterable[LabelCount], image_rows: int, warnings: Iterable[str], results_dir: Path
+) -> Iterable[str]:
     source = "pinned" if metrics.threshold_source == "pinned" else f"swept, recall >= {metrics.min_recall:g}"
     recall = _rate("recall", metrics.recall, metrics.recall_interval, "NO_PASS")
     far = _rate("FAR", metrics.far, metrics.far_interval, "PASS")
     both = metrics.far is not None and metrics.recall is not None
-    others = f"precision: {100 * metrics.precision:.2f}%  F1: {metrics.f1:.4f}" if both else "precision, F1: undefined"
     matrix = metrics.confusion_matrix
+    flagged = matrix.tp + matrix.fp
+    precision = f"{100 * metrics.precision:.2f}%" if flagged else "undefined (nothing is flagged)"
+    others = f"precision: {precision}  F1: {metrics.f1:.4f}" if both else "precision, F1: undefined"
     counts = list(counts)
     yield f"threshold: {metrics.threshold!r} ({source})"
     yield f"{recall}  {far}  {others}  (95% intervals)"
@@ -271,8 +295,7 @@ def _summary(metrics: VcnMetrics, counts: Iterable[LabelCount], image_rows: int,
             f"  {c.label.ljust(width)}  {c.kept} kept of {c.count}: {c.kept_misclassified} misclassified, "
             f"{c.kept - c.kept_misclassified} marginal"
         )
-    for line in near_misses({c.label: c.count for c in counts}):
-        yield f"warning: one defect under two names? {line}"
+    yield from (f"warning: {line}" for line in warnings)
     yield f"results: {results_dir}"
 
 

@@ -54,6 +54,21 @@ def weakness(scores: FloatArray, is_pass: BoolArray, threshold: float) -> FloatA
     return np.where(is_pass, distance, 0.0 - distance)
 
 
+def repeats(inference: Inference) -> tuple[int, int]:
+    """How many rows name a sample that stands in an earlier row, and how many samples stand under several labels."""
+    names = inference.object_name.combine_chunks().dictionary_encode()
+    paths, places = (np.asarray(part.indices).astype(np.int64) for part in (inference.input_path, names))
+    samples = paths * max(1, len(names.dictionary)) + places
+    number = len(np.unique(samples))
+    if number == len(samples):
+        return 0, 0
+    upper = {label: code for code, label in enumerate(dict.fromkeys(inference.labels))}
+    labels = np.array([upper[label] for label in inference.labels], dtype=np.int64)[inference.label_codes]
+    _, place = np.unique(samples, return_inverse=True)
+    apart = np.unique(place * len(upper) + labels) // len(upper)
+    return len(samples) - number, int((np.bincount(apart) > 1).sum())
+
+
 def weakest(weak: FloatArray, codes: npt.NDArray[np.integer[Any]], top_k: int) -> IntArray:
     """The rows that are among the `top_k` weakest of their group; weakest first, equals in file order.
 

@@ -234,6 +234,11 @@ def test_the_gaps_of_an_inference_are_a_few_numbers_and_the_five_weakest(
     weakness = [row["weakness"] for row in found["weakest"]]
     assert len(weakness) == 5
     assert weakness == sorted(weakness, reverse=True)
+    assert "warnings" not in found
+    scores = experiment / "inference/inference.csv"
+    scores.write_text(scores.read_text() + scores.read_text().splitlines()[-1] + "\n")
+    (doubt,) = ok(call(server, "analyze_vcn_gaps", arguments))["warnings"]
+    assert doubt.startswith("1 row of a sample that stands in an earlier row")
     unknown = call(server, "analyze_vcn_gaps", {**arguments, "top_k_per_label": 0})
     assert "top_k_per_label" in unknown.text
 

@@ -371,3 +371,31 @@ def test_a_kept_row_is_the_same_whether_its_batch_is_the_first_or_a_later_one(
     analyze_vcn_aoi(config(tmp_path))
     assert pq.read_table(tmp_path / "out" / "kpi_gaps.parquet").equals(whole)
     assert whole.num_rows == 200 and isinstance(whole, pa.Table)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([], []),
+        ([("b/", "D1", "bridge", 0.7)], []),
+        ([("b/", "C1", "PASS", 0.2), ("b/", "C1", "pass", 0.2)], ["2 rows of a sample that stands in an earlier row"]),
+        (
+            [("b/", "C1", "bridge", 0.9)],
+            ["1 row of a sample that stands in an earlier row", "1 sample under several labels: one of them is wrong"],
+        ),
+    ],
+    ids=["each once", "another folder", "twice more", "under another label"],
+)
+def test_samples_that_stand_twice_are_said_wherever_the_figures_are(
+    tmp_path: Path, more: list[Row], said: list[str]
+) -> None:
+    write_case(tmp_path, [("b/", "C1", "PASS", 0.2), ("a/", "D1", "bridge", 0.8), *more])
+    found = analyze_vcn_aoi(config(tmp_path))
+    assert [line.partition(": each")[0] for line in found.warnings] == said
+    assert [line for line in found.summary if line.startswith("warning: ")] == [f"warning: {x}" for x in found.warnings]
+
+
+def test_a_precision_of_nothing_flagged_is_no_zero_in_words(tmp_path: Path) -> None:
+    write_case(tmp_path, [("b/", "C1", "PASS", 0.2), ("a/", "D1", "bridge", 0.8)])
+    high, low = (analyze_vcn_aoi(config(tmp_path, threshold=at)).summary[1] for at in (9.0, 0.5))
+    assert "precision: undefined (nothing is flagged)" in high and "precision: 100.00%" in low
