@@ -80,7 +80,8 @@ def _status(error: BankError) -> int:
         return 403
     if isinstance(error, BusyError):
         return 409
-    return 400
+    # Nothing is wrong with what was asked: the system refused, or another has the file. It may be asked again.
+    return 503 if type(error) is BankError else 400
 
 
 def _page(studio: Studio, request: Request) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +12,11 @@ import pytest
 from report_runs import RunBuilder
 from studio_server import Page, page_of
 
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data import corrections
 from tao_skill_bank.data.changenet import spent
+from tao_skill_bank.data.corrections import file
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +156,26 @@ def test_what_was_said_of_a_set_is_a_facet_of_it_and_pictures_are_compared_only_
         assert told == {rows["C5"]: "relabelled", rows["C7"]: "dropped", rows["C9"]: "kept"}
         assert facet["values"][0] == "nothing said" and not page.served.studio.likeness._found
         assert page.json("/api/samples/marks", run=run.name, set="validation")["facets"] == []
+
+
+@pytest.mark.parametrize("why", ["locked", "full"])
+def test_a_verdict_that_could_not_be_kept_now_is_told_from_one_that_cannot_be_taken(
+    own: tuple[Page, Path], monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """The page sends the first again by itself, and shows the second to whoever gave it."""
+    page, run = own
+    lock = corrections.corrections_path(run.parent.parent).with_name("corrections.jsonl.lock")
+    with contextlib.ExitStack() as held:
+        if why == "locked":
+            monkeypatch.setattr(file, "_LOCK_SEC", 0.01)
+            held.enter_context(guard.locked(lock, make=True))
+        else:
+            monkeypatch.setattr(file, "append_bytes", full)
+        found = page.post("/api/labels", {"words": [word("board2/C11", to="bridge")]})
+    assert found.status_code == 503 and found.json()["fix"]
+    monkeypatch.undo()
+    assert page.post("/api/labels", {"words": [word("board2/C11", to="bridge")]}).status_code == 200
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

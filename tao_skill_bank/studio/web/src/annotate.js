@@ -1,6 +1,6 @@
 // Questions of an annotation, beside their video: accepted, refused or edited with one key each.
 import { html, useState, useEffect, useRef, useContext, useAsk, App, Empty, Problem, Waiting, Key, count, plural, put, tell, to, useKeys } from "./ui.js";
-import { post, say, url } from "./api.js";
+import { get, post, say, settled, url } from "./api.js";
 
 const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
 
@@ -31,9 +31,12 @@ export function Annotate({ query }) {
     try { const answer = await say(`/annotation/say/${encodeURIComponent(name)}`, [sent]); if (answer) setSaid((s) => ({ ...s, [card.digest]: answer.words[0] })); } catch (e) { tell(e.line, "bad"); setSaid(({ [card.digest]: _, ...rest }) => rest); }
   };
   const undo = async () => {
-    const mine = Object.entries(said).filter(([, w]) => w.id).sort((a, b) => (a[1].when < b[1].when ? 1 : -1))[0];
-    if (!mine) { tell("nothing of yours to take back"); return; }
-    try { await post(`/annotation/undo/${encodeURIComponent(name)}`, { what: mine[1].id, who: reader }); setSaid(({ [mine[0]]: _, ...rest }) => rest); move(cards.findIndex((c) => c.digest === mine[0])); tell("taken back"); } catch (e) { tell(e.line, "bad"); }
+    try {
+      await settled();
+      const fresh = await get("/annotation", { in: name, n: many, seed: turn });
+      const mine = fresh.cards.flatMap((c) => c.words.filter((w) => w.who === reader).map((w) => [c.digest, w])).sort((a, b) => (a[1].when < b[1].when ? 1 : -1))[0];
+      if (!mine) { tell("nothing of yours to take back"); return; }
+      await post(`/annotation/undo/${encodeURIComponent(name)}`, { what: mine[1].id, who: reader }); setSaid(({ [mine[0]]: _, ...rest }) => rest); move(cards.findIndex((c) => c.digest === mine[0])); tell("taken back"); } catch (e) { tell(e.line, "bad"); }
   };
   useKeys({ a: () => give({ reason: "edge_case", to: card.answer, note: "accepted" }), r: () => give({ reason: "data_quality", drop: true }), e: () => { edit(card.answer); requestAnimationFrame(() => box.current?.focus()); }, u: undo, " ": play, ArrowRight: () => move(Math.min(cards.length - 1, at + 1)), n: () => move(Math.min(cards.length - 1, at + 1)), ArrowLeft: () => move(Math.max(0, at - 1)) });
   if (!name) return html`<main><h1>Annotate</h1><${Empty} title="No questions to review yet"><p>Questions and answers are made from videos by</p><code class="command">tao-skills annotate --help</code><p>Put the results folder into this workspace, or start the page on it.</p><//></main>`;

@@ -21,47 +21,94 @@ async function answered(response) {
 const headers = { "x-studio-token": token };
 export const get = async (path, query, signal) => (await answered(await fetch(url(path, query), { headers, signal }))).json();
 export const bytes = async (path, query, signal) => answered(await fetch(url(path, query), { headers, signal }));
-export const post = async (path, body, query) =>
-  answered(await fetch(url(path, query), { method: "POST", headers: { ...headers, "content-type": "application/json" }, body: body instanceof Uint8Array ? body : JSON.stringify(body ?? {}) }));
+export const post = async (path, body, query, signal) =>
+  answered(await fetch(url(path, query), { method: "POST", signal, headers: { ...headers, "content-type": "application/json" }, body: body instanceof Uint8Array ? body : JSON.stringify(body ?? {}) }));
 export const picture = (query) => url("/picture", query);
 
-// -- verdicts: written here before they leave, taken away when the server has them on disk; sent again is taken once ----
-const KEY = "studio.unsent";
-const watchers = new Set();
-export const unsent = () => { try { return JSON.parse(localStorage.getItem(KEY) || "[]"); } catch { return []; } };
-const keep = (list) => { localStorage.setItem(KEY, JSON.stringify(list)); watchers.forEach((tell) => tell()); };
-export const watchUnsent = (tell) => { watchers.add(tell); return () => watchers.delete(tell); };
-addEventListener("storage", (e) => e.key === KEY && watchers.forEach((tell) => tell()));
+// -- what this browser keeps; where it may not (blocked, or full), this tab does for as long as it is open ---------------
+const here = new Map();
+export const kept = {
+  get: (key) => { try { return here.get(key) ?? localStorage.getItem(key); } catch { return here.get(key) ?? null; } },
+  set: (key, value) => { try { localStorage.setItem(key, value); here.delete(key); } catch { here.set(key, value); } },
+  remove: (key) => { here.delete(key); try { localStorage.removeItem(key); } catch { /* it was never there */ } },
+  keys: (start) => { let own = []; try { own = Object.keys(localStorage); } catch { /* none */ } return [...new Set([...own, ...here.keys()])].filter((key) => key.startsWith(start)).sort(); },
+};
 
-let sending = null;
+// -- verdicts: written here before they leave, taken away when the server has them on disk; sent again is taken once ----
+// Each under a key of its own, in the order in which they were given: tabs write beside each other, not over each other.
+const KEY = "studio.unsent.", PATIENCE = 75000; // longer than the server waits for whoever holds the file
+const watchers = new Set();
+const told = () => watchers.forEach((tell) => tell());
+const put = (entry) => { kept.set(KEY + entry.id, JSON.stringify(entry)); told(); };
+const drop = (id) => { kept.remove(KEY + id); told(); };
+const entries = () => kept.keys(KEY).flatMap((key) => { try { return [JSON.parse(kept.get(key))]; } catch { return []; } }).filter(Boolean);
+export const unsent = () => entries().filter((e) => !e.refused);
+export const refused = () => entries().filter((e) => e.refused && e.workspace === workspace);
+export const watchUnsent = (tell) => { watchers.add(tell); return () => watchers.delete(tell); };
+addEventListener("storage", (e) => e.key?.startsWith(KEY) && told());
+
+// As an earlier version of the page kept them.
+try { JSON.parse(kept.get("studio.unsent") || "[]").forEach(put); kept.remove("studio.unsent"); } catch { /* not of the page */ }
+
+let sending = Promise.resolve();
 let workspace = "";
+let given = 0;
 export const setWorkspace = (name) => { workspace = name; };
+const named = () => `${Date.now()}-${String(given++).padStart(6, "0")}-${Math.random().toString(36).slice(2)}`;
 export function say(path, words) {
-  const id = `${Date.now()}-${Math.random().toString(36).slice(2)}`;
-  keep([...unsent(), { id, path, words, workspace }]);
-  return send(id);
+  const entry = { id: named(), path, words, workspace };
+  put(entry);
+  return send(entry.id);
 }
-// One after the other, so that a reader's last word is the last on disk.
+export const again = ({ refused: _, ...entry }) => { put(entry); return send(entry.id); };
+export const leave = (entry) => drop(entry.id);
+const about = (e) => e.words.map((w) => JSON.stringify([e.path, w.set, w.sample, w.who]));
+
+// One after the other, so that a reader's last word is the last on disk. Answers what the server said of `wanted`.
 export function send(wanted) {
-  const chain = (sending || Promise.resolve()).catch(() => {}).then(async () => {
-    let result = null;
-    for (const entry of unsent().filter((e) => e.workspace === workspace)) {
-      try {
-        const answer = await (await post(entry.path, { words: entry.words })).json();
-        if (entry.id === wanted) result = answer;
-        keep(unsent().filter((e) => e.id !== entry.id));
-      } catch (error) {
-        // What the server refuses will be refused again: it is taken away and told. What did not reach it stays, and so
-        // does what came to a server that was started anew and has another token.
-        if (error instanceof Refused && (error.status === 400 || error.status === 409)) { keep(unsent().filter((e) => e.id !== entry.id)); if (entry.id === wanted) throw error; continue; }
-        if (entry.id === wanted) throw new Refused({ error: error.status === 403 ? "the server was started anew: open the address it printed; the verdict is kept here" : "the server does not answer; the verdict is kept here and sent when it is back" }, 0);
-        return result;
+  const turn = sending.then(() => sendAll(wanted));
+  sending = turn.catch(() => {});
+  return turn;
+}
+const answers = new Map();
+async function sendAll(wanted) {
+  const behind = new Set();
+  let problem = null;
+  for (const entry of unsent().filter((e) => e.workspace === workspace)) {
+    // What is said of a board after a word that could not be sent waits for that.
+    if (about(entry).some((one) => behind.has(one))) continue;
+    try {
+      const answer = await (await post(entry.path, { words: entry.words }, {}, AbortSignal.timeout(PATIENCE))).json();
+      if (entry.id !== wanted) answers.set(entry.id, answer);
+      else answers.delete(wanted);
+      drop(entry.id);
+      // Said again, and taken: what was refused of it before is settled.
+      for (const old of refused()) if (about(old).every((one) => about(entry).includes(one))) drop(old.id);
+      if (entry.id === wanted) return answer;
+    } catch (error) {
+      if (error.status === 400) {
+        // What cannot be taken as it is will not be taken later: it stays here and is shown, until it is given anew or left.
+        put({ ...entry, refused: error.line });
+        if (entry.id === wanted) throw error;
+        continue;
       }
+      about(entry).forEach((one) => behind.add(one));
+      problem = error;
+      // A server that answers may take the others; one that is away, or was started anew and has another token, takes none.
+      if (!error.status || error.status === 403) break;
     }
-    return result;
-  });
-  sending = chain;
-  return chain;
+  }
+  if (wanted === undefined) return null;
+  const own = entries().find((e) => e.id === wanted);
+  if (!own) { const answer = answers.get(wanted) || null; answers.delete(wanted); return answer; }
+  if (own.refused) throw new Refused({ error: own.refused }, 400);
+  const why = !problem?.status ? "the server does not answer" : problem.status === 403 ? "the server was started anew: open the address it printed" : problem.line;
+  throw new Refused({ error: `not saved yet, kept here and sent again: ${why}` }, 0);
+}
+// Before a reader's last word is taken back, all of them are on disk: the last there is then the last that was given.
+export async function settled() {
+  await send();
+  if (unsent().some((e) => e.workspace === workspace)) throw new Refused({ error: "not every verdict is sent yet: nothing was taken back" }, 0);
 }
 
 export function download(blob, name) {

@@ -1,13 +1,18 @@
 // One board: golden beside capture, and a verdict by one key.
-import { html, useState, useEffect, useRef, useContext, useMemo, useAsk, App, Problem, Waiting, Key, Thumb, go, percent, phaseName, score, setTitle, tell, to, useKeys } from "./ui.js";
-import { picture, post, say } from "./api.js";
+import { html, useState, useEffect, useRef, useContext, useMemo, useAsk, App, Problem, Waiting, Key, Thumb, go, percent, phaseName, score, setTitle, tell, to, useKeys, visit } from "./ui.js";
+import { get, kept, picture, post, say, settled } from "./api.js";
 import { Closed } from "./samples.js";
 
 const MODES = [["side", "Side by side", "b"], ["slide", "Slider", "l"], ["flick", "Flicker", "f"], ["diff", "Difference", "g"]];
 const queue = () => { try { return JSON.parse(sessionStorage.getItem("studio.queue") || "null"); } catch { return null; } };
 
+// A key that was meant for a board that does not show yet is nobody's verdict, and that is said.
+const tooEarly = () => tell("not saved: the board is still opening; give the verdict when it shows", "bad");
+const notYet = Object.fromEntries([..."mpkeqsx"].map((key) => [key, tooEarly]));
+
 export function Board({ query }) {
   const { data: board, error, again } = useAsk("/board", { run: query.run, set: query.set, iteration: query.iteration, row: query.row, sample: query.sample });
+  useKeys(notYet, !board && !error);
   if (error?.status === 403) return html`<main><${Closed} run=${query.run} opened=${again} /></main>`;
   if (error && !board) return html`<main><${Problem} error=${error} again=${again} /></main>`;
   if (!board) return html`<main><${Waiting} what="Opening the board" /></main>`;
@@ -55,7 +60,7 @@ function Panes({ board, light, mode }) {
 export function Open({ board, query, again, stale }) {
   const { reader, home, labels } = useContext(App);
   const [light, setLight] = useState(0);
-  const [mode, setMode] = useState(localStorage.getItem("studio.mode") || "side");
+  const [mode, setMode] = useState(kept.get("studio.mode") || "side");
   const [asking, ask] = useState(false);
   const [note, setNote] = useState("");
   const noteBox = useRef();
@@ -74,19 +79,19 @@ export function Open({ board, query, again, stale }) {
   const why = home.writable || board.unknown;
   const give = async (word) => {
     if (why) { tell(why, "bad"); return; }
-    if (stale) return;
+    if (stale) { tooEarly(); return; }
     const sent = { sample: board.row.sample, set: board.set, who: reader, run: board.run, score: board.row.score, pictures: board.pictures, note, ...word };
     const done = say("/labels", [sent]);
     step(1);
     tell(`${board.row.object_name}: ${said(sent)}`);
     try { await done; labels.again(); if (where < 0 || line.list[where + 1] === undefined) again(); } catch (e) { tell(e.line, "bad"); }
   };
-  const last = board.verdicts.find((v) => v.who === reader);
   const undo = async () => {
     if (why) { tell(why, "bad"); return; }
     try {
-      const recent = labels.data?.standing.flatMap((s) => s.words).filter((w) => w.who === reader).sort((a, b) => (a.when < b.when ? 1 : -1))[0];
-      const taken = last || recent;
+      await settled();
+      const here = await get("/board", { run: board.run, set: board.set, iteration: board.iteration, row: board.row.row });
+      const taken = here.verdicts.find((v) => v.who === reader) || newest(await get("/labels"), reader);
       if (!taken) { tell("nothing of yours to take back"); return; }
       await post("/labels/undo", { what: taken.id, who: reader });
       tell(`taken back: ${taken.sample}`); labels.again(); again();
@@ -97,10 +102,10 @@ export function Open({ board, query, again, stale }) {
     m: () => ask(true), p: () => give({ reason: "mislabeled", to: "PASS" }), k: () => give({ reason: "edge_case", to: board.label || board.row.label, note: note || "label is right" }),
     e: () => give({ reason: "edge_case", to: board.label || board.row.label }), q: () => give({ reason: "data_quality" }), s: () => give({ reason: "systematic" }), x: () => give({ reason: "data_quality", drop: true }),
     u: undo, n: () => step(1), ArrowRight: () => step(1), ArrowLeft: () => step(-1), t: () => noteBox.current.focus(), "]": () => setLight((light + 1) % board.lights.length), "[": () => setLight((light + board.lights.length - 1) % board.lights.length),
-    Escape: () => (asking ? ask(false) : line && (location.hash = line.back.slice(1))),
+    Escape: () => (asking ? ask(false) : line && visit(line.back)),
     ...Object.fromEntries(MODES.map(([m, , k]) => [k, () => choosing(m)])), ...(asking ? Object.fromEntries(names.slice(0, 9).map((_, i) => [String(i + 1), () => choose(i)])) : {}),
   });
-  const choosing = (m) => { setMode(m); localStorage.setItem("studio.mode", m); };
+  const choosing = (m) => { setMode(m); kept.set("studio.mode", m); };
   const flagged = board.threshold !== null && board.row.score !== null ? board.row.score > board.threshold : null;
   const model = flagged === null ? "" : board.row.good ? (flagged ? "false call" : "passed, rightly") : flagged ? "found" : "missed";
   const verdict = (key, text, word, cls = "") => html`<button class="verdict-key ${cls}" disabled=${!!why} onClick=${() => give(word)}><${Key}>${key}<//><span>${text}</span></button>`;
@@ -133,4 +138,6 @@ function Alike({ board }) {
   return html`<section><h2>Looks like</h2>${data.ready ? (data.rows.length ? html`<div class="mini">${data.rows.map((r) => html`<a class="cell" href=${to("/board", { run: board.run, set: board.set, iteration: board.iteration, row: r.row })} title=${r.sample}><${Thumb} query=${{ run: board.run, set: board.set, iteration: board.iteration, row: r.row }} edge=${96} alt=${r.sample} /><span class="cap"><b class=${r.good ? "pass" : "defect"}>${r.label}</b></span></a>`)}</div>` : html`<p class="soft">It was not among those that were compared.</p>`) : html`<${Waiting} what="Comparing pictures" />`}</section>`;
 }
 
+// A reader's newest word in all that stands.
+export const newest = (view, reader) => view.standing.flatMap((s) => s.words).filter((w) => w.who === reader).sort((a, b) => (a.when < b.when ? 1 : -1))[0];
 export const said = (v) => (v.drop ? "drop it" : v.to && v.reason === "mislabeled" ? `it is ${v.to}` : { mislabeled: "its label is wrong", edge_case: v.note === "label is right" ? "label is right" : "an edge case", data_quality: "a bad picture", systematic: "systematic" }[v.reason]);

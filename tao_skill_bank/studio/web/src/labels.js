@@ -1,7 +1,7 @@
 // Labels to check first, beside what looks like them; and everything that was said.
 import { html, useState, useContext, useAsk, App, Empty, Problem, Waiting, Key, Thumb, Chip, count, go, percent, phaseName, plural, put, score, setTitle, tell, to, useKeys } from "./ui.js";
-import { post, say } from "./api.js";
-import { said } from "./board.js";
+import { get, post, say, settled } from "./api.js";
+import { newest, said } from "./board.js";
 
 export function Labels({ query }) {
   const { home, labels } = useContext(App);
@@ -38,9 +38,7 @@ function Suspects({ run, set, standing }) {
     try { const done = say("/labels", [sent]); labels.add(sent); await done; labels.again(); } catch (e) { tell(e.line, "bad"); labels.again(); }
   };
   const undo = async () => {
-    const last = (labels.data?.standing || []).flatMap((s) => s.words).filter((w) => w.who === reader && w.id).sort((a, b) => (a.when < b.when ? 1 : -1))[0];
-    if (!last) { tell("nothing of yours to take back"); return; }
-    try { await post("/labels/undo", { what: last.id, who: reader }); tell(`taken back: ${last.sample}`); labels.again(); } catch (e) { tell(e.line, "bad"); }
+    try { await settled(); const last = newest(await get("/labels"), reader); if (!last) { tell("nothing of yours to take back"); return; } await post("/labels/undo", { what: last.id, who: reader }); tell(`taken back: ${last.sample}`); labels.again(); } catch (e) { tell(e.line, "bad"); }
   };
   const wrong = () => (now.good ? ask(true) : give({ reason: "mislabeled", to: "PASS" }));
   useKeys({ k: () => now && give({ reason: "edge_case", to: now.label, note: "label is right" }), p: () => give({ reason: "mislabeled", to: "PASS" }), m: () => now && ask(true), e: () => now && give({ reason: "edge_case", to: now.label }), q: () => give({ reason: "data_quality" }), s: () => give({ reason: "systematic" }), x: () => give({ reason: "data_quality", drop: true }), u: undo, ArrowRight: () => move(Math.min(open.length - 1, place + 1)), n: () => move(Math.min(open.length - 1, place + 1)), ArrowLeft: () => move(Math.max(0, place - 1)),

@@ -1,7 +1,7 @@
 // The page: where it is, who looks, what is on its way.
 import { render } from "preact";
-import { html, App, useAsk, usePlace, useState, useEffect, useMemo, Problem, Waiting, Toasts, Empty, saidShort, place, to } from "./ui.js";
-import { send, setWorkspace, unsent, watchUnsent } from "./api.js";
+import { html, App, useAsk, usePlace, useState, useEffect, useMemo, Problem, Waiting, Toasts, Empty, saidShort, place, tell, to } from "./ui.js";
+import { again, kept, leave, refused, send, setWorkspace, unsent, watchUnsent } from "./api.js";
 import { Runs, Run, Report, SignOff } from "./runs.js";
 import { Samples } from "./samples.js";
 import { ahead } from "./columns.js";
@@ -14,8 +14,8 @@ import { Compare } from "./compare.js";
 
 const THEMES = ["auto", "light", "dark"];
 function useTheme() {
-  const [theme, set] = useState(localStorage.getItem("studio.theme") || "auto");
-  useEffect(() => { if (theme === "auto") delete document.documentElement.dataset.theme; else document.documentElement.dataset.theme = theme; localStorage.setItem("studio.theme", theme); dispatchEvent(new Event("studio-theme")); }, [theme]);
+  const [theme, set] = useState(kept.get("studio.theme") || "auto");
+  useEffect(() => { if (theme === "auto") delete document.documentElement.dataset.theme; else document.documentElement.dataset.theme = theme; kept.set("studio.theme", theme); dispatchEvent(new Event("studio-theme")); }, [theme]);
   return [theme, () => set(THEMES[(THEMES.indexOf(theme) + 1) % 3])];
 }
 
@@ -33,22 +33,31 @@ function useLabels() {
   }, [ask.data, more]);
 }
 
+// What the server refused, until it is given anew or left: nobody has to have seen a message that went by.
+function NotSaved({ list }) {
+  const where = (e) => { const w = e.words[0]; return e.path === "/labels" ? to("/board", { run: w.run, set: w.set, sample: w.sample }) : to("/annotate", { in: decodeURIComponent(e.path.split("/").pop()) }); };
+  return html`<div class="notice not-saved" role="alert"><b>${list.length === 1 ? "One verdict was" : `${list.length} verdicts were`} not saved</b><ul class="plain">${list.slice(0, 20).map((e) => html`<li key=${e.id}><a href=${where(e)}>${e.words[0].sample}</a>, ${e.words[0].who}: ${e.refused} <button class="tool" onClick=${() => again(e).catch((x) => tell(x.line, "bad"))}>Give it again</button> <button class="tool" onClick=${() => leave(e)}>Leave it</button></li>`)}</ul></div>`;
+}
+
 function Page() {
   const at = usePlace();
   const home = useAsk("/runs", {}, { every: (d) => (d.runs.some((r) => r.working) ? 2500 : 15000) });
   const labels = useLabels();
   const [theme, turn] = useTheme();
-  const [reader, setReader] = useState(localStorage.getItem("studio.reader") || "");
+  // Who said no name has the system's; one that was typed is never written over.
+  const [named, setReader] = useState(kept.get("studio.reader") || null);
+  const reader = named ?? home.data?.user.split("@")[0] ?? "";
   const [waiting, setWaiting] = useState(0);
-  useEffect(() => { localStorage.setItem("studio.reader", reader); }, [reader]);
+  const [back, setBack] = useState([]);
+  useEffect(() => { if (named !== null) kept.set("studio.reader", named); }, [named]);
   useEffect(() => {
     if (!home.data) return undefined;
     setWorkspace(home.data.workspace);
-    if (!reader) setReader(home.data.user.split("@")[0]);
-    const look = () => setWaiting(unsent().length);
+    const look = () => { setWaiting(unsent().length); setBack(refused()); };
+    const later = () => unsent().length && send().then(() => labels.again());
     look();
-    if (unsent().length) send().then(() => labels.again());
-    const t = setInterval(() => unsent().length && send().then(() => labels.again()), 4000);
+    later();
+    const t = setInterval(later, 4000);
     const stop = watchUnsent(look);
     return () => { clearInterval(t); stop(); };
   }, [home.data?.workspace]);
@@ -68,6 +77,7 @@ function Page() {
       <nav aria-label="Views">${nav.map(([key, title, path]) => html`<a href=${to(path)} aria-current=${current === key ? "page" : undefined}>${title}</a>`)}</nav>
       <div class="who">${waiting > 0 && html`<span class="waiting-count" role="status">${waiting} not sent yet</span>`}${home.data.writable && html`<span class="chip near" title=${home.data.writable}>read-only</span>`}<label><span>Reader</span><input value=${reader} size=${Math.max(4, Math.min(18, reader.length))} aria-label="Your name, for verdicts" onInput=${(e) => setReader(e.target.value)} /></label><button class="tool" onClick=${turn} aria-label="Colours: ${theme}" title="Colours: ${theme}">${{ auto: "◐", light: "☀", dark: "☾" }[theme]}</button></div></header>
     ${home.error && html`<div class="notice offline" role="alert">The server does not answer. Verdicts are kept in this browser and sent when it is back.</div>`}
+    ${back.length > 0 && html`<${NotSaved} list=${back} />`}
     <div id="content">${(views[view] || (() => html`<main><${Empty} title="Nothing here"><p><a href=${to("/")}>To the runs</a></p><//></main>`))()}</div><${Toasts} /><//>`;
 }
 

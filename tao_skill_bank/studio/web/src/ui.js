@@ -1,10 +1,12 @@
 // The small things that every view is made of.
-import { h, createContext } from "preact";
+import { h, createContext, options } from "preact";
 import { useContext, useEffect, useLayoutEffect, useRef, useState, useCallback, useMemo } from "preact/hooks";
 import htm from "htm";
 import { get, picture } from "./api.js";
 
 export const html = htm.bind(h);
+// What is shown works: effects, keys among them, run before anything else can happen, not after the next frame.
+options.requestAnimationFrame = (run) => queueMicrotask(run);
 export { useContext, useEffect, useLayoutEffect, useRef, useState, useCallback, useMemo };
 export const App = createContext(null);
 
@@ -17,8 +19,11 @@ export const to = (path, query = {}) => {
   const q = new URLSearchParams(Object.entries(query).filter(([, v]) => v !== undefined && v !== null && v !== ""));
   return `#${path}${[...q].length ? `?${q}` : ""}`;
 };
-export const go = (path, query) => { location.hash = to(path, query).slice(1); };
-export const put = (path, query) => { history.replaceState(null, "", to(path, query)); dispatchEvent(new HashChangeEvent("hashchange")); };
+// At once, not with the browser's next event: a key that follows is one on the new place.
+const moved = () => dispatchEvent(new HashChangeEvent("hashchange"));
+export const visit = (hash) => { if (hash !== location.hash) { history.pushState(null, "", hash); moved(); } };
+export const go = (path, query) => visit(to(path, query));
+export const put = (path, query) => { history.replaceState(null, "", to(path, query)); moved(); };
 export function usePlace() {
   const [at, set] = useState(place());
   useEffect(() => { const f = () => set(place()); addEventListener("hashchange", f); return () => removeEventListener("hashchange", f); }, []);
