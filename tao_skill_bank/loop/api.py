@@ -40,7 +40,7 @@ from tao_skill_bank.loop.state import (
 from tao_skill_bank.loop.task import AnyTask
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.platforms import platform_named
-from tao_skill_bank.platforms.base import JobRecord, jobs_dir, read_exit, read_records
+from tao_skill_bank.platforms.base import jobs_dir, read_exit, read_records
 from tao_skill_bank.platforms.jobs import may_run
 
 REPORT = "DEFT_Loop_Report.html"
@@ -268,7 +268,7 @@ def _at_one_moment(task: AnyTask, results_dir: Path) -> tuple[AnyState, Holder |
 
 
 def stop(task: AnyTask, results_dir: Path, by: str = "command") -> bool:
-    """Ask whoever works on the run to stop; what runs is ended, also a job whose engine is gone.
+    """Ask whoever works on the run to stop; what runs is ended, also a job whose engine is gone, or what it has left.
 
     False if nobody works on it and nothing runs.
 
@@ -276,13 +276,18 @@ def stop(task: AnyTask, results_dir: Path, by: str = "command") -> bool:
         InputError: It is a copy of a run: whoever works on that does not look here.
     """
     state = load_own_state(results_dir, task)
-    orphans = [] if holder(results_dir) is not None else _living_jobs(results_dir, state)
-    if holder(results_dir) is None and not orphans:
-        return False
-    request_stop(results_dir, by)
+    if holder(results_dir) is not None:
+        request_stop(results_dir, by)
+        return True
+    platform = platform_named(state.config)
+    unended = [(record, platform.status(record)) for record in read_records(results_dir) if read_exit(record) is None]
+    orphans = [record for record, job in unended if job in ("running", "pending")]
+    if orphans:
+        request_stop(results_dir, by)
     for record in orphans:
-        platform_named(state.config).cancel(record)
-    return True
+        platform.cancel(record)
+    left = [platform.end_left(record) for record, job in unended if job == "lost"]
+    return bool(orphans) or any(left)
 
 
 def remaining_seconds(state: AnyState) -> int | None:
@@ -317,12 +322,6 @@ def remaining_seconds(state: AnyState) -> int | None:
 def ask_again_seconds(stages: Sequence[int]) -> int:
     """When a look is worth its price: after a tenth of the longest stage so far, 10 s at least, 5 min at most."""
     return min(300, max(10, max(stages, default=0) // 10))
-
-
-def _living_jobs(results_dir: Path, state: AnyState) -> list[JobRecord]:
-    platform = platform_named(state.config)
-    going = ("running", "pending")
-    return [r for r in read_records(results_dir) if read_exit(r) is None and platform.status(r) in going]
 
 
 def _running_job(results_dir: Path) -> str | None:

@@ -36,9 +36,17 @@ def sealed(approval: Approval, results_dir: Path, workspace: Path) -> Approval:
     Raises:
         InputError: The key cannot be made or read, or others than the user may read it.
     """
+    return approval.model_copy(update={"seal": _seal(approval, results_dir, require_key(workspace))})
+
+
+def require_key(workspace: Path) -> bytes:
+    """The user's key, made if there is none: to be asked for before anything is made that an approval is for.
+
+    Raises:
+        InputError: As `sealed`.
+    """
     _outside(workspace)
-    key = _read() or _make()
-    return approval.model_copy(update={"seal": _seal(approval, results_dir, key)})
+    return _read() or _make()
 
 
 def is_approved(state: AnyState, digest: str) -> bool:

@@ -12,7 +12,7 @@ from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import BusyError, InputError, NeedsApprovalError
 from tao_skill_bank.core.lifecycle import Desk, Holder
 from tao_skill_bank.data.corrections.record import person_named
-from tao_skill_bank.loop.approval import approver, is_approved, sealed, unapproved
+from tao_skill_bank.loop.approval import approver, is_approved, require_key, sealed, unapproved
 from tao_skill_bank.loop.fence import clear_claims
 from tao_skill_bank.loop.log import sync_log
 from tao_skill_bank.loop.machine import is_complete
@@ -96,6 +96,7 @@ def open_run(
         raise NeedsApprovalError(given, digest=plan.digest, fix=_approve_text(plan), checked=checked)
     by = approver() if name is None else f"{person_named(name)} ({approver()})"
     require_words(checked, words)
+    require_key(Path(plan.config.workspace))
     approval = Approval(
         digest=plan.digest,
         approved_at=log_time(SystemClock().now()),

@@ -204,6 +204,10 @@ class Platform(ABC):
     def cancel(self, record: JobRecord) -> None:
         """End the job; a job that has ended is left as it is."""
 
+    def end_left(self, record: JobRecord) -> bool:
+        """End what a lost job has left behind; whether there was anything. Where nothing can be left, there is not."""
+        return False
+
     def wait(self, record: JobRecord, seconds: float) -> bool:
         """Wait at most `seconds` for a job; false, at once, where the platform cannot wait for it."""
         return False

@@ -128,6 +128,13 @@ class LocalPlatform(Platform):
             return
         end_what_is_left(record)
 
+    def end_left(self, record: JobRecord) -> bool:
+        """End processes of the job that have outlived its worker and its command, in sessions of their own."""
+        if not having(beside(record.path, "alive")):
+            return False
+        end_what_is_left(record)
+        return True
+
     def wait(self, record: JobRecord, seconds: float) -> bool:
         """Wait at most `seconds` for a job started by this object; false, at once, for any other."""
         own = self._workers.get(record.uid)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,13 +22,16 @@ from flat import put
 from tao_skill_bank import runs
 from tao_skill_bank.core.errors import BankError, BusyError, InputError, NeedsApprovalError
 from tao_skill_bank.core.lifecycle import announce
-from tao_skill_bank.core.process import process_identity
+from tao_skill_bank.core.process import marked_by, process_identity
 from tao_skill_bank.loop import api
+from tao_skill_bank.loop.approval import key_path
 from tao_skill_bank.loop.log import LOG_FILE, append_stage, read_log
 from tao_skill_bank.loop.opening import desk, folder_lock
 from tao_skill_bank.loop.request import Request
+from tao_skill_bank.loop.run import STOP_REQUEST
 from tao_skill_bank.loop.state import STATE_FILE, StageRecord, save_state
 from tao_skill_bank.platforms.base import new_record, write_record
+from tao_skill_bank.platforms.worker import beside
 from tao_skill_bank.tasks.changenet.task import TASK
 from tao_skill_bank.tasks.registry import load_state
 
@@ -260,6 +265,45 @@ def test_a_worker_that_ends_while_somebody_looks_is_told_by_its_last_word(
 
     monkeypatch.setattr(api, "load_state", looked)
     assert runs.status(run).status == shown
+
+
+@pytest.mark.parametrize("wrong", ["read by others", "no folder", "in the workspace"])
+def test_an_approval_that_cannot_be_sealed_leaves_nothing(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    config = workspace / "c" if wrong == "in the workspace" else tmp_path / "c"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(config))
+    if wrong == "read by others":
+        key_path().parent.mkdir(parents=True)
+        key_path().write_bytes(b"k" * 32)
+        key_path().chmod(0o644)
+    elif wrong == "no folder":
+        config.write_text("a file")
+    with pytest.raises(InputError, match="approval key"):
+        tiny.approved(tiny.request(workspace))
+    assert not (workspace / "results").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a killed worker has left is found in /proc")
+def test_stop_ends_what_a_job_has_left_whose_worker_and_command_are_dead(workspace: Path) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    record = new_record(
+        key="baseline.train.train", platform="local", command=["x"], outputs=[], cwd=workspace, results_dir=run
+    )
+    write_record(record)
+    for kind in ("claim.json", "child.json"):
+        beside(record.path, kind).write_text(json.dumps({"pid": 999_999_999, "identity": "gone"}))
+    beside(record.path, "alive").touch()
+    wait = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    marked = {**os.environ, **marked_by(beside(record.path, "alive"))}
+    with (
+        subprocess.Popen(wait, stdin=subprocess.PIPE, env=marked, start_new_session=True) as left,
+        subprocess.Popen(wait, stdin=subprocess.PIPE, start_new_session=True) as stranger,
+    ):
+        assert runs.stop(run) is True
+        assert left.wait(60) == -signal.SIGTERM and stranger.poll() is None
+        assert runs.stop(run) is False
+        assert not (run / STOP_REQUEST).exists(), "nobody is there to read it"
 
 
 def test_nobody_at_work_is_nothing_to_stop(workspace: Path) -> None:
