@@ -171,10 +171,10 @@ def test_a_verdict_that_could_not_be_kept_now_is_told_from_one_that_cannot_be_ta
             held.enter_context(guard.locked(lock, make=True))
         else:
             monkeypatch.setattr(file, "append_bytes", full)
-        found = page.post("/api/labels", {"words": [word("board2/C11", to="bridge")]})
+        found = page.post("/api/labels", {"words": [word("board2/C11", to="bridge", note=why)]})
     assert found.status_code == 503 and found.json()["fix"]
     monkeypatch.undo()
-    assert page.post("/api/labels", {"words": [word("board2/C11", to="bridge")]}).status_code == 200
+    assert page.post("/api/labels", {"words": [word("board2/C11", to="bridge", note=why)]}).status_code == 200
 
 
 def full(*_: object) -> None:
