@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from report_runs import RunBuilder
 from studio_server import Page, page_of
-from studio_visits import FLAGS, MARKS, Visit, wait_for, words
+from studio_visits import FLAGS, MARKS, Visit, words
 
 from tao_skill_bank.data.corrections import Correction
 
@@ -78,14 +79,14 @@ def test_a_key_that_is_pressed_as_soon_as_a_board_shows_counts(
     visit: Callable[..., Visit], page: Page, run: Path
 ) -> None:
     rows = [0, 1, 2, 3]
-    visit(rows, "Quick", "whenever('[data-where]', () => press('k'));")
-    wait_for(lambda: len(said(run, "Quick")) == 4)
+    there = visit(rows, "Quick", "whenever('[data-where]', () => press('k'));")
+    there.until(lambda: len(said(run, "Quick")) == 4)
     assert [w.sample.name for w in said(run, "Quick")] == rows_of(page, run, rows)
 
 
 def test_a_label_that_is_named_as_soon_as_a_board_shows_counts(visit: Callable[..., Visit], run: Path) -> None:
-    visit([4], "Namer", "whenever('.verdict-key', () => { press('m'); next(() => press('1')); });")
-    wait_for(lambda: [(w.reason, w.to) for w in said(run, "Namer")] == [("mislabeled", "PASS")])
+    there = visit([4], "Namer", "whenever('.verdict-key', () => { press('m'); next(() => press('1')); });")
+    there.until(lambda: [(w.reason, w.to) for w in said(run, "Namer")] == [("mislabeled", "PASS")])
 
 
 def test_a_name_that_is_typed_as_soon_as_its_field_shows_stays(visit: Callable[..., Visit], run: Path) -> None:
@@ -95,7 +96,7 @@ def test_a_name_that_is_typed_as_soon_as_its_field_shows_stays(visit: Callable[.
     shown(there, 0)
     assert there.tab.input_value(name) == "Typed"
     there.tab.keyboard.press("k")
-    wait_for(lambda: len(said(run, "Typed")) == 1)
+    there.until(lambda: len(said(run, "Typed")) == 1)
 
 
 def test_two_keys_at_once_are_no_two_verdicts_on_one_board(visit: Callable[..., Visit], page: Page, run: Path) -> None:
@@ -104,7 +105,7 @@ def test_two_keys_at_once_are_no_two_verdicts_on_one_board(visit: Callable[..., 
     there.tab.evaluate("next(() => press('k')); next(() => press('x'));")
     there.tab.wait_for_selector(".toast.bad:has-text('not saved')")
     shown(there, 1)
-    wait_for(lambda: len(said(run, "Double")) == 1)
+    there.until(lambda: len(said(run, "Double")) == 1)
     assert [(w.sample.name, w.drop) for w in said(run, "Double")] == [(rows_of(page, run, [6])[0], False)]
 
 
@@ -113,21 +114,19 @@ def test_a_key_while_a_board_is_still_opening_says_that_nothing_was_saved(
     visit: Callable[..., Visit], browser: Any, page: Page, run: Path, first: bool
 ) -> None:
     reader, context, held = f"Early {first}", browser.new_context(), []
-    context.route(
-        lambda url: "/api/board?" in url and f"row={8 if first else 9}&" in url, lambda route: held.append(route)
-    )
+    context.route(re.compile(rf"/api/board\?.*row={8 if first else 9}&"), lambda route: held.append(route))
     there = visit([8, 9], reader, context=context)
     if not first:
         shown(there, 0)
         there.tab.keyboard.press("k")
-    wait_for(lambda: there.tab.evaluate("1") == 1 and len(held) == 1)
+    there.until(lambda: len(held) == 1)
     there.tab.wait_for_selector(".waiting" if first else "[data-where='0']")
     there.tab.keyboard.press("x")
     there.tab.wait_for_selector(".toast.bad:has-text('not saved')")
     held[0].continue_()
     shown(there, 0 if first else 1)
     there.tab.keyboard.press("q")
-    wait_for(lambda: [w.reason for w in said(run, reader)][-1:] == ["data_quality"])
+    there.until(lambda: [w.reason for w in said(run, reader)][-1:] == ["data_quality"])
     assert [w.drop for w in said(run, reader)] == ([False] if first else [False, False])
 
 
@@ -156,7 +155,7 @@ def test_verdicts_that_a_server_did_not_take_at_once_are_sent_again_each_once_an
         shown(there, at)
         there.tab.keyboard.press(key)
         there.tab.wait_for_selector(".waiting-count, .toast")
-    wait_for(lambda: there.tab.locator(".waiting-count").count() == 0 and len(said(run, "Patient")) == 4)
+    there.until(lambda: there.tab.locator(".waiting-count").count() == 0 and len(said(run, "Patient")) == 4)
     assert sorted(w.sample.name for w in said(run, "Patient")) == sorted(rows_of(page, run, rows))
     own = {w.sample.name: w for w in said(run, "Patient")}
     assert [own[name].drop for name in rows_of(page, run, rows)] == [False, True, False, False]
@@ -180,7 +179,7 @@ def test_a_verdict_that_is_refused_stays_in_sight_until_it_is_given_again(
         there.tab.locator(".not-saved a").click()
         shown(there, 0)
         there.tab.keyboard.press("e")
-        wait_for(lambda: [w.sample.name for w in said(run, "Refused")] == [name])
+        there.until(lambda: [w.sample.name for w in said(run, "Refused")] == [name])
         there.tab.wait_for_selector(".not-saved", state="detached")
     finally:
         picture.write_bytes(before)
@@ -200,12 +199,12 @@ def test_the_last_word_is_taken_back_not_an_earlier_one_while_it_is_on_its_way(
     there = visit(rows, "Hasty", context=context)
     shown(there, 0)
     there.tab.keyboard.press("k")
-    wait_for(lambda: len(said(run, "Hasty")) == 1)
+    there.until(lambda: len(said(run, "Hasty")) == 1)
     shown(there, 1)
     there.tab.keyboard.press("x")
     shown(there, 2)
     there.tab.keyboard.press("u")
-    wait_for(lambda: there.tab.evaluate("1") == 1 and len(held) == 1)
+    there.until(lambda: len(held) == 1)
     held[0].continue_()
     there.tab.wait_for_selector(f".toast:has-text('taken back: {rows_of(page, run, rows)[1]}')")
     assert [w.sample.name for w in said(run, "Hasty")] == rows_of(page, run, rows[:1])
@@ -226,4 +225,4 @@ def test_where_the_browser_may_keep_nothing_verdicts_are_sent_all_the_same(
     shown(there, 0)
     there.tab.locator("h1").click()
     there.tab.keyboard.press("k")
-    wait_for(lambda: len(said(run, reader)) == 1)
+    there.until(lambda: len(said(run, reader)) == 1)

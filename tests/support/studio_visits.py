@@ -44,6 +44,13 @@ class Visit:
         self.tab.goto("about:blank")
         self.tab.goto(f"{self.base}#{place}")
 
+    def until(self, what: Callable[[], bool], seconds: float = 60) -> None:
+        """Wait for it, and let the browser's requests that this process answers go on meanwhile."""
+        end = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < end, f"it did not come; the page said {self.said}"
+            self.tab.wait_for_timeout(20)
+
     def __enter__(self) -> Visit:
         return self
 
