@@ -109,8 +109,9 @@ class Fencing:
         self.harness._settle()
         if any("Traceback" in one.stderr for one in (*ended, last)):
             return f"a traceback: {[one.stderr.strip().splitlines()[-1:] for one in (*ended, last)]}"
-        if not all(self._held(point.stage, at) for at in (point.number, *later)):
-            # One that had not begun yet did not lose anything: it goes on with the next stage.
+        if (later and not taken_over) or not all(self._held(point.stage, at) for at in (point.number, *later)):
+            # One that had not begun yet, or that began when the stage was committed and from which nobody took the run,
+            # did not lose anything: it goes on with the next stage.
             stage = self.harness.stages[min(_committed(run), len(self.harness.stages)) - 1]
         elif _committed(run) != wanted:
             return f"{_committed(run)} stages ended well, not {wanted}: {last.stderr.strip()[-300:]}"
