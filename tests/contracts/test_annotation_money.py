@@ -209,6 +209,31 @@ def test_without_faults_nine_tenths_of_a_limit_are_used_before_a_stop_and_it_is_
     assert used + next_one > most - 1e-4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("workers", [4, 16])
+def test_on_a_bad_day_too_a_run_stops_for_a_limit_only_where_the_next_call_might_pass_it(
+    backend: str, workers: int, server: ScriptedEndpoint, six: Path, tmp_path: Path
+) -> None:
+    script(server, BadDay(seed=workers, latency=0.01, share=0.2))
+    config = config_for(server, tmp_path / "out", six, f"workflow.max_workers={workers}", *TOKENS, backend=backend)
+    most, stops = 0.0, 0
+    for _ in range(12):
+        most += 0.02
+        try:
+            run(config, Limits(max_cost=most))
+        except BudgetReachedError as error:
+            totals = totals_of(tmp_path / "out")
+            ledger = totals.cost + totals.may_cost + totals.in_flight_cost
+            next_one = float(error.what.split("the next may cost $")[1].split(",")[0])
+            assert charged(server) <= ledger + 1e-9 and ledger <= most + 1e-9
+            assert ledger + next_one > most - 1e-4
+            stops += 1
+        except BankError:
+            continue
+    assert stops > 2
+
+
 def test_a_limit_of_calls_is_used_to_the_last_one_and_never_passed(
     server: ScriptedEndpoint, six: Path, tmp_path: Path
 ) -> None:
