@@ -36,14 +36,14 @@ class SpecResult(BaseModel):
 
 
 class Point(BaseModel):
-    """An operating point; rates are shares from 0 to 1, intervals are 95 % Clopper-Pearson."""
+    """An operating point; shares from 0 to 1 with 95 % Clopper-Pearson intervals; a rate of no rows is missing."""
 
     threshold: float
-    far: float
+    far: float | None = None
     far_interval: list[float] | None = None
     recall: float
     recall_interval: list[float] | None = None
-    precision: float
+    precision: float | None = None
     f1: float
 
 
@@ -176,11 +176,11 @@ def _point(point: Any) -> Point | None:
         return None
     return Point(
         threshold=point.threshold,
-        far=point.far,
+        far=point.far if point.fp + point.tn else None,
         far_interval=_interval(point.fp, point.fp + point.tn),
         recall=point.recall,
         recall_interval=_interval(point.tp, point.tp + point.fn),
-        precision=point.precision,
+        precision=point.precision if point.tp + point.fp else None,
         f1=point.f1,
     )
 

@@ -21,6 +21,17 @@ TOKEN_VARIABLE = "HF_TOKEN"
 Fetch = Callable[[str, str, str | None], Path]
 
 
+def weights_fault(path: Path) -> str | None:
+    """Why a file that is named as a backbone's weights holds none; None where its beginning does not say so."""
+    with guard.open_read(path, "weight file") as handle:
+        head = handle.read(64).lstrip()
+    if not head:
+        return "is empty"
+    if head.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, and no weights"
+    return "is a page of text, and no weights" if head.startswith(b"<") else None
+
+
 def stage_backbone(
     folder: Path,
     *,

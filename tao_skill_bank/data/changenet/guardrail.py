@@ -2,7 +2,8 @@
 
 `SDG_result.csv` stands beside `reconstructed_image/`; a row whose `guardrail_pass` is not 1 was blocked. A row is tied
 to its picture by the file name it holds, else by its place: pictures are numbered in the order of the rows, defect type
-by defect type. A black NG picture whose OK picture is not is left out as well, whether a table says so or not.
+by defect type. A black NG picture whose OK picture is not is left out as well, whether a table says so or not, and one
+whose bytes are those of its OK picture, in which nothing was made.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ def left_out(pairs: Sequence[tuple[Path, Path]], table: Path | None) -> dict[str
             found[ng.stem] = blocked[ng.stem]
         elif _brightness(ng)[1] <= _DARKEST and _brightness(ok)[0] > _LIT:
             found[ng.stem] = "its picture is black"
+        elif _equal(ng, ok):
+            found[ng.stem] = "its picture is its golden, with nothing made in it"
     return found
 
 
@@ -84,6 +87,11 @@ def _refused(row: dict[str, str]) -> str | None:
         return None
     text = str(row[PASSED] or "").strip()
     return None if text.lower() in _YES else text
+
+
+def _equal(ng: Path, ok: Path) -> bool:
+    sizes = [None if found is None else found.st_size for found in (guard.status(ng), guard.status(ok))]
+    return None not in sizes and sizes[0] == sizes[1] and guard.read_bytes(ng) == guard.read_bytes(ok)
 
 
 def _brightness(path: Path) -> tuple[float, int]:

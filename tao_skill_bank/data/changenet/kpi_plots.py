@@ -43,10 +43,17 @@ def draw_distribution(
     """
     title, marked = f"100 % recall threshold {UNAVAILABLE}", None
     if recall_100 is not None:
-        title = f"False-accept rate at 100 % recall: {100 * recall_100.far:.4g} %"
+        title = far_title(recall_100)
         marked = (f"100 % recall threshold {recall_100.threshold:.6g}", recall_100.threshold)
     with fsio.atomic_file(path) as file:
         draw_scores(file, scores, is_pass, title=title, marked=marked, bins=bins)
+
+
+def far_title(point: Threshold) -> str:
+    """FAR at the threshold of full recall, in words; without a PASS row there is none."""
+    passes = point.fp + point.tn
+    far = f"{100 * point.far:.4g} %" if passes else "undefined (no PASS row)"
+    return f"FAR (good boards flagged) at 100 % recall: {far}"
 
 
 def draw_scores(

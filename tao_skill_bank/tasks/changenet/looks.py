@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import posixpath
+import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -73,22 +75,37 @@ def board_finding(tables: Mapping[str, PairTable]) -> Finding:
     if lacking:
         return _unknown(tables, lacking)
     where: dict[str, dict[str, int]] = defaultdict(dict)
+    spelled: dict[str, dict[str, str]] = defaultdict(dict)
     for name, boards in known.items():
         for board in boards or ():
-            where[board][name] = where[board].get(name, 0) + 1
-    column = next(c for c in BOARD_COLUMNS if c in next(iter(tables.values())).names)
+            key = _same_board(board)
+            where[key][name] = where[key].get(name, 0) + 1
+            spelled[key].setdefault(name, board)
+    column = " or ".join(dict.fromkeys(next(c for c in BOARD_COLUMNS if c in table.names) for table in tables.values()))
     torn = {board: sets for board, sets in where.items() if len(sets) > 1}
     if not torn:
         return Finding("boards", "ok", f"{len(where):,} boards by column {column}, none of them in two sets")
     rows = [f"{name} {sum(s.get(name, 0) for s in torn.values()):,} of {len(tables[name]):,}" for name in tables]
     first, sets = next(iter(torn.items()))
+    names = spelled[first]
+    shown = (
+        f"{names[next(iter(sets))]!r} in {' and '.join(sets)}"
+        if len(set(names.values())) == 1
+        else " and ".join(f"{names[name]!r} in {name}" for name in sets)
+    )
     text = (
         f"{len(torn):,} of {len(where):,} boards (column {column}) stand in several sets, with these rows: "
-        f"{', '.join(rows)}. First {first!r} in {' and '.join(sets)}. Put every board into one set"
+        f"{', '.join(rows)}. First {shown}. Put every board into one set"
     )
     if column != BOARD_COLUMNS[0]:
         text += f"; where {column} names a design and no single board, add a column {BOARD_COLUMNS[0]}"
     return Finding("boards", "warn", text)
+
+
+def _same_board(name: str) -> str:
+    """What two spellings of one board have in common: spreadsheets take leading zeros away, and write 7 as 7.0."""
+    text = re.sub(r"^(\d+)\.0+$", r"\1", unicodedata.normalize("NFKC", name).casefold())
+    return re.sub(r"\d+", lambda number: number[0].lstrip("0") or "0", text)
 
 
 def _unknown(tables: Mapping[str, PairTable], lacking: Iterable[str]) -> Finding:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError, InputError
+from tao_skill_bank.data.changenet.backbone import weights_fault
 from tao_skill_bank.data.changenet.guardrail import TABLE, is_told
 from tao_skill_bank.data.changenet.images import FolderIndex
 from tao_skill_bank.data.changenet.releases import meant_elsewhere
@@ -301,6 +302,11 @@ def _backbone(plan: ResolvedPlan) -> Check:
     named = specs.checked_spec(config).pretrained_backbone_path
     if named is not None and not guard.is_file(Path(named)):
         raise BankError("the backbone's weights are not there", where=named, fix="stage them with stage_backbone.py")
+    fault = None if named is None else weights_fault(Path(named))
+    if fault is not None:
+        raise BankError(
+            f"the file of the backbone's weights {fault}", where=named, fix="stage it with stage_backbone.py"
+        )
     return Check(name="backbone", status="ok" if named else "warn", text=named or "none: training starts from nothing")
 
 

@@ -179,6 +179,9 @@ def test_the_kpi_of_an_inference_has_its_intervals(workspace: Path, server: Bank
     assert point["recall_interval"][1] == 1.0
     path.write_text("label,siamese_score\nPASS,.1\n")
     assert "recall_100" not in ok(call(server, "analyze_kpi", {"csv": str(path), "images": False}))
+    path.write_text("label,siamese_score\nbridge,.1\nshift,.3\n")
+    undefined = ok(call(server, "analyze_kpi", {"csv": str(path), "images": False}))["recall_100"]
+    assert undefined["recall"] == 1.0 and not {"far", "far_interval"} & set(undefined)
 
 
 def test_weak_samples_are_routed_and_dropped_labels_are_named(workspace: Path, server: BankServer) -> None:

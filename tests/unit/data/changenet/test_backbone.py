@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tao_skill_bank.core.errors import InputError, StageFailedError
-from tao_skill_bank.data.changenet.backbone import FILE_NAME, REPOSITORY, stage_backbone, staged_backbone
+from tao_skill_bank.data.changenet.backbone import FILE_NAME, REPOSITORY, stage_backbone, staged_backbone, weights_fault
 
 
 def refuse(repository: str, file_name: str, revision: str | None) -> Path:
@@ -84,3 +84,21 @@ def test_without_the_hub_s_client_the_message_names_the_extra(tmp_path: Path, mo
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError, match=r"\[hub\] extra"):
         stage_backbone(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "is a pointer of Git LFS, and no weights"),
+        (b"\n<!DOCTYPE html><title>Sign in</title>", "is a page of text, and no weights"),
+        (b"PK\x03\x04 as torch writes", None),
+        (b"@\x00\x00\x00\x00\x00\x00\x00{}", None),
+    ],
+    ids=["empty", "pointer", "page", "zip", "safetensors"],
+)
+def test_a_named_weight_file_that_holds_no_weights_is_told_by_its_beginning(
+    tmp_path: Path, data: bytes, said: str | None
+) -> None:
+    (tmp_path / "radio.pth").write_bytes(data)
+    assert weights_fault(tmp_path / "radio.pth") == said

@@ -71,9 +71,15 @@ def test_a_black_picture_is_left_out_without_any_table(tmp_path: Path) -> None:
 
 def test_a_dark_part_whose_golden_is_as_black_is_no_blocked_pair(tmp_path: Path) -> None:
     folder = generation(tmp_path, STEMS[:2], None, black=STEMS[:1])
-    black = (folder / "reconstructed_image" / f"{STEMS[0]}.png").read_bytes()
-    (folder / "original_image" / f"{STEMS[0]}.png").write_bytes(black)
+    Image.new("RGB", (16, 16), (1, 1, 1)).save(folder / "original_image" / f"{STEMS[0]}.png")
     assert found(folder) == {}
+
+
+def test_a_picture_that_is_its_golden_shows_no_defect_and_is_left_out(tmp_path: Path) -> None:
+    folder = generation(tmp_path, STEMS[:2], f"{HEADER}\nPCB+bridge,30,0.9,1\nPCB+bridge,30,0.9,1\n")
+    made, golden = (folder / kind / f"{STEMS[0]}.png" for kind in ("reconstructed_image", "original_image"))
+    made.write_bytes(golden.read_bytes())
+    assert found(folder) == {STEMS[0]: "its picture is its golden, with nothing made in it"}
 
 
 def test_blocked_rows_that_fit_no_picture_stop_instead_of_being_guessed(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tao_skill_bank.data.changenet.kpi_plots import draw_confusion, draw_distribution
+from tao_skill_bank.data.changenet.kpi_plots import draw_confusion, draw_distribution, far_title
 from tao_skill_bank.metrics import far_at_recall, optimal_threshold
 
 BLUE, ORANGE, BLACK = (115, 177, 213), (234, 164, 117), (0, 0, 0)
@@ -88,3 +88,8 @@ def test_without_a_point_the_picture_says_so_and_has_no_cells(tmp_path: Path) ->
     draw_confusion(tmp_path / "c.png", None, "100 % recall")
     pixels = np.asarray(opened(tmp_path / "c.png").convert("L"))
     assert (pixels[:200] == 255).all() and (pixels[220:310] < 100).any()
+
+
+def test_the_title_of_a_set_without_good_boards_gives_no_far() -> None:
+    points = [far_at_recall([0.2, 0.9], [good, False], 1.0) for good in (False, True)]
+    assert [far_title(point).rpartition(": ")[2] for point in points if point] == ["undefined (no PASS row)", "0 %"]

@@ -14,8 +14,9 @@ from planted import COPYINGS, SETS, Planted, as_jpeg, deepen, near_copy, turn
 
 from tao_skill_bank import runs
 from tao_skill_bank.core.errors import InputErrors, StageFailedError
+from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.loop.request import PreFlight
-from tao_skill_bank.tasks.changenet.looks import require_sound
+from tao_skill_bank.tasks.changenet.looks import board_finding, require_sound
 from tao_skill_bank.tasks.registry import load_state
 
 
@@ -342,6 +343,18 @@ def test_boards_that_stand_in_two_sets_are_counted_by_board_with_their_rows(clea
     assert said.status == "warn"
     assert said.text.startswith("2 of 46 boards (column board) stand in several sets, with these rows: ")
     assert "training 6 of 30" in said.text and "KPI 3 of 36" in said.text and "acceptance 0 of 36" in said.text
+
+
+@pytest.mark.parametrize(("name", "as_saved"), [("0007", "7"), ("0007", "7.0"), ("B-07", "b-7"), ("0007", "\uff10007")])
+def test_a_board_that_a_spreadsheet_spelled_anew_is_the_same_board(tmp_path: Path, name: str, as_saved: str) -> None:
+    tables = {}
+    for folder, boards in (("training", (name, "0008")), ("KPI", (as_saved, "0009"))):
+        rows = [f"{folder}{board}/,g/,PASS,C1,{board}" for board in boards]
+        (tmp_path / folder).write_text("\n".join(["input_path,golden_path,label,object_name,board", *rows]) + "\n")
+        tables[folder] = read_pairs(tmp_path / folder)
+    said = board_finding(tables)
+    assert said.status == "warn" and said.text.startswith("1 of 3 boards (column board) stand in several sets")
+    assert f"First {name!r} in training and {as_saved!r} in KPI. Put" in said.text
 
 
 def test_without_a_column_boards_are_not_known_and_nothing_is_claimed_of_them(tmp_path: Path) -> None:
