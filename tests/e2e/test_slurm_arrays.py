@@ -95,6 +95,32 @@ def test_a_bad_row_and_a_killed_waiter_cost_nothing_but_the_row(slurm: SlurmClus
 
 
 @pytest.mark.slow
+def test_an_array_whose_waiter_was_killed_is_canceled_with_all_of_its_tasks(
+    slurm: SlurmCluster, tmp_path: Path
+) -> None:
+    tables(tmp_path)
+    (tmp_path / "holds.sh").write_text("#!/bin/sh\nsleep 600\n")
+    slurm.ask("sbatch", "--exclusive", "--job-name=holds", "--output=/dev/null", tmp_path / "holds.sh")
+    argv = [TAO_SKILLS, "gaps", "mine", "gaps.parquet", "pool.parquet", "--output", tmp_path / "cut"]
+    argv += ["--encoder", "local", "--shards", "8", "--platform", "slurm"]
+    waiter = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        slurm.until(lambda: list((tmp_path / "cut" / "jobs").glob("*.slurm.json")), "no array is submitted")
+        waiter.kill()
+        waiter.wait()
+        (array,) = read_records(tmp_path / "cut")
+        cancel = [TAO_SKILLS, "jobs", "cancel", tmp_path / "cut", array.uid]
+        done = subprocess.run(cancel, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    finally:
+        slurm.ask("scancel", "--name=holds")
+    states = slurm.ask("squeue", "-h", "-r", "--states=all", "-o", "%T", "-n", array.uid).split()
+    assert states and set(states) == {"CANCELLED"}
+    state = subprocess.run([TAO_SKILLS, "jobs", "status", tmp_path / "cut", array.uid], capture_output=True, text=True)
+    assert state.stdout.startswith("canceled"), state.stdout + state.stderr
+
+
+@pytest.mark.slow
 def test_more_shards_than_an_array_may_have_tasks_are_several_a_task(
     slurm: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
