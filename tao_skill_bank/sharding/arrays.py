@@ -7,6 +7,7 @@ one task a piece, and several where there are more pieces than the cluster allow
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -14,12 +15,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tao_skill_bank.core import fsio, guard, roots
-from tao_skill_bank.core.errors import EngineUnreachableError, InputError
+from tao_skill_bank.core import foreground, fsio, guard, roots
+from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError
 from tao_skill_bank.core.threads import SINGLE_THREAD, ThreadPool
 from tao_skill_bank.platforms.base import ENDED, JobRecord, new_record, read_records, write_record
 from tao_skill_bank.platforms.slurm.script import resource_argv
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 DEFAULT_MAX_TASKS = 1001
 _POLL_FIRST_SEC = 0.1
 _POLL_MOST_SEC = 5.0
+_LOOK_SEC = 0.2
+_STOPPING = "stopping: the parts at work are asked to end, what is done is kept; once more ends them at once"
+_AT_ONCE = "ended at once: what is done is kept, an annotation's calls in flight count as billed. Run again to go on"
 
 
 @dataclass(frozen=True)
@@ -51,21 +56,58 @@ def run_here(
 ) -> int:
     """Run pieces as processes of this machine; returns how many failed. Their output goes to `log`.
 
-    `progress` is called in this thread whenever one has ended.
+    `progress` is called in this thread whenever one has ended. They are sessions of their own: what a terminal or
+    anybody else asks this process for is passed on to them, once.
+
+    Raises:
+        BankError: This process was asked to stop; they have ended, and no further one was begun.
     """
     env = {**os.environ, **roots.environment(), **SINGLE_THREAD, **(secrets or {})}
     guard.make_folder(log.parent)
-    with guard.open_write(log, "ab") as out, ThreadPool(max_workers=workers or os.cpu_count() or 1) as pool:
+    running: set[subprocess.Popen[bytes]] = set()
+
+    def end_them() -> None:
+        for process in list(running):
+            with contextlib.suppress(OSError):
+                process.terminate()
+
+    def at_once() -> str:
+        end_them()
+        return _AT_ONCE
+
+    with (
+        guard.open_write(log, "ab") as out,
+        foreground.stops(_STOPPING, at_once),
+        ThreadPool(max_workers=workers or os.cpu_count() or 1) as pool,
+    ):
 
         def one(piece: Piece) -> int:
-            return subprocess.run(
-                list(piece.argv), stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, check=False
-            ).returncode
+            if foreground.asked() is not None:
+                return 1
+            process = subprocess.Popen(
+                list(piece.argv), stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, start_new_session=True
+            )
+            running.add(process)
+            try:
+                return process.wait()
+            finally:
+                running.discard(process)
 
-        failed = 0
-        for code in pool.map(one, pieces):
-            failed += code != 0
-            progress()
+        waits = [pool.submit(one, piece) for piece in pieces]
+        failed, told = 0, set[int]()
+        while waits:
+            done, left = wait(waits, timeout=_LOOK_SEC, return_when=FIRST_COMPLETED)
+            waits = list(left)
+            for ended in done:
+                failed += ended.result() != 0
+                progress()
+            if foreground.asked() is not None:
+                for process in [p for p in list(running) if p.pid not in told]:
+                    told.add(process.pid)
+                    with contextlib.suppress(OSError):
+                        process.terminate()
+        if (asked := foreground.asked()) is not None and failed:
+            raise asked.of(BankError(f"stopped by {asked.by}", fix="run again to go on: what is done is kept"))
         return failed
 
 

@@ -214,7 +214,8 @@ def test_a_job_that_is_being_submitted_at_a_ctrl_c_is_named(workspace: Path, tmp
     words += ["--root", str(tmp_path)]
     shown = subprocess.run([*CLI, *words], capture_output=True, text=True, check=False)
     digest = shown.stdout.split()[-1]
-    done = ran([sys.executable, "-c", SUBMIT, *words, "--approve", digest])
+    # Whoever started the tests in the background lets them ignore a Ctrl-C.
+    done = ran(["env", "--default-signal=INT", sys.executable, "-c", SUBMIT, *words, "--approve", digest])
     assert done.returncode == 130, done.stderr
     job = done.stdout.partition(":")[0]
     assert f"end it with: tao-skills jobs cancel {tmp_path / 'out'} {job}" in done.stderr
@@ -270,3 +271,26 @@ def test_a_second_ctrl_c_ends_an_annotation_at_once_and_its_calls_count_as_bille
         view = api.status(tmp_path)
         assert view.status == "interrupted" and view.unknown == server.calls > 0
     assert json.loads((tmp_path / "status.json").read_text().splitlines()[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["Ctrl-C", "a closed terminal", "SIGTERM"])
+def test_an_annotation_in_shards_waits_for_the_calls_of_its_parts_and_pays_none_of_them_twice(
+    how: str, videos: Path, tmp_path: Path
+) -> None:
+    with ScriptedEndpoint(latency=lambda request: 0.7) as server:
+        words = [*CLI, "annotate", "run", "--shards", "2", *overrides(server.url, tmp_path / "out", videos)]
+        terminal = Terminal(words, columns=200)
+        until(lambda: server.in_flight)
+        if how == "a closed terminal":
+            terminal.close()
+            assert terminal.child.wait(60) == 129
+        else:
+            terminal.type("\x03") if how == "Ctrl-C" else terminal.child.terminate()
+            said = terminal.until(lambda text: "run again to go on" in text)
+            assert ONCE_MORE.replace("it", "them") in said and f"stopped by {how}" in said
+            assert terminal.end() == (130 if how == "Ctrl-C" else 143)
+        assert server.in_flight == 0
+        server.latency = lambda request: 0.0
+        assert subprocess.run(words, check=False).returncode == 0
+        assert max(server.answered.values()) == 1, "no prompt was answered twice"
