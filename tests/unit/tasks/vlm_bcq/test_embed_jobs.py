@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -80,6 +81,50 @@ def test_each_video_and_question_is_embedded_once_a_run_and_joined_by_its_value(
     later = encoder_of(run, "iter2", "data_mining", made.folder("iter2") / "mining", videos, KEYS)
     assert made.asked[2:] == [("iter1", "video", [str(videos[2])])], "nothing is embedded a second time"
     assert later.videos(videos).shape == (3, 3)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def test_whoever_embeds_may_be_killed_at_any_write_and_the_next_one_leaves_the_same_vectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos, left = [tmp_path / f"{n}.mp4" for n in range(3)], [0]
+
+    def dying(write: Callable[..., Any], *, half: bool) -> Callable[..., Any]:
+        def call(path: Any, *args: Any, **more: Any) -> Any:
+            left[0] -= 1
+            if left[0]:
+                return write(path, *args, **more)
+            if half:
+                write(path, *args, **more)
+                os.truncate(path, Path(path).stat().st_size // 2)
+            raise Killed
+
+        return call
+
+    def embedded(root: Path) -> dict[str, bytes]:
+        run = cast(Run, Embedded(root, config(tmp_path)))
+        encoder_of(run, "iter1", "data_mining", root / "iter1" / "mining", videos, KEYS)
+        files = [path for path in root.rglob("*") if path.is_file()]
+        return {str(f.relative_to(root)): f.read_bytes().replace(root.name.encode(), b"run") for f in files}
+
+    clean = embedded(tmp_path / "clean")
+    assert {Path(name).name for name in clean} >= {"embeddings.parquet", "video.yaml", "text.yaml", "vectors.npy"}
+    for at in range(1, 50):
+        root, left[0] = tmp_path / f"killed-{at}", at
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", dying(os.replace, half=False))
+            patched.setattr(np, "save", dying(np.save, half=True))
+            patched.setattr(Path, "write_text", dying(Path.write_text, half=True))
+            try:
+                embedded(root)
+                break
+            except Killed:
+                pass
+        assert embedded(root) == clean, at
+    assert at > 6, "two specs, two arrays, two tables of the jobs, the table of the stage"
 
 
 @pytest.mark.parametrize(
