@@ -120,6 +120,18 @@ def test_the_defect_type_that_sets_far_is_the_one_to_collect(make_run: MakeRun) 
     assert "without it 20.0 %" in found.why
 
 
+@pytest.mark.parametrize(("flagged", "missed", "advised"), [(1, 2, False), (95, 2, True), (95, 0, True), (1, 0, False)])
+def test_no_type_is_blamed_for_a_far_that_is_met(make_run: MakeRun, flagged: int, missed: int, advised: bool) -> None:
+    run = only_baseline(make_run, target="FAR < 90% at recall=99%", acceptance=True)
+    rescore(run, {"PASS": PASSES, "bridge": [0.105, 0.11, 0.12], "shift": [0.395, 0.9]})
+    state = load_state(run)
+    assert state.acceptance is not None
+    state.acceptance["best"]["far"] = Interval.of(flagged, 100).model_dump()
+    state.acceptance["best"]["recall"] = Interval.of(32 - missed, 32).model_dump()
+    save_state(state)
+    assert ("dearest-label" in advice_of(run)) is advised
+
+
 def test_two_types_that_cost_the_same_leave_no_dearest_one(make_run: MakeRun) -> None:
     run = only_baseline(make_run)
     rescore(run, {"PASS": PASSES, "bridge": [0.105, 0.9], "shift": [0.105, 0.9]})

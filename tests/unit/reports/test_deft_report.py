@@ -4,6 +4,7 @@ import base64
 import colorsys
 import hashlib
 import json
+import math
 import re
 import shutil
 import time
@@ -305,11 +306,12 @@ def test_an_artifact_that_is_gone_or_broken_is_named_and_costs_nothing_else(make
     files = [p for p in paths if p.is_file() and p.name not in ("deft_state.json", "loop_log.jsonl.lock")]
     assert render_report(run).missing == 2
     full = Page((run / REPORT_FILE).read_text(encoding="utf-8"))
-    # Files of one kind are read by the same lines: each meets the next two of the contents.
+    # Files of one kind are read by the same lines: each meets the next of the contents, two or more, and the kind all.
     met: Counter[str] = Counter()
+    of_a_kind = Counter(path.suffix for path in dict.fromkeys(files))
     for path in dict.fromkeys(files):
         kept = path.read_bytes()
-        for _ in range(2):
+        for _ in range(max(2, math.ceil(len(BROKEN) / of_a_kind[path.suffix]))):
             content = BROKEN[met[path.suffix] % len(BROKEN)]
             met[path.suffix] += 1
             path.unlink(missing_ok=True)
@@ -317,6 +319,7 @@ def test_an_artifact_that_is_gone_or_broken_is_named_and_costs_nothing_else(make
                 path.write_bytes(content)
             render_report(run)
         path.write_bytes(kept)
+    assert all(number >= len(BROKEN) for number in met.values())
     for path in files:
         path.unlink(missing_ok=True)
     page = page_of(run)
