@@ -144,7 +144,7 @@ def test_one_stem_with_two_extensions_is_ambiguous(pairs: Path) -> None:
 def test_ill_named_files_are_all_named(pairs: Path) -> None:
     for name in ("x.png", "y.png"):
         picture(pairs / "ng" / name)
-        picture(pairs / "ok" / name)
+        picture(pairs / "ok" / name, 9)
     with pytest.raises(InputErrors, match="2 files are ill-named") as error:
         run(pairs)
     assert len(error.value.faults) == 2
