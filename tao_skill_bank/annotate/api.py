@@ -327,12 +327,12 @@ def check_items(results_dir: Path) -> Written:
         return check_results(results_dir)
 
 
-def judge_items(request: Request, *, approve: str | None = None, progress: Progress | None = None) -> Outcome:
+def judge_items(request: Request, *, approve: str | None = None) -> Outcome:
     """The checks that ask a model (`quality.checks`) of a folder that has its questions; then step 4 anew.
 
     What the folder says of itself (videos, licence, order of choices) stays. Raises as `run_here`.
     """
-    return run_here(judge_sealed(request), approve=approve, by="annotate check", progress=progress)
+    return run_here(judge_sealed(request), approve=approve, by="annotate check")
 
 
 def judge_sealed(request: Request) -> Sealed:

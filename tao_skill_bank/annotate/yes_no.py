@@ -192,7 +192,6 @@ def ask_all(
     max_calls: int | None = None,
     max_cost: float | None = None,
     prices: Path | None = None,
-    policy: Policy | None = None,
 ) -> tuple[dict[str, Told], Spent]:
     """Ask every question once, through the journal in `folder`; what is in it is not asked again.
 
@@ -203,7 +202,6 @@ def ask_all(
         max_calls: Calls of the folder at most, earlier ones included.
         max_cost: USD of the folder at most, earlier calls included.
         prices: The user's own table.
-        policy: How often and how long is tried.
 
     Returns:
         The answers by id, and what the folder has used.
@@ -213,9 +211,7 @@ def ask_all(
         BankError: The budget is used up, or the server refuses for good.
     """
     with Journal(folder) as journal:
-        found, failed, known = asyncio.run(
-            _asked(journal, server, questions, max_calls, max_cost, prices, policy or Policy())
-        )
+        found, failed, known = asyncio.run(_asked(journal, server, questions, max_calls, max_cost, prices))
         journal.flush()
         totals = journal.totals()
     if failed:
@@ -234,11 +230,10 @@ async def _asked(
     max_calls: int | None,
     max_cost: float | None,
     prices: Path | None,
-    policy: Policy,
 ) -> tuple[dict[str, Told], list[BankError], int]:
     secret = os.environ.get(server.api_key_env, "") if server.api_key_env else ""
     endpoint = YesNoEndpoint(server, secret, Redactor([secret] if secret else []))
-    gate = Gate(server.max_workers, policy, random.Random())
+    gate = Gate(server.max_workers, Policy(), random.Random())
     ledger = Ledger(journal, gate, max_calls, max_cost)
     caller = Caller(journal, gate, endpoint, endpoint, load_prices(prices), ledger)
     listed = {str(question.video): None for question in questions}

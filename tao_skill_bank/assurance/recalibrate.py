@@ -18,7 +18,6 @@ import numpy as np
 from tao_skill_bank.assurance.certificate import Certificate, certify
 from tao_skill_bank.assurance.subject import CHOSEN_HERE, FROZEN, Subject
 from tao_skill_bank.assurance.two_models import TwoModels, compare_models
-from tao_skill_bank.core.clock import Clock
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import sha256_file
 from tao_skill_bank.core.settings import Frozen
@@ -119,7 +118,6 @@ def recalibrate(
     *,
     trained: Trained | None = None,
     who: str | None = None,
-    clock: Clock | None = None,
 ) -> Recalibration:
     """Choose a threshold on one side and judge it, and the old one, on the other.
 
@@ -144,7 +142,7 @@ def recalibrate(
     def certified(threshold: float, independent: bool | None, origin: str) -> Certificate:
         name, by = judging.path.name, trained or Trained()
         subject = Subject(judging, threshold, target, name, independent, origin, by, digest)
-        return certify(subject, who=who, clock=clock)
+        return certify(subject, who=who)
 
     if sets.proof == "conformal":
         proof = certified(new, False, CHOSEN_HERE)

@@ -72,13 +72,12 @@ class CommandLine:
     warnings: tuple[str, ...]
 
 
-def parse_command_line(args: Sequence[str], schema: Schema, *, require: bool = True) -> CommandLine:
+def parse_command_line(args: Sequence[str], schema: Schema) -> CommandLine:
     """Read the arguments behind `<category> <action>`.
 
     Args:
         args: For example `["-e", "spec.yaml", "results_dir=/tmp/r", "min_recall=0.99"]`.
         schema: Known keys and defaults.
-        require: Refuse a configuration in which a required key is unset (`--cfg=job` never does).
 
     Raises:
         InputError: An unreadable spec file, a malformed override, an unknown key, a required key left unset.
@@ -95,7 +94,7 @@ def parse_command_line(args: Sequence[str], schema: Schema, *, require: bool = T
         for part in reversed(key.split(".")):
             nested = {part: nested}
         _merge(config, nested, schema, f"override {shown_override(text)}", given, warnings)
-    if require and not show:
+    if not show:
         missing = [key for key, value in leaves(config) if value == REQUIRED]
         if missing:
             raise InputError(

@@ -112,14 +112,13 @@ def apply_settings(
     return out
 
 
-def checked_settings(model: type[M], values: dict[str, Any], where: str, prefix: str = "") -> M:
+def checked_settings(model: type[M], values: dict[str, Any], where: str) -> M:
     """Check nested values into a model of settings.
 
     Args:
         model: The settings.
         values: Nested values.
         where: Where they come from, for the message.
-        prefix: What stands before a key in the message, such as `slurm.`.
 
     Raises:
         InputError: A value is out of range or of the wrong type; the key is named.
@@ -128,7 +127,7 @@ def checked_settings(model: type[M], values: dict[str, Any], where: str, prefix:
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = prefix + ".".join(str(part) for part in first["loc"])
+        key = ".".join(str(part) for part in first["loc"])
         given = first.get("input")
         raise InputError(
             f"{key}: {first['msg']} (got {redact(repr(given))})", where=where, fix=f"set it with --set {key}=VALUE"

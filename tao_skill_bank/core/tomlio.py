@@ -15,16 +15,16 @@ from tao_skill_bank.core.errors import InputError
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def read_toml(path: Path, what: str = "spec") -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as nested mappings.
 
     Raises:
         InputError: It is missing, or not TOML.
     """
     try:
-        return tomllib.loads(guard.read_text(path, what))
+        return tomllib.loads(guard.read_text(path, "spec"))
     except FileNotFoundError:
-        raise InputError(f"no such {what}", where=path, fix="name one that is there") from None
+        raise InputError("no such spec", where=path, fix="name one that is there") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"not readable as TOML: {error}", where=path, fix="fix the file") from None
 

@@ -14,52 +14,48 @@ import numpy.typing as npt
 
 DRAWS = 2000
 _SEED = 20_260_701
+_TAIL = (1 - 0.95) / 2
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 
-def resampled_sums(groups: IntArray, draws: int = DRAWS) -> FloatArray:
-    """Sums of the columns over groups drawn with replacement, float64 [draws, k]; deterministic.
+def resampled_sums(groups: IntArray) -> FloatArray:
+    """Sums of the columns over groups drawn with replacement, float64 [DRAWS, k]; deterministic.
 
     Args:
         groups: Int [g, k], counts of each group; g at least 1.
-        draws: How often.
     """
     kinds, number = np.unique(groups, axis=0, return_counts=True)
     rng = np.random.default_rng(_SEED)
-    picked = rng.multinomial(len(groups), number / len(groups), size=draws)
+    picked = rng.multinomial(len(groups), number / len(groups), size=DRAWS)
     return picked.astype(np.float64) @ kinds.astype(np.float64)
 
 
-def grouped_interval(right: IntArray, tried: IntArray, confidence: float = 0.95) -> tuple[float, float] | None:
-    """The percentile interval of sum(right) / sum(tried) over groups; None with fewer than two groups.
+def grouped_interval(right: IntArray, tried: IntArray) -> tuple[float, float] | None:
+    """The 95 % percentile interval of sum(right) / sum(tried) over groups; None with fewer than two groups.
 
     Args:
         right: Int [g].
         tried: Int [g]; groups without a sample are left out.
-        confidence: Between 0 and 1.
     """
     held = tried > 0
     if np.count_nonzero(held) < 2:
         return None
     sums = resampled_sums(np.column_stack([right[held], tried[held]]))
-    return _ends(sums[:, 0] / sums[:, 1], confidence)
+    return _ends(sums[:, 0] / sums[:, 1])
 
 
-def grouped_difference(
-    right_a: IntArray, right_b: IntArray, tried: IntArray, confidence: float = 0.95
-) -> tuple[float, float] | None:
+def grouped_difference(right_a: IntArray, right_b: IntArray, tried: IntArray) -> tuple[float, float] | None:
     """The same of sum(right_b) / sum(tried) - sum(right_a) / sum(tried), both over the same draws."""
     held = tried > 0
     if np.count_nonzero(held) < 2:
         return None
     sums = resampled_sums(np.column_stack([right_a[held], right_b[held], tried[held]]))
-    return _ends((sums[:, 1] - sums[:, 0]) / sums[:, 2], confidence)
+    return _ends((sums[:, 1] - sums[:, 0]) / sums[:, 2])
 
 
-def _ends(values: FloatArray, confidence: float) -> tuple[float, float]:
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
+def _ends(values: FloatArray) -> tuple[float, float]:
+    low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
     return float(low), float(high)
 
 

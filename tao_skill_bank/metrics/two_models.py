@@ -87,21 +87,20 @@ def midranks(values: FloatArray) -> FloatArray:
     return ranks
 
 
-def worse_by(lost: int, gained: int, number: int, confidence: float = 0.95) -> tuple[float, float, float]:
+def worse_by(lost: int, gained: int, number: int) -> tuple[float, float, float]:
     """By how much the second model's share of errors is higher on the same parts: (value, least, most), each in -1..1.
 
-    Each bound is one-sided and holds at least at the confidence: the two ends are exact (Clopper-Pearson) bounds of the
+    Each bound is one-sided and holds at least at 95 %: the two ends are exact (Clopper-Pearson) bounds of the
     two shares of parts that changed sides, each at half the error. Conservative.
 
     Args:
         lost: Parts that the first model has right and the second wrong.
         gained: The other way.
         number: All parts; 0 gives (0, -1, 1).
-        confidence: Between 0 and 1.
     """
     if not number:
         return 0.0, -1.0, 1.0
-    # Each end at half the error, one-sided: the two-sided interval at the confidence itself.
-    lost_low, lost_high = clopper_pearson(lost, number, confidence)
-    gained_low, gained_high = clopper_pearson(gained, number, confidence)
+    # Each end at half the error, one-sided: the two-sided interval at 95 % itself.
+    lost_low, lost_high = clopper_pearson(lost, number)
+    gained_low, gained_high = clopper_pearson(gained, number)
     return (lost - gained) / number, lost_low - gained_high, lost_high - gained_low

@@ -138,7 +138,6 @@ def submit_array(
     *,
     folder: Path,
     key: str,
-    at_once: int | None = None,
     secrets: Mapping[str, str] | None = None,
 ) -> JobRecord:
     """Submit pieces as one array; its record lies in `folder/jobs`, a task's output in `<uid>.<task>.log`.
@@ -148,7 +147,6 @@ def submit_array(
         pieces: What to run; the command lines must mean the same on a node.
         folder: The results folder, which nodes share.
         key: What the array is; see `earlier_array`.
-        at_once: The most tasks that may run at one time.
         secrets: Variables of the tasks beside those that the platform passes: named in the record, with no value.
 
     Raises:
@@ -166,7 +164,7 @@ def submit_array(
     record = record.model_copy(update={"argv": list(pieces[0].argv), "env": platform.arithmetic(), "secrets": names})
     write_record(record)
     fsio.write_text(beside(record.path, "sh"), array_script(record, tasks))
-    platform.hand_over(record, array_argv(platform, record, len(tasks), at_once), secrets)
+    platform.hand_over(record, array_argv(platform, record, len(tasks)), secrets)
     return record
 
 
@@ -230,13 +228,12 @@ exit "$failed"
 """
 
 
-def array_argv(platform: SlurmPlatform, record: JobRecord, tasks: int, at_once: int | None = None) -> list[str]:
+def array_argv(platform: SlurmPlatform, record: JobRecord, tasks: int) -> list[str]:
     """The command line that submits an array of `tasks` tasks."""
     request = replace(platform.settings.request, gpus=0)
     log = str(record.path.with_suffix("")).replace("%", "%%") + ".%a.log"
-    limit = f"%{at_once}" if at_once else ""
     argv = ["sbatch", "--parsable", f"--job-name={record.uid}", f"--comment={record.uid}", "--no-requeue"]
-    argv += [f"--array=0-{tasks - 1}{limit}", f"--output={log}", "--open-mode=append", "--input=/dev/null"]
+    argv += [f"--array=0-{tasks - 1}", f"--output={log}", "--open-mode=append", "--input=/dev/null"]
     argv += [f"--chdir={record.path.parent}", f"--export={','.join(record.secrets) or 'NIL'}"]
     argv += ["--nodes=1", "--ntasks=1", *resource_argv(request), *request.extra]
     return [*argv, str(beside(record.path, "sh"))]

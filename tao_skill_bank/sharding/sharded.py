@@ -41,7 +41,6 @@ def run_missing(
     folder: Path,
     key: str,
     workers: int | None = None,
-    at_once: int | None = None,
     progress: Callable[[], None] = lambda: None,
     secrets: Mapping[str, str] | None = None,
 ) -> int:
@@ -53,7 +52,6 @@ def run_missing(
         folder: The results folder; job records of arrays lie in `folder/jobs`.
         key: What the work is, so that an array which an earlier process started is found.
         workers: Processes at one time on this machine.
-        at_once: Tasks at one time on SLURM.
         progress: Called when a piece of this machine has ended, and now and then while an array runs.
         secrets: Variables that pieces get beside those of the platform; their values are written nowhere.
     """
@@ -68,7 +66,7 @@ def run_missing(
         close_array(running, len(missing()))
     pieces = missing()
     if pieces:
-        record = submit_array(platform, pieces, folder=folder, key=key, at_once=at_once, secrets=secrets)
+        record = submit_array(platform, pieces, folder=folder, key=key, secrets=secrets)
         wait_for_array(platform, record, progress)
         close_array(record, len(missing()))
     return len(missing())
@@ -80,7 +78,6 @@ def mine_sharded(
     platform: SlurmPlatform | None = None,
     *,
     workers: int | None = None,
-    at_once: int | None = None,
     progress: Progress = lambda _done, _all: None,
 ) -> tuple[Mined, list[ErrorRow]]:
     """Mine a pool by its plan; as `actions.mining.shards.merge_shards`.
@@ -108,7 +105,6 @@ def mine_sharded(
         folder=output.absolute(),
         key=f"mine.{plan.digest[:12]}",
         workers=workers,
-        at_once=at_once,
         progress=lambda: progress(len(plan.shards) - len(missing_shards(output, plan)), len(plan.shards)),
     )
     return merge_shards(output)
@@ -118,9 +114,6 @@ def annotate_sharded(
     request: Request,
     shards: int,
     platform: SlurmPlatform | None = None,
-    *,
-    workers: int | None = None,
-    at_once: int | None = None,
 ) -> Outcome:
     """Annotate in shards, each a run of its own, then bring the answers together and write the files.
 
@@ -131,8 +124,6 @@ def annotate_sharded(
         request: As for one machine; without a shard.
         shards: How many.
         platform: SLURM, or None for this machine.
-        workers: Shards at one time on this machine; their calls add up at the endpoint.
-        at_once: The same on SLURM.
 
     Raises:
         InputError: The request cannot be met.
@@ -179,8 +170,6 @@ def annotate_sharded(
         platform=platform,
         folder=config.results_dir.absolute(),
         key=f"annotate.{shards}",
-        workers=workers,
-        at_once=at_once,
         secrets=secrets,
     )
     halted = [folder for folder, _, _ in launches.values() if api.status(folder).status != "complete"]

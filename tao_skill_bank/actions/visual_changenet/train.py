@@ -16,7 +16,7 @@ from tao_skill_bank.actions.visual_changenet.images import open_set, read_images
 from tao_skill_bank.actions.visual_changenet.network import Architecture, Network, Pairs, logits, probabilities
 from tao_skill_bank.actions.visual_changenet.options import Options, workers
 from tao_skill_bank.core import fsio, guard
-from tao_skill_bank.core.clock import Clock, SystemClock
+from tao_skill_bank.core.clock import SystemClock
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.overrides import config_yaml
 from tao_skill_bank.core.threads import ThreadPool, one_blas_thread
@@ -34,26 +34,21 @@ class Status:
     Args:
         folder: Where to; it must exist.
         log_name: The log's file name.
-        quiet: Do not print.
-        clock: Time; the machine's by default.
     """
 
-    def __init__(self, folder: Path, log_name: str, *, quiet: bool = False, clock: Clock | None = None) -> None:
+    def __init__(self, folder: Path, log_name: str) -> None:
         self.status_path = folder / STATUS_FILE
         self.log_path = folder / log_name
-        self.quiet = quiet
-        self.clock = clock or SystemClock()
 
     def say(self, text: str) -> None:
         """A line for the log and the console."""
         with guard.open_write(self.log_path, "ab") as log:
             log.write(f"{text}\n".encode())
-        if not self.quiet:
-            print(text, flush=True)
+        print(text, flush=True)
 
     def status(self, message: str, *, status: str = "RUNNING", kpi: dict[str, float] | None = None) -> None:
         """A line of `status.json`."""
-        now = self.clock.now()
+        now = SystemClock().now()
         line: dict[str, Any] = {
             "date": now.strftime("%m/%d/%Y"),
             "time": now.strftime("%H:%M:%S"),
@@ -84,21 +79,19 @@ class TrainResult:
     seconds: float
 
 
-def train(options: Options, *, quiet: bool = False, clock: Clock | None = None) -> TrainResult:
+def train(options: Options) -> TrainResult:
     """Train on the spec's sets and write checkpoints, `status.json`, `experiment.yaml` and `train.log`.
 
     Everything is read and checked before the first file is written. Equal inputs and seed give equal checkpoints.
 
     Args:
         options: The spec.
-        quiet: Do not print.
-        clock: Time; the machine's by default.
 
     Raises:
         InputError: Bad rows or images; fewer rows than a batch; one class only; a folder that holds checkpoints; a
             checkpoint to go on from that does not fit.
     """
-    clock = clock or SystemClock()
+    clock = SystemClock()
     begun = clock.monotonic()
     spec = options.spec
     folder = options.results_dir("train")
@@ -124,7 +117,7 @@ def train(options: Options, *, quiet: bool = False, clock: Clock | None = None) 
     )
     guard.make_folder(folder)
     fsio.write_text(folder / EXPERIMENT, config_yaml(spec.raw))
-    status = Status(folder, LOG_FILE, quiet=quiet, clock=clock)
+    status = Status(folder, LOG_FILE)
     status.status("Starting Visual ChangeNet training (local CPU stand-in).", status="STARTED")
     for line in _opening(options, settings, len(pairs), int(training.is_defect.sum()), len(validation)):
         status.say(line)

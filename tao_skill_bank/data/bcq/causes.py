@@ -169,10 +169,11 @@ def cells(rows: Sequence[Answered], name_of: Callable[[Answered], str | None]) -
     return sorted(found, key=lambda cell: (-cell.rate, -cell.n, cell.name))
 
 
-def doubts(
-    rows: Sequence[Answered], vectors: Any, truths: Any, contents: Any, own: Any, *, nearest: int = 10, against: int = 8
-) -> list[Doubt]:
-    """Rows whose truth is contradicted by 8 of their 10 nearest labelled pairs, and by the model.
+NEAREST, AGAINST = 10, 8
+
+
+def doubts(rows: Sequence[Answered], vectors: Any, truths: Any, contents: Any, own: Any) -> list[Doubt]:
+    """Rows whose truth is contradicted by AGAINST of their NEAREST nearest labelled pairs, and by the model.
 
     Args:
         rows: Answers of one question key.
@@ -180,20 +181,18 @@ def doubts(
         truths: Bool [m], whether yes is right.
         contents: [m], whose video it is; a row's own video is no neighbour.
         own: Unit float [n, d], of the rows.
-        nearest: How many neighbours are asked.
-        against: How many of them must contradict.
     """
     found = []
     for place, row in enumerate(rows):
         if row.answer is None or row.wrong is None:
             continue
         others = np.flatnonzero(contents != row.record.content)
-        if len(others) < nearest:
+        if len(others) < NEAREST:
             continue
-        near = others[np.argsort(-(vectors[others] @ own[place]), kind="stable")[:nearest]]
+        near = others[np.argsort(-(vectors[others] @ own[place]), kind="stable")[:NEAREST]]
         count = int(np.count_nonzero(truths[near] != (row.record.gt == "yes")))
-        if count >= against:
-            found.append(Doubt(row.record.id, str(row.record.gt), row.answer, count, nearest))
+        if count >= AGAINST:
+            found.append(Doubt(row.record.id, str(row.record.gt), row.answer, count, NEAREST))
     return found
 
 

@@ -7,7 +7,7 @@ what a person must know before a training (`findings`). Whatever was not looked 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,6 @@ def look_at_sets(
     *,
     decode: bool = True,
     memory: Memory | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> LookedSets:
     """Look at every picture that the rows of some sets name.
 
@@ -59,7 +58,6 @@ def look_at_sets(
         sets: Name (`training`, `KPI`, …) → its rows and where their files are.
         decode: Decode them, or read headers alone where a picture was never decoded before.
         memory: What was found out before.
-        progress: Called with files done and files to open.
     """
     import pyarrow as pa
 
@@ -68,7 +66,7 @@ def look_at_sets(
         return LookedSets([], {}, 0, Looked(), 0)
     encoded = pa.concat_arrays(arrays).dictionary_encode()
     paths: list[str] = encoded.dictionary.to_pylist()
-    looked = look(paths, decode=decode, memory=memory, progress=progress)
+    looked = look(paths, decode=decode, memory=memory)
     files = Files(paths, looked.facts)
     ids = encoded.indices.to_numpy().astype("int64")
     tables: list[PictureSet] = []

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.appended import append_bytes
-from tao_skill_bank.core.clock import Clock, SystemClock, log_time
+from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.models import Frozen
 from tao_skill_bank.data.corrections.record import person_named
@@ -62,7 +62,7 @@ def looks(workspace: Path, csv: Path) -> list[Look]:
     return [look for look in found if look.set_sha256 == digest]
 
 
-def record_look(workspace: Path, csv: Path, who: str, run: str | None = None, clock: Clock | None = None) -> Look:
+def record_look(workspace: Path, csv: Path, who: str, run: str | None = None) -> Look:
     """Write down that somebody looks; one who has looked before is not written twice.
 
     Raises:
@@ -77,7 +77,7 @@ def record_look(workspace: Path, csv: Path, who: str, run: str | None = None, cl
             known = next((look for look in looks(workspace, csv) if look.who == name), None)
             if known is not None:
                 return known
-            when = log_time((clock or SystemClock()).now())
+            when = log_time(SystemClock().now())
             look = Look(set_sha256=fsio.sha256_file(csv), csv=str(csv), who=name, when=when, run=run)
             append_bytes(path, (look.model_dump_json() + "\n").encode())
             return look

@@ -72,15 +72,9 @@ class Facts(NamedTuple):
         return is_deep(self.mode) and self.highest is not None and self.highest > 255
 
 
-def facts_of(data: bytes, *, decode: bool = True) -> Facts:
-    """The facts of a file's bytes.
-
-    Args:
-        data: The whole file; with `decode` off its beginning will do.
-        decode: Decode every pixel, else read the header alone.
-    """
-    digest = hashlib.sha256(data).digest() if decode else None
-    return _facts(io.BytesIO(data), digest)
+def facts_of(data: bytes) -> Facts:
+    """The facts of a whole file's bytes, every pixel decoded."""
+    return _facts(io.BytesIO(data), hashlib.sha256(data).digest())
 
 
 def header_facts(handle: IO[bytes]) -> Facts:

@@ -65,7 +65,6 @@ def look(
     decode: bool = True,
     memory: Memory | None = None,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Looked:
     """Open every picture that is not known.
 
@@ -74,13 +73,12 @@ def look(
         decode: Decode every pixel, or read headers alone. What is known of decoded pictures is taken either way.
         memory: What was found out before, and where this goes; None: nothing.
         workers: Threads; default: by the processors, and more than one for a slow disk.
-        progress: Called with files done and files to open; None: whoever `watched` asked for it.
 
     Returns:
         Facts of every path. A file that is missing, cannot be read or is none has a fault that says so.
     """
     memory = memory or Memory(None)
-    progress = progress or _watcher.get()
+    progress = _watcher.get()
     looked = Looked()
     keys = looked.keys
     for path in dict.fromkeys(paths):

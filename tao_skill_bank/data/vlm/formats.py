@@ -162,7 +162,6 @@ def mapping_of(
     asked: bool,
     table: bool,
     where: str,
-    sample: Sequence[Mapping[str, Any]] = (),
 ) -> Mapped:
     """Which format an item has, and where its roles lie.
 
@@ -174,7 +173,6 @@ def mapping_of(
         asked: What was asked comes from a file of its own, which may hold the truth too.
         table: Items are the rows of a table, whose cells are no typed values.
         where: The file and item, for messages.
-        sample: Some items, from which messages guess what is meant.
 
     Raises:
         InputError: A role has no candidate, or two; the message has the item's keys and what to write.
@@ -197,7 +195,7 @@ def mapping_of(
         roles["video_id"] = _ordered(item, (*roles.get("video_id", ()), *key))
     if first is not None:
         elsewhere = {"video_id", "gt"} if truth or asked else set()
-        _require(item, roles, chosen, named, elsewhere, where=where, sample=sample)
+        _require(item, roles, chosen, named, elsewhere, where=where)
     there = {role for role, paths in roles.items() if any(value_at(item, p) is not MISSING for p in paths)}
     return Mapped(chosen, roles, frozenset(there if first is not None else roles))
 
@@ -251,7 +249,6 @@ def _require(
     elsewhere: set[str],
     *,
     where: str,
-    sample: Sequence[Mapping[str, Any]],
 ) -> None:
     """Refuse an item in which a role cannot be found."""
     for role, (steps, *_) in named.items():
@@ -278,20 +275,19 @@ def _require(
             write += "; or requests=FILE where metadata.gt has it"
     else:
         taken = {paths[0][0] for paths in roles.values() if paths}
-        guessed = guess(sample or [item], absent, taken)
+        guessed = guess(item, absent, taken)
         write = " ".join(f"fields.{role}={guessed.get(role, 'KEY')}" for role in absent)
     raise InputError(f"missing {absent[0]!r}; its keys: {there}", where=where, fix=f"write {write}")
 
 
-def guess(items: Sequence[Mapping[str, Any]], roles: Sequence[str], taken: set[Any]) -> dict[str, str]:
+def guess(item: Mapping[str, Any], roles: Sequence[str], taken: set[Any]) -> dict[str, str]:
     """Role → key for those roles that some key fits, the likeliest first, a key once: for messages alone."""
-    keys = [k for k in items[0] if k not in taken and not str(k).startswith("@")] if items else []
-    values = {k: [_text(item.get(k)) for item in items] for k in keys}
+    keys = [k for k in item if k not in taken and not str(k).startswith("@")]
     found: dict[str, str] = {}
     for role in ("video_id", "question", "gt", "response"):
         if role not in roles:
             continue
-        scored = [(_fit(role, values[k]), -i, k) for i, k in enumerate(keys) if k not in found.values()]
+        scored = [(_fit(role, _text(item[k])), -i, k) for i, k in enumerate(keys) if k not in found.values()]
         best = max(scored, default=(0.0, 0, ""))
         if best[0] > 0.5:
             found[role] = best[2]
@@ -299,21 +295,16 @@ def guess(items: Sequence[Mapping[str, Any]], roles: Sequence[str], taken: set[A
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None or isinstance(value, (dict, list)) else str(value)
+    return "" if value is None or isinstance(value, (dict, list)) else str(value).strip()
 
 
-def _fit(role: str, texts: Sequence[str]) -> float:
-    """How well texts fit a role, 0..1."""
-    known = [t.strip() for t in texts if t.strip()]
-    if not known:
-        return 0.0
-    n = len(texts)
-    answers = sum(bool(_YES_NO.search(t)) for t in known) / n
-    short = sum(len(t) <= 12 for t in known) / n
-    if role == "video_id":
-        return sum(has_media_suffix(t) or "://" in t for t in known) / n
-    if role == "question":
-        return sum(t.endswith(("?", "？")) or "?\n" in t for t in known) / n
-    if role == "gt":
-        return answers * short
-    return answers * (1 - 0.3 * short)
+def _fit(role: str, text: str) -> float:
+    """How well a text fits a role, 0..1."""
+    answers, short = bool(_YES_NO.search(text)), len(text) <= 12
+    fits = {
+        "video_id": has_media_suffix(text) or "://" in text,
+        "question": text.endswith(("?", "？")) or "?\n" in text,
+        "gt": answers and short,
+        "response": answers * (1 - 0.3 * short),
+    }
+    return float(fits[role]) if text else 0.0

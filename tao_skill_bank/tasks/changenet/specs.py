@@ -53,13 +53,13 @@ def checked_spec(config: RunConfig) -> ClassifySpec:
     return classify_spec(user_spec(config), config.specs_file)
 
 
-def image_root(config: RunConfig, csv: Path, naming: ImageNaming, index: FolderIndex | None = None) -> Path:
+def image_root(config: RunConfig, csv: Path, naming: ImageNaming) -> Path:
     """The one folder under which every row of `csv` resolves: the image root, the workspace, or the CSV's own.
 
     A corrected copy's own folder is that of the customer's file.
     """
     candidates = root_candidates(Path(config.images_dir), Path(config.workspace), beside(config, csv))
-    return choose_root(read_pairs(csv), naming, candidates, index)
+    return choose_root(read_pairs(csv), naming, candidates)
 
 
 def train_spec(
