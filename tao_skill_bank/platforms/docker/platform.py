@@ -94,10 +94,16 @@ class DockerPlatform(Platform):
 
     @classmethod
     def remedy(cls, text: str, machine: Machine, source: str) -> str:
-        """An engine is installed, started or opened to the user."""
-        from tao_skill_bank.platforms.docker.remedy import remedy
-
-        return remedy(text, machine)
+        """An engine is installed, started or opened to the user; empty where the check's own fix is the best."""
+        if "does not answer" not in text or os.environ.get("DOCKER_HOST"):
+            return ""
+        if "Permission denied" in text:
+            return "sudo usermod -aG docker $USER && newgrp docker"
+        if machine.system == "Darwin":
+            return "open -a Docker" if machine.which("docker") else machine.package("", "--cask docker")
+        if not machine.which("dockerd"):
+            return machine.package("docker.io" if machine.which("apt-get") else "docker")
+        return machine.as_root("systemctl start docker" if machine.systemd else "service docker start")
 
     @classmethod
     def explained(cls, found: Complaint, machine: Machine, source: str) -> Complaint:

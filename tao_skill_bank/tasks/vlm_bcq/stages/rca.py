@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +17,7 @@ from tao_skill_bank.core.overrides import setting
 from tao_skill_bank.core.text import lines_of, plural
 from tao_skill_bank.data.bcq import answers, causes
 from tao_skill_bank.data.bcq.answers import Answered
-from tao_skill_bank.data.bcq.clips import clip_of
-from tao_skill_bank.data.bcq.frames import write_frames
+from tao_skill_bank.data.bcq.clips import clip_of, stills
 from tao_skill_bank.data.bcq.records import Record
 from tao_skill_bank.loop.stage import Outcome, timestamp
 from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder
@@ -30,6 +30,8 @@ LEAST_LABELLED = 11
 """Labelled rows of a question from which its labels are doubted by their neighbours."""
 TABLES = "tables.json"
 GAPS = "kpi_gaps.jsonl"
+SHOWN = 4
+_SIDE = 256
 
 
 class Rca(Stage):
@@ -221,3 +223,17 @@ def markdown(found: dict[str, Any]) -> str:
 
 def _cell(text: str) -> str:
     return "".join("\\" + c if c in "|\\`*_<>[]" else c for c in text)
+
+
+def write_frames(path: Path, folder: Path, name: str) -> list[dict[str, Any]]:
+    """Four spread frames as `<name>_<n>.jpg`; returns file names and seconds."""
+    from PIL import Image
+
+    found = []
+    for place, (seconds, pixels) in enumerate(stills(path, SHOWN, _SIDE)):
+        held = io.BytesIO()
+        Image.fromarray(pixels).save(held, "JPEG", quality=85)
+        file = f"{name}_{place}.jpg"
+        fsio.write_bytes(folder / file, held.getvalue())
+        found.append({"file": file, "seconds": round(seconds, 2)})
+    return found
