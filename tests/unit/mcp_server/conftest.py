@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 import tiny
-from server_calls import TARGET
+from server_calls import TARGET, served
 
 from mcp_server.roots import BankServer
-from mcp_server.server import build_server
 
 
 @pytest.fixture(scope="session")
@@ -22,12 +21,12 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def workspace(drawn: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(drawn, tmp_path / "workspace")
+    return shutil.copytree(drawn, tmp_path / "workspace", copy_function=shutil.copyfile)
 
 
 @pytest.fixture
 def server(workspace: Path) -> BankServer:
-    return build_server([workspace])
+    return served(workspace)
 
 
 @pytest.fixture(scope="session")

@@ -18,10 +18,9 @@ import pytest
 import yaml
 from mcp_types import ElicitResult
 from scripted_endpoint import ScriptedEndpoint
-from server_calls import MODES, call, ok
+from server_calls import MODES, call, ok, served
 from videos import make_video, make_videos
 
-from mcp_server.server import build_server
 from tao_skill_bank.annotate import api
 from tao_skill_bank.core import lifecycle
 
@@ -41,7 +40,7 @@ def paid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Scri
 def test_the_estimate_is_a_few_lines_and_calls_nobody(
     paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path
 ) -> None:
-    data = ok(call(build_server([tmp_path]), "estimate_annotation", paid[1]))
+    data = ok(call(served(tmp_path), "estimate_annotation", paid[1]))
     assert data["summary"].startswith("2 videos, about 3")
     assert paid[0].calls == 0
     assert not (tmp_path / "out").exists()
@@ -51,7 +50,7 @@ def test_the_estimate_is_a_few_lines_and_calls_nobody(
 def test_without_a_persons_yes_nothing_is_bought(
     paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path, mode: str
 ) -> None:
-    server = build_server([tmp_path])
+    server = served(tmp_path)
     limits = {"max_cost": 2.5, "max_calls": 40}
     refused = call(server, "start_annotation", {**paid[1], **limits}, mode=mode)
     assert refused.error and "the price of 'scripted' (vlm) is unknown" in refused.text
@@ -72,7 +71,7 @@ def test_only_a_true_of_the_client_buys_anything(
     paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path, value: str | int
 ) -> None:
     answer = ElicitResult(action="accept", content={"approve": value})
-    said = call(build_server([tmp_path]), "start_annotation", paid[1], elicit=answer)
+    said = call(served(tmp_path), "start_annotation", paid[1], elicit=answer)
     assert said.error and said.asked
     assert paid[0].calls == 0
     assert not (tmp_path / "out").exists()
@@ -81,7 +80,7 @@ def test_only_a_true_of_the_client_buys_anything(
 def test_an_approved_run_works_in_the_background_to_its_end(
     paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path
 ) -> None:
-    server = build_server([tmp_path])
+    server = served(tmp_path)
     yes = ElicitResult(action="accept", content={"approve": True})
     assert ok(call(server, "start_annotation", paid[1], elicit=yes))["status"] == "started"
     for worker in lifecycle._started:
@@ -104,7 +103,7 @@ def test_a_spec_that_names_a_folder_outside_the_roots_is_refused(
     inside = tmp_path / "root" / "spec.yaml"
     inside.write_text(spec.read_text(encoding="utf-8"), encoding="utf-8")
     answer = call(
-        build_server([tmp_path / "root"]),
+        served(tmp_path / "root"),
         "estimate_annotation",
         {"results_dir": str(tmp_path / "root/out"), "spec": str(inside)},
     )
@@ -126,7 +125,7 @@ def test_an_agent_is_told_what_the_quality_rules_say_and_nothing_is_written_or_o
     ]
     step.write_text("".join(json.dumps({**row, "video_length": 1.0}) + "\n" for row in rows), encoding="utf-8")
     before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
-    server = build_server([tmp_path / "root"])
+    server = served(tmp_path / "root")
     data = ok(call(server, "get_annotation_quality", {"results_dir": str(folder)}))
     assert sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*")) == before
     assert "no error rate: no sample was drawn" in data["summary"]
@@ -166,7 +165,7 @@ def test_an_agent_alone_gets_no_python_of_a_spec_to_run(
     unread: tuple[dict[str, Any], Path, Path], tmp_path: Path, mode: str
 ) -> None:
     arguments, module, mark = unread
-    server = build_server([tmp_path])
+    server = served(tmp_path)
     notes = ok(call(server, "estimate_annotation", arguments, mode=mode))["notes"]
     assert f"{module} (4 lines, sha256 " in notes[0]
     assert notes[1].endswith(f"tao-skills annotate allow {module}")
@@ -184,7 +183,7 @@ def test_a_persons_yes_allows_the_module_it_was_asked_about_and_a_changed_one_is
     unread: tuple[dict[str, Any], Path, Path], tmp_path: Path, mode: str
 ) -> None:
     arguments, module, mark = unread
-    server = build_server([tmp_path])
+    server = served(tmp_path)
     yes = ElicitResult(action="accept", content={"approve": True})
     started = call(server, "start_annotation", arguments, mode=mode, elicit=yes)
     assert ok(started)["status"] == "started"
@@ -215,7 +214,7 @@ def test_a_module_that_changes_while_the_person_reads_is_not_allowed_by_the_answ
             return super().model_dump(**given)
 
     answer = call(
-        build_server([tmp_path]),
+        served(tmp_path),
         "start_annotation",
         arguments,
         elicit=Slow(action="accept", content={"approve": True}),
@@ -228,7 +227,7 @@ def test_a_module_that_changes_while_the_person_reads_is_not_allowed_by_the_answ
 def test_of_two_starts_at_once_by_two_agents_one_starts_and_the_run_is_made_once(
     paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path
 ) -> None:
-    server = build_server([tmp_path])
+    server = served(tmp_path)
     yes = ElicitResult(action="accept", content={"approve": True})
     together = threading.Barrier(3)
 
@@ -254,7 +253,7 @@ def test_a_person_is_told_who_gets_the_videos_and_the_key(
     assert paid[0].url.split("/v1")[0] in text
     spec.write_text(text.replace(paid[0].url.split("/v1")[0], "https://evil.example"), encoding="utf-8")
     no = ElicitResult(action="decline")
-    answer = call(build_server([tmp_path]), "start_annotation", paid[1], elicit=no)
+    answer = call(served(tmp_path), "start_annotation", paid[1], elicit=no)
     assert "at https://evil.example" in answer.asked[0]
     assert paid[0].calls == 0
 
@@ -277,7 +276,7 @@ def test_a_spec_that_is_rewritten_while_the_person_reads_sends_nothing_to_anothe
         def rewrite() -> None:
             spec.write_text(spec.read_text(encoding="utf-8").replace(paid[0].url, other.url), encoding="utf-8")
 
-        answer = call(build_server([tmp_path]), "start_annotation", paid[1], mode=mode, elicit=YES, meanwhile=rewrite)
+        answer = call(served(tmp_path), "start_annotation", paid[1], mode=mode, elicit=YES, meanwhile=rewrite)
         ended()
         assert paid[0].url in answer.asked[0]
         if mode == "legacy":
@@ -311,7 +310,7 @@ def test_only_the_videos_that_were_listed_when_the_person_was_asked_are_sent(
         else:
             shutil.copy(outside, first)
 
-    assert "status" in ok(call(build_server([root]), "start_annotation", arguments, elicit=YES, meanwhile=change))
+    assert "status" in ok(call(served(root), "start_annotation", arguments, elicit=YES, meanwhile=change))
     ended()
     view = api.status(root / "out")
     assert paid[0].calls == 16 * (2 if what == "added" else 1)
@@ -331,9 +330,7 @@ def test_a_video_that_leads_outside_the_roots_is_refused_before_anybody_is_asked
     spec = root / "spec.yaml"
     spec.write_text(Path(paid[1]["spec"]).read_text().replace(str(tmp_path / "v"), str(root / "v")), encoding="utf-8")
     yes = ElicitResult(action="accept", content={"approve": True})
-    answer = call(
-        build_server([root]), "start_annotation", {"results_dir": str(root / "out"), "spec": str(spec)}, elicit=yes
-    )
+    answer = call(served(root), "start_annotation", {"results_dir": str(root / "out"), "spec": str(spec)}, elicit=yes)
     assert answer.error and not answer.asked
     assert "lies outside the allowed folders, where a link leads" in answer.text
     assert paid[0].calls == 0
@@ -342,7 +339,7 @@ def test_a_video_that_leads_outside_the_roots_is_refused_before_anybody_is_asked
 def test_the_command_that_a_person_is_given_starts_what_was_shown_and_nothing_else(
     paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path
 ) -> None:
-    asked = ok(call(build_server([tmp_path]), "start_annotation", {**paid[1], "max_calls": 100}))
+    asked = ok(call(served(tmp_path), "start_annotation", {**paid[1], "max_calls": 100}))
     words = shlex.split(asked["command"])
     spec = Path(paid[1]["spec"])
     before = spec.read_text(encoding="utf-8")
@@ -365,7 +362,7 @@ def test_the_command_that_a_person_is_given_starts_what_was_shown_and_nothing_el
 def test_a_digest_says_everything_that_is_approved(
     paid: tuple[ScriptedEndpoint, dict[str, Any]], tmp_path: Path
 ) -> None:
-    server = build_server([tmp_path])
+    server = served(tmp_path)
     spec, videos = Path(paid[1]["spec"]), sorted((tmp_path / "v").iterdir())
 
     def digest(**more: Any) -> str:

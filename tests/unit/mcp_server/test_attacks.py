@@ -15,7 +15,7 @@ import tiny
 import yaml
 from mcp.client import Client
 from mcp_types import ElicitResult
-from server_calls import MODES, call, ok, plan_arguments
+from server_calls import MODES, call, ok, plan_arguments, served
 
 from mcp_server.roots import BankServer
 from mcp_server.server import build_server
@@ -178,7 +178,7 @@ def test_packaging_a_report_takes_no_file_from_outside(tmp_path: Path) -> None:
     (tmp_path / "secret.yaml").write_text("nobody: may read this\n")
     spec = yaml.safe_load((folder / SPEC).read_text())
     (folder / SPEC).write_text(yaml.safe_dump({**spec, "train_config": str(tmp_path / "secret.yaml")}))
-    answer = call(build_server([root]), "check_rca_report", {"results_dir": str(folder)})
+    answer = call(served(root), "check_rca_report", {"results_dir": str(folder)})
     assert answer.error
     assert "outside the allowed folders" in answer.text
     assert not (folder / "rca_config/secret.yaml").exists()

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from mcp_types import ElicitResult
 from report_runs import RunBuilder
-from server_calls import MODES, call, ok, plan_arguments
+from server_calls import MODES, call, ok, plan_arguments, served
 
 from mcp_server import deft
 from mcp_server.roots import BankServer
-from mcp_server.server import build_server
 from tao_skill_bank.loop.opening import folder_lock
 from tao_skill_bank.tasks.registry import load_state
 
@@ -106,7 +105,7 @@ def test_the_command_that_is_shown_starts_exactly_this_plan(workspace: Path, ser
 
 @pytest.mark.parametrize("mode", MODES)
 def test_an_approved_run_works_in_the_background_to_its_end(workspace: Path, mode: str) -> None:
-    server = build_server([workspace])
+    server = served(workspace)
     begun = time.monotonic()
     found = call(server, "start_deft_run", plan_arguments(workspace), mode=mode, elicit=YES)
     assert time.monotonic() - begun < 10
@@ -178,7 +177,7 @@ def test_a_run_can_be_stopped_and_says_so(workspace: Path, server: BankServer) -
 
 
 def test_status_gives_only_what_came_behind_the_cursor(finished: Path) -> None:
-    server = build_server([finished])
+    server = served(finished)
     arguments = {"results_dir": str(finished)}
     whole = ok(call(server, "get_deft_status", arguments))
     assert len(whole["log"]) == deft.MOST_LOG_LINES
@@ -192,7 +191,7 @@ def test_status_gives_only_what_came_behind_the_cursor(finished: Path) -> None:
 def test_a_run_at_work_is_told_whole_at_first_and_behind_a_cursor_only_its_news(tmp_path: Path) -> None:
     run = RunBuilder(tmp_path, iterations=1, status="running", in_progress="routing", pictures=False).build()
     arguments, always = {"results_dir": str(run)}, {"kpi_target", "verdict", "approval"}
-    server = build_server([run])
+    server = served(run)
     with folder_lock(run, "command"):
         first = ok(call(server, "get_deft_status", arguments))
         later = ok(call(server, "get_deft_status", {**arguments, "after": first["cursor"]}))
@@ -204,11 +203,11 @@ def test_a_run_at_work_is_told_whole_at_first_and_behind_a_cursor_only_its_news(
 
 def test_waiting_for_news_of_a_run_that_has_ended_does_not_wait(finished: Path) -> None:
     begun = time.monotonic()
-    ok(call(build_server([finished]), "get_deft_status", {"results_dir": str(finished), "wait_sec": 25}))
+    ok(call(served(finished), "get_deft_status", {"results_dir": str(finished), "wait_sec": 25}))
     assert time.monotonic() - begun < 5
 
 
 def test_the_longest_wait_stays_below_what_clients_allow(finished: Path) -> None:
-    answer = call(build_server([finished]), "get_deft_status", {"results_dir": str(finished), "wait_sec": 26})
+    answer = call(served(finished), "get_deft_status", {"results_dir": str(finished), "wait_sec": 26})
     assert answer.error
     assert deft.MOST_WAIT_SEC < 60

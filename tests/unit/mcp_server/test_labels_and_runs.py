@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from server_calls import call, ok, plan_arguments
+from server_calls import call, ok, plan_arguments, served
 
 from mcp_server.roots import BankServer
-from mcp_server.server import build_server
 from tao_skill_bank.data import corrections
 
 
@@ -48,7 +47,7 @@ def test_words_that_cannot_be_taken_change_nothing(
 
 def test_runs_are_listed_and_compared(finished: Path) -> None:
     workspace = finished.parent.parent
-    server = build_server([workspace])
+    server = served(workspace)
     [line] = ok(call(server, "list_runs", {"workspace": str(workspace)}))["runs"]
     assert line.startswith(f"{finished}: complete; ")
     answer = call(server, "compare_runs", {"runs": [str(finished), str(finished)]})
@@ -65,7 +64,7 @@ def test_a_workspace_without_runs_has_none_and_a_local_platform_is_ready(workspa
 
 
 def test_one_reader_of_jobs_has_the_list_and_one_job(finished: Path) -> None:
-    server = build_server([finished.parent.parent])
+    server = served(finished.parent.parent)
     jobs = ok(call(server, "get_jobs", {"results_dir": str(finished)}))["jobs"]
     assert 0 < len(jobs) <= 10
     first = next(iter(jobs))

@@ -16,12 +16,12 @@ from typing import Annotated, Any
 import click
 import pytest
 from click.testing import CliRunner
-from server_calls import call
+from server_calls import call, served
 
 import tao_skill_bank as tao
 from mcp_server import annotate, deft, gaps, jobs
 from mcp_server.asked import with_request
-from mcp_server.server import BankServer, build_server
+from mcp_server.server import BankServer
 from tao_skill_bank import runs
 from tao_skill_bank.actions.gap_analysis import cli as gap_cli
 from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig, VlmBcqConfig, VlmCompareConfig
@@ -89,7 +89,7 @@ def test_the_command_that_a_person_is_shown_asks_for_the_same(monkeypatch: pytes
 
 @pytest.fixture
 def server() -> BankServer:
-    return build_server([Path("/")])
+    return served(Path("/"))
 
 
 def test_a_start_resolves_and_checks_its_plan_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_a_start_resolves_and_checks_its_plan_once(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(runs.opening, "resolve", resolved)
     asked = {"workspace": str(workspace), "kpi_target": EVERY["kpi_target"], "max_iterations": 1}
     asked["settings"] = ["routing.accept_dropped=[bridge,missing,pass]", "offline=false"]
-    planned = call(build_server([tmp_path]), "plan_deft_run", asked)
+    planned = call(served(tmp_path), "plan_deft_run", asked)
     assert not planned.error, planned.text
     assert counted == {"checked": 1, "resolved": 1}
     request = Request(**{**asked, "workspace": workspace, "settings": tuple(asked["settings"])})

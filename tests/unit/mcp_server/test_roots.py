@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
-from server_calls import MODES, call, plan_arguments
+from server_calls import MODES, call, plan_arguments, served
 
 from mcp_server import FOLDER_OF_SESSION
 from mcp_server.roots import BankServer, Roots
@@ -168,7 +168,7 @@ def test_a_setting_may_not_lead_a_run_out_of_its_workspace(workspace: Path, serv
 
 @pytest.mark.parametrize("mode", MODES)
 def test_without_own_roots_the_clients_roots_count(workspace: Path, mode: str) -> None:
-    server = build_server()
+    server = served()
     inside = call(server, "plan_deft_run", plan_arguments(workspace), mode=mode, roots=[workspace.as_uri()])
     assert not inside.error, inside.text
     other = call(
@@ -179,22 +179,20 @@ def test_without_own_roots_the_clients_roots_count(workspace: Path, mode: str) -
 
 def test_the_servers_own_roots_win_over_the_clients(workspace: Path, tmp_path: Path) -> None:
     (tmp_path / "narrow").mkdir()
-    answer = call(
-        build_server([tmp_path / "narrow"]), "plan_deft_run", plan_arguments(workspace), roots=[workspace.as_uri()]
-    )
+    answer = call(served(tmp_path / "narrow"), "plan_deft_run", plan_arguments(workspace), roots=[workspace.as_uri()])
     assert answer.error
 
 
 def test_a_root_on_another_host_counts_for_nothing(workspace: Path) -> None:
     uri = f"file://elsewhere{workspace}"
-    assert call(build_server(), "plan_deft_run", plan_arguments(workspace), roots=[uri]).error
+    assert call(served(), "plan_deft_run", plan_arguments(workspace), roots=[uri]).error
 
 
 def test_without_any_roots_it_is_the_project_the_server_was_started_in(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLAUDE_PROJECT_DIR", str(workspace))
-    assert not call(build_server(), "plan_deft_run", plan_arguments(workspace)).error
+    assert not call(served(), "plan_deft_run", plan_arguments(workspace)).error
 
 
 @pytest.mark.parametrize("cwd", ["/", "bank"])
@@ -204,11 +202,11 @@ def test_neither_the_whole_file_system_nor_the_bank_is_a_project(
     monkeypatch.delenv("CLAUDE_PROJECT_DIR", raising=False)
     monkeypatch.chdir(bank_root() if cwd == "bank" else cwd)
     monkeypatch.setenv("PWD", "/")
-    answer = call(build_server(), "plan_deft_run", plan_arguments(workspace))
+    answer = call(served(), "plan_deft_run", plan_arguments(workspace))
     assert "the person can type: " in answer.text
     assert "roots add FOLDER" in answer.text
     monkeypatch.setenv("PWD", str(workspace))
-    assert not call(build_server(), "plan_deft_run", plan_arguments(workspace)).error
+    assert not call(served(), "plan_deft_run", plan_arguments(workspace)).error
 
 
 def test_a_link_inside_the_roots_leads_to_what_it_points_at(tmp_path: Path) -> None:
@@ -234,7 +232,7 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("person")
 @pytest.mark.parametrize("mode", MODES)
 def test_a_folder_that_the_person_added_counts_at_once_in_a_client_without_roots(workspace: Path, mode: str) -> None:
-    server = build_server()
+    server = served()
     assert "there is none" in call(server, "plan_deft_run", plan_arguments(workspace), mode=mode).text
     add_root(workspace.parent)
     assert not call(server, "plan_deft_run", plan_arguments(workspace), mode=mode).error
@@ -245,14 +243,14 @@ def test_the_persons_folders_count_beside_those_of_a_client(workspace: Path, tmp
     (tmp_path / "other").mkdir()
     add_root(workspace)
     arguments = plan_arguments(workspace)
-    assert not call(build_server(), "plan_deft_run", arguments, roots=[(tmp_path / "other").as_uri()]).error
+    assert not call(served(), "plan_deft_run", arguments, roots=[(tmp_path / "other").as_uri()]).error
 
 
 @pytest.mark.usefixtures("person")
 def test_the_persons_folders_do_not_widen_a_server_with_roots_of_its_own(workspace: Path, tmp_path: Path) -> None:
     (tmp_path / "narrow").mkdir()
     add_root(workspace)
-    answer = call(build_server([tmp_path / "narrow"]), "plan_deft_run", plan_arguments(workspace))
+    answer = call(served(tmp_path / "narrow"), "plan_deft_run", plan_arguments(workspace))
     assert "the person can start the server with --root FOLDER" in answer.text
 
 
@@ -260,7 +258,7 @@ def test_the_persons_folders_do_not_widen_a_server_with_roots_of_its_own(workspa
 def test_a_list_that_others_may_write_to_is_an_error_in_one_line_and_opens_nothing(workspace: Path) -> None:
     add_root(workspace)
     roots_path().chmod(0o666)
-    answer = call(build_server(), "plan_deft_run", plan_arguments(workspace))
+    answer = call(served(), "plan_deft_run", plan_arguments(workspace))
     assert answer.error
     assert "others may write to your roots" in answer.text
     assert "chmod 600" in answer.text
@@ -308,7 +306,7 @@ def _in_session(folder: str) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("person")
 def test_a_client_without_roots_may_say_with_a_call_which_folder_its_session_works_in(workspace: Path) -> None:
-    done = anyio.run(_with_meta, build_server(), plan_arguments(workspace), _in_session(workspace.as_uri()))
+    done = anyio.run(_with_meta, served(), plan_arguments(workspace), _in_session(workspace.as_uri()))
     assert not done.is_error, done.content
 
 
@@ -318,7 +316,7 @@ def test_a_client_without_roots_may_say_with_a_call_which_folder_its_session_wor
 )
 def test_a_session_folder_that_is_none_opens_nothing(workspace: Path, said: Any) -> None:
     folder = said.format(w=workspace, bank=bank_root().as_uri()) if isinstance(said, str) else said
-    done = anyio.run(_with_meta, build_server(), plan_arguments(workspace), _in_session(folder))
+    done = anyio.run(_with_meta, served(), plan_arguments(workspace), _in_session(folder))
     assert done.is_error
     assert "there is none" in done.content[0].text
 
@@ -326,14 +324,14 @@ def test_a_session_folder_that_is_none_opens_nothing(workspace: Path, said: Any)
 @pytest.mark.usefixtures("person")
 def test_a_session_folder_does_not_widen_a_server_with_roots_of_its_own(workspace: Path, tmp_path: Path) -> None:
     (tmp_path / "narrow").mkdir()
-    server = build_server([tmp_path / "narrow"])
+    server = served(tmp_path / "narrow")
     assert anyio.run(_with_meta, server, plan_arguments(workspace), _in_session(workspace.as_uri())).is_error
 
 
 @pytest.mark.usefixtures("person")
 def test_an_argument_that_looks_like_the_clients_word_is_refused(workspace: Path) -> None:
     for extra in ({"_meta": _in_session(workspace.as_uri())}, _in_session(workspace.as_uri())):
-        answer = call(build_server(), "plan_deft_run", {**plan_arguments(workspace), **extra})
+        answer = call(served(), "plan_deft_run", {**plan_arguments(workspace), **extra})
         assert "no argument" in answer.text
 
 

@@ -12,10 +12,9 @@ from typing import Any
 import anyio
 import pytest
 import yaml
-from server_calls import call, ok, plan_arguments
+from server_calls import call, ok, plan_arguments, served
 
 from mcp_server.roots import BankServer
-from mcp_server.server import build_server
 from tao_skill_bank.assurance import monitor_feed
 from tao_skill_bank.bank.skills import skill_folders
 from tao_skill_bank.data.score_files import read_score_file
@@ -90,7 +89,7 @@ def filled(value: Any, workspace: Path) -> Any:
 
 
 def test_every_tool_has_an_error_path_that_is_tested() -> None:
-    names = {tool.name for tool in anyio.run(build_server().all_tools)}
+    names = {tool.name for tool in anyio.run(served().all_tools)}
     assert names - NEVER_FAIL == set(REFUSED) - NEVER_FAIL
 
 
@@ -424,7 +423,7 @@ def test_a_stage_is_logged_with_the_next_number(workspace: Path, server: BankSer
 def test_tokens_are_aligned_to_the_stages_of_a_finished_run(finished: Path) -> None:
     from tao_skill_bank.loop.log import log_path, read_log
 
-    server = build_server([finished])
+    server = served(finished)
     first = next(iter(read_log(log_path(finished))))
     usage = {"input_tokens": 10, "output_tokens": 5}
     message = {"id": "m1", "role": "assistant", "model": "a", "usage": usage}
@@ -437,7 +436,7 @@ def test_tokens_are_aligned_to_the_stages_of_a_finished_run(finished: Path) -> N
 
 
 def test_a_report_is_rendered_with_the_narrative_it_is_given(finished: Path) -> None:
-    server = build_server([finished])
+    server = served(finished)
     arguments = {"results_dir": str(finished), "narrative": "The <b>loop</b> did well."}
     data = ok(call(server, "render_report", arguments))
     assert "The &lt;b&gt;loop&lt;/b&gt; did well." in Path(data["path"]).read_text()
