@@ -37,7 +37,9 @@ $(VENV)/.video-ready: requirements-video.lock pyproject.toml
 demo-vlm: $(VENV)/.run-ready $(VENV)/.video-ready ## The same for yes/no questions about drawn videos; installs the video extra.
 	@$(BIN)/tao-skills demo $(or $(filter-out demo,$(DEMO)),demo-vlm) --task vlm_bcq
 
-test: check unit ## Lint, types, import rules, all tests, coverage gate.
+# Side by side: many a test waits for a process, and types take a minute of one core.
+test: $(VENV)/.dev-ready ## Lint, types, import rules, all tests, coverage gate.
+	@$(MAKE) --no-print-directory --jobs=2 check unit
 
 check: $(VENV)/.dev-ready
 	$(BIN)/ruff check .
@@ -48,7 +50,7 @@ check: $(VENV)/.dev-ready
 
 unit: $(VENV)/.dev-ready
 	rm -f .coverage .coverage.*
-	$(BIN)/pytest -n 4 -m "not slow" --cov --cov-report= --cov-fail-under=0
+	$(BIN)/pytest -n 4 --dist worksteal -m "not slow" --cov --cov-report= --cov-fail-under=0
 	$(BIN)/coverage report --fail-under=85
 
 proof: $(VENV)/.dev-ready ## The long proofs, at full size.

