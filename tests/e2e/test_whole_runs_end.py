@@ -79,7 +79,7 @@ class Place:
                 os.kill(pid, signal.SIGCONT)
 
 
-@pytest.fixture(params=["docker", "slurm"])
+@pytest.fixture(params=[pytest.param("docker", marks=docker_engine.MARKS), "slurm"])
 def place(request: pytest.FixtureRequest) -> Place:
     if request.param == "slurm":
         cluster: SlurmCluster = request.getfixturevalue("slurm")
@@ -87,8 +87,6 @@ def place(request: pytest.FixtureRequest) -> Place:
         return Place(
             "slurm", settings, lambda: [cluster.ctld.pid] if cluster.ctld else [], environment=cluster.environment
         )
-    if why := docker_engine.unavailable():
-        pytest.skip(f"no Docker engine: {why}")
     engine: DockerEngine = request.getfixturevalue("docker_daemon")
     # Its `visual_changenet train` is the workspace's own script.
     script = b'#!/bin/sh\nexec sh -c "$(cat train.sh)"\n'
