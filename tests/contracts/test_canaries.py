@@ -71,6 +71,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         (base / name).mkdir()
     keep = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "PYTHONPATH", "OPENBLAS_NUM_THREADS")}
     places = {"XDG_CACHE_HOME": "cache", "XDG_CONFIG_HOME": "config", "XDG_STATE_HOME": "state", "TMPDIR": "tmp"}
+    # A fork shows the command line of whom it was forked from: with a variable that Python reads, none is forked.
+    keep["PYTHONHASHSEED"] = "0"
     env = {**keep, **given, "HOME": str(base / "home"), **{k: str(base / v) for k, v in places.items()}}
     secrets = [s.encode() for s in (*given.values(), *map(canary, FILES))]
     scene = Scene(base, base, secrets, planted)
