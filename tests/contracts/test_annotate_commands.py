@@ -199,7 +199,7 @@ def test_a_detached_run_is_watched_stopped_and_taken_up(server: ScriptedEndpoint
     assert api.stop(folder)
     wait_until(lambda: api.holder(folder) is None)
     for worker in lifecycle._started:
-        worker.wait(30)
+        worker.wait(120)
     stopped = api.status(folder)
     assert stopped.status == "halted"
     assert "stopped as asked" in (stopped.message or "")

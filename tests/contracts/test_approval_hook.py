@@ -74,7 +74,7 @@ def asked(event: Any, path: str | None = None) -> str | None:
     done = ran(
         ["/bin/sh", str(HOOK)],
         input=event if isinstance(event, str) else json.dumps(event),
-        timeout=30,
+        timeout=120,
         env={**os.environ, "PATH": path or os.environ["PATH"]},
     )
     assert (done.returncode, done.stderr) == (0, "")

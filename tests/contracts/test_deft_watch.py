@@ -86,7 +86,7 @@ def test_ctrl_c_gives_the_terminal_back(going: Path) -> None:
     terminal.until(lambda text: "q quits" in text)
     terminal.type("\x03")
     terminal.until(lambda text: MAIN in text)
-    terminal.child.wait(30)
+    terminal.child.wait(120)
     assert termios.tcgetattr(terminal.slave) == terminal.before
     assert terminal.end() in (0, 130)
 
@@ -126,7 +126,7 @@ def test_it_waits_for_the_report_of_a_run_whose_last_stage_has_ended(done: Path)
 
 
 def test_once_shows_a_run_that_goes_on_and_returns(going: Path) -> None:
-    shown = subprocess.run([*WATCH, str(going), "--once"], capture_output=True, text=True, check=True, timeout=60)
+    shown = subprocess.run([*WATCH, str(going), "--once"], capture_output=True, text=True, check=True, timeout=120)
     assert "IN PROGRESS" in shown.stdout
     assert shown.stdout.splitlines()[-1] == "plan approved by flag; nobody was asked"
 
@@ -137,12 +137,12 @@ def test_serve_says_where_the_page_is_and_serves_it_until_it_is_told_to_stop(goi
         address = child.stdout.readline().strip()
         host = re.fullmatch(r"http://(127\.0\.0\.1:\d+)/", address)
         assert host is not None
-        connection = http.client.HTTPConnection(host[1], timeout=30)
+        connection = http.client.HTTPConnection(host[1], timeout=120)
         connection.request("GET", "/")
         page = connection.getresponse().read().decode()
         connection.close()
         child.send_signal(signal.SIGINT)
-        assert child.wait(30) == 130
+        assert child.wait(120) == 130
     assert "IN PROGRESS" in page
     assert "data-live=" in page
 

@@ -126,7 +126,7 @@ def test_the_lock_of_a_killed_process_is_taken_over_by_exactly_one_which_does_no
 def test_a_status_is_given_at_once_while_others_hold_the_run_and_its_log(run: Path) -> None:
     with folder_lock(run, "somebody"), log_lock(run / LOG_FILE):
         command = [sys.executable, "-m", "tao_skill_bank.cli", "deft", "status", "--results-dir", str(run), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert json.loads(done.stdout)["status"] == "running"
 
 

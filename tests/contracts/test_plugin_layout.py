@@ -68,7 +68,7 @@ SKILLS = {
 
 def hook(path: Path = HOOK, *, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
     env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **variables}
-    return subprocess.run(["sh", str(path)], env=env, cwd=cwd, capture_output=True, text=True, check=False, timeout=10)
+    return subprocess.run(["sh", str(path)], env=env, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
 
 
 def bank_copy(folder: Path) -> Path:

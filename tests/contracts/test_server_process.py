@@ -75,7 +75,7 @@ class Process:
         assert self.process.stdin is not None
         begun = time.perf_counter()
         self.process.stdin.close()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=120)
         return time.perf_counter() - begun
 
 
@@ -152,14 +152,14 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     command = [*CONSOLE, "--http", str(number), "--root", str(tmp_path_factory.mktemp("served"))]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while not answers(number):
             assert process.poll() is None
             assert time.monotonic() < until
         yield number
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 def test_over_http_a_request_with_another_host_or_origin_is_refused(
     port: int, headers: dict[str, str], status: int
 ) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     client = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
     message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}
     sent = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}

@@ -89,7 +89,7 @@ def test_the_page_takes_nothing_from_anybody(tmp_path: Path) -> None:
     with LiveServer(run) as server:
         port = int(server.address.rsplit(":", 1)[1].strip("/"))
         for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
             connection.request(method, "/", body="approve=true", headers={"Origin": "https://evil.example"})
             answer = connection.getresponse()
             assert answer.status == 501

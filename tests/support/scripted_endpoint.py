@@ -158,12 +158,12 @@ class ScriptedEndpoint:
 
     def __enter__(self) -> ScriptedEndpoint:
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(120)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(120)
 
     @property
     def url(self) -> str:

@@ -208,7 +208,7 @@ class SlurmCluster:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        limit = time.monotonic() + 10
+        limit = time.monotonic() + 60
         while not (home / "socket").exists():
             if time.monotonic() > limit:
                 raise AssertionError(f"munged does not start: {(home / 'log').read_text()}")
@@ -284,7 +284,7 @@ def _end(process: subprocess.Popen[bytes] | None, *, hard: bool) -> None:
         return
     process.kill() if hard else process.terminate()
     try:
-        process.wait(timeout=10)
+        process.wait(timeout=60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

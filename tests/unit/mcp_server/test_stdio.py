@@ -76,7 +76,7 @@ def spoken(tmp_path: Path, *lines: str) -> list[dict[str, Any]]:
             if said[-1].get("id") == "last":
                 break
         process.stdin.close()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
     return said[1:-1]
 
 

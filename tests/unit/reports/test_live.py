@@ -18,7 +18,7 @@ MakeRun = Callable[..., Path]
 
 def ask(server: LiveServer, path: str = "/", method: str = "GET", **headers: str) -> tuple[int, dict[str, str], str]:
     host = server.address.removeprefix("http://").rstrip("/")
-    connection = http.client.HTTPConnection(host, timeout=10)
+    connection = http.client.HTTPConnection(host, timeout=120)
     connection.request(method, path, headers=headers)
     answer = connection.getresponse()
     body = answer.read().decode()

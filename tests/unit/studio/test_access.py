@@ -80,7 +80,7 @@ def test_the_address_is_the_first_line_and_an_interrupt_ends_the_server(finished
         assert "Ctrl-C" in running.stdout.readline()
         assert httpx2.get(url.partition("#")[0]).status_code == 200
         running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=20)
+        _, err = running.communicate(timeout=120)
     assert running.returncode in (0, 130) and err == ""
 
 
