@@ -286,31 +286,42 @@ def _rates(
     A side of which no rate is known was drawn at 0, for all that is known: nothing can be said of all parts then.
     """
     name = next((name for name in RATES if name in scores.table.names), None)
+    written = np.full(len(scores), np.nan) if name is None else _numbers(scores, name)
     above = scores.score > threshold
     found, least = np.ones(len(rows)), 1.0
     for side, word, option in ((True, "flagged", "--rate-flagged"), (False, "passed", "--rate-passed")):
-        own = flagged == side
+        own, here = flagged == side, written[above == side]
         asked = rates.flagged if side else rates.passed
-        if name is not None and own.any():
-            cells = scores.table.column(name)
-            try:
-                found[own] = [float(cells[row]) for row in rows[own]]
-            except ValueError:
-                raise InputError(
-                    f"{name} is not a number for a judged part", where=scores.path, fix="give 0 < rate <= 1"
-                ) from None
-            least = min(least, float(found[own].min()))
-        elif asked is not None:
-            found[own] = asked
-            least = min(least, asked)
-        elif judged is None or not judged[above == side].all():
+        told = here[~np.isnan(here)].tolist()
+        by_column = name is not None and bool(own.any())
+        if asked is None and not by_column and (judged is None or not judged[above == side].all()):
             raise InputError(
                 f"not every {word} part has a label, and nothing says at which rate they were drawn",
                 where=scores.path,
                 fix=f"give {option}" + (f" or a column {RATES[0]}" if own.any() else ""),
             )
-    wrong = ~((found > 0) & (found <= 1))
-    if wrong.any() or not 0 < least <= 1:
-        odd = found[wrong][0] if wrong.any() else least
-        raise InputError(f"a rate of {odd:g} for a judged part", where=scores.path, fix="give 0 < rate <= 1")
+        if asked is None and len(set(told)) > 1 and (judged is None or len(told) < len(here)):
+            raise InputError(
+                f"{word} parts have rates from {min(told):g} to {max(told):g}; one that was not drawn may have less",
+                where=scores.path,
+                fix=f"give the smallest rate of any {word} part as {option}, or write {name} for every part",
+            )
+        least = min([least, *told] if asked is None else [least, asked, *told])
+        unwritten = asked if asked is not None else np.nan if by_column else 1.0
+        found[own] = np.where(np.isnan(written[rows[own]]), unwritten, written[rows[own]])
+    wrong = np.append(found, least)
+    wrong = wrong[~((wrong > 0) & (wrong <= 1))]
+    if len(wrong):
+        fix = "give 0 < rate <= 1: how likely the part was to be judged, whether it was or not"
+        told_of = "no rate" if np.isnan(wrong[0]) else f"a rate of {wrong[0]:g}"
+        raise InputError(f"{told_of} for a judged part, or one that might have been", where=scores.path, fix=fix)
     return found, least
+
+
+def _numbers(scores: ScoreFile, name: str) -> npt.NDArray[np.float64]:
+    """The rates that are written, float64 [n]; NaN where a cell is blank."""
+    cells = [cell.strip() for cell in scores.table.column(name)]
+    try:
+        return np.array([float(cell) if cell else np.nan for cell in cells])
+    except ValueError:
+        raise InputError(f"{name} is not a number", where=scores.path, fix="give 0 < rate <= 1") from None

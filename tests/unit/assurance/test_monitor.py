@@ -211,6 +211,45 @@ def test_flagged_parts_alone_are_refused_as_labels_of_all_parts(tmp_path: Path, 
     assert read_fed(watched) == []
 
 
+@pytest.mark.parametrize("labels_only", [True, False], ids=["labels that come later", "all parts, rates of the judged"])
+@pytest.mark.parametrize("side", [0.1, 0.9], ids=["passed", "flagged"])
+def test_several_rates_on_one_side_need_the_smallest_of_any_part(
+    tmp_path: Path, watched: Path, labels_only: bool, side: float
+) -> None:
+    # Whether a part with the smallest rate was drawn is chance: what is believed then may not depend on it.
+    scores = [side] * 10 + [1 - side] * 5 + ([] if labels_only else [side] * 20)
+    columns = {"label": ["PASS"] * 15 + [""] * (len(scores) - 15), "rate": ["0.5"] * 9 + ["0.05"] + ["1"] * 5}
+    columns["rate"] += [""] * (len(scores) - 15)
+    path = day(tmp_path, "judged", scores, **columns)
+    refused = run("feed", watched, path, *(["--labels"] if labels_only else []))
+    word = "passed" if side < 0.5 else "flagged"
+    assert (
+        isinstance(refused.exception, InputError) and f"{word} parts have rates from 0.05" in refused.exception.line()
+    )
+    assert f"--rate-{word}" in refused.exception.line() and read_fed(watched) == []
+    feed(watched, path, rates=Rates(**{word: 0.02}), labels_only=labels_only)
+    (line,) = read_fed(watched)
+    assert line.least_rate == 0.02 and {group.rate for group in line.labelled} == {0.5, 0.05, 1.0}
+
+
+def test_a_rate_written_for_every_part_counts_whether_the_part_was_drawn_or_not(tmp_path: Path, watched: Path) -> None:
+    rate = ["1"] * 2 + ["0.5"] * 10 + ["0.01"] * 30
+    path = day(tmp_path, "judged", [0.9] * 2 + [0.1] * 40, label=["PASS"] * 7 + [""] * 35, rate=rate)
+    feed(watched, path)
+    assert read_fed(watched)[0].least_rate == 0.01
+    zero = day(tmp_path, "zero", [0.9] * 2 + [0.1] * 4, label=["PASS"] * 4 + [""] * 2, rate=["1"] * 4 + ["0"] * 2)
+    refused = run("feed", watched, zero)
+    assert isinstance(refused.exception, InputError) and "a rate of 0 " in refused.exception.line()
+
+
+def test_a_blank_cell_of_a_judged_part_takes_the_rate_of_its_side(tmp_path: Path, watched: Path) -> None:
+    path = day(tmp_path, "judged", [0.9] * 2 + [0.1] * 4, label="PASS", rate=["1", "1", "0.5", "", "0.5", ""])
+    refused = run("feed", watched, path, "--labels")
+    assert isinstance(refused.exception, InputError) and "no rate for a judged part" in refused.exception.line()
+    feed(watched, path, rates=Rates(passed=0.1), labels_only=True)
+    assert {(group.rate, group.parts) for group in read_fed(watched)[0].labelled} == {(1.0, 2), (0.5, 2), (0.1, 2)}
+
+
 def test_the_bounds_follow_when_fewer_parts_are_drawn_than_before(tmp_path: Path, watched: Path) -> None:
     for name, passed, rate in (("one", 500, 0.5), ("two", 50, 0.05)):
         judged = day(tmp_path, name, [0.9] * 10 + [0.1] * passed, label="PASS")
