@@ -8,6 +8,7 @@ probability of at most 1 - recall, on average over sets like this one, which say
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 
 from tao_skill_bank.assurance.certificate import Certificate, certify
 from tao_skill_bank.assurance.subject import CHOSEN_HERE, FROZEN, Subject
-from tao_skill_bank.assurance.two_models import TwoModels, compare_models
+from tao_skill_bank.assurance.two_models import KEYS, TwoModels, compare_models
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import sha256_file
 from tao_skill_bank.core.settings import Frozen
@@ -91,11 +92,14 @@ def set_apart(
         conformal: Else: judge by a bound on one set.
 
     Raises:
-        InputError: A share that leaves a side without parts; two ways at once.
+        InputError: A share that leaves a side without parts; two ways at once; a proof by parts that choose.
     """
     if proof is not None and conformal:
         raise InputError("two ways to prove at once", where="recalibrate", fix="give --proof or --conformal")
     if proof is not None:
+        if shared := _shared(scores, proof):
+            fix = "judge by parts that chose nothing, or leave --proof out: some are set apart then"
+            raise InputError(f"{shared} of its parts choose the threshold too", where=proof.path, fix=fix)
         return Sets(scores, proof, "own file")
     if conformal:
         return Sets(scores, scores, "conformal")
@@ -109,6 +113,19 @@ def set_apart(
     if not all(len(side) for side in sides):
         raise InputError("too few boards to set some apart", where=scores.path, fix="give --proof, or more boards")
     return Sets(sides[0], sides[1], "split")
+
+
+def _shared(choosing: ScoreFile, proof: ScoreFile) -> int:
+    """How many parts are in both: equal in name, score and label; without names only a whole file can be told."""
+    files = (choosing, proof)
+    key = next((k for k in KEYS if all(set(k) <= set(file.table.names) for file in files)), ())
+    chose, judge = (
+        Counter(
+            zip(*(file.table.column(name) for name in key), file.score.tolist(), file.is_pass.tolist(), strict=True)
+        )
+        for file in files
+    )
+    return (chose & judge).total() if key or chose == judge else 0
 
 
 def recalibrate(

@@ -80,6 +80,24 @@ def test_a_file_of_its_own_judges(tmp_path: Path) -> None:
     assert said["certificate"]["data"].endswith("p.csv")
 
 
+@pytest.mark.parametrize("told_by", ["name", "whole file"])
+def test_parts_that_choose_prove_nothing(tmp_path: Path, told_by: str) -> None:
+    path = drawn(tmp_path / "s.csv")
+    head, *rows = path.read_text().splitlines()
+    copy = tmp_path / "copy.csv"
+    if told_by == "name":
+        head_and_rows = [head, *drawn(tmp_path / "p.csv", seed=1).read_text().splitlines()[1:], *rows[:3]]
+    else:
+        path.write_text("\n".join(row.split(",", 1)[1] for row in (head, *rows)) + "\n")
+        head_and_rows = [row.split(",", 1)[1] for row in (head, *rows[::-1])]
+    copy.write_text("\n".join(head_and_rows) + "\n")
+    refused = run(path, "--proof", copy, "--target", TARGET, "--to", tmp_path / "out")
+    shared = 3 if told_by == "name" else 1350
+    assert isinstance(refused.exception, InputError)
+    assert f"{shared} of its parts choose the threshold too" in refused.exception.line()
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_next_defect_escapes_as_rarely_as_the_conformal_bound_says(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     target = GRAMMAR.parse("FAR < 50% at recall=95%")
