@@ -21,7 +21,7 @@ from tao_skill_bank.core.clock import Clock, SystemClock, log_time
 from tao_skill_bank.core.fsio import canonical_json, sha256_text
 from tao_skill_bank.core.settings import Frozen
 from tao_skill_bank.core.version import __version__
-from tao_skill_bank.data.score_files import LIGHTINGS, LOTS, ScoreFile
+from tao_skill_bank.data.score_files import LIGHTINGS, LOTS, PART_TYPES, ScoreFile
 from tao_skill_bank.loop.approval import approver
 from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.judging import claims_of
@@ -364,7 +364,7 @@ def _strata(
     """Every group with its counts and bounds, how many bounds hold together, and what was left out."""
     scores = subject.scores
     flagged = scores.score > subject.threshold
-    left_out: list[str] = []
+    left_out = list(_half_told(scores))
     counted: list[tuple[str, str, tuple[int, int] | None, tuple[int, int] | None]] = []
     for name, cells in _facets(scores, by):
         kinds, index = np.unique(np.asarray(cells), return_inverse=True)
@@ -408,6 +408,16 @@ def _strata(
             )
         )
     return tuple(found), bounds, tuple(left_out)
+
+
+def _half_told(scores: ScoreFile) -> Iterator[str]:
+    """Columns by which no group is told, since some of their cells are empty."""
+    for what, names in (("part type", PART_TYPES), ("lighting", LIGHTINGS), ("lot", LOTS)):
+        if scores.column(names) is None:
+            for name in (name for name in names if name in scores.table.names):
+                empty = sum(not cell.strip() for cell in scores.table.column(name))
+                if 0 < empty < len(scores):
+                    yield f"{what}: {empty} of {len(scores)} cells of {name} are empty"
 
 
 def _facets(scores: ScoreFile, by: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:

@@ -280,3 +280,17 @@ def test_defects_of_too_many_kinds_to_tell_apart_are_said_to_be_left_out(tmp_pat
     assert "left out: defect: 501 groups, more than 500 in all" in done.stdout
     page = (tmp_path / "out/certificate.html").read_text()
     assert "Left out: " in page and "defect: 501 groups" in page and "By part type" not in page
+
+
+@pytest.mark.parametrize(("column", "what"), [("part_type", "part type"), ("light", "lighting"), ("batch", "lot")])
+def test_groups_that_an_empty_cell_leaves_untold_are_said_to_be_left_out(
+    tmp_path: Path, column: str, what: str
+) -> None:
+    path = tmp_path / "s.csv"
+    rows = [
+        f"{'short' if i % 4 == 0 else 'PASS'},{0.9 if i % 4 == 0 else 0.1},{'AB'[i % 2] if i else ''}"
+        for i in range(40)
+    ]
+    path.write_text("\n".join([f"label,score,{column}", *rows]) + "\n")
+    done = CliRunner().invoke(cli, ["certify", str(path), "--threshold", "0.5", "--target", "FAR < 1% at recall=95%"])
+    assert f"left out: {what}: 1 of 40 cells of {column} are empty" in done.stdout
