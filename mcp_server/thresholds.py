@@ -31,9 +31,10 @@ class CertifyResult(BaseModel):
 
 
 class MonitorResult(BaseModel):
-    """What a monitor says: `alarm`, `no alarm`, or `reference` while nothing could be tested yet."""
+    """What a monitor says: `alarm`, `no alarm`, or `reference`; `untested`: what was not looked at."""
 
     word: str
+    untested: str = ""
     lots: int
     parts: int
     flagged: int
@@ -77,6 +78,7 @@ def get_monitor_status(
     found = status(allowed.path(monitor, "monitor"))
     return MonitorResult(
         word=found.word,
+        untested=found.untested,
         lots=found.lots,
         parts=found.parts,
         flagged=found.flagged,

@@ -21,6 +21,7 @@ from tao_skill_bank.core.clock import Clock, SystemClock, log_time
 from tao_skill_bank.core.fsio import canonical_json, sha256_text
 from tao_skill_bank.core.settings import Frozen
 from tao_skill_bank.core.version import __version__
+from tao_skill_bank.data.changenet.tables import BOARD_COLUMNS
 from tao_skill_bank.data.score_files import LIGHTINGS, LOTS, PART_TYPES, ScoreFile
 from tao_skill_bank.loop.approval import approver
 from tao_skill_bank.loop.evidence import Interval, Trained
@@ -412,7 +413,7 @@ def _strata(
 
 def _half_told(scores: ScoreFile) -> Iterator[str]:
     """Columns by which no group is told, since some of their cells are empty."""
-    for what, names in (("part type", PART_TYPES), ("lighting", LIGHTINGS), ("lot", LOTS)):
+    for what, names in (("part type", PART_TYPES), ("lighting", LIGHTINGS), ("lot", LOTS), ("board", BOARD_COLUMNS)):
         if scores.column(names) is None:
             for name in (name for name in names if name in scores.table.names):
                 empty = sum(not cell.strip() for cell in scores.table.column(name))

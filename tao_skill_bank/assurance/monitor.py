@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from pydantic import computed_field
 
 from tao_skill_bank.assurance.monitor_record import (
     STATISTICS,
@@ -87,15 +88,17 @@ class Status(Record):
     reference_lots: int
     lots_to_false_alarm: float
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def untested(self) -> str:
-        """Of how many part types and lightings no lot was tested yet; empty where one of each was."""
+        """What nothing is known of yet: part types without a tested lot, rates that were asked for; empty: nothing."""
         waiting = sum(stratum.evidence is None for stratum in self.strata)
-        return (
-            f"{waiting} of {plural(len(self.strata), 'part type')} (each lighting apart) not tested yet"
-            if waiting
-            else ""
-        )
+        left = [f"{waiting} of {plural(len(self.strata), 'part type')} (each lighting apart) not tested yet"]
+        far, recall = asked_rates(self.target)
+        left = left if waiting else []
+        left += ["FAR not looked at: no good part was judged"] if far is not None and self.far is None else []
+        left += ["recall not looked at: no defect was judged"] if recall is not None and self.recall is None else []
+        return "; ".join(left)
 
     def lines(self) -> Iterator[str]:
         """For a terminal."""
@@ -130,7 +133,7 @@ def status(folder: Path) -> Status:
     far, recall = _bound(fed, good=True), _bound(fed, good=False)
     alarms += _over(settings, far, recall)
     every = [lot for line in fed for lot in line.lots]
-    held = any(None not in pair for pair in zip((far, recall), _asked(settings), strict=True))
+    held = any(None not in pair for pair in zip((far, recall), asked_rates(settings.target), strict=True))
     tested = held or any(s.evidence is not None for s in strata)
     return Status(
         word="alarm" if alarms else "no alarm" if tested else "reference",
@@ -224,18 +227,18 @@ def _bound(fed: Sequence[Fed], *, good: bool) -> Bound | None:
     return Bound(value=found.value, least=found.least, most=found.most, parts=parts)
 
 
-def _asked(settings: Settings) -> tuple[Limit | None, float | None]:
+def asked_rates(target_text: str | None) -> tuple[Limit | None, float | None]:
     """The limit of FAR and the least recall that judged parts are held against."""
-    if settings.target is None:
+    if target_text is None:
         return None, None
-    target = GRAMMAR.parse(settings.target)
+    target = GRAMMAR.parse(target_text)
     return target.limit(FAR.name), recall_asked(target)
 
 
 def _over(settings: Settings, far: Bound | None, recall: Bound | None) -> list[Alarm]:
     """What the judged parts show to be worse than what was asked."""
     alarms = []
-    asked, floor = _asked(settings)
+    asked, floor = asked_rates(settings.target)
     if far is not None and asked is not None and far.least > asked.share:
         alarms.append(
             Alarm(

@@ -28,7 +28,7 @@ from tao_skill_bank.assurance.monitor_record import (
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import Clock, SystemClock, log_time
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.data.score_files import LIGHTINGS, LOTS, ScoreFile, finite_threshold
+from tao_skill_bank.data.score_files import LIGHTINGS, LOTS, PART_TYPES, ScoreFile, finite_threshold
 from tao_skill_bank.loop.approval import approver
 from tao_skill_bank.metrics.drift import rank_evidence
 from tao_skill_bank.tasks.changenet.metric import ESCAPE, FAR, GRAMMAR, RECALL
@@ -173,7 +173,9 @@ def _lots(settings: Settings, scores: ScoreFile, name: str | None, digest: str, 
     """The lots of a file, each with the evidence after it."""
     since = histories(before)
     known = {(lot.lot, *lot.stratum) for line in before for lot in line.lots}
-    columns = (scores.column(LOTS), scores.part_types, scores.column(LIGHTINGS))
+    scores.whole(PART_TYPES)
+    columns = (scores.whole(LOTS), scores.part_types, scores.whole(LIGHTINGS))
+    _told_apart_as_before(scores, columns[1:], before)
     plain = (name or scores.path.stem, "", "")
     codes, kinds = zip(
         *(_coded(cells, len(scores), one) for cells, one in zip(columns, plain, strict=True)), strict=True
@@ -196,6 +198,17 @@ def _lots(settings: Settings, scores: ScoreFile, name: str | None, digest: str, 
         made = _lot(settings, (lot, part_type, lighting), values, rng, since.get((part_type, lighting), []))
         since.setdefault((part_type, lighting), []).append(made)
         yield made
+
+
+def _told_apart_as_before(scores: ScoreFile, cells: Sequence[list[str] | None], before: Sequence[Fed]) -> None:
+    """Refuse a file whose parts would go to other strata than those of the files before."""
+    known = next((lot.stratum for line in before for lot in line.lots), None)
+    for told, was, what in zip(cells, known or (), ("part type", "lighting"), strict=False):
+        if (told is not None) != bool(was):
+            here, there = ("is told", "was not") if told is not None else ("is not told", "was told")
+            fix = f"write the {what} as in those files, or start another monitor"
+            text = f"the {what} of a part {here} here, and {there} in what was fed before"
+            raise InputError(text, where=scores.path, fix=fix)
 
 
 def _coded(cells: list[str] | None, rows: int, one: str) -> tuple[npt.NDArray[np.int64], list[str]]:

@@ -22,6 +22,7 @@ from tao_skill_bank.assurance.two_models import KEYS, TwoModels, compare_models
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import sha256_file
 from tao_skill_bank.core.settings import Frozen
+from tao_skill_bank.data.changenet.tables import BOARD_COLUMNS
 from tao_skill_bank.data.score_files import ScoreFile, finite_threshold
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.metric import Target
@@ -105,6 +106,7 @@ def set_apart(
         return Sets(scores, scores, "conformal")
     if not 0 < share < 1:
         raise InputError(f"{share} is no share to set apart", where="--split", fix="give for example 0.5")
+    scores.whole(BOARD_COLUMNS)
     groups = scores.boards or [str(row) for row in range(len(scores))]
     names, index = np.unique(np.asarray(groups), return_inverse=True)
     order = np.random.default_rng(seed).permutation(len(names))

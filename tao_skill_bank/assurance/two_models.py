@@ -50,8 +50,10 @@ class Side(Frozen):
         """What its parts are."""
         return "good part" if self.rate == "FAR" else "defect"
 
-    def outcome(self, margin: float) -> Literal["worse", "not worse", "cannot be told"]:
+    def outcome(self, margin: float) -> Literal["worse", "not worse", "cannot be told", "not measured"]:
         """Against "no worse by more than `margin`" (0..1): what the figure says, and whether these parts show it."""
+        if not self.parts:
+            return "not measured"
         if self.worse_by > margin + 1e-12:
             return "worse"
         return "not worse" if self.worse_most <= margin else "cannot be told"
@@ -174,6 +176,9 @@ def _matched(first: ScoreFile, second: ScoreFile) -> tuple[npt.NDArray[np.int64]
 def _places(file: ScoreFile, key: tuple[str, ...]) -> dict[tuple[str, ...], int]:
     found: dict[tuple[str, ...], int] = {}
     for row, name in enumerate(zip(*(file.table.column(column) for column in key), strict=True)):
+        if not any(cell.strip() for cell in name):
+            fix = "write it: the same name in both files"
+            raise InputError(f"no {'/'.join(key)} names this part", where=f"{file.path} row {row + 1}", fix=fix)
         if name in found:
             raise InputError(
                 f"{'/'.join(name)} is there twice", where=f"{file.path} row {row + 1}", fix="give every part once"

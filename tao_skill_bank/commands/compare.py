@@ -16,7 +16,9 @@ from tao_skill_bank.commands.out import tell
 @click.option("--first-threshold", type=float, help="The first model's frozen threshold; default: its run's.")
 @click.option("--second-threshold", type=float, help="The second model's; default: its run's, else the first's.")
 @SCORE
-@click.option("--fail-if-worse", metavar="0.2pp", help="Exit 4 where FAR or misses are worse by more than this.")
+@click.option(
+    "--fail-if-worse", metavar="0.2pp", help="Exit 4 where FAR or misses are worse by more than this, or not measured."
+)
 @click.option("--strict", is_flag=True, help="Exit 4 also where these parts do not show that they are not.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def cli(
@@ -45,6 +47,6 @@ def cli(
     made = compare_models(one, other, frozen, moved)
     outcomes = {} if margin is None else {side.rate: side.outcome(margin) for side in made.sides}
     tell({**made.model_dump(mode="json"), "outcomes": outcomes}, made.lines(margin), as_json)
-    failing = {"worse", "cannot be told"} if strict else {"worse"}
+    failing = {"worse", "not measured", *(["cannot be told"] if strict else [])}
     if failing & set(outcomes.values()):
         raise SystemExit(4)

@@ -21,7 +21,7 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("monitor", type=PATH)
-@click.option("--threshold", type=float, help="The frozen threshold; default: that of --certificate.")
+@click.option("--threshold", type=float, help="The frozen threshold; without --certificate.")
 @click.option("--target", help='What FAR and recall are held against, as "FAR < 1% at recall=99%".')
 @click.option("--certificate", type=PATH, help="Take threshold and target from a certificate.json.")
 @click.option("--reference-lots", default=25, show_default=True, help="The first lots of a stratum are its reference.")
@@ -42,6 +42,9 @@ def start(
     from tao_skill_bank.core.errors import InputError
 
     known = None if certificate is None else read_certificate(certificate)
+    if known is not None and threshold not in (None, known.threshold):
+        fix = "leave --threshold out, or certify the new threshold first"
+        raise InputError(f"{threshold!r} is not the certified {known.threshold!r}", where="--threshold", fix=fix)
     frozen = known.threshold if threshold is None and known is not None else threshold
     if frozen is None:
         raise InputError("no threshold", where="monitor start", fix="give --threshold or --certificate")

@@ -92,6 +92,21 @@ class ScoreFile:
                     return cells
         return None
 
+    def whole(self, names: Sequence[str]) -> list[str] | None:
+        """As `column`; None only where none of these columns is there.
+
+        Raises:
+            InputError: Each of those that are there has an empty cell: the part would be counted as something else.
+        """
+        found = self.column(names)
+        name = next((name for name in names if name in self.table.names), None)
+        if found is None and name is not None:
+            row = next(row for row, cell in enumerate(self.table.column(name)) if not cell.strip())
+            raise InputError(
+                f"column {name} is empty", where=self.table.where(row), fix="fill it in, or leave the column out"
+            )
+        return found
+
     @cached_property
     def part_types(self) -> list[str] | None:
         """The part type of each row: a column, else the letters of a designator (`C12` is a `C`) in `object_name`."""

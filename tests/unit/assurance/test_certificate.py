@@ -282,7 +282,9 @@ def test_defects_of_too_many_kinds_to_tell_apart_are_said_to_be_left_out(tmp_pat
     assert "Left out: " in page and "defect: 501 groups" in page and "By part type" not in page
 
 
-@pytest.mark.parametrize(("column", "what"), [("part_type", "part type"), ("light", "lighting"), ("batch", "lot")])
+@pytest.mark.parametrize(
+    ("column", "what"), [("part_type", "part type"), ("light", "lighting"), ("batch", "lot"), ("board", "board")]
+)
 def test_groups_that_an_empty_cell_leaves_untold_are_said_to_be_left_out(
     tmp_path: Path, column: str, what: str
 ) -> None:

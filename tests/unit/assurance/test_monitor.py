@@ -13,12 +13,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tao_skill_bank.assurance import monitor_feed as monitor
+from tao_skill_bank.assurance.certificate import certify
 from tao_skill_bank.assurance.monitor import status
 from tao_skill_bank.assurance.monitor_feed import Rates
 from tao_skill_bank.assurance.monitor_record import read_fed
+from tao_skill_bank.assurance.subject import subject_of
 from tao_skill_bank.cli import cli
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.score_files import read_score_file
+from tao_skill_bank.reports.certificate import write_certificate
 from tao_skill_bank.reports.monitor import head, monitor_html
 
 TARGET = "FAR < 1% at recall=99%"
@@ -136,6 +139,42 @@ def test_a_file_that_was_fed_counts_once_and_a_lot_of_another_file_is_refused(tm
     refused = run("feed", watched, other)
     assert isinstance(refused.exception, InputError) and "lot D000 of C was fed before" in refused.exception.line()
     assert status(watched).parts == 120
+
+
+@pytest.mark.parametrize("column", ["lot", "batch", "part_type", "component", "lighting", "light"])
+@pytest.mark.parametrize("blank", [[7], range(30)], ids=["one cell", "every cell"])
+def test_an_empty_cell_of_what_tells_lots_and_part_types_apart_is_refused_by_file_row_and_column(
+    tmp_path: Path, watched: Path, column: str, blank: Any
+) -> None:
+    path = day(tmp_path, "today", [0.1] * 30, **{column: [" " if row in blank else "A" for row in range(30)]})
+    refused = run("feed", watched, path)
+    assert isinstance(refused.exception, InputError)
+    assert f"today.csv row {min(blank) + 1}: column {column} is empty" in refused.exception.line()
+    assert read_fed(watched) == []
+
+
+def test_another_column_that_says_the_lot_of_every_part_is_taken(tmp_path: Path, watched: Path) -> None:
+    feed(watched, day(tmp_path, "today", [0.1] * 30, lot=["A", *[""] * 29], batch="B7"))
+    assert [lot.lot for line in read_fed(watched) for lot in line.lots] == ["B7"]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "what"),
+    [
+        ({"part_type": "C"}, {}, "part type of a part is not told here"),
+        ({}, {"part_type": "C"}, "part type of a part is told here"),
+        ({"lighting": "white"}, {}, "lighting of a part is not told here"),
+        # One name that is no designator, and no part type would be told of any.
+        ({"object_name": ["C1", "U2"] * 15}, {"object_name": ["C1", "plate"] * 15}, "part type of a part is not told"),
+    ],
+)
+def test_a_file_that_no_longer_tells_part_types_apart_is_not_fed_to_another_stratum_in_silence(
+    tmp_path: Path, watched: Path, first: Any, then: Any, what: str
+) -> None:
+    feed(watched, day(tmp_path, "one", [0.1] * 30, **first))
+    refused = run("feed", watched, day(tmp_path, "two", [0.2] * 30, **then))
+    assert isinstance(refused.exception, InputError) and what in refused.exception.line()
+    assert "two.csv" in refused.exception.line() and len(read_fed(watched)) == 1
 
 
 def test_a_small_lot_is_counted_and_not_tested(tmp_path: Path, watched: Path) -> None:
@@ -316,6 +355,42 @@ def test_what_cannot_be_is_refused_in_a_line_and_makes_nothing(
     done = run(*args)
     assert isinstance(done.exception, InputError) and said in done.exception.line()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_monitor_follows_the_threshold_that_its_certificate_is_of(tmp_path: Path) -> None:
+    judged = day(tmp_path, "judged", [0.9] * 20 + [0.1] * 20, label=["short"] * 20 + ["PASS"] * 20)
+    write_certificate(certify(subject_of(judged, TARGET, 0.5)), tmp_path / "c")
+    known = ["--certificate", tmp_path / "c" / "certificate.json"]
+    refused = run("start", tmp_path / "m", *known, "--threshold", 0.4)
+    assert isinstance(refused.exception, InputError) and "0.4 is not the certified 0.5" in refused.exception.line()
+    assert not (tmp_path / "m").exists()
+    assert run("start", tmp_path / "same", *known, "--threshold", 0.5).exit_code == 0
+    assert run("start", tmp_path / "own", *known).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "threshold", "labels", "left"),
+    [
+        (TARGET, 9, {}, "FAR not looked at: no good part was judged; recall not looked at: no defect was judged"),
+        (TARGET, 9, {"label": "PASS"}, "recall not looked at: no defect was judged"),
+        ("FAR < 2%", 0, {"label": "short"}, "FAR not looked at: no good part was judged"),
+        ("recall >= 50% at FAR <= 50%", 1, {"label": ["PASS"] * 15 + ["short"] * 15}, ""),
+        (None, 9, {}, ""),
+    ],
+)
+def test_where_a_target_is_set_nothing_alarms_says_which_rate_was_not_looked_at(
+    tmp_path: Path, target: str | None, threshold: float, labels: Any, left: str
+) -> None:
+    folder = tmp_path / "m"
+    monitor.start(folder, threshold, target=target, reference_lots=2)
+    rng = np.random.default_rng(1)
+    for k in range(4):
+        feed(folder, day(tmp_path, f"d{k}", rng.normal([0.5] * 15 + [1.5] * 15, 0.05), **labels))
+    found = status(folder)
+    assert (found.word, found.untested) == ("no alarm", left)
+    assert head(found) == ("Nothing alarms of what was tested" if left else "Nothing alarms")
+    assert left in next(found.lines()) and left in monitor_html(folder, found)
+    assert json.loads(run("status", folder, "--json").stdout)["untested"] == left
 
 
 def test_judged_parts_that_are_held_against_nothing_are_no_all_clear(tmp_path: Path, watched: Path) -> None:

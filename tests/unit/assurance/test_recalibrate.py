@@ -45,6 +45,16 @@ def test_the_boards_that_choose_do_not_judge(tmp_path: Path) -> None:
     assert len(sets.choosing) + len(sets.judging) == 1350
 
 
+def test_boards_are_not_split_by_rows_since_one_part_names_no_board(tmp_path: Path) -> None:
+    path = drawn(tmp_path / "s.csv", goods=40, defects=20)
+    head, *rows = path.read_text().splitlines()
+    rows[6] = rows[6].rsplit(",", 1)[0] + ","
+    path.write_text("\n".join([head, *rows]) + "\n")
+    refused = run(path, "--target", TARGET)
+    assert isinstance(refused.exception, InputError)
+    assert "s.csv row 7: column board is empty" in refused.exception.line()
+
+
 def test_old_and_new_stand_side_by_side_and_every_part_between_them_is_named(tmp_path: Path) -> None:
     path = drawn(tmp_path / "s.csv", shift=0.1)
     done = run(path, "--target", TARGET, "--threshold", 0.45, "--to", tmp_path / "out", "--json")

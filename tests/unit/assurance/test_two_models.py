@@ -101,5 +101,14 @@ def test_a_margin_is_written_in_points_percent_or_as_a_share(text: str, share: f
 def test_a_rate_of_no_parts_is_not_said_to_be_zero(tmp_path: Path, label: str, said: str) -> None:
     one, other = (scored(tmp_path / f"{name}.csv", [0.1, 0.9, 0.2], [label] * 3) for name in "ab")
     done = run(one, other, "--first-threshold", 0.5, "--fail-if-worse", "0.2pp")
-    assert done.exception is None and said in done.stdout and " of 0" not in done.stdout
-    assert run(one, other, "--first-threshold", 0.5, "--fail-if-worse", "0.2pp", "--strict").exit_code == 4
+    assert said in done.stdout and " of 0" not in done.stdout
+    # A gate that has looked at nothing does not pass.
+    assert done.exit_code == 4 and "no worse by more than 0.2 pp: not measured" in done.stdout
+    assert run(one, other, "--first-threshold", 0.5).exit_code == 0
+
+
+def test_a_part_without_a_name_is_not_matched_with_another_one(tmp_path: Path) -> None:
+    one, other = (scored(tmp_path / f"{name}.csv", [0.1, 0.9, 0.2], ["PASS", "x", "PASS"]) for name in "ab")
+    other.write_text(other.read_text().replace("p2", " "))
+    done = run(one, other, "--first-threshold", 0.5)
+    assert isinstance(done.exception, InputError) and "b.csv row 3: no sample names this part" in done.exception.line()

@@ -454,7 +454,9 @@ def test_a_threshold_is_certified_and_a_monitor_read_by_tools(server: BankServer
     arguments = {"scores": str(scores), "threshold": 0.5, "target": "FAR < 5% at recall=95%"}
     found = ok(call(server, "certify_threshold", arguments))
     assert found["shown"] is True and found["far"] == 0.005 and 0.005 < found["far_at_most"] < 0.05
-    monitor_feed.start(workspace / "line", 0.5)
+    monitor_feed.start(workspace / "line", 0.5, target="FAR < 5% at recall=95%")
+    before = ok(call(server, "get_monitor_status", {"monitor": str(workspace / "line")}))
+    assert (before["word"], before["untested"].count("not looked at")) == ("reference", 2)
     monitor_feed.feed(workspace / "line", read_score_file(scores))
     seen = ok(call(server, "get_monitor_status", {"monitor": str(workspace / "line")}))
-    assert (seen["parts"], seen["flagged"]) == (500, 102)
+    assert (seen["parts"], seen["flagged"]) == (500, 102) and "not looked at" not in seen["untested"]

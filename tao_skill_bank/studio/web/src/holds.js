@@ -33,7 +33,7 @@ function Monitor({ m }) {
   const bounds = [["FAR (good parts flagged)", s.far], ["Recall (defects flagged)", s.recall]].filter(([, b]) => b);
   return html`<article class="holds ${tones[s.word]}" data-monitor=${m.name}><div class="head tight"><h3>${m.name}</h3><${Chip} tone=${tones[s.word]}>${m.head}<//></div>
     ${s.alarms.map((a) => html`<p class="notice alarm"><b>Alarm</b> ${a.text}</p>`)}
-    <p class="soft">${plural(s.lots, "lot")}, ${plural(s.parts, "part")}; ${count(s.flagged)} flagged at the threshold ${s.threshold}${s.target ? html`, asked <code>${s.target}</code>` : ""}.</p>
+    <p class="soft">${plural(s.lots, "lot")}, ${plural(s.parts, "part")}; ${count(s.flagged)} flagged at the threshold ${s.threshold}${s.target ? html`, asked <code>${s.target}</code>` : ""}.${s.untested ? html` <b>${s.untested}</b>.` : ""}</p>
     ${bounds.length > 0 && html`<div class="scroll"><table class="dense"><thead><tr><th>of all production</th><th class="n">estimate</th><th class="n">at least</th><th class="n">at most</th><th class="n">judged parts</th></tr></thead><tbody>${bounds.map(([name, b]) => html`<tr><th>${name}</th><td class="n">${share(b.value)}</td><td class="n">${share(b.least)}</td><td class="n">${share(b.most)}</td><td class="n">${count(b.parts)}</td></tr>`)}</tbody></table></div>`}
     ${m.strata.map((row) => html`<div class="stratum" key=${row.name}><h4>${row.name} <small>${row.lots}, ${row.state}</small></h4>
       <div class="lot-chart" dangerouslySetInnerHTML=${{ __html: row.chart }}></div><p class="lot-axis"><span>lot ${row.first}</span><span>${row.range}</span><span>lot ${row.last}</span></p></div>`)}
