@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import StageFailedError
+from tao_skill_bank.core.text import plural
 from tao_skill_bank.loop.run import Run
 from tao_skill_bank.loop.stage import Outcome, Stage
 from tao_skill_bank.loop.state import AnyState, StopResult
@@ -34,7 +35,7 @@ class LoopStop(Stage[S]):
         value = None if best is None else state.value(best[1])
         if best is None or value is None:
             raise StageFailedError("no iteration was evaluated", where=run.root, fix="see the log")
-        reason = self.reached(state) if state.met(value) else f"{state.max_iterations} iterations used up"
+        reason = self.reached(state) if state.met(value) else f"{plural(state.max_iterations, 'iteration')} used up"
         acceptance = self.accept(run, label, best)
         after = state.model_copy(deep=True, update={"status": "complete", "best_iteration": best[0]})
         result = StopResult(stop_reason=reason, best_iteration=best[0], acceptance=acceptance)

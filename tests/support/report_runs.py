@@ -14,6 +14,7 @@ import numpy as np
 from flat import put
 from PIL import Image
 
+from tao_skill_bank.core.text import plural
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.log import sync_log
 from tao_skill_bank.loop.state import Approval, StageRecord, StopResult, iteration_label, save_state
@@ -293,7 +294,7 @@ class RunBuilder:
         state.best_iteration = best
         record = state.iterations[best]
         met = self.target.met(record.far_pct or 0.0)
-        state.stop_reason = kpi_reached("FAR") if met else f"{self.iterations} iterations used up"
+        state.stop_reason = kpi_reached("FAR") if met else f"{plural(self.iterations, 'iteration')} used up"
         acceptance = None
         if self.acceptance:
             acceptance = self._accept(root, state, best)
