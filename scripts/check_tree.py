@@ -27,6 +27,7 @@ ALONE = (
     "tests/fuzz/bombs.py",
     "tests/support/at_once.py",
     "tests/support/forked.py",
+    "tests/support/interrupts.py",
     "tests/support/stand_in_command.py",
 )
 # What these change belongs to the process.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-pytest_plugins = ["isolation", "quick_start", "skipped"]
+pytest_plugins = ["interrupts", "isolation", "quick_start", "skipped"]
 
 # Examples are slow or quick by what else the machine does; that is no property of the code.
 hypothesis.settings.register_profile("suite", deadline=None)

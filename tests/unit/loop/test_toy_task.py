@@ -197,7 +197,7 @@ def test_the_tools_follow_a_run_of_a_second_task(workspace: Path) -> None:
     found = json.loads(answer.text)
     assert found["status"] == "complete"
     assert found["best"] == "iter2: error 0%"
-    assert found["phases"][2] == {"phase": "iter2", "guess": 10.0}
+    assert found["phases"][2] == {"phase": "iter2", "error_pct": 0.0, "guess": 10.0}
 
 
 def test_a_task_says_which_of_two_equally_measured_models_is_the_better(workspace: Path) -> None:
