@@ -26,6 +26,7 @@ from tao_skill_bank.assurance.monitor_record import (
     histories,
     read_fed,
     read_settings,
+    sizes_of,
     stratum_name,
 )
 from tao_skill_bank.core.text import plural
@@ -47,17 +48,31 @@ class Alarm(Record):
 
 
 class StratumStatus(Record):
-    """One part type and lighting. `evidence` is the highest of its detectors, as a share of the limit."""
+    """One part type and lighting. `evidence` is the highest of its detectors, as a share of the limit.
+
+    `drawn_lots` are far larger than the reference's, and tested by as many parts as those have; `least_parts` has a lot
+    that is tested; `newest_tested` is false where the last lot was too small, though others were tested.
+    """
 
     part_type: str
     lighting: str
     lots: int
     reference: int
     small_lots: int
+    drawn_lots: int = 0
+    least_parts: int = 0
+    newest_tested: bool = True
     parts: int
     flagged: int
     evidence: float | None
     alarm: Alarm | None
+
+    @property
+    def by_size(self) -> str:
+        """Which lots were not tested, or by some of their parts, for their size; empty: none."""
+        small = f"{self.small_lots} too small to test (under {self.least_parts} parts)"
+        drawn = f"{self.drawn_lots} far larger than the reference's, tested by a draw of their parts"
+        return ", ".join(text for text, number in ((small, self.small_lots), (drawn, self.drawn_lots)) if number)
 
 
 class Bound(Record):
@@ -96,6 +111,8 @@ class Status(Record):
         left = [f"{waiting} of {plural(len(self.strata), 'part type')} (each lighting apart) not tested yet"]
         far, recall = asked_rates(self.target)
         left = left if waiting else []
+        idle = sum(not stratum.newest_tested for stratum in self.strata)
+        left += [f"the newest lot of {idle} is too small to test"] if idle else []
         left += ["FAR not looked at: no good part was judged"] if far is not None and self.far is None else []
         left += ["recall not looked at: no defect was judged"] if recall is not None and self.recall is None else []
         return "; ".join(left)
@@ -111,8 +128,8 @@ class Status(Record):
                 state = f"reference, {stratum.reference} of {self.reference_lots} lots"
             else:
                 state = f"evidence of a change {100 * stratum.evidence:.2g} % of the limit"
-            small = f", {stratum.small_lots} too small to test" if stratum.small_lots else ""
-            yield f"{name}: {stratum.lots} lots{small}; {state}"
+            aside = f", {stratum.by_size}" if stratum.by_size else ""
+            yield f"{name}: {stratum.lots} lots{aside}; {state}"
         for label, bound in (("FAR", self.far), ("recall", self.recall)):
             if bound is not None and bound.value is not None:
                 ends = f"{100 * bound.least:.3g} to {100 * bound.most:.3g} % at every look"
@@ -169,13 +186,18 @@ def _stratum(
 
     tested = [lot for lot in lots if lot.log_evidence is not None]
     last = tested[-1] if tested else None
+    reference = [lot for lot in lots if not lot.small][: settings.reference_lots]
+    least = sizes_of(reference).least if len(reference) == settings.reference_lots else 0
     over = None if last is None or last.log_evidence is None else max(last.log_evidence) - limit(last)
     return StratumStatus(
         part_type=key[0],
         lighting=key[1],
         lots=len(lots),
-        reference=min(settings.reference_lots, sum(not lot.small for lot in lots)),
+        reference=len(reference),
         small_lots=sum(lot.small for lot in lots),
+        drawn_lots=sum(lot.drawn > 0 for lot in lots),
+        least_parts=max(settings.least_parts, math.ceil(least)),
+        newest_tested=last is None or not lots[-1].small,
         parts=sum(lot.parts for lot in lots),
         flagged=sum(lot.flagged for lot in lots),
         evidence=None if over is None else math.exp(min(700.0, over)),

@@ -23,6 +23,7 @@ from tao_skill_bank.assurance.monitor_record import (
     histories,
     read_fed,
     read_settings,
+    sizes_of,
     stratum_name,
 )
 from tao_skill_bank.core import fsio, guard
@@ -228,20 +229,28 @@ def _lot(
     rng: np.random.Generator,
     before: Sequence[Lot],
 ) -> Lot:
+    usable = [lot for lot in before if not lot.small]
+    reference = usable[: settings.reference_lots]
+    sizes = sizes_of(reference) if len(reference) == settings.reference_lots else None
     common: dict[str, Any] = {
         "lot": name[0],
         "part_type": name[1],
         "lighting": name[2],
         "parts": len(scores),
         "flagged": int(np.count_nonzero(scores > settings.threshold)),
-        "values": (float(np.median(scores)), float(np.quantile(scores, _TAIL))),
         "ties": tuple(rng.random(len(STATISTICS)).tolist()),
     }
-    if len(scores) < settings.least_parts:
+    if sizes is not None and len(scores) > sizes.most:
+        common["drawn"] = sizes.usual
+        scores = rng.choice(scores, sizes.usual, replace=False)
+    common["values"] = (float(np.median(scores)), float(np.quantile(scores, _TAIL)))
+    if len(scores) < max(settings.least_parts, 0 if sizes is None else sizes.least):
         return Lot(**common, small=True)
-    tested = [lot for lot in before if not lot.small]
-    if len(tested) < settings.reference_lots:
+    if sizes is None:
         return Lot(**common)
+    # Which lots are held against each other hangs on their sizes alone, never on a score.
+    first = sum(sizes.hold(lot) for lot in reference)
+    tested = [lot for lot in usable if sizes.hold(lot)]
     kept = max(_KEPT, settings.reference_lots)
     gone = max(0, kept * (len(tested) // kept - 1))
     tested = tested[gone:]
@@ -249,7 +258,7 @@ def _lot(
         rank_evidence(
             [*(lot.values[i] for lot in tested), common["values"][i]],
             [*(lot.ties[i] for lot in tested), common["ties"][i]],
-            kept if gone else settings.reference_lots,
+            kept if gone else first,
         )
         for i in range(len(STATISTICS))
     ]

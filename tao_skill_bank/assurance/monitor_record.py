@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,7 @@ from tao_skill_bank.metrics.drift import limit_for
 SETTINGS_FILE, FED_FILE = "monitor.json", "fed.jsonl"
 STATISTICS = ("level", "tail")
 """The median of a lot's scores, and the 95th percentile: what happens to the usual part, and to those near the line."""
+_BEYOND = 1.25
 _LOCK_SEC = 60.0
 _RECORD = "record of a monitor"
 
@@ -67,6 +69,7 @@ class Lot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
         starts: The first lot of the most likely change, by name, for each detector.
         rises: Whether values lie higher since, for each.
         small: Too few parts to test.
+        drawn: Of how many of its parts, drawn by chance, the statistics are; 0: of all.
     """
 
     lot: str
@@ -80,11 +83,32 @@ class Lot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     starts: tuple[str, ...] | None = None
     rises: tuple[bool, ...] | None = None
     small: bool = False
+    drawn: int = 0
 
     @property
     def stratum(self) -> tuple[str, str]:
         """Part type and lighting."""
         return self.part_type, self.lighting
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many parts lots may have whose statistics are held against each other: their spread depends on it."""
+
+    least: float
+    most: float
+    usual: int
+
+    def hold(self, lot: Lot) -> bool:
+        """Whether the statistics of a lot are of so many parts."""
+        return self.least <= (lot.drawn or lot.parts) <= self.most
+
+
+def sizes_of(reference: Sequence[Lot]) -> Sizes:
+    """From the lots of a reference: from their 10th to their 90th percentile, and a quarter beyond either end."""
+    parts = sorted(lot.parts for lot in reference)
+    odd = len(parts) // 10
+    return Sizes(parts[odd] / _BEYOND, parts[-1 - odd] * _BEYOND, parts[len(parts) // 2])
 
 
 class Labelled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):

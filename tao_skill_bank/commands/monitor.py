@@ -100,7 +100,7 @@ def status(monitor: Path, as_json: bool) -> None:
 @click.option("--lighting", default="", help="The stratum's lighting.")
 @click.option("--note", default="", help="Why its next lots are a new reference.")
 def restart(monitor: Path, part_type: str, lighting: str, note: str) -> None:
-    """Begin a stratum anew, after its cause was found: its next lots are the reference."""
+    """Begin a stratum anew, after its cause was found: its next lots are the reference. Labels go on as they were."""
     from tao_skill_bank.assurance import monitor_feed as engine
 
     engine.restart(monitor, part_type, lighting, note)

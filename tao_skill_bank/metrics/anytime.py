@@ -8,8 +8,9 @@ The bets are a fixed mixture, so the wealth depends on the counts alone and the 
 large a bet may be depends on the smallest rate at which any part would have been drawn, whether such a part was seen
 or not: it has to be known beforehand. Where it falls, a new stretch begins, and the wealths of stretches multiply.
 
-What it assumes: a part was drawn independently of its truth, at the rate that is given; its rate is never 0. When not
-to use it: labels of parts that somebody picked because they looked wrong; labels of one side only.
+What it assumes: a part was drawn independently of its truth, at the rate that is given; its rate is never 0; the share
+does not change (after a change the bounds are of a mixture, and may miss either share). When not to use it: labels of
+parts that somebody picked because they looked wrong; labels of one side only.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ with the lots in ascending order. Under exchangeable lots each such ratio is a m
 sum over s has an expectation of at most the number of lots.
 
 What it assumes: lots of one stratum are exchangeable while nothing changes (no trend, no season shorter than the
-history). When not to use it: lots that depend on each other, such as a re-inspection of the same boards.
+history), the number of their parts included: the spread of a quantile depends on it. When not to use it: lots that
+depend on each other, such as a re-inspection of the same boards.
 """
 
 from __future__ import annotations

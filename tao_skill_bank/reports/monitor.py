@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tao_skill_bank.assurance.monitor import Status
+from tao_skill_bank.assurance.monitor import Status, StratumStatus
 from tao_skill_bank.assurance.monitor_record import Lot, histories, read_fed, stratum_name
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.text import plural, score
@@ -55,7 +55,7 @@ def stratum_rows(folder: Path, status: Status) -> list[dict[str, Any]]:
             {
                 "name": stratum_name(stratum.part_type, stratum.lighting),
                 "lots": plural(stratum.lots, "lot"),
-                "state": _state(status, stratum.evidence, stratum.reference, alarm=stratum.alarm is not None),
+                "state": "; ".join(filter(None, (_state(status, stratum), stratum.by_size))),
                 "alarm": stratum.alarm,
                 "chart": lot_chart(shown, since),
                 "range": _range(shown),
@@ -71,11 +71,11 @@ def _range(lots: Sequence[Lot]) -> str:
     return f"from {score(min(values))} to {score(max(values))}" if values else ""
 
 
-def _state(status: Status, evidence: float | None, reference: int, *, alarm: bool) -> str:
-    if alarm:
+def _state(status: Status, stratum: StratumStatus) -> str:
+    if stratum.alarm is not None:
         return "changed"
-    if evidence is None:
-        return f"reference: {reference} of {plural(status.reference_lots, 'lot')}"
+    if stratum.evidence is None:
+        return f"reference: {stratum.reference} of {plural(status.reference_lots, 'lot')}"
     return "as before"
 
 

@@ -183,6 +183,58 @@ def test_a_small_lot_is_counted_and_not_tested(tmp_path: Path, watched: Path) ->
     assert (stratum.small_lots, stratum.flagged, stratum.reference) == (1, 5, 0)
 
 
+def line_of(folder: Path, seed: int, sizes: Any) -> Path:
+    """A monitor's line of lots of these sizes, all of one distribution, with the median varying from lot to lot."""
+    rng = np.random.default_rng(seed)
+    monitor.start(folder, 9.0, reference_lots=20)
+    path = folder / "all.csv"
+    rows = [f"L{k},{s:.6f}" for k, n in enumerate(sizes) for s in rng.normal(0.1 * rng.normal(), 1, size=n)]
+    path.write_text("\n".join(["lot,score", *rows]) + "\n")
+    feed(folder, path)
+    return folder
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_lots_that_shrink_with_unchanged_scores_are_counted_and_raise_no_alarm(tmp_path: Path, seed: int) -> None:
+    folder = line_of(tmp_path / "m", seed, [200] * 25 + [20] * 60)
+    found = status(folder)
+    (stratum,) = found.strata
+    assert found.alarms == () and (stratum.lots, stratum.small_lots, stratum.parts) == (85, 60, 6200)
+    assert "60 too small to test (under 160 parts)" in "\n".join(found.lines())
+    assert "60 too small to test" in monitor_html(folder, found)
+    assert found.untested == "the newest lot of 1 is too small to test"
+
+
+def test_lots_that_grow_are_tested_by_as_many_parts_as_the_reference_has(tmp_path: Path) -> None:
+    folder = line_of(tmp_path / "m", 1, [50] * 25 + [1000] * 20)
+    found = status(folder)
+    assert found.alarms == () and "20 far larger than the reference's" in "\n".join(found.lines())
+    lots = [lot for line in read_fed(folder) for lot in line.lots]
+    assert [lot.drawn for lot in lots] == [0] * 25 + [50] * 20 and found.parts == 21_250
+    # A draw of 50 parts varies as a lot of 50 does; the 95th percentile of 1000 parts would vary less.
+    assert np.std([lot.values[1] for lot in lots[25:]]) > 0.13
+
+
+def test_lots_whose_sizes_always_varied_are_all_tested(tmp_path: Path) -> None:
+    sizes = np.random.default_rng(1).integers(50, 300, 40)
+    found = status(line_of(tmp_path / "m", 1, sizes.clip(60, 290)))
+    assert found.untested == "" and found.strata[0].small_lots == found.strata[0].drawn_lots == 0
+
+
+def test_one_odd_lot_of_the_reference_does_not_widen_what_is_tested(tmp_path: Path) -> None:
+    found = status(line_of(tmp_path / "m", 1, [20, 200, 2000, *[200] * 30, 20]))
+    assert found.strata[0].small_lots == 1 and found.strata[0].least_parts == 160
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("later", [20, 161, 249, 2000])
+def test_false_alarms_stay_under_what_is_promised_whatever_size_later_lots_have(tmp_path: Path, later: int) -> None:
+    lines = (line_of(tmp_path / str(seed), seed, [200] * 30 + [later] * 70) for seed in range(40))
+    alarms = sum(status(folder).word == "alarm" for folder in lines)
+    # 80 lots, two detectors, a limit of 4,000: 4 % at most; of 40 lines more than 5 are as rare as 1 in 300.
+    assert alarms <= 5
+
+
 @pytest.mark.parametrize("cut", [1, 40, 200])
 def test_a_line_that_a_crash_tore_off_is_fed_again_and_nothing_is_lost(tmp_path: Path, watched: Path, cut: int) -> None:
     files = days(tmp_path, 23)
