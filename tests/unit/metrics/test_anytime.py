@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.metrics.anytime import Drawn, anytime_bounds
+from tao_skill_bank.metrics.anytime import Drawn, anytime_bounds, log_wealth
 from tao_skill_bank.metrics.evidence import exact_bounds
 
 
+def by_bounds(share: float, rates: tuple[float, float], hits: int, others: int) -> tuple[bool, bool]:
+    """Whether the lower and the upper bound lie on the wrong side of a share."""
+    found = anytime_bounds([Drawn(rates[0], hits, hits), Drawn(rates[1], 0, others)])
+    return found.least > share, found.most < share
+
+
+def refuted(share: float, rates: tuple[float, float], hits: int, others: int) -> tuple[bool, bool]:
+    """Whether the lower and the upper bound lie on the wrong side of a share, by one wealth each and no search."""
+    weight, counts = 1 / np.array(rates), (np.array([hits, 0.0]), np.array([0.0, others]))
+    wealth = log_wealth(1 - share, weight, *counts[::-1]), log_wealth(share, weight, *counts)
+    return wealth[0] >= math.log(20), wealth[1] >= math.log(20)
+
+
 def missed(
-    share: float, looks: int, step: int, runs: int, rates: tuple[float, float], seed: int = 0
+    share: float, looks: int, step: int, runs: int, rates: tuple[float, float], judged: Any = by_bounds, seed: int = 0
 ) -> tuple[float, float]:
     """How many runs had, at any look, a lower or an upper bound on the wrong side of the truth.
 
     Parts that hit are drawn for a label at the first rate and the others at the second.
     """
     rng = np.random.default_rng(seed)
-    known: dict[tuple[int, int], tuple[float, float]] = {}
+    known: dict[tuple[int, int], tuple[bool, bool]] = {}
     wrong = np.zeros((runs, 2), dtype=bool)
     for run in range(runs):
         parts = rng.random(looks * step) < share
@@ -27,10 +43,8 @@ def missed(
         hits, others = np.cumsum(parts & seen)[ends - 1], np.cumsum(~parts & seen)[ends - 1]
         for hit, other in zip(hits.tolist(), others.tolist(), strict=True):
             if (hit, other) not in known:
-                found = anytime_bounds([Drawn(rates[0], hit, hit), Drawn(rates[1], 0, other)])
-                known[hit, other] = (found.least, found.most)
-            least, most = known[hit, other]
-            wrong[run] |= (least > share, most < share)
+                known[hit, other] = judged(share, rates, hit, other)
+            wrong[run] |= known[hit, other]
     return float(wrong[:, 0].mean()), float(wrong[:, 1].mean())
 
 
@@ -42,13 +56,24 @@ def test_bounds_hold_at_every_look_together(rates: tuple[float, float]) -> None:
     assert low <= 0.05 + 2.5 * 0.035 and high <= 0.05 + 2.5 * 0.035
 
 
+@pytest.mark.parametrize("rates", [(1.0, 1.0), (1.0, 0.1), (0.1, 1.0)])
+def test_a_share_is_refuted_by_the_wealth_at_it_where_a_bound_lies_on_the_wrong_side(
+    rates: tuple[float, float],
+) -> None:
+    rng = np.random.default_rng(4)
+    for hits, others in zip(rng.integers(0, 60, 60).tolist(), rng.integers(1, 400, 60).tolist(), strict=True):
+        assert refuted(0.05, rates, hits, others) == by_bounds(0.05, rates, hits, others)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("rates", [(1.0, 1.0), (1.0, 0.1)])
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.1])
 def test_bounds_hold_at_each_of_a_thousand_looks(share: float, rates: tuple[float, float]) -> None:
-    low, high = missed(share, looks=1000, step=10, runs=300, rates=rates)
-    assert low <= 0.05 and high <= 0.05
+    runs = 3000
+    wrong = missed(share, looks=1000, step=10, runs=runs, rates=rates, judged=refuted)
+    # Three standard deviations of a share of so many runs.
+    assert max(wrong) <= 0.05 + 3 * (0.05 * 0.95 / runs) ** 0.5
 
 
 def test_at_one_look_they_are_about_twice_as_wide_as_the_exact_bounds() -> None:
