@@ -21,7 +21,7 @@ KEY = re.compile("-----BEGIN [A-Z ]*PRIVATE KEY" + r"-----\s*\n\s*[A-Za-z0-9+/=]
 # What tests call a key: nobody ever had it.
 INVENTED = ("sk-abcdefghijklmnop",)
 
-# Files that run in a process of their own, and only there.
+# Files that run in a process of their own, or before every test.
 ALONE = (
     "tests/crash/forkserver.py",
     "tests/fuzz/bombs.py",
