@@ -196,8 +196,9 @@ def test_malformed_and_empty_answers_are_tried_again(server: ScriptedEndpoint, t
 
 
 def test_the_configured_timeout_is_applied(server: ScriptedEndpoint, three: Path, tmp_path: Path) -> None:
-    server.latency = lambda request: 3.0 if request.number == 2 else 0.0
-    more = ("vlm.openai.timeout=0.4", "workflow.steps=['1a']", "workflow.mode=normal")
+    # Far apart, so that no other call is that late on a machine that has other work.
+    server.latency = lambda request: 20.0 if request.number == 2 else 0.0
+    more = ("vlm.openai.timeout=2", "workflow.steps=['1a']", "workflow.mode=normal")
     outcome = run(config_for(server, tmp_path / "out", three, *more))
     with Journal(tmp_path / "out", read_only=True) as journal:
         assert journal.tries() == {"timeout": 1}
