@@ -108,14 +108,15 @@ class Status(Record):
     def untested(self) -> str:
         """What nothing is known of yet: part types without a tested lot, rates that were asked for; empty: nothing."""
         waiting = sum(stratum.evidence is None for stratum in self.strata)
-        left = [f"{waiting} of {plural(len(self.strata), 'part type')} (each lighting apart) not tested yet"]
-        far, recall = asked_rates(self.target)
-        left = left if waiting else []
         idle = sum(not stratum.newest_tested for stratum in self.strata)
-        left += [f"the newest lot of {idle} is too small to test"] if idle else []
-        left += ["FAR not looked at: no good part was judged"] if far is not None and self.far is None else []
-        left += ["recall not looked at: no defect was judged"] if recall is not None and self.recall is None else []
-        return "; ".join(left)
+        far, recall = asked_rates(self.target)
+        left = {
+            f"{waiting} of {plural(len(self.strata), 'part type')} (each lighting apart) not tested yet": waiting > 0,
+            f"the newest lot of {idle} is too small to test": idle > 0,
+            "FAR not looked at: no good part was judged": far is not None and self.far is None,
+            "recall not looked at: no defect was judged": recall is not None and self.recall is None,
+        }
+        return "; ".join(text for text, holds in left.items() if holds)
 
     def lines(self) -> Iterator[str]:
         """For a terminal."""
@@ -230,9 +231,8 @@ def _bound(fed: Sequence[Fed], *, good: bool) -> Bound | None:
     stretches: list[dict[float, list[int]]] = []
     least = math.inf
     for line in (line for line in fed if line.labelled):
-        lowest = min(group.rate for group in line.labelled)
-        if line.least_rate is not None:
-            lowest = min(lowest, line.least_rate)
+        # What was fed before the smallest rate was recorded has that of its judged parts alone.
+        lowest = min([line.least_rate or 1.0, *(group.rate for group in line.labelled)])
         if lowest < least:
             least = lowest
             stretches.append({least: [0, 0]})

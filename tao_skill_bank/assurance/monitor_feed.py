@@ -174,8 +174,8 @@ def _lots(settings: Settings, scores: ScoreFile, name: str | None, digest: str, 
     """The lots of a file, each with the evidence after it."""
     since = histories(before)
     known = {(lot.lot, *lot.stratum) for line in before for lot in line.lots}
-    scores.whole(PART_TYPES)
-    columns = (scores.whole(LOTS), scores.part_types, scores.whole(LIGHTINGS))
+    part_types = scores.whole(PART_TYPES) or scores.part_types
+    columns = (scores.whole(LOTS), part_types, scores.whole(LIGHTINGS))
     _told_apart_as_before(scores, columns[1:], before)
     plain = (name or scores.path.stem, "", "")
     codes, kinds = zip(
