@@ -13,7 +13,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -28,7 +27,6 @@ from tao_skill_bank.actions.gap_analysis.vlm_result import VlmBcqResult, result_
 from tao_skill_bank.actions.gap_analysis.vlm_tally import SKIPS_KEPT, Gaps, Skip, Tally
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.threads import ThreadPool
 from tao_skill_bank.data.vlm.answers import MODES, modes_of
 from tao_skill_bank.data.vlm.evaluation import Evaluation
 from tao_skill_bank.data.vlm.formats import Mapped
@@ -194,12 +192,10 @@ class _Writer:
         self._stack = contextlib.ExitStack()
         self._aside: guard.Within | None = None
         self._handles: dict[str, IO[bytes]] = {}
-        self._writing: Future[None] | None = None
         self._finished = False
 
     def __enter__(self) -> _Writer:
         self._stack.__enter__()
-        self._pool = self._stack.enter_context(ThreadPool(1))
         # Whether anything is written at all is known at the end only; until then the skipped ones wait here.
         self._skipped = self._stack.enter_context(tempfile.SpooledTemporaryFile(max_size=_SPOOLED))
         return self
@@ -219,14 +215,11 @@ class _Writer:
             return
         lines = gap_lines(samples, gaps.places, gaps.kinds, resolver)
         index = index_lines(samples, gaps.places)
-        handles = self._handle(GAPS), self._handle(INDEX)
-        # The disk is written to while the next block is decoded; one write at a time, in order.
-        self._settle()
-        self._writing = self._pool.submit(_write, handles, (lines, index))
+        for name, data in ((GAPS, lines), (INDEX, index)):
+            self._handle(name).write(data)
 
     def finish(self, result: VlmBcqResult, tally: Tally, *, always: bool) -> dict[str, Path]:
         """Write the rest; returns the outputs by name."""
-        self._settle()
         for handle in self._handles.values():
             handle.close()
         if self._aside is None and result.status != "nothing judged" and not (always and tally.read):
@@ -254,16 +247,6 @@ class _Writer:
         if self._aside is None:
             self._aside = self._stack.enter_context(staged_outputs(self._results_dir, OUTPUTS))
         return self._aside
-
-    def _settle(self) -> None:
-        if self._writing is not None:
-            self._writing.result()
-            self._writing = None
-
-
-def _write(handles: Sequence[IO[bytes]], data: Sequence[bytes]) -> None:
-    for handle, text in zip(handles, data, strict=True):
-        handle.write(text)
 
 
 def _write_videos(handle: BinaryIO, tally: Tally) -> None:

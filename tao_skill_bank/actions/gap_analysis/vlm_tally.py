@@ -7,13 +7,12 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
 
 from tao_skill_bank.data.vlm.judging import FN, FP, JUDGED, TN, TP, USABLE_TRUTH, Judge, Judged, Thinking
-from tao_skill_bank.data.vlm.labels import NO, YES
+from tao_skill_bank.data.vlm.labels import BOTH, NEITHER, NO, YES
 from tao_skill_bank.data.vlm.samples import Samples
 
 SKIPS_KEPT = 20
@@ -59,20 +58,22 @@ class Named:
             return
         self.repeats = True
         known = self.places
-        places: list[int | None] = list(map(known.get, names))
-        if None in places:
+        try:
+            places = np.fromiter(map(known.__getitem__, names), dtype=np.int64, count=len(names))
+        except KeyError:
             full = len(known) >= self._most and not self._has_long
-            places = [
-                p if p is not None else 0 if full else self._place(name) for p, name in zip(places, names, strict=True)
-            ]
+            asked = (known.get(name) or (0 if full else self._place(name)) for name in names)
+            places = np.fromiter(asked, dtype=np.int64, count=len(names))
         self._make_room()
-        found = np.bincount(np.fromiter(places, dtype=np.int64, count=len(places)) * 16 + codes)
+        found = np.bincount(places * 16 + codes)
         self.counts.reshape(-1)[: len(found)] += found
 
     def _add_new(self, names: Sequence[str], codes: npt.NDArray[np.uint8]) -> bool:
         """Count samples that all have names of their own, none of them seen before, at once; False for others."""
         known, first = self.places, len(self.places) + 1
-        if first + len(names) > self._most or len(set(names)) < len(names) or not known.keys().isdisjoint(names):
+        if first + len(names) > self._most or not names or names[0] in known:
+            return False
+        if len(set(names)) < len(names) or not known.keys().isdisjoint(names):
             return False
         if max(map(len, names), default=0) > TEXT_KEPT:
             return False
@@ -108,42 +109,45 @@ class Duplicates:
     differing: int = 0
     examples: list[tuple[str, str]] = field(default_factory=list)
     full: bool = False
-    # By truth: none, yes, no.
-    _seen: tuple[set[int], set[int], set[int]] = field(default_factory=lambda: (set(), set(), set()))
-    _clashed: set[int] = field(default_factory=set)
+    # Pairs, and the truths that each was seen with: none, YES, NO, or both bits. Of blocks without a pair seen before
+    # the truths wait until a later block has one.
+    _seen: set[int] = field(default_factory=set)
+    _bits: dict[int, int] = field(default_factory=dict)
+    _waiting: list[tuple[list[int], list[int]]] = field(default_factory=list)
 
     def add(self, samples: Samples, truths: npt.NDArray[np.uint8], *, all_of_them: bool) -> list[int]:
         """Count some samples; returns the places of those that were there before."""
         if self.full:
             return []
         keys = list(map(hash, zip(samples.video_ids, samples.questions, strict=True)))
+        bits = np.where(truths == BOTH, NEITHER, truths).tolist()
+        before = len(self._seen)
+        self._seen.update(keys)
         repeated: list[int] = []
-        if len(set(keys)) == len(keys) and all(seen.isdisjoint(keys) for seen in self._seen):
-            for code, seen in zip((None, YES, NO), self._seen, strict=True):
-                mask = (truths != YES) & (truths != NO) if code is None else truths == code
-                seen.update(compress(keys, mask.tolist()))
+        if len(self._seen) == before + len(keys):
+            self._waiting.append((keys, bits))
         else:
+            for waiting in self._waiting:
+                self._bits.update(zip(*waiting, strict=True))
+            self._waiting.clear()
             repeated = [
                 place
-                for place, (key, truth) in enumerate(zip(keys, truths.tolist(), strict=True))
-                if self._was_there(key, truth, samples, place) and place not in samples.repeated
+                for place, (key, bit) in enumerate(zip(keys, bits, strict=True))
+                if self._was_there(key, bit, samples, place) and place not in samples.repeated
             ]
         self.count += len(repeated)
-        self.full = not all_of_them and sum(map(len, self._seen)) >= DUPLICATES_TRACKED
+        self.full = not all_of_them and len(self._seen) >= DUPLICATES_TRACKED
         return repeated
 
-    def _was_there(self, key: int, truth: int, samples: Samples, place: int) -> bool:
+    def _was_there(self, key: int, bit: int, samples: Samples, place: int) -> bool:
         """Whether a pair was there before; it is remembered, and whether its truths differ."""
-        none, yes, no = self._seen
-        before = key in none or key in yes or key in no
-        mine, other = (yes, no) if truth == YES else (no, yes) if truth == NO else (none, set())
-        if key in other and key not in self._clashed:
-            self._clashed.add(key)
+        before = self._bits.get(key)
+        now = self._bits[key] = (before or NEITHER) | bit
+        if now == BOTH != before:
             self.differing += 1
             if len(self.examples) < DIFFERING_SHOWN:
                 self.examples.append((samples.video_ids[place], samples.questions[place]))
-        mine.add(key)
-        return before
+        return before is not None
 
 
 @dataclass

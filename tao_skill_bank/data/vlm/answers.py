@@ -11,6 +11,7 @@ from tao_skill_bank.data.vlm.labels import Labels
 MODES = ("anywhere", "after_think", "answer_tag", "boxed", "last")
 _OPENING = ("<think>", "<thinking>", "[think]", "◁think▷")
 _CLOSING = ("</think>", "</thinking>", "[/think]", "◁/think▷")
+_FIRSTS = {tag[0] for tag in (*_OPENING, *_CLOSING)}
 _OPEN, _CLOSE = (re.compile("|".join(map(re.escape, tags)), re.IGNORECASE) for tags in (_OPENING, _CLOSING))
 _ANSWER = re.compile(r"<answer>", re.IGNORECASE)
 _ANSWER_END = re.compile(r"</answer>", re.IGNORECASE)
@@ -66,7 +67,10 @@ def _looked_at(text: str) -> tuple[bool, str | None]:
 
 def may_think(texts: Sequence[str]) -> bool:
     """Whether one of some texts may hold a think tag; a quick look."""
-    joined = "\0".join(texts).lower()
+    joined = "\0".join(texts)
+    if not any(first in joined for first in _FIRSTS):
+        return False
+    joined = joined.lower()
     return "think" in joined and any(tag in joined for tag in (*_OPENING, *_CLOSING))
 
 

@@ -62,10 +62,10 @@ class TypedItems:
     def __init__(self, noted: Noted) -> None:
         self._noted = noted
 
-    def many(self, body: bytes) -> list[Prediction] | None:
+    def many(self, body: bytes | memoryview) -> list[Prediction] | None:
         """As `Decoder.many`."""
         try:
-            return _TYPED_ARRAY.decode(b"[%b]" % body)
+            return _TYPED_ARRAY.decode(b"".join((b"[", body, b"]")))
         except DECODE_ERRORS:
             return None
 
@@ -104,10 +104,10 @@ class TypedItems:
 class PlainItems:
     """Objects as they stand; one by id has its key under `ID_KEY`."""
 
-    def many(self, body: bytes) -> list[Mapping[str, Any]] | None:
+    def many(self, body: bytes | memoryview) -> list[Mapping[str, Any]] | None:
         """As `Decoder.many`."""
         try:
-            found: list[Mapping[str, Any]] = _ARRAY.decode(b"[%b]" % body)
+            found: list[Mapping[str, Any]] = _ARRAY.decode(b"".join((b"[", body, b"]")))
             return found
         except DECODE_ERRORS:
             return None

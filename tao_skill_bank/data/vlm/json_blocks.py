@@ -46,7 +46,7 @@ class Block(Generic[T]):
 class Decoder(Protocol[T]):
     """Makes items of bytes."""
 
-    def many(self, body: bytes) -> list[T] | None:
+    def many(self, body: bytes | memoryview) -> list[T] | None:
         """The items of an array's body; None where anything is wrong with them."""
 
     def lines(self, body: bytes) -> list[T] | None:
@@ -79,7 +79,7 @@ def array_blocks(source: Source, data: bytes, decoder: Decoder[T]) -> Generator[
         data += more
         # Cutting has failed over and over: this is a text whose borders bytes do not show.
         cut = (last_border(data, border) or last_border(data, BORDER)) if misses < 3 else None
-        items = decoder.many(data[: cut[0]]) if cut else None
+        items = decoder.many(memoryview(data)[: cut[0]]) if cut else None
         if cut and items is not None:
             misses = 0
             yield Block(count, items, source.share)

@@ -80,12 +80,20 @@ class Judge:
         texts = responses if self._plain else self._taken(responses, looks, marks)
         if self._choices is not None:
             texts, truths = self._lettered(samples, responses, texts, truths, marks)
-        said, right = self.labels.answers(texts), self.labels.answers(truths)
+        said, right = self.labels.answers(texts), self._told(truths)
         for place, why in marks.items():
             if why == NO_QUESTION:
                 right[place] = NEITHER
             said[place] = NEITHER
         return Judged(said * 4 + right, marks, self._thinking(responses, looks, right, said))
+
+    def _told(self, truths: Sequence[str]) -> Codes:
+        """The codes of truths; those that are the same few texts over and over are looked at once."""
+        once = list(set(truths))
+        if len(once) > len(truths) // 4:
+            return self.labels.answers(truths)
+        codes = dict(zip(once, self.labels.answers(once).tolist(), strict=True))
+        return np.fromiter(map(codes.__getitem__, truths), dtype=np.uint8, count=len(truths))
 
     def why(self, code: int) -> str:
         """Why a sample of this code cannot be judged, by its words; the truth is blamed first."""

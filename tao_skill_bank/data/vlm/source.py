@@ -14,7 +14,8 @@ from typing import IO, Any, Protocol
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 
-BLOCK = 1 << 20
+# Small enough that what is made of a block is still in the cache when it is judged.
+BLOCK = 1 << 19
 # One item may not be larger: whoever forgets a closing quote gets an answer instead of a full memory.
 LARGEST_ITEM = 64 << 20
 SPACE = b" \t\n\r"

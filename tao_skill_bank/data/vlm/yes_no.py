@@ -63,7 +63,7 @@ def answers(texts: Sequence[str]) -> npt.NDArray[np.uint8]:
 def _find(data: npt.NDArray[np.uint8], word: bytes) -> npt.NDArray[np.intp]:
     """Every position of `word` in `data`, ascending."""
     last = len(data) - len(word) + 1
-    at = np.flatnonzero(data[:last] == word[0])
+    here = data[:last] == word[0]
     for offset, byte in enumerate(word[1:], start=1):
-        at = at[data[at + offset] == byte]
-    return at
+        here &= data[offset : last + offset] == byte
+    return np.flatnonzero(here)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ from tao_skill_bank.actions.gap_analysis.config import (
 from tao_skill_bank.actions.gap_analysis.vlm_bcq import analyze_vlm_bcq
 from tao_skill_bank.actions.gap_analysis.vlm_compare import CompareResult, compare_vlm
 from tao_skill_bank.actions.gap_analysis.vlm_result import VlmBcqResult
+from tao_skill_bank.actions.gap_analysis.vlm_tally import Duplicates
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.overrides import parse_command_line
 from tao_skill_bank.core.settings import validated
+from tao_skill_bank.data.vlm.labels import NO, YES
+from tao_skill_bank.data.vlm.samples import Samples
 from tao_skill_bank.metrics import clopper_pearson
 from tao_skill_bank.metrics.paired import grouped_interval, mcnemar_exact, ranking
 
@@ -144,6 +148,25 @@ def test_duplicates_are_counted_and_differing_truths_listed(tmp_path: Path) -> N
     assert (first.read, first.fp) == (2, 2)
     with pytest.raises(InputError, match=r"item 1 .*has the video and question of an item before"):
         analyse(tmp_path, rows, "duplicates=error")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_repeats_and_differing_truths_are_counted_alike_however_the_file_is_cut(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    videos = [f"v{number}" for number in random.integers(0, 30, 40)]
+    truths = random.integers(0, 4, 40).astype(np.uint8)
+    repeats = Duplicates()
+    found: list[int] = []
+    cuts = [0, *sorted(random.integers(0, 41, 5).tolist()), 40]
+    for start, end in itertools.pairwise(cuts):
+        asked = ["Q?"] * (end - start)
+        part = Samples(0.0, range(start, end), videos[start:end], asked, asked, asked)
+        found += [start + place for place in repeats.add(part, truths[start:end], all_of_them=False)]
+    assert found == [place for place, video in enumerate(videos) if video in videos[:place]]
+    of_video: dict[str, set[int]] = {}
+    for video, truth in zip(videos, truths.tolist(), strict=True):
+        of_video.setdefault(video, set()).add(truth)
+    assert repeats.differing == sum({YES, NO} <= seen for seen in of_video.values())
 
 
 def test_a_report_is_written_without_gaps_where_asked_for(tmp_path: Path) -> None:
