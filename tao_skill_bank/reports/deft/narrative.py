@@ -3,47 +3,92 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from html.parser import HTMLParser
 
-_DIGITS = r"(?:(?<!\w)\.)?\d+(?:[.,'\u2019\u202f\u00a0\u2009 ]\d+)*(?:[eE][-+\u2212]?\d+)?"
-_PER_CENT = r"%|\uff05|\u066a|percentage points?\b|percent\b|per cent\b|pct\b|p\.c\."
-_OTHERS = r"\u2030|pp\b|per mille?\b|ppm\b|ppb\b|parts per (?:thousand|million|billion)\b|basis points?\b|bps?\b"
-_UNIT = rf"\s*(?P<unit>{_PER_CENT}|{_OTHERS})?"
-_FIGURE = re.compile(rf"(?P<word>[^\W\d]*(?:_[^\W\d]*)*)(?P<number>{_DIGITS}){_UNIT}", re.IGNORECASE)
-_RANGE = re.compile(rf"(?P<low>{_DIGITS})\s*[-\u2013\u2014\u2212]\s*\u2060?(?={_DIGITS}\s*%)")
+from tao_skill_bank.reports.deft.number_words import DIGITS, NUMBER, UNITS, in_digits, unit_of
+
+_FIGURE = re.compile(rf"(?P<word>[^\W\d]*(?:_[^\W\d]*)*)(?P<number>{DIGITS})(?:\s*-?(?P<unit>{UNITS}))?", re.IGNORECASE)
+_RANGE = re.compile(rf"(?P<low>{DIGITS})\s*[-\u2013\u2014\u2212]\s*\u2060?(?={DIGITS}\s*%)")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[,'\u2019\u202f\u00a0\u2009 ]\d{3})+(?:\.\d+)?")
-_AS_PER_CENT = ("\uff05", "\u066a", "percent", "per cent", "pct", "p.c.")
-_BELOW_20 = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
-    seventeen eighteen nineteen"""
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_NAMED = {
-    **{name: Decimal(number) for number, name in enumerate(re.findall(r"\w+", _BELOW_20))},
-    **{name: Decimal(10 * ten) for ten, name in enumerate(re.findall(r"\w+", _TENS), 2)},
-    **dict.fromkeys(("half a", "a half", "half"), Decimal("0.5")),
-    **dict.fromkeys(("hundred", "a hundred", "one hundred"), Decimal(100)),
-}
-_WORDS = "|".join(sorted(_NAMED, key=len, reverse=True))
-_SPELLED = re.compile(rf"\b(?:(?P<tens>\w+ty)[- ])?(?P<word>{_WORDS})\s+(?=(?:{_PER_CENT}|{_OTHERS}))", re.IGNORECASE)
+_SPACE = r"(?:(?!\n)[\s\-])"
+_IN = rf"(?:in|per|of|among|for(?={_SPACE}+(?:every|each)\b)){_SPACE}+(?:(?:every|each|all|the){_SPACE}+)*"
+_COUNTED = r"iterations?|stages?|steps?|epochs?|runs?|sets?|hours?|minutes?|seconds?|days?|h\b|min\b|s\b"
+# `1/200`, `1 in 200`, `8 boards out of the 65`; not `2 types in 3 iterations`, nor `5 % of 65`.
+_RATIO = re.compile(
+    rf"(?<![\w.,])(?P<part>{NUMBER})(?!{_SPACE}*(?:{UNITS}))"
+    rf"(?:(?P<sign>{_SPACE}*[/\u00f7\u2044\u2215]{_SPACE}*|[:\u2236])"
+    rf"|{_SPACE}+(?:[^\W\d]+{_SPACE}+){{0,2}}?{_IN})(?P<whole>{NUMBER})(?!\w|{_SPACE}*(?:{UNITS}|{_COUNTED}))",
+    re.IGNORECASE,
+)
+# `every 200th board`, and `per 1000 boards, one`: the part stands elsewhere, so that the whole is told as one in it.
+_WHOLE = re.compile(
+    rf"\b(?:every|each|per){_SPACE}+(?P<whole>{NUMBER})(?:st|nd|rd|th)?\b(?!{_SPACE}*(?:{UNITS}|{_COUNTED}))",
+    re.IGNORECASE,
+)
+_PLACE = re.compile(r"(?:iteration|stage|step|epoch|page)\s+\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One number of a text: what it may mean (a comma may part thousands or decimals), its unit, how it was written."""
+    """One number of a text: what it may mean (a comma may part thousands or decimals), its unit, how it was written.
+
+    The unit of a ratio (`1 in 200`, `1/200`, `a third of`) is `/`, and its value the quotient.
+    """
 
     values: frozenset[Decimal]
     unit: str
     written: str
 
 
-def figures(text: str) -> list[Figure]:
-    """Every number of a text, in order. One inside a name (`iter2`, `C17`) is no figure unless a unit follows it."""
-    flat = _SPELLED.sub(_named, _plain(text))
+def unsupported(text: str, page: str) -> list[str]:
+    """The figures of `text` that the HTML `page` does not show with their unit, as they are written, each once."""
+    shown = _Shown()
+    shown.feed(page)
+    known: dict[str, set[Decimal]] = {}
+    for figure in [*figures(shown.text), *figures(shown.text, ratios=False)]:
+        known.setdefault(figure.unit, set()).update(figure.values)
+    # What the page holds beside a shown figure, with all its digits, is on the page too.
+    for unit, written in shown.exact:
+        known.setdefault(unit, set()).update(_values(written))
+    wrong = [f for f in figures(text) if not f.values & known.get(f.unit, set())]
+    return list(dict.fromkeys(f.written for f in wrong))
+
+
+def figures(text: str, *, ratios: bool = True) -> list[Figure]:
+    """Every number of a text, in order. One inside a name (`iter2`, `C17`) is no figure unless a unit follows it.
+
+    Args:
+        text: What is written, number words too.
+        ratios: `8 of 65` is one figure; otherwise its two numbers are.
+    """
+    flat = in_digits(text)
+    found, at = [], 0
+    for match in _RATIO.finditer(flat) if ratios else ():
+        values = _quotients(flat, match)
+        if values:
+            found += _without_ratio(flat[at : match.start()])
+            found.append(Figure(values, "/", " ".join(match[0].split())))
+            at = match.end()
+    return found + (_without_ratio(flat[at:]) if ratios else _numbers(flat))
+
+
+def _without_ratio(flat: str) -> list[Figure]:
+    """The figures of a piece between ratios."""
+    found, at = [], 0
+    for match in _WHOLE.finditer(flat):
+        values = frozenset((1 / whole).normalize() for whole in _values(match["whole"]) if whole > 1)
+        if values:
+            found += [*_numbers(flat[at : match.start()]), Figure(values, "/", " ".join(match[0].split()))]
+            at = match.end()
+    return found + _numbers(flat[at:])
+
+
+def _numbers(flat: str) -> list[Figure]:
     found = []
     for match in _FIGURE.finditer(_RANGE.sub(lambda m: f"{m['low']} % \u2013 ", flat)):
-        unit = _unit(match["unit"])
+        unit = unit_of(match["unit"])
         if match["word"] and not unit:
             continue
         # A space parts thousands only in groups of three; else it parts two numbers.
@@ -57,48 +102,17 @@ def figures(text: str) -> list[Figure]:
     return found
 
 
-def unsupported(text: str, page: str) -> list[str]:
-    """The figures of `text` that the HTML `page` does not show with their unit, as they are written, each once."""
-    shown = _Shown()
-    shown.feed(page)
-    known: dict[str, set[Decimal]] = {}
-    for figure in figures(shown.text):
-        known.setdefault(figure.unit, set()).update(figure.values)
-    # What the page holds beside a shown figure, with all its digits, is on the page too.
-    for unit, written in shown.exact:
-        known.setdefault(unit, set()).update(_values(written))
-    wrong = [f for f in figures(text) if not f.values & known.get(f.unit, set())]
-    return list(dict.fromkeys(f.written for f in wrong))
-
-
-def _plain(text: str) -> str:
-    """Fractions and powers of one character as the numbers that they are: `\u00bd` as 0.5, `10\u207b\u00b3` as 1e-3."""
-    text = re.sub(r"10([\u207b\u207a]?)([\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+)", _power, text.replace("\u2060", ""))
-    return re.sub(
-        r"(\d*)([\u00bc-\u00be\u2150-\u215e])", lambda m: f"{int(m[1] or 0) + unicodedata.numeric(m[2]):g}", text
-    )
-
-
-def _power(found: re.Match[str]) -> str:
-    sign = "-" if found[1] == "\u207b" else ""
-    return f"1e{sign}{unicodedata.normalize('NFKC', found[2])}"
-
-
-def _named(found: re.Match[str]) -> str:
-    """`ninety-nine percent` as `99 percent`."""
-    tens, word = (found["tens"] or "").lower(), found["word"].lower()
-    if tens and tens not in _NAMED:
-        return found[0]
-    return f"{_NAMED.get(tens, Decimal(0)) + _NAMED[word]} "
-
-
-def _unit(written: str | None) -> str:
-    if written is None:
-        return ""
-    lower = written.lower()
-    if lower.startswith("percentage point"):
-        return "pp"
-    return "%" if lower in _AS_PER_CENT else "\u2030" if lower.startswith("per mil") else lower
+def _quotients(flat: str, ratio: re.Match[str]) -> frozenset[Decimal]:
+    """What a ratio may be worth; nothing where it is none: `8 in 2` parts no whole, `iteration 1 of 2` is a place."""
+    if _PLACE.search(flat, max(0, ratio.start() - 20), ratio.start()):
+        return frozenset()
+    found = {
+        (part / whole).normalize()
+        for part in _values(ratio["part"])
+        for whole in _values(ratio["whole"])
+        if whole and (ratio["sign"] or part <= whole)
+    }
+    return frozenset(found)
 
 
 def _values(written: str) -> frozenset[Decimal]:
@@ -154,4 +168,5 @@ class _Shown(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._depth:
-            self._parts.append(data)
+            # Lines of the source are no lines of the page.
+            self._parts.append(data.replace("\n", " "))

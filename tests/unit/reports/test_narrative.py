@@ -48,12 +48,11 @@ def test_a_figure_that_stands_on_the_page_may_be_said_however_it_is_written(text
         ("FAR is 2.62 % and recall 99.9%", ["2.62 %", "99.9 %"]),
         ("recall of 65 %", ["65 %"]),  # 65 is a number of defects, no rate
         ("only 5 missed, 0.3 missed", ["5", "0.3"]),  # 5 % is a rate, no number of defects
-        ("1 in 1000 boards", ["1", "1000"]),
         ("about 77 or 88", ["77", "88"]),  # a style sheet and a script are not shown
         ("FAR2.7%", ["2.7 %"]),
         ("FAR 1e-3 %", ["1e-3 %"]),
         ("gain of 2.61 pp", ["2.61 pp"]),
-        ("one thousand is 1 000 rows", ["1 000"]),
+        ("one thousand is 1 000 rows", ["1000", "1 000"]),
         ("٣ missed", ["٣"]),
         ("7.7 and again 7.7", ["7.7"]),
         ("FAR is 0.5 %", ["0.5 %"]),  # which 5 % does not show
@@ -63,13 +62,74 @@ def test_a_figure_that_stands_on_the_page_may_be_said_however_it_is_written(text
         ("FAR is ½ %, 1½ %", ["0.5 %", "1.5 %"]),
         ("FAR is one percent, or half a percent", ["1 %", "0.5 %"]),
         ("a hundred percent of them, ninety-nine per cent", ["100 %", "99 %"]),
-        ("FAR is 8 ppm, 65 parts per million, 8 ‰", ["8 ppm", "65 parts per million", "8 ‰"]),
+        ("FAR is 8 ppm, 65 parts per million, 8 ‰", ["8 ppm", "65 ppm", "8 ‰"]),
         ("FAR is 1％ or 3 pct", ["1 %", "3 %"]),
         ("FAR is 10⁻³ %", ["1e-3 %"]),
     ],
 )
 def test_any_other_figure_is_named(text: str, named: list[str]) -> None:
     assert unsupported(text, PAGE) == named
+
+
+RATIOS_PAGE = (
+    "<p>8 of 65 missed, <b>1</b> set, 2 types, 3 of 5 in a row of 1 000 boards, 200 pictures; FAR 5 %, 10 s</p>"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("1 in 1000 boards is flagged", "1 in 1000"),
+        ("FAR is one in a thousand", "1 in 1000"),
+        ("one board in a thousand is flagged", "1 board in 1000"),
+        ("one-in-a-thousand", "1-in-1000"),
+        ("1/1000 and no more", "1/1000"),
+        ("\u00b9\u2044\u2081\u2080\u2080\u2080 of them", "1\u20441000"),
+        ("1:1000", "1:1000"),
+        ("only 1 in 200", "1 in 200"),
+        ("one out of every 200 boards", "1 out of every 200"),
+        ("of every 200 boards, one is flagged", "every 200"),
+        ("per 1000 boards one is flagged", "per 1000"),
+        ("every 200th board, and every two hundredth", "every 200th"),
+        ("two per thousand", "2 per 1000"),
+        ("1 defect per million", "1 defect per 1000000"),
+        ("a thousandth of the boards", "1/1000"),
+        ("half of the boards", "1/2"),
+        ("two thirds of the boards", "2/3"),
+        ("3 defects of 8", "3 defects of 8"),
+        ("5 per mille, 5 permille", "5 \u2030"),
+        ("a half per-mille", "0.5 \u2030"),
+        ("five parts-per-million", "5 ppm"),
+        ("200 basis points", "200 bp"),
+        ("a tenth of a percent", "0.1 %"),
+        ("one hundredth of one percent", "0.01 %"),
+        ("FAR is 10^-3, or 1 \u00d7 10\u207b\u00b3", "1e-3"),
+        ("FAR is 5 x 10^-4", "5e-4"),
+        ("FAR fell tenfold", "10 \u00d7"),
+        ("FAR fell 200 times, or 200x", "200 \u00d7"),
+        ("ninety-nine boards are flagged", "99"),
+        ("a dozen boards", "12"),
+        ("two hundred and five boards", "205"),
+        ("5 thousand boards", "5000"),
+        ("1.5 million boards", "1500000"),
+    ],
+)
+def test_a_rate_in_other_words_is_a_figure_though_the_page_shows_its_parts(text: str, named: str) -> None:
+    assert named in unsupported(text, RATIOS_PAGE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "8 of 65 are missed, eight of the 65, 8 out of 65, 8/65, 8 in 65, or 8 defects of 65.",
+        "Three in five, of one thousand boards and two hundred pictures.",
+        "The third iteration is the one that holds, no one in 5 doubts a set of 65 defects, half an hour ago.",
+        "2 types in 3 iterations, iteration 1 of 2, 5 % of 65, every 10 seconds, in the second half of it.",
+        "A recall of 5 % in a set of 65.",
+    ],
+)
+def test_what_the_page_shows_may_be_said_in_words_and_as_the_ratio_it_shows(text: str) -> None:
+    assert unsupported(text, RATIOS_PAGE) == []
 
 
 def test_a_number_in_a_name_is_no_figure() -> None:
