@@ -25,8 +25,7 @@ import numpy as np
 from tao_skill_bank.actions.cosmos_rl import features, model
 from tao_skill_bank.data.bcq.clips import clip_of
 from tao_skill_bank.data.bcq.records import Record, RecordSet, read_set
-from tao_skill_bank.demo_vlm import make_vlm_workspace, write_video
-from tao_skill_bank.demo_vlm_scene import DAY, QUESTIONS, draw
+from tao_skill_bank.demo_vlm import DAY, QUESTIONS, draw, make_vlm_workspace, write_video
 from tao_skill_bank.metrics import binary
 from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
 from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
 import sys
 from importlib import import_module
 
 import click
 
 from tao_skill_bank.actions.console import TRACEBACK_VARIABLE, report
+from tao_skill_bank.commands.out import echo
 from tao_skill_bank.core.errors import BankError, system_error
 from tao_skill_bank.core.extras import MissingExtraError
 from tao_skill_bank.core.system import refuse_windows
@@ -101,8 +104,6 @@ def main() -> None:
         print(f"tao-skills: {error.format_message()}", file=sys.stderr)
         code = error.exit_code
     except MissingExtraError as error:
-        from tao_skill_bank.commands.extras import installed_on_request
-
         if installed_on_request(error):
             os.execv(sys.executable, [sys.executable, "-P", "-m", "tao_skill_bank.cli", *sys.argv[1:]])
         code = report("tao-skills", error)
@@ -130,6 +131,21 @@ def _hide_keys() -> None:
     if keys:
         command = [sys.executable, "-P", "-m", "tao_skill_bank.cli", *args]
         os.execve(sys.executable, command, environment_with(keys))
+
+
+def installed_on_request(error: MissingExtraError) -> bool:
+    """Ask at a terminal, then install; False where nobody is there, the answer is no, or it fails."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    echo(f"{error.what}; what installs it: {shlex.join(error.command)}", err=True)
+    try:
+        if not click.confirm("Install it now?", default=False, err=True):
+            return False
+    except click.Abort:
+        # Ctrl-C or the end of what is typed is no, too.
+        echo("", err=True)
+        return False
+    return subprocess.run(error.command, check=False).returncode == 0
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 
 from tao_skill_bank.actions.console import report
-from tao_skill_bank.bank.command_lines import CATEGORIES
+from tao_skill_bank.bank.home import CATEGORIES
 from tao_skill_bank.core.errors import InputError, did_you_mean
 
 

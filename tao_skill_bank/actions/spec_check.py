@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.nested import get
-from tao_skill_bank.core.overrides import apply_overrides, load_yaml_mapping
+from tao_skill_bank.core.overrides import apply_overrides, get, load_yaml_mapping
 from tao_skill_bank.data.changenet.spec import resolve_references
 from tao_skill_bank.data.releases.facts import release_named
 from tao_skill_bank.data.releases.keys import merge_faults

@@ -20,9 +20,8 @@ from tao_skill_bank.annotate.listing import StandingRows
 from tao_skill_bank.annotate.media import Library, Video, View
 from tao_skill_bank.annotate.prompts import Prompts, quoted
 from tao_skill_bank.annotate.quality.model_text import UnusableError, prose_of, questions_text, reading
-from tao_skill_bank.annotate.questions import faults_of
+from tao_skill_bank.annotate.questions import faults_of, qa_type, schema_of
 from tao_skill_bank.annotate.records import Recorded
-from tao_skill_bank.annotate.schemas import qa_type, schema_of
 from tao_skill_bank.annotate.video import VideoError
 from tao_skill_bank.core.fsio import canonical_json, sha256_text
 

@@ -83,7 +83,7 @@ def show(release: str, command: str | None, action: str | None, as_json: bool) -
 @JSON
 def diff(first: str, second: str, everything: bool, as_json: bool) -> None:
     """What changed from the FIRST release to the SECOND, and what did not."""
-    from tao_skill_bank.bank.command_lines import CATEGORIES
+    from tao_skill_bank.bank.home import CATEGORIES
     from tao_skill_bank.data.releases.difference import difference, unchanged
     from tao_skill_bank.data.releases.facts import release_named
 

@@ -14,6 +14,28 @@ from typing import Any
 
 from tao_skill_bank.core.errors import InputError, did_you_mean
 
+
+def get(config: Any, dotted: str, default: Any = None) -> Any:
+    """The value behind a dotted key, or `default` where any part of it is missing."""
+    value = config
+    for part in dotted.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return default
+        value = value[part]
+    return value
+
+
+def put(config: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set a dotted key, making the mappings above it."""
+    *above, last = dotted.split(".")
+    for part in above:
+        inner = config.get(part)
+        if not isinstance(inner, dict):
+            inner = config[part] = {}
+        config = inner
+    config[last] = value
+
+
 REQUIRED = "???"
 STRUCK = "***"
 _SECRET_NAME = re.compile(r"(?i)keys?(?![a-z])|secret|passw|credential")

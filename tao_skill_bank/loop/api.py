@@ -14,7 +14,7 @@ from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.errors import InputError, system_error
 from tao_skill_bank.core.lifecycle import Holder, announced
 from tao_skill_bank.loop import engine
-from tao_skill_bank.loop.finish import close_run
+from tao_skill_bank.loop.engine import close_run
 from tao_skill_bank.loop.log import LogLine, log_path, read_tail
 from tao_skill_bank.loop.machine import next_stage
 from tao_skill_bank.loop.opening import (

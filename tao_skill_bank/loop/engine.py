@@ -7,19 +7,23 @@ moves everything else of the uncommitted attempt aside, and goes on.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
+from tao_skill_bank.bank.transcripts import project_dir, transcripts_in
+from tao_skill_bank.core import guard
 from tao_skill_bank.core.clock import folder_time, log_moment, log_time
 from tao_skill_bank.core.errors import BankError, GateError, LostRunError, NeedsApprovalError, system_error
 from tao_skill_bank.loop.approval import is_approved, unapproved
-from tao_skill_bank.loop.finish import close_run
-from tao_skill_bank.loop.log import next_seq, sync_log
+from tao_skill_bank.loop.log import log_path, next_seq, sync_log
 from tao_skill_bank.loop.machine import Position, next_stage
 from tao_skill_bank.loop.plan import digest_now
 from tao_skill_bank.loop.run import AnyRun, StopRequestedError
 from tao_skill_bank.loop.stage import AnyStage, Outcome
 from tao_skill_bank.loop.state import Attempt, Ending, RunStatus, StageRecord
 from tao_skill_bank.loop.task import AnyTask
+from tao_skill_bank.loop.tokens import align_tokens
 from tao_skill_bank.platforms.base import ENDED
 
 
@@ -262,3 +266,20 @@ def one_line(text: str) -> str:
     """Text as one line of at most 500 characters."""
     flat = " ".join(text.split())
     return flat if len(flat) <= 500 else flat[:499] + "…"
+
+
+def close_run(task: AnyTask, run: AnyRun) -> None:
+    """The loop's end: bring the log up to the state, align tokens, render the report, write the hand-off."""
+    sync_log(run.root, run.state)
+    _align(run)
+    task.close(run)
+    run.render(run.root)
+
+
+def _align(run: AnyRun) -> None:
+    """Give the stages the tokens of agents started here or in the workspace; no transcripts, no figures."""
+    folders = {project_dir(Path.cwd()), project_dir(run.workspace)}
+    files = [path for folder in sorted(folders) if guard.is_folder(folder) for path in transcripts_in(folder)]
+    if files:
+        with contextlib.suppress(BankError, OSError):
+            align_tokens(log_path(run.root), files)

@@ -19,7 +19,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError
 
-from tao_skill_bank.bank.command_lines import CATEGORIES
+from tao_skill_bank.bank.home import CATEGORIES
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.consent import How

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.nested import get
+from tao_skill_bank.core.overrides import get
 
 _LIMITS: Final = ((48, 16), (24, 8))
 """GB of one GPU's memory, the largest batch that was seen to train in it."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Literal, Self
 
-from tao_skill_bank.bank.command_lines import CATEGORIES
+from tao_skill_bank.bank.home import CATEGORIES
 from tao_skill_bank.core import roots
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.process import has_open, having, is_alive, tell

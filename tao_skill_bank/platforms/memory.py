@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tao_skill_bank.core.nested import get
+from tao_skill_bank.core.overrides import get
 from tao_skill_bank.core.yamlio import read_yaml
 from tao_skill_bank.platforms.base import PlatformCheck
 

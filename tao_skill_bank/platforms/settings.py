@@ -22,3 +22,9 @@ def matching(pattern: str, how: str) -> AfterValidator:
         return text
 
     return AfterValidator(check)
+
+
+class VirtualenvConfig(PlatformSettings):
+    """`bin`: the folder with a pip-installed TAO's commands, for `--platform virtualenv`."""
+
+    bin: str | None = None

@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from tao_skill_bank.bank.command_lines import CATEGORIES
+from tao_skill_bank.bank.home import CATEGORIES
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.core.personal import virtualenv_bin
 from tao_skill_bank.platforms.base import PlatformCheck
 from tao_skill_bank.platforms.local import LocalPlatform, own_argv
 from tao_skill_bank.platforms.machine import Complaint, Machine
 from tao_skill_bank.platforms.memory import TRAINER, check_own_memory
-from tao_skill_bank.platforms.virtualenv_settings import VirtualenvConfig
+from tao_skill_bank.platforms.settings import VirtualenvConfig
 from tao_skill_bank.platforms.work import Work
 
 

@@ -11,8 +11,8 @@ from tao_skill_bank.core.models import Strict
 from tao_skill_bank.platforms import registry
 from tao_skill_bank.platforms.docker.settings import DockerConfig
 from tao_skill_bank.platforms.kubernetes_settings import KubernetesConfig
+from tao_skill_bank.platforms.settings import VirtualenvConfig
 from tao_skill_bank.platforms.slurm.settings import SlurmConfig
-from tao_skill_bank.platforms.virtualenv_settings import VirtualenvConfig
 
 
 @dataclass(frozen=True)

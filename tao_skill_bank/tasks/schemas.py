@@ -24,7 +24,7 @@ def _of(model: type[BaseModel]) -> dict[str, Any]:
 
 def _state() -> dict[str, Any]:
     """The state of a DEFT run: each stage has its own result, and the results' fields also stand flat."""
-    from tao_skill_bank.tasks.changenet.state import PROJECTED, State
+    from tao_skill_bank.tasks.changenet.state import RESULTS, State
     from tao_skill_bank.tasks.changenet.task import TASK
 
     schema = _of(State)
@@ -36,7 +36,7 @@ def _state() -> dict[str, Any]:
         shared.update(own.pop("$defs", {}))
         shared[model.__name__] = own
         results[stage] = {"$ref": f"#/$defs/{model.__name__}"}
-        if model in PROJECTED:
+        if model in RESULTS.values():
             for name, value in own["properties"].items():
                 plain = {key: part for key, part in value.items() if key != "default"}
                 iteration.setdefault(name, {"anyOf": [plain, {"type": "null"}]})

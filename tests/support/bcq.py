@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from tao_skill_bank import runs
-from tao_skill_bank.demo_vlm import Sizes, make_vlm_workspace, write_video
-from tao_skill_bank.demo_vlm_scene import DAY, draw
+from tao_skill_bank.demo_vlm import DAY, Sizes, draw, make_vlm_workspace, write_video
 from tao_skill_bank.loop.request import Request
 
 ASKED = "Is one of the vehicles red? Answer with yes or no."

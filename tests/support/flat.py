@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from tao_skill_bank.tasks.changenet.state import Iteration
-from tao_skill_bank.tasks.changenet.upcast import RESULTS
+from tao_skill_bank.tasks.changenet.state import RESULTS, Iteration
 
 
 def put(iteration: Iteration, **values: Any) -> Iteration:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tao_skill_bank.core.nested import get
-from tao_skill_bank.data.changenet.spec_values import with_defaults
+from tao_skill_bank.core.overrides import get
+from tao_skill_bank.data.changenet.spec_rules import with_defaults
 
 
 def inference_mismatch(training: Mapping[str, Any], inference: Mapping[str, Any]) -> list[str]:

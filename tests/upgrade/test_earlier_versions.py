@@ -22,7 +22,7 @@ from tao_skill_bank.loop.log import LOG_FILE, read_log
 from tao_skill_bank.loop.request import Request
 from tao_skill_bank.loop.state import STATE_FILE, keep_earlier
 from tao_skill_bank.platforms.base import read_records
-from tao_skill_bank.tasks.changenet.upcast import upcast
+from tao_skill_bank.tasks.changenet.state import upcast
 from tao_skill_bank.tasks.registry import load_state
 
 HERE = Path(__file__).parent

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tao_skill_bank.actions.cosmos_rl import features
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.nested import get
+from tao_skill_bank.core.overrides import get
 from tao_skill_bank.core.tomlio import read_toml
 from tao_skill_bank.data.bcq.clips import clip_of
 from tao_skill_bank.data.bcq.questions import plain_answer, question_key, without_tags

@@ -19,7 +19,7 @@ def main() -> None:
 def _main() -> int:
     from tao_skill_bank.actions.cosmos_rl import model as models
     from tao_skill_bank.actions.cosmos_rl import spec as specs
-    from tao_skill_bank.core.nested import get
+    from tao_skill_bank.core.overrides import get
 
     path = specs.config_of(sys.argv[1:])
     spec = specs.read_spec(path)

@@ -11,7 +11,7 @@ from tao_skill_bank.core.errors import InputError
 
 if TYPE_CHECKING:
     from tao_skill_bank.actions.visual_changenet.options import Options
-    from tao_skill_bank.data.changenet.spec_values import Purpose
+    from tao_skill_bank.data.changenet.spec_rules import Purpose
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def _options(args: list[str], purpose: Purpose) -> Options | None:
     from tao_skill_bank.actions.visual_changenet.options import read_options
     from tao_skill_bank.core.overrides import config_yaml, split_arguments
     from tao_skill_bank.data.changenet.spec import load_spec
-    from tao_skill_bank.data.changenet.spec_values import with_defaults
+    from tao_skill_bank.data.changenet.spec_rules import with_defaults
 
     spec, overrides, show = split_arguments(args)
     if spec is None:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core.errors import InputError, InputErrors
-from tao_skill_bank.core.nested import get
-from tao_skill_bank.core.overrides import leaves
+from tao_skill_bank.core.overrides import get, leaves
 from tao_skill_bank.core.threads import processors
 from tao_skill_bank.data.changenet.spec import ClassifySpec, classify_spec, load_spec, spec_faults
-from tao_skill_bank.data.changenet.spec_values import Purpose
+from tao_skill_bank.data.changenet.spec_rules import Purpose
 from tao_skill_bank.data.releases.facts import RELEASE_VARIABLE
 
 USED = (

@@ -105,7 +105,7 @@ def agreement(pairs: Mapping[str, Sequence[tuple[str, str, bool]]]) -> dict[str,
     Args:
         pairs: Task → (the item's answer, the judge's, whether they agree).
     """
-    from tao_skill_bank.metrics.agreement import cohen_kappa
+    from tao_skill_bank.metrics.paired import cohen_kappa
 
     out: dict[str, dict[str, float | int | None]] = {}
     for task, of in sorted(pairs.items()):

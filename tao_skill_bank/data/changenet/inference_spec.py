@@ -15,7 +15,7 @@ from typing import Any
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.nested import get
+from tao_skill_bank.core.overrides import get
 from tao_skill_bank.data.changenet.spec import load_spec
 
 CHECKPOINT_PATH = "/model/best.pth"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tao_skill_bank.core.nested import get
+from tao_skill_bank.core.overrides import get
 from tao_skill_bank.data.changenet.spec import spec_faults
-from tao_skill_bank.data.changenet.spec_values import Purpose, with_defaults
+from tao_skill_bank.data.changenet.spec_rules import Purpose, with_defaults
 from tao_skill_bank.data.releases.facts import Release, known, release_named
 
 

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank.core.errors import InputError, InputErrors
 from tao_skill_bank.core.overrides import Schema, apply_overrides, load_yaml_mapping
-from tao_skill_bank.data.changenet.spec_rules import rule_faults
-from tao_skill_bank.data.changenet.spec_values import Purpose, tao_keys, with_defaults
+from tao_skill_bank.data.changenet.spec_rules import Purpose, rule_faults, tao_keys, with_defaults
 from tao_skill_bank.data.releases.facts import newest
 from tao_skill_bank.data.releases.keys import Keys, merge_faults, null_faults, over_defaults, type_faults, unknown_keys
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from tao_skill_bank.core.errors import did_you_mean, nearest
-from tao_skill_bank.core.nested import get
-from tao_skill_bank.core.overrides import Schema
+from tao_skill_bank.core.overrides import Schema, get
 
 WORKFLOW_KEYS = frozenset({"automl_policy", "automl_enabled", "automl", "workflow"})
 SECTION = "section"

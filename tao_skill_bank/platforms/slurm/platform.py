@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from tao_skill_bank.bank.command_lines import CATEGORIES
+from tao_skill_bank.bank.home import CATEGORIES
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError

@@ -8,7 +8,7 @@ from typing import Any
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.data.changenet.inference_spec import inference_spec
 from tao_skill_bank.data.changenet.spec import load_spec
-from tao_skill_bank.data.changenet.spec_values import with_defaults
+from tao_skill_bank.data.changenet.spec_rules import with_defaults
 from tao_skill_bank.loop.metric import Limit, Target
 from tao_skill_bank.tasks.changenet.measures import verdict_of
 from tao_skill_bank.tasks.changenet.specs import write_spec

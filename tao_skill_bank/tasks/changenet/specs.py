@@ -8,7 +8,7 @@ from typing import Any
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError, did_you_mean
-from tao_skill_bank.core.nested import get, put
+from tao_skill_bank.core.overrides import get, put
 from tao_skill_bank.data.changenet.images import (
     SIDES,
     FolderIndex,

@@ -7,7 +7,7 @@ a baseline that another program trained (`stage_completed` is `train`, and `best
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
@@ -17,7 +17,7 @@ from tao_skill_bank.loop import stage as loop_stage
 from tao_skill_bank.loop import state as loop_state
 from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.metric import Grammar
-from tao_skill_bank.loop.state import Of, Result
+from tao_skill_bank.loop.state import FORMAT, VERSION, Of, Result
 from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.metric import FAR, GRAMMAR
 from tao_skill_bank.tasks.changenet.results import (
@@ -31,21 +31,30 @@ from tao_skill_bank.tasks.changenet.results import (
     TrainResult,
 )
 
-PROJECTED: tuple[type[Result], ...] = (
-    TrainResult,
-    EvaluateResult,
-    RcaResult,
-    RoutingResult,
-    AnomalygenResult,
-    MiningResult,
-    MergeResult,
-)
+RESULTS: Mapping[str, type[Result]] = {
+    "train": TrainResult,
+    "evaluate": EvaluateResult,
+    "rca": RcaResult,
+    "routing": RoutingResult,
+    "anomalygen": AnomalygenResult,
+    "data_mining": MiningResult,
+    "data_merge": MergeResult,
+}
+# What every run of version 3 went through, whatever the order is today.
+ORDER = {
+    "baseline": ["train", "evaluate"],
+    "iteration": ["routing", "anomalygen", "data_mining", "data_merge", "train", "evaluate"],
+    "between": ["rca"],
+    "ending": "loop_stop",
+}
+ENDING = "loop_stop"
+_OF_THE_END = ("acceptance", "stop_reason", "best_iteration")
 
 
 class Iteration(loop_state.Iteration):
     """The baseline or one iteration; `given_checkpoint` is a checkpoint that another program trained."""
 
-    projected: ClassVar[frozenset[str]] = frozenset(name for kind in PROJECTED for name in kind.model_fields)
+    projected: ClassVar[frozenset[str]] = frozenset(name for kind in RESULTS.values() for name in kind.model_fields)
 
     given_checkpoint: str | None = None
 
@@ -192,3 +201,34 @@ class State(loop_state.DeftState[RunConfig, Iteration]):
 
 Run = loop_run.Run[State]
 Stage = loop_stage.Stage[State]
+
+
+def upcast(raw: dict[str, Any], task: str) -> dict[str, Any]:
+    """A state of version 3 as JSON of today's; `raw` is not changed."""
+    iterations = {
+        label: _iteration(iteration, raw) if isinstance(iteration, dict) else iteration
+        for label, iteration in (raw.get("iterations") or {}).items()
+    }
+    state = {**raw, "format": FORMAT, "version": VERSION, "task": task, "order": ORDER, "iterations": iterations}
+    state.pop("acceptance", None)
+    return state
+
+
+def results_of(flat: Mapping[str, Any], done: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The results of the stages that are done, out of the flat keys of an iteration."""
+    return {
+        stage: {key: flat[key] for key in kind.model_fields if flat.get(key) is not None}
+        for stage, kind in RESULTS.items()
+        if stage in done
+    }
+
+
+def _iteration(raw: dict[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+    records = [record for record in raw.get("stages") or () if isinstance(record, dict)]
+    done = {str(record.get("stage")) for record in records if record.get("status") == "ok"}
+    results = results_of(raw, done)
+    if ENDING in done:
+        results[ENDING] = {key: state.get(key) for key in _OF_THE_END}
+    if raw.get("best_ckpt_kind") == "pre_seeded":
+        return {**raw, "results": results, "given_checkpoint": raw.get("best_ckpt_path")}
+    return {**raw, "results": results}

@@ -14,7 +14,7 @@ from typing import Any
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import BankError
-from tao_skill_bank.core.nested import get
+from tao_skill_bank.core.overrides import get
 from tao_skill_bank.core.version import __version__
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.platforms import tao_runs

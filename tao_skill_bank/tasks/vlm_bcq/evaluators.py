@@ -10,7 +10,7 @@ from pathlib import Path
 from tao_skill_bank.annotate.yes_no import Question, Server, Told, ask_all
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import GateError, StageFailedError
-from tao_skill_bank.core.nested import get
+from tao_skill_bank.core.overrides import get
 from tao_skill_bank.data.bcq import answers
 from tao_skill_bank.data.bcq.answers import Answered, Said
 from tao_skill_bank.data.bcq.records import Record, RecordSet, tool_record

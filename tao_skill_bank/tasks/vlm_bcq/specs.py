@@ -12,7 +12,7 @@ import yaml
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.nested import get, put
+from tao_skill_bank.core.overrides import get, put
 from tao_skill_bank.core.tomlio import read_toml, write_toml
 from tao_skill_bank.core.yamlio import parse_yaml, read_yaml
 from tao_skill_bank.loop.plan import inside_workspace

@@ -27,7 +27,7 @@ from tao_skill_bank.annotate.results import opened
 from tao_skill_bank.annotate.run import Outcome
 from tao_skill_bank.commands.annotate import cli
 from tao_skill_bank.core.errors import BankError, InputError
-from tao_skill_bank.metrics.agreement import cohen_kappa
+from tao_skill_bank.metrics.paired import cohen_kappa
 
 FAULT = {"blind": "answerable_blind", "judge": "judge_disagrees", "time": "time_unsupported"}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tao_skill_bank.commands.doctor_releases import keep, on_index, release_text, seen_last
+from tao_skill_bank.commands.doctor_checks import keep, on_index, release_text, seen_last
 
 
 def test_a_release_on_the_index_that_is_not_known_is_a_note_with_what_to_do() -> None:

@@ -8,8 +8,7 @@ from typing import Any
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import GateError, StageFailedError
-from tao_skill_bank.core.nested import get
-from tao_skill_bank.core.overrides import setting
+from tao_skill_bank.core.overrides import get, setting
 from tao_skill_bank.data.changenet.sample_book import TRAINING, VALIDATION
 from tao_skill_bank.data.changenet.spec import classify_spec
 from tao_skill_bank.data.changenet.tables import read_pairs

@@ -12,7 +12,7 @@ from tao_skill_bank.core.overrides import parse_command_line
 from tao_skill_bank.data.changenet import spec as module
 from tao_skill_bank.data.changenet.images import ImageNaming
 from tao_skill_bank.data.changenet.spec import TAO_SCHEMA, classify_spec, load_spec, spec_faults
-from tao_skill_bank.data.changenet.spec_values import with_defaults
+from tao_skill_bank.data.changenet.spec_rules import with_defaults
 from tao_skill_bank.data.releases.facts import known
 
 GOOD: dict[str, Any] = {

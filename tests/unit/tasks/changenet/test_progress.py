@@ -14,7 +14,7 @@ from tao_skill_bank import runs
 from tao_skill_bank.commands.deft import cli
 from tao_skill_bank.loop.opening import folder_lock
 from tao_skill_bank.platforms.base import tail_of
-from tao_skill_bank.tasks.changenet.progress import training_progress
+from tao_skill_bank.tasks.changenet.task import training_progress
 
 
 def said(folder: Path, *lines: dict[str, Any] | str) -> Path:
@@ -87,7 +87,7 @@ def test_a_stage_that_says_nothing_of_itself_shows_nothing(tmp_path: Path) -> No
 
 def test_a_mining_tells_its_step_and_how_many_images_it_has_embedded(tmp_path: Path) -> None:
     from tao_skill_bank.platforms.base import JobRecord, jobs_dir, write_record
-    from tao_skill_bank.tasks.changenet.progress import mining_progress
+    from tao_skill_bank.tasks.changenet.task import mining_progress
 
     assert mining_progress(tmp_path) is None
     made = {"platform": "local", "command": ["embedding"], "argv": ["embedding"], "outputs": [], "cwd": str(tmp_path)}

@@ -20,8 +20,7 @@ from tao_skill_bank.annotate.video import frames_at, probe
 from tao_skill_bank.annotate.yes_no import Told, frame_times, share
 from tao_skill_bank.core.errors import BankError, GateError, InputErrors, StageFailedError
 from tao_skill_bank.data.corrections import Word
-from tao_skill_bank.demo_vlm import write_video
-from tao_skill_bank.demo_vlm_scene import DAY, QUESTIONS, draw
+from tao_skill_bank.demo_vlm import DAY, QUESTIONS, draw, write_video
 from tao_skill_bank.loop.request import Request as Taken
 from tao_skill_bank.tasks.registry import load_state
 from tao_skill_bank.tasks.vlm_bcq import teaching
