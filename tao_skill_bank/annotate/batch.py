@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
@@ -64,6 +64,20 @@ class BatchPolicy:
     most_calls: int = 20_000
     most_bytes: int = 150_000_000
     rounds: int = 4
+
+
+def left_open(journal: Journal, used: Collection[tuple[str, str]]) -> list[str]:
+    """What stays open at a vendor when a run is over that asked these endpoints and models."""
+    batches = journal.open_batches()
+    own = [batch for batch in batches if (batch.endpoint, batch.model) in used]
+    found = [
+        f"batch {b.id or b.ticket} is still open at the vendor; a later run fetches its {len(b.calls)} answers"
+        for b in own
+    ]
+    if len(batches) > len(own):
+        more = len(batches) - len(own)
+        found.append(f"{more} open batches belong to a model or an address that this run does not use")
+    return found
 
 
 @dataclass
@@ -122,20 +136,28 @@ class Desk:
         self._waiting: dict[str, asyncio.Future[Recorded]] = {}
         self._preparing = 0
         self._touched = 0.0
-        self._foreign = 0
         self._broken: BaseException | None = None
 
-    def problems(self) -> list[str]:
-        """What stays open at a vendor when the run is over."""
-        found = [
-            f"batch {b.id or b.ticket} is still open at the vendor; a later run fetches its {len(b.calls)} answers"
-            for b in self._open.values()
-        ]
-        if self._foreign:
-            found.append(f"{self._foreign} open batches belong to a model or an address that this run does not use")
-        return found
+    @contextlib.asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """Within it batches of earlier runs are resumed, and calls are sent and fetched.
 
-    async def start(self) -> None:
+        Raises:
+            BankError: The endpoint denies, or cannot be reached.
+        """
+        work: asyncio.Future[None] | None = None
+        try:
+            await self._resume()
+            work = asyncio.ensure_future(self._work())
+            yield
+        finally:
+            if work is not None:
+                work.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await work
+            self._close()
+
+    async def _resume(self) -> None:
         """Resume the batches of earlier runs: those with a name, and those that were being sent at a kill.
 
         Raises:
@@ -144,7 +166,6 @@ class Desk:
         for batch in self.journal.open_batches():
             counter = self._counters.get((batch.endpoint, batch.model))
             if counter is None:
-                self._foreign += 1
                 continue
             known = batch if batch.id is not None else await self._found(counter, batch)
             if known is not None:
@@ -199,7 +220,7 @@ class Desk:
             f"{call.kind}: no answer in {rounds} batches, last: {fault.message}", where=call.video, fix="run again"
         )
 
-    async def work(self) -> None:
+    async def _work(self) -> None:
         """Send and fetch until cancelled or halted. What goes wrong reaches everybody who waits."""
         loop = asyncio.get_running_loop()
         due = 0.0
@@ -220,7 +241,7 @@ class Desk:
             self._give_up(error)
             raise
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Drop the lines that were not sent."""
         for counter in self._counters.values():
             for file in counter.files:

@@ -162,14 +162,13 @@ def estimate_sealed(sealed: Sealed, *, general_prompts: bool = False) -> Estimat
     if config.workflow.mode == "auto" and not usage:
         notes.append("half of the videos taken as anomalies; the first run tells")
     notes.append(f"{total.measured / total.calls:.0%} of the calls by measured usage" if total.calls else "no calls")
+    if checks.calls:
+        notes.append(f"checks by {config.judge.model}: {checks.calls:.0f} calls at most, at every try that may be due")
+        total.take(checks)
     if batch:
         total.cost = None if total.cost is None else total.cost * prices.batch
         notes.append(f"in batches at {prices.batch:.0%} of the price; a vendor takes up to 24 hours for each round of")
         notes[-1] += f" them, {_rounds(config, steps)} rounds at most"
-    if checks.calls:
-        # Judges answer by themselves, never in a batch.
-        notes.append(f"checks by {config.judge.model}: {checks.calls:.0f} calls at most, at every try that may be due")
-        total.take(checks)
     dearest = _dearest_call(config, prompts, prices, lengths) if total.calls else None
     if dearest is not None:
         dearest *= prices.batch if batch else 1.0
@@ -194,9 +193,13 @@ def estimate_sealed(sealed: Sealed, *, general_prompts: bool = False) -> Estimat
 
 
 def _rounds(config: AnnotationConfig, steps: frozenset[str]) -> int:
-    """How many batches a video goes through one after the other, a repair of its questions included."""
+    """How many batches a video goes through one after the other, a repair of its questions included.
+
+    Of the checks the blind one asks again and again, the others once, all at the same time.
+    """
     number = {"0": 2 if config.workflow.mode == "auto" else 1, "1c": 2, "3": 2}
-    return sum(number.get(step, 1) for step in steps - {"4"})
+    number["4"] = max((max(TRIES.values()) if check == "blind" else 1 for check in config.quality.checks), default=0)
+    return sum(number.get(step, 1) for step in steps)
 
 
 def _lengths(videos: list[str], most: float) -> tuple[list[float], int]:

@@ -15,10 +15,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tao_skill_bank.annotate.batch import BatchPolicy, Desk
+from tao_skill_bank.annotate.batch import BatchPolicy, Desk, left_open
 from tao_skill_bank.annotate.calls import Caller
 from tao_skill_bank.annotate.config import AnnotationConfig
 from tao_skill_bank.annotate.endpoints import open_endpoints, open_judge
+from tao_skill_bank.annotate.endpoints.endpoint import Endpoint
 from tao_skill_bank.annotate.files import StatusFile, write_step_files, write_task_files
 from tao_skill_bank.annotate.flow import Shop, VideoFlow
 from tao_skill_bank.annotate.gate import Gate, Policy, RunHaltedError
@@ -43,6 +44,7 @@ _FIRST = "stopping: calls in flight are waited for and kept; once more ends it a
 _ENDED = "ended at once: answers that had arrived are kept, calls in flight count as billed. Run again to go on"
 _EXTRA_VIDEOS = 8
 """Videos at work beyond the number of workers: while some are being decoded, others keep the slots filled."""
+_MORE_JUDGED = 4
 _BATCH_VIDEOS = 4000
 """Videos at work while calls go in batches: each waits for its answers most of the time, and costs some kilobytes."""
 _LOOK_SEC = 0.25
@@ -195,13 +197,18 @@ def _run(
         if standing.torn:
             outcome.problems.append(f"{standing.torn} torn rows of step files left aside")
         halted: BankError | None = None
+        used: set[tuple[str, str]] = set()
+        batches = batch_policy or BatchPolicy()
         if vlm_llm is not None:
-            batches = batch_policy or BatchPolicy()
+            used |= {(e.name, e.model) for e in vlm_llm[:2]}
             rules = (prices, limits, policy or Policy(), sealed.batch, batches)
             work = _Work(config, steps, prompts, *rules, journal, standing, progress)
             halted = asyncio.run(work.run(listing, vlm_llm[0], vlm_llm[1], outcome))
         if "4" in steps and config.quality.checks and halted is None:
-            halted = asyncio.run(_judge(sealed, journal, policy or Policy(), outcome))
+            judge = open_judge(config)
+            used.add((judge.name, judge.model))
+            halted = asyncio.run(_judge(sealed, journal, judge, policy or Policy(), batches, outcome))
+        outcome.problems += left_open(journal, used)
         if "4" in steps:
             written = write_task_files(config)
             outcome.items, outcome.rejected = written.items, written.rejected
@@ -221,19 +228,31 @@ def _run(
     return outcome
 
 
-async def _judge(sealed: Sealed, journal: Journal, policy: Policy, outcome: Outcome) -> BankError | None:
+async def _judge(
+    sealed: Sealed, journal: Journal, judge: Endpoint, policy: Policy, batches: BatchPolicy, outcome: Outcome
+) -> BankError | None:
     """Ask the checks that a model answers, and keep what they find beside what others found; returns what halted it."""
     config, limits = sealed.config, sealed.limits
     gate = Gate(config.workflow.max_workers, policy, random.Random())
     ledger = Ledger(journal, gate, limits.max_calls, limits.max_cost)
-    judge = open_judge(config)
     caller = Caller(journal, gate, judge, judge, sealed.prices, ledger)
     library = Library(journal, gate, judge, config.workflow, sealed.listing.known)
+    desk = caller.desk = Desk(
+        *(journal, gate, sealed.prices, ledger, (judge,), config.results_dir),
+        collecting=sealed.batch,
+        policy=batches,
+        busy=lambda: library.busy,
+    )
+    at_once = _BATCH_VIDEOS if sealed.batch else config.workflow.max_workers + _MORE_JUDGED
     work = Judging(config, caller, library, journal.makers())
     watch = asyncio.ensure_future(_watched(config.results_dir, gate))
     try:
         with foreground.stops(_FIRST, lambda: _ENDED):
-            halted = await work.all(to_judge(config.results_dir))
+            try:
+                async with desk.at_work():
+                    await work.all(to_judge(config.results_dir), at_once)
+            except BankError as error:
+                gate.halt(error)
     finally:
         watch.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -242,11 +261,11 @@ async def _judge(sealed: Sealed, journal: Journal, policy: Policy, outcome: Outc
         await judge.close()
     journal.flush()
     write_judged(
-        config.results_dir, read_judged(config.results_dir).with_newer(work.judged(), stopped=halted is not None)
+        config.results_dir, read_judged(config.results_dir).with_newer(work.judged(), stopped=gate.halted is not None)
     )
-    outcome.calls, outcome.known = outcome.calls + caller.made, outcome.known + caller.known
+    outcome.calls, outcome.known = outcome.calls + caller.made + desk.made, outcome.known + caller.known
     outcome.peak = max(outcome.peak, gate.peak)
-    return halted
+    return gate.halted
 
 
 async def _watched(results_dir: Path, gate: Gate) -> None:
@@ -299,23 +318,18 @@ class _Work:
         shop = Shop(self.config, self.steps, self.prompts, caller, self.journal, library, self.standing, number)
         reached: set[str] = set()
         watch = asyncio.ensure_future(self._watch(gate, number, reached, caller, len(videos)))
-        at_desk: asyncio.Future[None] | None = None
         try:
             with foreground.stops(_FIRST, lambda: _ENDED):
                 try:
-                    await desk.start()
-                    at_desk = asyncio.ensure_future(desk.work())
-                    await self._all_videos(shop, videos, gate, reached, outcome)
+                    async with desk.at_work():
+                        await self._all_videos(shop, videos, gate, reached, outcome)
                 except BankError as error:
                     gate.halt(error)
         finally:
-            for task in (watch, at_desk):
-                if task is not None:
-                    task.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await task
+            watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch
             self._tell(len(videos), len(reached))
-            desk.close()
             library.close()
             await vlm.close()
             await llm.close()
@@ -325,7 +339,6 @@ class _Work:
         if complete:
             self.journal.keep_only(number).result()
         outcome.calls, outcome.known, outcome.peak = caller.made + desk.made, caller.known, gate.peak
-        outcome.problems += desk.problems()
         outcome.refused = dict(sorted(shop.codes.items()))
         return gate.halted
 

@@ -142,7 +142,7 @@ def review(results_dir: Path, limit: int, sample: bool, as_json: bool) -> None:
 
 @cli.command()
 @_FOLDER
-@request_options(Request, without=("results_dir", "video_root", "shard", "batch"))
+@request_options(Request, without=("results_dir", "video_root", "shard"))
 @_APPROVE
 @click.option("--estimate", "only_estimate", is_flag=True, help="Show what checks by a model would take. Calls nobody.")
 @JSON

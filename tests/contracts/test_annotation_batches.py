@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import annotation
 import pytest
 from annotation import CANARY, QUICK, config_for, final_files
 from scripted_batches import Batch
-from scripted_endpoint import Fault, Request, ScriptedEndpoint
+from scripted_endpoint import Fault, Request, ScriptedEndpoint, plain_answer
 from videos import make_videos
 
 from tao_skill_bank.annotate import api
@@ -26,7 +28,7 @@ from tao_skill_bank.annotate.estimate import estimate
 from tao_skill_bank.annotate.gate import BudgetReachedError, RunHaltedError
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.prices import Prices, load_prices
-from tao_skill_bank.annotate.run import Limits, Outcome, annotate, request_stop
+from tao_skill_bank.annotate.run import Limits, Outcome, annotate, clear_stop, request_stop
 from tao_skill_bank.core.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -287,3 +289,98 @@ def test_an_estimate_for_batches_costs_half_and_leaves_the_time_to_the_vendor(th
     assert batched.cost.mid == pytest.approx(direct.cost.mid / 2, rel=1e-3)
     assert batched.seconds is None
     assert any("24 hours for each round of them, 9 rounds" in note for note in batched.notes)
+
+
+CHECKS = "quality.checks=[blind,judge,time]"
+
+
+def judging(request: Request) -> str:
+    """Answers of a model that writes, and judges: blind it is always right, by the video always wrong."""
+    blind = "cannot see the video" in request.prompt
+    if not blind and "Look at the video" not in request.prompt and "three stretches" not in request.prompt:
+        return plain_answer(request)
+    red = re.search(r"^([A-D])\. The red one", request.prompt, re.MULTILINE)
+    if red:
+        return json.dumps({"answer": red[1] if blind else "ABCD"["ABCD".index(red[1]) - 1]})
+    if '"match"' in request.prompt:
+        return json.dumps({"reason": "nothing of it is seen", "match": False})
+    if '"start_sec"' in request.prompt:
+        return json.dumps({"start_sec": 1.0, "end_sec": 2.0})
+    return json.dumps({"answer": "A" if "stretches" in request.prompt else "Yes" if blind else "No"})
+
+
+@dataclass(frozen=True)
+class Direct:
+    """A run with checks by a model, without batches: what was sent, and what came out."""
+
+    results: Path
+    bodies: list[str]
+    outcome: Outcome
+
+
+@pytest.fixture(scope="module")
+def direct(three: Path, tmp_path_factory: pytest.TempPathFactory) -> Direct:
+    results = tmp_path_factory.mktemp("direct") / "out"
+    with ScriptedEndpoint(answers=judging) as server:
+        outcome = run(config_for(server, results, three, CHECKS), batch=False)
+        return Direct(results, sorted(json.dumps(r.body, sort_keys=True) for r in server.requests), outcome)
+
+
+def test_checks_by_a_model_go_in_batches_too_and_find_the_same_for_half_the_price(
+    server: ScriptedEndpoint, three: Path, tmp_path: Path, direct: Direct
+) -> None:
+    server.answers = judging
+    results = tmp_path / "out"
+    batched = run(config_for(server, results, three, CHECKS))
+    assert sorted(json.dumps(r.body, sort_keys=True) for r in server.requests) == direct.bodies
+    assert (
+        sum(len(batch.lines) for batch in server.batches.all) == server.calls == batched.calls == direct.outcome.calls
+    )
+    assert batched.cost == pytest.approx(direct.outcome.cost / 2)
+    assert (results / "judged.json").read_bytes() == (direct.results / "judged.json").read_bytes()
+    assert final_files(results) == final_files(direct.results)
+    assert batched.refused["answerable_blind"] and batched.refused["judge_disagrees"]
+    # The blind check asks again and again, up to five times; all others stand in its first batch.
+    asked = [batch for batch in server.batches.all if any("cannot see" in json.dumps(line) for line in batch.lines)]
+    assert len(asked) == 5 and asked[0] is max(asked, key=lambda batch: len(batch.lines))
+    assert not (results / ".batches").exists()
+    again = run(config_for(server, results, three, CHECKS))
+    assert (again.calls, again.cost) == (0, pytest.approx(batched.cost))
+
+
+def test_checks_whose_batch_was_left_open_are_fetched_by_the_next_run_and_paid_once(
+    server: ScriptedEndpoint, three: Path, tmp_path: Path, direct: Direct
+) -> None:
+    server.answers = judging
+    results = tmp_path / "out"
+
+    def taken(batch: Batch) -> float:
+        if any("cannot see" in json.dumps(line) for line in batch.lines):
+            batch.looks = 10**9
+            request_stop(results)
+        return 0.0
+
+    server.batches.taken = taken
+    with pytest.raises(RunHaltedError):
+        run(config_for(server, results, three, CHECKS))
+    assert "still open at the vendor; a later run fetches its" in (results / "status.json").read_text()
+    with Journal(results, read_only=True) as journal:
+        assert [len(batch.calls) for batch in journal.open_batches()] == [len(server.batches.all[-1].lines)]
+    clear_stop(results)
+    server.batches.taken = lambda batch: 0.0
+    server.batches.all[-1].looks = 1
+    done = run(config_for(server, results, three, CHECKS), batch=False)
+    assert server.calls == direct.outcome.calls and done.problems == []
+    assert (results / "judged.json").read_bytes() == (direct.results / "judged.json").read_bytes()
+    with Journal(results, read_only=True) as journal:
+        assert journal.open_batches() == [] and journal.totals().unknown == 0
+
+
+def test_an_estimate_for_batches_takes_checks_by_a_model_for_half_the_price_too(three: Path, tmp_path: Path) -> None:
+    table = prices(tmp_path)
+    for more, rounds in (([CHECKS], 9 + 5), (["quality.checks=[judge]"], 9 + 1)):
+        config = config_for("http://127.0.0.1:9", tmp_path / "out", three, *more)
+        direct, batched = estimate(config, table), estimate(config, table, batch=True)
+        assert direct.cost is not None and batched.cost is not None
+        assert batched.cost.mid == pytest.approx(direct.cost.mid / 2, rel=1e-3)
+        assert any(f"{rounds} rounds at most" in note for note in batched.notes)

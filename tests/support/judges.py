@@ -153,7 +153,7 @@ def judged(
     assert all(q.item is not None for q in questions), [q.reason for q in questions if q.item is None]
     judge.windows = windows_of(questions)
     work = Judging(config, _Caller(judge), _Library(), makers)  # type: ignore[arg-type]
-    assert asyncio.run(work.all(questions)) is None
+    asyncio.run(work.all(questions, 8))
     return work.judged()
 
 

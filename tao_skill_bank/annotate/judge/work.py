@@ -21,7 +21,6 @@ from tao_skill_bank.annotate.video import VideoError, spread
 from tao_skill_bank.core.errors import BankError
 
 _STEP_ORDER = 9
-_MORE_VIDEOS = 4
 _FAIR = (0.2, 0.8)
 """Share of yes among blind answers outside which a model says the same whatever is asked."""
 
@@ -48,11 +47,10 @@ class Judging:
         self._first_words: list[bool] = []
         self._known_blind: list[str] = []
 
-    async def all(self, questions: Iterable[Question]) -> BankError | None:
-        """Ask of every item, a few videos at a time; returns what ended it early."""
+    async def all(self, questions: Iterable[Question], at_once: int) -> None:
+        """Ask of every item, so many videos at a time; what ended it early stands in the caller's gate."""
         gate = self.caller.gate
         working: set[asyncio.Task[None]] = set()
-        most = self.config.workflow.max_workers + _MORE_VIDEOS
         for position, (video, of_video) in enumerate(groupby(questions, lambda q: q.video)):
             items = list(of_video)
             if gate.halted is not None:
@@ -60,13 +58,12 @@ class Judging:
                     self._unchecked(question, self._due(question), "the run ended before")
                 continue
             working.add(asyncio.ensure_future(self._video(position, video, items)))
-            if len(working) >= most:
+            if len(working) >= at_once:
                 done, working = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
         for task in working:
             await task
-        return gate.halted
 
     def judged(self) -> Judged:
         """What was found, with the figures of each check."""
