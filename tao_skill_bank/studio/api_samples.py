@@ -70,7 +70,8 @@ def marks_of(studio: Studio, request: Request) -> MarksView:
     """The facets that are not of the file; `compare=1` has pictures compared for the suspicion."""
     sources, source, sheet = asked_set(studio, request)
     compare = request.query_params.get("compare") == "1"
-    return marks.view(studio.workspace.root, sources, source, sheet, studio.likeness, compare=compare)
+    home = studio.workspace.root
+    return marks.view(home, studio.sheets, sources, source, sheet, studio.likeness, compare=compare)
 
 
 def rows(studio: Studio, request: Request) -> dict[str, list[SampleRow]]:

@@ -1,4 +1,7 @@
-"""Facets that no file has: what people said of a set's labels, and how much speaks against each."""
+"""Facets that the file of a set lacks: what changed since the baseline, what people said, what speaks against it.
+
+They come after the first look at a set, which waits for no other file.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from pathlib import Path
 
 from tao_skill_bank.data import corrections
 from tao_skill_bank.reports.rca.label_noise import SUSPECT
+from tao_skill_bank.studio import samples
 from tao_skill_bank.studio.likeness import Likeness, Vectors
 from tao_skill_bank.studio.models import Marks, MarksView
-from tao_skill_bank.studio.sheets import Sheet
+from tao_skill_bank.studio.sheets import Sheet, Sheets
 from tao_skill_bank.studio.sources import RunSources, Source
 
 STATUSES = ("relabelled", "dropped", "disputed", "kept", "doubted")
@@ -31,10 +35,11 @@ def corrected(home: Path, source: Source, sheet: Sheet) -> Marks | None:
 
 
 def view(
-    home: Path, sources: RunSources, source: Source, sheet: Sheet, likeness: Likeness, *, compare: bool
+    home: Path, sheets: Sheets, sources: RunSources, source: Source, sheet: Sheet, likeness: Likeness, *, compare: bool
 ) -> MarksView:
-    """Both facets; pictures are compared only where somebody asks for it, or did before."""
-    facets = [found for found in (corrected(home, source, sheet),) if found is not None]
+    """All of them; pictures are compared only where somebody asks for it, or did before."""
+    told = (samples.changed(sheets, sources, source, sheet), corrected(home, source, sheet))
+    facets = [found for found in told if found is not None]
     work = likeness.of(sources, source, sheet) if compare else likeness.known(sources, source, sheet) or Vectors()
     if work.vectors is not None:
         ranked = likeness.suspects(sources, source, sheet, work)

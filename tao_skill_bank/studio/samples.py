@@ -16,7 +16,7 @@ from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.data.changenet.tables import BOARD_COLUMNS, REQUIRED_COLUMNS, PairTable, read_pairs
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.state import BASELINE
-from tao_skill_bank.studio.models import Column, Facet, SampleRow, SampleSet, SetFigures, TypeRow
+from tao_skill_bank.studio.models import Column, Facet, Marks, SampleRow, SampleSet, SetFigures, TypeRow
 from tao_skill_bank.studio.sheets import FacetColumn, Sheet, Sheets
 from tao_skill_bank.studio.sources import RunSources, Source
 
@@ -48,7 +48,7 @@ def _beside(source: Source) -> Callable[[PairTable], dict[str, list[str]]] | Non
     return found
 
 
-def changed(sheets: Sheets, sources: RunSources, source: Source, sheet: Sheet) -> FacetColumn | None:
+def changed(sheets: Sheets, sources: RunSources, source: Source, sheet: Sheet) -> Marks | None:
     """Which boards change side between the baseline and this model; None where nothing can be compared."""
     if sheet.scores is None or source.threshold is None or source.iteration == BASELINE:
         return None
@@ -61,11 +61,11 @@ def changed(sheets: Sheets, sources: RunSources, source: Source, sheet: Sheet) -
     key = f"change {old.digest} {before.threshold} {source.threshold}"
     if key not in sheet.kept:
         sheet.kept[key] = _changed(sheet, source.threshold, old, before.threshold)
-    found: FacetColumn = sheet.kept[key]
+    found: Marks = sheet.kept[key]
     return found
 
 
-def _changed(sheet: Sheet, line: float, old: Sheet, old_line: float) -> FacetColumn:
+def _changed(sheet: Sheet, line: float, old: Sheet, old_line: float) -> Marks:
     assert sheet.scores is not None and old.scores is not None
     match = matched(sheet.table, old.table)
     known = match >= 0
@@ -75,7 +75,10 @@ def _changed(sheet: Sheet, line: float, old: Sheet, old_line: float) -> FacetCol
     codes = np.zeros(len(sheet), dtype=np.uint16)
     codes[known & (was != now) & (now != good)] = 1
     codes[known & (was != now) & (now == good)] = 2
-    return FacetColumn("change", "since baseline", list(CHANGE), codes[sheet.order])
+    rows = np.flatnonzero(codes)
+    return Marks(
+        name="change", title="since baseline", values=list(CHANGE), rows=rows.tolist(), codes=codes[rows].tolist()
+    )
 
 
 def matched(table: PairTable, other: PairTable) -> npt.NDArray[np.int64]:
@@ -94,11 +97,7 @@ def matched(table: PairTable, other: PairTable) -> npt.NDArray[np.int64]:
 def described(sheets: Sheets, sources: RunSources, name: str, iteration: str | None) -> tuple[SampleSet, list[bytes]]:
     """A set as the browser gets it: what its columns are, and their bytes."""
     source, sheet = read(sheets, sources, name, iteration)
-    facets = dict(sheet.facets)
-    change = changed(sheets, sources, source, sheet)
-    if change is not None:
-        facets["change"] = change
-    made = f"described {sources.folder} {source.iteration} {source.threshold} {id(change)}"
+    made = f"described {sources.folder} {source.iteration} {source.threshold}"
     if made in sheet.kept:
         known: tuple[SampleSet, list[bytes]] = sheet.kept[made]
         return known
@@ -106,7 +105,7 @@ def described(sheets: Sheets, sources: RunSources, name: str, iteration: str | N
     if sheet.scores is not None:
         arrays.append(("score", "Float64Array", sheet.scores))
     arrays.append(("row", "Uint32Array", sheet.order.astype(np.uint32)))
-    for facet in (sheet.label, *facets.values()):
+    for facet in (sheet.label, *sheet.facets.values()):
         small = len(facet.values) <= 256
         kind, codes = ("Uint8Array", facet.codes.astype(np.uint8)) if small else ("Uint16Array", facet.codes)
         arrays.append((facet.name, kind, codes))
@@ -128,7 +127,7 @@ def described(sheets: Sheets, sources: RunSources, name: str, iteration: str | N
         labels=sheet.label.values,
         passes=sheet.good,
         lights=list(sources.naming.lights) or [""],
-        facets=[Facet(name=f.name, title=f.title, values=f.values, counts=f.counts) for f in facets.values()],
+        facets=[Facet(name=f.name, title=f.title, values=f.values, counts=f.counts) for f in sheet.facets.values()],
         columns=columns,
         digest=sheet.digest,
     )

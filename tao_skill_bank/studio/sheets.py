@@ -21,7 +21,7 @@ from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.text import clean
 from tao_skill_bank.data.changenet.kpi import SCORE, read_scored
 from tao_skill_bank.data.changenet.labels import is_pass
-from tao_skill_bank.data.changenet.tables import REQUIRED_COLUMNS, PairTable, read_pairs
+from tao_skill_bank.data.changenet.tables import REQUIRED_COLUMNS, PairTable, coded, read_pairs
 from tao_skill_bank.data.pictures.memory import Key, key_of
 from tao_skill_bank.studio.kept_sheets import KeptSheets, Read
 
@@ -159,7 +159,7 @@ class Sheets:
             return known
         if scored:
             read = read_scored(path)
-            table, order = read.table, np.argsort(read.scores, kind="stable")
+            table, order = read.table, by_score(read.scores)
             scores: npt.NDArray[np.float64] | None = read.scores[order]
         else:
             table = read_pairs(path)
@@ -167,6 +167,23 @@ class Sheets:
         found = Read(pa.table({name: table.arrow(name) for name in table.names}), order, scores)
         self._on_disk.keep(key, found)
         return found
+
+
+def by_score(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """int64 [rows]: positions by ascending score, equal ones in the order of the file.
+
+    As a stable sort, in a fraction of its time where few scores are equal.
+    """
+    order: npt.NDArray[np.int64] = np.argsort(scores)
+    ordered = scores[order]
+    equal = ordered[1:] == ordered[:-1]
+    if equal.any():
+        group = np.concatenate([[0], np.cumsum(~equal)])
+        among = np.zeros(len(order), dtype=bool)
+        among[1:] |= equal
+        among[:-1] |= equal
+        order[among] = order[among][np.lexsort((order[among], group[among]))]
+    return order
 
 
 def _sheet(
@@ -196,16 +213,10 @@ def _sheet(
 
 
 def _codes(name: str, title: str, column: Any, order: npt.NDArray[np.int64], most: int) -> FacetColumn | None:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    encoded = pc.dictionary_encode(pc.utf8_trim_whitespace(column))
-    values = [clean(v) or "–" for v in encoded.dictionary.to_pylist()]
-    if len(values) > min(most, 1 << 16):
+    codes, found = coded(column)
+    if len(found) > min(most, 1 << 16):
         return None
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    codes = encoded.indices.to_numpy().astype(np.uint16)
+    values = [clean(v) or "–" for v in found]
     rank = sorted(range(len(values)), key=lambda i: (not is_pass(values[i]), values[i]))
     moved = np.empty(len(values), dtype=np.uint16)
     moved[rank] = np.arange(len(values), dtype=np.uint16)

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputErrors
-from tao_skill_bank.data.changenet.labels import judged_as_defect, not_judged
-from tao_skill_bank.data.changenet.tables import PASS, PairTable, read_pairs, write_pairs
+from tao_skill_bank.data.changenet.labels import is_pass, judged_as_defect, not_judged
+from tao_skill_bank.data.changenet.tables import PairTable, coded, read_pairs, write_pairs
 from tao_skill_bank.metrics import (
     Curve,
     Threshold,
@@ -168,16 +168,12 @@ def told_pass(table: PairTable) -> npt.NDArray[np.bool_]:
     Raises:
         InputError: A good part under another word than PASS.
     """
-    import pyarrow.compute as pc
-
-    counted = pc.value_counts(table.arrow("label")).to_pylist()
-    wrong = judged_as_defect(str(c["values"]) for c in counted)
-    if wrong:
-        first = next(row for row, label in enumerate(table.label) if label in wrong)
-        rows = sum(c["counts"] for c in counted if c["values"] in wrong)
-        raise not_judged(table.path, first, table.label[first], rows)
-    labels = pc.utf8_upper(pc.utf8_trim_whitespace(table.arrow("label")))
-    told: npt.NDArray[np.bool_] = pc.equal(labels, PASS).to_numpy(zero_copy_only=False)
+    codes, labels = coded(table.arrow("label"))
+    wrong = np.isin(codes, [code for code, label in enumerate(labels) if judged_as_defect([label])])
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise not_judged(table.path, first, table.label[first], int(np.count_nonzero(wrong)))
+    told: npt.NDArray[np.bool_] = np.array([is_pass(label) for label in labels], dtype=bool)[codes]
     return told
 
 

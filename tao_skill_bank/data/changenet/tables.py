@@ -17,9 +17,13 @@ from tao_skill_bank.core.errors import InputError, InputErrors, did_you_mean
 from tao_skill_bank.data.changenet.labels import PASS as PASS
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
 REQUIRED_COLUMNS = ("input_path", "golden_path", "label", "object_name")
+_BLOCK, _LONGEST = 1 << 20, 64 << 20
+"""Bytes that are parsed at a time, and the longest row that is taken."""
 BOARD_COLUMNS = ("board", "boardname")
 """A column of one of these names says which board a row is of; the first that is there counts."""
 
@@ -119,6 +123,18 @@ class PairTable:
         return f"{self.path} row {row + 1}"
 
 
+def coded(column: pa.Array) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """Cells as codes, int32 [rows], and what each code stands for, without the blanks around it."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    found = pc.dictionary_encode(column)
+    trimmed = [text.strip() for text in found.dictionary.to_pylist()]
+    place = {text: code for code, text in enumerate(dict.fromkeys(trimmed))}
+    codes: npt.NDArray[np.int32] = np.array([place[text] for text in trimmed], dtype=np.int32)[found.indices.to_numpy()]
+    return codes, list(place)
+
+
 def boards_of(table: PairTable) -> list[str] | None:
     """The board of each row, where the table has such a column and every cell of it says one; None: not known."""
     name = next((name for name in BOARD_COLUMNS if name in table.names), None)
@@ -201,11 +217,12 @@ def _parse(path: Path, data: bytes) -> pa.Table:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError("is not UTF-8 text", where=f"{path} line {line}", fix="save the CSV as UTF-8") from None
+    if not _is_utf8(data):
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise InputError("is not UTF-8 text", where=f"{path} line {line}", fix="save the CSV as UTF-8") from None
     header = next(csv.reader([_first_line(data)]), [])
     convert = arrow_csv.ConvertOptions(
         column_types={name: pa.string() for name in header}, strings_can_be_null=False, quoted_strings_can_be_null=False
@@ -217,20 +234,27 @@ def _parse(path: Path, data: bytes) -> pa.Table:
         ragged.append(f"row {row.number - 1}: {cells} instead of {row.expected_columns}")
         return "skip"
 
-    def parse(*, threads: bool, **options: Any) -> pa.Table:
-        return arrow_csv.read_csv(
+    # The default pool takes fresh memory in huge pages: seconds of a system's time where it has to find them.
+    pool = pa.system_memory_pool()
+
+    def parse(*, threads: bool, block: int, **options: Any) -> pa.Table:
+        table = arrow_csv.read_csv(
             pa.BufferReader(data),
-            read_options=arrow_csv.ReadOptions(use_threads=threads, block_size=4 << 20),
+            read_options=arrow_csv.ReadOptions(use_threads=threads, block_size=block),
             parse_options=arrow_csv.ParseOptions(newlines_in_values=b'"' in data, **options),
             convert_options=convert,
+            memory_pool=pool,
         )
+        return table.combine_chunks(memory_pool=pool)
 
     try:
-        return parse(threads=True)
+        return parse(threads=True, block=_BLOCK)
     except pa.ArrowInvalid as error:
         reason = str(error)
     try:
-        parse(threads=False, invalid_row_handler=keep)
+        table = parse(threads=False, block=max(_BLOCK, min(len(data), _LONGEST)), invalid_row_handler=keep)
+        if not ragged:
+            return table  # a row was longer than a block
     except pa.ArrowInvalid as error:
         reason = str(error)
     if not ragged:
@@ -241,6 +265,18 @@ def _parse(path: Path, data: bytes) -> pa.Table:
         where=path,
         fix="a row needs a cell for every column; quote cells that hold a comma",
     )
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Whether it is; nothing is copied for that."""
+    import pyarrow as pa
+
+    ends = pa.array([0, len(data)], type=pa.int64()).buffers()[1]
+    try:
+        pa.LargeStringArray.from_buffers(1, ends, pa.py_buffer(data)).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _first_line(data: bytes) -> str:
@@ -266,7 +302,8 @@ def _empty_cells(table: pa.Table, required: Sequence[str]) -> list[str]:
 
     found: list[tuple[int, str]] = []
     for name in required:
-        empty = pc.indices_nonzero(pc.equal(pc.utf8_trim_whitespace(table.column(name)), ""))
+        column = table.column(name)
+        empty = pc.indices_nonzero(pc.or_(pc.equal(column, ""), pc.utf8_is_space(column)))
         found.extend((row, name) for row in empty.to_pylist())
     return [f"row {row + 1}: {name} is empty" for row, name in sorted(found)]
 

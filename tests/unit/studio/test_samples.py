@@ -13,7 +13,7 @@ import pytest
 from studio_server import Page
 
 from tao_skill_bank import frames
-from tao_skill_bank.studio.sheets import Sheets
+from tao_skill_bank.studio.sheets import Sheets, by_score
 
 
 def columns(page: Page, about: dict[str, Any], **query: Any) -> dict[str, Any]:
@@ -51,14 +51,17 @@ def test_the_piles_of_a_threshold_are_those_of_the_run(page: Page, finished: Pat
 
 
 def test_what_changed_since_the_baseline_is_told_a_board(page: Page, finished: Path) -> None:
-    about = page.json("/api/samples", run=finished.name, set="kpi")
-    facet = next(f for f in about["facets"] if f["name"] == "change")
-    before, after = frames.scores(finished, "baseline"), frames.scores(finished, about["iteration"])
+    def facets(**more: str) -> dict[str, dict[str, list[int]]]:
+        return {f["name"]: f for f in page.json("/api/samples/marks", run=finished.name, set="kpi", **more)["facets"]}
+
+    best = page.json("/api/samples", run=finished.name, set="kpi")["iteration"]
+    found = facets()["change"]
+    before, after = frames.scores(finished, "baseline"), frames.scores(finished, best)
     was, now = (f["predicted_defect"].astype(bool) == f["is_defect"] for f in (before, after))
-    assert facet["counts"][1:] == [int((~was & now).sum()), int((was & ~now).sum())]
-    assert not any(
-        f["name"] == "change" for f in page.json("/api/samples", run=finished.name, iteration="baseline")["facets"]
-    )
+    rows, codes = np.array(found["rows"]), np.array(found["codes"])
+    assert rows[codes == 1].tolist() == np.flatnonzero(~was & now).tolist()
+    assert rows[codes == 2].tolist() == np.flatnonzero(was & ~now).tolist()
+    assert "change" not in facets(iteration="baseline")
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -143,3 +146,9 @@ def test_a_set_or_an_iteration_that_is_not_there_is_named(page: Page, finished: 
     for query in ({"set": "nothing"}, {"iteration": "iter9"}):
         found = page.get("/api/samples", run=finished.name, **query)
         assert found.status_code == 400 and "one of" in found.json()["fix"]
+
+
+@pytest.mark.parametrize("values", [1, 2, 7, 5000], ids=lambda n: f"{n} values")
+def test_rows_stand_by_their_score_and_equal_ones_as_in_the_file(values: int) -> None:
+    scores = np.random.default_rng(values).integers(0, values, 5000) / 7
+    assert np.array_equal(by_score(scores), np.argsort(scores, kind="stable"))

@@ -97,6 +97,12 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         read_pairs(write(tmp_path, HEADER.encode() + b"\na,b,br\xfccke,C1\n"))
 
 
+@pytest.mark.parametrize("cell", ["n" * (3 << 20), '"' + "line\n" * (1 << 19) + '"'], ids=["one line", "many lines"])
+def test_a_row_that_is_longer_than_what_is_parsed_at_a_time_is_read(tmp_path: Path, cell: str) -> None:
+    table = read_pairs(write(tmp_path, f"{HEADER},note\na,b,PASS,C1,{cell}\na,b,PASS,C2,short\n"))
+    assert [len(note) for note in table.column("note")] == [len(cell.strip('"')), 5]
+
+
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_pairs(tmp_path / "none.csv")
