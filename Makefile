@@ -6,8 +6,9 @@ RUN := $(or $(PYTHON),$(shell command -v python3))
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
+WORKERS ?= 4
 
-.PHONY: demo demo-vlm studio wheelhouse test check unit proof mutants lock bench sbom audit releases clean help
+.PHONY: demo demo-vlm studio wheelhouse test check unit coverage proof mutants lock bench sbom audit releases clean help
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -38,7 +39,7 @@ demo-vlm: $(VENV)/.run-ready $(VENV)/.video-ready ## The same for yes/no questio
 	@$(BIN)/tao-skills demo $(or $(filter-out demo,$(DEMO)),demo-vlm) --task vlm_bcq
 
 # Side by side: many a test waits for a process, and types take a minute of one core.
-test: $(VENV)/.dev-ready ## Lint, types, import rules, all tests, coverage gate.
+test: $(VENV)/.dev-ready ## Lint, types, import rules, all tests. WORKERS=1, SEED=7: on so many workers, in that order.
 	@$(MAKE) --no-print-directory --jobs=2 check unit
 
 check: $(VENV)/.dev-ready
@@ -48,12 +49,19 @@ check: $(VENV)/.dev-ready
 	$(BIN)/lint-imports --no-cache
 	@$(BIN)/python scripts/check_tree.py
 
+PYTEST = $(BIN)/pytest $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist worksteal) $(if $(SEED),--randomly-seed=$(SEED)) -m "not slow"
+
 unit: $(VENV)/.dev-ready
+	@$(BIN)/python tests/support/compiled.py
+	$(PYTEST)
+
+# Not in `make test`: watching every line costs the tests 40 % more processor time.
+coverage: $(VENV)/.dev-ready ## The same tests with the gate on how many lines and branches they reach.
 	rm -f .coverage .coverage.*
-	$(BIN)/pytest -n 4 --dist worksteal -m "not slow" --cov --cov-report= --cov-fail-under=0
+	$(PYTEST) --cov --cov-report= --cov-fail-under=0
 	$(BIN)/coverage report --fail-under=85
 
-proof: $(VENV)/.dev-ready ## The long proofs, at full size.
+proof: coverage ## The coverage gate, and the long proofs at full size.
 	$(BIN)/pytest -m slow
 
 mutants: $(VENV)/.dev-ready ## Change the deciding lines one by one: which change does no test notice? ONLY=WORD: of some modules.

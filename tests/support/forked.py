@@ -112,7 +112,7 @@ MOST_FDS = 256
 # What follows runs in the process that others are forked from.
 
 
-def _import_all() -> None:
+def import_all() -> None:
     for name in LIBRARIES:
         importlib.import_module(name)
     for top in OWN:
@@ -309,7 +309,7 @@ def main() -> None:
     """Answer requests until whoever asks is gone."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     _libraries.extend(sys.path)
-    _import_all()
+    import_all()
     gc.collect()
     gc.freeze()
     _large_pages()
