@@ -52,7 +52,7 @@ check: $(VENV)/.dev-ready
 PYTEST = $(BIN)/pytest $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist worksteal) $(if $(SEED),--randomly-seed=$(SEED)) -m "not slow"
 
 unit: $(VENV)/.dev-ready
-	@$(BIN)/python tests/support/compiled.py
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python tests/support/compiled.py
 	$(PYTEST)
 
 # Not in `make test`: watching every line costs the tests 40 % more processor time.

@@ -1,8 +1,8 @@
 """Compile once what every worker, command and server of a run imports, before the tests: `compiled.py [TESTS…]`.
 
 The set-up leaves compiling to the first import, and each of the workers would begin with it at the same time; where
-PYTHONDONTWRITEBYTECODE is set, every single process of the run would. What is compiled here is read under that
-variable as well.
+PYTHONDONTWRITEBYTECODE is set, every single process of the run would. What was compiled is read under that variable as
+well; this one process is started without it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from forked import import_all
 
 def main(words: list[str]) -> int:
     """Import everything, the tests as pytest rewrites them too; pytest's status, and its words where it fails."""
-    sys.dont_write_bytecode = False
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         status = pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", *words])
