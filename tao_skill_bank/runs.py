@@ -94,7 +94,12 @@ def hand_off(results_dir: Path) -> list[Path]:
 
 def run_loop(results_dir: Path, observer: Observer | None = None, *, once: bool = False, by: str = "command") -> AnyRun:
     """As `loop.api.run_loop`: work on a run until it ends (or for one stage)."""
-    return api.run_loop(task_of(results_dir), results_dir, observer, once=once, by=by, render=render)
+    done = api.run_loop(task_of(results_dir), results_dir, observer, once=once, by=by, render=render)
+    if not once:
+        from tao_skill_bank.studio.ahead import read_ahead
+
+        read_ahead(results_dir)
+    return done
 
 
 def step_detached(results_dir: Path) -> str:

@@ -12,9 +12,8 @@ from pydantic import BaseModel
 from tao_skill_bank.annotate.question_book import QuestionBook
 from tao_skill_bank.core import guard, roots
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.data.pictures.memory import cache_folder
 from tao_skill_bank.loop.state import state_path
-from tao_skill_bank.studio.kept_sheets import KeptSheets
+from tao_skill_bank.studio.kept_sheets import kept_for
 from tao_skill_bank.studio.likeness import Likeness
 from tao_skill_bank.studio.pictures import Thumbnails
 from tao_skill_bank.studio.sheets import Sheets
@@ -69,10 +68,7 @@ class Studio:
         self.token = token
         self.port = port
         self.folders = roots.outermost([self.workspace.root, *folders])
-        cache = cache_folder()
-        # Nothing is ever written into the workspace for a page alone.
-        within = cache.resolve().is_relative_to(self.workspace.root)
-        self.sheets = Sheets(on_disk=KeptSheets(None if within else cache))
+        self.sheets = Sheets(on_disk=kept_for(self.workspace.root))
         self.thumbnails = Thumbnails()
         self.shelf = Shelf()
         self.likeness = Likeness()

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from tao_skill_bank.core import fsio, guard, roots
 from tao_skill_bank.core.errors import BankError
-from tao_skill_bank.data.pictures.memory import Key, has_settled
+from tao_skill_bank.data.pictures.memory import Key, cache_folder, has_settled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 LEAST_ROWS = 100_000
 """Fewer are read as quickly as they are found here."""
 MOST_FILES = 8
+_LEAST_ROW = 12
+"""Bytes: a score, a label, a name and the commas between."""
 FOLDER, _VERSION = "sheets", "1"
 _ORDER, _SCORES = "\0order", "\0scores"
 """No column of a CSV has a NUL in its name."""
@@ -55,6 +57,10 @@ class KeptSheets:
         self._folder = None if folder is None else folder / FOLDER
         self._least = least
         self.writing: threading.Thread | None = None
+
+    def is_worth(self, size: int) -> bool:
+        """Whether a file of so many bytes may have rows enough to be kept."""
+        return self._folder is not None and size >= _LEAST_ROW * self._least
 
     def recall(self, key: Key, *, scored: bool) -> Read | None:
         """What was read of a file that is as it was; None where nothing is kept."""
@@ -104,6 +110,12 @@ class KeptSheets:
             oldest = sorted(self._folder.glob("*.arrow"), key=lambda path: path.stat().st_mtime)
             for path in oldest[:-MOST_FILES]:
                 path.unlink()
+
+
+def kept_for(workspace: Path) -> KeptSheets:
+    """What is kept on this machine, for a workspace: nothing is ever written into it for a page alone."""
+    cache = cache_folder()
+    return KeptSheets(None if cache.resolve().is_relative_to(workspace.resolve()) else cache)
 
 
 def _name(key: Key, scored: bool) -> str:

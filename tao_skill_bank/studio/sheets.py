@@ -86,8 +86,10 @@ class Sheet:
     def place(self) -> npt.NDArray[np.int64]:
         """int64 [rows]: where each row of the file stands in the order of the scores."""
         if self._place is None:
-            self._place = np.empty_like(self.order)
-            self._place[self.order] = np.arange(len(self.order))
+            # Many threads ask at once: none may see it half filled.
+            made = np.empty_like(self.order)
+            made[self.order] = np.arange(len(self.order))
+            self._place = made
         return self._place
 
     def score_of(self, row: int) -> float | None:

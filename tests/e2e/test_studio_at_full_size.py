@@ -15,6 +15,8 @@ from pyarrow import csv as arrow_csv
 from report_runs import RunBuilder
 from studio_server import page_of
 
+from tao_skill_bank.studio.ahead import read_ahead
+
 tempfile.gettempdir()  # asked once, before any test
 FLAGS = ["--no-sandbox", "--disable-quic", "--disable-background-networking", "--enable-precise-memory-info"]
 pytestmark = [pytest.mark.slow, pytest.mark.browser, chromium.IS_THERE]
@@ -58,30 +60,50 @@ def run_of(folder: Path, rows: int) -> Path:
     return run
 
 
-def test_a_million_boards_open_nearly_as_soon_as_ten_thousand_and_drag_smoothly(browser: Any, tmp_path: Path) -> None:
-    first, seen, piles = {}, {}, {}
-    for rows in (10_000, 1_000_000):
-        run = run_of(tmp_path / str(rows), rows)
-        with page_of(run.parent.parent) as page:
-            place = page.served.url(f"/samples?run={run.name}&set=kpi&iteration=iter1&pile=all")
-            times = []
-            # The first opens the file; what a person waits for when it was read before is the second.
-            for _ in range(3):
-                tab = browser.new_page(viewport={"width": 1280, "height": 900})
-                tab.goto(place)
-                times.append(tab.evaluate(FIRST))
-                piles[rows] = int(tab.inner_text("[data-pile=all]").replace(",", ""))
-                if len(times) < 3:
-                    tab.close()
-            first[rows] = (times[0], min(times[1:]))
-            moments = tab.evaluate(DRAG)
-            heap = tab.evaluate("performance.memory.usedJSHeapSize")
-            seen[rows] = (1000 * (len(moments) - 1) / (moments[-1] - moments[0]), heap / 2**20)
+def looks(browser: Any, run: Path, times: int) -> tuple[list[float], Any]:
+    """Milliseconds from an address to the first boards, a server anew, so many times; and the last tab, still open."""
+    found = []
+    with page_of(run.parent.parent) as page:
+        place = page.served.url(f"/samples?run={run.name}&set=kpi&iteration=iter1&pile=all")
+        for number in range(times):
+            tab = browser.new_page(viewport={"width": 1280, "height": 900})
+            tab.goto(place)
+            found.append(tab.evaluate(FIRST))
+            piles = int(tab.inner_text("[data-pile=all]").replace(",", ""))
+            if number == times - 1:
+                moments = tab.evaluate(DRAG)
+                seen = (
+                    piles,
+                    1000 * (len(moments) - 1) / (moments[-1] - moments[0]),
+                    tab.evaluate("performance.memory.usedJSHeapSize") / 2**20,
+                )
             tab.close()
+    return found, seen
+
+
+def test_a_million_boards_open_nearly_as_soon_as_ten_thousand_and_drag_smoothly(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = (10_000, 1_000_000)
+    unknown, ended, again, seen = {}, {}, {}, {}
+    for rows in sizes:
+        run = run_of(tmp_path / str(rows), rows)
+        monkeypatch.setenv("TAO_CACHE_DIR", str(tmp_path / "nothing" / str(rows)))
+        # The first look of all imports what reads CSVs; it belongs to neither size.
+        if rows == sizes[0]:
+            looks(browser, run_of(tmp_path / "before", 100), 1)
+        unknown[rows] = looks(browser, run, 1)[0][0]
+        # What the end of a run leaves on this machine; the file is then one that nobody changes any more.
+        monkeypatch.setenv("TAO_CACHE_DIR", str(tmp_path / "kept" / str(rows)))
+        read_ahead(run)
+        found, seen[rows] = looks(browser, run, 3)
+        ended[rows], again[rows] = found[0], min(found[1:])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    cold, warm = (first[1_000_000][at] / first[10_000][at] for at in (0, 1))
-    print(f"a million by ten thousand rows, first grid: cold {cold:.1f} x, opened again {warm:.1f} x")
-    print(f"first grid, ms (cold, warm): {first}; frames a second, heap MB: {seen}; server at most {peak:.0f} MB")
-    assert piles == {10_000: 10_000, 1_000_000: 1_000_000}
-    assert first[1_000_000][1] <= 2 * first[10_000][1]
-    assert seen[1_000_000][0] >= 30
+    for name, first in (("a CSV that nobody read", unknown), ("after a run's end", ended), ("opened again", again)):
+        shown = " and ".join(f"{first[rows]:.0f} ms" for rows in sizes)
+        print(f"first grid, {name}: {shown}, {first[sizes[1]] / first[sizes[0]]:.1f} x")
+    for rows, (_, frames, heap) in seen.items():
+        print(f"{rows} rows: {frames:.0f} frames a second, page {heap:.0f} MB; server with this test {peak:.0f} MB")
+    assert {rows: found[0] for rows, found in seen.items()} == {rows: rows for rows in sizes}
+    assert again[sizes[1]] <= 2 * again[sizes[0]]
+    assert seen[sizes[1]][1] >= 30

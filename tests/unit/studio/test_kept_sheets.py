@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from report_runs import RunBuilder
 
 from tao_skill_bank.studio import sheets as module
+from tao_skill_bank.studio.ahead import read_ahead
 from tao_skill_bank.studio.kept_sheets import FOLDER, MOST_FILES, KeptSheets
 from tao_skill_bank.studio.sheets import Sheet, Sheets
+from tao_skill_bank.studio.sources import RunSources
 
 LONG_AGO = 1_600_000_000_123_456_789
 
@@ -76,6 +79,20 @@ def test_what_cannot_be_trusted_is_read_anew_and_kept_again(tmp_path: Path, spoi
     kept.write_bytes(spoil)
     assert np.array_equal(looked(path, tmp_path / "cache").scores, first.scores)
     assert kept.read_bytes() == good and kept.stat().st_mode & 0o077 == 0
+
+
+def test_a_run_that_ended_leaves_its_scored_rows_for_the_first_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunBuilder(tmp_path / "runs", iterations=1, passes=30, per_label=2, pictures=False).build()
+    kept = KeptSheets(tmp_path / "cache", least=10)
+    read_ahead(run, kept)
+    monkeypatch.setattr(module, "read_scored", lambda *_, **__: pytest.fail("it was parsed again"))
+    sources = RunSources(run)
+    for label in ("baseline", "iter1"):
+        assert len(Sheets(on_disk=kept).read(sources.source("kpi", label).csv, scored=True)) > 30
+    read_ahead(tmp_path / "no run", kept)
+    assert len(list((tmp_path / "cache" / FOLDER).iterdir())) == 2
 
 
 def test_small_files_are_not_kept_and_a_folder_that_cannot_be_made_costs_nothing(tmp_path: Path) -> None:

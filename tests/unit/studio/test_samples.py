@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +153,14 @@ def test_a_set_or_an_iteration_that_is_not_there_is_named(page: Page, finished: 
 def test_rows_stand_by_their_score_and_equal_ones_as_in_the_file(values: int) -> None:
     scores = np.random.default_rng(values).integers(0, values, 5000) / 7
     assert np.array_equal(by_score(scores), np.argsort(scores, kind="stable"))
+
+
+def test_where_a_row_stands_is_never_seen_half_told(tmp_path: Path) -> None:
+    rows = 20_000
+    lines = [f"b/,g/,PASS,C{i},{(i * 7919 % rows) / rows}" for i in range(rows)]
+    csv = tmp_path / "many.csv"
+    csv.write_text("\n".join(["input_path,golden_path,label,object_name,siamese_score", *lines]) + "\n")
+    sheet = Sheets().read(csv, scored=True)
+    with ThreadPoolExecutor(16) as threads:
+        found = list(threads.map(sheet.score_of, range(0, rows, 40)))
+    assert found == [(i * 7919 % rows) / rows for i in range(0, rows, 40)]
