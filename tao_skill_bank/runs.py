@@ -93,7 +93,7 @@ def hand_off(results_dir: Path) -> list[Path]:
 
 
 def run_loop(results_dir: Path, observer: Observer | None = None, *, once: bool = False, by: str = "command") -> AnyRun:
-    """As `loop.api.run_loop`: work on a run until it ends (or for one stage)."""
+    """As `loop.api.run_loop`: work on a run until it ends (or for one stage); what it scored is kept for the page."""
     done = api.run_loop(task_of(results_dir), results_dir, observer, once=once, by=by, render=render)
     if not once:
         from tao_skill_bank.studio.ahead import read_ahead
