@@ -32,7 +32,8 @@ SIZE = re.compile(r"# (\d+) MB to fetch, (\d+) MB on disk")
 BEGUN = re.compile(r"(?:Collecting |Processing (?:[^(]*/)?)([A-Za-z][\w.-]*?)(?:==|-)(\d[^\s-]*?)(?:-|\.tar|\s|$)")
 NO_ANSWER = re.compile(r"Looking in|WARNING|Using Python|\s*$")  # what pip and uv say before an index has spoken
 SILENCE_SEC = 15
-PATIENCE_SEC = float(os.environ.get("TAO_SKILL_BANK_PATIENCE") or 12)
+PATIENCE = "TAO_SKILL_BANK_PATIENCE"
+PATIENCE_SEC = 12.0
 """For so long the index may say nothing to the first thing it is asked; a client waits little longer."""
 NO_ROOM_BYTES = 8 << 20  # what fails with less left failed for it, whatever it says
 WINDOWS_HERE = os.name == "nt"
@@ -49,6 +50,18 @@ class SetUpError(Exception):
         """Make one line of what is wrong, what mends it and the path of the log."""
         super().__init__(" ".join("; ".join(filter(None, (what, fix))).split()) + (f" (log: {log})" if log else ""))
         self.log = log
+
+
+def patience():
+    """Seconds for which an index may be silent: a person's own, or PATIENCE_SEC; SetUpError where that is no number."""
+    said = os.environ.get(PATIENCE) or PATIENCE_SEC
+    try:
+        found = float(said)
+    except ValueError:
+        found = 0.0
+    if 0 < found < float("inf"):
+        return found
+    raise SetUpError(f"{PATIENCE}={said!r} is no number of seconds above 0", "write one, such as 30, or unset it")
 
 
 class Lock:
@@ -240,10 +253,10 @@ class Work:
             with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as first:
                 first.write(builder)
                 first.flush()
-                self.unanswered = 0 if self.wheelhouse else PATIENCE_SEC
+                self.unanswered = 0 if self.wheelhouse else patience()
                 self.install("--require-hashes", "-r", first.name, patience=("--retries", "2"))
         self.total, self.fetched = len(lock.names), 1 if builder else 0
-        self.unanswered = 0 if self.wheelhouse else 5 * PATIENCE_SEC  # uv asks for everything before it says a word
+        self.unanswered = 0 if self.wheelhouse else 5 * patience()  # uv asks for everything before it says a word
         if not builder_only:
             self.install("--require-hashes", "-r", os.path.abspath(lock.path))
 
@@ -405,6 +418,8 @@ def checked(folder, locks, wheelhouse=None):
         raise SetUpError("this is Windows", WINDOWS)
     if wheelhouse and not os.path.isdir(wheelhouse):
         raise SetUpError(f"the wheelhouse {wheelhouse} is not there", "name the folder that `make wheelhouse` filled")
+    if not wheelhouse:
+        patience()
     read, there = [Lock(path) for path in locks], os.path.abspath(folder)
     while not os.path.isdir(there):
         there = os.path.dirname(there)

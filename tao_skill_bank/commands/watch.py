@@ -89,7 +89,8 @@ class Screen:
         self._tone, self._wording, why = found.tone, clean(found.wording), found.why
         if view.status in ("interrupted", "held"):
             by = f"H{view.working.who()[1:]}" if view.working is not None else "Nobody works on it"
-            why = f"{by}. {capital(view.next_step)}"
+            why = ". ".join(filter(None, (by, capital(view.stop_reason or ""), capital(view.next_step))))
+            self._tone, self._wording = "stopped", view.status.upper()
         self._why = clean(why)
 
     def summary(self) -> RenderableType:

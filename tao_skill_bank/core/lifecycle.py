@@ -117,6 +117,17 @@ def namespace() -> str:
 
 def announced(desk: Desk) -> Holder | None:
     """Who said that it works on the run, unless it is known to be gone; it may be silent."""
+    found = _named(desk)
+    return None if found is None or _is_gone(found) else found
+
+
+def died(desk: Desk) -> Holder | None:
+    """Who said that it works on the run and is known to be gone without having taken its name away."""
+    found = _named(desk)
+    return found if found is not None and _is_gone(found) else None
+
+
+def _named(desk: Desk) -> Holder | None:
     try:
         with guard.open_read(desk.announcement) as handle:
             found = Holder.model_validate_json(handle.read())
@@ -124,9 +135,11 @@ def announced(desk: Desk) -> Holder | None:
     except (FileNotFoundError, ValueError):
         return None
     found.seen = log_time(datetime.fromtimestamp(touched, UTC))
-    if not found.is_here():
-        return found
-    return found if is_alive(found.pid, found.identity) else None
+    return found
+
+
+def _is_gone(found: Holder) -> bool:
+    return found.is_here() and not is_alive(found.pid, found.identity)
 
 
 def holder(desk: Desk, clock: Clock | None = None) -> Holder | None:
@@ -275,8 +288,13 @@ def _handed_over(desk: Desk) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def at_work(desk: Desk, by: str) -> Iterator[bool]:
+def at_work(desk: Desk, by: str, died: Callable[[], bool] = lambda: False) -> Iterator[bool]:
     """Be the only one who works on the run; yields whether nobody had announced this process before.
+
+    Args:
+        desk: Where it is told.
+        by: Through which door.
+        died: Asked at the end: whether this process's name is to stay, as that of one who was killed does.
 
     Raises:
         BusyError: Somebody else is, or a worker for the run has just been started.
@@ -292,7 +310,7 @@ def at_work(desk: Desk, by: str) -> Iterator[bool]:
                 yield before is None
         finally:
             # Whoever has taken the run over meanwhile stays named.
-            if (found := announced(desk)) is None or found.is_own():
+            if ((found := announced(desk)) is None or found.is_own()) and not died():
                 guard.remove(desk.announcement)
 
 

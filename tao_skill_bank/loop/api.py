@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from tao_skill_bank.core import guard, lifecycle, roots
 from tao_skill_bank.core.clock import SystemClock, log_moment
 from tao_skill_bank.core.consent import approved
-from tao_skill_bank.core.errors import InputError, system_error
+from tao_skill_bank.core.errors import BankError, InputError, system_error
 from tao_skill_bank.core.lifecycle import Holder, announced
+from tao_skill_bank.core.text import lines_of
 from tao_skill_bank.loop import engine
 from tao_skill_bank.loop.engine import close_run
 from tao_skill_bank.loop.log import LogLine, log_path, read_tail
@@ -20,6 +21,7 @@ from tao_skill_bank.loop.machine import next_stage
 from tao_skill_bank.loop.opening import (
     busy,
     desk,
+    died,
     folder_lock,
     holder,
     idle,
@@ -40,11 +42,15 @@ from tao_skill_bank.loop.state import (
 from tao_skill_bank.loop.task import AnyTask
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.platforms import platform_named
-from tao_skill_bank.platforms.base import jobs_dir, read_exit, read_records
+from tao_skill_bank.platforms.base import jobs_dir, read_exit, read_records, tail_of
 from tao_skill_bank.platforms.jobs import may_run
 
 REPORT = "DEFT_Loop_Report.html"
 _START_LOCK = ".start.lock"
+WORKER_LOG = "engine.log"
+_LAST_LINES = 3
+_STARTED_SEC = 60.0
+"""A worker may have written its last line before it was announced, by no more than this."""
 
 
 Figure = float | int | str | None
@@ -123,7 +129,8 @@ def run_loop(
         BankError: The system refused something, for want of room say.
     """
     try:
-        with folder_lock(results_dir, by):
+        # Nobody stands by a worker: where it ends before its first commit, its name is what tells that it has died.
+        with folder_lock(results_dir, by, lambda: by == lifecycle.WORKER and _is_untouched(results_dir)):
             state = load_own_state(results_dir, task)
             run = Run.of(state, platform_named(state.config), observer, render)
             with guard.fenced(run.fence.check):
@@ -135,6 +142,14 @@ def run_loop(
     except OSError as error:
         # Outside of a stage: at the announcement, at a log line, at the report.
         raise system_error(error) from error
+
+
+def _is_untouched(results_dir: Path) -> bool:
+    """Whether no stage of the run was ever begun."""
+    try:
+        return read_header(results_dir).status == "planned"
+    except BankError:
+        return True
 
 
 def _work(task: AnyTask, run: AnyRun, *, once: bool) -> None:
@@ -187,7 +202,7 @@ def start_detached(results_dir: Path, worker: str, *, once: bool = False) -> int
         if holder(results_dir) is not None:
             raise busy(results_dir)
         clear_stop(results_dir)
-        log, env = jobs_dir(results_dir) / "engine.log", {**os.environ, **roots.environment()}
+        log, env = jobs_dir(results_dir) / WORKER_LOG, {**os.environ, **roots.environment()}
         arguments = [str(results_dir), *(["--once"] if once else [])]
         return lifecycle.start(desk(results_dir), worker, *arguments, log=log, env=env)
 
@@ -208,6 +223,9 @@ def status(task: AnyTask, results_dir: Path, after: int = 0, limit: int = 20) ->
     following = next_stage(state)
     shown = state.status
     shown_status = ("held" if said else "interrupted") if shown == "running" and working is None else shown
+    gone = None if said or elsewhere or shown not in ("planned", "running") else died(results_dir)
+    if gone is not None:
+        shown_status = "interrupted"
     if working is not None and shown in ("planned", "stopped", "failed"):
         shown_status = "running"
     report = results_dir / REPORT
@@ -219,7 +237,7 @@ def status(task: AnyTask, results_dir: Path, after: int = 0, limit: int = 20) ->
         results_dir=str(results_dir),
         task=state.task,
         status=shown_status,
-        stop_reason=state.stop_reason,
+        stop_reason=state.stop_reason if gone is None else _last_words(results_dir, gone, shown),
         kpi_target=state.kpi_target,
         measure=state.measure,
         max_iterations=state.max_iterations,
@@ -322,6 +340,18 @@ def remaining_seconds(state: AnyState) -> int | None:
 def ask_again_seconds(stages: Sequence[int]) -> int:
     """When a look is worth its price: after a tenth of the longest stage so far, 10 s at least, 5 min at most."""
     return min(300, max(10, max(stages, default=0) // 10))
+
+
+def _last_words(results_dir: Path, gone: Holder, shown: str) -> str:
+    """What is known of a worker that ended without a word in the state: who, and what its log says since it began."""
+    when = "before its first stage" if shown == "planned" else "within a stage"
+    log = jobs_dir(results_dir) / WORKER_LOG
+    said = ""
+    about = guard.status(log) if gone.by == lifecycle.WORKER else None
+    # The log goes on from worker to worker; `since` is written when this one had just been started.
+    if about is not None and about.st_mtime >= log_moment(gone.since).timestamp() - _STARTED_SEC:
+        said = " | ".join(line.strip() for line in lines_of(tail_of(log, _LAST_LINES)) if line.strip())
+    return f"{gone.by} (process {gone.pid}, of {gone.since}) died {when}: {said or 'it left no word'}"
 
 
 def _running_job(results_dir: Path) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tao_skill_bank.core import guard, lifecycle
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.consent import How
-from tao_skill_bank.core.errors import BusyError, InputError, NeedsApprovalError
+from tao_skill_bank.core.errors import BankError, BusyError, InputError, NeedsApprovalError
 from tao_skill_bank.core.lifecycle import Desk, Holder
 from tao_skill_bank.data.corrections.record import person_named
 from tao_skill_bank.loop.approval import approver, is_approved, require_key, sealed, unapproved
@@ -25,6 +25,8 @@ from tao_skill_bank.platforms.base import jobs_dir
 
 _LOCK = ".deft.lock"
 _ENGINE = ".engine.json"
+_NO_WORK = ("approval", "init", "adoption")
+"""Who announces itself so puts a run in order and runs no stage of it."""
 
 
 def plan_run(
@@ -104,12 +106,10 @@ def open_run(
         by=by,
         words=[word.name for word in checked.words],
     )
-    results_dir = (
-        Path(existing.results_dir)
-        if existing is not None
-        else _fresh_folder(Path(plan.config.workspace), request.results_dir)
-    )
-    with folder_lock(results_dir, "approval"):
+    with (
+        _folder_of(existing, Path(plan.config.workspace), request.results_dir) as results_dir,
+        folder_lock(results_dir, "approval"),
+    ):
         state = existing or _new_state(task, results_dir, plan)
         if existing is not None and load_own_state(results_dir, task) != existing:
             raise BusyError("the run changed while its plan was approved", where=results_dir, fix="plan it again")
@@ -136,12 +136,12 @@ def init_state(task: AnyTask, request: Request, *, force: bool = False) -> Path:
     plan = resolve(task, Request(**{**vars(request), "results_dir": None}))
     if request.results_dir is None:
         raise InputError("the run folder is not named", where="--results-dir", fix="name a folder in the workspace")
-    folder = inside_workspace(Path(plan.config.workspace), request.results_dir.absolute(), "--results-dir")
-    if not guard.exists(state_path(folder)):
-        folder = _fresh_folder(Path(plan.config.workspace), folder)
-    elif not force:
+    workspace = Path(plan.config.workspace)
+    folder = inside_workspace(workspace, request.results_dir.absolute(), "--results-dir")
+    there = guard.exists(state_path(folder))
+    if there and not force:
         raise InputError("there is a state already", where=state_path(folder), fix="use --force to replace it")
-    with folder_lock(folder, "init"):
+    with contextlib.nullcontext() if there else _new_folder(workspace, folder), folder_lock(folder, "init"):
         _move_aside(folder)
         save_state(_new_state(task, folder, plan))
     return state_path(folder)
@@ -183,13 +183,18 @@ def idle(results_dir: Path) -> contextlib.AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
-def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
+def folder_lock(results_dir: Path, by: str, died: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Be the only one who works on the run.
+
+    Args:
+        results_dir: The run folder.
+        by: Through which door.
+        died: As `lifecycle.at_work`.
 
     Raises:
         BusyError: Somebody else is, or a worker for the run has just been started.
     """
-    with lifecycle.at_work(desk(results_dir), by):
+    with lifecycle.at_work(desk(results_dir), by, died):
         clear_claims(results_dir)
         yield
 
@@ -197,6 +202,12 @@ def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
 def holder(results_dir: Path) -> Holder | None:
     """Who works on the run now, or None."""
     return lifecycle.holder(desk(results_dir))
+
+
+def died(results_dir: Path) -> Holder | None:
+    """A worker of the run that has ended without a last word, and has not been replaced."""
+    found = lifecycle.died(desk(results_dir))
+    return None if found is None or found.by in _NO_WORK else found
 
 
 def busy(results_dir: Path) -> BusyError:
@@ -228,6 +239,45 @@ def _free_folder(workspace: Path, wanted: Path) -> Path:
             "the run folder holds files, and no run", where=folder, fix="name a new folder, or leave --results-dir away"
         )
     return folder
+
+
+@contextlib.contextmanager
+def _folder_of(existing: AnyState | None, workspace: Path, wanted: Path | None) -> Iterator[Path]:
+    """The folder of a run that is there, or a new one."""
+    if existing is not None:
+        yield Path(existing.results_dir)
+        return
+    with _new_folder(workspace, wanted) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def _new_folder(workspace: Path, wanted: Path | None) -> Iterator[Path]:
+    """A folder for a new run; it goes again, with what was made on the way to it, where no state came into it."""
+    there = {path for path in (workspace / "results", wanted) if path is not None and guard.exists(path)}
+    folder: Path | None = None
+    try:
+        folder = _fresh_folder(workspace, wanted)
+        yield folder
+    except BaseException:
+        if folder is not None:
+            with contextlib.suppress(BankError, OSError):
+                _take_away(folder)
+        made = [*(() if folder is None else (jobs_dir(folder), folder)), workspace / "results"]
+        for path in made:
+            if path not in there:
+                with contextlib.suppress(OSError):
+                    guard.remove_folder(path)
+        raise
+
+
+def _take_away(folder: Path) -> None:
+    """What making a run puts into its folder before its state; nothing where there is one, or somebody makes one."""
+    with idle(folder):
+        if not guard.exists(state_path(folder)) and lifecycle.announced(desk(folder)) is None:
+            clear_claims(folder)
+            for path in (folder / f".{state_path(folder).name}.lock", folder / _LOCK):
+                guard.remove(path)
 
 
 def _fresh_folder(workspace: Path, wanted: Path | None) -> Path:

@@ -380,6 +380,7 @@ class Header(BaseModel):
 
     task: str | None = None
     started_at: str = ""
+    status: str = ""
     results_dir: str = ""
     iterations: dict[str, _Stages] = Field(default_factory=dict)
 

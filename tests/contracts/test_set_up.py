@@ -237,6 +237,13 @@ def test_an_index_that_takes_the_call_and_says_nothing_is_told_by_its_address_an
     assert "make wheelhouse" in line and "secret" not in line
 
 
+@pytest.mark.parametrize("said", ["soon", "-1", "0", "nan", "inf", "1,5"])
+def test_a_patience_that_is_no_number_is_told_before_anything_is_made(machine: Machine, said: str) -> None:
+    line = machine.failed(TAO_SKILL_BANK_PATIENCE=said)
+    assert f"TAO_SKILL_BANK_PATIENCE={said!r} is no number of seconds above 0; write one, such as 30" in line
+    assert not machine.folder.exists()
+
+
 def test_an_index_that_falls_silent_after_the_first_package_is_told_too(
     machine: Machine, empty: Path, silent_index: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -84,6 +86,59 @@ def test_a_run_that_is_begun_without_room_is_one_line_and_goes_on_when_there_is_
     with tiny.fake_model():
         runs.run_loop(run, once=True)
     assert [(line.stage, line.status) for line in read_log(run / LOG_FILE)] == [("train", "ok")]
+
+
+@pytest.mark.parametrize("kind", ["files", "bytes"])
+def test_a_run_that_is_approved_without_room_leaves_nothing_and_is_made_when_there_is_some(
+    kind: str, disk: Disk
+) -> None:
+    workspace = tiny.make_workspace(disk.at / "w", pairs=0, pool=0, acceptance=False)
+    wanted = tiny.request(workspace, target="FAR < 100% at recall=50%", iterations=1, settings=("num_epochs=1",))
+    before, planned = sorted(workspace.rglob("*")), runs.plan_run(wanted)
+    disk.fill(kind)
+    with pytest.raises(OSError, match="No space left on device"):
+        runs.open_run(wanted, approve=planned.digest, how="flag", checked=planned)
+    assert sorted(workspace.rglob("*")) == before
+    disk.free()
+    assert load_state(tiny.approved(wanted)).status == "planned"
+
+
+@pytest.mark.parametrize(
+    "call", ["fsync", "replace", *(pytest.param(c, marks=pytest.mark.slow) for c in ("mkdir", "open"))]
+)
+def test_an_approval_that_the_disk_refuses_at_any_call_leaves_nothing_or_a_run_that_goes_on(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = tiny.make_workspace(tmp_path / "w", pairs=0, pool=0, acceptance=False)
+    wanted = tiny.request(workspace, target="FAR < 100% at recall=50%", iterations=1, settings=("num_epochs=1",))
+    tiny.approved(wanted)
+    shutil.rmtree(workspace / "results")
+    before, planned = sorted(workspace.rglob("*")), runs.plan_run(wanted)
+    real, met, refused = getattr(os, call), 0, 0
+
+    def refusing(*args: Any, **more: Any) -> Any:
+        nonlocal met
+        writes = call != "open" or args[1] & os.O_CREAT
+        met += writes
+        if writes and met == refused:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*args, **more)
+
+    while True:
+        refused, met = refused + 1, 0
+        with monkeypatch.context() as patched:
+            patched.setattr(os, call, refusing)
+            try:
+                run = runs.open_run(wanted, approve=planned.digest, how="flag", checked=planned)
+            except (OSError, BankError):
+                if (left := sorted(workspace.rglob("*"))) == before:
+                    continue
+                [run] = {path.parent for path in left if path.name == "deft_state.json"}
+        assert load_state(run).status == runs.status(run).status == "planned"
+        shutil.rmtree(workspace / "results")
+        if met < refused:
+            break
+    assert refused > 1
 
 
 @pytest.mark.slow

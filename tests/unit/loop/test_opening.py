@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ import tiny
 from flat import put
 
 from tao_skill_bank import runs
+from tao_skill_bank.commands.watch import watch
 from tao_skill_bank.core.errors import BankError, BusyError, InputError, NeedsApprovalError
 from tao_skill_bank.core.lifecycle import announce
 from tao_skill_bank.core.process import marked_by, process_identity
@@ -304,6 +306,56 @@ def test_stop_ends_what_a_job_has_left_whose_worker_and_command_are_dead(workspa
         assert left.wait(60) == -signal.SIGTERM and stranger.poll() is None
         assert runs.stop(run) is False
         assert not (run / STOP_REQUEST).exists(), "nobody is there to read it"
+
+
+def _gone() -> tuple[int, str | None]:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        return process.pid, process_identity(process.pid)
+
+
+def test_a_worker_that_was_killed_before_its_first_stage_is_told_with_its_last_words(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    assert runs.status(run).status == "planned"
+    pid, identity = _gone()
+    announce(desk(run), pid, identity, "worker")
+    (run / "jobs/engine.log").write_text("an older line\n\nTraceback …\nOSError: out of memory\n")
+    view = runs.status(run)
+    assert view.status == "interrupted" and view.ask_again_sec is None
+    assert view.stop_reason is not None and f"worker (process {pid}, of 20" in view.stop_reason
+    assert view.stop_reason.endswith("died before its first stage: Traceback … | OSError: out of memory")
+    watch(run)
+    assert f"INTERRUPTED: Nobody works on it. Worker (process {pid}" in (said := capsys.readouterr().out)
+    assert "out of memory" in said and "Take it up: tao-skills deft run" in said
+    os.utime(run / "jobs/engine.log", (0, 0))
+    assert (runs.status(run).stop_reason or "").endswith("it left no word"), "an earlier worker's words are not its own"
+    runs.start_detached(run)
+    assert runs.status(run).status == "running"
+    assert runs.stop(run) is True
+    while runs.holder(run) is not None:
+        time.sleep(0.01)
+
+
+def test_a_worker_that_may_not_begin_says_so_where_somebody_waits_for_it(workspace: Path) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    spec = Path(load_state(run).config.specs_file)
+    spec.write_text(f"{spec.read_text()}\n# another spec by now\n")
+    state = (run / STATE_FILE).read_bytes()
+    runs.start_detached(run)
+    while runs.holder(run) is not None:
+        time.sleep(0.01)
+    view = runs.status(run)
+    assert (view.status, view.working) == ("interrupted", None)
+    assert "died before its first stage" in (view.stop_reason or "") and "approve" in (view.stop_reason or "")
+    assert (run / STATE_FILE).read_bytes() == state
+
+
+@pytest.mark.parametrize("by", ["approval", "init", "adoption"])
+def test_who_was_killed_while_it_put_a_run_in_order_is_no_worker_that_died(workspace: Path, by: str) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    announce(desk(run), *_gone(), by)
+    assert runs.status(run).status == "planned"
 
 
 def test_nobody_at_work_is_nothing_to_stop(workspace: Path) -> None:
