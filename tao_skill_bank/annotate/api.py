@@ -17,7 +17,7 @@ from tao_skill_bank.annotate.config import SECTION, AnnotationConfig, read_confi
 from tao_skill_bank.annotate.estimate import Estimate, estimate_sealed
 from tao_skill_bank.annotate.holder import announced, busy, desk, folder_lock, holder, start_lock
 from tao_skill_bank.annotate.journal import Journal
-from tao_skill_bank.annotate.layout import REVIEW_FILE, STATUS_FILE
+from tao_skill_bank.annotate.layout import REVIEW_FILE, STATUS_FILE, shard_folders
 from tao_skill_bank.annotate.output import Written
 from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.prompts import is_own
@@ -309,11 +309,17 @@ def status(results_dir: Path) -> StatusView:
 
 
 def stop(results_dir: Path) -> bool:
-    """Ask whoever works on the folder to stop; calls in flight are waited for. False if nobody works on it."""
-    if holder(results_dir) is None:
-        return False
-    request_stop(results_dir)
-    return True
+    """Ask whoever works on the folder, or on shards of it, to stop; calls in flight are waited for.
+
+    Whoever works on the whole begins no further shard, and a shard looks into the folder of the whole, too.
+
+    Returns:
+        False if nobody works on it.
+    """
+    asked = [folder for folder in (results_dir, *shard_folders(results_dir)) if holder(folder) is not None]
+    for folder in asked:
+        request_stop(folder)
+    return bool(asked)
 
 
 def check_items(results_dir: Path) -> Written:

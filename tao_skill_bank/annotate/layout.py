@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+from tao_skill_bank.core import guard
 
 STEP_FILES = {
     "0": "step_0_filter/filter_results.jsonl",
@@ -21,6 +24,7 @@ DUPLICATES_FILE = "duplicates.json"
 VERDICTS_FILE = "verdicts.jsonl"
 STATUS_FILE = "status.json"
 REVIEW_FILE = "review.html"
+SHARDS_FOLDER = "shards"
 
 
 def step_file(results_dir: Path, step: str) -> Path:
@@ -36,3 +40,20 @@ def output_folder(results_dir: Path) -> Path:
 def verdicts_path(results_dir: Path) -> Path:
     """Where an exported review is looked for."""
     return results_dir / VERDICTS_FILE
+
+
+def shard_folder(results_dir: Path, index: int, count: int) -> Path:
+    """Where shard `index` of `count` works."""
+    return results_dir / SHARDS_FOLDER / f"{index:04d}-of-{count:04d}"
+
+
+def shard_folders(results_dir: Path) -> list[Path]:
+    """Where shards have worked."""
+    return guard.matching(results_dir / SHARDS_FOLDER, "*")
+
+
+def whole_of(results_dir: Path) -> Path | None:
+    """The folder of which `results_dir` is a shard, by its name; None where it is none."""
+    parent = results_dir.parent
+    is_part = parent.name == SHARDS_FOLDER and re.fullmatch(r"\d{4,}-of-\d{4,}", results_dir.name)
+    return parent.parent if is_part else None

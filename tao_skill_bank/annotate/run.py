@@ -26,7 +26,7 @@ from tao_skill_bank.annotate.gate import Gate, Policy, RunHaltedError
 from tao_skill_bank.annotate.journal import FILE_NAME, Journal
 from tao_skill_bank.annotate.judge.kept import read_judged, write_judged
 from tao_skill_bank.annotate.judge.work import Judging, to_judge
-from tao_skill_bank.annotate.layout import OUTPUT_META, STEP_FILES
+from tao_skill_bank.annotate.layout import OUTPUT_META, STEP_FILES, whole_of
 from tao_skill_bank.annotate.ledger import Ledger, may_have
 from tao_skill_bank.annotate.listing import Listing, StandingRows
 from tao_skill_bank.annotate.made import made_of
@@ -37,6 +37,7 @@ from tao_skill_bank.annotate.scope import Limits, check, effective_steps
 from tao_skill_bank.annotate.sealed import STARTED_BY, Sealed, refuse_unpriced, seal
 from tao_skill_bank.core import foreground, guard
 from tao_skill_bank.core.errors import BankError, InputError
+from tao_skill_bank.core.roots import OutsideError
 
 STOP_FILE = ".annotate-stop"
 _GO_ON = "run again to go on; every answer is kept"
@@ -271,15 +272,15 @@ async def _judge(
 async def _watched(results_dir: Path, gate: Gate) -> None:
     """Look for a request to stop, for as long as it runs."""
     while True:
-        await asyncio.sleep(_LOOK_SEC)
         _stopped(results_dir, gate)
+        await asyncio.sleep(_LOOK_SEC)
 
 
 def _stopped(results_dir: Path, gate: Gate) -> None:
     """Halt the run where somebody asked for it."""
     if (asked := foreground.asked()) is not None:
         gate.halt(asked.of(RunHaltedError(f"stopped by {asked.by}", fix=_GO_ON)))
-    elif guard.exists(results_dir / STOP_FILE):
+    elif stop_requested(results_dir):
         gate.halt(RunHaltedError("stopped as asked", fix=_GO_ON))
 
 
@@ -386,6 +387,7 @@ class _Work:
         """Look for a request to stop, tell the progress, and bring the files up to date now and then."""
         due = time.monotonic() + _PROJECT_SEC
         pace: deque[tuple[float, int]] = deque()
+        _stopped(self.config.results_dir, gate)
         while True:
             now_at = time.monotonic()
             if not pace or now_at >= pace[-1][0] + _TELL_SEC:
@@ -436,6 +438,18 @@ def _not_bought_before(results_dir: Path, steps: frozenset[str], standing: Stand
 def request_stop(results_dir: Path) -> None:
     """Ask whoever works on the folder to stop."""
     guard.open_write(results_dir / STOP_FILE, "ab").close()
+
+
+def stop_requested(results_dir: Path) -> bool:
+    """Whether somebody asked the run, or the whole that it is a shard of, to stop."""
+    if guard.exists(results_dir / STOP_FILE):
+        return True
+    whole = whole_of(results_dir)
+    try:
+        return whole is not None and guard.exists(whole / STOP_FILE)
+    except OutsideError:
+        # Whoever works within the shard's folder alone is asked there.
+        return False
 
 
 def clear_stop(results_dir: Path) -> None:

@@ -8,10 +8,9 @@ from pydantic import BaseModel
 
 from tao_skill_bank.annotate.config import AnnotationConfig
 from tao_skill_bank.annotate.journal import FILE_NAME, Journal
+from tao_skill_bank.annotate.layout import SHARDS_FOLDER, shard_folder, shard_folders
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
-
-SHARDS_FOLDER = "shards"
 
 
 class Merged(BaseModel):
@@ -21,11 +20,6 @@ class Merged(BaseModel):
     missing: list[str]
     answers: int
     new: int
-
-
-def shard_folder(results_dir: Path, index: int, count: int) -> Path:
-    """Where shard `index` of `count` works."""
-    return results_dir / SHARDS_FOLDER / f"{index:04d}-of-{count:04d}"
 
 
 def shard_config(config: AnnotationConfig, index: int, count: int) -> AnnotationConfig:
@@ -41,8 +35,7 @@ def merge_journals(results_dir: Path) -> Merged:
     Raises:
         InputError: There is no shard, or one of them has a batch at a vendor, which would be paid for again.
     """
-    below = guard.matching(results_dir / SHARDS_FOLDER, "*")
-    folders = [folder for folder in below if guard.is_file(folder / FILE_NAME)]
+    folders = [folder for folder in shard_folders(results_dir) if guard.is_file(folder / FILE_NAME)]
     if not folders:
         raise InputError("no shards to merge", where=results_dir / SHARDS_FOLDER, fix="run with --shard I/N first")
     with Journal(results_dir) as journal:

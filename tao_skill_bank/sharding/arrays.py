@@ -53,11 +53,13 @@ def run_here(
     workers: int | None = None,
     secrets: Mapping[str, str] | None = None,
     progress: Callable[[], None] = lambda: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> int:
     """Run pieces as processes of this machine; returns how many failed. Their output goes to `log`.
 
     `progress` is called in this thread whenever one has ended. They are sessions of their own: what a terminal or
-    anybody else asks this process for is passed on to them, once.
+    anybody else asks this process for is passed on to them, once. No further one is begun once it is `stopped`; those
+    at work are asked by whoever asked for that.
 
     Raises:
         BankError: This process was asked to stop; they have ended, and no further one was begun.
@@ -82,7 +84,7 @@ def run_here(
     ):
 
         def one(piece: Piece) -> int:
-            if foreground.asked() is not None:
+            if foreground.asked() is not None or stopped():
                 return 1
             process = subprocess.Popen(
                 list(piece.argv), stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, start_new_session=True

@@ -43,6 +43,7 @@ def run_missing(
     workers: int | None = None,
     progress: Callable[[], None] = lambda: None,
     secrets: Mapping[str, str] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> int:
     """Run the pieces that `missing` names, once each; returns how many are missing still.
 
@@ -54,17 +55,18 @@ def run_missing(
         workers: Processes at one time on this machine.
         progress: Called when a piece of this machine has ended, and now and then while an array runs.
         secrets: Variables that pieces get beside those of the platform; their values are written nowhere.
+        stopped: Whether somebody asked for an end: no further piece is begun.
     """
     if platform is None:
         pieces = missing()
         if pieces:
-            run_here(pieces, folder / LOG_FILE, workers=workers, secrets=secrets, progress=progress)
+            run_here(pieces, folder / LOG_FILE, workers=workers, secrets=secrets, progress=progress, stopped=stopped)
         return len(missing())
     running = earlier_array(platform, folder, key)
     if running is not None:
         wait_for_array(platform, running, progress)
         close_array(running, len(missing()))
-    pieces = missing()
+    pieces = [] if stopped() else missing()
     if pieces:
         record = submit_array(platform, pieces, folder=folder, key=key, secrets=secrets)
         wait_for_array(platform, record, progress)
@@ -130,7 +132,9 @@ def annotate_sharded(
         BankError: A shard did not end well; running again resumes those that did not.
     """
     from tao_skill_bank.annotate import api
+    from tao_skill_bank.annotate.holder import folder_lock
     from tao_skill_bank.annotate.listing import in_shard
+    from tao_skill_bank.annotate.run import stop_requested
     from tao_skill_bank.annotate.scope import Limits
 
     if request.shard is not None:
@@ -165,13 +169,18 @@ def annotate_sharded(
             if not _is_annotated(folder)
         ]
 
-    run_missing(
-        missing,
-        platform=platform,
-        folder=config.results_dir.absolute(),
-        key=f"annotate.{shards}",
-        secrets=secrets,
-    )
+    # Whoever asks the whole to stop finds this process, and two of one whole are not at work at a time.
+    with folder_lock(config.results_dir, "annotate run --shards"):
+        run_missing(
+            missing,
+            platform=platform,
+            folder=config.results_dir.absolute(),
+            key=f"annotate.{shards}",
+            secrets=secrets,
+            stopped=lambda: stop_requested(config.results_dir),
+        )
+        if stop_requested(config.results_dir) and missing():
+            raise BankError("stopped as asked", where=config.results_dir, fix="run the same command again to go on")
     halted = [folder for folder, _, _ in launches.values() if api.status(folder).status != "complete"]
     if halted:
         raise BankError(

@@ -274,7 +274,7 @@ def test_a_second_ctrl_c_ends_an_annotation_at_once_and_its_calls_count_as_bille
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["Ctrl-C", "a closed terminal", "SIGTERM"])
+@pytest.mark.parametrize("how", ["Ctrl-C", "a closed terminal", "SIGTERM", "annotate stop"])
 def test_an_annotation_in_shards_waits_for_the_calls_of_its_parts_and_pays_none_of_them_twice(
     how: str, videos: Path, tmp_path: Path
 ) -> None:
@@ -285,6 +285,11 @@ def test_an_annotation_in_shards_waits_for_the_calls_of_its_parts_and_pays_none_
         if how == "a closed terminal":
             terminal.close()
             assert terminal.child.wait(60) == 129
+        elif how == "annotate stop":
+            asked = subprocess.run([*CLI, "annotate", "stop", str(tmp_path / "out")], capture_output=True, text=True)
+            assert asked.stdout == f"asked {tmp_path / 'out'} to stop\n", asked.stderr
+            said = terminal.until(lambda text: "to go on)" in text.replace("\r\n", ""))
+            assert "stopped as asked" in said and terminal.end() == 1
         else:
             terminal.type("\x03") if how == "Ctrl-C" else terminal.child.terminate()
             said = terminal.until(lambda text: "run again to go on" in text)
