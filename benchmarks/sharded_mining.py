@@ -66,9 +66,7 @@ def measure(folder: Path, rows: int, count: int) -> int:
     )
     one = time.perf_counter() - began
     began = time.perf_counter()
-    plan = shards.make_plan(
-        gaps, pool, shards=count, encoder="local", topn=5, filter_by_label="false", min_similarity=0.0
-    )
+    plan = shards.make_plan(gaps, pool, shards=count, encoder="local", top_k=5, same_label="false", min_similarity=0.0)
     mine_sharded(cut, plan, workers=1)
     many = time.perf_counter() - began
     same = all((whole / name).read_bytes() == (cut / name).read_bytes() for name in FILES)

@@ -60,6 +60,15 @@ def with_request(
 
 
 def within(model: type, asked: dict[str, Any], allowed: Roots) -> dict[str, Any]:
-    """A tool's arguments as the fields of a request, every path of them held to the allowed folders."""
-    paths = {option.name for option in options(model) if option.kind == "path"}
-    return {key: allowed.optional(value, key) if key in paths else value for key, value in asked.items()}
+    """A tool's arguments as the fields of a request, every path of them held to the allowed folders.
+
+    What is not given is the field's default: a tool's schema leaves out those that say nothing.
+    """
+    known = {option.name: option for option in options(model)}
+
+    def value(key: str, given: Any) -> Any:
+        if given is None:
+            return known[key].default
+        return allowed.path(given, key) if known[key].kind == "path" else given
+
+    return {key: value(key, given) for key, given in asked.items()}

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 from mcp.server.mcpserver import MCPServer
 from pydantic import BaseModel, Field
 
+from mcp_server.asked import with_request, within
 from mcp_server.door import READ, REWRITE, add, clip, fitting
 from mcp_server.roots import Allowed
+from tao_skill_bank.tasks.asked import KpiAsked, RouteAsked, SpecAsked, TrainingCheck
 
 MOST_FAULTS = 10
 MOST_VERDICTS, MOST_DROPPED = 900, 500
@@ -67,24 +69,12 @@ class RoutingResult(BaseModel):
     results_dir: str
 
 
-def check_training_csv(
-    csv: Annotated[str, Field(description="The training CSV.")],
-    workspace: Annotated[str, Field(description="The workspace folder.")],
-    allowed: Allowed,
-    validation_csv: Annotated[str | None, Field(description="Checked too, and for leakage.")] = None,
-    lights: Annotated[list[str] | None, Field(description="Lightings; default: the spec's.")] = None,
-    image_ext: str | None = None,
-) -> CheckResult:
+@with_request(TrainingCheck)
+def check_training_csv(allowed: Allowed, **asked: Any) -> CheckResult:
     """Check a ChangeNet training CSV: columns, labels, every image of every lighting, duplicates, leakage."""
     from tao_skill_bank.data.changenet.validate import check_training, label_warnings
 
-    reports, leaks = check_training(
-        allowed.path(csv, "csv"),
-        allowed.path(workspace, "workspace"),
-        validation_csv=allowed.optional(validation_csv, "validation_csv"),
-        lights=lights,
-        image_ext=image_ext,
-    )
+    reports, leaks = check_training(**within(TrainingCheck, asked, allowed))
     faults = [f"{report.path.name}: {fault}" for report in reports for fault in report.faults]
     faults += [f"leakage: {leak}" for leak in leaks]
     return CheckResult(
@@ -96,18 +86,14 @@ def check_training_csv(
     )
 
 
-def check_spec(
-    spec: Annotated[str, Field(description="The TAO spec, YAML.")],
-    allowed: Allowed,
-    command: str = "visual_changenet",
-    action: Annotated[str | None, Field(description="Default: train, or the command's only one.")] = None,
-    release: Annotated[str | None, Field(description="As 7.1.0; default: that of the images in use.")] = None,
-) -> SpecResult:
+@with_request(SpecAsked)
+def check_spec(allowed: Allowed, **asked: Any) -> SpecResult:
     """Whether a TAO release takes a spec, before anything runs it."""
     from tao_skill_bank.actions.spec_check import check_spec as check
     from tao_skill_bank.bank.versions import default_release
 
-    found = check(allowed.path(spec, "spec"), (), release or default_release(), command, action)
+    wish = SpecAsked(**within(SpecAsked, asked, allowed))
+    found = check(wish.spec, (), wish.release or default_release(), wish.command, wish.action)
     return SpecResult(
         ok=not found.faults,
         release=found.release,
@@ -117,16 +103,14 @@ def check_spec(
     )
 
 
+@with_request(KpiAsked)
 def analyze_kpi(
-    csv: Annotated[str, Field(description="An inference.csv with label and siamese_score.")],
-    allowed: Allowed,
-    output_dir: Annotated[str | None, Field(description="Default: the CSV's folder.")] = None,
-    images: Annotated[bool, Field(description="Also draw three PNGs.")] = True,
+    allowed: Allowed, images: Annotated[bool, Field(description="Also draw three PNGs.")] = True, **asked: Any
 ) -> KpiResult:
     """Thresholds of an inference: 100 % recall with its FAR, the best F1, a table of every threshold."""
     from tao_skill_bank.data.changenet.kpi import analyze_kpi as analyze
 
-    found = analyze(allowed.path(csv, "csv"), allowed.optional(output_dir, "output_dir"), images=images)
+    found = analyze(**within(KpiAsked, asked, allowed), images=images)
     return KpiResult(
         passes=found.passes,
         no_passes=found.no_passes,
@@ -136,30 +120,18 @@ def analyze_kpi(
     )
 
 
-def route_samples(
-    gaps_parquet: Annotated[str, Field(description="kpi_gaps.parquet.")],
-    results_dir: Annotated[str, Field(description="Where the routed files go.")],
-    allowed: Allowed,
-    pool_csv: Annotated[str | None, Field(description="The mining pool's CSV.")] = None,
-    generator_labels: Annotated[list[str] | None, Field(description="Labels a generator can make.")] = None,
-    accept_dropped: Annotated[list[str] | None, Field(description="Labels that may go without.")] = None,
-) -> RoutingResult:
+@with_request(RouteAsked)
+def route_samples(allowed: Allowed, **asked: Any) -> RoutingResult:
     """Decide for each weak label: new data from the pool, from a generator, from both, or from nobody."""
     from tao_skill_bank.tasks.changenet.routing import route_gaps
 
-    found = route_gaps(
-        allowed.path(gaps_parquet, "gaps_parquet"),
-        allowed.path(results_dir, "results_dir"),
-        pool_csv=allowed.optional(pool_csv, "pool_csv"),
-        generator_labels=generator_labels or [],
-        accept_dropped=accept_dropped or [],
-    )
+    found = route_gaps(**within(RouteAsked, asked, allowed))
     return RoutingResult(
         mining_rows=len(found.mining),
         anomalygen_rows=len(found.anomalygen),
         verdicts=fitting(found.verdicts, MOST_VERDICTS),
         dropped=list(fitting(dict.fromkeys(found.dropped, ""), MOST_DROPPED)),
-        results_dir=results_dir,
+        results_dir=asked["results_dir"],
     )
 
 

@@ -282,8 +282,7 @@ def approve_command(request: Request, plan: PreFlight) -> str:
 
 
 def _request(allowed: Roots, asked: dict[str, Any]) -> Request:
-    given = within(Request, asked, allowed)
-    return Request(**{**given, "settings": tuple(given.get("settings") or ()), "offline": bool(given.get("offline"))})
+    return Request(**within(Request, asked, allowed))
 
 
 def _planned(request: Request, allowed: Roots) -> tuple[PreFlight, bool]:

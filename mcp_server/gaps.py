@@ -11,8 +11,9 @@ from pydantic import BaseModel, Field
 from mcp_server.asked import with_request, within
 from mcp_server.door import REWRITE, WRITE, add, clip, fitting
 from mcp_server.roots import Allowed
-from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig
+from tao_skill_bank.actions.gap_analysis.config import VcnAoiConfig, VlmBcqConfig
 from tao_skill_bank.core import guard
+from tao_skill_bank.core.asked import options
 
 if TYPE_CHECKING:
     from tao_skill_bank.actions.gap_analysis.vcn_aoi import VcnAoiResult
@@ -64,6 +65,8 @@ class RcaReport(BaseModel):
 
 # Settings of the yes/no analysis that name files.
 _VLM_FILES = ("truth", "requests", "annotations_json")
+# What its tool offers by name: every argument costs its reader.
+_VLM_ARGUMENTS = {"predictions_json", "results_dir", "videos_dir"}
 
 
 class Verdict(BaseModel):
@@ -228,22 +231,19 @@ def check_rca_report(
     )
 
 
+@with_request(VlmBcqConfig, without={option.name for option in options(VlmBcqConfig)} - _VLM_ARGUMENTS)
 async def analyze_vlm_gaps(
-    predictions_json: Annotated[str, Field(description="JSON, CSV, parquet, xlsx or a folder.")],
-    results_dir: Annotated[str, Field(description="Where kpi_gaps.jsonl goes.")],
     allowed: Allowed,
     ctx: Context,
-    videos_dir: Annotated[str | None, Field(description="Root of relative video_id values.")] = None,
     settings: Annotated[
-        dict[str, str] | None,
-        Field(description="More keys: answer_in, labels, fields.response …"),
+        dict[str, str] | None, Field(description="More keys: answer_in, labels, fields.response …")
     ] = None,
+    **asked: Any,
 ) -> VlmGaps:
     """False positives and false negatives of a vision-language model's yes/no evaluation."""
     import anyio.from_thread
     import anyio.to_thread
 
-    from tao_skill_bank.actions.gap_analysis.config import VlmBcqConfig
     from tao_skill_bank.actions.gap_analysis.vlm_bcq import analyze_vlm_bcq
     from tao_skill_bank.actions.gap_analysis.vlm_result import VlmBcqResult
     from tao_skill_bank.core.settings import validated
@@ -252,12 +252,7 @@ async def analyze_vlm_gaps(
     values: dict[str, Any] = {key: value for key, value in more.items() if not key.startswith("fields.")}
     values |= {key: allowed.path(value, key) for key, value in values.items() if key in _VLM_FILES}
     values["fields"] = {key.removeprefix("fields."): v for key, v in more.items() if key.startswith("fields.")}
-    values |= {
-        "predictions_json": allowed.path(predictions_json, "predictions_json"),
-        "results_dir": allowed.path(results_dir, "results_dir"),
-        "videos_dir": allowed.optional(videos_dir, "videos_dir"),
-    }
-    config = validated(VlmBcqConfig, values, "arguments")
+    config = validated(VlmBcqConfig, {**values, **within(VlmBcqConfig, asked, allowed)}, "arguments")
 
     def work() -> VlmBcqResult:
         return analyze_vlm_bcq(config, progress=lambda share: anyio.from_thread.run(ctx.report_progress, share, 1.0))

@@ -14,13 +14,15 @@ from mcp.server.mcpserver import Context, Elicit, MCPServer, Resolve
 from mcp.server.mcpserver import ElicitationResult as Answer
 from pydantic import BaseModel, ConfigDict, Field
 
+from mcp_server import consent
 from mcp_server.asked import with_request, within
-from mcp_server.consent import Approve, approved, asked, refusal
+from mcp_server.consent import Approve, approved, refusal
 from mcp_server.door import END, READ, WRITE, Held, add, clip, errors_shown
 from mcp_server.roots import Allowed, Roots
 from mcp_server.words import in_own_words, program
 from tao_skill_bank.actions.mining.config import ImageEmbeddingsConfig, NearestNeighborsConfig
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.tasks.asked import ActionAsked
 
 if TYPE_CHECKING:
     from tao_skill_bank.platforms.base import JobRecord
@@ -31,8 +33,8 @@ _POLL_SEC = 0.2
 _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")
 Folder = Annotated[str, Field(description="The folder that has the job (run or results folder).")]
 JobName = Annotated[str, Field(description="The job's id.")]
-
-Settings = Annotated[list[str] | None, Field(description="key=value each, as in references/preflight.md.")]
+Category = Literal["visual_changenet", "gap_analysis", "embedding", "tmm", "anomalygen"]
+Overrides = dict[str, str | int | float | bool] | None
 
 
 class JobResult(BaseModel):
@@ -83,27 +85,19 @@ class PlannedAction(Held):
     plan: Any = None
 
 
-def action_of(
-    category: Literal["visual_changenet", "gap_analysis", "embedding", "tmm", "anomalygen"],
-    action: str,
-    results_dir: str,
-    allowed: Allowed,
-    spec: str | None = None,
-    overrides: dict[str, str | int | float | bool] | None = None,
-    platform: str = "local",
-    settings: list[str] | None = None,
-) -> PlannedAction:
+@with_request(ActionAsked)
+def action_of(category: Category, allowed: Allowed, overrides: Overrides = None, **asked: Any) -> PlannedAction:
     """Resolve and check what is asked for; reads only."""
     from tao_skill_bank.platforms import own_name, platform_class
     from tao_skill_bank.tasks.action import ActionRequest, check_action, command_line, plan_action
 
-    out = allowed.path(results_dir, "results_dir")
-    given = allowed.optional(spec, "spec")
+    wish = ActionAsked(category=category, **within(ActionAsked, asked, allowed))
+    out = wish.results_dir
     values = {key: _confined(value, key, allowed, out) for key, value in (overrides or {}).items()}
-    command = command_line(category, action, given, values, out)
+    command = command_line(category, wish.action, wish.spec, values, out)
     root = next(root for root in allowed.folders if root == out or root in out.parents)
-    request = ActionRequest(command, out, root, platform, tuple(settings or ()), given)
-    here = not platform_class(own_name(platform)).asks and not settings
+    request = ActionRequest(command, out, root, wish.platform, tuple(wish.settings), wish.spec)
+    here = not platform_class(own_name(wish.platform)).asks and not wish.settings
     if here:
         check_action(request)
     return PlannedAction(
@@ -120,26 +114,23 @@ async def action_gate(
     """Ask the person, except for this machine's CPU."""
     if plan.plan is None:
         return Approve(approve=True)
-    return asked(ctx, "\n".join(["Start this job?", "", *plan.plan.lines()]))
+    return consent.asked(ctx, "\n".join(["Start this job?", "", *plan.plan.lines()]))
 
 
+@with_request(ActionAsked)
 async def start_action(
     plan: Annotated[PlannedAction, Resolve(planned_action)],
     answer: Annotated[Answer[Approve], Resolve(action_gate)],
-    category: Literal["visual_changenet", "gap_analysis", "embedding", "tmm", "anomalygen"],
-    action: Annotated[str, Field(description="For example: train, inference, evaluate.")],
-    results_dir: Annotated[str, Field(description="A fresh folder for the outputs.")],
-    spec: Annotated[str | None, Field(description="The -e file.")] = None,
-    overrides: Annotated[dict[str, str | int | float | bool] | None, Field(description="key: value")] = None,
-    platform: Annotated[str, Field(description="Elsewhere than local a person approves.")] = "local",
-    settings: Settings = None,
+    category: Category,
+    overrides: Annotated[Overrides, Field(description="key: value")] = None,
+    **asked: Any,
 ) -> JobResult:
     """Run a TAO command line in the background; returns its job at once."""
     from tao_skill_bank.tasks import action as actions
 
     request = plan.request
     if plan.plan is None:
-        key = f"manual.{category}.{action}"
+        key = f"manual.{category}.{asked['action']}"
         return await _run(key, list(request.command), request.folder, request.folder, wait=0.0)
     if not approved(answer):
         state = refusal(answer)

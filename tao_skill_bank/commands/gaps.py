@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from tao_skill_bank.commands.cluster import cluster_of
-from tao_skill_bank.commands.options import CLUSTER, PATH
+from tao_skill_bank.commands.options import CLUSTER, PATH, request_options
 from tao_skill_bank.commands.out import echo
+from tao_skill_bank.tasks.asked import MineAsked, RouteAsked
 
 
 @click.group()
@@ -19,34 +20,17 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("gaps", type=PATH)
-@click.option("--pool", type=PATH, help="CSV of the mining pool; its labels go to mining.")
-@click.option("--pool-label", "pool_labels", multiple=True, help="A label of the pool, instead of or beside --pool.")
-@click.option("--generator-label", "generator_labels", multiple=True, help="A label that the generator can make.")
-@click.option("--accept-dropped", multiple=True, help="A label that may be left without new data.")
-@click.option("--output", type=PATH, required=True, help="Results folder.")
-def route(
-    gaps: Path,
-    pool: Path | None,
-    pool_labels: tuple[str, ...],
-    generator_labels: tuple[str, ...],
-    accept_dropped: tuple[str, ...],
-    output: Path,
-) -> None:
+@request_options(RouteAsked)
+def route(**asked: Any) -> None:
     """Say for each weak label of GAPS (kpi_gaps.parquet) whether mining or a generator can give more of it.
 
     Status 2 where nobody takes a label that was not accepted to be dropped; the files are written all the same.
     """
-    from tao_skill_bank.actions.mining.mine import read_gaps
     from tao_skill_bank.core.errors import InputError
-    from tao_skill_bank.data.changenet.tables import read_pairs
-    from tao_skill_bank.tasks.changenet.routing import route as route_labels
-    from tao_skill_bank.tasks.changenet.routing import summary_text, write_routing
+    from tao_skill_bank.tasks.changenet.routing import route_gaps, summary_text
 
-    rows = read_gaps(gaps)
-    known = {*pool_labels, *(read_pairs(pool).label if pool is not None else [])}
-    routing = route_labels([str(x) for x in rows.column("label").to_pylist()], known, generator_labels, accept_dropped)
-    write_routing(output, rows, routing)
+    output = asked["results_dir"]
+    routing = route_gaps(**asked)
     echo(summary_text(routing), nl=False)
     echo(str(output))
     if routing.dropped:
@@ -64,16 +48,7 @@ def route(
 @click.option("--pool", "annotations", type=PATH, help="For kpi_gaps.jsonl: the labelled pool's annotations.json.")
 @click.option("--output", type=PATH, help="Results folder.  [default: mined beside GAPS]")
 @click.option("--budget", type=int, help="For kpi_gaps.jsonl: rows at most.  [default: 2 a failed pair]")
-@click.option("--top-k", default=5, show_default=True, help="Neighbours of each weak image.")
-@click.option("--min-similarity", default=0.9, show_default=True, help="Least cosine that is kept.")
-@click.option("--encoder", default="auto", show_default=True, help="auto, local, SigLIP or CLIP.")
-@click.option(
-    "--same-label",
-    type=click.Choice(["false", "within", "after"]),
-    default="false",
-    show_default=True,
-    help="Look within the label of each weak image, or drop others afterwards; POOL then needs a label column.",
-)
+@request_options(MineAsked)
 @click.option("--shards", type=int, help="Cut the pool into this many parts, for one too large for one machine.")
 @CLUSTER
 def mine(
@@ -82,13 +57,10 @@ def mine(
     annotations: Path | None,
     output: Path | None,
     budget: int | None,
-    top_k: int,
-    min_similarity: float,
-    encoder: str,
-    same_label: str,
     shards: int | None,
     platform: str,
     settings: tuple[str, ...],
+    **asked: Any,
 ) -> None:
     """Find the images of POOL (a parquet file with `filepath`) that look most like those of GAPS.
 
@@ -111,22 +83,19 @@ def mine(
         labelled = annotations or pool
         if labelled is None:
             raise InputError("the pool is not named", where="--pool", fix="give --pool pool/annotations.json")
-        table, said = mine_like(gaps, labelled, output.absolute(), top_k=top_k, budget=budget)
+        table, said = mine_like(gaps, labelled, output.absolute(), top_k=asked["top_k"], budget=budget)
         echo("\n".join([*said, str(table)]))
         return
     pool = pool or annotations
     if pool is None:
         raise InputError("the pool is not named", where="POOL", fix="give a parquet file with filepath")
-    check_mining(gaps, min_similarity)
+    check_mining(gaps, asked["min_similarity"])
     cluster = cluster_of(platform, settings, shards)
     if shards is None:
-        mined = mine_images(
-            gaps, pool, output, top_k=top_k, min_similarity=min_similarity, encoder=encoder, same_label=same_label
-        )
+        mined = mine_images(gaps, pool, output, **asked)
         notes, said = list(mined.notes), []
     else:
-        how: dict[str, Any] = {"encoder": encoder, "topn": top_k, "filter_by_label": same_label}
-        plan = sharding.make_plan(gaps, pool, shards=shards, min_similarity=min_similarity, **how)
+        plan = sharding.make_plan(gaps, pool, shards=shards, **asked)
         mined, errors = mine_sharded(output, plan, cluster, progress=_shards_mined())
         notes, said = list(mined.notes), [f"{len(plan.shards)} shards, plan {plan.digest[:12]}"]
         notes += [f"{len(errors)} rows take no part: {output / sharding.ERRORS_FILE}"] if errors else []

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
-from tao_skill_bank.commands.options import JSON, PATH
+from tao_skill_bank.commands.options import JSON, PATH, request_options
 from tao_skill_bank.commands.out import echo, print_json, tell
+from tao_skill_bank.tasks.asked import ActionAsked
 
 _FOLDER = click.argument("folder", type=PATH)
 _JOB = click.argument("job")
@@ -85,34 +87,20 @@ def cancel(folder: Path, job: str) -> None:
 
 
 @cli.command()
-@click.argument("category")
-@click.argument("action")
+@request_options(ActionAsked)
 @click.argument("overrides", nargs=-1)
-@click.option("--results-dir", type=PATH, required=True, help="A fresh folder for the outputs.")
-@click.option("-e", "--spec", type=PATH, help="The TAO spec file.")
 @click.option("--root", type=PATH, help="What jobs may see at most; default: here.")
-@click.option("--platform", default="local", show_default=True, help="Where it runs.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting, as of a run.")
 @click.option("--approve", metavar="DIGEST", help="The plan that was shown, approved.")
-def start(
-    category: str,
-    action: str,
-    overrides: tuple[str, ...],
-    results_dir: Path,
-    spec: Path | None,
-    root: Path | None,
-    platform: str,
-    settings: tuple[str, ...],
-    approve: str | None,
-) -> None:
+def start(overrides: tuple[str, ...], root: Path | None, approve: str | None, **asked: Any) -> None:
     """Run one TAO command line as a job, on any platform; without --approve its plan is shown."""
     from tao_skill_bank.core import foreground
     from tao_skill_bank.tasks.action import ActionRequest, command_line, plan_action, start_action, values_of
 
-    folder, top = results_dir.absolute().resolve(), (root or Path(os.getcwd())).absolute().resolve()
-    spec = None if spec is None else spec.absolute().resolve()
-    command = command_line(category, action, spec, values_of(overrides), folder)
-    request = ActionRequest(command, folder, top, platform, settings, spec)
+    wish = ActionAsked(**asked)
+    folder, top = wish.results_dir.absolute().resolve(), (root or Path(os.getcwd())).absolute().resolve()
+    spec = None if wish.spec is None else wish.spec.absolute().resolve()
+    command = command_line(wish.category, wish.action, spec, values_of(overrides), folder)
+    request = ActionRequest(command, folder, top, wish.platform, tuple(wish.settings), spec)
     if approve is None:
         plan = plan_action(request)
         echo("\n".join([*plan.lines(), "", f"start it with --approve {plan.digest}"]))
@@ -122,8 +110,8 @@ def start(
         lambda: f"ended at once; whether it was submitted: tao-skills jobs list {folder}",
     ):
         record = start_action(request, approve)
-        asked = foreground.asked()
+        told = foreground.asked()
     echo(f"{record.uid}: submitted; tao-skills jobs status {folder} {record.uid}")
-    if asked is not None:
+    if told is not None:
         echo(f"it goes on by itself; end it with: tao-skills jobs cancel {folder} {record.uid}", err=True)
-        raise SystemExit(asked.status)
+        raise SystemExit(told.status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
@@ -54,7 +54,8 @@ def request_options(model: type, *, without: Collection[str] = ()) -> Callable[[
 
 
 def _parameter(option: Option) -> Callable[[Function], Function]:
-    said, how = option.said, _KINDS[option.kind]
+    said, choices = option.said, get_args(option.value) if get_origin(option.value) is Literal else ()
+    how = {"type": click.Choice(choices)} if choices else _KINDS[option.kind]
     if not option.flag:
         several = {"nargs": -1} if how.get("multiple") else how
         return click.argument(option.name, metavar=said.metavar, **several)

@@ -14,14 +14,20 @@ _KINDS: dict[str, dict[str, Any]] = {
     "number": {"type": int},
     "amount": {"type": float},
     "text": {},
-    "texts": {"action": "append", "default": []},
+    "texts": {"action": "append"},
     "flag": {"action": "store_true"},
 }
 
 
 def add_request(parser: argparse.ArgumentParser, model: type, required: Collection[str] = ()) -> None:
-    """Add every field of a request; those named must be given."""
+    """Add every field of a request; those named must be given, beside those that it needs itself."""
     for asked in options(model):
-        how = {**_KINDS[asked.kind], **({"required": True} if asked.name in required else {})}
+        default = [*asked.default] if isinstance(asked.default, tuple) else asked.default
+        how = {"default": default, **_KINDS[asked.kind]}
         how |= {} if asked.said.metavar is None else {"metavar": asked.said.metavar}
-        parser.add_argument(asked.flag, dest=asked.name, help=asked.text.replace("%", "%%"), **how)
+        text = asked.text.replace("%", "%%")
+        if asked.flag:
+            must = asked.required or asked.name in required
+            parser.add_argument(asked.flag, dest=asked.name, help=text, required=must, **how)
+        else:
+            parser.add_argument(asked.name, help=text, **how)

@@ -10,8 +10,10 @@ from pathlib import Path
 
 try:
     from tao_skill_bank.actions.console import run_script
+    from tao_skill_bank.commands.scripted import add_request
     from tao_skill_bank.data.changenet.kpi import BINS, analyze_kpi
     from tao_skill_bank.data.changenet.labels import PASS
+    from tao_skill_bank.tasks.asked import KpiAsked
 except ImportError as error:
     home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
     advice = f"run `pip install {home}`, or this script as `uv run --project {home} {__file__}`"
@@ -22,8 +24,7 @@ except ImportError as error:
 def main() -> int:
     """Parse, analyse, print."""
     parser = argparse.ArgumentParser(prog="analyze_kpi", description="Analyse the KPI of a ChangeNet inference.")
-    parser.add_argument("csv", type=Path, help="inference.csv with label and siamese_score")
-    parser.add_argument("--output-dir", type=Path, help="where the files go; default: the CSV's folder")
+    add_request(parser, KpiAsked)
     parser.add_argument("--no-images", action="store_true", help="leave out the three PNGs")
     parser.add_argument("--pass-label", default=PASS, choices=[PASS], help="PASS, the only one there is")
     parser.add_argument("--bins", type=int, default=BINS, help=f"bars of the score distribution (default: {BINS})")

@@ -10,9 +10,11 @@ from pathlib import Path
 
 try:
     from tao_skill_bank.actions.console import run_script
+    from tao_skill_bank.commands.scripted import add_request
     from tao_skill_bank.core.errors import InputErrors
     from tao_skill_bank.core.fsio import write_json
     from tao_skill_bank.data.changenet.validate import check_training, label_warnings
+    from tao_skill_bank.tasks.asked import TrainingCheck
 except ImportError as error:
     home = next((str(p) for p in Path(__file__).resolve().parents if (p / "tao_skill_bank").is_dir()), "THE-REPOSITORY")
     advice = f"run `pip install {home}`, or this script as `uv run --project {home} {__file__}`"
@@ -23,29 +25,20 @@ except ImportError as error:
 def main() -> int:
     """Parse, check, print."""
     parser = argparse.ArgumentParser(prog="validate_training_csv", description="Check a ChangeNet training CSV.")
-    parser.add_argument("--csv", type=Path, required=True, help="the training CSV")
-    parser.add_argument("--workspace-root", type=Path, required=True, help="the workspace folder")
-    parser.add_argument("--validation-csv", type=Path, help="check this set too, and that no test image is in both")
-    parser.add_argument("--light", action="append", help="a lighting in the images' names; default: those of the spec")
-    parser.add_argument("--image-ext", help="the images' extension; default: that of the spec, else .png")
+    add_request(parser, TrainingCheck)
     parser.add_argument("--report-json", type=Path, help="also write what was found to this file")
-    args = parser.parse_args()
-    reports, leaks = check_training(
-        args.csv,
-        args.workspace_root,
-        validation_csv=args.validation_csv,
-        lights=args.light,
-        image_ext=args.image_ext,
-    )
+    args = vars(parser.parse_args())
+    report_json = args.pop("report_json")
+    reports, leaks = check_training(**args)
     for report in reports:
         print(report.summary())
     for line in label_warnings(reports):
         print(f"warning: one defect under two names? {line}")
     faults = [f"{report.path}: {fault}" for report in reports for fault in report.faults]
     faults += [f"leakage: {leak}" for leak in leaks]
-    if args.report_json:
+    if report_json:
         sets = [{"csv": str(r.path), "rows": r.rows, "labels": dict(r.labels)} for r in reports]
-        write_json(args.report_json, {"ok": not faults, "sets": sets, "faults": faults})
+        write_json(report_json, {"ok": not faults, "sets": sets, "faults": faults})
     if faults:
         count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
         raise InputErrors(f"{count}, first: {faults[0]}", faults, fix="mend the rows named below")

@@ -132,7 +132,7 @@ class ShardFiles:
 
 
 def make_plan(
-    gaps: Path, pool: Path, *, shards: int, encoder: str, topn: int, filter_by_label: str, min_similarity: float
+    gaps: Path, pool: Path, *, shards: int, encoder: str, top_k: int, same_label: str, min_similarity: float
 ) -> MiningPlan:
     """Cut a pool. The same inputs give the same plan, anywhere.
 
@@ -141,8 +141,8 @@ def make_plan(
         pool: The pool (parquet with `filepath`).
         shards: How many at most; each has a row at least.
         encoder: As `get_encoder` takes it.
-        topn: Neighbours of each weak image.
-        filter_by_label: `false`, `within`, `after`.
+        top_k: Neighbours of each weak image.
+        same_label: `false`, `within`, `after`.
         min_similarity: Least cosine that is kept.
 
     Raises:
@@ -153,7 +153,7 @@ def make_plan(
     made = get_encoder(encoder)
     table, weak = ImageTable(pool), ImageTable(gaps)
     rows = len(table)
-    if filter_by_label == "within":
+    if same_label == "within":
         for one in (table, weak):
             one.need(LABEL)
     for one in (table, weak):
@@ -170,8 +170,8 @@ def make_plan(
         encoder=encoder,
         encoder_name=made.name,
         encoder_version=made.version,
-        topn=topn,
-        filter_by_label=filter_by_label,
+        topn=top_k,
+        filter_by_label=same_label,
         distance_threshold=1.0 - min_similarity,
         shards=[ShardPlan(index=n, start=a, rows=b - a) for n, (a, b) in enumerate(itertools.pairwise(edges))],
     )

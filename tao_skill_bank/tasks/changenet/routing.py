@@ -81,18 +81,20 @@ def route(
 
 def route_gaps(
     gaps_parquet: Path,
-    folder: Path,
+    results_dir: Path,
     *,
     pool_csv: Path | None = None,
+    pool_labels: Collection[str] = (),
     generator_labels: Collection[str] = (),
     accept_dropped: Collection[str] = (),
 ) -> Routing:
-    """Route the weak samples of a gap analysis and write the outcome into `folder`.
+    """Route the weak samples of a gap analysis and write the outcome into a folder.
 
     Args:
         gaps_parquet: Weak samples with a `label` column.
-        folder: Where the two parquet files, the summary and the report go.
+        results_dir: Where the two parquet files, the summary and the report go.
         pool_csv: The mining pool; None: there is none.
+        pool_labels: Labels that the pool has, whatever stands in a file.
         generator_labels: Labels a generator can make.
         accept_dropped: Labels that may be left without new data.
 
@@ -103,7 +105,7 @@ def route_gaps(
 
     from tao_skill_bank.data.changenet.tables import read_pairs
 
-    pool = set() if pool_csv is None else set(read_pairs(pool_csv).label)
+    pool = {*pool_labels, *(read_pairs(pool_csv).label if pool_csv is not None else ())}
     try:
         rows = _weak_samples(gaps_parquet)
         labels = [str(x) for x in rows.column("label").to_pylist()]
@@ -114,7 +116,7 @@ def route_gaps(
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"is no table of weak samples: {reason}", where=gaps_parquet, fix="analyse again") from None
     routing = route(labels, pool, generator_labels, accept_dropped)
-    write_routing(folder, rows, routing)
+    write_routing(results_dir, rows, routing)
     return routing
 
 

@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import click
 import pytest
@@ -19,8 +19,9 @@ from click.testing import CliRunner
 from server_calls import call, served
 
 import tao_skill_bank as tao
-from mcp_server import annotate, deft, gaps, jobs
-from mcp_server.asked import with_request
+from mcp_server import annotate, data, deft, gaps, jobs
+from mcp_server.asked import with_request, within
+from mcp_server.roots import Roots
 from mcp_server.server import BankServer
 from tao_skill_bank import runs
 from tao_skill_bank.actions.gap_analysis import cli as gap_cli
@@ -31,13 +32,17 @@ from tao_skill_bank.annotate.asked import Estimating
 from tao_skill_bank.annotate.asked import Request as Annotation
 from tao_skill_bank.commands.annotate import cli as annotate_cli
 from tao_skill_bank.commands.deft import cli
+from tao_skill_bank.commands.gaps import cli as gaps_cli
+from tao_skill_bank.commands.jobs import cli as jobs_cli
 from tao_skill_bank.commands.options import request_options
 from tao_skill_bank.commands.scripted import add_request
+from tao_skill_bank.commands.spec import cli as spec_cli
 from tao_skill_bank.core.asked import Said, command_words, keys_text, options, schema_of
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.overrides import parse_command_line
 from tao_skill_bank.core.settings import validated
 from tao_skill_bank.loop.asked import Request
+from tao_skill_bank.tasks.asked import ActionAsked, KpiAsked, MineAsked, RouteAsked, SpecAsked, TrainingCheck
 from tao_skill_bank.tasks.changenet.task import TASK
 
 SCRIPT = Path(__file__).parents[3] / "skills/tao-run-deft-aoi/scripts/init_deft_state.py"
@@ -227,3 +232,44 @@ def test_a_new_field_of_an_action_is_a_key_a_line_of_help_an_option_and_an_argum
     assert CliRunner().invoke(command, ["--colour", "blue"]).output == "blue\n"
     argument = inspect.signature(with_request(OfAnAction)(partial(tool))).parameters["colour"]
     assert (argument.annotation.__metadata__[0].description, argument.default) == ("Of the paint.", "red")
+
+
+DOORS: dict[type, tuple[Any, Any]] = {
+    TrainingCheck: (data.check_training_csv, None),
+    KpiAsked: (data.analyze_kpi, None),
+    SpecAsked: (data.check_spec, spec_cli.commands["check"]),
+    RouteAsked: (data.route_samples, gaps_cli.commands["route"]),
+    ActionAsked: (jobs.start_action, jobs_cli.commands["start"]),
+    MineAsked: (None, gaps_cli.commands["mine"]),
+}
+
+
+@pytest.mark.parametrize("model", DOORS)
+def test_what_is_asked_of_data_specs_actions_and_mining_is_one_model_of_which_command_and_tool_are_made(
+    model: type,
+) -> None:
+    tool, command = DOORS[model]
+    if tool is not None:
+        offered = {option.name for option in options(model) if option.said.tool is not False}
+        assert offered <= set(inspect.signature(tool).parameters)
+    if command is not None:
+        known = {p.name: p for p in command.params}
+        assert [option.name for option in options(model) if option.name not in known] == []
+        assert all(known[o.name].help == o.text and o.flag in known[o.name].opts for o in options(model) if o.flag)
+
+
+def test_python_mines_with_the_fields_and_defaults_of_the_command() -> None:
+    python = {name: p.default for name, p in inspect.signature(tao.mine).parameters.items() if p.default is not p.empty}
+    assert python == {option.name: option.default for option in options(MineAsked)}
+
+
+def test_what_a_tool_is_not_given_is_the_field_s_default_and_a_choice_is_a_choice(tmp_path: Path) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Wish:
+        colours: Annotated[tuple[str, ...], Said("Of the paint.")] = ()
+        sheen: Annotated[Literal["dull", "bright"], Said("Of the paint.")] = "dull"
+
+    assert within(Wish, {"colours": None, "sheen": "bright"}, Roots((tmp_path,))) == {"colours": (), "sheen": "bright"}
+    command = request_options(Wish)(click.command("paint")(lambda **given: click.echo(given["sheen"])))
+    assert CliRunner().invoke(command, []).output == "dull\n"
+    assert "'matt' is not one of" in CliRunner().invoke(command, ["--sheen", "matt"]).output

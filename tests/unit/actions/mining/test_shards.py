@@ -82,9 +82,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def planned(
     folder: Path, gaps: Path, pool: Path, count: int, same_label: str = "false", least: float = 0.0
 ) -> MiningPlan:
-    plan = make_plan(
-        gaps, pool, shards=count, encoder="local", topn=3, filter_by_label=same_label, min_similarity=least
-    )
+    plan = make_plan(gaps, pool, shards=count, encoder="local", top_k=3, same_label=same_label, min_similarity=least)
     write_plan(folder, plan)
     return plan
 
