@@ -13,6 +13,7 @@ import pytest
 from tao_skill_bank.cli import cli
 from tao_skill_bank.core.asked import options
 from tao_skill_bank.loop.asked import Request
+from tao_skill_bank.tasks.asked import KpiAsked, TrainingCheck
 from tao_skill_bank.tasks.changenet.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,8 +63,11 @@ def test_the_pages_show_commands() -> None:
 def test_a_script_that_a_page_shows_takes_the_options_it_shows(page: str, line: str) -> None:
     name = line.split()[0]
     source = (ROOT / Path(page).parts[0] / Path(page).parts[1] / name).read_text(encoding="utf-8")
-    # A script that takes a run's request has every option of it.
-    asked = {option.flag for option in options(Request)} if "add_request(parser" in source else set()
+    # A script that takes a request has every option of it.
+    requests = [
+        model for model in (Request, TrainingCheck, KpiAsked) if f"add_request(parser, {model.__name__}" in source
+    ]
+    asked = {option.flag for model in requests for option in options(model)}
     wanted = re.findall(r"--[a-z][a-z-]+", line)
     assert all(f'"{option}"' in source or option in asked for option in wanted), (page, line)
 

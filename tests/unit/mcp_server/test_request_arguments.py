@@ -269,7 +269,8 @@ def test_what_a_tool_is_not_given_is_the_field_s_default_and_a_choice_is_a_choic
         colours: Annotated[tuple[str, ...], Said("Of the paint.")] = ()
         sheen: Annotated[Literal["dull", "bright"], Said("Of the paint.")] = "dull"
 
-    assert within(Wish, {"colours": None, "sheen": "bright"}, Roots((tmp_path,))) == {"colours": (), "sheen": "bright"}
+    allowed = Roots(folders=[tmp_path])
+    assert within(Wish, {"colours": None, "sheen": "bright"}, allowed) == {"colours": (), "sheen": "bright"}
     command = request_options(Wish)(click.command("paint")(lambda **given: click.echo(given["sheen"])))
     assert CliRunner().invoke(command, []).output == "dull\n"
     assert "'matt' is not one of" in CliRunner().invoke(command, ["--sheen", "matt"]).output
