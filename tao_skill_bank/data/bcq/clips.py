@@ -6,6 +6,7 @@ One pass of decoding serves everything; what was seen is kept for the process, b
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,7 +125,10 @@ def _opened(path: str) -> Iterator[tuple[Any, Any]]:
             # Starting threads takes longer than decoding a short clip does.
             stream.thread_type = "NONE"
             yield container, stream
-    except av.error.FFmpegError:
+    except (av.error.FFmpegError, OSError) as error:
+        # An empty or damaged file has a place before its beginning looked for, which its reader refuses.
+        if not isinstance(error, av.error.FFmpegError) and error.errno != errno.EINVAL:
+            raise
         raise ClipError("holds no picture", where=path, fix="replace it or take it out") from None
 
 

@@ -249,17 +249,30 @@ def tool_record(record: Record, workspace: Path, provenance: dict[str, Any] | No
 
 
 def _rows(path: Path, called: str) -> list[Any]:
+    text = ""
     try:
-        found = json.loads(guard.read_text(path, "annotations", encoding="utf-8-sig"))
+        text = guard.read_text(path, "annotations", encoding="utf-8-sig")
+        found = json.loads(text)
     except FileNotFoundError:
         raise InputError("no such file", where=called, fix="put it there") from None
     except (ValueError, RecursionError) as error:
+        if _is_row(text):
+            raise InputError("must be a JSON array, and is a row of objects", where=called, fix="wrap them") from None
         raise InputError(f"not readable as JSON: {error}", where=called, fix="fix the file") from None
     if not isinstance(found, list):
         raise InputError("must be a JSON array", where=called, fix="wrap the records")
     if not found:
         raise InputError("holds no records", where=called, fix="add some, or take the file away")
     return found
+
+
+def _is_row(text: str) -> bool:
+    """Whether objects stand one behind the other, as in JSON Lines."""
+    try:
+        first, end = json.JSONDecoder().raw_decode(text.lstrip())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and text.lstrip()[end:].lstrip().startswith("{")
 
 
 def _parsed(
@@ -306,8 +319,10 @@ def _said(rows: list[Any]) -> set[str | None]:
 
 
 def _id_fault(value: Any, seen: dict[str, int], row: int) -> str | None:
-    if not isinstance(value, str) or not value:
+    if value is None or value == "":
         return "has no id"
+    if not isinstance(value, str):
+        return f"id is no text: {json.dumps(value)[:60]}"
     if not ID.fullmatch(value):
         return f"id is no file name: {value[:60]!r}"
     if value in seen:
@@ -321,8 +336,13 @@ def _turns(turns: list[Any]) -> tuple[str | None, str, str]:
     if len(turns) != 2:
         return f"{len(turns)} turns; one question, one answer", "", ""
     pairs = [(t.get("from"), t.get("value")) if isinstance(t, dict) else (None, None) for t in turns]
-    if [who for who, _ in pairs] != ["human", "gpt"] or not all(isinstance(text, str) for _, text in pairs):
+    if [who for who, _ in pairs] != ["human", "gpt"]:
         return "turns must be human, then gpt; one question, one answer", "", ""
+    other = next(
+        (f"{who}'s value is no text: {json.dumps(v)[:60]}" for who, v in pairs if not isinstance(v, str)), None
+    )
+    if other is not None:
+        return other, "", ""
     human, gpt = str(pairs[0][1]), str(pairs[1][1])
     tags = list(_TAG.finditer(human))
     if len(tags) > 1 or (tags and human[: tags[0].start()].strip()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import bcq
 import pytest
 
-from tao_skill_bank.core.errors import BankError, InputErrors
+from tao_skill_bank.core.errors import BankError, InputError, InputErrors
 from tao_skill_bank.data.bcq.leakage import leaks
 from tao_skill_bank.data.bcq.questions import kind_of, question_key
 from tao_skill_bank.data.bcq.records import RecordSet, read_set, tool_record
@@ -53,7 +54,10 @@ def test_rows_are_read_with_their_key_answer_and_place(tmp_path: Path) -> None:
         ([bcq.record("a/b", "0.mp4")], "row 1: id is no file name"),
         ([bcq.record("..", "0.mp4")], "row 1: id is no file name"),
         ([bcq.record("-" + "x" * 200, "0.mp4")], "row 1: id is no file name"),
-        ([{**GOOD[0], "id": 7}], "row 1: has no id"),
+        ([{**GOOD[0], "id": 7}], "row 1: id is no text: 7"),
+        ([{**GOOD[0], "id": ["a"]}], 'row 1: id is no text: ["a"]'),
+        ([{**GOOD[0], "id": ""}], "row 1: has no id"),
+        ([{k: v for k, v in GOOD[0].items() if k != "id"}], "row 1: has no id"),
         ([*GOOD, bcq.record("d", "gone.mp4")], "row 4: no such video: gone.mp4 (3 of 4 exist below kpi/media)"),
         ([bcq.record("d", "../../../etc/passwd")], "row 1: video lies outside the workspace"),
         ([bcq.record("d", ["0.mp4", "1.mp4"])], "row 1: video is no text and no list of one"),
@@ -64,6 +68,8 @@ def test_rows_are_read_with_their_key_answer_and_place(tmp_path: Path) -> None:
             "row 1: 4 turns; one question, one answer",
         ),
         ([{**GOOD[0], "conversations": GOOD[0]["conversations"][::-1]}], "row 1: turns must be human, then gpt"),
+        ([bcq.record("d", "0.mp4", True)], "row 1: gpt's value is no text: true"),
+        ([bcq.record("d", "0.mp4", ["Yes"])], 'row 1: gpt\'s value is no text: ["Yes"]'),
         ([bcq.record("d", "0.mp4", asked="<video> what?")], "row 1: at most one <video>, in front of the question"),
         (
             [*GOOD, bcq.record("d", "0.mp4", "No", asked="Is one of the  vehicles RED?")],
@@ -79,10 +85,24 @@ def test_what_cannot_be_used_is_said_with_its_row(tmp_path: Path, records: Any, 
     assert message in faults(tmp_path, records, measured=True)
 
 
-def test_a_file_without_pictures_is_named_by_its_row(tmp_path: Path) -> None:
-    path = bcq.write_set(tmp_path, "kpi", [*GOOD, bcq.record("d", "text.mp4")], videos=(0, 1, 2))
-    (tmp_path / "kpi/media/text.mp4").write_text("no video")
+@pytest.mark.parametrize("kind", ["text", "empty", "cut short", "without its head"])
+def test_a_file_without_pictures_is_named_by_its_row(tmp_path: Path, kind: str) -> None:
+    path = bcq.write_set(tmp_path, "kpi", [*GOOD, bcq.record("d", "bad.mp4")], videos=(0, 1, 2))
+    good = (tmp_path / "kpi/media/0.mp4").read_bytes()
+    found = {"text": b"no video", "empty": b"", "cut short": good[: len(good) // 2], "without its head": good[200:]}
+    (tmp_path / "kpi/media/bad.mp4").write_bytes(found[kind])
     with pytest.raises(InputErrors, match="row 4: holds no picture"):
+        read_set("kpi", path, tmp_path, strict=True)
+
+
+@pytest.mark.parametrize("between", ["\n", " ", "\n\n  "])
+def test_objects_in_a_row_are_told_from_damaged_json(tmp_path: Path, between: str) -> None:
+    path = bcq.write_set(tmp_path, "kpi", GOOD, videos=(0, 1, 2))
+    path.write_text(between.join(map(json.dumps, GOOD)))
+    with pytest.raises(InputError, match="must be a JSON array, and is a row of objects"):
+        read_set("kpi", path, tmp_path, strict=True)
+    path.write_text(json.dumps(GOOD)[:-3])
+    with pytest.raises(InputError, match="not readable as JSON"):
         read_set("kpi", path, tmp_path, strict=True)
 
 
