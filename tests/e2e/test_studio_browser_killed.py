@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -87,8 +88,57 @@ def test_a_killed_browser_loses_and_doubles_nothing_that_is_on_disk_and_the_next
         with profile(kept) as context:
             say(context, page, run)
             wait_for(lambda: len(set(on_disk(run))) == GIVEN)
-            context.pages[-1].wait_for_function(
-                "() => JSON.parse(localStorage.getItem('studio.unsent') || '[]').length === 0"
-            )
+            context.pages[-1].wait_for_selector(".waiting-count", state="detached")
     assert len(before) >= seen and on_disk(run)[: len(before)] == before
     assert len(on_disk(run)) == GIVEN
+
+
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, Path, list[str]]]:
+    """A page, its run, and the names of its first boards."""
+    run = RunBuilder(tmp_path_factory.mktemp("silent"), iterations=1, passes=40).build()
+    with page_of(run.parent.parent) as page:
+        names = [page.json("/api/board", run=run.name, set="kpi", row=row)["row"]["object_name"] for row in range(8)]
+        yield page, run, names
+
+
+@pytest.mark.parametrize("drawn", range(20))
+def test_what_the_page_says_was_given_outlives_a_killed_browser_and_a_server_that_does_not_answer(
+    looked_at: tuple[Page, Path, list[str]], drawn: int, tmp_path: Path
+) -> None:
+    page, run, names = looked_at
+    rng, reader, held, told = random.Random(drawn), f"Reader {drawn}", [], []
+    given, answered, last = rng.randint(1, 7), rng.randint(0, 3), rng.random() < 0.5
+
+    def answer(route: Any) -> None:
+        held.append(route)
+        if len(held) <= answered:
+            route.continue_()
+
+    with profile(tmp_path / "profile") as context:
+        context.route("**/api/labels?*", lambda r: answer(r) if r.request.method == "POST" else r.continue_())
+        context.add_init_script(f"localStorage.setItem('studio.reader', '{reader}')")
+        queue = f'{{"run": "{run.name}", "set": "kpi", "list": {list(range(8))}, "back": "#/", "title": "pile"}}'
+        context.add_init_script(f"sessionStorage.setItem('studio.queue', '{queue}')")
+        tab = context.new_page()
+        tab.goto(page.served.url(f"/board?run={run.name}&set=kpi&row=0"))
+        for at, name in enumerate(names[:given]):
+            tab.wait_for_selector(f"[data-where='{at}']")
+            tab.keyboard.press("k")
+            if at < given - 1 or last:
+                tab.wait_for_selector(f".toast:has-text('{name}: label is right')")
+                told.append(name)
+        assert kill(tmp_path / "profile") > 0
+
+    def said() -> list[str]:
+        lines = corrections.read(run.parent.parent).by_id.values()
+        return [line.sample.name.rpartition("/")[2] for line in lines if line.who == reader]
+
+    with profile(tmp_path / "profile") as context:
+        tab = context.new_page()
+        tab.goto(page.served.url("/"))
+        tab.wait_for_selector("nav a[aria-current=page]")
+        wait_for(lambda: set(told) <= set(said()))
+        tab.wait_for_selector(".waiting-count", state="detached")
+    # In the order in which they were given, each once; the last one too, or not, where nobody had been told of it.
+    assert said() in (names[: len(told)], names[:given])

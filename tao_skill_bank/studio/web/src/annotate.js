@@ -1,6 +1,6 @@
 // Questions of an annotation, beside their video: accepted, refused or edited with one key each.
-import { html, useState, useEffect, useRef, useContext, useAsk, App, Empty, Problem, Waiting, Key, count, plural, put, tell, to, useKeys } from "./ui.js";
-import { get, post, say, settled, url } from "./api.js";
+import { html, useState, useEffect, useRef, useContext, useAsk, App, Empty, Problem, Waiting, Key, count, plural, put, tell, to, useInTurn, useKeys } from "./ui.js";
+import { get, newest, post, say, settled, url } from "./api.js";
 
 const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
 
@@ -12,6 +12,7 @@ export function Annotate({ query }) {
   const [said, setSaid] = useState({});
   const [at, move] = useState(0);
   const [editing, edit] = useState(null);
+  const show = (i) => { edit(null); move(i); };
   const video = useRef();
   const box = useRef();
   useEffect(() => { if (data) setSaid(Object.fromEntries(data.cards.filter((c) => c.words.some((w) => w.who === reader)).map((c) => [c.digest, c.words.find((w) => w.who === reader)]))); }, [data, reader]);
@@ -20,25 +21,28 @@ export function Annotate({ query }) {
   const [mute, setMute] = useState(null); // the card whose video this browser cannot play
   const stills = mute === card?.digest;
   const play = () => { if (stills) { dispatchEvent(new Event("studio-stills")); return; } const v = video.current; if (!v) return; if (span) { v.currentTime = span[0]; v.dataset.until = span[1]; } v.play?.().catch(() => {}); };
-  useEffect(() => { edit(null); const v = video.current; if (v && span) v.currentTime = span[0]; }, [card?.digest]);
+  useEffect(() => { const v = video.current; if (v && span) v.currentTime = span[0]; }, [card?.digest]);
   const give = async (word) => {
     if (!card) return;
     if (home.writable) { tell(home.writable, "bad"); return; }
     const sent = { sample: card.sample, set: "annotation", who: reader, note: "", ...word };
     setSaid((s) => ({ ...s, [card.digest]: sent }));
-    edit(null);
-    move(Math.min(cards.length - 1, at + 1));
+    show(Math.min(cards.length - 1, at + 1));
     try { const answer = await say(`/annotation/say/${encodeURIComponent(name)}`, [sent]); if (answer) setSaid((s) => ({ ...s, [card.digest]: answer.words[0] })); } catch (e) { tell(e.line, "bad"); setSaid(({ [card.digest]: _, ...rest }) => rest); }
   };
   const undo = async () => {
     try {
       await settled();
       const fresh = await get("/annotation", { in: name, n: many, seed: turn });
-      const mine = fresh.cards.flatMap((c) => c.words.filter((w) => w.who === reader).map((w) => [c.digest, w])).sort((a, b) => (a[1].when < b[1].when ? 1 : -1))[0];
+      const mine = newest(fresh.cards.flatMap((c) => c.words.map((w) => ({ ...w, digest: c.digest }))), reader);
       if (!mine) { tell("nothing of yours to take back"); return; }
-      await post(`/annotation/undo/${encodeURIComponent(name)}`, { what: mine[1].id, who: reader }); setSaid(({ [mine[0]]: _, ...rest }) => rest); move(cards.findIndex((c) => c.digest === mine[0])); tell("taken back"); } catch (e) { tell(e.line, "bad"); }
+      await post(`/annotation/undo/${encodeURIComponent(name)}`, { what: mine.id, who: reader }); setSaid(({ [mine.digest]: _, ...rest }) => rest); show(cards.findIndex((c) => c.digest === mine.digest)); tell("taken back"); } catch (e) { tell(e.line, "bad"); }
   };
-  useKeys({ a: () => give({ reason: "edge_case", to: card.answer, note: "accepted" }), r: () => give({ reason: "data_quality", drop: true }), e: () => { edit(card.answer); requestAnimationFrame(() => box.current?.focus()); }, u: undo, " ": play, ArrowRight: () => move(Math.min(cards.length - 1, at + 1)), n: () => move(Math.min(cards.length - 1, at + 1)), ArrowLeft: () => move(Math.max(0, at - 1)) });
+  const acts = {
+    a: () => give({ reason: "edge_case", to: card.answer, note: "accepted" }), r: () => give({ reason: "data_quality", drop: true }), e: () => { edit(card.answer); requestAnimationFrame(() => box.current?.focus()); },
+    u: undo, " ": play, ArrowRight: () => show(Math.min(cards.length - 1, at + 1)), n: () => show(Math.min(cards.length - 1, at + 1)), ArrowLeft: () => show(Math.max(0, at - 1)),
+  };
+  useKeys(useInTurn(acts));
   if (!name) return html`<main><h1>Annotate</h1><${Empty} title="No questions to review yet"><p>Questions and answers are made from videos by</p><code class="command">tao-skills annotate --help</code><p>Put the results folder into this workspace, or start the page on it.</p><//></main>`;
   if (error && !data) return html`<main><h1>Annotate</h1><${Problem} error=${error} again=${again} /></main>`;
   if (!data) return html`<main><${Waiting} what="Reading the questions" /></main>`;
@@ -51,11 +55,11 @@ export function Annotate({ query }) {
     ${!card ? html`<${Empty} title="No questions"><p>Step 3 has made none that passed the checks.</p><//>` : html`
     <div class="annotate"><div class="film">${stills ? html`<${Stills} key=${card.digest} query=${{ in: name, digest: card.digest }} />` : html`<video key=${card.video_id} onError=${() => setMute(card.digest)} onLoadedMetadata=${(e) => e.target.videoWidth || setMute(card.digest)} ref=${video} controls preload="metadata" src=${url("/annotation/video", { in: name, digest: card.digest })} onTimeUpdate=${(e) => { const until = +e.target.dataset.until; if (until && e.target.currentTime >= until) { e.target.pause(); delete e.target.dataset.until; } }}></video>`}
       <p class="mono small">${card.video_id}</p>${span && html`<button class="tool" onClick=${play}><${Key}>space<//> Play ${clock(span[0])}–${clock(span[1])}</button>`}
-      <ol class="dots" aria-label="Cards">${cards.map((c, i) => html`<li><button class=${said[c.digest] ? kind(said[c.digest]) : ""} aria-current=${i === at} aria-label="Card ${i + 1}${said[c.digest] ? `, ${kind(said[c.digest])}` : ""}" onClick=${() => move(i)}></button></li>`)}</ol></div>
+      <ol class="dots" aria-label="Cards">${cards.map((c, i) => html`<li><button class=${said[c.digest] ? kind(said[c.digest]) : ""} aria-current=${i === at} aria-label="Card ${i + 1}${said[c.digest] ? `, ${kind(said[c.digest])}` : ""}" onClick=${() => show(i)}></button></li>`)}</ol></div>
     <article class="question" aria-live="polite"><p class="kicker">${card.task} · ${at + 1} of ${cards.length} ${word && html`<b class=${kind(word)}>${kind(word)}</b>`}</p><h2>${card.question}</h2>
       ${editing === null ? html`${card.choices?.length > 0 && html`<ul class="plain soft">${card.choices.map((c) => html`<li>${c}</li>`)}</ul>`}<p class="answer">${word?.to && kind(word) === "edited" ? word.to : card.answer}</p>` : html`<form onSubmit=${(e) => { e.preventDefault(); if (editing.trim() && editing.trim() !== card.answer) give({ reason: "mislabeled", to: editing.trim() }); else edit(null); }}><input ref=${box} class="edit" aria-label="Answer" value=${editing} onInput=${(e) => edit(e.target.value)} onKeyDown=${(e) => e.key === "Escape" && edit(null)} /><small class="soft"><${Key}>↵<//> keep · <${Key}>esc<//> leave it</small></form>`}
       ${card.reasoning && html`<details><summary>Reasoning</summary><p class="soft">${card.reasoning}</p></details>`}
-      <div class="verdicts row"><button class="verdict-key" onClick=${() => give({ reason: "edge_case", to: card.answer, note: "accepted" })}><${Key}>A<//><span>Accept</span></button><button class="verdict-key" onClick=${() => { edit(card.answer); requestAnimationFrame(() => box.current?.focus()); }}><${Key}>E<//><span>Edit</span></button><button class="verdict-key drop" onClick=${() => give({ reason: "data_quality", drop: true })}><${Key}>R<//><span>Refuse</span></button></div>
+      <div class="verdicts row"><button class="verdict-key" onClick=${acts.a}><${Key}>A<//><span>Accept</span></button><button class="verdict-key" onClick=${acts.e}><${Key}>E<//><span>Edit</span></button><button class="verdict-key drop" onClick=${acts.r}><${Key}>R<//><span>Refuse</span></button></div>
       <p class="hints"><span><${Key}>U<//> take back</span><span><${Key}>←<//> <${Key}>→<//> before, next</span><span><${Key}>space<//> play the span</span></p></article></div>`}</main>`;
 }
 // Pictures of the span, one after the other, where the browser does not know the video's encoding.

@@ -39,12 +39,33 @@ export const kept = {
 const KEY = "studio.unsent.", PATIENCE = 75000; // longer than the server waits for whoever holds the file
 const watchers = new Set();
 const told = () => watchers.forEach((tell) => tell());
-const put = (entry) => { kept.set(KEY + entry.id, JSON.stringify(entry)); told(); };
-const drop = (id) => { kept.remove(KEY + id); told(); };
+const put = (entry) => { kept.set(KEY + entry.id, JSON.stringify(entry)); told(); return durably((all) => all.put(entry)); };
+const drop = (id) => { kept.remove(KEY + id); told(); durably((all) => all.delete(id)); };
 const entries = () => kept.keys(KEY).flatMap((key) => { try { return [JSON.parse(kept.get(key))]; } catch { return []; } }).filter(Boolean);
 export const unsent = () => entries().filter((e) => !e.refused);
 export const refused = () => entries().filter((e) => e.refused && e.workspace === workspace);
 export const watchUnsent = (tell) => { watchers.add(tell); return () => watchers.delete(tell); };
+// Browsers write what they keep for a page some seconds late; beside it is a base that is on disk before it says so. What a
+// killed browser had not written is taken out of that, before anything is sent.
+const opened = new Promise((done) => {
+  try {
+    const ask = indexedDB.open("studio", 1);
+    ask.onupgradeneeded = () => ask.result.createObjectStore("unsent", { keyPath: "id" });
+    ask.onsuccess = () => done(ask.result);
+    ask.onerror = ask.onblocked = () => done(null);
+  } catch { done(null); }
+});
+// Resolves when it is on disk, or when this browser gives no such base.
+const durably = (act) => opened.then((base) => base && new Promise((done) => {
+  const work = base.transaction("unsent", "readwrite", { durability: "strict" });
+  const asked = act(work.objectStore("unsent"));
+  work.oncomplete = () => done(asked.result);
+  work.onerror = work.onabort = () => done(null);
+})).catch(() => null);
+const recovered = Promise.race([
+  durably((all) => all.getAll()).then((list) => { (list || []).forEach((entry) => kept.get(KEY + entry.id) === null && kept.set(KEY + entry.id, JSON.stringify(entry))); told(); }),
+  new Promise((done) => { setTimeout(done, 3000); }),
+]);
 addEventListener("storage", (e) => e.key?.startsWith(KEY) && told());
 
 // As an earlier version of the page kept them.
@@ -55,9 +76,10 @@ let workspace = "";
 let given = 0;
 export const setWorkspace = (name) => { workspace = name; };
 const named = () => `${Date.now()}-${String(given++).padStart(6, "0")}-${Math.random().toString(36).slice(2)}`;
-export function say(path, words) {
+// `safe` is called when the verdict is on this machine's disk, whatever becomes of server and browser.
+export function say(path, words, safe = () => {}) {
   const entry = { id: named(), path, words, workspace };
-  put(entry);
+  put(entry).then(safe);
   return send(entry.id);
 }
 export const again = ({ refused: _, ...entry }) => { put(entry); return send(entry.id); };
@@ -72,6 +94,7 @@ export function send(wanted) {
 }
 const answers = new Map();
 async function sendAll(wanted) {
+  await recovered;
   const behind = new Set();
   let problem = null;
   for (const entry of unsent().filter((e) => e.workspace === workspace)) {
@@ -110,6 +133,9 @@ export async function settled() {
   await send();
   if (unsent().some((e) => e.workspace === workspace)) throw new Refused({ error: "not every verdict is sent yet: nothing was taken back" }, 0);
 }
+
+// A reader's newest word among some.
+export const newest = (words, reader) => words.filter((w) => w.who === reader).sort((a, b) => (a.when < b.when ? 1 : -1))[0];
 
 export function download(blob, name) {
   const a = document.createElement("a");

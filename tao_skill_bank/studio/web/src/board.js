@@ -1,6 +1,6 @@
 // One board: golden beside capture, and a verdict by one key.
-import { html, useState, useEffect, useRef, useContext, useMemo, useAsk, App, Problem, Waiting, Key, Thumb, go, percent, phaseName, score, setTitle, tell, to, useKeys, visit } from "./ui.js";
-import { get, kept, picture, post, say, settled } from "./api.js";
+import { html, useState, useEffect, useRef, useContext, useMemo, useAsk, App, Problem, Waiting, Key, Thumb, go, percent, phaseName, score, setTitle, tell, to, useInTurn, useKeys, visit } from "./ui.js";
+import { get, kept, newest, picture, post, say, settled } from "./api.js";
 import { Closed } from "./samples.js";
 
 const MODES = [["side", "Side by side", "b"], ["slide", "Slider", "l"], ["flick", "Flicker", "f"], ["diff", "Difference", "g"]];
@@ -81,9 +81,8 @@ export function Open({ board, query, again, stale }) {
     if (why) { tell(why, "bad"); return; }
     if (stale) { tooEarly(); return; }
     const sent = { sample: board.row.sample, set: board.set, who: reader, run: board.run, score: board.row.score, pictures: board.pictures, note, ...word };
-    const done = say("/labels", [sent]);
+    const done = say("/labels", [sent], () => tell(`${board.row.object_name}: ${said(sent)}`));
     step(1);
-    tell(`${board.row.object_name}: ${said(sent)}`);
     try { await done; labels.again(); if (where < 0 || line.list[where + 1] === undefined) again(); } catch (e) { tell(e.line, "bad"); }
   };
   const undo = async () => {
@@ -91,20 +90,20 @@ export function Open({ board, query, again, stale }) {
     try {
       await settled();
       const here = await get("/board", { run: board.run, set: board.set, iteration: board.iteration, row: board.row.row });
-      const taken = here.verdicts.find((v) => v.who === reader) || newest(await get("/labels"), reader);
+      const taken = here.verdicts.find((v) => v.who === reader) || newest(words(await get("/labels")), reader);
       if (!taken) { tell("nothing of yours to take back"); return; }
       await post("/labels/undo", { what: taken.id, who: reader });
       tell(`taken back: ${taken.sample}`); labels.again(); again();
     } catch (e) { tell(e.line, "bad"); }
   };
   const choose = (i) => { ask(false); give({ reason: "mislabeled", to: names[i] }); };
-  useKeys({
+  useKeys(useInTurn({
     m: () => ask(true), p: () => give({ reason: "mislabeled", to: "PASS" }), k: () => give({ reason: "edge_case", to: board.label || board.row.label, note: note || "label is right" }),
     e: () => give({ reason: "edge_case", to: board.label || board.row.label }), q: () => give({ reason: "data_quality" }), s: () => give({ reason: "systematic" }), x: () => give({ reason: "data_quality", drop: true }),
     u: undo, n: () => step(1), ArrowRight: () => step(1), ArrowLeft: () => step(-1), t: () => noteBox.current.focus(), "]": () => setLight((light + 1) % board.lights.length), "[": () => setLight((light + board.lights.length - 1) % board.lights.length),
     Escape: () => (asking ? ask(false) : line && visit(line.back)),
     ...Object.fromEntries(MODES.map(([m, , k]) => [k, () => choosing(m)])), ...(asking ? Object.fromEntries(names.slice(0, 9).map((_, i) => [String(i + 1), () => choose(i)])) : {}),
-  });
+  }));
   const choosing = (m) => { setMode(m); kept.set("studio.mode", m); };
   const flagged = board.threshold !== null && board.row.score !== null ? board.row.score > board.threshold : null;
   const model = flagged === null ? "" : board.row.good ? (flagged ? "false call" : "passed, rightly") : flagged ? "found" : "missed";
@@ -138,6 +137,5 @@ function Alike({ board }) {
   return html`<section><h2>Looks like</h2>${data.ready ? (data.rows.length ? html`<div class="mini">${data.rows.map((r) => html`<a class="cell" href=${to("/board", { run: board.run, set: board.set, iteration: board.iteration, row: r.row })} title=${r.sample}><${Thumb} query=${{ run: board.run, set: board.set, iteration: board.iteration, row: r.row }} edge=${96} alt=${r.sample} /><span class="cap"><b class=${r.good ? "pass" : "defect"}>${r.label}</b></span></a>`)}</div>` : html`<p class="soft">It was not among those that were compared.</p>`) : html`<${Waiting} what="Comparing pictures" />`}</section>`;
 }
 
-// A reader's newest word in all that stands.
-export const newest = (view, reader) => view.standing.flatMap((s) => s.words).filter((w) => w.who === reader).sort((a, b) => (a.when < b.when ? 1 : -1))[0];
+export const words = (view) => view.standing.flatMap((s) => s.words);
 export const said = (v) => (v.drop ? "drop it" : v.to && v.reason === "mislabeled" ? `it is ${v.to}` : { mislabeled: "its label is wrong", edge_case: v.note === "label is right" ? "label is right" : "an edge case", data_quality: "a bad picture", systematic: "systematic" }[v.reason]);

@@ -1,7 +1,7 @@
 // Labels to check first, beside what looks like them; and everything that was said.
-import { html, useState, useContext, useAsk, App, Empty, Problem, Waiting, Key, Thumb, Chip, count, go, percent, phaseName, plural, put, score, setTitle, tell, to, useKeys } from "./ui.js";
-import { get, post, say, settled } from "./api.js";
-import { newest, said } from "./board.js";
+import { html, useState, useContext, useAsk, App, Empty, Problem, Waiting, Key, Thumb, Chip, count, go, percent, phaseName, plural, put, score, setTitle, tell, to, useInTurn, useKeys } from "./ui.js";
+import { get, newest, post, say, settled } from "./api.js";
+import { said, words } from "./board.js";
 
 export function Labels({ query }) {
   const { home, labels } = useContext(App);
@@ -34,15 +34,14 @@ function Suspects({ run, set, standing }) {
     if (home.writable) { tell(home.writable, "bad"); return; }
     ask(false);
     const sent = { sample: now.sample, set, who: reader, run, score: now.score, note: "", ...word };
-    tell(`${now.object_name}: ${said(sent)}`);
-    try { const done = say("/labels", [sent]); labels.add(sent); await done; labels.again(); } catch (e) { tell(e.line, "bad"); labels.again(); }
+    try { const done = say("/labels", [sent], () => tell(`${now.object_name}: ${said(sent)}`)); labels.add(sent); await done; labels.again(); } catch (e) { tell(e.line, "bad"); labels.again(); }
   };
   const undo = async () => {
-    try { await settled(); const last = newest(await get("/labels"), reader); if (!last) { tell("nothing of yours to take back"); return; } await post("/labels/undo", { what: last.id, who: reader }); tell(`taken back: ${last.sample}`); labels.again(); } catch (e) { tell(e.line, "bad"); }
+    try { await settled(); const last = newest(words(await get("/labels")), reader); if (!last) { tell("nothing of yours to take back"); return; } await post("/labels/undo", { what: last.id, who: reader }); tell(`taken back: ${last.sample}`); labels.again(); } catch (e) { tell(e.line, "bad"); }
   };
   const wrong = () => (now.good ? ask(true) : give({ reason: "mislabeled", to: "PASS" }));
-  useKeys({ k: () => now && give({ reason: "edge_case", to: now.label, note: "label is right" }), p: () => give({ reason: "mislabeled", to: "PASS" }), m: () => now && ask(true), e: () => now && give({ reason: "edge_case", to: now.label }), q: () => give({ reason: "data_quality" }), s: () => give({ reason: "systematic" }), x: () => give({ reason: "data_quality", drop: true }), u: undo, ArrowRight: () => move(Math.min(open.length - 1, place + 1)), n: () => move(Math.min(open.length - 1, place + 1)), ArrowLeft: () => move(Math.max(0, place - 1)),
-    Enter: () => now && go("/board", { run, set, row: now.row }), Escape: () => ask(false), ...(asking ? Object.fromEntries(names.slice(0, 9).map((n, i) => [String(i + 1), () => give({ reason: "mislabeled", to: n })])) : {}) });
+  useKeys(useInTurn({ k: () => now && give({ reason: "edge_case", to: now.label, note: "label is right" }), p: () => give({ reason: "mislabeled", to: "PASS" }), m: () => now && ask(true), e: () => now && give({ reason: "edge_case", to: now.label }), q: () => give({ reason: "data_quality" }), s: () => give({ reason: "systematic" }), x: () => give({ reason: "data_quality", drop: true }), u: undo, ArrowRight: () => move(Math.min(open.length - 1, place + 1)), n: () => move(Math.min(open.length - 1, place + 1)), ArrowLeft: () => move(Math.max(0, place - 1)),
+    Enter: () => now && go("/board", { run, set, row: now.row }), Escape: () => ask(false), ...(asking ? Object.fromEntries(names.slice(0, 9).map((n, i) => [String(i + 1), () => give({ reason: "mislabeled", to: n })])) : {}) }));
   if (error?.status === 403) return html`<${Empty} title="Acceptance boards are closed"><p><a href=${to("/samples", { run, set: "acceptance" })}>Open them</a> with your name first.</p><//>`;
   if (error && !data) return html`<${Problem} error=${error} />`;
   if (data?.problem) return html`<${Problem} error=${{ message: data.problem, fix: "bring the pictures back, then open this page again" }} />`;

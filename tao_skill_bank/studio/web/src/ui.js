@@ -137,6 +137,22 @@ export function useKeys(keys, on = true) {
   }, [on]);
 }
 
+// Keys of a view in which "u" takes something back: one that follows is meant for what then shows, and waits for it.
+export function useInTurn(keys) {
+  const held = useRef(keys), late = useRef(null);
+  held.current = keys;
+  const turn = (key) => () => {
+    const act = () => held.current[key]?.();
+    if (key === "u") {
+      const done = (late.current || Promise.resolve()).then(act).then(() => new Promise((seen) => { setTimeout(seen); }));
+      late.current = done;
+      done.then(() => { if (late.current === done) late.current = null; });
+    } else if (late.current) late.current.then(act);
+    else act();
+  };
+  return Object.fromEntries(Object.keys(keys).map((key) => [key, turn(key)]));
+}
+
 const tellers = new Set();
 export const tell = (text, kind = "") => tellers.forEach((f) => f({ text, kind, at: Date.now() + Math.random() }));
 export function Toasts() {
