@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from annotation import CANARY
-from ran import ran
+from ran import at_a_shell
 from scripted_endpoint import ScriptedEndpoint
 from videos import make_videos
 
@@ -32,7 +32,7 @@ def typed(guide: str, server: ScriptedEndpoint, folder: Path) -> str:
         for line in block.splitlines():
             command = line.replace("tao-skills", PROGRAM, 1)
             environment = {**os.environ, "OPENAI_API_KEY": CANARY, "XDG_CONFIG_HOME": str(folder / "config")}
-            done = ran(command, shell=True, cwd=folder, env=environment)
+            done = at_a_shell(command, cwd=folder, env=environment)
             assert done.returncode == 0, f"{line}: {done.stderr}"
             said += done.stdout
     assert names == []

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from ran import ran
-from tiny import make_workspace
+from ran import at_a_shell
+from tiny import approved, fake_model, make_workspace, request
+
+from tao_skill_bank import runs
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDES = ROOT / "docs/guides"
@@ -24,7 +26,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 def run(command: str, folder: Path, **more: str) -> str:
     """A line of a guide at a shell; what it prints."""
-    done = ran(command, shell=True, cwd=folder, env={**os.environ, **more})
+    done = at_a_shell(command, cwd=folder, env={**os.environ, **more})
     assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
     return done.stdout
 
@@ -99,7 +101,7 @@ def test_the_stage_of_the_guide_runs_in_the_loop_and_stands_in_the_report(tmp_pa
         run(line.replace(".venv/bin/python", sys.executable), tmp_path, PYTHONPATH=paths)
     assert "count_labels" in (tmp_path / "tao_skill_bank/schemas/deft_state.schema.json").read_text(encoding="utf-8")
     workspace = make_workspace(tmp_path / "w")
-    before, under_way = (finished_before(workspace, stages) for stages in (None, 1))
+    before, under_way = begun_before(workspace), begun_before(workspace, "data_merge")
     loop = (
         "from pathlib import Path; from tiny import *; import tao_skill_bank; fake_model().start();"
         f"assert Path(tao_skill_bank.__file__).is_relative_to({str(tmp_path)!r});"
@@ -109,10 +111,9 @@ def test_the_stage_of_the_guide_runs_in_the_loop_and_stands_in_the_report(tmp_pa
     counts = json.loads((results / "iter1/label_counts/counts.json").read_text(encoding="utf-8"))
     combined = (results / "iter1/dataset/train_combined_iter1.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert counts == dict(Counter(row.split(",")[2] for row in combined))
-    stages = [
-        r["stage"] for r in json.loads((results / "deft_state.json").read_text())["iterations"]["iter1"]["stages"]
-    ]
-    assert stages[stages.index("data_merge") : stages.index("train") + 1] == ["data_merge", "count_labels", "train"]
+    stages = stages_of(results)
+    merged = stages.index("data_merge")
+    assert stages[merged : merged + 3] == ["data_merge", "count_labels", "train"]
     assert '<span class="key part count_labels">' in (results / "DEFT_Loop_Report.html").read_text(encoding="utf-8")
     # Runs of the version before the stage: the one that has ended stays ended, the other goes on in its own order.
     asked = f"{sys.executable} -m tao_skill_bank.cli deft"
@@ -122,20 +123,26 @@ def test_the_stage_of_the_guide_runs_in_the_loop_and_stands_in_the_report(tmp_pa
     assert (before / "deft_state.json").read_bytes() == kept
     loop = f"from pathlib import Path; from tiny import *; fake_model().start();runs.run_loop(Path({str(under_way)!r}))"
     run(f"{sys.executable} -c {json.dumps(loop)}", tmp_path, PYTHONPATH=paths)
-    state = json.loads((under_way / "deft_state.json").read_text())
-    assert state["status"] == "complete"
-    assert "count_labels" not in {r["stage"] for it in state["iterations"].values() for r in it["stages"]}
+    assert json.loads((under_way / "deft_state.json").read_text())["status"] == "complete"
+    assert stages_of(under_way) == stages_of(before)
+    assert "count_labels" not in stages_of(before)
 
 
-def finished_before(workspace: Path, stages: int | None) -> Path:
-    """A run of this version, without the stage of the guide: whole, or its first stages."""
-    loop = (
-        "from pathlib import Path; from tiny import *; fake_model().start();"
-        f"results = approved(request(Path({str(workspace)!r}), iterations=1));"
-        f"[runs.run_loop(results, once={stages is not None}) for _ in range({stages or 1})]; print(results)"
-    )
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests/support")])
-    return Path(run(f"{sys.executable} -c {json.dumps(loop)}", workspace, PYTHONPATH=paths).splitlines()[-1])
+def begun_before(workspace: Path, last: str = "") -> Path:
+    """A run of this version, without the stage of the guide: whole, or up to this stage."""
+    with fake_model():
+        results = approved(request(workspace, iterations=1))
+        if not last:
+            runs.run_loop(results)
+        while last and last not in stages_of(results):
+            runs.run_loop(results, once=True)
+    return results
+
+
+def stages_of(results: Path) -> list[str]:
+    """The stages of all iterations so far, in their order."""
+    state = json.loads((results / "deft_state.json").read_text(encoding="utf-8"))
+    return [record["stage"] for iteration in state["iterations"].values() for record in iteration["stages"]]
 
 
 def test_the_platform_of_the_guide_is_found_asked_and_planned_on(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import random
 import re
 import shutil
-import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +15,7 @@ import bcq
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
+from ran import at_a_shell
 
 from tao_skill_bank.cli import cli
 from tao_skill_bank.core.errors import BankError
@@ -145,7 +145,7 @@ def test_the_commands_of_the_guide_lead_from_results_to_causes_to_pairs_to_a_pla
     said = ""
     for line in typed:
         command = line.replace("tao-skills", f"{sys.executable} -m tao_skill_bank.cli", 1)
-        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = at_a_shell(command, cwd=tmp_path)
         assert done.returncode == 0, f"{line}: {done.stderr}"
         said += done.stdout
     assert "rca.html" in said

@@ -77,7 +77,18 @@ def known_program(given: dict[str, Any]) -> list[str] | None:
         and (given["cwd"] is None or os.path.isdir(given["cwd"]))
         and all(isinstance(k, str) and isinstance(v, str) for k, v in environment_of(given).items())
     )
-    return words if ours and usual else None
+    return words if ours and usual and not _another_bank(given, safe=words[:1] == ["-P"]) else None
+
+
+def _another_bank(given: dict[str, Any], *, safe: bool) -> bool:
+    """Whether this process would import a copy of the project, which lies where Python looks first."""
+    first = environment_of(given).get("PYTHONPATH", "").split(os.pathsep)
+    looked = [entry for entry in first if entry] + ([] if safe else [os.fsdecode(given["cwd"] or os.curdir)])
+    return any(
+        os.path.isfile(os.path.join(entry, top, "__init__.py")) and os.path.realpath(entry) != ROOT
+        for entry in looked
+        for top in OWN
+    )
 
 
 def send(channel: socket.socket, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
