@@ -19,26 +19,26 @@ from pydantic import computed_field
 
 from tao_skill_bank.assurance.monitor_record import (
     STATISTICS,
-    Fed,
     Lot,
     Record,
     Settings,
-    histories,
-    read_fed,
     read_settings,
-    sizes_of,
     stratum_name,
 )
+from tao_skill_bank.assurance.monitor_state import History, State, Stretch, read_state
 from tao_skill_bank.core.text import plural
 from tao_skill_bank.loop.metric import Limit
 from tao_skill_bank.metrics.anytime import AnytimeBounds, Drawn, anytime_bounds
 from tao_skill_bank.tasks.changenet.metric import FAR, GRAMMAR, recall_asked
 
+MOST_SMALL = 10
+"""After so many lots in a row that are too small to test, this is an alarm."""
+
 
 class Alarm(Record):
-    """What is no longer as it was, since when, and in which words."""
+    """What is no longer as it was, since when, and in which words; `size`: what is no longer tested."""
 
-    kind: Literal["drift", "FAR", "recall"]
+    kind: Literal["drift", "size", "FAR", "recall"]
     part_type: str = ""
     lighting: str = ""
     statistic: str = ""
@@ -143,23 +143,25 @@ def status(folder: Path) -> Status:
     Raises:
         InputError: As `read_settings`, `read_fed`.
     """
-    settings, fed = read_settings(folder), read_fed(folder)
-    since = histories(fed)
-    watched = _watched(fed)
-    strata = [_stratum(settings, key, lots, watched) for key, lots in sorted(since.items())]
+    settings = read_settings(folder)
+    return status_of(settings, read_state(folder, settings))
+
+
+def status_of(settings: Settings, state: State) -> Status:
+    """The same of what a monitor knows."""
+    strata = [_stratum(settings, history) for history in sorted(state.strata, key=lambda known: known.stratum)]
     alarms = [s.alarm for s in strata if s.alarm is not None]
-    far, recall = _bound(fed, good=True), _bound(fed, good=False)
+    far, recall = _bound(state.stretches, good=True), _bound(state.stretches, good=False)
     alarms += _over(settings, far, recall)
-    every = [lot for line in fed for lot in line.lots]
     held = any(None not in pair for pair in zip((far, recall), asked_rates(settings.target), strict=True))
     tested = held or any(s.evidence is not None for s in strata)
     return Status(
         word="alarm" if alarms else "no alarm" if tested else "reference",
         threshold=settings.threshold,
         target=settings.target,
-        lots=len({lot.lot for lot in every}),
-        parts=sum(lot.parts for lot in every),
-        flagged=sum(lot.flagged for lot in every),
+        lots=len(state.lots),
+        parts=state.parts,
+        flagged=state.flagged,
         far=far,
         recall=recall,
         alarms=tuple(alarms),
@@ -169,49 +171,43 @@ def status(folder: Path) -> Status:
     )
 
 
-def _watched(fed: Sequence[Fed]) -> dict[tuple[str, str, str], int]:
-    """How many strata there were when a lot of one of them was fed: their detectors share the false alarms."""
-    known: set[tuple[str, str]] = set()
-    found = {}
-    for lot in (lot for line in fed for lot in line.lots):
-        known.add(lot.stratum)
-        found[(lot.lot, *lot.stratum)] = len(known)
-    return found
-
-
-def _stratum(
-    settings: Settings, key: tuple[str, str], lots: Sequence[Lot], watched: dict[tuple[str, str, str], int]
-) -> StratumStatus:
-    def limit(lot: Lot) -> float:
-        return math.log(settings.limit(watched[(lot.lot, *lot.stratum)]))
-
-    tested = [lot for lot in lots if lot.log_evidence is not None]
-    last = tested[-1] if tested else None
-    reference = [lot for lot in lots if not lot.small][: settings.reference_lots]
-    least = sizes_of(reference).least if len(reference) == settings.reference_lots else 0
-    over = None if last is None or last.log_evidence is None else max(last.log_evidence) - limit(last)
+def _stratum(settings: Settings, history: History) -> StratumStatus:
+    gathered = history.sizes is not None
+    least = max(settings.least_parts, math.ceil(history.sizes.least) if history.sizes is not None else 0)
     return StratumStatus(
-        part_type=key[0],
-        lighting=key[1],
-        lots=len(lots),
-        reference=len(reference),
-        small_lots=sum(lot.small for lot in lots),
-        drawn_lots=sum(lot.drawn > 0 for lot in lots),
-        least_parts=max(settings.least_parts, math.ceil(least)),
-        newest_tested=last is None or not lots[-1].small,
-        parts=sum(lot.parts for lot in lots),
-        flagged=sum(lot.flagged for lot in lots),
-        evidence=None if over is None else math.exp(min(700.0, over)),
-        alarm=next((found for lot in tested if (found := _drift(lot, limit(lot))) is not None), None),
+        part_type=history.part_type,
+        lighting=history.lighting,
+        lots=history.lots,
+        reference=settings.reference_lots if gathered else len(history.reference_parts),
+        small_lots=history.small,
+        drawn_lots=history.drawn,
+        least_parts=least,
+        newest_tested=history.last is None or not history.small_since,
+        parts=history.parts,
+        flagged=history.flagged,
+        evidence=None if history.last is None else math.exp(min(700.0, history.over)),
+        alarm=_drift(history.alarm) if history.alarm is not None else _too_small(history, least),
     )
 
 
-def _drift(lot: Lot, limit: float) -> Alarm | None:
+def _too_small(history: History, least: int) -> Alarm | None:
+    """That nothing looks at a stratum any more, which is no all-clear."""
+    if history.small_since < MOST_SMALL:
+        return None
+    name = stratum_name(*history.stratum)
+    last = f"its last {plural(history.small_since, 'lot')} had under {least} parts"
+    return Alarm(
+        kind="size",
+        part_type=history.part_type,
+        lighting=history.lighting,
+        text=f"{name}: not tested any more: {last}, too few to be held against its reference; restart it",
+    )
+
+
+def _drift(lot: Lot) -> Alarm:
     """The alarm that a lot raised; the stronger detector speaks."""
     assert lot.log_evidence is not None and lot.starts is not None and lot.rises is not None
     i = int(np.argmax(lot.log_evidence))
-    if lot.log_evidence[i] < limit:
-        return None
     what = ("the usual score lies", "the scores near the line lie")[i]
     way = "higher" if lot.rises[i] else "lower"
     name = stratum_name(lot.part_type, lot.lighting)
@@ -226,17 +222,12 @@ def _drift(lot: Lot, limit: float) -> Alarm | None:
     )
 
 
-def _bound(fed: Sequence[Fed], *, good: bool) -> Bound | None:
+def _bound(judged: Sequence[Stretch], *, good: bool) -> Bound | None:
     """The share that is flagged of all good parts (FAR) or of all defects (recall)."""
     stretches: list[dict[float, list[int]]] = []
-    least = math.inf
-    for line in (line for line in fed if line.labelled):
-        # What was fed before the smallest rate was recorded has that of its judged parts alone.
-        lowest = min([line.least_rate or 1.0, *(group.rate for group in line.labelled)])
-        if lowest < least:
-            least = lowest
-            stretches.append({least: [0, 0]})
-        for group in (group for group in line.labelled if group.good is good):
+    for stretch in judged:
+        stretches.append({stretch.least: [0, 0]})
+        for group in (group for group in stretch.groups if group.good is good):
             hits_and_parts = stretches[-1].setdefault(group.rate, [0, 0])
             hits_and_parts[0] += group.parts if group.flagged else 0
             hits_and_parts[1] += group.parts

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
@@ -20,23 +21,19 @@ from tao_skill_bank.assurance.monitor_record import (
     Settings,
     append,
     held,
-    histories,
-    read_fed,
     read_settings,
-    sizes_of,
     stratum_name,
 )
+from tao_skill_bank.assurance.monitor_state import History, State, keep, read_state
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import Clock, SystemClock, log_time
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.score_files import LIGHTINGS, LOTS, PART_TYPES, ScoreFile, finite_threshold
 from tao_skill_bank.loop.approval import approver
-from tao_skill_bank.metrics.drift import rank_evidence
+from tao_skill_bank.metrics.drift import evidence, running_sums
 from tao_skill_bank.tasks.changenet.metric import ESCAPE, FAR, GRAMMAR, RECALL
 
 _TAIL = 0.95
-_KEPT = 250
-"""After twice as many lots the last of them are the reference of what follows, so that a look costs what it did."""
 RATES = ("rate", "label_rate")
 """A column of one of these names says at which rate a labelled part was drawn."""
 
@@ -136,10 +133,10 @@ def feed(
     if labels_only and not labelled:
         raise InputError("has no labels", where=scores.path, fix="fill in the column label: PASS or a defect")
     with held(folder):
-        before = read_fed(folder)
-        if any(line.sha256 == digest for line in before):
+        state = read_state(folder, settings)
+        if digest in state.digests:
             return None
-        lots = () if labels_only else tuple(_lots(settings, scores, lot, digest, before))
+        lots = () if labels_only else tuple(_lots(settings, scores, lot, digest, state))
         line = Fed(
             at=log_time((clock or SystemClock()).now()),
             by=approver(),
@@ -149,7 +146,10 @@ def feed(
             labelled=labelled,
             least_rate=least_rate,
         )
-        append(folder, line)
+        written = append(folder, line)
+        # Its lots are in the state already: each was made from what the ones before it came to.
+        state.add(msgspec.structs.replace(line, lots=()), settings)
+        keep(folder, state, *written)
     return line
 
 
@@ -159,24 +159,25 @@ def restart(folder: Path, part_type: str, lighting: str, note: str = "", clock: 
     Raises:
         InputError: There is no such stratum.
     """
-    read_settings(folder)
+    settings = read_settings(folder)
     with held(folder):
-        known = {found.stratum for line in read_fed(folder) for found in line.lots}
+        state = read_state(folder, settings)
+        known = [history.stratum for history in state.strata]
         if (part_type, lighting) not in known:
             names = ", ".join(sorted(stratum_name(*k) for k in known)) or "none yet"
             raise InputError(f"no stratum {stratum_name(part_type, lighting)}", where=folder, fix=f"there are: {names}")
         line = Fed(at=log_time((clock or SystemClock()).now()), by=approver(), restart=(part_type, lighting), note=note)
-        append(folder, line)
+        written = append(folder, line)
+        state.add(line, settings)
+        keep(folder, state, *written)
     return line
 
 
-def _lots(settings: Settings, scores: ScoreFile, name: str | None, digest: str, before: Sequence[Fed]) -> Iterator[Lot]:
-    """The lots of a file, each with the evidence after it."""
-    since = histories(before)
-    known = {(lot.lot, *lot.stratum) for line in before for lot in line.lots}
+def _lots(settings: Settings, scores: ScoreFile, name: str | None, digest: str, state: State) -> Iterator[Lot]:
+    """The lots of a file, each with the evidence after it; the state takes in one by one."""
     part_types = scores.whole(PART_TYPES) or scores.part_types
     columns = (scores.whole(LOTS), part_types, scores.whole(LIGHTINGS))
-    _told_apart_as_before(scores, columns[1:], before)
+    _told_apart_as_before(scores, columns[1:], state)
     plain = (name or scores.path.stem, "", "")
     codes, kinds = zip(
         *(_coded(cells, len(scores), one) for cells, one in zip(columns, plain, strict=True)), strict=True
@@ -189,22 +190,23 @@ def _lots(settings: Settings, scores: ScoreFile, name: str | None, digest: str, 
     # Lots in the order of their first row, so that a file of several days is a history.
     for k in np.argsort(first, kind="stable"):
         lot, part_type, lighting = (names[code[first[k]]] for names, code in zip(kinds, codes, strict=True))
-        if (lot, part_type, lighting) in known:
+        history = state.history(part_type, lighting)
+        if lot in history.fed:
             raise InputError(
                 f"lot {lot} of {stratum_name(part_type, lighting)} was fed before, from another file",
                 where=scores.path,
                 fix="give every lot once; labels that come later: --labels",
             )
         values = scores.score[order[ends[k] - counts[k] : ends[k]]]
-        made = _lot(settings, (lot, part_type, lighting), values, rng, since.get((part_type, lighting), []))
-        since.setdefault((part_type, lighting), []).append(made)
+        made = _lot(settings, lot, values, rng, history)
+        state.add_lot(made, settings)
         yield made
 
 
-def _told_apart_as_before(scores: ScoreFile, cells: Sequence[list[str] | None], before: Sequence[Fed]) -> None:
+def _told_apart_as_before(scores: ScoreFile, cells: Sequence[list[str] | None], state: State) -> None:
     """Refuse a file whose parts would go to other strata than those of the files before."""
-    known = next((lot.stratum for line in before for lot in line.lots), None)
-    for told, was, what in zip(cells, known or (), ("part type", "lighting"), strict=False):
+    known = state.strata[0].stratum if state.strata else ()
+    for told, was, what in zip(cells, known, ("part type", "lighting"), strict=False):
         if (told is not None) != bool(was):
             here, there = ("is told", "was not") if told is not None else ("is not told", "was told")
             fix = f"write the {what} as in those files, or start another monitor"
@@ -223,19 +225,13 @@ def _coded(cells: list[str] | None, rows: int, one: str) -> tuple[npt.NDArray[np
 
 
 def _lot(
-    settings: Settings,
-    name: tuple[str, str, str],
-    scores: npt.NDArray[np.float64],
-    rng: np.random.Generator,
-    before: Sequence[Lot],
+    settings: Settings, name: str, scores: npt.NDArray[np.float64], rng: np.random.Generator, history: History
 ) -> Lot:
-    usable = [lot for lot in before if not lot.small]
-    reference = usable[: settings.reference_lots]
-    sizes = sizes_of(reference) if len(reference) == settings.reference_lots else None
+    sizes = history.sizes
     common: dict[str, Any] = {
-        "lot": name[0],
-        "part_type": name[1],
-        "lighting": name[2],
+        "lot": name,
+        "part_type": history.part_type,
+        "lighting": history.lighting,
         "parts": len(scores),
         "flagged": int(np.count_nonzero(scores > settings.threshold)),
         "ties": tuple(rng.random(len(STATISTICS)).tolist()),
@@ -248,26 +244,14 @@ def _lot(
         return Lot(**common, small=True)
     if sizes is None:
         return Lot(**common)
-    # Which lots are held against each other hangs on their sizes alone, never on a score.
-    first = sum(sizes.hold(lot) for lot in reference)
-    tested = [lot for lot in usable if sizes.hold(lot)]
-    kept = max(_KEPT, settings.reference_lots)
-    gone = max(0, kept * (len(tested) // kept - 1))
-    tested = tested[gone:]
-    found = [
-        rank_evidence(
-            [*(lot.values[i] for lot in tested), common["values"][i]],
-            [*(lot.ties[i] for lot in tested), common["ties"][i]],
-            kept if gone else first,
-        )
-        for i in range(len(STATISTICS))
-    ]
-    names = [*(lot.lot for lot in tested), name[0]]
+    ranked = history.score(common["values"], common["ties"])
+    found = evidence(running_sums(np.column_stack([history.scores, ranked])), history.first)
+    names = [*history.names, name]
     return Lot(
         **common,
-        log_evidence=tuple(f.log_evidence for f in found),
-        starts=tuple(names[f.start or 0] for f in found),
-        rises=tuple(f.rises for f in found),
+        log_evidence=tuple(found.log_evidence.tolist()),
+        starts=tuple(names[start] for start in found.start.tolist()),
+        rises=tuple(found.rises.tolist()),
     )
 
 

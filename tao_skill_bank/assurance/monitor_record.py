@@ -17,7 +17,7 @@ from filelock import Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tao_skill_bank.core import guard
-from tao_skill_bank.core.appended import append_bytes, last_line, move_last_line_aside
+from tao_skill_bank.core.appended import append_bytes, last_line, move_last_line_aside, size_of
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.metrics.drift import limit_for
 
@@ -26,7 +26,7 @@ STATISTICS = ("level", "tail")
 """The median of a lot's scores, and the 95th percentile: what happens to the usual part, and to those near the line."""
 _BEYOND = 1.25
 _LOCK_SEC = 60.0
-_RECORD = "record of a monitor"
+RECORD = "record of a monitor"
 
 
 class Record(BaseModel):
@@ -99,14 +99,10 @@ class Sizes:
     most: float
     usual: int
 
-    def hold(self, lot: Lot) -> bool:
-        """Whether the statistics of a lot are of so many parts."""
-        return self.least <= (lot.drawn or lot.parts) <= self.most
 
-
-def sizes_of(reference: Sequence[Lot]) -> Sizes:
+def sizes_of(reference_parts: Sequence[int]) -> Sizes:
     """From the lots of a reference: from their 10th to their 90th percentile, and a quarter beyond either end."""
-    parts = sorted(lot.parts for lot in reference)
+    parts = sorted(reference_parts)
     odd = len(parts) // 10
     return Sizes(parts[odd] / _BEYOND, parts[-1 - odd] * _BEYOND, parts[len(parts) // 2])
 
@@ -157,40 +153,33 @@ def read_settings(folder: Path) -> Settings:
         raise InputError("is no monitor of this version", where=path, fix="restore it, or start another") from None
 
 
-def read_fed(folder: Path) -> list[Fed]:
-    """Everything that was fed, in order; a torn last line is left out.
+def read_fed(folder: Path, since: int = 0) -> tuple[list[Fed], int, bytes]:
+    """What was fed behind the byte `since`, in order, where it ends, and its last line; a torn last line is left out.
 
     Raises:
         InputError: A line cannot be read.
     """
     path = folder / FED_FILE
     try:
-        data = guard.read_bytes(path, _RECORD)
+        with guard.open_read(path, RECORD) as handle:
+            handle.seek(since)
+            data = handle.read()
     except FileNotFoundError:
-        return []
+        return [], 0, b""
     lines = data.split(b"\n")[:-1]
+    end = since + sum(len(line) + 1 for line in lines)
     try:
-        # In one go: a year of lines is read at every feed.
-        return msgspec.json.decode(b"[" + b",".join(lines) + b"]", type=list[Fed])
+        # In one go: a long history is read where no checkpoint is there.
+        fed = msgspec.json.decode(b"[" + b",".join(lines) + b"]", type=list[Fed])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         for n, line in enumerate(lines, start=1):
             try:
                 msgspec.json.decode(line, type=Fed)
             except (msgspec.MsgspecError, UnicodeDecodeError):
-                where = f"{path} line {n}"
+                where = f"{path} line {n}" if not since else f"{path} line {n} behind byte {since}"
                 raise InputError("cannot be read", where=where, fix="restore the file") from None
         raise InputError("cannot be read", where=path, fix="restore the file") from None
-
-
-def histories(fed: Sequence[Fed]) -> dict[tuple[str, str], list[Lot]]:
-    """The lots of each stratum since it began or was begun anew."""
-    found: dict[tuple[str, str], list[Lot]] = {}
-    for line in fed:
-        if line.restart is not None:
-            found[line.restart] = []
-        for lot in line.lots:
-            found.setdefault(lot.stratum, []).append(lot)
-    return found
+    return fed, end, lines[-1] if lines else b""
 
 
 @contextmanager
@@ -207,10 +196,12 @@ def held(folder: Path) -> Iterator[None]:
         raise BankError("another feeder holds the monitor", where=folder, fix="try again when it is done") from None
 
 
-def append(folder: Path, line: Fed) -> None:
-    """Write a line, whole and synced, or nothing; the caller holds the monitor."""
+def append(folder: Path, line: Fed) -> tuple[int, bytes]:
+    """Write a line, whole and synced, or nothing; where it ends, and its bytes. The caller holds the monitor."""
     path = folder / FED_FILE
-    torn = last_line(path, _RECORD)
+    torn = last_line(path, RECORD)
     if torn is not None and not torn.endswith(b"\n"):
-        move_last_line_aside(path, _RECORD)
-    append_bytes(path, msgspec.json.encode(line) + b"\n")
+        move_last_line_aside(path, RECORD)
+    written = msgspec.json.encode(line)
+    append_bytes(path, written + b"\n")
+    return size_of(path, RECORD), written

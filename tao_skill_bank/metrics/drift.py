@@ -1,79 +1,140 @@
 """Whether lots still look like the lots before them, looked at after every lot. Arrays in, numbers out.
 
 A Shiryaev-Roberts e-detector (Shin, Ramdas and Rinaldo 2024, "E-detectors: a nonparametric framework for sequential
-change detection") over the rank likelihood of Lehmann alternatives (Savage 1956, "Contributions to the theory of rank
-order statistics"). For a change that begins with lot s, the lots from s on have their hazard multiplied by a factor;
-the likelihood ratio of the order of all lots is then in closed form and needs no distribution of the scores:
+change detection") over normal scores of sequential ranks (van der Waerden 1952, "Order tests for the two-sample
+problem"; sequential ranks: Bhattacharya and Frierson 1981, "A nonparametric control chart for detecting small
+disorders"). The rank of a lot among all
+up to it is uniform and independent of the earlier ones while lots are exchangeable, whatever their distribution. Its
+score z is the mean of a standard normal number within that rank, so that E exp(a z - a^2 / 2) is at most 1. Where the
+lots from s on lie d standard deviations higher, s of the t lots that lot t is ranked among are those before the
+change, so z is d s / t on average, and the bet on it is
 
-    n! * prod_i w(i) / (w(i) + w(i+1) + ... + w(n))        w = factor for lots from s on, 1 for those before
+    exp(sum over t > s of (a_t z_t - a_t^2 / 2))        a_t = d s / t
 
-with the lots in ascending order. Under exchangeable lots each such ratio is a martingale that starts at 1, so their
-sum over s has an expectation of at most the number of lots.
+which needs two running sums and no more, however long the history is. Each such product is a supermartingale that
+starts at 1, so their sum over s has an expectation of at most the number of lots.
 
 What it assumes: lots of one stratum are exchangeable while nothing changes (no trend, no season shorter than the
 history), the number of their parts included: the spread of a quantile depends on it. When not to use it: lots that
-depend on each other, such as a re-inspection of the same boards.
+depend on each other, such as a re-inspection of the same boards. What no method of ranks can tell: a change by d after
+n lots is worth no more than n d^2 / 2 of evidence on average (natural logarithm), however many lots follow.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-HAZARDS = (0.05, 0.2, 0.5, 2.0, 5.0, 20.0)
-"""Factors of the hazard after a change, mixed in equal parts: below 1 the values rise, above 1 they fall."""
-EVERY = 16
+SHIFTS = (0.25, 0.5, 1.0, 2.0)
+"""Changes that are bet on, in standard deviations, either way, in equal parts."""
+EVERY = 64
 """So many lots back every lot may have begun a change; further back every second, then every fourth, and so on."""
+_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a sequence of lots says.
+    """What sequences of lots say, each of shape [...].
 
     Attributes:
         log_evidence: Natural logarithm of the detector; -inf where there is nothing to test yet.
-        start: The most likely first lot of a change, counted from 0; None where nothing is tested yet.
+        start: The most likely first lot of a change, counted from 0; of no meaning where nothing is tested yet.
         rises: Whether the values after it lie higher.
     """
 
-    log_evidence: float
-    start: int | None
-    rises: bool
+    log_evidence: FloatArray
+    start: npt.NDArray[np.int64]
+    rises: npt.NDArray[np.bool_]
 
 
-def rank_evidence(values: npt.ArrayLike, tie_breaks: npt.ArrayLike, first: int) -> Evidence:
+def rank_score(values: npt.ArrayLike, tie_breaks: npt.ArrayLike) -> FloatArray:
+    """The normal score of the last lot among all of them, float64 [...]; 0 on average while nothing changes.
+
+    Args:
+        values: Float [..., n], one statistic a lot, in the order of the lots.
+        tie_breaks: Float [..., n], drawn once a lot: equal values are ordered by them.
+    """
+    numbers, ties = np.asarray(values, dtype=np.float64), np.asarray(tie_breaks, dtype=np.float64)
+    n, last = numbers.shape[-1], numbers[..., -1:]
+    below = (numbers < last) | ((numbers == last) & (ties < ties[..., -1:]))
+    ranks, index = np.unique(below.sum(axis=-1), return_inverse=True)
+    scores = np.array([n * (_density(k / n) - _density((k + 1) / n)) for k in ranks.tolist()])
+    found: FloatArray = scores[index].reshape(below.shape[:-1])
+    return found
+
+
+def rank_scores(values: npt.ArrayLike, tie_breaks: npt.ArrayLike) -> FloatArray:
+    """The normal score of each lot among those up to it, float64 [..., n]; arguments as `rank_score`."""
+    numbers, ties = np.asarray(values, dtype=np.float64), np.asarray(tie_breaks, dtype=np.float64)
+    found = np.zeros(numbers.shape)
+    for n in range(numbers.shape[-1]):
+        found[..., n] = rank_score(numbers[..., : n + 1], ties[..., : n + 1])
+    return found
+
+
+@lru_cache(maxsize=8192)
+def _density(share: float) -> float:
+    """The density of a normal number at the quantile of this share; 0 at both ends."""
+    return _NORMAL.pdf(_NORMAL.inv_cdf(share)) if 0 < share < 1 else 0.0
+
+
+def running_sums(scores: npt.ArrayLike) -> FloatArray:
+    """What `evidence` reads: the sum of score / number of the lot over the first lots, float64 [..., n + 1]."""
+    of_each = np.asarray(scores, dtype=np.float64)
+    found = np.zeros((*of_each.shape[:-1], of_each.shape[-1] + 1))
+    np.cumsum(of_each / np.arange(1, of_each.shape[-1] + 1), axis=-1, out=found[..., 1:])
+    return found
+
+
+def evidence(sums: FloatArray, first: int) -> Evidence:
     """The e-detector after the last of the lots.
 
     Args:
-        values: Float [n], one statistic a lot, in the order of the lots.
-        tie_breaks: Float [n], drawn once a lot: equal values are ordered by them.
-        first: The first lot that may begin a change; those before are the reference.
+        sums: Float [..., n + 1], of the scores of each lot among those up to it (`running_sums`). Of float32, which is
+            enough to simulate many lines, it computes in that.
+        first: The first lot that may begin a change, counted from 0; those before are the reference.
     """
-    numbers, ties = np.asarray(values, dtype=np.float64), np.asarray(tie_breaks, dtype=np.float64)
-    n = len(numbers)
+    n = sums.shape[-1] - 1
     starts = _starts(first, n)
     if not len(starts):
-        return Evidence(-math.inf, None, False)
-    order = np.lexsort((ties, numbers))
-    after = order[None, :] >= starts[:, None]
-    counts = after.sum(axis=1)
-    log_n = math.lgamma(n + 1)
-    logs = np.empty((len(HAZARDS), len(starts)))
-    for k, hazard in enumerate(HAZARDS):
-        weights = np.where(after, hazard, 1.0)
-        left = np.cumsum(weights[:, ::-1], axis=1)
-        logs[k] = log_n + counts * math.log(hazard) - np.log(left).sum(axis=1)
-    mixed = _log_sum(logs, axis=0) - math.log(len(HAZARDS))
-    best = int(np.argmax(mixed))
-    rising = _log_sum(logs[np.asarray(HAZARDS) < 1, best], axis=0) >= _log_sum(
-        logs[np.asarray(HAZARDS) > 1, best], axis=0
-    )
-    return Evidence(float(_log_sum(mixed, axis=0)), int(starts[best]), bool(rising))
+        shape = sums.shape[:-1]
+        return Evidence(np.full(shape, -np.inf), np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.bool_))
+    before, kind = starts.astype(np.float64), sums.dtype
+    squares = np.concatenate([[0.0], np.cumsum(np.arange(1.0, n + 1) ** -2)])
+    spread = before**2 * (squares[-1] - squares[starts]) / 2
+    tilt = before.astype(kind) * (sums[..., -1:] - sums[..., starts])
+    shifts = np.array([sign * shift for sign in (1, -1) for shift in SHIFTS])
+    logs = shifts.astype(kind)[:, None] * tilt[..., None, :]
+    logs -= ((shifts**2)[:, None] * spread).astype(kind)
+    top = logs.max(axis=(-2, -1), keepdims=True)
+    logs -= top
+    weights = np.exp(logs, out=logs).sum(axis=-2)
+    best = weights.argmax(axis=-1)
+    total = top[..., 0, 0] + np.log(weights.sum(axis=-1) / len(shifts))
+    rises = np.take_along_axis(tilt, best[..., None], axis=-1)[..., 0] > 0
+    return Evidence(total, starts[best], rises)
+
+
+def first_alarms(sums: FloatArray, first: int, limit: float) -> FloatArray:
+    """At which of its lots, counted from 1, each line is found to have changed, float64 [lines]; infinite: at none.
+
+    Args:
+        sums: Float [lines, n + 1], of whole lines; `evidence` is taken after each lot, as a monitor does.
+        first: As in `evidence`.
+        limit: Of the evidence.
+    """
+    found, quiet = np.full(len(sums), np.inf), np.arange(len(sums))
+    for n in range(first + 1, sums.shape[-1]):
+        passed = evidence(sums[quiet, : n + 1], first).log_evidence >= np.log(limit)
+        found[quiet[passed]] = n
+        quiet = quiet[~passed]
+    return found
 
 
 def _starts(first: int, n: int) -> npt.NDArray[np.int64]:
@@ -97,9 +158,3 @@ def limit_for(lots_to_false_alarm: float, statistics: int) -> float:
     times what the s or more known ones are allowed together. Assumed: which strata come in does not depend on scores.
     """
     return 2.0 * statistics * lots_to_false_alarm
-
-
-def _log_sum(logs: FloatArray, axis: int) -> FloatArray:
-    top = np.max(logs, axis=axis)
-    total: FloatArray = top + np.log(np.sum(np.exp(logs - np.expand_dims(top, axis)), axis=axis))
-    return total

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from tao_skill_bank.assurance.monitor import Status, StratumStatus
-from tao_skill_bank.assurance.monitor_record import Lot, histories, read_fed, stratum_name
+from tao_skill_bank.assurance.monitor_record import STATISTICS, read_settings, stratum_name
+from tao_skill_bank.assurance.monitor_state import read_state
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.text import plural, score
+from tao_skill_bank.metrics.drift import FloatArray
 from tao_skill_bank.reports.page import render_page
 
 PAGE_FILE = "monitor.html"
@@ -46,10 +49,11 @@ def monitor_html(folder: Path, status: Status) -> str:
 
 def stratum_rows(folder: Path, status: Status) -> list[dict[str, Any]]:
     """What a page shows of each part type and lighting: its state in words, its alarm, its last lots as a chart."""
-    lots = histories(read_fed(folder))
+    state = read_state(folder, read_settings(folder))
     rows = []
     for stratum in status.strata:
-        shown = lots[stratum.part_type, stratum.lighting][-MOST_LOTS:]
+        history = state.history(stratum.part_type, stratum.lighting)
+        names, values = history.names[-MOST_LOTS:], history.rows[-MOST_LOTS:, : len(STATISTICS)]
         since = None if stratum.alarm is None else stratum.alarm.since
         rows.append(
             {
@@ -57,50 +61,46 @@ def stratum_rows(folder: Path, status: Status) -> list[dict[str, Any]]:
                 "lots": plural(stratum.lots, "lot"),
                 "state": "; ".join(filter(None, (_state(status, stratum), stratum.by_size))),
                 "alarm": stratum.alarm,
-                "chart": lot_chart(shown, since),
-                "range": _range(shown),
-                "first": shown[0].lot if shown else "",
-                "last": shown[-1].lot if shown else "",
+                "chart": lot_chart(names, values, since),
+                "range": f"from {score(values.min())} to {score(values.max())}" if names else "",
+                "first": names[0] if names else "",
+                "last": names[-1] if names else "",
             }
         )
     return rows
 
 
-def _range(lots: Sequence[Lot]) -> str:
-    values = [value for lot in lots for value in lot.values]
-    return f"from {score(min(values))} to {score(max(values))}" if values else ""
-
-
 def _state(status: Status, stratum: StratumStatus) -> str:
     if stratum.alarm is not None:
-        return "changed"
+        return "changed" if stratum.alarm.kind == "drift" else "not tested any more"
     if stratum.evidence is None:
         return f"reference: {stratum.reference} of {plural(status.reference_lots, 'lot')}"
     return "as before"
 
 
-def lot_chart(lots: Sequence[Lot], since: str | None) -> Markup:
-    """Median and 95th percentile of each lot, in order; what follows the change is shaded."""
-    drawn = [lot for lot in lots if not lot.small]
-    if len(drawn) < 2:
+def lot_chart(names: Sequence[str], values: FloatArray, since: str | None) -> Markup:
+    """Median and 95th percentile of each lot, in order; what follows the change is shaded.
+
+    Args:
+        names: Of the lots, [n].
+        values: Both statistics of each, [n, 2].
+        since: The name of the lot that begins the change.
+    """
+    if len(names) < 2:
         return Markup('<p class="absent">Too few lots for a chart.</p>')
-    values = [value for lot in drawn for value in lot.values]
-    low, high = min(values), max(values)
-    span = (high - low) or 1.0
+    low, high = float(values.min()), float(values.max())
+    across = 1000 * np.arange(len(names)) / (len(names) - 1)
+    heights = 100 - 100 * (values - low) / ((high - low) or 1.0)
 
     def line(i: int, name: str) -> str:
-        points = " ".join(
-            f"{1000 * k / (len(drawn) - 1):.1f},{100 - 100 * (lot.values[i] - low) / span:.1f}"
-            for k, lot in enumerate(drawn)
-        )
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across.tolist(), heights[:, i].tolist(), strict=True))
         return f'<polyline class="{name}" points="{points}" vector-effect="non-scaling-stroke"/>'
 
-    start = next((k for k, lot in enumerate(drawn) if lot.lot == since), None)
     shade = ""
-    if start is not None:
-        x = 1000 * start / (len(drawn) - 1)
+    if since in names:
+        x = across[names.index(since)]
         shade = f'<rect class="since" x="{x:.1f}" y="0" width="{1000 - x:.1f}" height="100"/>'
-    about = f"median and 95th percentile of {len(drawn)} lots, between {score(low)} and {score(high)}"
+    about = f"median and 95th percentile of {len(names)} lots, between {score(low)} and {score(high)}"
     # Every number is ours; no text of the data is in it.
     return Markup(
         f'<svg class="lots" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="{about}">'

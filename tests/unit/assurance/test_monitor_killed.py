@@ -96,7 +96,7 @@ def told(folder: Path) -> tuple[Any, Any]:
     if not (folder / SETTINGS_FILE).exists():
         return None, None
     return status(folder), [
-        (line.file, line.sha256, line.lots, line.labelled) for line in read_fed(folder) if line.file
+        (line.file, line.sha256, line.lots, line.labelled) for line in read_fed(folder)[0] if line.file
     ]
 
 
