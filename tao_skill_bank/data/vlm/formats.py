@@ -140,17 +140,22 @@ NAMES = ("auto", *(f.name for f in FORMATS), TABLE)
 
 @dataclass(frozen=True)
 class Mapped:
-    """A format as it lies in a file: each role's paths, and which of them the first item has."""
+    """A format as it lies in a file: each role's paths, and which of them the first item has.
+
+    `asked` is the key that seems to hold the question, where no question was found.
+    """
 
     format: Format
     roles: Mapping[str, tuple[Steps, ...]]
     there: frozenset[str]
+    asked: str = ""
 
     @property
     def shown(self) -> str:
         """`lmms: video_id=doc.video question=doc.question response=filtered_resps gt=target`."""
         said = [f"{role}={shown(self.roles[role][0])}" for role in ROLES if role in self.there]
-        return f"{self.format.name}: {' '.join(said)}"
+        asked = f" (no question; perhaps fields.question={self.asked})" if self.asked else ""
+        return f"{self.format.name}: {' '.join(said)}{asked}"
 
 
 def mapping_of(
@@ -197,7 +202,8 @@ def mapping_of(
         elsewhere = {"video_id", "gt"} if truth or asked else set()
         _require(item, roles, chosen, named, elsewhere, where=where)
     there = {role for role, paths in roles.items() if any(value_at(item, p) is not MISSING for p in paths)}
-    return Mapped(chosen, roles, frozenset(there if first is not None else roles))
+    asked_by = guess(item, ["question"], _taken(roles)).get("question", "") if "question" not in there else ""
+    return Mapped(chosen, roles, frozenset(there if first is not None else roles), asked_by)
 
 
 def _named(name: str) -> Format | None:
@@ -274,10 +280,15 @@ def _require(
         if chosen.name == "batch":
             write += "; or requests=FILE where metadata.gt has it"
     else:
-        taken = {paths[0][0] for paths in roles.values() if paths}
-        guessed = guess(item, absent, taken)
-        write = " ".join(f"fields.{role}={guessed.get(role, 'KEY')}" for role in absent)
+        guessed = guess(item, [*absent, "question"], _taken(roles))
+        asked = any(value_at(item, p) is not MISSING for p in roles.get("question", ()))
+        wanted = [role for role in ROLES if role in absent or (role == "question" and not asked and role in guessed)]
+        write = " ".join(f"fields.{role}={guessed.get(role, 'KEY')}" for role in wanted)
     raise InputError(f"missing {absent[0]!r}; its keys: {there}", where=where, fix=f"write {write}")
+
+
+def _taken(roles: Mapping[str, tuple[Steps, ...]]) -> set[Any]:
+    return {paths[0][0] for paths in roles.values() if paths}
 
 
 def guess(item: Mapping[str, Any], roles: Sequence[str], taken: set[Any]) -> dict[str, str]:

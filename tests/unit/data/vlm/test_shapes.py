@@ -336,9 +336,9 @@ NAIVE = {
     "batch": "truth=",
     "llava": "truth=",
     "pope": "truth=",
-    "csv file": "fields.video_id=clip fields.response=out",
-    "parquet file": "fields.video_id=clip fields.response=out",
-    "xlsx file": "fields.video_id=clip fields.response=out",
+    "csv file": "fields.video_id=clip fields.question=q fields.response=out",
+    "parquet file": "fields.video_id=clip fields.question=q fields.response=out",
+    "xlsx file": "fields.video_id=clip fields.question=q fields.response=out",
     "wrapped with several lists": "fields.root=results",
     "table with booleans": "format=table",
     "batch of old vllm with truth in the requests": "truth=",
@@ -368,6 +368,26 @@ def test_typing_what_the_first_error_names_leads_to_the_gaps_of_every_shape(tmp_
         assert typed, error.line()
         result = analyse(tmp_path, path, *typed)
     assert (result.fp, result.fn) == (1, 1)
+    assert "no question" not in result.format
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("video,q,response,gt\na.mp4,Fire?,yes,no\n", " (no question; perhaps fields.question=q)"),
+        ("video,note,response,gt\na.mp4,at night,yes,no\n", ""),
+        ("video,q,question,response,gt\na.mp4,Fire?,Smoke?,yes,no\n", ""),
+        (json.dumps([{**TAO[0], "question": "Fire?", "more": "Why?"}]), ""),
+    ],
+)
+def test_a_question_that_stands_under_another_name_is_not_passed_over_in_silence(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    path = case(tmp_path, text, "p.json" if text[0] == "[" else "p.csv")
+    found = analyse(tmp_path, path)
+    assert found.format.partition(" (")[2] == said[2:]
+    if said:
+        assert "no question" not in analyse(tmp_path, path, "fields.question=q").format
 
 
 def case(folder: Path, text: str, name: str = "p.json") -> Path:
