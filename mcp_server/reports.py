@@ -52,7 +52,7 @@ class Rendered(Linked):
     acceptance_far_pct: float | None = None
     acceptance_recall_pct: float | None = None
     iterations: int
-    missing: int
+    missing: int | None = None
 
     def links(self) -> list[tuple[str, str, str]]:
         """The page as a resource of its run."""
@@ -114,13 +114,9 @@ def render_report(
     narrative: Annotated[str | None, Field(description="Plain text for the page, 300 words at most.")] = None,
 ) -> Rendered:
     """Render a run's DEFT_Loop_Report.html from disk and summarise it; a narrative becomes part of the page."""
-    from tao_skill_bank.reports.deft.report import render_report as render
-    from tao_skill_bank.reports.deft.report import write_narrative
+    from tao_skill_bank.reports.renderers import summarise
 
-    folder = allowed.path(results_dir, "results_dir")
-    if narrative is not None:
-        write_narrative(folder, narrative)
-    found = render(folder)
+    found = summarise(allowed.path(results_dir, "results_dir"), narrative)
     figures = found.model_dump(exclude={"verdict", "best_interval", "best_far"})
     return Rendered(
         **figures,

@@ -132,7 +132,8 @@ def rate_chart(points: Sequence[RatePoint], target_pct: float | None, op: str = 
     ]
     valued = [i for i in range(n) if n <= 6 or points[i].marked or points[i].held or i == 0]
     texts = [(i, max(len(percent(points[i].value)), len(points[i].note)), bool(points[i].note)) for i in valued]
-    places, taken = value_places(drawn, texts, [d for d, p in zip(drawn, points, strict=True) if not p.held])
+    joined = [d for d, p in zip(drawn, points, strict=True) if not p.held]
+    places, taken = value_places(drawn, texts, joined, None if target_pct is None else y(target_pct))
     values = "".join(
         f'<span class="val{" marked" if points[i].marked else ""} {place}" style="left:{xs[i]:.3f}%;'
         f'{_anchor(drawn[i], place)}">{escape(percent(points[i].value))}{_note(points[i].note)}</span>'
@@ -220,7 +221,10 @@ class Drawn:
 
 
 def value_places(
-    points: Sequence[Drawn], texts: Sequence[tuple[int, int, bool]], line: Sequence[Drawn] = ()
+    points: Sequence[Drawn],
+    texts: Sequence[tuple[int, int, bool]],
+    line: Sequence[Drawn] = (),
+    target: float | None = None,
 ) -> tuple[list[str], list[Box]]:
     """Where the value of a point stands so that it covers no dot, no interval and no other value.
 
@@ -228,12 +232,14 @@ def value_places(
         points: All points of the plot.
         texts: Of each value: its point, its longest line in letters, and whether it has two lines.
         line: The points that a line joins, which had better be left free too.
+        target: Where the target's line lies, percent from the top: it crosses the whole plot.
 
     Returns:
         One of `PLACES` for each, and the boxes that they take: beside the dot, or beyond an end of its interval.
     """
     steps = np.linspace(0, 1, 25)
     joined = [(a.x + (b.x - a.x) * t, a.y + (b.y - a.y) * t) for a, b in pairwise(line) for t in steps.tolist()]
+    across = [] if target is None else [(0.0, target - 0.5, 100.0, target + 0.5)]
     taken: list[Box] = []
     places = []
     for i, letters, two in texts:
@@ -245,6 +251,7 @@ def value_places(
             dots = sum(_overlap(box, b) for b in (*taken, *(d.box for d in points)))
             beyond = place not in PLACES[:2]  # only beside its own dot may a value lie over its own interval
             others = sum(_overlap(box, d.whisker) for j, d in enumerate(points) if j != own or beyond)
+            others += sum(_overlap(box, b) for b in across)
             crossed = sum(box[0] < x < box[2] and box[1] < y < box[3] for x, y in joined)
             return float(200 * outside + 10 * dots + 5 * others + 0.3 * crossed)
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tao_skill_bank.reports.summary import ReportSummary
 
 
 def render(results_dir: Path) -> None:
@@ -12,6 +16,33 @@ def render(results_dir: Path) -> None:
     from tao_skill_bank.tasks.registry import task_of
 
     _OWN.get(task_of(results_dir).name, render_plain)(results_dir)
+
+
+def summarise(results_dir: Path, narrative: str | None = None) -> ReportSummary:
+    """Write the report of a run of any task, and say what is in it.
+
+    Args:
+        results_dir: The run folder.
+        narrative: A text that becomes part of the page, where the task's page takes one.
+
+    Raises:
+        InputError: No run there, or a narrative that the page does not take or support.
+    """
+    from tao_skill_bank.core.errors import InputError
+    from tao_skill_bank.reports.deft.report import render_report, write_narrative
+    from tao_skill_bank.reports.plain import REPORT_FILE
+    from tao_skill_bank.reports.summary import summary_of
+    from tao_skill_bank.tasks.registry import task_of
+
+    own = _OWN.get(name := task_of(results_dir).name)
+    if own is _deft:
+        if narrative is not None:
+            write_narrative(results_dir, narrative)
+        return render_report(results_dir)
+    if narrative is not None:
+        raise InputError(f"the report of a {name} run takes no narrative", where=results_dir, fix="leave it out")
+    render(results_dir)
+    return summary_of(results_dir, results_dir / REPORT_FILE)
 
 
 def page(results_dir: Path) -> str:

@@ -58,6 +58,9 @@ def told_by_every_door(run: Path) -> Verdict:
         assert found.head in drawn_by_watch(run)
     # tools
     assert call(build_server([run]), "get_deft_status", {"results_dir": str(run)}).data["verdict"] == line
+    rendered = call(build_server([run]), "render_report", {"results_dir": str(run)}).data
+    assert rendered["verdict"] == line
+    assert Path(rendered["path"]).read_text(encoding="utf-8")
     # hand-off
     runs.hand_off(run)
     handed = json.loads((run / "best_model.json").read_text(encoding="utf-8"))
@@ -89,6 +92,4 @@ def told_everywhere(run: Path, other: Path) -> Verdict:
     assert both.runs[0].verdict == found
     assert any(line in text for text in lines(both))
     assert line in text_of(page_html(both))
-    # tools
-    assert call(build_server([run]), "render_report", {"results_dir": str(run)}).data["verdict"] == line
     return found

@@ -9,11 +9,8 @@ from tao_skill_bank.assurance.certificate import Certificate, certify
 from tao_skill_bank.assurance.subject import subject_of
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import BankError, InputError
-from tao_skill_bank.core.settings import Frozen
 from tao_skill_bank.core.text import capital, clean, duration, listed, percent, plural, points, score, whole
-from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.state import is_iteration_label
-from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.reports.certificate import needs, rate_text
 from tao_skill_bank.reports.deft import sections
 from tao_skill_bank.reports.deft.added import additions
@@ -27,38 +24,13 @@ from tao_skill_bank.reports.deft.signature import signature
 from tao_skill_bank.reports.deft.status import Status, rate, status_of
 from tao_skill_bank.reports.deft.view import NARRATIVE, Phase, RunView
 from tao_skill_bank.reports.page import render_page, script
+from tao_skill_bank.reports.summary import ReportSummary
 from tao_skill_bank.tasks.changenet.metric import FAR, RECALL, recall_floor
 from tao_skill_bank.tasks.changenet.stages.accept import kpi_reached
 
 REPORT_FILE = "DEFT_Loop_Report.html"
 TEMPLATE = "deft_report.html.j2"
 SUMMARY_WORDS = 300
-
-
-class ReportSummary(Frozen):
-    """What a caller needs of a report without opening it. Rates in percent; None where there is none yet.
-
-    `best_pct` and `acceptance_pct` are of `measure`, which `asked` limits; FAR and recall stand beside them.
-    """
-
-    path: str
-    status: str
-    why: str
-    verdict: Verdict
-    kpi_target: str
-    measure: str
-    asked: str | None
-    best_iteration: str | None
-    best_pct: float | None
-    best_interval: Interval | None
-    acceptance_pct: float | None
-    best_far_pct: float | None
-    best_far: Interval | None
-    threshold: float | None
-    acceptance_far_pct: float | None
-    acceptance_recall_pct: float | None
-    iterations: int
-    missing: int
 
 
 def render_report(results_dir: Path) -> ReportSummary:

@@ -55,6 +55,14 @@ def test_a_long_value_at_an_end_of_the_plot_stays_within_it() -> None:
     assert box[2] <= 100.5 and box[0] >= 0
 
 
+@pytest.mark.parametrize("target", [20.0, 50.0, 60.0, 90.0])
+def test_a_value_gives_way_to_the_line_of_the_target(target: float) -> None:
+    """Points on the line, just above it and just below: a value in the line's height would be struck through."""
+    points = drawn([(target, 6), (target - 4, 8), (target + 4, 3)])
+    _, boxes = value_places(points, [(i, 6, False) for i in range(3)], points, target)
+    assert not [box for box in boxes if box[1] < target < box[3]]
+
+
 @pytest.mark.parametrize(("op", "top", "height"), [("<=", 25.0, 75.0), (">=", 0.0, 25.0)])
 def test_the_goal_lies_on_the_side_of_the_target_that_is_asked_for(op: str, top: float, height: float) -> None:
     drawn_ = rate_chart([RatePoint("base", 100.0)], 75.0, op, measure="f1")

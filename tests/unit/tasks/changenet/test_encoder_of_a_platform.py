@@ -7,6 +7,7 @@ from pathlib import Path
 import fake_generator
 import pytest
 import tiny
+import yaml
 
 from tao_skill_bank import runs
 from tao_skill_bank.core.errors import BankError, InputError, InputErrors
@@ -76,3 +77,32 @@ def test_offline_the_weights_of_taos_encoder_have_to_be_there(tmp_path: Path) ->
         planned("offline=true", f"mining.encoder_path={workspace}/siglip")
     (workspace / "siglip").mkdir()
     assert planned("offline=true", f"mining.encoder_path={workspace}/siglip") == [f"TAO's SigLIP {workspace}/siglip"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "the backbone's weights are not there"),
+        (b"", "the file of the backbone's weights is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "is a pointer of Git LFS, and no weights"),
+        (b"PK\x03\x04 as torch writes", "ok"),
+    ],
+    ids=["gone", "empty", "pointer", "weights"],
+)
+def test_a_plan_looks_into_the_file_of_the_backbones_weights(tmp_path: Path, content: bytes | None, said: str) -> None:
+    workspace = tiny.make_workspace(tmp_path / "w", acceptance=False)
+    weights = workspace / "backbone.pth"
+    spec = yaml.safe_load((workspace / "specs" / "baseline_spec.yaml").read_text())
+    spec["model"]["backbone"]["pretrained_backbone_path"] = str(weights)
+    (workspace / "specs" / "baseline_spec.yaml").write_text(yaml.safe_dump(spec))
+    if content is not None:
+        weights.write_bytes(content)
+    given = (f"virtualenv.bin={fake_generator.install(tmp_path / 'bin')}", "mining.encoder=local")
+    wanted = tiny.request(workspace, iterations=1, platform="virtualenv", settings=given)
+    if said == "ok":
+        (check,) = [c for c in runs.plan_run(wanted).checks if c.name == "backbone"]
+        assert (check.status, check.text) == ("ok", str(weights))
+    else:
+        with pytest.raises(BankError, match=said) as caught:
+            runs.plan_run(wanted)
+        assert str(weights) in caught.value.line()

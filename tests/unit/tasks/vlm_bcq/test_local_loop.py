@@ -14,9 +14,11 @@ import bcq
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from server_calls import call
 from studio_server import page_of
-from verdict_places import told_by_every_door
+from verdict_places import text_of, told_by_every_door
 
+from mcp_server.server import build_server
 from tao_skill_bank import frames, runs
 from tao_skill_bank.commands.labels import cli as labels_command
 from tao_skill_bank.core.errors import InputError, InputErrors
@@ -91,6 +93,24 @@ def test_pages_and_tables_of_the_other_task_refuse_it_in_one_line(finished: Path
     for door in (lambda: compare_runs([finished, twin]), lambda: frames.stages(finished), lambda: render_report(twin)):
         with pytest.raises(InputError, match="has a report of its own: it is a run of another task"):
             door()
+
+
+def test_the_tool_renders_its_report_with_the_measure_and_takes_no_narrative(finished: Path, tmp_path: Path) -> None:
+    twin = twin_of(finished, tmp_path, (38, 40))
+    server = build_server([twin])
+    state, found = load_state(twin), runs.status(twin).verdict
+    told = call(server, "render_report", {"results_dir": str(twin)}).data
+    label, best = state.best()
+    assert (told["measure"], told["asked"]) == ("balanced accuracy", found.claims[0].asked)
+    assert (told["best_iteration"], told["best_pct"]) == (label, state.value(best))
+    assert told["best_interval_pct"][0] <= told["best_pct"] <= told["best_interval_pct"][1]
+    assert told["acceptance_pct"] == pytest.approx(95.0) and told["iterations"] == 1
+    assert told.get("best_far_pct") is None and told.get("missing") is None
+    page = " ".join(text_of(Path(told["path"]).read_text()).split())
+    assert all(" ".join(piece.split()) in page for piece in (found.head, found.text))
+    before = Path(told["path"]).read_bytes()
+    refused = call(server, "render_report", {"results_dir": str(twin), "narrative": "It is ready."})
+    assert "takes no narrative" in refused.text and Path(told["path"]).read_bytes() == before
 
 
 def test_vectors_of_another_model_are_not_searched_beside_those_of_the_run(finished: Path, tmp_path: Path) -> None:
