@@ -37,6 +37,9 @@ from tao_skill_bank.core.errors import BankError
 ROOT = Path(__file__).resolve().parents[2]
 SOON = BatchPolicy(settle=0.05, poll=0.02, look=0.02)
 BACKENDS = ("openai", "gemini")
+LATE_SEC = 1.2
+"""An answer that comes so late finds nobody who waits for it."""
+IMPATIENT = tuple(f"{role}.{backend}.timeout=0.8" for role in ("vlm", "llm") for backend in BACKENDS)
 
 
 @pytest.fixture(autouse=True)
@@ -74,10 +77,9 @@ def script(server: ScriptedEndpoint, day: BadDay) -> None:
 def test_the_ledger_holds_the_vendors_bill_on_a_bad_day(
     backend: str, workers: int, batch: bool, server: ScriptedEndpoint, six: Path, tmp_path: Path
 ) -> None:
-    script(server, BadDay(seed=workers, latency=0.01, late=0.0 if batch else 1.2, share=0.2))
-    slow = ("vlm.openai.timeout=0.8", "llm.openai.timeout=0.8", "vlm.gemini.timeout=0.8", "llm.gemini.timeout=0.8")
+    script(server, BadDay(seed=workers, latency=0.01, late=0.0 if batch else LATE_SEC, share=0.2))
     config = config_for(
-        server, tmp_path / "out", six, f"workflow.max_workers={workers}", *TOKENS, *slow, backend=backend
+        server, tmp_path / "out", six, f"workflow.max_workers={workers}", *TOKENS, *IMPATIENT, backend=backend
     )
     for _ in range(3):
         with contextlib.suppress(BankError):
@@ -110,11 +112,12 @@ def killed(
 ) -> int:
     """Kill a run at random moments on a bad day, and look after each whether the bill is in the ledger."""
     chance = random.Random(kills + workers)
-    script(server, BadDay(seed=workers + 7, latency=0.05, share=0.15))
+    day = BadDay(seed=workers + 7, latency=0.05, late=0.0 if batch else LATE_SEC, share=0.15)
+    script(server, day)
     how = ("--batch", backend) if batch else ("--backend", backend)
     in_the_middle = 0
     for _ in range(4 * kills):
-        process = child(server, folder, videos, *how, "--", f"workflow.max_workers={workers}", *TOKENS)
+        process = child(server, folder, videos, *how, "--", f"workflow.max_workers={workers}", *TOKENS, *IMPATIENT)
         assert process.stdout is not None
         process.stdout.readline()
         before = server.calls
@@ -134,7 +137,7 @@ def killed(
         if in_the_middle == kills or ended == 0:
             break
     view = api.status(folder / "out")
-    assert view.unknown > 0
+    assert view.unknown > 0 and (day.came_late > 0 or kills < 25)
     assert f"up to ${view.may_cost:.4f} more may have been billed" in shown(view)
     return in_the_middle
 

@@ -52,10 +52,12 @@ class BadDay:
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
+        self.came_late = 0
 
     def seconds(self, request: Request) -> float:
         """Now and then later than anybody waits."""
         if self.late and self.chance.random() < 0.05:
+            self.came_late += 1
             return self.late
         return self.chance.uniform(0, self.latency)
 
