@@ -250,9 +250,9 @@ def write(recalibration: Recalibration, folder: Path, training_spec: Path | None
     import yaml
 
     from tao_skill_bank.core import fsio, guard
+    from tao_skill_bank.core.sheets import write_sheet
     from tao_skill_bank.data.changenet.inference_spec import inference_spec
     from tao_skill_bank.data.changenet.spec import load_spec
-    from tao_skill_bank.data.changenet.tables import write_pairs
 
     path = folder / "recalibration.json"
     if guard.exists(path):
@@ -262,9 +262,8 @@ def write(recalibration: Recalibration, folder: Path, training_spec: Path | None
     written = []
     if recalibration.changed:
         written.append(folder / "changed.csv")
-        write_pairs(
-            written[-1], {name: [str(row[name]) for row in recalibration.changed] for name in recalibration.changed[0]}
-        )
+        names = list(recalibration.changed[0])
+        write_sheet(written[-1], names, ([row[name] for name in names] for row in recalibration.changed))
     if spec is not None:
         written.append(folder / "best_model_inference_spec.yaml")
         fsio.write_text(written[-1], yaml.safe_dump(spec, sort_keys=False))

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tao_skill_bank.core.errors import BankError, InputError
+from tao_skill_bank.core.sheets import shielded_table
 from tao_skill_bank.core.text import clean
 from tao_skill_bank.data.changenet.kpi import SCORE
 from tao_skill_bank.data.changenet.labels import is_pass
@@ -252,5 +253,5 @@ def export(sheet: Sheet, wanted: npt.NDArray[np.int64], kind: Literal["csv", "pa
     else:
         from pyarrow import csv as arrow_csv
 
-        arrow_csv.write_csv(table, out, arrow_csv.WriteOptions(quoting_style="needed"))
+        arrow_csv.write_csv(shielded_table(table), out, arrow_csv.WriteOptions(quoting_style="needed"))
     return out.getvalue()

@@ -7,7 +7,6 @@ and written as it goes, so memory does not grow with it.
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import os
 import shutil
@@ -27,6 +26,7 @@ from tao_skill_bank.actions.gap_analysis.vlm_result import VlmBcqResult, result_
 from tao_skill_bank.actions.gap_analysis.vlm_tally import SKIPS_KEPT, Gaps, Skip, Tally
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.sheets import write_rows
 from tao_skill_bank.data.vlm.answers import MODES, modes_of
 from tao_skill_bank.data.vlm.evaluation import Evaluation
 from tao_skill_bank.data.vlm.formats import Mapped
@@ -252,9 +252,7 @@ class _Writer:
 def _write_videos(handle: BinaryIO, tally: Tally) -> None:
     """`per_video.csv`: every video with its samples and gaps, until 50,000 were met, where some have several."""
     text = io.TextIOWrapper(handle, encoding="utf-8", newline="", errors="surrogatepass", write_through=True)
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["video_id", "samples", "skipped", "fp", "fn"])
-    writer.writerows(video_rows(tally))
+    write_rows(text, ["video_id", "samples", "skipped", "fp", "fn"], video_rows(tally))
     text.flush()
     text.detach()
 

@@ -31,6 +31,7 @@ from tao_skill_bank.actions.mining.tables import FILEPATH, LABEL, EncoderId, Ima
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.core.models import Frozen
+from tao_skill_bank.core.sheets import write_sheet
 from tao_skill_bank.data.pictures.decode import ImageError
 
 PLAN_FILE: Final = "mining_plan.json"
@@ -432,15 +433,10 @@ def _encoder_of(plan: MiningPlan) -> Encoder:
 
 
 def _write_errors(path: Path, errors: Sequence[ErrorRow]) -> None:
-    import csv
-
     if not errors:
         guard.remove(path)
         return
-    with fsio.atomic_open(path) as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(["row", "filepath", "error"])
-        writer.writerows([e.row, e.filepath, e.what] for e in errors)
+    write_sheet(path, ["row", "filepath", "error"], ([e.row, e.filepath, e.what] for e in errors))
 
 
 def main(argv: Sequence[str]) -> int:

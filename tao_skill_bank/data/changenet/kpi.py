@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputErrors
+from tao_skill_bank.core.sheets import write_columns
 from tao_skill_bank.data.changenet.labels import is_pass, judged_as_defect, not_judged
-from tao_skill_bank.data.changenet.tables import PairTable, coded, read_pairs, write_pairs
+from tao_skill_bank.data.changenet.tables import PairTable, coded, read_pairs
 from tao_skill_bank.metrics import (
     Curve,
     Threshold,
@@ -138,7 +139,7 @@ def analyze_kpi(csv: Path, output_dir: Path | None = None, *, images: bool = Tru
     _write_metrics(out / METRICS_FILE, curve)
     fsio.write_text(out / SUMMARY_FILE, "\n".join(analysis.lines()) + "\n")
     missed = missed_no_pass(scored, best_f1)
-    write_pairs(out / MISSED_FILE, missed.columns)
+    write_columns(out / MISSED_FILE, missed.columns)
     if images:
         from tao_skill_bank.data.changenet import kpi_plots
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError, InputErrors, did_you_mean
+from tao_skill_bank.core.sheets import write_exact
 from tao_skill_bank.data.changenet.labels import PASS as PASS
 
 if TYPE_CHECKING:
@@ -189,9 +191,7 @@ def write_pairs(path: Path, columns: Mapping[str, Sequence[str]]) -> None:
         ValueError: The columns differ in length.
     """
     with fsio.atomic_open(path, newline="") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+        write_exact(handle, chain([tuple(columns)], zip(*columns.values(), strict=True)))
 
 
 def _read(path: Path) -> bytes:

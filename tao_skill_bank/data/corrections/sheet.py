@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError, InputErrors
-from tao_skill_bank.core.fsio import atomic_open
+from tao_skill_bank.core.sheets import plain
+from tao_skill_bank.core.sheets import write_sheet as write_table
 from tao_skill_bank.data.corrections.file import Book, Word, drafts
 from tao_skill_bank.data.corrections.record import Correction, sample_name
 from tao_skill_bank.data.corrections.standing import Corrections
@@ -20,8 +22,6 @@ COLUMNS = (
 )
 REQUIRED = ("input_path", "object_name", "reason", "who")
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0", "")
-# A spreadsheet takes a cell that begins so for a formula; an apostrophe before it makes it text.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_sheet(path: Path, found: Corrections) -> int:
@@ -32,16 +32,14 @@ def write_sheet(path: Path, found: Corrections) -> int:
     """
     _not_over_another(path)
     words = list(found.by_id.values())
-    with atomic_open(path, newline="") as handle:
-        writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for word in words:
-            row = {**word.model_dump(mode="json", by_alias=True), **word.sample.model_dump()}
-            row["drop"] = "true" if word.drop else ""
-            row["score"] = "" if word.score is None else repr(word.score)
-            texts = {name: row[name] if name == "score" else _shielded(row[name]) for name in COLUMNS}
-            writer.writerow(texts)
+    write_table(path, COLUMNS, map(_cells, words))
     return len(words)
+
+
+def _cells(word: Correction) -> list[Any]:
+    row = {**word.model_dump(mode="json", by_alias=True), **word.sample.model_dump()}
+    row["drop"] = "true" if word.drop else ""
+    return [row[name] for name in COLUMNS]
 
 
 def _not_over_another(path: Path) -> None:
@@ -77,7 +75,7 @@ def read_sheet(path: Path, book: Book) -> list[Correction]:
     faults: list[str] = []
     for number, row in enumerate(rows, start=1):
         try:
-            out.append(_line({name: _plain(cell or "") for name, cell in row.items()}, book))
+            out.append(_line({name: plain(cell or "") for name, cell in row.items()}, book))
         except InputError as error:
             faults.append(f"row {number}: {error.line()}")
     if faults:
@@ -121,12 +119,3 @@ def _number(text: str) -> float | None:
         return float(text) if text.strip() else None
     except ValueError:
         raise InputError(f"score is no number: {text!r}", fix="write a number, or leave it empty") from None
-
-
-def _shielded(value: object) -> str:
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith((*_FORMULA, "'")) else text
-
-
-def _plain(text: str) -> str:
-    return text[1:] if text[:1] == "'" and text[1:].startswith((*_FORMULA, "'")) else text

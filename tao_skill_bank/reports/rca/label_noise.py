@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import numpy.typing as npt
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.fsio import atomic_open
+from tao_skill_bank.core.sheets import plain, write_sheet
 from tao_skill_bank.metrics import parting_scores
 
 NEIGHBOURS = 20
@@ -229,25 +230,14 @@ def reference_rows(total: int, weak: Sequence[int], most: int = MOST_IMAGES) -> 
 
 def write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:
     """Write the ranking as CSV; `neighbours` holds `image (label, similarity)`, separated by `; `."""
-    with atomic_open(path) as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for rank, s in enumerate(suspects, start=1):
-            shown = "; ".join(f"{file} ({label}, {alike:.4f})" for file, label, alike in s.neighbours)
-            writer.writerow(
-                [
-                    rank,
-                    s.filepath,
-                    s.label,
-                    s.score,
-                    s.weakness,
-                    s.misclassified,
-                    round(s.suspicion, 6),
-                    "" if s.look_alikes is None else round(s.look_alikes, 6),
-                    round(s.model, 6),
-                    shown,
-                ]
-            )
+
+    def row(rank: int, s: Suspect) -> list[Any]:
+        shown = "; ".join(f"{file} ({label}, {alike:.4f})" for file, label, alike in s.neighbours)
+        alike = None if s.look_alikes is None else round(s.look_alikes, 6)
+        found = [rank, s.filepath, s.label, s.score, s.weakness, s.misclassified, round(s.suspicion, 6), alike]
+        return [*found, round(s.model, 6), shown]
+
+    write_sheet(path, COLUMNS, map(row, count(1), suspects))
 
 
 def read_suspects(path: Path) -> list[dict[str, str]]:
@@ -262,7 +252,7 @@ def read_suspects(path: Path) -> list[dict[str, str]]:
         return []
     with guard.open_text(path, newline="") as handle:
         reader = csv.DictReader(handle)
-        rows = list(reader)
+        rows = [{name: plain(cell or "") for name, cell in row.items()} for row in reader]
         if tuple(reader.fieldnames or ()) == EARLIER_COLUMNS:
             return [
                 {**r, "look_alikes": r["suspicion"], "model": "1" if r["misclassified"] == "True" else "0"}

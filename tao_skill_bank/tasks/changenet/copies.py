@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.data.changenet.tables import write_pairs
+from tao_skill_bank.core.sheets import write_columns
 from tao_skill_bank.data.pictures.decode import load_rgb
 from tao_skill_bank.data.pictures.noise import COPY, noise_in_common
 
@@ -68,13 +68,13 @@ def _common(*files: str) -> float | None:
 
 def write_alike(path: Path, found: Sequence[Alike], workspace: Path) -> None:
     """Write `near_duplicates.csv`: every new image that looks like an evaluation image, and whether it is a copy."""
-    write_pairs(
+    write_columns(
         path,
         {
             "new": [shown(a.new, workspace) for a in found],
             "evaluation": [shown(a.evaluation, workspace) for a in found],
             "cosine": [f"{a.cosine:.6f}" for a in found],
-            "noise_in_common": ["" if a.noise is None else f"{a.noise:.4f}" for a in found],
+            "noise_in_common": [None if a.noise is None else round(a.noise, 4) for a in found],
         },
     )
 

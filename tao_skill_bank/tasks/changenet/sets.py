@@ -11,6 +11,7 @@ from pathlib import Path
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.seal import digest_of
+from tao_skill_bank.core.sheets import write_columns
 from tao_skill_bank.data import corrections
 from tao_skill_bank.data.changenet.images import root_candidates
 from tao_skill_bank.data.changenet.sample_book import MEASURED, Rows, label_problem
@@ -70,7 +71,7 @@ def csv_of(run: Run, name: str) -> Path:
     if not done.made:
         return original
     # The copy is written last: where it is, its provenance is.
-    write_pairs(copy.with_name(f"{KEY_OF[name]}_corrections.csv"), _provenance(table, done))
+    write_columns(copy.with_name(f"{KEY_OF[name]}_corrections.csv"), _provenance(table, done))
     write_pairs(copy, _with(table, done).columns)
     return copy
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import GateError, StageFailedError
+from tao_skill_bank.core.sheets import write_sheet
 from tao_skill_bank.core.text import lines_of
 from tao_skill_bank.data.bcq.clips import content_of
 from tao_skill_bank.data.bcq.leakage import Seen
@@ -224,13 +223,9 @@ def write_rows(path: Path, rows: Sequence[Row]) -> Path:
 def write_provenance(path: Path, rows: Sequence[Row]) -> None:
     """`provenance.csv`: a line a row."""
     names = ("source", "iteration", "target_id", "similarity", "teacher", "pass_digests")
-    held = io.StringIO()
-    writer = csv.writer(held, lineterminator="\n")
-    writer.writerow(["row", "id", *names])
-    for number, row in enumerate(rows, start=1):
-        told = row.get("provenance") or {}
-        writer.writerow([number, row["id"], *("" if told.get(n) is None else told[n] for n in names)])
-    fsio.write_text(path, held.getvalue())
+    told = [(row, row.get("provenance") or {}) for row in rows]
+    lines = ([number, row["id"], *map(said.get, names)] for number, (row, said) in enumerate(told, start=1))
+    write_sheet(path, ["row", "id", *names], lines)
 
 
 def _content(run: Run, row: Row) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.arrow import write_parquet
+from tao_skill_bank.core.sheets import write_sheet
 from tao_skill_bank.data.bcq.records import Record
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.tasks.vlm_bcq import selecting
@@ -78,11 +79,8 @@ class DataMining(Stage):
         lines = [f"{len(chosen)} rows of a budget of {budget}, encoder {encoder}, median similarity {median}", ""]
         lines += [f"{by_key.get(key, 0):>5} rows for {failures[key]:>4} targets  {key}" for key in sorted(failures)]
         fsio.write_text(out / "mining_summary.txt", "\n".join(lines) + "\n")
-        rows = ["question_key,targets,chosen"]
-        rows += [
-            f'"{key.replace(chr(34), chr(34) * 2)}",{failures[key]},{by_key.get(key, 0)}' for key in sorted(failures)
-        ]
-        fsio.write_text(out / "knn_summary.csv", "\n".join(rows) + "\n")
+        rows = [(key, failures[key], by_key.get(key, 0)) for key in sorted(failures)]
+        write_sheet(out / "knn_summary.csv", ("question_key", "targets", "chosen"), rows)
 
 
 class Mined:

@@ -1,0 +1,101 @@
+"""CSVs that people open: no cell of theirs is a formula to a spreadsheet, and what is read back is what was written.
+
+The rule for every CSV of the bank's own: one that a TAO command reads holds its cells as they are
+(`data.changenet.tables.write_pairs`), any other is written here. A cell that a spreadsheet would take for a formula
+gets an apostrophe before it, which makes it text; `plain` takes it off. Numbers stay numbers.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from tao_skill_bank.core import fsio
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMULA = "^(?:'|[ \t\r\n\u00a0]*[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20])"
+"""How a cell begins that a spreadsheet may take for a formula; East Asian ones take the wide signs, too."""
+_NUMBER = r"^[+-]?[0-9]+(?:[.,][0-9]*)?(?:[eE][+-]?[0-9]+)?$"
+_FORMULA = re.compile(FORMULA)
+
+
+def shielded(cell: Any) -> str:
+    """A cell as it is written: text that might be a formula behind an apostrophe, nothing for None."""
+    if not isinstance(cell, str):
+        return "" if cell is None else str(cell)
+    return f"'{cell}" if _is_taken(cell) else cell
+
+
+def plain(cell: str) -> str:
+    """A cell as it was before it was written."""
+    return cell[1:] if cell[:1] == "'" and _is_taken(cell[1:]) else cell
+
+
+def write_exact(handle: IO[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows as they are. Cells are quoted only where they must be, lines end in LF: equal rows give equal bytes.
+
+    A carriage return within a cell is quoted, too: the library leaves it bare where lines end in LF alone, and whoever
+    reads it takes what follows for another row.
+    """
+
+    class Lines:
+        """The library's lines, which end in CR and LF so that it quotes both."""
+
+        def write(self, line: str) -> int:
+            return handle.write(f"{line[:-2]}\n")
+
+    csv.writer(Lines(), lineterminator="\r\n").writerows(rows)
+
+
+def write_rows(handle: IO[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table for people; layout as `write_exact`."""
+    write_exact(handle, ([shielded(cell) for cell in row] for row in chain([header], rows)))
+
+
+def write_sheet(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """The same as a file, in one step: readers see the old one or the whole new one."""
+    with fsio.atomic_open(path, newline="") as handle:
+        write_rows(handle, header, rows)
+
+
+def write_columns(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    """The same of columns by name.
+
+    Raises:
+        ValueError: They differ in length.
+    """
+    write_sheet(path, list(columns), zip(*columns.values(), strict=True))
+
+
+def shielded_table(table: pa.Table) -> pa.Table:
+    """An Arrow table as it is to be written as CSV: `shielded` of every cell that is text, names of columns as well.
+
+    A set's cells are all text: what reads as a number stays one.
+    """
+    import pyarrow as pa
+    from pyarrow import compute as pc
+
+    def is_text(kind: pa.DataType) -> bool:
+        return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+    columns = []
+    for column in table.columns:
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if is_text(column.type):
+            number = pc.match_substring_regex(column, _NUMBER)
+            taken = pc.and_not(pc.match_substring_regex(column, FORMULA), number)
+            if pc.any(taken).as_py():
+                column = pc.if_else(taken, pc.binary_join_element_wise("'", column, ""), column)
+        columns.append(column)
+    return pa.table(columns, names=[shielded(name) for name in table.column_names])
+
+
+def _is_taken(cell: str) -> bool:
+    return _FORMULA.match(cell) is not None
