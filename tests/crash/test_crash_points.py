@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 
 import annotation_harness
 import pytest
+import toy_task
 from annotation_harness import AnnotationHarness
 from fencing import Fencing
-from harness import FAULTS, LOOPS, Harness, Point, chosen, masked
+from harness import ENGINE_ALONE, FAULTS, LOOPS, Harness, Point, chosen, masked
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("cc") is None and shutil.which("gcc") is None, reason="no C compiler here"),
@@ -32,22 +33,27 @@ ANNOTATION_SAMPLE = {"kill": 6, "ENOSPC": 3, "EIO": 3, "EMFILE": 2, "EROFS": 2, 
 REAL_KILLS = 3
 RCA, TRAIN = 2, 0
 # Loop, stopped workers -> trials in `make test`.
-STOPPED = {("boards", 1): 5, ("boards", 2): 1, ("answers", 1): 1}
+STOPPED = {("boards", 1): 2, ("boards", 2): 1, ("answers", 1): 1, ("numbers", 1): 5, ("numbers", 2): 5}
 
 
 @pytest.fixture(scope="module")
 def harness_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Harness]]:
     """The clean run of a loop, made when it is first asked for."""
     made: dict[str, Harness] = {}
+    site = tmp_path_factory.mktemp("site")
+    toy_task.install(site)
 
     def of(loop: str) -> Harness:
         if loop not in made:
-            made[loop] = Harness(tmp_path_factory.mktemp("crash"), LOOPS[loop])
+            made[loop] = Harness(tmp_path_factory.mktemp("crash"), {**LOOPS, **ENGINE_ALONE}[loop])
         return made[loop]
 
-    yield of
-    for harness in made.values():
-        harness.close()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(str(site))
+        patched.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH")))))
+        yield of
+        for harness in made.values():
+            harness.close()
 
 
 @pytest.fixture
@@ -185,7 +191,7 @@ def test_a_worker_that_lost_its_run_while_it_was_stopped_changes_nothing(
 
 @pytest.mark.slow
 @pytest.mark.timeout(6 * 3600)
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", [*ENGINE_ALONE, *LOOPS])
 @pytest.mark.parametrize("stopped", [1, 2])
 def test_a_worker_that_lost_its_run_at_any_call_changes_nothing(
     harness_of: Callable[[str], Harness], loop: str, stopped: int

@@ -177,3 +177,19 @@ class Toy(Task[State]):
 
 
 TASK = Toy()
+
+
+def install(site: Path) -> None:
+    """The entry point of this task as another package brings it, in a folder that is to be on the path of modules."""
+    info = site / "toy_task-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-task\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[tao_skill_bank.tasks]\ntoy = toy_task:TASK\n")
+
+
+def make_workspace(folder: Path) -> Path:
+    """A workspace of it, of which each iteration comes nearer to the truth."""
+    folder.mkdir(parents=True)
+    numbers = {"truth": 10.0, "base": [4.0, 6.0], "pool": [8.0, 10.0, 16.0, 16.0]}
+    (folder / "numbers.json").write_text(json.dumps(numbers))
+    return folder

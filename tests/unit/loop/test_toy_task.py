@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import toy_task
 from ran import ran
 from server_calls import call
 
@@ -34,10 +35,7 @@ STAGES = ["learn", "compare"] * 3 + ["finish"]
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The toy task as another package brings it: an entry point; for this process and those it starts."""
     site = tmp_path / "site"
-    info = site / "toy_task-1.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-task\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[tao_skill_bank.tasks]\ntoy = toy_task:TASK\n")
+    toy_task.install(site)
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(SUPPORT)]))
     monkeypatch.setattr(registry, "task_named", registry.task_named.__wrapped__)
@@ -46,11 +44,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def workspace(tmp_path: Path, installed: Path) -> Path:
-    folder = tmp_path / "w"
-    folder.mkdir()
-    numbers = {"truth": 10.0, "base": [4.0, 6.0], "pool": [8.0, 10.0, 16.0, 16.0]}
-    (folder / "numbers.json").write_text(json.dumps(numbers))
-    return folder
+    return toy_task.make_workspace(tmp_path / "w")
 
 
 def asked(workspace: Path, **more: Any) -> Request:
