@@ -235,11 +235,17 @@ class Run(Generic[S]):
             self.clock.sleep(_POLL_FIRST_SEC)
 
     def wait_for_orphans(self, label: str, stage: str) -> None:
-        """Wait until no job of this stage runs any more: one started before a crash is never doubled."""
+        """Wait until no job of this stage runs any more: one started before a crash is never doubled.
+
+        What a job has left whose worker and command are both dead is ended: nobody will write its exit record.
+        """
         for record in self.stage_records(label, stage):
-            if self.platform.status(record) not in ENDED:
+            job = self.platform.status(record)
+            if job not in ENDED:
                 self.observer.note(f"waiting for {record.key}, which an earlier process started")
                 self._wait(record)
+            elif job == "lost" and self.platform.end_left(record):
+                self.observer.note(f"ended what {record.key} had left, which an earlier process started")
 
     def stage_records(self, label: str, stage: str) -> list[JobRecord]:
         """The job records of one stage, oldest first."""

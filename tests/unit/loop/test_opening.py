@@ -30,8 +30,9 @@ from tao_skill_bank.loop.approval import key_path
 from tao_skill_bank.loop.log import LOG_FILE, append_stage, read_log
 from tao_skill_bank.loop.opening import desk, folder_lock
 from tao_skill_bank.loop.request import Request
-from tao_skill_bank.loop.run import STOP_REQUEST
+from tao_skill_bank.loop.run import STOP_REQUEST, Run
 from tao_skill_bank.loop.state import STATE_FILE, StageRecord, save_state
+from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.platforms.base import new_record, write_record
 from tao_skill_bank.platforms.worker import beside
 from tao_skill_bank.tasks.changenet.task import TASK
@@ -286,8 +287,22 @@ def test_an_approval_that_cannot_be_sealed_leaves_nothing(
     assert not (workspace / "results").exists()
 
 
+def _stop(run: Path) -> None:
+    assert runs.stop(run) is True
+
+
+def _new_attempt(run: Path) -> None:
+    state = load_state(run)
+    at_work = Run.of(state, platform_named(state.config))
+    at_work.wait_for_orphans("baseline", "evaluate")
+    at_work.wait_for_orphans("baseline", "train")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="what a killed worker has left is found in /proc")
-def test_stop_ends_what_a_job_has_left_whose_worker_and_command_are_dead(workspace: Path) -> None:
+@pytest.mark.parametrize("ended_by", [_stop, _new_attempt])
+def test_stop_and_a_new_attempt_end_what_a_job_has_left_whose_worker_and_command_are_dead(
+    workspace: Path, ended_by: Callable[[Path], None]
+) -> None:
     run = tiny.approved(tiny.request(workspace))
     record = new_record(
         key="baseline.train.train", platform="local", command=["x"], outputs=[], cwd=workspace, results_dir=run
@@ -302,7 +317,7 @@ def test_stop_ends_what_a_job_has_left_whose_worker_and_command_are_dead(workspa
         subprocess.Popen(wait, stdin=subprocess.PIPE, env=marked, start_new_session=True) as left,
         subprocess.Popen(wait, stdin=subprocess.PIPE, start_new_session=True) as stranger,
     ):
-        assert runs.stop(run) is True
+        ended_by(run)
         assert left.wait(60) == -signal.SIGTERM and stranger.poll() is None
         assert runs.stop(run) is False
         assert not (run / STOP_REQUEST).exists(), "nobody is there to read it"
