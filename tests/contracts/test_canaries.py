@@ -71,15 +71,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         (base / name).mkdir()
     keep = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "PYTHONPATH", "OPENBLAS_NUM_THREADS")}
     places = {"XDG_CACHE_HOME": "cache", "XDG_CONFIG_HOME": "config", "XDG_STATE_HOME": "state", "TMPDIR": "tmp"}
-    # A fork shows the command line of whom it was forked from: with a variable that Python reads, none is forked.
-    keep["PYTHONHASHSEED"] = "0"
     env = {**keep, **given, "HOME": str(base / "home"), **{k: str(base / v) for k, v in places.items()}}
     secrets = [s.encode() for s in (*given.values(), *map(canary, FILES))]
     scene = Scene(base, base, secrets, planted)
 
-    def tao_skills(words: Sequence[str], *, ends: int = 0) -> str:
+    def tao_skills(words: Sequence[str], *, ends: int = 0, **more: str) -> str:
         command = [sys.executable, "-P", "-m", "tao_skill_bank.cli", *words]
-        done = subprocess.run(command, env=env, cwd=workspace, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=env | more, cwd=workspace, capture_output=True, text=True, check=False)
         assert done.returncode == ends, done.stderr
         scene.printed.append(done.stdout + done.stderr)
         return done.stdout
@@ -89,7 +87,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     watcher.start()
     try:
         asked = ["--workspace", str(workspace), "--kpi-target", "FAR < 0.1% at recall=100%", "--set", "num_epochs=1"]
-        tao_skills(["deft", "run", *asked, "--max-iterations", "1", "--yes"])
+        # A fork shows the command line of whom it was forked from: with a variable that Python reads, none is forked.
+        tao_skills(["deft", "run", *asked, "--max-iterations", "1", "--yes"], PYTHONHASHSEED="0")
         (scene.run,) = (workspace / "results").iterdir()
         for words in (["deft", "status"], ["jobs", "list"], ["deft", "run", "--results-dir"]):
             tao_skills([*words, str(scene.run)])
