@@ -216,6 +216,19 @@ def vcn(folder: Path, full: bool) -> None:
     judge("a 1,000-row analysis, start-up included", thousand.cpu, 1.0, " s of processor")
 
 
+def vlm_alone(folder: Path, runs: int) -> None:
+    """The yes/no analysis without start-up: 300,000 answers in this process."""
+    from tao_skill_bank.actions.gap_analysis.config import VlmBcqConfig
+    from tao_skill_bank.actions.gap_analysis.vlm_bcq import analyze_vlm_bcq
+
+    path = folder / "p.json"
+    write_predictions(path, 300_000, 0.1, "one line")
+    config = VlmBcqConfig(predictions_json=path, results_dir=folder / "out")
+    print("vlm_bcq, 300,000 answers, in one process", flush=True)
+    ours, load = least([lambda: analyze_vlm_bcq(config), lambda: json.loads(path.read_bytes())], 2 * runs)
+    judge("beside json.load, 10% gaps", ours / load, 1.5)
+
+
 def vlm(folder: Path, runs: int) -> None:
     """The yes/no analysis of a million answers in three layouts."""
     print("vlm_bcq, 1 M answers", flush=True)
@@ -283,6 +296,7 @@ def main() -> int:
         if options.only in (None, "vcn"):
             with_quiet_stdout(devnull, lambda: vcn(folder, options.full))
         if options.only in (None, "vlm"):
+            with_quiet_stdout(devnull, lambda: vlm_alone(folder, 3 if options.quick else 7))
             with_quiet_stdout(devnull, lambda: vlm(folder, 3 if options.quick else 7))
         if options.only == "memory" or (options.only is None and options.full):
             with_quiet_stdout(devnull, lambda: vlm_memory(folder))
