@@ -120,7 +120,7 @@ def estimate_annotation(allowed: Allowed, **asked: Any) -> EstimateResult:
 async def start_annotation(
     plan: Annotated[Priced, Resolve(priced)], answer: Annotated[Answer[Approve], Resolve(gate)], **asked: Any
 ) -> AnnotationStart:
-    """Start an annotation run in the background, or take one up, once the person approved."""
+    """Start or take up an annotation run in the background, once the person approved."""
     from tao_skill_bank.annotate.allow import allow
     from tao_skill_bank.annotate.api import start_detached
 

@@ -55,7 +55,7 @@ def make_workspace(
     lightings: Annotated[list[str] | None, Field(description="Ends of file names, several pictures a part.")] = None,
     board: Annotated[str | None, Field(description="Regular expression that finds the board in a path.")] = None,
 ) -> Laid:
-    """Lay out a workspace from folders of good and bad pictures: sets, spec, links. Pictures stay as they are."""
+    """Lay out a workspace from folders of good and bad pictures, which stay as they are."""
     from tao_skill_bank.data.changenet.lay_out import lay_out
 
     made = lay_out(
@@ -91,7 +91,7 @@ def list_runs(workspace: Annotated[str, Field(description="The workspace.")], al
 def compare_runs(
     runs: Annotated[list[str], Field(description="Two run folders or more.")], allowed: Allowed
 ) -> RunsCompared:
-    """Which of some runs is better: verdicts with intervals, what differs in their plans, cost."""
+    """Which run is better: verdicts with intervals, what differs in their plans, cost."""
     from tao_skill_bank.reports.compare import compare_runs as compared
     from tao_skill_bank.reports.compare import lines
 
@@ -105,7 +105,7 @@ def compare_runs(
 def check_platform(
     platform: Annotated[str | None, Field(description="local, docker, slurm …; default: the installation.")] = None,
 ) -> PlatformChecked:
-    """Whether a platform, or the whole installation, is ready: engine, login node, GPU, keys; and what mends it."""
+    """Is a platform, or the whole installation, ready: engine, login node, GPU, keys; what mends it."""
     from tao_skill_bank.bank.platforms_catalog import load_catalog
     from tao_skill_bank.commands.doctor_checks import Looks, diagnose
     from tao_skill_bank.core.roots import own_files

@@ -43,7 +43,7 @@ class ImageList(BaseModel):
 def list_skills(
     wish: Annotated[str | None, Field(description="What the person wants; says if it is not done here.")] = None,
 ) -> SkillList:
-    """The bank's skills: what each is for, what is not done here and what is near, and the folder they are in."""
+    """The skills: what each is for, what is not done here and what is near, and their folder."""
     from tao_skill_bank.bank.home import bank_root
     from tao_skill_bank.bank.scope import named_in, not_done, refusal
     from tao_skill_bank.bank.skills import load_skill, skill_folders

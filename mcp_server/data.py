@@ -71,7 +71,7 @@ class RoutingResult(BaseModel):
 
 @with_request(TrainingCheck)
 def check_training_csv(allowed: Allowed, **asked: Any) -> CheckResult:
-    """Check a ChangeNet training CSV: columns, labels, every image of every lighting, duplicates, leakage."""
+    """Check a training CSV: columns, labels, every image of every lighting, duplicates, leakage."""
     from tao_skill_bank.data.changenet.validate import check_training, label_warnings
 
     reports, leaks = check_training(**within(TrainingCheck, asked, allowed))
@@ -107,7 +107,7 @@ def check_spec(allowed: Allowed, **asked: Any) -> SpecResult:
 def analyze_kpi(
     allowed: Allowed, images: Annotated[bool, Field(description="Also draw three PNGs.")] = True, **asked: Any
 ) -> KpiResult:
-    """Thresholds of an inference: 100 % recall with its FAR, the best F1, a table of every threshold."""
+    """Thresholds of an inference: 100 % recall with its FAR, the best F1, a table of all."""
     from tao_skill_bank.data.changenet.kpi import analyze_kpi as analyze
 
     found = analyze(**within(KpiAsked, asked, allowed), images=images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from functools import partial
@@ -24,6 +25,7 @@ from tao_skill_bank.core.asked import command_words
 from tao_skill_bank.loop.asked import Request
 
 if TYPE_CHECKING:
+    from tao_skill_bank.loop.log import LogLine
     from tao_skill_bank.loop.request import PreFlight
     from tao_skill_bank.runs import PhaseView, StatusView
 
@@ -32,6 +34,7 @@ MOST_WAIT_SEC = 25
 """Clients cut a call at 60 s or less; a status call answers well before that."""
 _POLL_SEC = 0.5
 _SHORT = {"training_rows": "rows"}
+_ASIDE = re.compile(r" \([^()]*\)")
 
 RunFolder = Annotated[str, Field(description="The run folder.")]
 
@@ -77,7 +80,10 @@ class PhaseResult(BaseModel):
 
 
 class StatusResult(BaseModel):
-    """Where a run stands. `log` has what came behind the cursor; what stays the same is told at first and at last."""
+    """Where a run stands. `log` has what came behind the cursor; what stays the same is told at first and at last.
+
+    `verdict` is told of a run that has ended; until then `best` says how far it is.
+    """
 
     status: str
     stop_reason: str | None = None
@@ -134,7 +140,7 @@ async def gate(plan: Annotated[Planned, Resolve(planned)], ctx: Context) -> Elic
 
 @with_request(Request)
 def plan_deft_run(allowed: Allowed, **asked: Any) -> PlanResult:
-    """Check a DEFT run and show what it would do. Changes nothing. An error lists every fault to mend."""
+    """Check a DEFT run and show what it would do. Changes nothing. An error lists every fault."""
     request = _request(allowed, asked)
     plan, _ = _planned(request, allowed)
     return PlanResult(
@@ -153,7 +159,7 @@ async def start_deft_run(
     one_stage: Annotated[bool, Field(description="Run only the next stage; then step_deft_run.")] = False,
     **asked: Any,
 ) -> StartResult:
-    """Start a DEFT run with the arguments of its plan, once the person approved; it works on in the background."""
+    """Start a DEFT run with its plan's arguments, once the person approved; it works on in the background."""
     from tao_skill_bank.core.errors import NeedsApprovalError
     from tao_skill_bank.runs import open_run, start_detached
 
@@ -211,7 +217,7 @@ async def get_deft_status(
     after: Annotated[int, Field(description="Cursor of the last answer.")] = 0,
     wait_sec: Annotated[int, Field(ge=0, le=MOST_WAIT_SEC, description="Answer at its end, or after so long.")] = 0,
 ) -> StatusResult:
-    """Where a DEFT run stands, and its log behind the cursor. Ask again with it while it is running."""
+    """Where a DEFT run stands, and its log behind the cursor. Ask again while it is running."""
     from tao_skill_bank import runs
 
     folder = allowed.path(results_dir, "results_dir")
@@ -235,7 +241,7 @@ async def get_deft_status(
         now=None if view.stage is None else ", ".join(x for x in (f"{view.iteration} {view.stage}", view.live) if x),
         kpi_target=view.kpi_target if whole else None,
         best=best,
-        verdict=view.verdict.line if whole else None,
+        verdict=view.verdict.line if ended else None,
         approval=view.approval if whole else None,
         phases=[
             PhaseResult(phase=p.phase, **{_SHORT.get(name, name): _short(x) for name, x in _figures(view, p).items()})
@@ -243,7 +249,7 @@ async def get_deft_status(
         ]
         if ended
         else None,
-        log=[clip(f"{x.seq} {x.iter} {x.stage} {x.status}: {x.summary}", 110) for x in view.log],
+        log=[_logged(x) for x in view.log],
         cursor=view.cursor,
         ask_again_sec=view.ask_again_sec,
         remaining_sec=None if view.status == "complete" else view.remaining_sec,
@@ -253,7 +259,7 @@ async def get_deft_status(
 
 
 def stop_deft_run(results_dir: RunFolder, allowed: Allowed) -> StopResult:
-    """Ask a run to stop: the command at work is ended, what is committed stays, and it can be taken up again."""
+    """Stop a run: the command at work is ended, what is committed stays; it can be taken up again."""
     from tao_skill_bank import runs
 
     folder = allowed.path(results_dir, "results_dir")
@@ -317,14 +323,21 @@ def _figures(view: StatusView, phase: PhaseView) -> dict[str, Any]:
     return {figure_key(view.measure): phase.value, **phase.figures}
 
 
+def _logged(line: LogLine) -> str:
+    """A line of the log; asides in brackets stay in the file, as does the `ok` of what went well."""
+    ended = "" if line.status == "ok" else f" {line.status}"
+    summary = _ASIDE.sub("", line.summary) if line.status == "ok" else line.summary
+    return clip(f"{line.seq} {line.iter} {line.stage}{ended}: {summary}", 110)
+
+
 def _short(figure: Any) -> Any:
     """A figure to six digits: its file has all of them."""
     return float(f"{figure:.6g}") if isinstance(figure, float) else figure
 
 
 def _summary(plan: PreFlight) -> list[str]:
-    lines = [line.strip() for line in plan.lines() if line.strip()]
-    skipped = ("Pre-Flight Summary", "data set", "checks", "plan digest", "[  ok]", "[skip]", "[warn]")
+    lines = [line.strip().replace(f"{plan.config['workspace']}/", "") for line in plan.lines() if line.strip()]
+    skipped = ("Pre-Flight Summary", "data set", "checks", "plan digest", "estimate ", "[  ok]", "[skip]", "[warn]")
     return [clip(line, 240) for line in lines if not line.startswith(skipped)]
 
 

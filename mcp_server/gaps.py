@@ -125,7 +125,7 @@ def analyze_vcn_gaps(
     check_labels: Annotated[bool, Field(description="With report: rank labels that look wrong.")] = False,
     **asked: Any,
 ) -> VcnGaps:
-    """Where a Visual ChangeNet model fails and why: threshold, FAR, weakest samples of each label, labels in doubt."""
+    """Where a Visual ChangeNet model fails: threshold, FAR, weakest samples of each label, labels in doubt."""
     from tao_skill_bank.actions.gap_analysis.vcn_aoi import analyze_vcn_aoi
     from tao_skill_bank.core.errors import UnreachableError
     from tao_skill_bank.core.settings import validated

@@ -172,7 +172,7 @@ def get_jobs(
     job: Annotated[str | None, Field(description="One job's id; without: the newest ten.")] = None,
     tail: Annotated[int, Field(ge=1, le=50, description="Lines of its output.")] = 12,
 ) -> Jobs:
-    """The jobs of a folder, or one job: pending, running, complete, failed, canceled or lost, and its last lines."""
+    """The jobs of a folder, or one with its last lines: pending, running, complete, failed, canceled or lost."""
     from tao_skill_bank.platforms.jobs import job_logs, job_state
 
     if job is None:
@@ -218,7 +218,7 @@ def get_job_logs(
 
 
 def cancel_job(results_dir: Folder, job: JobName, allowed: Allowed) -> Canceled:
-    """End a job; one that has ended stays as it is. To end a whole run use stop_deft_run."""
+    """End a job. To end a whole run: stop_deft_run."""
     from tao_skill_bank.platforms.jobs import cancel
 
     return Canceled(job=job, state=cancel(_job(results_dir, job, allowed)))

@@ -60,7 +60,7 @@ def list_labels(workspace: Home, allowed: Allowed) -> LabelList:
 
 
 def set_labels(workspace: Home, who: Who, words: list[LabelWord], allowed: Allowed) -> LabelsSet:
-    """Write down what a person says of samples, all or none. Files stay as they are; a reason alone keeps the label."""
+    """Write down what a person says of samples, all or none; a reason alone keeps the label."""
     from tao_skill_bank.core.errors import InputError
     from tao_skill_bank.data.corrections import Word
     from tao_skill_bank.labels import say, take_back

@@ -34,15 +34,13 @@ class Aligned(BaseModel):
 
 
 class Rendered(Linked):
-    """The report's path and summary; rates in percent. `best_pct` and `acceptance_pct` are of `measure`."""
+    """The report's path and summary; rates in percent. `best_pct` and `acceptance_pct` are of a measure beside FAR."""
 
     path: str
     status: str
-    why: str
     verdict: str
     kpi_target: str
     measure: str
-    asked: str | None = None
     best_iteration: str | None = None
     best_pct: float | None = None
     best_interval_pct: list[float] | None = None
@@ -113,15 +111,18 @@ def render_report(
     allowed: Allowed,
     narrative: Annotated[str | None, Field(description="Plain text for the page, 300 words at most.")] = None,
 ) -> Rendered:
-    """Render a run's DEFT_Loop_Report.html from disk and summarise it; a narrative becomes part of the page."""
+    """Render a run's DEFT_Loop_Report.html and summarise it; a narrative becomes part of the page."""
     from tao_skill_bank.reports.renderers import summarise
 
     found = summarise(allowed.path(results_dir, "results_dir"), narrative)
-    figures = found.model_dump(exclude={"verdict", "best_interval", "best_far"})
+    other = found.measure != "FAR"  # whose figures would stand twice
+    figures = found.model_dump(include=set(Rendered.model_fields) - {"verdict"})
+    if not other:
+        figures |= {"best_pct": None, "acceptance_pct": None}
     return Rendered(
         **figures,
         verdict=found.verdict.line,
-        best_interval_pct=_ends(found.best_interval),
+        best_interval_pct=_ends(found.best_interval) if other else None,
         best_far_interval_pct=_ends(found.best_far),
     )
 

@@ -371,7 +371,7 @@ def test_a_chat_host_shows_the_report_of_the_run_that_was_rendered(
 ) -> None:
     """The host's side of the protocol, played by a page: handshake, the tool's result, a resource that is read."""
     run = run_of("finished")
-    told = {"path": str(run / REPORT_FILE), "status": "not met", "why": "because"}
+    told = {"path": str(run / REPORT_FILE), "status": "not met", "verdict": "not met: because"}
     report = (run / REPORT_FILE).read_text(encoding="utf-8")
     host = tmp_path / "host.html"
     host.write_text(
@@ -415,8 +415,8 @@ def test_a_chat_host_shows_the_report_of_the_run_that_was_rendered(
         ('{method: "ui/notifications/tool-result", params: {content: [], isError: true}}', "gave no report"),
         (
             '{method: "ui/notifications/tool-result", params: {content: [], structuredContent: '
-            '{path: "/w/run/DEFT_Loop_Report.html", status: "shown", why: "It holds."}}}',
-            "shown. It holds. /w/run/DEFT_Loop_Report.html",
+            '{path: "/w/run/DEFT_Loop_Report.html", status: "shown", verdict: "shown: it holds"}}}',
+            "shown: it holds. /w/run/DEFT_Loop_Report.html",
         ),
     ],
     ids=["cancelled", "failed", "a host that reads no resources"],

@@ -36,7 +36,7 @@
       }
       liven();
     } catch (error) {
-      say(`${found.status}. ${found.why || ""} ${found.path}`);
+      say(`${found.verdict || found.status}. ${found.path}`);
     }
   };
 

@@ -14,6 +14,7 @@ from server_calls import MODES, call, ok, plan_arguments, served
 from mcp_server import deft
 from mcp_server.roots import BankServer
 from tao_skill_bank.core import lifecycle
+from tao_skill_bank.loop.log import append_stage, log_path
 from tao_skill_bank.loop.opening import folder_lock
 from tao_skill_bank.tasks.registry import load_state
 
@@ -135,7 +136,7 @@ def test_one_stage_at_a_time(workspace: Path, server: BankServer) -> None:
     stepped = ok(call(server, "step_deft_run", {"results_dir": run}))
     assert stepped["status"] == "started"
     _, log = follow(server, run)
-    assert [line.split()[2] for line in log] == ["train", "evaluate"]
+    assert [line.split()[2] for line in log] == ["train:", "evaluate:"]
 
 
 def test_a_step_of_a_run_whose_data_changed_needs_a_new_approval(workspace: Path, server: BankServer) -> None:
@@ -187,7 +188,7 @@ def test_status_gives_only_what_came_behind_the_cursor(finished: Path) -> None:
 
 def test_a_run_at_work_is_told_whole_at_first_and_behind_a_cursor_only_its_news(tmp_path: Path) -> None:
     run = RunBuilder(tmp_path, iterations=1, status="running", in_progress="routing", pictures=False).build()
-    arguments, always = {"results_dir": str(run)}, {"kpi_target", "verdict", "approval"}
+    arguments, always = {"results_dir": str(run)}, {"kpi_target", "approval"}
     server = served(run)
     with folder_lock(run, "command"):
         first = ok(call(server, "get_deft_status", arguments))
@@ -196,6 +197,16 @@ def test_a_run_at_work_is_told_whole_at_first_and_behind_a_cursor_only_its_news(
     assert [look["status"] for look in (first, later, ended)] == ["running", "running", "interrupted"]
     assert always <= set(first) and always <= set(ended)
     assert not always & set(later) and later["best"] == first["best"]
+    assert ["verdict" in look for look in (first, later, ended)] == [False, False, True]
+
+
+def test_the_log_of_a_status_leaves_asides_to_the_file_but_none_of_an_error(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path, iterations=1, pictures=False).build()
+    for status, word in (("ok", "merge (of 3) done (now)"), ("error", "train (of 3) died")):
+        append_stage(log_path(run), iter_label="iter1", stage="train", status=status, summary=word, duration_sec=1)
+    *_, well, badly = ok(call(served(run), "get_deft_status", {"results_dir": str(run)}))["log"]
+    assert well.endswith(" iter1 train: merge done")
+    assert badly.endswith(" iter1 train error: train (of 3) died")
 
 
 def test_waiting_for_news_of_a_run_that_has_ended_does_not_wait(
