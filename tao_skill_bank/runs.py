@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError
@@ -17,7 +17,10 @@ from tao_skill_bank.loop.request import PreFlight, Request, ResolvedPlan
 from tao_skill_bank.loop.run import AnyRun, Observer
 from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.reports.renderers import render
-from tao_skill_bank.tasks.registry import load_own_state, load_state, task_for, task_of
+from tao_skill_bank.tasks.registry import FIRST, load_own_state, load_state, task_for, task_of
+
+if TYPE_CHECKING:
+    from tao_skill_bank.tasks.changenet.imported import Imported
 
 WORKER = "tao_skill_bank.commands.worker"
 
@@ -71,6 +74,15 @@ def adopt(
 ) -> Path:
     """As `loop.adopt.adopt`: let a run that was moved go on where it lies now."""
     return adoption.adopt(task_of(folder), folder, workspace, approve=approve, how=how, words=words)
+
+
+def import_run(source: Path, folder: Path) -> Imported:
+    """As `tasks.changenet.imported.import_run`, and its report."""
+    from tao_skill_bank.tasks.changenet import imported
+
+    done = imported.import_run(source, folder, FIRST)
+    render(done.folder)
+    return done
 
 
 def init_state(request: Request, *, force: bool = False) -> Path:
@@ -131,6 +143,7 @@ __all__ = [
     "adopt",
     "ask_again_seconds",
     "holder",
+    "import_run",
     "init_state",
     "latest_run",
     "load_own_state",

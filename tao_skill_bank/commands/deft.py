@@ -90,6 +90,18 @@ def adopt(
     tell(runs.status(folder), [f"adopted; it goes on with: tao-skills deft run --results-dir {folder}"], as_json)
 
 
+@cli.command("import")
+@click.argument("run_dir", type=PATH)
+@click.argument("folder", type=PATH)
+@JSON
+def import_(run_dir: Path, folder: Path, as_json: bool) -> None:
+    """Copy a run of the published loop into FOLDER, so that it can be reported and compared; RUN_DIR is only read."""
+    from tao_skill_bank import runs
+
+    done = _guarded(as_json, lambda: runs.import_run(run_dir, folder))
+    tell({"results_dir": str(done.folder), "left": done.left}, [*done.lines(), str(done.folder / _REPORT)], as_json)
+
+
 @cli.command()
 @click.argument("run_dir", required=False, type=PATH)
 @click.option("--results-dir", type=PATH, help="The run folder.")

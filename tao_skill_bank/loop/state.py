@@ -458,7 +458,7 @@ def read_json(results_dir: Path) -> dict[str, Any]:
         if written_by != FORMAT and version == VERSION:
             what = f"state version {version!r} without format {FORMAT!r} is another program's"
         if written_by != FORMAT:
-            fix = f"deft status tells what it says; {_OTHER_VERSION}"
+            fix = f"deft status tells what it says, deft import copies it to be reported and compared; {_OTHER_VERSION}"
             raise ForeignStateError(what, foreign(raw), where=path, fix=fix)
         raise InputError(what, where=path, fix=_OTHER_VERSION)
     return raw

@@ -120,8 +120,8 @@ def _f1(recall: Interval, precision: Interval) -> Interval:
     )
 
 
-def evaluate(kind: str, checkpoint: Path, csv: Path, target: Target) -> Evaluation:
-    """The KPI of one checkpoint at the threshold that serves the target best.
+def evaluate(kind: str, checkpoint: Path, csv: Path, target: Target, threshold: float | None = None) -> Evaluation:
+    """The KPI of one checkpoint at a threshold; None: at the one that serves the target best.
 
     Raises:
         GateError: The set has no NO_PASS or no PASS row, or no threshold keeps what the target constrains.
@@ -132,7 +132,10 @@ def evaluate(kind: str, checkpoint: Path, csv: Path, target: Target) -> Evaluati
         raise GateError("no-no-pass-row", "the KPI set has no NO_PASS row", where=csv, fix="add defects to the KPI set")
     if at_full.fp + at_full.tn == 0:
         raise GateError("no-pass-row", "the KPI set has no PASS row", where=csv, fix="add PASS samples to the KPI set")
-    point = best_point(scores.score, scores.is_pass, target)
+    if threshold is not None:
+        point: Threshold | None = confusion_at(scores.score, scores.is_pass, threshold)
+    else:
+        point = best_point(scores.score, scores.is_pass, target)
     if point is None:
         raise GateError("no-threshold", f"no threshold allows {target.text()}", where=csv, fix="ask for less")
     figures = figures_at(scores, point, target)
