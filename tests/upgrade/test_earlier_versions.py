@@ -124,7 +124,8 @@ def test_a_state_of_another_format_is_refused_by_every_door_in_one_line_and_left
         value["format"] = written_by
     (old_run / STATE_FILE).write_text(json.dumps(value))
     before = everything(old_run)
-    told = "" if written_by == "tao-skill-bank" else "deft status tells what it says; "
+    theirs = "deft status tells what it says, deft import copies it to be reported and compared; "
+    told = "" if written_by == "tao-skill-bank" else theirs
     line = re.escape(f"{STATE_FILE}: {reason} ({told}it is left as it is; start a new run")
     for ask in (
         lambda: runs.status(old_run),

@@ -131,7 +131,7 @@ def test_one_stage_at_a_time(workspace: Path, server: BankServer) -> None:
     arguments = plan_arguments(workspace, one_stage=True)
     run = ok(call(server, "start_deft_run", arguments, elicit=YES))["results_dir"]
     view, log = follow(server, run)
-    assert [line.split()[2] for line in log] == ["train"]
+    assert [line.split()[2] for line in log] == ["train:"]
     assert view["status"] == "interrupted"
     stepped = ok(call(server, "step_deft_run", {"results_dir": run}))
     assert stepped["status"] == "started"
