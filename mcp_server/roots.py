@@ -6,7 +6,7 @@ import os
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from mcp.server.mcpserver import Context, ListRoots, MCPServer, Resolve
 from mcp.server.mcpserver.exceptions import ToolError
@@ -209,10 +209,17 @@ def _is_project(folder: Path) -> bool:
 
 
 def _folder(uri: str) -> Path | None:
-    parts = urlsplit(uri)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+    """The folder that a `file:` address names; None for one that names none on this machine, or not it alone.
+
+    A sign that begins a query or a fragment would cut a name short: what is left names another folder.
+    """
+    try:
+        parts = urlsplit(uri)
+        path = os.fsdecode(unquote_to_bytes(parts.path))
+        here = parts.scheme == "file" and parts.netloc in ("", "localhost") and "?" not in uri and "#" not in uri
+        return Path(path).resolve() if here and os.path.isabs(path) else None
+    except (ValueError, OSError, RuntimeError):
         return None
-    return Path(unquote(parts.path)).resolve()
 
 
 Allowed = Annotated[Roots, Resolve(errors_shown(allowed_roots))]

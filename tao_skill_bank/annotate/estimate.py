@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from tao_skill_bank.annotate.calls import tokens_at_most
 from tao_skill_bank.annotate.config import AnnotationConfig, ModelOptions, Workflow
-from tao_skill_bank.annotate.journal import FILE_NAME, Journal, JustBegunError
+from tao_skill_bank.annotate.journal import Journal, JustBegunError, journal_path
 from tao_skill_bank.annotate.judge.asks import FRAMES_A_WINDOW, TRIES
 from tao_skill_bank.annotate.prices import Prices
 from tao_skill_bank.annotate.prompts import KEYS, Prompts, values_of
@@ -145,7 +145,7 @@ def estimate_sealed(sealed: Sealed, *, general_prompts: bool = False) -> Estimat
     lengths, unusable = _lengths(looked_at, config.workflow.max_video_length_sec)
     total, answered, spent, share = _Sum(), 0, 0.0, 1.0
     usage: dict[tuple[str, str], tuple[int, float, float, float]] = {}
-    if guard.exists(config.results_dir / FILE_NAME):
+    if guard.exists(journal_path(config.results_dir)):
         with contextlib.suppress(JustBegunError), Journal(config.results_dir, read_only=True) as journal:
             usage = journal.usage_by_kind()
             totals = journal.totals()

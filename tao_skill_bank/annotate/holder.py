@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from tao_skill_bank.annotate.journal import take_over
 from tao_skill_bank.annotate.run import clear_stop
 from tao_skill_bank.core import guard, lifecycle
 from tao_skill_bank.core.errors import BusyError
@@ -61,6 +62,8 @@ def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
                 clear_stop(results_dir)
             try:
                 with guard.fenced(lifecycle.Held(desk(results_dir)).check):
+                    if (own := announced(results_dir)) is not None and own.after_silent:
+                        take_over(results_dir)
                     yield
             finally:
                 # Where somebody else works by now, the request is for that one.

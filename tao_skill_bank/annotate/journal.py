@@ -14,6 +14,7 @@ import stat
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from tao_skill_bank.annotate.records import BatchedCall, Entry, OpenBatch, Recor
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.errors import InputError, LostRunError
+from tao_skill_bank.core.fsio import fsync_dir
 
 FILE_NAME = "journal.sqlite3"
 VERSION = 2
@@ -37,6 +39,47 @@ _Statement = tuple[str, tuple[Any, ...]]
 _Write = tuple[Sequence[_Statement], Future[None]]
 
 
+def journal_path(results_dir: Path) -> Path:
+    """The journal of a results folder: of several the last, which was made when the folder was taken over."""
+    found = {_number(path): path for path in guard.matching(results_dir, "journal.*.sqlite3")}
+    return found[max(found)] if any(found) else results_dir / FILE_NAME
+
+
+def take_over(results_dir: Path) -> None:
+    """Go on in a journal under another name: to be called by who took the folder over from one that may live.
+
+    Where locks do nothing, whoever had the folder may have been stopped within a write, or within closing its journal,
+    and end it at any time: in the files that it has open, and by the names that it knows. Those are nobody's from here
+    on. What it commits after this is lost with them, so a call is sent only once its commit was the folder's.
+    """
+    old = journal_path(results_dir)
+    if not guard.holds_bytes(old):
+        return
+    new = results_dir / f"journal.{_number(old) + 1}.sqlite3"
+    try:
+        with (
+            Journal(results_dir, read_only=True) as journal,
+            guard.temporary_folder(results_dir, ".journal.") as folder,
+        ):
+            with closing(sqlite3.connect(folder / new.name, isolation_level=None)) as copy:
+                copy.execute("PRAGMA synchronous=FULL")
+                journal.copy_to(copy)
+            guard.rename(folder / new.name, new)
+            fsync_dir(results_dir)
+    except JustBegunError:
+        return
+    for name in ("", "-wal", "-shm"):
+        guard.remove(old.with_name(f"{old.name}{name}"))
+
+
+def _number(path: Path) -> int:
+    """Of a journal, from 1; 0 for a name that is none."""
+    if path.name == FILE_NAME:
+        return 1
+    number = path.name.split(".")[1]
+    return int(number) if number.isdecimal() and path.name == f"journal.{int(number)}.sqlite3" else 0
+
+
 class JustBegunError(InputError):
     """Somebody is making the journal this very moment: there is nothing in it yet."""
 
@@ -45,7 +88,7 @@ class Journal:
     """The journal of one results folder. Open it with `with`; only one process writes at a time."""
 
     def __init__(self, results_dir: Path, *, read_only: bool = False) -> None:
-        self.path = results_dir / FILE_NAME
+        self.path = journal_path(results_dir)
         if read_only and not guard.exists(self.path):
             raise InputError("no annotation run here", where=results_dir, fix="name the results_dir of a run")
         if not read_only:
@@ -76,10 +119,13 @@ class Journal:
 
     def _no_links(self) -> None:
         """The database opens its files by name: none of them may lead elsewhere."""
-        for name in (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", f"{FILE_NAME}-journal"):
-            found = guard.entry(self.path.with_name(name))
+        for kind in ("", "-wal", "-shm", "-journal"):
+            found = guard.entry(self._beside(kind))
             if found is not None and not stat.S_ISREG(found.st_mode):
-                raise InputError("is a link or no file", where=self.path.with_name(name), fix="remove it")
+                raise InputError("is a link or no file", where=self._beside(kind), fix="remove it")
+
+    def _beside(self, kind: str) -> Path:
+        return self.path.with_name(f"{self.path.name}{kind}")
 
     def __enter__(self) -> Journal:
         return self
@@ -335,6 +381,10 @@ class Journal:
         found = self._read.execute("SELECT MAX(at) FROM calls").fetchone()[0]
         return None if found is None else str(found)
 
+    def copy_to(self, other: sqlite3.Connection) -> None:
+        """Copy everything that is committed, at one moment."""
+        self._read.backup(other)
+
     def _connect(self) -> sqlite3.Connection:
         try:
             db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
@@ -346,7 +396,7 @@ class Journal:
 
     def _looking(self) -> sqlite3.Connection | None:
         """A connection that changes no file, whatever locks say; None where nobody has left or has its log open."""
-        if not all(guard.is_file(self.path.with_name(f"{FILE_NAME}-{kind}")) for kind in ("wal", "shm")):
+        if not all(guard.is_file(self._beside(kind)) for kind in ("-wal", "-shm")):
             return None
         db = None
         try:
@@ -465,6 +515,8 @@ def _commit(db: sqlite3.Connection, group: list[_Write]) -> None:
                 db.execute(sql, values)
         guard.ask_the_fence()
         db.execute("COMMIT")
+        # Whoever took the folder over since the last look has copied the journal, maybe without this.
+        guard.ask_the_fence()
     except sqlite3.Error as error:
         if db.in_transaction:
             db.execute("ROLLBACK")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from tao_skill_bank.annotate.journal import FILE_NAME, Journal
+from tao_skill_bank.annotate.journal import Journal, journal_path
 from tao_skill_bank.annotate.layout import step_file
 from tao_skill_bank.annotate.listing import read_rows
 from tao_skill_bank.annotate.made import made
@@ -38,7 +38,7 @@ class QuestionBook:
     def questions(self) -> dict[str, Question]:
         """Digest → question."""
         folder = self._results_dir
-        if guard.exists(folder / FILE_NAME):
+        if guard.exists(journal_path(folder)):
             with Journal(folder, read_only=True) as journal:
                 of_files = made(folder, journal)
         else:

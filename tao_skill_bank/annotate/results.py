@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.annotate.journal import FILE_NAME, Journal
+from tao_skill_bank.annotate.journal import Journal, journal_path
 from tao_skill_bank.annotate.judge.kept import read_judged
 from tao_skill_bank.annotate.layout import STEP_FILES, step_file
 from tao_skill_bank.annotate.listing import read_rows, video_of
@@ -132,7 +132,7 @@ def opened(folder: Path, *, empty: bool = False) -> Iterator[Results]:
     path = step_file(folder, "3")
     if not empty and (not guard.is_file(path) or next((row for row in read_rows(path) if video_of(row)), None) is None):
         raise InputError("no questions yet", where=folder, fix="name a results folder whose step 3 has run")
-    journal = Journal(folder, read_only=True) if guard.exists(folder / FILE_NAME) else None
+    journal = Journal(folder, read_only=True) if guard.exists(journal_path(folder)) else None
     try:
         yield Results(folder, journal)
     finally:

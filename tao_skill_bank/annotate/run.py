@@ -23,7 +23,7 @@ from tao_skill_bank.annotate.endpoints.endpoint import Endpoint
 from tao_skill_bank.annotate.files import StatusFile, write_step_files, write_task_files
 from tao_skill_bank.annotate.flow import Shop, VideoFlow
 from tao_skill_bank.annotate.gate import Gate, Policy, RunHaltedError
-from tao_skill_bank.annotate.journal import FILE_NAME, Journal
+from tao_skill_bank.annotate.journal import Journal, journal_path
 from tao_skill_bank.annotate.judge.kept import read_judged, write_judged
 from tao_skill_bank.annotate.judge.work import Judging, to_judge
 from tao_skill_bank.annotate.layout import OUTPUT_META, STEP_FILES, whole_of
@@ -423,7 +423,7 @@ def _not_bought_before(results_dir: Path, steps: frozenset[str], standing: Stand
     made = next((step for step in STEP_FILES if step in steps and standing.made(step)), None)
     if made is None:
         return
-    path = results_dir / FILE_NAME
+    path = journal_path(results_dir)
     if guard.holds_bytes(path):
         with Journal(results_dir, read_only=True) as journal:
             if journal.totals().answers:
@@ -431,7 +431,7 @@ def _not_bought_before(results_dir: Path, steps: frozenset[str], standing: Stand
     raise InputError(
         f"holds no answers, but {STEP_FILES[made]} has rows that were made from some: everything would be bought again",
         where=path,
-        fix=f"restore {FILE_NAME}, or name a new results_dir",
+        fix=f"restore {path.name}, or name a new results_dir",
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from tao_skill_bank.annotate.config import AnnotationConfig
-from tao_skill_bank.annotate.journal import FILE_NAME, Journal
+from tao_skill_bank.annotate.journal import Journal, journal_path
 from tao_skill_bank.annotate.layout import SHARDS_FOLDER, shard_folder, shard_folders
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
@@ -35,7 +35,7 @@ def merge_journals(results_dir: Path) -> Merged:
     Raises:
         InputError: There is no shard, or one of them has a batch at a vendor, which would be paid for again.
     """
-    folders = [folder for folder in shard_folders(results_dir) if guard.is_file(folder / FILE_NAME)]
+    folders = [folder for folder in shard_folders(results_dir) if guard.is_file(journal_path(folder))]
     if not folders:
         raise InputError("no shards to merge", where=results_dir / SHARDS_FOLDER, fix="run with --shard I/N first")
     with Journal(results_dir) as journal:

@@ -46,6 +46,7 @@ class Holder(BaseModel):
         by: Through which door.
         host, namespace: Where the process id means something; empty in an announcement of an earlier version.
         seen: Its last sign of life.
+        after_silent: It took the work over from one elsewhere that had fallen silent, and may live.
     """
 
     pid: int
@@ -55,6 +56,7 @@ class Holder(BaseModel):
     host: str = ""
     namespace: str = ""
     seen: str = ""
+    after_silent: bool = False
 
     def is_here(self) -> bool:
         """Whether its process id means the same process to this one."""
@@ -156,6 +158,9 @@ def announce(desk: Desk, pid: int, identity: str | None, by: str) -> None:
     """Say who works, or is about to work, on the run: a process of this namespace."""
     host, since = os.uname().nodename, log_time(SystemClock().now())
     who = Holder(pid=pid, identity=identity or "gone", since=since, by=by, host=host, namespace=namespace())
+    # Kept from hand to hand until somebody comes to an orderly end: whoever was silent may wake at any time.
+    before = _named(desk)
+    who.after_silent = before is not None and (before.after_silent or not before.is_here())
     fsio.write_text(desk.announcement, who.model_dump_json(exclude={"seen"}) + "\n")
 
 

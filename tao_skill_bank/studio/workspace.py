@@ -49,9 +49,9 @@ class Workspace:
 
     def annotating(self) -> dict[str, Path]:
         """Name → results folder of every annotation that was begun, with questions or without."""
-        from tao_skill_bank.annotate.journal import FILE_NAME
+        from tao_skill_bank.annotate.journal import journal_path
 
-        begun = [p for p in self._annotation_places() if _within(guard.is_file, p / FILE_NAME)]
+        begun = [p for p in self._annotation_places() if _within(guard.is_file, journal_path(p))]
         return {self._named(p): p for p in begun}
 
     def annotation(self, name: str) -> Path:

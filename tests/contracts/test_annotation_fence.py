@@ -18,7 +18,7 @@ from videos import make_videos
 
 from tao_skill_bank.annotate import api
 from tao_skill_bank.annotate.holder import desk, folder_lock
-from tao_skill_bank.annotate.journal import FILE_NAME, Journal
+from tao_skill_bank.annotate.journal import Journal, journal_path
 from tao_skill_bank.core import guard, lifecycle
 from tao_skill_bank.core.errors import LostRunError
 
@@ -37,7 +37,7 @@ def stop_between_commits(one: subprocess.Popen[str], folder: Path) -> None:
     """Stop it where it does not hold the database: its locks are the kernel's own, and keep everybody out."""
     while True:
         one.send_signal(signal.SIGSTOP)
-        with closing(sqlite3.connect(folder / FILE_NAME, timeout=0.05, isolation_level=None)) as db:
+        with closing(sqlite3.connect(journal_path(folder), timeout=0.05, isolation_level=None)) as db:
             try:
                 db.execute("BEGIN IMMEDIATE")
                 db.execute("ROLLBACK")
@@ -57,7 +57,7 @@ def cut_off(folder: Path) -> None:
 def contents(folder: Path) -> dict[str, object]:
     """Files, and what the journal holds; how the database keeps it may change when a reader leaves."""
     files: dict[str, object] = {
-        p.name: p.read_bytes() for p in folder.rglob("*") if FILE_NAME not in p.name and p.is_file()
+        p.name: p.read_bytes() for p in folder.rglob("*") if not p.name.startswith("journal.") and p.is_file()
     }
     with Journal(folder, read_only=True) as journal:
         return {**files, "answers": list(journal.answers()), "ledger": list(journal.ledger())}

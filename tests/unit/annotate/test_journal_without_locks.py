@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,7 +12,19 @@ from pathlib import Path
 import pytest
 from ran import ran
 
-from tao_skill_bank.annotate.journal import Journal
+from tao_skill_bank.annotate.holder import desk, folder_lock
+from tao_skill_bank.annotate.journal import Journal, journal_path, take_over
+from tao_skill_bank.core import lifecycle
+from tao_skill_bank.core.process import own_identity, process_identity
+
+
+def cut_off(folder: Path) -> None:
+    """Whoever works looks like one on another machine that fell silent, and its lock is not seen here."""
+    said = json.loads(desk(folder).announcement.read_text())
+    desk(folder).announcement.write_text(json.dumps({**said, "host": "elsewhere"}))
+    os.utime(desk(folder).announcement, (0, 0))
+    desk(folder).lock.unlink(missing_ok=True)
+
 
 SHIM = """
 #define _GNU_SOURCE
@@ -136,3 +149,114 @@ def test_a_worker_that_has_lost_its_folder_takes_nothing_from_its_heir_when_it_c
     heir.communicate("end\n")
     with Journal(tmp_path) as journal:
         assert [journal.meta(name) for name in "abc"] == ["1", "1", None]
+
+
+CLOSING = """
+import sys
+from pathlib import Path
+from tao_skill_bank.annotate.holder import folder_lock
+from tao_skill_bank.annotate.journal import Journal
+from tao_skill_bank.core import guard
+from tao_skill_bank.core.errors import LostRunError
+
+asks = guard.ask_the_fence
+
+def asked_and_stopped():
+    asks()
+    print("closing", flush=True)
+    sys.stdin.readline()
+
+try:
+    with folder_lock(Path(sys.argv[1]), "first"), Journal(Path(sys.argv[1])) as journal:
+        journal.set_meta("a", "1").result()
+        print("bought", flush=True)
+        sys.stdin.readline()
+        guard.ask_the_fence = asked_and_stopped
+        journal.close()
+        guard.ask_the_fence = asks
+        journal.close = lambda: None
+        print("closed", flush=True)
+except LostRunError:
+    print("lost", flush=True)
+"""
+TAKEN_OVER = """
+import os, sys
+from pathlib import Path
+from tao_skill_bank.annotate.holder import folder_lock
+from tao_skill_bank.annotate.journal import Journal
+
+with folder_lock(Path(sys.argv[1]), "second"), Journal(Path(sys.argv[1])) as journal:
+    journal.set_meta("b", "1").result()
+    print("bought", flush=True)
+    sys.stdin.readline()
+    journal.set_meta("c", "1").result()
+    os._exit(0)  # as if killed
+"""
+
+
+def test_a_worker_that_was_stopped_within_closing_its_journal_takes_nothing_from_its_heir(
+    library: Path, tmp_path: Path
+) -> None:
+    env = {**os.environ, "LD_PRELOAD": str(library)}
+
+    def begun(work: str) -> subprocess.Popen[str]:
+        argv = [sys.executable, "-c", work, str(tmp_path)]
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+        said(process, "bought")
+        return process
+
+    def said(process: subprocess.Popen[str], word: str) -> None:
+        assert process.stdout is not None and process.stdout.readline() == f"{word}\n"
+
+    def told(process: subprocess.Popen[str]) -> None:
+        assert process.stdin is not None
+        process.stdin.write("go on\n")
+        process.stdin.flush()
+
+    first = begun(CLOSING)
+    for _ in range(2):  # of its two connections; the last one that closes writes the log back and removes it
+        told(first)
+        said(first, "closing")
+    cut_off(tmp_path)
+    heir = begun(TAKEN_OVER)
+    told(first)
+    said(first, "closed")
+    assert first.communicate("")[0] == "" and first.returncode == 0
+    heir.communicate("end\n")
+    with Journal(tmp_path, read_only=True) as journal:
+        assert [journal.meta(name) for name in "abc"] == ["1", "1", "1"]
+    assert sorted(p.name for p in tmp_path.glob("journal*3")) == ["journal.2.sqlite3"]
+
+
+def test_a_folder_that_is_taken_over_once_more_goes_on_in_the_next_journal(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        journal.set_meta("a", "1").result()
+    for number in (2, 3, 4):
+        take_over(tmp_path)
+        assert [p.name for p in tmp_path.iterdir()] == [f"journal.{number}.sqlite3"] == [journal_path(tmp_path).name]
+        with Journal(tmp_path) as journal:
+            assert journal.meta("a") == "1"
+    (tmp_path / "journal.old.sqlite3").touch()
+    assert journal_path(tmp_path).name == "journal.4.sqlite3"
+
+
+def test_who_takes_over_from_one_that_is_dead_or_ended_in_order_goes_on_in_the_same_journal(tmp_path: Path) -> None:
+    for _ in range(2):
+        with folder_lock(tmp_path, "annotate run"), Journal(tmp_path) as journal:
+            journal.set_meta("a", "1").result()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        lifecycle.announce(desk(tmp_path), process.pid, process_identity(process.pid), "worker")
+    with folder_lock(tmp_path, "annotate run"), Journal(tmp_path) as journal:
+        assert journal.path.name == "journal.sqlite3" and journal.meta("a") == "1"
+
+
+def test_a_starter_that_finds_a_silent_one_hands_that_on_to_its_worker(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        journal.set_meta("a", "1").result()
+    lifecycle.announce(desk(tmp_path), 1, "b:1", "worker")
+    cut_off(tmp_path)
+    lifecycle.announce(desk(tmp_path), *own_identity(), "worker")
+    with folder_lock(tmp_path, "worker"), Journal(tmp_path) as journal:
+        assert journal.path.name == "journal.2.sqlite3" and journal.meta("a") == "1"
+    with folder_lock(tmp_path, "worker"), Journal(tmp_path) as journal:
+        assert journal.path.name == "journal.2.sqlite3", "it came to an orderly end"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import pytest
 from server_calls import MODES, call, plan_arguments, served
 
 from mcp_server import FOLDER_OF_SESSION
-from mcp_server.roots import BankServer, Roots
+from mcp_server.roots import BankServer, Roots, _folder
 from mcp_server.server import build_server
 from tao_skill_bank.bank.home import bank_root
 from tao_skill_bank.core.errors import InputError
@@ -181,6 +183,51 @@ def test_the_servers_own_roots_win_over_the_clients(workspace: Path, tmp_path: P
     (tmp_path / "narrow").mkdir()
     answer = call(served(tmp_path / "narrow"), "plan_deft_run", plan_arguments(workspace), roots=[workspace.as_uri()])
     assert answer.error
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("file:", "file://", "file://localhost", "file:w", "file:./w", "file:///w%00", "file://[", "FILE:w"),
+        *("{w}?x", "{w}#1", "{w}/#", "{w}%2f..%2fother", "{w}/../other", "{W}", "{w}x/.."),
+    ],
+)
+def test_an_address_that_does_not_name_a_folder_whole_opens_no_other(
+    said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = tmp_path / "w"
+    workspace.mkdir()
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(workspace)
+    uri = said.replace("{w}", workspace.as_uri()).replace("{W}", workspace.as_uri()[:-1] + "W")
+    found = _folder(uri)
+    # What leads through dots or a sibling is what it names; it is never the folder the server was started in, nor cut.
+    named = {"{w}%2f..%2fother": "other", "{w}/../other": "other", "{W}": "W", "{w}x/..": "."}
+    wanted = tmp_path / named[said] if said in named else None
+    assert found == (None if wanted is None else wanted.resolve())
+
+
+@pytest.mark.parametrize("name", ["a b", "50%", "caf\u00e9", "cafe\u0301", "\udcff", "x#y?z", "w/"])
+def test_a_folder_is_known_by_its_address_whatever_its_name(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("no such names here")
+    slash = "/" if name.endswith("/") else ""
+    assert _folder(f"file://{quote(os.fsencode(folder))}{slash}") == folder
+
+
+def test_two_spellings_of_one_name_are_two_folders(tmp_path: Path) -> None:
+    one, other = tmp_path / "caf\u00e9", tmp_path / "cafe\u0301"
+    one.mkdir()
+    other.mkdir(exist_ok=True)
+    if one.samefile(other):
+        pytest.skip("one folder here")
+    roots = Roots(folders=[one])
+    assert roots.path(str(one / "x"), "path") == one / "x"
+    with pytest.raises(InputError, match="outside the allowed folders"):
+        roots.path(str(other / "x"), "path")
 
 
 def test_a_root_on_another_host_counts_for_nothing(workspace: Path) -> None:
