@@ -1,4 +1,7 @@
-"""The report for hosts that show MCP Apps: a `ui://` page that is bound to `render_report`; others see its text."""
+"""Pages for hosts that show MCP Apps, each a `ui://` page that is bound to its tool; others see the tool's text.
+
+They show; none approves: what starts work or spends stays the client's question to the person.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +11,33 @@ from mcp.server.apps import APP_MIME_TYPE, Apps
 from mcp.server.mcpserver.resources import FunctionResource
 
 REPORT_APP = "ui://tao-skill-bank/report.html"
+BOARD_APP = "ui://tao-skill-bank/board.html"
 TOOL_META: dict[str, Any] = {"ui": {"resourceUri": REPORT_APP}}
+BOARD_META: dict[str, Any] = {"ui": {"resourceUri": BOARD_APP}}
 
 
-def _page() -> str:
+def _report() -> str:
     from tao_skill_bank.reports.app import app_html
 
     return app_html()
 
 
+def _board() -> str:
+    from tao_skill_bank.reports.app import board_html
+
+    return board_html()
+
+
 def apps() -> Apps:
-    """The extension with its one page, rendered when a host asks for it."""
+    """The extension with its pages, each rendered when a host asks for it."""
     found = Apps()
-    found.add_resource(
-        FunctionResource(
-            uri=REPORT_APP,
-            name="report_app",
-            title="DEFT loop report",
-            description="The report of a run, shown beside the answer of render_report.",
-            mime_type=APP_MIME_TYPE,
-            fn=_page,
+    report = "The report of a run, shown beside the answer of render_report."
+    boards = "A handful of boards with a verdict by one key, shown beside the answer of show_boards."
+    for uri, name, title, text, page in (
+        (REPORT_APP, "report_app", "DEFT loop report", report, _report),
+        (BOARD_APP, "board_app", "Boards", boards, _board),
+    ):
+        found.add_resource(
+            FunctionResource(uri=uri, name=name, title=title, description=text, mime_type=APP_MIME_TYPE, fn=page)
         )
-    )
     return found

@@ -9,13 +9,13 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import anyio.to_thread
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, ResourceLink, TextContent, ToolAnnotations
-from pydantic import BaseModel
+from pydantic import BaseModel, PrivateAttr
 
 from mcp_server.words import all_in_own_words, in_own_words
 from tao_skill_bank.core import roots
@@ -99,6 +99,17 @@ class Linked(BaseModel):
         return []
 
 
+class Beside(BaseModel):
+    """A result with something that the host's page is given and no model reads."""
+
+    _beside: dict[str, Any] | None = PrivateAttr(default=None)
+
+    def with_beside(self, beside: dict[str, Any]) -> Self:
+        """The same result with it."""
+        self._beside = beside
+        return self
+
+
 def as_result(value: BaseModel, arguments: Collection[str] = ()) -> CallToolResult:
     """The model without its empty fields, in a tool's words: structured content, and the same in compact JSON text."""
     content = all_in_own_words(value.model_dump(mode="json", exclude_none=True), arguments)
@@ -110,6 +121,7 @@ def as_result(value: BaseModel, arguments: Collection[str] = ()) -> CallToolResu
             *(ResourceLink(type="resource_link", uri=uri, name=name, mime_type=kind) for uri, name, kind in links),
         ],
         structured_content=content,
+        _meta=value._beside if isinstance(value, Beside) else None,
     )
 
 

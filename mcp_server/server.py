@@ -11,6 +11,7 @@ from mcp_server import (
     app,
     around,
     bank,
+    boards,
     data,
     deft,
     gaps,
@@ -25,7 +26,7 @@ from mcp_server.roots import BankServer
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.version import __version__
 
-GROUPS = (bank, around, gaps, data, labels, thresholds, jobs, deft, annotate, reports, resources, prompts)
+GROUPS = (bank, around, gaps, data, labels, boards, thresholds, jobs, deft, annotate, reports, resources, prompts)
 TOOLSETS = {
     "bookkeeping": ("log_stage", "align_tokens", "write_handoff"),
     "images": ("list_images",),

@@ -17,7 +17,7 @@ from report_runs import RunBuilder
 
 from tao_skill_bank.loop.state import save_state
 from tao_skill_bank.metrics import clopper_pearson, confusion_at
-from tao_skill_bank.reports.app import app_html
+from tao_skill_bank.reports.app import app_html, board_html
 from tao_skill_bank.reports.compare import compare_runs, write_page
 from tao_skill_bank.reports.deft.live import LiveServer
 from tao_skill_bank.reports.deft.report import REPORT_FILE, render_report
@@ -529,3 +529,66 @@ def test_the_layout_of_a_page_stays_as_it_was_agreed(browser: Any, run_of: Calla
     assert abs(width(".verdict-words") - width(".verdict-figure")) < 40
     assert 1.2 < width(SCORES) / width(CURVE) < 1.5
     assert all(b[2] > 100 and b[3] > 40 for b in boxes.values())
+
+
+def test_a_chat_host_shows_boards_and_takes_verdicts_by_key_which_only_write_labels(
+    browser: Any, tmp_path: Path
+) -> None:
+    told = {
+        "workspace": "/w", "iteration": "iter1", "threshold": 0.5, "pile": "missed", "of": 9,
+        "labels": ["PASS", "shift"], "studio": "tao-skills studio /w",
+        "boards": [
+            {"sample": f"b/C{i}", "label": HOSTILE if i == 2 else "bridge", "score": 0.1 * i, "model": "missed"}
+            for i in range(1, 4)
+        ],
+    }  # fmt: skip
+    dot = "data:image/webp;base64,UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA=="
+    result = {"content": [], "structuredContent": told, "_meta": {"tao-skill-bank/pictures": {"b/C1": [dot, dot]}}}
+    script = lambda value: json.dumps(value).replace("<", chr(92) + "u003c")  # noqa: E731
+    host = tmp_path / "host.html"
+    host.write_text(
+        f"""<title>host</title><iframe id="app" sandbox="allow-scripts" style="width:390px;height:800px"></iframe>
+        <script>
+        const app = document.getElementById("app"), asked = [], calls = [];
+        const say = m => app.contentWindow.postMessage({{jsonrpc: "2.0", ...m}}, "*");
+        addEventListener("message", e => {{
+          const {{id, method, params}} = e.data;
+          asked.push(method);
+          if (method === "ui/initialize") say({{id, result: {{hostContext: {{theme: "dark"}}}}}});
+          if (method === "ui/notifications/initialized") say({{method: "ui/notifications/tool-result",
+            params: {script(result)}}});
+          if (method === "tools/call") {{ calls.push(params);
+            say({{id, result: calls.length === 2 ? {{isError: true, content: [{{type: "text", text: "no disk"}}]}}
+              : {{content: []}}}}); }}
+        }});
+        app.srcdoc = {script(board_html())};</script>""",
+        encoding="utf-8",
+    )
+    with Visit(browser, host) as visit:
+        inside = visit.page.frame_locator("#app")
+        inside.locator("h1", has_text="3 of 9 missed defects").wait_for()
+        assert inside.locator(".pair img").count() == 2
+        inside.locator("h1").click()
+        visit.page.keyboard.press("k")
+        inside.locator("#said", has_text="Write your name first").wait_for()
+        inside.locator("#who").fill("Ana")
+        for key, then in (
+            ("k", "label is right"),
+            ("x", "Not saved (no disk)"),
+            ("p", "it is PASS"),
+            ("u", "taken back"),
+        ):
+            inside.locator("h1").click()
+            visit.page.keyboard.press(key)
+            inside.locator("#said", has_text=then).wait_for()
+        calls = visit.page.evaluate("calls")
+        assert {call["name"] for call in calls} == {"set_labels"} and {c["arguments"]["who"] for c in calls} == {"Ana"}
+        said = [call["arguments"]["words"][0] for call in calls]
+        assert [(w["sample"], w.get("label"), w.get("drop"), w.get("undo")) for w in said] == [
+            ("b/C1", "bridge", None, None),
+            ("b/C2", None, True, None),
+            ("b/C3", "PASS", None, None),
+            ("b/C3", None, None, True),
+        ]
+        assert inside.locator("#strip button", has_text="not saved").count() == 1
+        assert not [text for text in visit.said if "Content" not in text]

@@ -43,6 +43,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "list_runs": {"workspace": "{w}"},
     "compare_runs": {"runs": ["{w}/a"]},
     "list_labels": {"workspace": "{w}"},
+    "show_boards": {"results_dir": "{w}/r"},
     "set_labels": {"workspace": "{w}", "who": "Ana", "words": [{"sample": "kp/C1", "label": "bridge"}]},
     "get_jobs": {"results_dir": "{w}"},
     "get_job_status": {"results_dir": "{w}", "job": "j"},

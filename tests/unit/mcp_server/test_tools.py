@@ -28,6 +28,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "compare_runs": ({"runs": ["{w}"]}, "2 to 12 run folders"),
     "check_platform": ({"platform": "dokcer"}, "did you mean 'docker'"),
     "list_labels": ({"workspace": "{w}/none"}, "no such folder"),
+    "show_boards": ({"results_dir": "{w}", "pile": "near"}, "{w}"),
     "certify_threshold": ({"scores": "{w}/no.csv", "target": "FAR < 1% at recall=99%"}, "no such file"),
     "get_monitor_status": ({"monitor": "{w}"}, "no monitor here"),
     "set_labels": ({"workspace": "{w}", "who": "Ana", "words": [{"sample": "kp/C999"}]}, "no such sample"),
