@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from mcp.server.apps import client_supports_apps
+from mcp.server.context import ServerRequestContext
 from mcp.server.mcpserver import Context, ListRoots, MCPServer, Resolve
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp_types import CallToolResult, InputRequiredResult, ListRootsResult, Tool
+from mcp_types import (
+    CallToolResult,
+    InputRequiredResult,
+    ListRootsResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+    Tool,
+)
 from pydantic import ValidationError
 
 from mcp_server import FOLDER_OF_SESSION
@@ -34,6 +43,9 @@ class BankServer(MCPServer[None]):
     roots: tuple[Path, ...] = ()
     unlisted: frozenset[str] = frozenset()
     """Tools that are answered and not offered: names of earlier versions, and what few need."""
+
+    with_page: frozenset[str] = frozenset()
+    """Of those, tools that are offered to a host which shows their page."""
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None
@@ -69,6 +81,14 @@ class BankServer(MCPServer[None]):
     async def list_tools(self) -> list[Tool]:
         """The tools that a client is offered."""
         return [tool for tool in await self.all_tools() if tool.name not in self.unlisted]
+
+    async def _handle_list_tools(
+        self, ctx: ServerRequestContext[Any], params: PaginatedRequestParams | None
+    ) -> ListToolsResult:
+        found = await super()._handle_list_tools(ctx, params)
+        if self.with_page and client_supports_apps(ctx):
+            found.tools += [tool for tool in await self.all_tools() if tool.name in self.with_page]
+        return found
 
     async def all_tools(self) -> list[Tool]:
         """All tools, their schemas without repetition."""

@@ -33,8 +33,9 @@ TOOLSETS = {
     "thresholds": ("get_monitor_status",),
     "specs": ("check_spec",),
     "quality": ("get_annotation_quality",),
+    "boards": ("show_boards",),
 }
-"""What few need: not offered unless it is asked for, and answered all the same."""
+"""What few need: not offered unless it is asked for, or, of `boards`, the host shows their page; answered all the same."""
 EARLIER = (
     "list_platforms",
     "set_rca_verdict",
@@ -71,6 +72,7 @@ def build_server(roots: Sequence[Path] = (), toolsets: Sequence[str] = ()) -> Ba
     server.roots = tuple(root.resolve() for root in roots)
     apart = {name for kind, names in TOOLSETS.items() if kind not in toolsets for name in names}
     server.unlisted = frozenset(apart.union(EARLIER))
+    server.with_page = frozenset(apart.intersection(TOOLSETS["boards"]))
     for group in GROUPS:
         group.register(server)
     return server

@@ -21,11 +21,20 @@ from mcp_server.server import build_server
 from tao_skill_bank import frames
 from tao_skill_bank.studio.handful import MOST, handful
 
+SHOWS = advertise(EXTENSION_ID, {"mimeTypes": [APP_MIME_TYPE]})
+
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_tool_names_its_page_and_the_page_is_served_as_an_app(finished: Path, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("host", "pages"),
+    [([], {"render_report": REPORT_APP}), ([SHOWS], {"render_report": REPORT_APP, "show_boards": BOARD_APP})],
+    ids=["words alone", "pages"],
+)
+def test_the_tool_names_its_page_and_the_page_is_served_as_an_app(
+    finished: Path, mode: str, host: list[ClientExtension], pages: dict[str, str]
+) -> None:
     async def work() -> tuple[Any, Any, Any, Any]:
-        async with Client(build_server([finished]), mode=mode) as client:
+        async with Client(build_server([finished]), mode=mode, extensions=host) as client:
             tools = (await client.list_tools()).tools
             resources = (await client.list_resources()).resources
             page = (await client.read_resource(REPORT_APP)).contents[0]
@@ -34,10 +43,7 @@ def test_the_tool_names_its_page_and_the_page_is_served_as_an_app(finished: Path
 
     tools, resources, page, told = anyio.run(work)
     bound = {tool.name: tool.meta for tool in tools if tool.meta and "ui" in tool.meta}
-    assert {name: meta["ui"]["resourceUri"] for name, meta in bound.items()} == {
-        "render_report": REPORT_APP,
-        "show_boards": BOARD_APP,
-    }
+    assert {name: meta["ui"]["resourceUri"] for name, meta in bound.items()} == pages
     assert [r.mime_type for r in resources if str(r.uri) in (REPORT_APP, BOARD_APP)] == [APP_MIME_TYPE] * 2
     assert page.mime_type == APP_MIME_TYPE
     assert "ui/initialize" in page.text
@@ -71,7 +77,7 @@ def test_boards_come_as_words_for_everybody_and_with_pictures_where_a_page_shows
         and len(plain.content[0].text) < 2000
     )
     assert again.structured_content["boards"][0]["said"] == "dropped"
-    shown, _, _ = anyio.run(work, [advertise(EXTENSION_ID, {"mimeTypes": [APP_MIME_TYPE]})])
+    shown, _, _ = anyio.run(work, [SHOWS])
     pictures = shown.meta[PICTURES]
     assert shown.structured_content["boards"][1:] == boards[1:]
     assert list(pictures) == [b["sample"] for b in boards]
