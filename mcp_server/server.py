@@ -35,7 +35,7 @@ TOOLSETS = {
     "quality": ("get_annotation_quality",),
     "boards": ("show_boards",),
 }
-"""What few need: not offered unless it is asked for, or, of `boards`, the host shows their page; answered all the same."""
+"""What few need: offered where it is asked for (`boards` also to hosts that show their page), answered all the same."""
 EARLIER = (
     "list_platforms",
     "set_rca_verdict",
