@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -255,7 +256,7 @@ def _fork_the_next(self: Any, *args: Any) -> None:
     given = SHAPE.bind(self, *args).arguments
     words = known_program(given)
     as_here = read_at_start(environment_of(given)) == read_at_start(os.environ)
-    if words is None or threading.active_count() > 1 or not as_here:
+    if words is None or not _alone() or not as_here:
         REAL(self, *args)
         return
 
@@ -266,6 +267,15 @@ def _fork_the_next(self: Any, *args: Any) -> None:
     fork_here(self, given, go_on)
 
 
+def _alone() -> bool:
+    """Whether this is the only thread, but for the one that sleeps between two signs of life of a worker.
+
+    It holds nothing that whoever is forked will want: its lock is its own, and it ends with its process.
+    """
+    own = threading.current_thread()
+    return all(thread is own or thread.name == "signs of life" for thread in threading.enumerate())
+
+
 def fork_here(process: Any, given: dict[str, Any], go_on: Callable[[], NoReturn]) -> None:
     """As `Popen._execute_child` with these arguments, but that the child goes on instead of starting a program."""
     for stream in (sys.stdout, sys.stderr):
@@ -273,7 +283,9 @@ def fork_here(process: Any, given: dict[str, Any], go_on: Callable[[], NoReturn]
     failed_read, failed_write = os.pipe()
     try:
         try:
-            process.pid = os.fork()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of any other thread
+                process.pid = os.fork()
             if process.pid == 0:
                 _as_asked(given, failed_write)
                 go_on()

@@ -2,11 +2,11 @@
 
 Most tests that start a process start a command, a job's worker or a server of this project. Where nothing about the
 start itself is unusual, `subprocess.Popen` has such a process forked from one that has imported the libraries and the
-modules of this project, and has done nothing else; a command or a job's worker that has one thread forks the next ones
-itself. It is a process like any other: a child of the one that asked, with its own id, descriptors, working folder,
-variables, session and exit status. Anything else is started as ever: another program, another interpreter, `-c` and
-`-X`, a variable that Python or a library reads as it starts, another user. `TAO_TESTS_QUICK_START=0` starts everything
-as ever.
+modules of this project, and has done nothing else; a command or a worker forks the next ones itself, unless it has
+threads that do more than give signs of life. It is a process like any other: a child of the one that asked, with its
+own id, descriptors, working folder, variables, session and exit status. Anything else is started as ever: another
+program, another interpreter, `-c` and `-X`, a variable that Python or a library reads as it starts, another user, a
+copy of the project. `TAO_TESTS_QUICK_START=0` starts everything as ever.
 """
 
 from __future__ import annotations
