@@ -9,6 +9,7 @@ from pathlib import Path
 try:
     from tao_skill_bank.actions.console import run_script
     from tao_skill_bank.bank.manifests import bank_faults
+    from tao_skill_bank.core.text import plural
 except ImportError:
     launcher = str(Path(__file__).resolve().with_name("launch.py"))
     os.execv(sys.executable, [sys.executable, launcher, "script", *sys.argv])
@@ -21,7 +22,7 @@ def main() -> int:
     faults = bank_faults(parser.parse_args().root)
     for fault in faults:
         print(fault)
-    print(f"{len(faults)} fault{'' if len(faults) == 1 else 's'}" if faults else "ok: no fault found")
+    print(plural(len(faults), "fault") if faults else "ok: no fault found")
     return 1 if faults else 0
 
 

@@ -20,8 +20,8 @@ def main() -> None:
         given = sys.argv[1] if len(sys.argv) > 1 else ""
         error = InputError(f"unknown category {given!r}", where="command line", fix=did_you_mean(given, CATEGORIES))
         raise SystemExit(report("tao_skill_bank.actions", error))
-    module = import_module(CATEGORIES[sys.argv.pop(1)])
-    module.main()
+    module, _, command = CATEGORIES[sys.argv.pop(1)].partition(":")
+    getattr(import_module(module), command or "main")()
 
 
 if __name__ == "__main__":

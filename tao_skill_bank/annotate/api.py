@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from tao_skill_bank.annotate.allow import VARIABLE, NotAllowedError, Source, all
 from tao_skill_bank.annotate.asked import Request as Request
 from tao_skill_bank.annotate.config import SECTION, AnnotationConfig, read_config, schema
 from tao_skill_bank.annotate.estimate import Estimate, estimate_sealed
-from tao_skill_bank.annotate.holder import announced, busy, desk, folder_lock, holder, start_lock
+from tao_skill_bank.annotate.holder import desk, folder_lock, start_lock
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.layout import REVIEW_FILE, STATUS_FILE, shard_folders
 from tao_skill_bank.annotate.output import Written
@@ -43,7 +42,7 @@ from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_bytes
 from tao_skill_bank.core.lifecycle import Holder
 from tao_skill_bank.core.overrides import parse_command_line
-from tao_skill_bank.core.text import lines_of
+from tao_skill_bank.core.text import json_objects
 
 REQUEST_FILE = "annotation_request.json"
 LOG_FILE = "annotation.log"
@@ -230,8 +229,8 @@ def keep_request(sealed: Sealed) -> tuple[Path, dict[str, str]]:
         BusyError: Somebody works on the folder.
     """
     config = sealed.config
-    if holder(config.results_dir) is not None:
-        raise busy(config.results_dir)
+    if lifecycle.holder(desk(config.results_dir)) is not None:
+        raise lifecycle.busy(desk(config.results_dir))
     guard.make_folder(config.results_dir)
     keys = {variable: getattr(config, name).secret(variable) for name, variable in PRIVATE_VARIABLES.items()}
     if sealed.module:
@@ -256,7 +255,7 @@ def status(results_dir: Path) -> StatusView:
         InputError: There is none.
     """
     # One elsewhere that has fallen silent may live or not: neither "working" nor "interrupted" is known of it.
-    said = announced(results_dir)
+    said = lifecycle.announced(desk(results_dir))
     working = lifecycle.living(said)
     last = _last_status(results_dir)
     with Journal(results_dir, read_only=True) as journal:
@@ -316,7 +315,7 @@ def stop(results_dir: Path) -> bool:
     Returns:
         False if nobody works on it.
     """
-    asked = [folder for folder in (results_dir, *shard_folders(results_dir)) if holder(folder) is not None]
+    asked = [folder for folder in (results_dir, *shard_folders(results_dir)) if lifecycle.holder(desk(folder)) is not None]
     for folder in asked:
         request_stop(folder)
     return bool(asked)
@@ -410,15 +409,8 @@ def _next_step(shown: str, results_dir: Path, failures: int) -> str:
 def _last_status(results_dir: Path) -> dict[str, Any]:
     path = results_dir / STATUS_FILE
     data = guard.read_bytes(path) if guard.exists(path) else b""
-    lines = lines_of(data.decode("utf-8", errors="replace"))
-    for line in reversed(lines):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict) and isinstance(value.get("data") or {}, dict):
-            return value
-    return {}
+    said = json_objects(data.decode("utf-8", errors="replace"))
+    return next((value for value in reversed([*said]) if isinstance(value.get("data") or {}, dict)), {})
 
 
 def _limits(request: Request) -> Limits:

@@ -9,8 +9,7 @@ from pathlib import Path
 from tao_skill_bank.annotate.journal import take_over
 from tao_skill_bank.annotate.run import clear_stop
 from tao_skill_bank.core import guard, lifecycle
-from tao_skill_bank.core.errors import BusyError
-from tao_skill_bank.core.lifecycle import Desk, Holder
+from tao_skill_bank.core.lifecycle import Desk
 
 _LOCK = ".annotate.lock"
 _START_LOCK = ".annotate-start.lock"
@@ -21,21 +20,6 @@ def desk(results_dir: Path) -> Desk:
     """Where those who work on the folder tell each other."""
     fix = "wait, watch it with annotate status, or annotate stop"
     return Desk(results_dir, results_dir / _LOCK, results_dir / _HOLDER, "annotating", fix)
-
-
-def holder(results_dir: Path) -> Holder | None:
-    """Who works on the folder now, or None."""
-    return lifecycle.holder(desk(results_dir))
-
-
-def announced(results_dir: Path) -> Holder | None:
-    """Who may work on the folder: one elsewhere also where it is silent."""
-    return lifecycle.announced(desk(results_dir))
-
-
-def busy(results_dir: Path) -> BusyError:
-    """The error that names who works on the folder."""
-    return lifecycle.busy(desk(results_dir))
 
 
 def start_lock(results_dir: Path) -> contextlib.AbstractContextManager[None]:
@@ -67,7 +51,7 @@ def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
                     yield
             finally:
                 # Where somebody else works by now, the request is for that one.
-                if (found := announced(results_dir)) is None or found.is_own():
+                if (found := lifecycle.announced(desk(results_dir))) is None or found.is_own():
                     clear_stop(results_dir)
     finally:
         if made and set(guard.names(results_dir)) <= {_LOCK}:

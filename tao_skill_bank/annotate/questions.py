@@ -21,7 +21,8 @@ _TEXT: dict[str, Any] = {"type": "string"}
 _NUMBER: dict[str, Any] = {"type": "number"}
 
 
-def _record(**properties: dict[str, Any]) -> dict[str, Any]:
+def object_of(**properties: dict[str, Any]) -> dict[str, Any]:
+    """The JSON schema of an object with exactly these properties."""
     return {
         "type": "object",
         "properties": properties,
@@ -31,7 +32,7 @@ def _record(**properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _items(**properties: dict[str, Any]) -> dict[str, Any]:
-    return _record(items={"type": "array", "items": _record(**properties)})
+    return object_of(items={"type": "array", "items": object_of(**properties)})
 
 
 _QA: dict[str, dict[str, Any]] = {
@@ -43,9 +44,9 @@ _QA: dict[str, dict[str, Any]] = {
 }
 _PLAIN_QA = _items(question=_TEXT, answer=_TEXT, reasoning=_TEXT)
 _OTHERS: dict[str, dict[str, Any]] = {
-    "video_filtering": _record(reason=_TEXT, suitable={"type": "boolean"}),
-    "video_anomaly_classification": _record(reason=_TEXT, label={"type": "string", "enum": ["anomaly", "normal"]}),
-    "highlight_timestamp_extraction": _record(reason=_TEXT, timestamp_sec={"type": ["number", "null"]}),
+    "video_filtering": object_of(reason=_TEXT, suitable={"type": "boolean"}),
+    "video_anomaly_classification": object_of(reason=_TEXT, label={"type": "string", "enum": ["anomaly", "normal"]}),
+    "highlight_timestamp_extraction": object_of(reason=_TEXT, timestamp_sec={"type": ["number", "null"]}),
 }
 
 

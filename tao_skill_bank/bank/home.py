@@ -1,17 +1,18 @@
-"""Where the bank's own files lie: its manifests, `versions.yaml` and skills."""
+"""Where the bank's own files lie, its manifests, `versions.yaml` and skills, and its own of TAO's command lines."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+# Command line → the module that has it, and its function where that is not `main`.
 CATEGORIES = {
     "gap_analysis": "tao_skill_bank.actions.gap_analysis.cli",
     "visual_changenet": "tao_skill_bank.actions.visual_changenet.cli",
     "embedding": "tao_skill_bank.actions.mining.embedding_cli",
     "tmm": "tao_skill_bank.actions.mining.tmm_cli",
     "auto_label": "tao_skill_bank.actions.auto_label.cli",
-    "cosmos-rl": "tao_skill_bank.actions.cosmos_rl.train_cli",
-    "cosmos-rl-evaluate": "tao_skill_bank.actions.cosmos_rl.evaluate_cli",
+    "cosmos-rl": "tao_skill_bank.actions.cosmos_rl.cli:train",
+    "cosmos-rl-evaluate": "tao_skill_bank.actions.cosmos_rl.cli:evaluate",
 }
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from tao_skill_bank.bank.home import bank_root
 from tao_skill_bank.core.errors import InputError, did_you_mean
-from tao_skill_bank.core.models import Strict
+from tao_skill_bank.core.models import Strict, first_fault
 from tao_skill_bank.core.roots import own_files
 from tao_skill_bank.data.releases.facts import newest, release_in
 
@@ -73,9 +73,7 @@ def load_versions(root: Path | None = None) -> Versions:
         with own_files() if root is None else contextlib.nullcontext():
             return Versions.model_validate(read_yaml(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputError(f"{key}: {first['msg']}", where=path, fix="write images: {group: {name: REFERENCE}}") from None
+        raise InputError(first_fault(error), where=path, fix="write images: {group: {name: REFERENCE}}") from None
 
 
 def resolve_image(key: str, root: Path | None = None) -> str:

@@ -41,7 +41,8 @@ class BankError(Exception):
 
 
 def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    # The thin space between thousands, as `core.text.whole` writes it, is a sign and no control.
+    return "".join(c if c.isprintable() or c == "\u202f" else c.encode("unicode_escape").decode() for c in text)
 
 
 class InputError(BankError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Strict(BaseModel):
@@ -15,3 +15,9 @@ class Frozen(BaseModel):
     """Refuses keys that it does not know, and never changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def first_fault(error: ValidationError, whole: str = "the file") -> str:
+    """The first value that does not fit, as `key: what is wrong with it`; `whole` names what has no key."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Any, TypeGuard
 
 DASH = "–"
@@ -160,3 +162,14 @@ def lines_of(text: str) -> list[str]:
     A text in JSON may hold other signs that `splitlines` takes for a line's end, such as U+2028.
     """
     return text.removesuffix("\n").split("\n") if text else []
+
+
+def json_objects(text: str) -> Iterator[dict[str, Any]]:
+    """The objects of a file of JSON lines; a line that is none, or is cut off, is missed."""
+    for line in lines_of(text):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            yield value

@@ -19,12 +19,10 @@ from tao_skill_bank.loop.engine import close_run
 from tao_skill_bank.loop.log import LogLine, log_path, read_tail
 from tao_skill_bank.loop.machine import next_stage
 from tao_skill_bank.loop.opening import (
-    busy,
     desk,
     died,
     folder_lock,
     holder,
-    idle,
     open_run,
     plan_of,
 )
@@ -198,9 +196,9 @@ def start_detached(results_dir: Path, worker: str, *, once: bool = False) -> int
     """
     guard.make_folder(jobs_dir(results_dir))
     # Looking who works and saying that somebody does is one step: of calls at once, one starts a worker.
-    with guard.locked(jobs_dir(results_dir) / _START_LOCK), idle(results_dir):
+    with guard.locked(jobs_dir(results_dir) / _START_LOCK), lifecycle.idle(desk(results_dir)):
         if holder(results_dir) is not None:
-            raise busy(results_dir)
+            raise lifecycle.busy(desk(results_dir))
         clear_stop(results_dir)
         log, env = jobs_dir(results_dir) / WORKER_LOG, {**os.environ, **roots.environment()}
         arguments = [str(results_dir), *(["--once"] if once else [])]

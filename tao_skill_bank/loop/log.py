@@ -13,7 +13,6 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from tao_skill_bank.core.appended import (
     size_of,
     write_at_the_end,
 )
-from tao_skill_bank.core.clock import LOG_FORMAT, SystemClock, log_time
+from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.models import Strict
 from tao_skill_bank.loop.state import (
@@ -36,6 +35,7 @@ from tao_skill_bank.loop.state import (
     STATE_FILE,
     AnyState,
     Header,
+    LogTime,
     StageName,
     StageRecord,
     is_iteration_label,
@@ -50,7 +50,7 @@ class LogLine(Strict):
     """One line of the log. `context_tokens` is 0, and `tokens` absent, until token alignment."""
 
     seq: int = Field(ge=1)
-    ts: str
+    ts: LogTime
     iter: str
     stage: StageName
     status: str = Field(pattern="^(ok|error)$")
@@ -64,12 +64,6 @@ class LogLine(Strict):
     def _label(cls, value: str) -> str:
         if not is_iteration_label(value):
             raise ValueError("must be 'baseline' or 'iter<N>' with N >= 1")
-        return value
-
-    @field_validator("ts")
-    @classmethod
-    def _time(cls, value: str) -> str:
-        datetime.strptime(value, LOG_FORMAT)  # noqa: DTZ007 - only the form is checked; the Z says UTC
         return value
 
     @field_validator("summary")

@@ -85,7 +85,7 @@ def open_run(
         folder = Path(existing.results_dir)
         unchanged = is_approved(existing, plan.digest)
         if unchanged or (is_complete(existing) and plan.digest == digest_now(task, existing)):
-            if holder(folder) is None:
+            if lifecycle.holder(desk(folder)) is None:
                 clear_stop(folder)
             return folder
     if checked is None or checked.digest != plan.digest:
@@ -177,11 +177,6 @@ def desk(results_dir: Path) -> Desk:
     )
 
 
-def idle(results_dir: Path) -> contextlib.AbstractContextManager[None]:
-    """Keep everybody else from beginning to work on the run; a `BusyError` where somebody does."""
-    return lifecycle.idle(desk(results_dir))
-
-
 @contextlib.contextmanager
 def folder_lock(results_dir: Path, by: str, died: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Be the only one who works on the run.
@@ -208,11 +203,6 @@ def died(results_dir: Path) -> Holder | None:
     """A worker of the run that has ended without a last word, and has not been replaced."""
     found = lifecycle.died(desk(results_dir))
     return None if found is None or found.by in _NO_WORK else found
-
-
-def busy(results_dir: Path) -> BusyError:
-    """The error of a second worker."""
-    return lifecycle.busy(desk(results_dir))
 
 
 def require_words(checked: PreFlight, said: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -30,6 +31,7 @@ from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.models import first_fault
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.fence import commit, version_on_disk
@@ -45,6 +47,14 @@ BASELINE = "baseline"
 
 STAGE_PATTERN = "^[a-z][a-z0-9_]*$"
 StageName = Annotated[str, StringConstraints(pattern=STAGE_PATTERN)]
+
+
+def _log_time(value: str) -> str:
+    datetime.strptime(value, LOG_FORMAT)  # noqa: DTZ007 - only the form is checked; the Z says UTC
+    return value
+
+
+LogTime = Annotated[str, AfterValidator(_log_time)]
 RunStatus = Literal["planned", "running", "complete", "stopped", "failed"]
 IterationStatus = Literal["pending", "in_progress", "complete", "failed"]
 # An earlier format's records have no numbers and its plan no digest: what they prove cannot be checked.
@@ -65,17 +75,11 @@ class StageRecord(_Model):
     """One ended stage: the source of its line in `loop_log.jsonl`."""
 
     seq: int = Field(ge=1)
-    ts: str
+    ts: LogTime
     stage: StageName
     status: Literal["ok", "error"]
     summary: str
     duration_sec: int = Field(ge=0)
-
-    @field_validator("ts")
-    @classmethod
-    def _time(cls, value: str) -> str:
-        datetime.strptime(value, LOG_FORMAT)  # noqa: DTZ007 - only the form is checked; the Z says UTC
-        return value
 
 
 class Attempt(_Model):
@@ -514,10 +518,8 @@ def _checked(
     try:
         return kind.model_validate(raw, context=results)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
         where = state_path(results_dir)
-        raise InputError(f"{key}: {first['msg']}", where=where, fix="restore the file from a backup") from None
+        raise InputError(first_fault(error), where=where, fix="restore the file from a backup") from None
 
 
 def keep_earlier(results_dir: Path, today: AnyState) -> Path | None:

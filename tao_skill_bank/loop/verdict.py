@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from tao_skill_bank.core.text import capital, limit, plural, ranged, whole
+from tao_skill_bank.core.text import capital, limit, plural, ranged
 from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.metric import Limit
 from tao_skill_bank.metrics.evidence import trials_to_show
@@ -256,4 +256,4 @@ def _tail(word: Word, claims: Sequence[Claim], independent: bool, seen: str) -> 
 
 def _more(found: Claim) -> str:
     assert found.more is not None
-    return f"{whole(found.more)} more {found.of}{'' if found.more == 1 else 's'} for {found.name}"
+    return f"{plural(found.more, f'more {found.of}')} for {found.name}"

@@ -26,7 +26,6 @@ from tao_skill_bank.platforms.base import (
     ended_state,
     new_record,
     read_process,
-    tail_of,
     write_record,
 )
 from tao_skill_bank.platforms.container import (
@@ -253,10 +252,6 @@ class KubernetesPlatform(Platform):
         if self._monotonic() - since < _GRACE_SEC:
             return "running" if guard.exists(beside(record.path, "claim.json")) else "pending"
         return self._given_up(record, "lost")
-
-    def logs(self, record: JobRecord, tail: int = 200) -> str:
-        """The last lines of the job's output."""
-        return tail_of(beside(record.path, "log"), tail)
 
     def cancel(self, record: JobRecord) -> None:
         """Delete the Job; one that nobody began cannot begin any more."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator
 
-from tao_skill_bank.core.models import Strict
+from tao_skill_bank.core.models import Strict, first_fault
 from tao_skill_bank.platforms import registry
 from tao_skill_bank.platforms.docker.settings import DockerConfig
 from tao_skill_bank.platforms.kubernetes_settings import KubernetesConfig
@@ -63,8 +63,7 @@ class Work(Strict):
         try:
             return {name: known[name].model_validate(own).model_dump(mode="json") for name, own in value.items()}
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise ValueError(first_fault(error)) from None
 
     @classmethod
     def elsewhere(cls) -> dict[str, type[BaseModel]]:

@@ -13,6 +13,7 @@ try:
     from tao_skill_bank.commands.scripted import add_request
     from tao_skill_bank.core.errors import InputErrors
     from tao_skill_bank.core.fsio import write_json
+    from tao_skill_bank.core.text import plural
     from tao_skill_bank.data.changenet.validate import check_training, label_warnings
     from tao_skill_bank.tasks.asked import TrainingCheck
 except ImportError as error:
@@ -40,8 +41,9 @@ def main() -> int:
         sets = [{"csv": str(r.path), "rows": r.rows, "labels": dict(r.labels)} for r in reports]
         write_json(report_json, {"ok": not faults, "sets": sets, "faults": faults})
     if faults:
-        count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
-        raise InputErrors(f"{count}, first: {faults[0]}", faults, fix="mend the rows named below")
+        raise InputErrors(
+            f"{plural(len(faults), 'fault')}, first: {faults[0]}", faults, fix="mend the rows named below"
+        )
     print("ok: no fault found; whether the pictures decode was not looked at (tao-skills deft plan does)")
     return 0
 

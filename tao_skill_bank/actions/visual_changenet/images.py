@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tao_skill_bank.actions.visual_changenet.network import IMAGE_SIZE, Pairs
 from tao_skill_bank.core.errors import InputError, InputErrors
+from tao_skill_bank.core.text import plural
 from tao_skill_bank.core.threads import ThreadPool
 from tao_skill_bank.data.changenet.images import ImageNaming, place
 from tao_skill_bank.data.changenet.labels import label_fault
@@ -122,7 +123,7 @@ def _check_labels(table: PairTable) -> None:
     faults = [f"row {row}: label {wrong[label]}" for row, label in enumerate(table.label, start=1) if label in wrong]
     if faults:
         raise InputErrors(
-            f"{len(faults)} label{'s' if len(faults) > 1 else ''} misspelt, first: {faults[0]}",
+            f"{plural(len(faults), 'label')} misspelt, first: {faults[0]}",
             faults,
             where=table.path,
             fix="PASS in capitals, defects in lower case, no spaces around",

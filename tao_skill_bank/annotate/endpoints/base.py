@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -252,14 +251,3 @@ def details(body: object) -> str:
 def label(seconds: float) -> str:
     """How a frame's time is written beside it."""
     return f"[frame at {seconds:.1f} s]"
-
-
-def entries(text: str) -> Iterator[dict[str, Any]]:
-    """The objects of a file of JSON lines; what cannot be read is missed, and its call asked again."""
-    for line in text.split("\n"):
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            yield value

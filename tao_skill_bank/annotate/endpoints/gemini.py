@@ -18,7 +18,6 @@ from tao_skill_bank.annotate.endpoints.base import (
     FaultError,
     Reply,
     Upload,
-    entries,
     faults,
     kind_of_status,
     label,
@@ -30,6 +29,7 @@ from tao_skill_bank.annotate.endpoints.base import (
 from tao_skill_bank.annotate.endpoints.forms import NONE, Forms
 from tao_skill_bank.annotate.secrets import Redactor
 from tao_skill_bank.core.clock import SystemClock
+from tao_skill_bank.core.text import json_objects
 
 if TYPE_CHECKING:
     from google.genai import Client
@@ -300,7 +300,7 @@ class GeminiBatches:
             if job.dest is None or not job.dest.file_name:
                 raise FaultError("malformed", f"{batch} ended without a file of answers")
             content = await client.files.download(file=job.dest.file_name)
-        return [self._result(entry) for entry in entries(content.decode("utf-8", errors="replace"))]
+        return [self._result(entry) for entry in json_objects(content.decode("utf-8", errors="replace"))]
 
     def _result(self, entry: dict[str, Any]) -> tuple[str, Reply | FaultError]:
 

@@ -16,7 +16,6 @@ from tao_skill_bank.annotate.endpoints.base import (
     Reply,
     Upload,
     details,
-    entries,
     faults,
     kind_of_status,
     label,
@@ -27,6 +26,7 @@ from tao_skill_bank.annotate.endpoints.base import (
 )
 from tao_skill_bank.annotate.endpoints.forms import JSON_OBJECT, Forms
 from tao_skill_bank.annotate.secrets import Redactor
+from tao_skill_bank.core.text import json_objects
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -259,7 +259,7 @@ class OpenAIBatches:
             for file in (known.output_file_id, known.error_file_id):
                 if file:
                     content = await client.files.content(file)
-                    found += [self._result(entry) for entry in entries(content.text)]
+                    found += [self._result(entry) for entry in json_objects(content.text)]
         return found
 
     def _result(self, entry: dict[str, Any]) -> tuple[str, Reply | FaultError]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tao_skill_bank.core import guard, roots
 from tao_skill_bank.core.errors import InputError, InputErrors
+from tao_skill_bank.core.text import plural
 
 if TYPE_CHECKING:
     import numpy as np
@@ -353,7 +354,7 @@ def _no_root(table: PairTable, naming: ImageNaming, looks: list[tuple[Path, list
     faults = missing_files(table, naming, root, sides)
     tried = ", ".join(str(folder) for folder, _ in looks)
     return InputErrors(
-        f"{len(faults)} image file{'s' if len(faults) > 1 else ''} missing, first: {faults[0]}",
+        f"{plural(len(faults), 'image file')} missing, first: {faults[0]}",
         faults,
         where=table.path,
         fix=f"copy the files there or remove the rows; tried {tried}",

@@ -12,6 +12,7 @@ from itertools import combinations
 from pathlib import Path
 
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.text import plural
 
 PASS = "PASS"
 _GOOD = ("pass", "passed", "ok", "okay", "good", "normal", "accept", "accepted", "acceptable", "healthy", "intact")
@@ -124,11 +125,7 @@ def near_misses(counts: Mapping[str, int]) -> list[str]:
         if keys[pair[0]] == keys[pair[1]] or _one_slip(keys[pair[0]], keys[pair[1]])
     }
     rows = {name: sum(n for label, n in counts.items() if label.strip() == name) for name in names}
-    return [f"{a!r} ({_rows(rows[a])}) beside {b!r} ({_rows(rows[b])})" for a, b in sorted(pairs)]
-
-
-def _rows(count: int) -> str:
-    return f"{count} row{'s' if count != 1 else ''}"
+    return [f"{a!r} ({plural(rows[a], 'row')}) beside {b!r} ({plural(rows[b], 'row')})" for a, b in sorted(pairs)]
 
 
 def _one_slip(first: str, second: str) -> bool:

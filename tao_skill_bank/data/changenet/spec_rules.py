@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tao_skill_bank.core.errors import did_you_mean
+from tao_skill_bank.core.text import plural
 from tao_skill_bank.data.releases.facts import in_force, newest, release_named
 from tao_skill_bank.data.releases.facts import known as releases
 from tao_skill_bank.data.releases.keys import Keys, over_defaults
@@ -186,8 +187,7 @@ def _shape(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> F
     if concat == "linear":
         if inputs != lights:
             yield (
-                f"dataset.classify.num_input: is {inputs} with {lights} lighting{'s' if lights > 1 else ''} "
-                f"(set num_input: {lights})"
+                f"dataset.classify.num_input: is {inputs} with {plural(lights, 'lighting')} (set num_input: {lights})"
             )
         size = (width * lights, height)
     elif concat == "grid":

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError, InputErrors, did_you_mean
 from tao_skill_bank.core.sheets import write_exact
+from tao_skill_bank.core.text import plural
 from tao_skill_bank.data.changenet.labels import PASS as PASS
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def read_pairs(
     faults = _empty_cells(table, required)
     if faults:
         raise InputErrors(
-            f"{len(faults)} empty cell{'s' if len(faults) > 1 else ''}, first: {faults[0]}",
+            f"{plural(len(faults), 'empty cell')}, first: {faults[0]}",
             faults,
             where=path,
             fix="fill in the cells or remove the rows",
@@ -230,7 +231,7 @@ def _parse(path: Path, data: bytes) -> pa.Table:
     ragged: list[str] = []
 
     def keep(row: Any) -> str:
-        cells = f"{row.actual_columns} cell{'s' if row.actual_columns != 1 else ''}"
+        cells = plural(row.actual_columns, "cell")
         ragged.append(f"row {row.number - 1}: {cells} instead of {row.expected_columns}")
         return "skip"
 
@@ -260,7 +261,7 @@ def _parse(path: Path, data: bytes) -> pa.Table:
     if not ragged:
         raise InputError(f"not a CSV: {reason}", where=path, fix="fix the file")
     raise InputErrors(
-        f"{len(ragged)} row{'s' if len(ragged) > 1 else ''} with the wrong number of cells, first: {ragged[0]}",
+        f"{plural(len(ragged), 'row')} with the wrong number of cells, first: {ragged[0]}",
         ragged,
         where=path,
         fix="a row needs a cell for every column; quote cells that hold a comma",

@@ -87,22 +87,6 @@ class DatasetReport:
         where = f", images under {self.root}" if self.root else ""
         return f"{self.path}: {self.rows} rows ({counts}){where}" if self.rows else f"{self.path}: cannot be read"
 
-    def require(self) -> Placed:
-        """The placed rows.
-
-        Raises:
-            InputErrors: The set has faults.
-        """
-        if self.faults or self.placed is None:
-            count = len(self.faults)
-            raise InputErrors(
-                f"{count} fault{'s' if count != 1 else ''}, first: {self.faults[0]}",
-                list(self.faults),
-                where=self.path,
-                fix="fix the rows named",
-            )
-        return self.placed
-
 
 def check_dataset(
     csv: Path,

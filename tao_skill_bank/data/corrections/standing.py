@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Literal
 
 from tao_skill_bank.core.seal import digest_of
+from tao_skill_bank.core.text import plural
 from tao_skill_bank.data.corrections.record import Correction, Sample
 
 Status = Literal["relabelled", "dropped", "kept", "doubted", "disputed"]
@@ -121,7 +122,7 @@ def counted(found: Sequence[Standing]) -> str:
     number = Counter(one.status for one in found)
     parts = [f"{number[status]} {status}" for status in ("relabelled", "dropped") if number[status]]
     count = len(found)
-    return f"{count} correction{'s' if count != 1 else ''}" + (f": {', '.join(parts)}" if parts else "")
+    return f"{plural(count, 'correction')}" + (f": {', '.join(parts)}" if parts else "")
 
 
 def _standing(sample: Sample, words: tuple[Correction, ...]) -> Standing:

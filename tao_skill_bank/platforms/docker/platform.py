@@ -218,7 +218,7 @@ class DockerPlatform(Platform):
         ended = ended_state(record)
         if ended is not None:
             return ended
-        claimed = _claimant(record)
+        claimed = _claimant(record.path)
         if claimed == 0:
             return "canceled" if guard.exists(beside(record.path, "cancel")) else "lost"
         found = self.engine.container(record.uid)
@@ -294,7 +294,7 @@ class DockerPlatform(Platform):
         """Once the job's end is on disk its container is of no more use."""
         if record.uid in self._removed:
             return
-        if read_exit(record) is None and _claimant(record) != 0 and state != "lost":
+        if read_exit(record) is None and _claimant(record.path) != 0 and state != "lost":
             return
         with contextlib.suppress(BankError):
             if self.engine.container(record.uid) is not None:
@@ -310,7 +310,7 @@ class DockerPlatform(Platform):
             path = Path(results_dir) / "jobs" / f"{uid}.json"
             known = guard.exists(path)
             ended = guard.exists(beside(path, "exit.json"))
-            if state in ("created", "exited", "dead") and (ended or not known or _claimant_of(path) == 0):
+            if state in ("created", "exited", "dead") and (ended or not known or _claimant(path) == 0):
                 self.engine.remove(uid)
 
 
@@ -340,11 +340,7 @@ def _put_wrapper(path: Path) -> None:
     fsio.write_text(path, text)
 
 
-def _claimant(record: JobRecord) -> int | None:
-    return _claimant_of(record.path)
-
-
-def _claimant_of(path: Path) -> int | None:
+def _claimant(path: Path) -> int | None:
     """Who has the job: None nobody yet, 0 nobody ever, else its container (which writes its claim in two steps)."""
     try:
         text = guard.read_text(beside(path, "claim.json"))

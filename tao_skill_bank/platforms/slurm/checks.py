@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError, did_you_mean
+from tao_skill_bank.core.text import plural
 from tao_skill_bank.platforms.base import PlatformCheck
 from tao_skill_bank.platforms.gpu_rules import check_batch, memory_of, spec_batch_size
 from tao_skill_bank.platforms.slurm.client import SlurmClient
@@ -103,7 +104,7 @@ def checks(client: SlurmClient, settings: SlurmSettings, config: Work) -> list[P
     out = [_credentials(client), _commands(client)]
     mine = chosen(partitions(client), settings.request.partition)
     nodes = sum(p.nodes for p in mine)
-    text = f"{client.where} answers; partition {mine[0].name} is up, {nodes} node{'s' if nodes != 1 else ''}"
+    text = f"{client.where} answers; partition {mine[0].name} is up, {plural(nodes, 'node')}"
     out += [_ok("platform", text), _gpus(mine, settings, config), _container(client, settings, config)]
     return [*out, _from_a_node(client, settings, config)]
 

@@ -17,6 +17,7 @@ from tao_skill_bank.core import guard
 from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_text
+from tao_skill_bank.core.models import first_fault
 from tao_skill_bank.reports.rca.label_noise import SUSPECT, read_suspects
 
 REPORT = "RCA_Report.md"
@@ -256,6 +257,4 @@ def _model(path: Path, model: type[T]) -> T:
     try:
         return model.model_validate(_json(path))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(p) for p in first["loc"])
-        raise InputError(f"{key}: {first['msg']}", where=path, fix="run `tao-skills rca vcn` again") from None
+        raise InputError(first_fault(error), where=path, fix="run `tao-skills rca vcn` again") from None

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import GateError, InputError
+from tao_skill_bank.core.models import first_fault
 from tao_skill_bank.data.changenet.guardrail import TABLE, left_out
 from tao_skill_bank.data.changenet.labels import says_good
 from tao_skill_bank.data.changenet.pair_prepare import pair_files, pair_label
@@ -156,12 +157,8 @@ def read_defect_spec(path: Path) -> list[DefectLine]:
         try:
             line = DefectLine.model_validate(value)
         except ValidationError as error:
-            first = error.errors()[0]
-            raise InputError(
-                f"{'.'.join(map(str, first['loc'])) or 'line'}: {first['msg']}",
-                where=where,
-                fix='write {"defect_type": "PCB+bridge", "spatial_dependency": "cad|text|free"}',
-            ) from None
+            fix = 'write {"defect_type": "PCB+bridge", "spatial_dependency": "cad|text|free"}'
+            raise InputError(first_fault(error, "line"), where=where, fix=fix) from None
         if "+" not in line.defect_type or not line.label or says_good(line.label):
             raise InputError(f"{line.defect_type!r} is no defect type", where=where, fix="name it like PCB+bridge")
         if line.spatial_dependency == "text" and not line.roi_prompt_defect_location.strip():

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tao_skill_bank.core.errors import StageFailedError
+from tao_skill_bank.core.text import plural
 from tao_skill_bank.data.changenet.images import FolderIndex, Placed, place
 from tao_skill_bank.data.changenet.layout_names import propose
 from tao_skill_bank.data.changenet.looking import LookedSets, look_at_sets
@@ -133,5 +134,5 @@ def _folders(tables: Mapping[str, PairTable]) -> str:
         for folder in set(table.input_path):
             where[posixpath.normpath(folder)].add(name)
     shared = sum(len(names) > 1 for names in where.values())
-    folders = f"{len(where):,} folder{'s' if len(where) != 1 else ''} of pictures"
+    folders = f"{plural(len(where), 'folder')} of pictures"
     return f"Of {folders} {shared:,} are named by several sets" if shared else f"Of {folders} none is named by two sets"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import GateError, InputError, InputErrors
+from tao_skill_bank.core.text import json_objects
 from tao_skill_bank.data.changenet.kpi import read_scored
 from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.data.changenet.tables import PairTable, boards_of, read_pairs
@@ -218,19 +218,13 @@ def validation_losses(status_json: Path, interval: int | None = None) -> list[Va
         interval: Epochs between validations; by default that of the `experiment.yaml` beside it.
     """
     try:
-        lines = guard.read_text(status_json, errors="replace").split("\n")
+        text = guard.read_text(status_json, errors="replace")
     except FileNotFoundError:
         return []
     losses: list[tuple[object, object]] = []
     epochs: list[int | None] = []
     named: int | None = None
-    for line in lines:
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if not isinstance(value, dict):
-            continue
+    for value in json_objects(text):
         message, epoch = str(value.get("message", "")), value.get("epoch")
         if isinstance(epoch, bool) or not isinstance(epoch, int):
             epoch = None

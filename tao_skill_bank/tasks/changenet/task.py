@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.core.text import lines_of
+from tao_skill_bank.core.text import is_number, json_objects
 from tao_skill_bank.loop import task as loop_task
 from tao_skill_bank.loop.request import PreFlight, ResolvedPlan
 from tao_skill_bank.loop.verdict import Verdict
@@ -106,13 +104,7 @@ def training_progress(train_dir: Path) -> str | None:
     epoch: int | None = None
     most: Any = None
     losses: dict[str, float] = {}
-    for line in lines_of(tail_of(train_dir / "status.json", 400)):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if not isinstance(value, dict):
-            continue
+    for value in json_objects(tail_of(train_dir / "status.json", 400)):
         said = _EPOCH.match(str(value.get("message", "")))
         number = value.get("epoch", int(said[1]) if said else None)
         epoch = number if _whole(number) else epoch
@@ -120,7 +112,7 @@ def training_progress(train_dir: Path) -> str | None:
         kpi = value.get("kpi")
         for name in _LOSSES:
             figure = kpi.get(name) if isinstance(kpi, dict) else None
-            if isinstance(figure, (int, float)) and not isinstance(figure, bool) and math.isfinite(figure):
+            if is_number(figure):
                 losses[name] = float(figure)
     if epoch is None and not losses:
         return None

@@ -10,7 +10,7 @@ from typing import Any
 from tao_skill_bank.actions.cosmos_rl.spec import CHECKPOINT, NETWORK
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import GateError
-from tao_skill_bank.core.text import lines_of
+from tao_skill_bank.core.text import json_objects
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.tasks.vlm_bcq.evaluators import Candidate
 
@@ -77,17 +77,11 @@ def refuse_unsound(folder: Path) -> None:
 def validation_losses(status: Path) -> dict[int, float]:
     """Epoch → `val/avg_loss` of a `status.json` of one JSON object a line, as far as it says them."""
     try:
-        lines = lines_of(guard.read_text(status, errors="replace"))
+        text = guard.read_text(status, errors="replace")
     except FileNotFoundError:
         return {}
     found: dict[int, float] = {}
-    for line in lines:
-        try:
-            raw = json.loads(line)
-        except ValueError:
-            continue
-        if not isinstance(raw, dict):
-            continue
+    for raw in json_objects(text):
         told: dict[str, Any] = {**raw, **(raw["kpi"] if isinstance(raw.get("kpi"), dict) else {})}
         epoch, loss = told.get("epoch"), told.get("val/avg_loss")
         if isinstance(epoch, int) and isinstance(loss, (int, float)) and not isinstance(loss, bool):

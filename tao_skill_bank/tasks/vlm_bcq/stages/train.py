@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import GateError, StageFailedError
+from tao_skill_bank.core.text import plural
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.loop.state import BASELINE
@@ -47,7 +48,7 @@ class Train(Stage):
         found = training.candidates(out / "output", out / "output" / "status.json")
         trained = training.trained_by(found["last"], config.platform)
         return Outcome(
-            summary=f"{len(found)} checkpoint{'s' if len(found) > 1 else ''} from {rows} rows",
+            summary=f"{plural(len(found), 'checkpoint')} from {rows} rows",
             result=TrainResult(train_spec=str(path), checkpoints=found, trained=trained),
             promised=[path],
         )
