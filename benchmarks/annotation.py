@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from annotation import CALLS_A_VIDEO, least_seconds, overrides  # noqa: E402
+from annotation import CALLS_A_VIDEO, least_seconds, overrides  # type: ignore[attr-defined]  # noqa: E402
 from scripted_endpoint import Fault, Request, ScriptedEndpoint  # noqa: E402
 from videos import make_videos  # noqa: E402
 
@@ -49,7 +49,7 @@ def waiting(folder: Path, videos: int) -> bool:
         print(f"  most calls in flight {server.peak} of {WORKERS}")
         # Start-up, the careful first calls and the last video weigh on a short run.
         limit = 1.10 if videos >= 1000 else 1.25
-        return wall <= limit * least and server.peak <= WORKERS and server.calls == videos * CALLS_A_VIDEO
+        return bool(wall <= limit * least and server.peak <= WORKERS and server.calls == videos * CALLS_A_VIDEO)
 
 
 def faults(folder: Path, videos: int) -> bool:
@@ -69,7 +69,7 @@ def faults(folder: Path, videos: int) -> bool:
         annotate(server, folder, WORKERS)
         ratio = server.calls / (videos * CALLS_A_VIDEO)
         print(f"20 % 429, 5 % 500, 2 % cut: {server.calls} calls for {videos * CALLS_A_VIDEO} answers, {ratio:.3f} x")
-        return ratio <= 1.3
+        return bool(ratio <= 1.3)
 
 
 def main() -> int:

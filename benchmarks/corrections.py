@@ -54,7 +54,7 @@ def on_the_page(workspace: Path, scores: Any, wrong: set[str], right: dict[str, 
     from report_runs import RunBuilder
     from studio_server import page_of
 
-    class Scored(RunBuilder):
+    class Scored(RunBuilder):  # type: ignore[misc]
         def _scores(self, labels: Any, number: int) -> Any:
             return scores
 

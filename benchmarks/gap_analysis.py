@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -178,8 +179,8 @@ def vcn(folder: Path, full: bool) -> None:
             args = ("vcn_aoi", f"inference_results_dir={at}", f"train_config={folder / 'train.yaml'}")
             whole, alone = cheapest(
                 [
-                    lambda args=args: run(GAP, *args, f"results_dir={folder / 'out'}", "min_recall=0.99"),
-                    lambda csv=csv: run(FLOOR_VCN, csv),
+                    partial(run, GAP, *args, f"results_dir={folder / 'out'}", "min_recall=0.99"),
+                    partial(run, FLOOR_VCN, csv),
                 ],
                 7,
             )
@@ -239,9 +240,9 @@ def vlm(folder: Path, runs: int) -> None:
             args = ("vlm_bcq", f"predictions_json={path}", f"results_dir={folder / 'out'}")
             ours, decode, load = cheapest(
                 [
-                    lambda args=args: run(QUIET, *args),
-                    lambda path=path: run(FLOOR_MSGSPEC, path),
-                    lambda path=path: run(FLOOR_JSON, path),
+                    partial(run, QUIET, *args),
+                    partial(run, FLOOR_MSGSPEC, path),
+                    partial(run, FLOOR_JSON, path),
                 ],
                 runs,
             )

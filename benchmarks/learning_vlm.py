@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -87,7 +88,8 @@ def learned(seed: int) -> dict[str, float]:
         out = {"baseline": measured(base, sets["acceptance"].records)[0]}
         out["all"] = measured(model.tune(base, *rows_of(sets["pool"].records)), sets["acceptance"].records)[0]
         for strategy in ("nearest", "random"):
-            held, taken = base, []
+            held = base
+            taken: list[Any] = []
             for number in range(1, ITERATIONS + 1):
                 _, right = measured(held, sets["kpi"].records)
                 failed = [r for r, good in zip(sets["kpi"].records, right, strict=True) if not good]

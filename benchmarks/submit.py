@@ -42,7 +42,8 @@ def slurm(repeats: int) -> int:
         return 0
     from tao_skill_bank.platforms.base import new_record
     from tao_skill_bank.platforms.slurm.client import SlurmClient
-    from tao_skill_bank.platforms.slurm.platform import SlurmPlatform, SlurmSettings
+    from tao_skill_bank.platforms.slurm.platform import SlurmPlatform
+    from tao_skill_bank.platforms.slurm.script import SlurmSettings
 
     with running_cluster() as cluster, tempfile.TemporaryDirectory() as name:
         os.environ.update(cluster.environment)
