@@ -414,11 +414,9 @@ def _strata(
 def _half_told(scores: ScoreFile) -> Iterator[str]:
     """Columns by which no group is told, since some of their cells are empty."""
     for what, names in (("part type", PART_TYPES), ("lighting", LIGHTINGS), ("lot", LOTS), ("board", BOARD_COLUMNS)):
-        if scores.column(names) is None:
-            for name in (name for name in names if name in scores.table.names):
-                empty = sum(not cell.strip() for cell in scores.table.column(name))
-                if 0 < empty < len(scores):
-                    yield f"{what}: {empty} of {len(scores)} cells of {name} are empty"
+        for name, rows in scores.empty(names).items():
+            if len(rows) < len(scores):
+                yield f"{what}: {len(rows)} of {len(scores)} cells of {name} are empty"
 
 
 def _facets(scores: ScoreFile, by: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -240,6 +241,7 @@ def _bound(judged: Sequence[Stretch], *, good: bool) -> Bound | None:
     return Bound(value=found.value, least=found.least, most=found.most, parts=parts)
 
 
+@cache
 def asked_rates(target_text: str | None) -> tuple[Limit | None, float | None]:
     """The limit of FAR and the least recall that judged parts are held against."""
     if target_text is None:

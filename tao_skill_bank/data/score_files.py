@@ -98,14 +98,18 @@ class ScoreFile:
         Raises:
             InputError: Each of those that are there has an empty cell: the part would be counted as something else.
         """
-        found = self.column(names)
-        name = next((name for name in names if name in self.table.names), None)
-        if found is None and name is not None:
-            row = next(row for row, cell in enumerate(self.table.column(name)) if not cell.strip())
-            raise InputError(
-                f"column {name} is empty", where=self.table.where(row), fix="fill it in, or leave the column out"
-            )
-        return found
+        for name, rows in self.empty(names).items():
+            fix = "fill it in, or leave the column out"
+            raise InputError(f"column {name} is empty", where=self.table.where(rows[0]), fix=fix)
+        return self.column(names)
+
+    def empty(self, names: Sequence[str]) -> dict[str, list[int]]:
+        """Of these columns those that are there, and their rows with an empty cell; nothing where one is whole."""
+        if self.column(names) is not None:
+            return {}
+        there = {name: self.table.column(name) for name in names if name in self.table.names}
+        found = {name: [row for row, cell in enumerate(cells) if not cell.strip()] for name, cells in there.items()}
+        return {name: rows for name, rows in found.items() if rows}
 
     @cached_property
     def part_types(self) -> list[str] | None:
