@@ -203,7 +203,7 @@ class Caller:
                 )
             except NotInBatchError:
                 pass
-        return await self._paid(call, key)
+        return await self._retried(call, key)
 
     async def _question(self, call: Call) -> Ask:
         """A call with what it shows; uploads that fail are tried again."""
@@ -219,7 +219,7 @@ class Caller:
             return Ask(call.prompt, frames, clip, call.schema, call.kind, call.view is None or call.view.labelled)
         raise self._unanswered(call, fault)
 
-    async def _paid(self, call: Call, key: str) -> Recorded:
+    async def _retried(self, call: Call, key: str) -> Recorded:
         endpoint = self.endpoints[call.which]
         lane = self.gate.lane(endpoint.name)
         fault: FaultError | None = None

@@ -46,7 +46,7 @@ def look(text: str) -> tuple[bool, str | None]:
         return False, text
     if len(lowered) != len(text):
         # A letter that becomes two in lower case: places in the one are not places in the other.
-        return _looked_at(text)
+        return _behind_thinking(text)
     end = 0
     for tag in _CLOSING:
         at = lowered.rfind(tag)
@@ -58,7 +58,7 @@ def look(text: str) -> tuple[bool, str | None]:
     return end > 0, text[end:]
 
 
-def _looked_at(text: str) -> tuple[bool, str | None]:
+def _behind_thinking(text: str) -> tuple[bool, str | None]:
     ends = [m.end() for m in _CLOSE.finditer(text)]
     rest = text[ends[-1] :] if ends else text
     cut_off = _OPEN.search(rest) is not None
