@@ -315,7 +315,9 @@ def stop(results_dir: Path) -> bool:
     Returns:
         False if nobody works on it.
     """
-    asked = [folder for folder in (results_dir, *shard_folders(results_dir)) if lifecycle.holder(desk(folder)) is not None]
+    asked = [
+        folder for folder in (results_dir, *shard_folders(results_dir)) if lifecycle.holder(desk(folder)) is not None
+    ]
     for folder in asked:
         request_stop(folder)
     return bool(asked)

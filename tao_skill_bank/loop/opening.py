@@ -263,7 +263,7 @@ def _new_folder(workspace: Path, wanted: Path | None) -> Iterator[Path]:
 
 def _take_away(folder: Path) -> None:
     """What making a run puts into its folder before its state; nothing where there is one, or somebody makes one."""
-    with idle(folder):
+    with lifecycle.idle(desk(folder)):
         if not guard.exists(state_path(folder)) and lifecycle.announced(desk(folder)) is None:
             clear_claims(folder)
             for path in (folder / f".{state_path(folder).name}.lock", folder / _LOCK):
