@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mcp.server.mcpserver import MCPServer
 from pydantic import BaseModel, Field
 
 from mcp_server.app import TOOL_META
+from mcp_server.asked import with_request, within
 from mcp_server.door import REWRITE, WRITE, Linked, add
 from mcp_server.resources import report_link
 from mcp_server.roots import Allowed
+from tao_skill_bank.loop.asked import StageAsked
 
 if TYPE_CHECKING:
     from tao_skill_bank.loop.evidence import Interval
@@ -63,31 +65,14 @@ class HandedOff(BaseModel):
     files: list[str]
 
 
-def log_stage(
-    results_dir: RunFolder,
-    iter_label: Annotated[str, Field(description="baseline or iter<N>")],
-    stage: Annotated[str, Field(description="A stage of the run's task, such as train or evaluate.")],
-    status: Literal["ok", "error"],
-    summary: Annotated[str, Field(description="One line.")],
-    duration_sec: int,
-    allowed: Allowed,
-    context_tokens: int = 0,
-) -> Logged:
+@with_request(StageAsked)
+def log_stage(results_dir: RunFolder, allowed: Allowed, **asked: Any) -> Logged:
     """Append one line to a run's loop_log.jsonl, for a stage that was run by hand."""
     from tao_skill_bank.loop.log import append_stage, log_path
     from tao_skill_bank.tasks.registry import stage_names
 
     folder = allowed.path(results_dir, "results_dir")
-    line = append_stage(
-        log_path(folder),
-        iter_label=iter_label,
-        stage=stage,
-        status=status,
-        summary=summary,
-        duration_sec=duration_sec,
-        context_tokens=context_tokens,
-        stages=stage_names(folder),
-    )
+    line = append_stage(log_path(folder), stages=stage_names(folder), **within(StageAsked, asked, allowed))
     return Logged(seq=line.seq)
 
 

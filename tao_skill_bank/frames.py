@@ -185,7 +185,7 @@ def stages(run: str | Path) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
-        (line.seq, line.iteration, line.stage, line.status, line.summary, line.ts, line.duration_sec)
+        (line.seq, line.iter, line.stage, line.status, line.summary, line.ts, line.duration_sec)
         for line in _view(run).lines
     ]
     names = ["seq", "iteration", "stage", "status", "summary", "ended_at", "seconds"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tao_skill_bank.core.asked import Said
 
@@ -26,3 +26,15 @@ class Request:
     results_dir: Annotated[Path | None, Said("A run folder to resume; only what is given changes.")] = None
     task: Annotated[str | None, Said("What is improved; default: AOI, or the run's.")] = None
     offline: Annotated[bool, Said("Download nothing.")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageAsked:
+    """A stage that was run by hand, for the log."""
+
+    iter_label: Annotated[str, Said("baseline or iter<N>")]
+    stage: Annotated[str, Said("A stage of the run's task, such as train or evaluate.")]
+    status: Annotated[Literal["ok", "error"], Said("ok or error", tool="")]
+    summary: Annotated[str, Said("One line.")]
+    duration_sec: Annotated[int, Said("Whole seconds.", tool="")]
+    context_tokens: Annotated[int, Said("Tokens of context at the stage's end.", tool="")] = 0

@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from tao_skill_bank.core.appended import (
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.models import Strict
+from tao_skill_bank.core.text import is_number
+from tao_skill_bank.loop.asked import StageAsked
 from tao_skill_bank.loop.state import (
     STAGE_PATTERN,
     STATE_FILE,
@@ -73,6 +76,12 @@ class LogLine(Strict):
             raise ValueError("must be one line of text")
         return value
 
+    @property
+    def token_total(self) -> int:
+        """Everything read and written: input, output, cache reads and cache writes."""
+        known = {key: number for key, number in (self.tokens or {}).items() if is_number(number)}
+        return sum(int(known.get(key, 0)) for key in ("input", "output", "cache_read", "cache_create"))
+
     def json_line(self) -> str:
         """The line as written, without its newline."""
         return json.dumps(self.model_dump(exclude_none=True), ensure_ascii=False, allow_nan=False)
@@ -90,75 +99,45 @@ def log_lock(path: Path) -> Iterator[None]:
         yield
 
 
-def append_stage(
-    path: Path,
-    *,
-    iter_label: str,
-    stage: str,
-    status: str,
-    summary: str,
-    duration_sec: int,
-    context_tokens: int = 0,
-    repair: bool = False,
-    stages: Collection[str] = (),
-) -> LogLine:
+def append_stage(path: Path, *, repair: bool = False, stages: Collection[str] = (), **asked: Any) -> LogLine:
     """Append one line to the log at `path` and return it.
 
     Args:
         path: The log; its folder is made if it is not there.
-        iter_label: `baseline` or `iter<N>`.
-        stage: The stage's name.
-        status: `ok` or `error`.
-        summary: One line of text.
-        duration_sec: Whole seconds, at least 0.
-        context_tokens: Tokens of context at the stage's end; 0 until aligned.
-        stages: The names a stage may have; whoever knows the run's task hands them in.
         repair: Move a torn or corrupt last line to `loop_log.jsonl.corrupt-<n>` instead of refusing to append. A tail
             that a crash tore off a record of the state is moved there in any case, and the line is written anew.
+        stages: The names a stage may have; whoever knows the run's task hands them in.
+        asked: The fields of `StageAsked`.
 
     Raises:
         InputError: A value is invalid or the last line is corrupt; the file's bytes are then unchanged.
     """
-    check_arguments(iter_label, stage, status, summary, duration_sec, context_tokens, stages)
+    said = StageAsked(**asked)
+    _check(said, stages)
     with log_lock(path):
-        last = _sync_locked(path, _sibling_state(path), repair=repair)
-        line = LogLine(
-            seq=last + 1,
-            ts=log_time(SystemClock().now()),
-            iter=iter_label,
-            stage=stage,
-            status=status,
-            summary=summary,
-            duration_sec=duration_sec,
-            context_tokens=context_tokens,
-        )
+        seq = _sync_locked(path, _sibling_state(path), repair=repair) + 1
+        values = asdict(said)
+        line = LogLine(seq=seq, ts=log_time(SystemClock().now()), iter=values.pop("iter_label"), **values)
         append_bytes(path, (line.json_line() + "\n").encode())
     return line
 
 
-def check_arguments(
-    iter_label: str,
-    stage: str,
-    status: str,
-    summary: str,
-    duration_sec: int,
-    context_tokens: int,
-    stages: Collection[str] = (),
-) -> None:
+def _check(said: StageAsked, stages: Collection[str]) -> None:
     """Refuse values that cannot stand in a log line; each refusal names its argument."""
-    if not is_iteration_label(iter_label):
-        raise InputError(f"{iter_label!r} is no iteration", where="--iter-label", fix="use baseline or iter<N>, N >= 1")
+    label, stage, summary = said.iter_label, said.stage, said.summary
+    if not is_iteration_label(label):
+        raise InputError(f"{label!r} is no iteration", where="--iter-label", fix="use baseline or iter<N>, N >= 1")
     if stages and stage not in stages:
         raise InputError(f"unknown stage {stage!r}", where="--stage", fix=did_you_mean(stage, stages))
     if not re.fullmatch(STAGE_PATTERN, stage):
         raise InputError(f"{stage!r} is no stage's name", where="--stage", fix="use small letters, digits and '_'")
-    if status not in ("ok", "error"):
-        raise InputError(f"unknown status {status!r}", where="--status", fix="use ok or error")
+    if said.status not in ("ok", "error"):
+        raise InputError(f"unknown status {said.status!r}", where="--status", fix="use ok or error")
     if not _is_one_line(summary) or "\x00" in summary:
         raise InputError("must be one line of text", where="--summary", fix="write the outcome in one line")
     if any("\ud800" <= c <= "\udfff" for c in summary):
         raise InputError("is not valid text", where="--summary", fix="write it in UTF-8")
-    for value, name in ((duration_sec, "--duration-sec"), (context_tokens, "--context-tokens")):
+    for value, name in ((said.duration_sec, "--duration-sec"), (said.context_tokens, "--context-tokens")):
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise InputError(f"{value!r} is not a whole number >= 0", where=name, fix="give whole seconds or tokens")
 

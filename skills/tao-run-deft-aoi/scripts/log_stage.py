@@ -7,6 +7,8 @@ from pathlib import Path
 
 try:
     from tao_skill_bank.actions.console import run_script
+    from tao_skill_bank.commands.scripted import add_request
+    from tao_skill_bank.loop.asked import StageAsked
     from tao_skill_bank.loop.log import append_stage
     from tao_skill_bank.tasks.registry import stage_names
 except ImportError as error:
@@ -20,25 +22,11 @@ def main() -> int:
     """Parse, append, print the number the line got."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--log-path", type=Path, required=True)
-    parser.add_argument("--iter-label", required=True, help="baseline or iter<N>")
-    parser.add_argument("--stage", required=True, help=", ".join(stage_names()))
-    parser.add_argument("--status", required=True, help="ok or error")
-    parser.add_argument("--summary", required=True, help="one line")
-    parser.add_argument("--duration-sec", type=int, required=True)
-    parser.add_argument("--context-tokens", type=int, default=0)
+    add_request(parser, StageAsked)
     parser.add_argument("--repair", action="store_true", help="move a corrupt last line aside")
-    args = parser.parse_args()
-    line = append_stage(
-        args.log_path,
-        iter_label=args.iter_label,
-        stage=args.stage,
-        status=args.status,
-        summary=args.summary,
-        duration_sec=args.duration_sec,
-        context_tokens=args.context_tokens,
-        repair=args.repair,
-        stages=stage_names(args.log_path.parent),
-    )
+    args = vars(parser.parse_args())
+    log_path = args.pop("log_path")
+    line = append_stage(log_path, stages=stage_names(log_path.parent), **args)
     print(f"seq {line.seq}")
     return 0
 

@@ -71,7 +71,7 @@ def _mend_the_stop(view: RunView, status: Status) -> Iterator[Advice]:
     yield Advice(
         "mend-the-stop",
         f"Mend what stopped {last.stage}, then run again",
-        f"{clean(last.summary)}. Running again takes up at {last.stage} of {last.iteration}; "
+        f"{clean(last.summary)}. Running again takes up at {last.stage} of {last.iter}; "
         "stages that ended well are not repeated.",
     )
 

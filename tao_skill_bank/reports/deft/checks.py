@@ -202,7 +202,7 @@ _ELSEWHERE = frozenset({"credentials", "backbone", "platform", "disk"})
 def gates(view: RunView, more: Sequence[Gate] = ()) -> list[Gate]:
     """Stops first, then warnings (`more` before the run's own), then the gates that held, in the order of the run."""
     stops = [
-        Gate("stop", f"{line.iteration} · {line.stage}", line.summary)
+        Gate("stop", f"{line.iter} · {line.stage}", line.summary)
         for line in view.lines
         if line.status == "error" and line.stage != "loop_stop"
     ]

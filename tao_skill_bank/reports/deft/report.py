@@ -225,7 +225,7 @@ def _summary_lines(view: RunView, phase: Phase) -> list[str]:
     if wrong:
         shown = [f"{_md(f.label)} (weakest score {score(f.weakest)})" for f in wrong]
         lines.append(f"- Defect types that cost most to catch, dearest first: {listed(shown, 4)}")
-    done = [line for line in view.lines if line.iteration == phase.label]
+    done = [line for line in view.lines if line.iter == phase.label]
     if done:
         lines.append(f"- Time: {duration(sum(line.duration_sec for line in done))} in {plural(len(done), 'stage')}")
     lines += [f"- Warning: {_md(text)}" for text in record.warnings[:4]]

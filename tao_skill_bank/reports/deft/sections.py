@@ -16,11 +16,12 @@ from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.text import limit, listed, percent, plural
 from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.loop.evidence import Interval, Trained
+from tao_skill_bank.loop.log import LogLine
 from tao_skill_bank.loop.metric import Limit
 from tao_skill_bank.reports import charts
 from tao_skill_bank.reports.deft.checks import leakage_text, trained_text
 from tao_skill_bank.reports.deft.status import rate
-from tao_skill_bank.reports.deft.view import Accepted, LabelFigures, Phase, RunView, StageLine, by_label, share
+from tao_skill_bank.reports.deft.view import Accepted, LabelFigures, Phase, RunView, by_label, share
 from tao_skill_bank.tasks.changenet.metric import FAR
 
 STAGE_ORDER = (
@@ -200,14 +201,14 @@ class Lane:
     seconds: int
     tokens: int
     bar: Markup
-    stages: tuple[StageLine, ...]
+    stages: tuple[LogLine, ...]
 
 
 def lanes(view: RunView) -> list[Lane]:
     """The time of the run: a bar an iteration, parted by stage; all on one scale."""
-    groups: dict[str, list[StageLine]] = {}
+    groups: dict[str, list[LogLine]] = {}
     for line in view.lines:
-        groups.setdefault(line.iteration, []).append(line)
+        groups.setdefault(line.iter, []).append(line)
     totals = {label: sum(x.duration_sec for x in lines) for label, lines in groups.items()}
     longest = max([*totals.values(), 1])
     found = []
@@ -273,7 +274,7 @@ def cards(view: RunView) -> list[Card]:
         errors = tuple(
             f"{line.stage}: {line.summary}"
             for line in view.lines
-            if line.iteration == phase.label and line.status == "error"
+            if line.iter == phase.label and line.status == "error"
         )
         told = tuple((name, text) for name, text in facts if text)
         found.append(Card(phase, told, tuple(record.warnings), errors))

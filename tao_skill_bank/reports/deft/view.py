@@ -24,7 +24,7 @@ from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.judging import ACCEPTANCE
-from tao_skill_bank.loop.log import line_of, log_path, read_log
+from tao_skill_bank.loop.log import LogLine, line_of, log_path, read_log
 from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.loop.state import BASELINE, STATE_FILE
 from tao_skill_bank.loop.verdict import Verdict
@@ -37,7 +37,6 @@ from tao_skill_bank.tasks.registry import load_state
 
 NARRATIVE = "report_narrative.md"
 MOST_NARRATIVE = 20_000
-_AS_LOGGED = {"seq", "stage", "status", "summary", "ts", "duration_sec", "context_tokens"}
 
 
 @dataclass(frozen=True)
@@ -124,26 +123,6 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class StageLine:
-    """One ended stage, from the log, or from the state where the log lacks it."""
-
-    seq: int
-    iteration: str
-    stage: str
-    status: str
-    summary: str
-    ts: str
-    duration_sec: int
-    tokens: dict[str, int]
-    context_tokens: int
-
-    @property
-    def token_total(self) -> int:
-        """Everything read and written: input, output, cache reads and cache writes."""
-        return sum(self.tokens.get(key, 0) for key in ("input", "output", "cache_read", "cache_create"))
-
-
-@dataclass(frozen=True)
 class Accepted:
     """One model on the acceptance set; `own_far` is its FAR at the target's recall, by a threshold of its own."""
 
@@ -196,7 +175,7 @@ class RunView:
         self.state: DeftState = state
         self.missing: list[str] = []
         self.target: Target | None = self._target()
-        self.lines: list[StageLine] = self._lines()
+        self.lines: list[LogLine] = self._lines()
         self.datasets: list[Dataset] = self._datasets()
         self.phases: list[Phase] = self._phases()
 
@@ -356,7 +335,7 @@ class RunView:
             self.lacks(what, path, _why(error))
             return None
 
-    def _lines(self) -> list[StageLine]:
+    def _lines(self) -> list[LogLine]:
         path = log_path(self.root)
         records = {r.seq: line_of(label, r) for label, r in self.state.labelled_records()}
         try:
@@ -367,15 +346,7 @@ class RunView:
         else:
             if not found and records:
                 self.lacks("log", path, "empty" if guard.exists(path) else "not on disk")
-        merged = {**records, **found}
-        return [
-            StageLine(
-                iteration=line.iter,
-                tokens={k: int(v) for k, v in (line.tokens or {}).items() if is_number(v)},
-                **line.model_dump(include=_AS_LOGGED),
-            )
-            for _, line in sorted(merged.items())
-        ]
+        return [line for _, line in sorted({**records, **found}.items())]
 
     def _datasets(self) -> list[Dataset]:
         config = self.state.config
