@@ -13,8 +13,8 @@ from tao_skill_bank.data.score_files import ScoreFile, finite_threshold, read_sc
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.judging import ACCEPTANCE, KPI
 from tao_skill_bank.loop.metric import Target
+from tao_skill_bank.tasks.changenet.measures import was_seen
 from tao_skill_bank.tasks.changenet.metric import GRAMMAR, best_point
-from tao_skill_bank.tasks.changenet.seen import was_seen
 from tao_skill_bank.tasks.changenet.state import Iteration, State
 from tao_skill_bank.tasks.changenet.trained import known
 from tao_skill_bank.tasks.registry import load_state

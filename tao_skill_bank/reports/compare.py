@@ -19,7 +19,7 @@ from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.metric import Measure
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.reports import charts
-from tao_skill_bank.reports.deft.signature import CONTENTS
+from tao_skill_bank.reports.deft.report import CONTENTS
 from tao_skill_bank.reports.deft.status import rate, status_of
 from tao_skill_bank.reports.deft.view import Phase, RunView
 from tao_skill_bank.reports.page import render_page, script

@@ -26,8 +26,7 @@ from tao_skill_bank.annotate.export.items import (
     collect,
     records_of,
 )
-from tao_skill_bank.annotate.export.layouts import LAYOUTS, Job
-from tao_skill_bank.annotate.export.media import Media, Videos
+from tao_skill_bank.annotate.export.layouts import LAYOUTS, Job, Media, Videos
 from tao_skill_bank.annotate.export.split import joined, parse_split, split_of
 from tao_skill_bank.annotate.listing import video_of
 from tao_skill_bank.annotate.results import Results, opened

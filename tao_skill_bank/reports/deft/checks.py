@@ -15,8 +15,8 @@ from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.verdict import Claim, Verdict
 from tao_skill_bank.reports.deft.status import Status
 from tao_skill_bank.reports.deft.view import RunView
+from tao_skill_bank.tasks.changenet.measures import was_seen
 from tao_skill_bank.tasks.changenet.results import Uncorrected
-from tao_skill_bank.tasks.changenet.seen import was_seen
 
 Outcome = Literal["holds", "open", "unknown"]
 

@@ -8,25 +8,38 @@ from typing import Any
 from tao_skill_bank.assurance.certificate import Certificate, certify
 from tao_skill_bank.assurance.subject import subject_of
 from tao_skill_bank.core import fsio
+from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.core.text import capital, clean, duration, listed, percent, plural, points, score, whole
+from tao_skill_bank.core.version import __version__
 from tao_skill_bank.loop.state import is_iteration_label
 from tao_skill_bank.reports.certificate import needs, rate_text
 from tao_skill_bank.reports.deft import sections
 from tao_skill_bank.reports.deft.added import additions
 from tao_skill_bank.reports.deft.advice import recommendations
-from tao_skill_bank.reports.deft.checks import corrected_figures, gates, ship_checks, ship_word
+from tao_skill_bank.reports.deft.checks import corrected_figures, gates, ship_checks, ship_word, trained_text
 from tao_skill_bank.reports.deft.deciding import deciding
 from tao_skill_bank.reports.deft.explorer import explorer
 from tao_skill_bank.reports.deft.gallery import Album, weakest
 from tao_skill_bank.reports.deft.narrative import unsupported
-from tao_skill_bank.reports.deft.signature import signature
 from tao_skill_bank.reports.deft.status import Status, rate, status_of
 from tao_skill_bank.reports.deft.view import NARRATIVE, Phase, RunView
 from tao_skill_bank.reports.page import render_page, script
 from tao_skill_bank.reports.summary import ReportSummary
 from tao_skill_bank.tasks.changenet.metric import FAR, RECALL, recall_floor
 from tao_skill_bank.tasks.changenet.stages.accept import kpi_reached
+
+UNKNOWN = "not recorded"
+CONTENTS = {
+    "specs_file": "spec",
+    "training_csv": "training CSV",
+    "validation_csv": "validation CSV",
+    "kpi_test_csv": "KPI CSV",
+    "acceptance_csv": "acceptance CSV",
+    "mining_pool_csv": "mining pool CSV",
+}
+"""What the files of a plan's digests are called."""
+
 
 REPORT_FILE = "DEFT_Loop_Report.html"
 TEMPLATE = "deft_report.html.j2"
@@ -274,3 +287,34 @@ def holds(view: RunView) -> dict[str, Any] | None:
         "rate": rate_text,
         "bound": lambda value: percent(None if value is None else 100 * value),
     }
+
+
+def signature(view: RunView) -> list[tuple[str, str]]:
+    """(name, text) of each fact; what is not recorded says so."""
+    trained, approval = view.verdict.trained, view.state.approval
+    no_image = UNKNOWN if trained.by == "unknown" else "none"
+    rows = [
+        ("Software", f"TAO Skill Bank {trained.software or UNKNOWN}; this page by {__version__}"),
+        ("Trained by", trained_text(trained)),
+        ("TAO release", trained.release or (UNKNOWN if trained.by != "stand-in" else "none: a rehearsal")),
+        ("Image", trained.image or no_image),
+        ("Image digest", trained.image_digest or (UNKNOWN if trained.image else no_image)),
+        ("Trained on host", trained.host or UNKNOWN),
+        ("Submitted from host", trained.submitted_from or UNKNOWN),
+        ("Checkpoint, SHA-256", trained.checkpoint_sha256 or UNKNOWN),
+    ]
+    if view.best is None:
+        rows = [("Software", f"this page by TAO Skill Bank {__version__}")]
+    found = view.state.plan_digests
+    rows += [(f"{capital(CONTENTS[key]) if key in CONTENTS else key}, SHA-256", it) for key, it in found.items()]
+    if not found:
+        rows.append(("Data, SHA-256", UNKNOWN))
+    if approval is None:
+        return [*rows, ("Approved", "by nobody")]
+    when = approval.approved_at[:19].replace("T", " ")
+    return [
+        *rows,
+        ("Plan digest", approval.digest),
+        ("Approved as", approval.by or UNKNOWN),
+        ("Approved", f"{when} UTC, {approved(approval.how)}"),
+    ]

@@ -24,8 +24,8 @@ from tao_skill_bank.tasks import label_checks as checks
 from tao_skill_bank.tasks.changenet import specs
 from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.looks import picture_checks
+from tao_skill_bank.tasks.changenet.measures import seen_checks
 from tao_skill_bank.tasks.changenet.routing import normal
-from tao_skill_bank.tasks.changenet.seen import seen_checks
 from tao_skill_bank.tasks.changenet.sets import applied, corrected
 from tao_skill_bank.tasks.changenet.taken import KEY_OF
 from tao_skill_bank.tasks.changenet.trained import COMMAND

@@ -14,8 +14,7 @@ from tao_skill_bank.assurance.subject import subject_of
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.state import save_state
 from tao_skill_bank.reports.certificate import certificate_html
-from tao_skill_bank.reports.deft.report import REPORT_FILE, render_report
-from tao_skill_bank.reports.deft.signature import signature
+from tao_skill_bank.reports.deft.report import REPORT_FILE, render_report, signature
 from tao_skill_bank.reports.deft.view import RunView
 from tao_skill_bank.tasks.registry import load_state
 

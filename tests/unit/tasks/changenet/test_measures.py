@@ -9,8 +9,7 @@ from report_runs import RunBuilder
 
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.evidence import Interval
-from tao_skill_bank.tasks.changenet.measures import verdict_of
-from tao_skill_bank.tasks.changenet.seen import CHECK
+from tao_skill_bank.tasks.changenet.measures import CHECK, verdict_of
 from tao_skill_bank.tasks.registry import load_state
 
 

@@ -16,7 +16,7 @@ from tao_skill_bank.assurance.subject import subject_of
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.changenet.spent import looks_path, record_look
 from tao_skill_bank.loop.state import state_path
-from tao_skill_bank.tasks.changenet.seen import CHECK
+from tao_skill_bank.tasks.changenet.measures import CHECK
 
 SHOWN: dict[str, Any] = {
     "target": "FAR < 5% at recall=95%",
