@@ -46,7 +46,7 @@ def folder_lock(results_dir: Path, by: str) -> Iterator[None]:
                 clear_stop(results_dir)
             try:
                 with guard.fenced(lifecycle.Held(desk(results_dir)).check):
-                    if (own := announced(results_dir)) is not None and own.after_silent:
+                    if (own := lifecycle.announced(desk(results_dir))) is not None and own.after_silent:
                         take_over(results_dir)
                     yield
             finally:
