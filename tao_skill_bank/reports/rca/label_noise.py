@@ -1,12 +1,13 @@
-"""Which labels to check first: samples that neither their look-alikes nor the model agree with.
+"""Which labels to check first: samples that neither the other samples' pictures nor the model agree with.
 
-The idea of confident learning with two witnesses. The first are the samples that look most like it, by an image
-embedding: their vote, weighted by likeness, for the other side of PASS and NO_PASS. The second is the model: how far
-the score lies beyond the point at which PASS and NO_PASS part best, as a logistic curve. That point is not the
-operating threshold: where every defect has to be caught, a wrongly labelled one pulls the threshold below itself and
-would excuse itself. Suspicion is the product, so both have to speak against a label. Where goldens are at hand, what
-differs from the golden counts three times as much as the picture itself: a defect is a small difference on a large
-board. `docs/design/label-noise.md` has the measurements.
+The idea of confident learning with two witnesses. The first are the pictures: a linear rule that parts PASS from
+NO_PASS by an image embedding, fitted to all samples but the one it judges. The second is the model: how far the score
+lies beyond the point at which PASS and NO_PASS part best, as a logistic curve. That point is not the operating
+threshold: where every defect has to be caught, a wrongly labelled one pulls the threshold below itself and would
+excuse itself. Suspicion is the product, so both have to speak against a label. Where goldens are at hand, what differs
+from the golden counts three times as much as the picture itself, with its sign and without: a defect is a small
+difference on a large board, wherever it lies. Beside each suspect stand the samples of the other side that look most
+like it. `docs/design/label-noise.md` has the measurements.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.sheets import plain, write_sheet
 from tao_skill_bank.metrics import parting_scores
+from tao_skill_bank.metrics.left_out import left_out_margins
 
 NEIGHBOURS = 20
 # From here on a label is worth somebody's time: on real boards nine in ten of these were wrong.
@@ -41,7 +43,7 @@ COLUMNS = (*EARLIER_COLUMNS[:-1], "look_alikes", "model", "neighbours")
 
 @dataclass(frozen=True)
 class Suspect:
-    """A sample and what its neighbours and the model say of its label.
+    """A sample and what the other samples' pictures and the model say of its label.
 
     Attributes:
         filepath: The image.
@@ -49,10 +51,10 @@ class Suspect:
         score: The model's score.
         weakness: How far the score lies on the wrong side of the threshold.
         misclassified: It lies on the wrong side of the threshold.
-        suspicion: Vote of the look-alikes against the label times the model's, 0..1; the model's alone where no
-            look-alikes were at hand.
+        suspicion: Vote of the pictures against the label times the model's, 0..1; the model's alone where no
+            pictures were at hand.
         model: The model's vote against the label, 0..1; from 0.5 on it contradicts the label.
-        look_alikes: Theirs, 0..1; None where the pictures were not at hand.
+        look_alikes: That of the pictures, 0..1; None where they were not at hand.
         neighbours: (image, label, similarity) of those on the other side, most alike first.
     """
 
@@ -88,6 +90,15 @@ def model_votes(scores: npt.NDArray[np.float64], is_pass: npt.NDArray[np.bool_])
     return votes
 
 
+def picture_votes(vectors: npt.NDArray[np.float32], is_pass: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """How much the pictures of all other samples speak against each label, float64 [n] in 0..1.
+
+    1 / (1 + exp(-4 m)): m is the margin of `left_out_margins`. Half where they cannot tell.
+    """
+    votes: npt.NDArray[np.float64] = 1.0 / (1.0 + np.exp(-4.0 * left_out_margins(vectors, is_pass)))
+    return votes
+
+
 def rows_to_judge(
     votes: npt.NDArray[np.float64], codes: npt.NDArray[np.integer[Any]], each: int = WEAKEST_EACH
 ) -> list[int]:
@@ -115,10 +126,9 @@ def rank_suspects(
     k: int = NEIGHBOURS,
     model: npt.NDArray[np.float64] | None = None,
 ) -> list[Suspect]:
-    """Rank samples by how much their look-alikes and the model contradict their label.
+    """Rank samples by how much the other samples' pictures and the model contradict their label.
 
-    A neighbour's vote counts as much as it is nearer than the farthest of the k, the farthest a tenth of the nearest.
-    The model's is that of `model_votes`; neither depends on the threshold.
+    The pictures' vote is that of `picture_votes`, the model's that of `model_votes`; neither depends on the threshold.
 
     Args:
         vectors: Float32 [n, d] of length 1, of every sample.
@@ -128,12 +138,12 @@ def rank_suspects(
         scores: Float64 [n].
         weakness: Float64 [n], at the threshold, to be shown.
         misclassified: Bool [n], at the threshold, to be shown.
-        k: Neighbours that vote.
+        k: Neighbours among which those of the other side are shown.
         model: Float64 [n] of `model_votes`, where these samples are a part of the set; by default it is taken of them.
 
     Returns:
         The suspects, most suspicious first; at equal suspicion those first that the model contradicts most. Samples
-        without a contradicting neighbour are left out.
+        that the pictures agree with, and that no neighbour contradicts, are left out.
     """
     from tao_skill_bank.actions.mining.knn import knn
 
@@ -144,15 +154,15 @@ def rank_suspects(
     # One more than asked for: each sample finds itself, or an equal twin in its place.
     found, similarity = knn(vectors, vectors[rows], min(k + 1, len(vectors)), "cosine")
     model = model_votes(scores, passes) if model is None else model
+    pictures = picture_votes(vectors, passes)
     suspects = []
     for row, near, alike in zip(rows.tolist(), found, similarity, strict=True):
         others = (near >= 0) & (near != row)
-        near, alike = near[others][:k], alike[others][:k].astype(np.float64)
-        votes = _votes(alike)
+        near, alike = near[others][:k], alike[others][:k]
         against = passes[near] != passes[row]
-        if not against.any():
+        share = float(pictures[row])
+        if share <= 0.5 and not against.any():
             continue
-        share = float(votes[against].sum() / votes.sum())
         suspects.append(
             Suspect(
                 filepath=filepaths[row],
@@ -207,14 +217,13 @@ def _ranked(suspects: list[Suspect]) -> list[Suspect]:
     return sorted(suspects, key=lambda s: (-round(s.suspicion, 9), -round(s.model, 9), s.filepath))
 
 
-def _votes(alike: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    spread = alike.max() - alike.min()
-    return np.ones(len(alike)) if spread <= 0 else 0.1 + 0.9 * (alike - alike.min()) / spread
-
-
 def with_differences(vectors: npt.NDArray[np.float32], goldens: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Vectors of pictures beside their weighted differences from the goldens: float32 [n, 2 d] of length 1."""
-    both = np.concatenate([vectors, DIFFERENCE_WEIGHT * (vectors - goldens)], axis=1)
+    """Vectors of pictures beside their weighted differences from the goldens, signed and not.
+
+    Float32 [n, 3 d] of length 1.
+    """
+    apart = DIFFERENCE_WEIGHT * (vectors - goldens)
+    both = np.concatenate([vectors, apart, np.abs(apart)], axis=1)
     length = np.linalg.norm(both, axis=1, keepdims=True)
     unit: npt.NDArray[np.float32] = (both / np.maximum(length, 1e-12)).astype(np.float32)
     return unit

@@ -285,7 +285,7 @@ def _spot_check(data: RcaData, spots: list[Spot], rows: tables.Rows) -> Iterator
         yield tables.suspects_table(data, rows.suspects)
     elif data.suspects:
         yield (
-            "### Check these labels first\n\nSuspicion is the vote of the nearest look-alikes "
+            "### Check these labels first\n\nSuspicion is the vote of all other samples' pictures "
             f"({tables.cell(data.context.encoder)} embedding) against the label, times the model's: how far the score "
             "lies beyond the point where PASS and NO_PASS part best, at any recall. From 50 % on a look is worth it; "
             f"it judges nothing. All {len(data.suspects)} stand in `label_check.csv`."

@@ -16,6 +16,6 @@ def test_the_plan_finds_all_that_was_planted_but_flipped_labels_and_says_nothing
     assert len(told) == 8 and all(one.planted for one in told)
 
 
-def test_behind_a_model_half_of_the_flipped_labels_are_suspects(tmp_path: Path) -> None:
+def test_behind_a_model_most_of_the_flipped_labels_are_suspects_and_none_of_the_clean_set(tmp_path: Path) -> None:
     told = flips_behind_a_model(tmp_path)
-    assert told.found >= FLIPS - 2 and told.false_alarms <= FLIPS - 4
+    assert told.found >= 15 and told.false_alarms == 0
