@@ -16,13 +16,52 @@ from tao_skill_bank.core.text import plural
 
 PASS = "PASS"
 _GOOD = ("pass", "passed", "ok", "okay", "good", "normal", "accept", "accepted", "acceptable", "healthy", "intact")
+_BAD = (
+    "defect",
+    "defective",
+    "fault",
+    "faulty",
+    "error",
+    "issue",
+    "problem",
+    "flaw",
+    "failure",
+    "fail",
+    "failed",
+    "anomaly",
+)
+_BAD += (
+    "anomalies",
+    "anomalous",
+    "abnormal",
+    "abnormality",
+    "damage",
+    "damaged",
+    "ng",
+    "nok",
+    "bad",
+    "reject",
+    "rejected",
+)
 _NOUNS = ("", "part", "parts", "board", "boards", "unit", "sample", "image", "pcb", "piece")
 GOOD_WORDS = frozenset(
     (
         *(word + noun for word in _GOOD for noun in _NOUNS),
         *("io", "gut", "conforming", "compliant", "undamaged", "clean", "negative"),
-        *(no + what for no in ("no", "non", "not", "nota", "without") for what in ("defect", "defects", "defective")),
-        *("nodefectfound", "nodefectsfound", "defectfree", "faultfree", "nofault", "nofaultfound", "nofaults"),
+        *(
+            no + what + s + found
+            for no in ("no", "non", "not", "nota", "notan", "without", "zero")
+            for what in _BAD
+            for s in ("", "s")
+            for found in ("", "found", "seen", "detected")
+        ),
+        *(what + free for what in _BAD for free in ("free", "less")),
+        *(
+            where + what
+            for where in ("in", "within")
+            for what in ("spec", "specs", "specification", "tolerance", "limits")
+        ),
+        *("flawless", "conform", "conforms", "fine", "fehlerfrei", "ohnebefund", "bon", "bonne", "bueno", "conforme"),
         *(
             f"{way}{what}{s}"
             for way in ("false", "pseudo")

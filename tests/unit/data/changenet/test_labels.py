@@ -26,6 +26,16 @@ NAMING = ImageNaming(("SolderLight",), ".png")
 GOOD = [
     *("OK", "ok", "Good", "normal", "NORMAL", "No Defect", "defect-free", "i.O.", "良品"),
     *("False Call", "false_alarm", "pseudo error", "Not Defective", "good board", "OK-part", "no defect found", "양품"),
+    *(
+        "not NG",
+        "within spec",
+        "no issues found",
+        "non-defective",
+        "defect-free",
+        "Zero defects",
+        "no NG",
+        "Fehlerfrei",
+    ),
 ]
 
 
