@@ -17,31 +17,9 @@ from tao_skill_bank.core.text import plural
 PASS = "PASS"
 _GOOD = ("pass", "passed", "ok", "okay", "good", "normal", "accept", "accepted", "acceptable", "healthy", "intact")
 _BAD = (
-    "defect",
-    "defective",
-    "fault",
-    "faulty",
-    "error",
-    "issue",
-    "problem",
-    "flaw",
-    "failure",
-    "fail",
-    "failed",
-    "anomaly",
-)
-_BAD += (
-    "anomalies",
-    "anomalous",
-    "abnormal",
-    "abnormality",
-    "damage",
-    "damaged",
-    "ng",
-    "nok",
-    "bad",
-    "reject",
-    "rejected",
+    *("defect", "defective", "fault", "faulty", "error", "issue", "problem", "flaw", "failure", "fail", "failed"),
+    *("anomaly", "anomalies", "anomalous", "abnormal", "abnormality", "damage", "damaged", "bad", "reject", "rejected"),
+    *("ng", "nok"),
 )
 _NOUNS = ("", "part", "parts", "board", "boards", "unit", "sample", "image", "pcb", "piece")
 GOOD_WORDS = frozenset(
