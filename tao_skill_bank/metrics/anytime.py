@@ -96,16 +96,17 @@ def _most(stretches: Sequence[tuple[FloatArray, FloatArray, FloatArray]], confid
     return high
 
 
-def log_wealth(share: float, weight: FloatArray, hits: FloatArray, misses: FloatArray) -> float:
-    """Natural logarithm of the wealth of bets that the share is lower than `share`; refuted at log(1 / error).
+def log_wealth(share: float, weight: FloatArray, hits: FloatArray, misses: FloatArray) -> FloatArray:
+    """Natural logarithm of the wealth of bets that the share is lower than `share`, [...]; refuted at log(1 / error).
 
     Args:
         share: In [0, 1).
         weight: 1 / rate of each kind of sample, [k]; no part would have been drawn at a smaller rate.
-        hits: Samples of each kind that are counted, [k].
-        misses: Those that are not, [k].
+        hits: Samples of each kind that are counted, [..., k].
+        misses: Those that are not, [..., k].
     """
-    scaled = _BETS[:, None] * (weight / weight.max())
-    logs = np.log1p(-scaled) @ hits + np.log1p(scaled * (share / (1 - share))) @ misses
-    top = logs.max()
-    return float(top + math.log(np.exp(logs - top).mean()))
+    scaled = _BETS * (weight / weight.max())[:, None]
+    logs = hits @ np.log1p(-scaled) + misses @ np.log1p(scaled * (share / (1 - share)))
+    top = logs.max(axis=-1, keepdims=True)
+    found: FloatArray = top[..., 0] + np.log(np.exp(logs - top).mean(axis=-1))
+    return found
