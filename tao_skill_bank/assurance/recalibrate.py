@@ -26,7 +26,8 @@ from tao_skill_bank.data.changenet.tables import BOARD_COLUMNS
 from tao_skill_bank.data.score_files import ScoreFile, finite_threshold
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.metric import Target
-from tao_skill_bank.tasks.changenet.metric import best_point, recall_asked
+from tao_skill_bank.metrics import operating_curve
+from tao_skill_bank.tasks.changenet.metric import FAR, best_point, recall_asked
 
 Proof = Literal["own file", "split", "conformal"]
 
@@ -150,12 +151,7 @@ def recalibrate(
     if sets.proof == "conformal":
         new, statement = _conformal(choosing, target)
     else:
-        point = best_point(choosing.score, choosing.is_pass, target)
-        if point is None:
-            raise InputError(
-                "no threshold keeps what is asked on the choosing parts", where=choosing.path, fix="give more defects"
-            )
-        new, statement = point.threshold, ""
+        new, statement = _with_room(choosing, target)
     digest = sha256_file(judging.path)
 
     def certified(threshold: float, independent: bool | None, origin: str) -> Certificate:
@@ -178,9 +174,43 @@ def recalibrate(
         sides=None if old is None else compare_models(_named(judging), _named(judging), old, new),
         certificate=proof,
         old_certificate=before,
-        statement=statement or f"on parts that did not choose it: {proof.word}",
+        statement=statement
+        if sets.proof == "conformal"
+        else f"{statement}on parts that did not choose it: {proof.word}",
         changed=() if old is None else tuple(_changed(judging, old, new)),
     )
+
+
+def _with_room(scores: ScoreFile, target: Target) -> tuple[float, str]:
+    """The threshold to propose, and what there is to say of it before it is judged.
+
+    At the very edge of a target every second proof fails. Where FAR and recall both have a limit that some threshold
+    meets, it is the one whose lesser distance from its limit, in standard deviations at the limit, is largest.
+    """
+    point = best_point(scores.score, scores.is_pass, target)
+    if point is None:
+        raise InputError(
+            "no threshold keeps what is asked on the choosing parts", where=scores.path, fix="give more defects"
+        )
+    far, floor = target.limit(FAR.name), recall_asked(target)
+    if far is None or floor is None:
+        return point.threshold, ""
+    curve = operating_curve(scores.score, scores.is_pass)
+    good, bad = int(curve.fp[0] + curve.tn[0]), int(curve.tp[0] + curve.fn[0])
+    met = (curve.far < far.share if far.strict else curve.far <= far.share) & (curve.recall >= floor)
+    if not met.any():
+        text = (
+            f"no threshold meets {target.text()!r} on the choosing parts (at recall {100 * point.recall:.3g} % FAR is "
+            f"{100 * point.far:.3g} %): moving it does not help here, mend what changed or train again; "
+        )
+        return point.threshold, text
+    if not good or not 0 < far.share < 1 or not 0 < floor < 1:
+        return point.threshold, ""
+    room = np.minimum(
+        (far.share - curve.far) / math.sqrt(far.share * (1 - far.share) / good),
+        (curve.recall - floor) / math.sqrt(floor * (1 - floor) / bad),
+    )
+    return float(curve.thresholds[int(np.argmax(np.where(met, room, -np.inf)))]), ""
 
 
 def _conformal(scores: ScoreFile, target: Target) -> tuple[float, str]:

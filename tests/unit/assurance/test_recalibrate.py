@@ -145,3 +145,27 @@ def test_what_cannot_be_chosen_is_refused_in_a_line(tmp_path: Path) -> None:
 def test_a_target_without_recall_has_no_conformal_bound_and_is_refused_for_that(tmp_path: Path) -> None:
     done = run(drawn(tmp_path / "s.csv"), "--conformal", "--target", "f1 >= 0.9")
     assert isinstance(done.exception, InputError) and "limits none" in done.exception.line()
+
+
+def test_the_new_threshold_leaves_room_on_both_sides_so_that_its_proof_can_show_the_target(tmp_path: Path) -> None:
+    said = json.loads(
+        run(drawn(tmp_path / "s.csv", shift=0.25), "--target", TARGET, "--threshold", 0.45, "--json").stdout
+    )
+    assert said["old_certificate"]["word"] == "not met" and said["certificate"]["word"] == "shown"
+    # Good parts about 0.45, defects about 0.95, spread 0.1: not at the edge of either.
+    assert 0.62 < said["new"] < 0.79 and said["statement"] == "on parts that did not choose it: shown"
+
+
+def test_where_no_threshold_meets_the_target_it_is_said_that_moving_it_does_not_help(tmp_path: Path) -> None:
+    path = drawn(tmp_path / "s.csv")
+    rows = path.read_text().splitlines()
+    # Defects among the good parts: nothing parts them.
+    path.write_text("\n".join([rows[0], *(row.replace(",short,0.", ",short,0.0") for row in rows[1:])]) + "\n")
+    done = run(path, "--target", TARGET, "--threshold", 0.45)
+    assert done.exit_code == 0 and "moving it does not help here, mend what changed or train again" in done.stdout
+    assert "on parts that did not choose it: not met" in done.stdout
+
+
+def test_defects_alone_choose_by_recall_and_nothing_is_said_of_far(tmp_path: Path) -> None:
+    done = run(drawn(tmp_path / "s.csv", goods=0), "--target", TARGET, "--threshold", 0.45)
+    assert done.exit_code == 0 and "FAR not measured" in done.stdout
