@@ -31,8 +31,9 @@ def judged(path: Path, seed: int, better: float = 0.0) -> None:
 
 def test_every_line_of_the_guide_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, seed in (("acceptance", 1), ("judged", 2)):
-        judged(tmp_path / f"{name}.csv", seed)
+    judged(tmp_path / "acceptance.csv", 1)
+    # Since then good parts have come to lie near the threshold.
+    judged(tmp_path / "judged.csv", 2, better=-0.2)
     judged(tmp_path / "retrained.csv", 3, better=0.05)
     (tmp_path / "days").mkdir()
     for day in (1, 2):
