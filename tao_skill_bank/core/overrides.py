@@ -43,6 +43,7 @@ _SECRET_IN_ADDRESS = re.compile(r"://[^/\s@]*@|://\S*\?")
 
 # `a.b=word`, `a.b=/path/to.file` and `a.b=12` mean the same to Hydra, whose parser takes as long to import as a small
 # analysis takes to run. Whatever has an exponent, a quote, a bracket, a space or a special word goes to Hydra.
+_KEY = re.compile(r"\+?[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 _PLAIN_OVERRIDE = re.compile(
     r"(?P<key>[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*)="
     r"((?P<number>-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,17})?)|(?P<word>(\./|/)?[A-Za-z_][A-Za-z0-9_./-]*[A-Za-z0-9_]|[A-Za-z_/]))",
@@ -111,11 +112,16 @@ def parse_command_line(args: Sequence[str], schema: Schema) -> CommandLine:
     if spec_path is not None:
         _merge(config, load_yaml_mapping(spec_path), schema, str(spec_path), given, warnings)
     for text in overrides:
-        key, value = _text_override(text, schema) or parse_override(text)
-        nested: Any = value
-        for part in reversed(key.split(".")):
-            nested = {part: nested}
-        _merge(config, nested, schema, f"override {shown_override(text)}", given, warnings)
+        where = f"override {shown_override(text)}"
+        try:
+            key, value = _text_override(text, schema) or parse_override(text)
+        except InputError:
+            # A misspelt key whose value only the right one takes: the key is the fault.
+            name, equals, _ = text.partition("=")
+            if equals and _KEY.fullmatch(name):
+                _merge(_copy(schema.defaults), _nested(name.removeprefix("+"), None), schema, where, set(), [])
+            raise
+        _merge(config, _nested(key, value), schema, where, given, warnings)
     if not show:
         missing = [key for key, value in leaves(config) if value == REQUIRED]
         if missing:
@@ -125,6 +131,15 @@ def parse_command_line(args: Sequence[str], schema: Schema) -> CommandLine:
                 fix=f"add {missing[0]}=VALUE",
             )
     return CommandLine(config, frozenset(given), spec_path, show, tuple(warnings))
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    """A dotted key and its value as mappings."""
+    *outer, last = key.split(".")
+    found: dict[str, Any] = {last: value}
+    for part in reversed(outer):
+        found = {part: found}
+    return found
 
 
 def _text_override(text: str, schema: Schema) -> tuple[str, str] | None:
@@ -286,10 +301,7 @@ def _merge(
             if dotted in schema.renamed:
                 target = schema.renamed[dotted]
                 warnings.append(f"{where}: {dotted} is now called {target}; taken as such")
-                nested: Any = value
-                for part in reversed(target.split(".")):
-                    nested = {part: nested}
-                walk(config, nested, "")
+                walk(config, _nested(target, value), "")
                 continue
             free = any(dotted == k or dotted.startswith(k + ".") for k in schema.open_keys)
             if key not in into and not free:

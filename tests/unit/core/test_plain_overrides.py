@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from subprocess import run
 
+import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tao_skill_bank.core import overrides as spec
+from tao_skill_bank.core.errors import InputError
 
 HYDRA = OverridesParser.create()
 PIECES = st.sampled_from(
@@ -45,3 +47,19 @@ def test_paths_and_numbers_are_read_without_importing_hydra() -> None:
     )
     done = run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("value", ["yes,no", "a(b", "OK|NG", "a:b,c"])
+def test_a_misspelt_key_is_named_whatever_its_value_is(value: str) -> None:
+    schema = spec.Schema({"labels": "yes,no", "fields": {"id": ""}}, text_keys=frozenset({"labels"}))
+    assert spec.parse_command_line([f"labels={value}"], schema).config["labels"] == value
+    for key, meant in (("lables", "labels"), ("+lables", "labels"), ("fields.idd", "fields.id")):
+        with pytest.raises(InputError, match=rf"unknown key '{key.removeprefix('+')}' \(did you mean '{meant}'"):
+            spec.parse_command_line([f"{key}={value}"], schema)
+
+
+def test_a_value_that_is_none_is_still_the_fault_of_a_key_that_is_known() -> None:
+    schema = spec.Schema({"topn": 5, "models": {"one": ""}}, open_keys=frozenset({"models"}))
+    for text in ("topn=1,2", "models.other=1,2"):
+        with pytest.raises(InputError, match="is a deletion or sweep"):
+            spec.parse_command_line([text], schema)
