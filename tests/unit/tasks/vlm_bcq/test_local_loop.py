@@ -130,6 +130,12 @@ def test_the_report_says_how_to_open_the_run_and_the_studio_shows_its_figures_an
     with page_of(workspace) as page:
         shown = {phase["phase"]: phase for phase in page.json(f"/api/runs/{name}")["phases"]}
         report = page.get(f"/api/runs/{name}/report")
+        plan = page.post("/api/plan", {"like": name})
+    assert plan.status_code == 200, plan.text
+    planned = plan.json()
+    assert planned["kpi_target"] == runs.status(finished).kpi_target and "fail" not in {
+        c["status"] for c in planned["checks"]
+    }
     told = state.iterations["iter1"].figures()
     assert shown["iter1"]["rows"] == told["training_rows"] and shown["iter1"]["mined"] == told["mined"]
     assert shown["baseline"]["far"] is not None and shown["baseline"]["synthetic"] is None
