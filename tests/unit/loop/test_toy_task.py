@@ -134,23 +134,6 @@ def test_a_target_and_a_setting_of_another_task_are_refused_in_one_line(workspac
         runs.plan_run(Request(task="changenet", results_dir=run))
 
 
-KILLED = """
-import os, sys
-from pathlib import Path
-from tao_skill_bank import runs
-left = int(sys.argv[2])
-real = os.replace
-def replace(*args, **more):
-    global left
-    left -= 1
-    if left < 0:
-        os._exit(9)
-    real(*args, **more)
-os.replace = replace
-runs.run_loop(Path(sys.argv[1]))
-"""
-
-
 def plain(run: Path) -> dict[str, Any]:
     """What of a run is the same however often it was killed."""
     state = json.loads((run / "deft_state.json").read_text())
@@ -164,7 +147,7 @@ def test_killed_at_every_write_and_taken_up_it_ends_the_same(workspace: Path) ->
     writes = 0
     while True:
         run = approved(workspace)
-        done = ran([sys.executable, "-c", KILLED, str(run), str(writes)])
+        done = ran([sys.executable, str(SUPPORT / "killed_at_a_write.py"), str(run), str(writes)])
         if done.returncode == 0:
             break
         assert done.returncode == 9, done.stderr
