@@ -36,13 +36,14 @@ class Aligned(BaseModel):
 
 
 class Rendered(Linked):
-    """The report's path and summary; rates in percent. `best_pct` and `acceptance_pct` are of a measure beside FAR."""
+    """The report's path and summary; rates in percent. `best_pct` and `acceptance_pct` are of `measure`."""
 
     path: str
     status: str
     verdict: str
     kpi_target: str
     measure: str
+    asked: str | None = None
     best_iteration: str | None = None
     best_pct: float | None = None
     best_interval_pct: list[float] | None = None
@@ -100,14 +101,11 @@ def render_report(
     from tao_skill_bank.reports.renderers import summarise
 
     found = summarise(allowed.path(results_dir, "results_dir"), narrative)
-    other = found.measure != "FAR"  # whose figures would stand twice
     figures = found.model_dump(include=set(Rendered.model_fields) - {"verdict"})
-    if not other:
-        figures |= {"best_pct": None, "acceptance_pct": None}
     return Rendered(
         **figures,
         verdict=found.verdict.line,
-        best_interval_pct=_ends(found.best_interval) if other else None,
+        best_interval_pct=_ends(found.best_interval),
         best_far_interval_pct=_ends(found.best_far),
     )
 
