@@ -77,12 +77,14 @@ def list_runs(workspace: Annotated[str, Field(description="The workspace.")], al
 
     home = allowed.path(workspace, "workspace")
     folder = home / "results"
-    found = [run for run in guard.children(folder) if guard.is_file(state_path(run))] if guard.is_folder(folder) else []
     lines: list[tuple[str, str]] = []
-    for run in found:
+    for run in guard.children(folder) if guard.is_folder(folder) else []:
         try:
+            if not guard.is_file(state_path(run)):
+                continue
             view = runs.status(run, limit=0)
-            lines.append((read_header(run).started_at, f"{run}: {view.status}; {clip(view.verdict.line, 160)}"))
+            why = f" ({clip(view.stop_reason, 200)})" if view.status == "interrupted" and view.stop_reason else ""
+            lines.append((read_header(run).started_at, f"{run}: {view.status}{why}; {clip(view.verdict.line, 160)}"))
         except BankError as error:
             lines.append(("", f"{run}: cannot be read: {clip(error.what, 120)}"))
     return RunList(runs=[line for _, line in sorted(lines, reverse=True)[:MOST_RUNS]])

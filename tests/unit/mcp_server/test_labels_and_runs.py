@@ -55,6 +55,18 @@ def test_runs_are_listed_and_compared(finished: Path) -> None:
     assert "named twice" in answer.text
 
 
+def test_a_run_that_is_a_link_to_one_outside_is_named_and_hides_no_other(
+    workspace: Path, server: BankServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "deft_state.json").write_text("{}")
+    (workspace / "results").mkdir(exist_ok=True)
+    (workspace / "results" / "linked").symlink_to(outside)
+    (workspace / "results" / "no run").mkdir()
+    [line] = ok(call(server, "list_runs", {"workspace": str(workspace)}))["runs"]
+    assert line.startswith(f"{workspace / 'results' / 'linked'}: cannot be read: lies outside the allowed folders")
+
+
 def test_a_workspace_without_runs_has_none_and_a_local_platform_is_ready(workspace: Path, server: BankServer) -> None:
     assert ok(call(server, "list_runs", {"workspace": str(workspace)}))["runs"] == []
     assert ok(call(server, "check_platform", {"platform": "local"}))["ready"] is True
