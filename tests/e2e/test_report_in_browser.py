@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -535,7 +536,7 @@ def test_a_chat_host_shows_boards_and_takes_verdicts_by_key_which_only_write_lab
     browser: Any, tmp_path: Path
 ) -> None:
     told = {
-        "workspace": "/w", "iteration": "iter1", "threshold": 0.5, "pile": "missed", "of": 9,
+        "workspace": "/w/it's here", "iteration": "iter1", "threshold": 0.5, "pile": "missed", "of": 9,
         "labels": ["PASS", "shift"], "studio": "tao-skills studio /w",
         "boards": [
             {"sample": f"b/C{i}", "label": HOSTILE if i == 2 else "bridge", "score": 0.1 * i, "model": "missed"}
@@ -581,6 +582,12 @@ def test_a_chat_host_shows_boards_and_takes_verdicts_by_key_which_only_write_lab
             inside.locator("h1").click()
             visit.page.keyboard.press(key)
             inside.locator("#said", has_text=then).wait_for()
+            if key == "x":
+                typed = inside.locator("#said").inner_text().partition("In a terminal: ")[2]
+        assert shlex.split(typed) == [
+            *("tao-skills", "labels", "drop", told["workspace"], "b/C2"),
+            *("--set", "kpi", "--reason", "data_quality", "--who", "Ana"),
+        ]
         calls = visit.page.evaluate("calls")
         assert {call["name"] for call in calls} == {"set_labels"} and {c["arguments"]["who"] for c in calls} == {"Ana"}
         said = [call["arguments"]["words"][0] for call in calls]

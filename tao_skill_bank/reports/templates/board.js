@@ -8,15 +8,16 @@
   const heard = new Map();
 
   const told = (text) => { const line = document.getElementById("said"); if (line) line.textContent = text; };
-  const typed = (word) => word.undo ? `tao-skills labels undo ${shown.workspace} ${word.sample} --set kpi --who ${who}`
-    : `tao-skills labels ${word.drop ? "drop" : "set"} ${shown.workspace} ${word.sample}${word.drop ? "" : ` ${word.label || board().label}`} --set kpi --reason ${word.reason} --who ${who}`;
+  const quoted = (text) => /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  const typed = (word, label) => ["tao-skills", "labels", word.undo ? "undo" : word.drop ? "drop" : "set", shown.workspace, word.sample,
+    ...(word.undo || word.drop ? [] : [word.label || label]), "--set", "kpi", ...(word.undo ? [] : ["--reason", word.reason]), "--who", who].map(quoted).join(" ");
   const board = () => shown.boards[at];
 
   // Only what a person says of a board leaves here; nothing of a plan or an approval.
   const give = async (words, text) => {
     who = document.getElementById("who").value.trim();
     if (!who) { told("Write your name first: a verdict has its reader."); document.getElementById("who").focus(); return; }
-    const word = { sample: board().sample, set: "kpi", ...words };
+    const word = { sample: board().sample, set: "kpi", ...words }, label = board().label;
     heard.set(word.sample, "…");
     if (!words.undo && at < shown.boards.length - 1) at += 1;
     draw();
@@ -29,7 +30,7 @@
     } catch (error) {
       heard.set(word.sample, "not saved");
       draw();
-      told(`Not saved (${error.message}). In a terminal: ${typed(word)}`);
+      told(`Not saved (${error.message}). In a terminal: ${typed(word, label)}`);
     }
   };
   const acts = {
