@@ -584,7 +584,7 @@ def test_a_chat_host_shows_boards_and_takes_verdicts_by_key_which_only_write_lab
             inside.locator("#said", has_text=then).wait_for()
             if key == "x":
                 typed = inside.locator("#said").inner_text().partition("In a terminal: ")[2]
-        options = "--set kpi --reason data_quality --who Ana".split()
+        options = ["--set", "kpi", "--reason", "data_quality", "--who", "Ana"]
         assert shlex.split(typed) == ["tao-skills", "labels", "drop", told["workspace"], "b/C2", *options]
         calls = visit.page.evaluate("calls")
         assert {call["name"] for call in calls} == {"set_labels"} and {c["arguments"]["who"] for c in calls} == {"Ana"}
