@@ -12,7 +12,7 @@ import pytest
 
 from tao_skill_bank.cli import cli
 from tao_skill_bank.core.asked import options
-from tao_skill_bank.loop.asked import Request
+from tao_skill_bank.loop.asked import Request, StageAsked
 from tao_skill_bank.tasks.asked import KpiAsked, TrainingCheck
 from tao_skill_bank.tasks.changenet.config import RunConfig
 
@@ -72,7 +72,9 @@ def test_a_script_that_a_page_shows_takes_the_options_it_shows(page: str, line: 
     source = (ROOT / Path(page).parts[0] / Path(page).parts[1] / name).read_text(encoding="utf-8")
     # A script that takes a request has every option of it.
     requests = [
-        model for model in (Request, TrainingCheck, KpiAsked) if f"add_request(parser, {model.__name__}" in source
+        model
+        for model in (Request, StageAsked, TrainingCheck, KpiAsked)
+        if f"add_request(parser, {model.__name__}" in source
     ]
     asked = {option.flag for model in requests for option in options(model)}
     wanted = re.findall(r"--[a-z][a-z-]+", line)
