@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import annotation_harness
 import pytest
@@ -15,6 +16,8 @@ import toy_task
 from annotation_harness import AnnotationHarness
 from fencing import Fencing
 from harness import ENGINE_ALONE, FAULTS, LOOPS, Harness, Point, chosen, masked
+
+from tao_skill_bank.tasks import registry
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("cc") is None and shutil.which("gcc") is None, reason="no C compiler here"),
@@ -40,20 +43,30 @@ STOPPED = {("boards", 1): 2, ("boards", 2): 1, ("answers", 1): 1, ("numbers", 1)
 def harness_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Harness]]:
     """The clean run of a loop, made when it is first asked for."""
     made: dict[str, Harness] = {}
-    site = tmp_path_factory.mktemp("site")
-    toy_task.install(site)
 
     def of(loop: str) -> Harness:
         if loop not in made:
             made[loop] = Harness(tmp_path_factory.mktemp("crash"), {**LOOPS, **ENGINE_ALONE}[loop])
         return made[loop]
 
-    with pytest.MonkeyPatch.context() as patched:
-        patched.syspath_prepend(str(site))
-        patched.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH")))))
-        yield of
-        for harness in made.values():
-            harness.close()
+    yield of
+    for harness in made.values():
+        harness.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    toy_task.install(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _toy_task(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop that starts no process, as another package brings it: for this process and those it starts."""
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH")))))
+    monkeypatch.setattr(registry, "task_named", registry.task_named.__wrapped__)
 
 
 @pytest.fixture
