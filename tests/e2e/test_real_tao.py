@@ -216,6 +216,7 @@ REFUSALS = [
     Refusal("no image_ext", _set("dataset.classify.image_ext", None), "image_ext"),
     Refusal("no input_map", _set("dataset.classify.input_map", None), "input_map"),
     Refusal("num_input", _set("dataset.classify.num_input", 8), "num_input"),
+    Refusal("four goldens with FAN", _set("dataset.classify.num_golden", 4), "num_golden"),
     Refusal("batches of one", _set("dataset.classify.batch_size", 1), "batch_size"),
     Refusal("a checkpoint interval beyond the epochs", _set("train.checkpoint_interval", 3), "checkpoint_interval"),
     Refusal("a validation interval beyond the epochs", _set("train.validation_interval", 3), "validation_interval"),
