@@ -25,7 +25,7 @@ READING = (
     *("torch==2.14.1", "torchvision==0.29.1", "torchaudio==2.11.1", "transformers==5.24.0", "datasets==5.2.0"),
     *("accelerate", "peft", "trl", "pillow", "qwen-vl-utils", "modelscope", "attrdict", "addict", "json-repair"),
     *("fire", "omegaconf", "av", "toml", "aiohttp", "msgpack", "nvidia-ml-py", "diffusers", "StrEnum", "einops"),
-    *("boto3", "nvidia-tao-daft==7.0.0"),
+    *("boto3", "redis", "nvidia-tao-daft==7.0.0"),
 )
 READ = """
 import json, os, sys
