@@ -21,6 +21,7 @@ from videos import make_video, make_videos
 
 from tao_skill_bank.annotate import allow, api
 from tao_skill_bank.annotate.estimate import estimate
+from tao_skill_bank.annotate.holder import desk
 from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.run import Advance, annotate
 from tao_skill_bank.commands.annotate_status import shown
@@ -197,7 +198,7 @@ def test_a_detached_run_is_watched_stopped_and_taken_up(server: ScriptedEndpoint
     with pytest.raises(BusyError, match="by worker"):
         api.run_here(request)
     assert api.stop(folder)
-    wait_until(lambda: api.holder(folder) is None)
+    wait_until(lambda: lifecycle.holder(desk(folder)) is None)
     for worker in lifecycle._started:
         worker.wait(120)
     stopped = api.status(folder)
