@@ -40,7 +40,13 @@ def _visible(char: str) -> str:
 
 def is_number(value: Any) -> TypeGuard[float]:
     """Whether a value can be shown as a figure: a finite int or float."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        # A whole number beyond every float: no figure of anything.
+        return False
 
 
 def percent(value: Any) -> str:

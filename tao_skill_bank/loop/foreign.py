@@ -6,13 +6,12 @@ and what they do not say (who approved it, on how many samples a FAR was measure
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.text import clean
+from tao_skill_bank.core.text import clean, is_number
 
 _TOP = ("kpi_target", "status", "stop_reason", "current_iteration", "max_iterations", "started_at")
 _PHASE = ("status", "stage_completed", "threshold", "val_loss", "best_ckpt_path", "mining_mined_count")
@@ -78,8 +77,7 @@ def foreign(raw: Mapping[str, Any]) -> Foreign:
 
 def _phase(value: Mapping[str, Any]) -> dict[str, str]:
     far = value.get("far_pct")
-    is_number = isinstance(far, (int, float)) and not isinstance(far, bool) and math.isfinite(far)
-    return {**({"far_pct": f"{far:g}"} if is_number else {}), **_known(value, _PHASE)}
+    return {**({"far_pct": f"{far:g}"} if is_number(far) else {}), **_known(value, _PHASE)}
 
 
 def _known(value: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, str]:

@@ -9,7 +9,6 @@ not worked on. Nobody is known to have approved it, nor who trained.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -110,6 +109,11 @@ def _foreign(source: Path) -> dict[str, Any]:
         read_json(source)
     except ForeignStateError:
         found: dict[str, Any] = json.loads(guard.read_text(state_path(source), "state"))
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            fix = "mend what stands there as half of a character"
+            raise InputError("holds text that is not valid", where=state_path(source), fix=fix) from None
         return found
     raise InputError("a run of the bank's own", where=source, fix="report and compare it where it lies")
 
@@ -165,7 +169,7 @@ def _iteration(label: str, value: Mapping[str, Any], source: Path, target: Targe
             first = error.errors(include_url=False)[0]
             done.left.append(f"{label}: {stage} not taken over: {'.'.join(map(str, first['loc']))}: {first['msg']}")
     status, completed = value.get("status"), value.get("stage_completed")
-    told = {"stage_completed": completed} if completed in {*_TAKEN, "train", "routing", "anomalygen"} else {}
+    told = {"stage_completed": completed} if completed in (*_TAKEN, "train", "routing", "anomalygen") else {}
     return Iteration(
         status=status if status in get_args(IterationStatus) else "complete" if "evaluate" in results else "pending",
         results=results,
@@ -185,7 +189,7 @@ def _evaluated(label: str, flat: dict[str, Any], target: Target, done: Imported)
         "trained": found_trained(checkpoint) if there else Trained(),
     }
     csv, threshold, far = flat.get("inference_csv"), flat.get("threshold"), flat["far_pct"]
-    if not (is_number(threshold) and is_number(far) and math.isfinite(threshold) and math.isfinite(far)):
+    if not (is_number(threshold) and is_number(far)):
         return flat
     if not isinstance(csv, str) or not guard.is_file(Path(csv)):
         done.left.append(f"{label}: its scores are not on disk: FAR has no interval, and recall is not known")

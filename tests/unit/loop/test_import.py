@@ -128,6 +128,9 @@ def test_scores_that_contradict_the_state_are_not_taken_over_and_that_is_said(tm
         ({"iterations": {"../x": {"far_pct": 5.0}, "iter0": {}}}, "iterations.../x: neither baseline nor iter<N>"),
         ({"iterations": [1], "config": None}, "not told: specs_file"),
         ({"config": {"num_epochs": "many", "specs_file": 3}}, "config.num_epochs: many is nothing that is known here"),
+        ({"iterations": {"iter1": {"far_pct": 10**400, "threshold": 0.5}}}, "iter1: evaluate not taken over: far_pct"),
+        ({"iterations": {"iter1": {"far_pct": 5, "threshold": 10**400}}}, "iter1: evaluate not taken over: threshold"),
+        ({"iterations": {"iter1": {"stage_completed": ["rca"]}}}, "not told: specs_file"),
     ],
 )
 def test_what_cannot_be_taken_over_is_said_and_the_rest_is(tmp_path: Path, more: dict[str, Any], said: str) -> None:
@@ -135,6 +138,15 @@ def test_what_cannot_be_taken_over_is_said_and_the_rest_is(tmp_path: Path, more:
     assert said in "\n".join(done.lines())
     assert (tmp_path / "copy/DEFT_Loop_Report.html").is_file()
     assert runs.status(tmp_path / "copy").status == "stopped"
+
+
+@pytest.mark.parametrize("place", [{"config": {"workspace": "\ud800"}}, {"stop_reason": "\udcff"}, {"\ud800": 1}])
+def test_a_state_with_half_a_character_is_refused_in_one_line_and_leaves_nothing(
+    tmp_path: Path, place: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError, match="text that is not valid"):
+        runs.import_run(published(tmp_path / "theirs", **place), tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
 
 
 def test_a_log_that_cannot_be_read_is_left_and_said(tmp_path: Path) -> None:
