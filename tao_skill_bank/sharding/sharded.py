@@ -151,13 +151,6 @@ def annotate_sharded(
     python = own_python(platform)
     launches: dict[int, tuple[Path, Path, str]] = {}
     secrets: dict[str, str] = {}
-    for number in taken:
-        part = whole.part(number, shards, limits)
-        path, keys = api.keep_request(part)
-        folder = part.config.results_dir
-        _note_launch(folder, part)
-        launches[number] = (folder, path.absolute(), part.digest)
-        secrets |= keys
 
     def missing() -> list[Piece]:
         return [
@@ -169,8 +162,16 @@ def annotate_sharded(
             if not _is_annotated(folder)
         ]
 
-    # Whoever asks the whole to stop finds this process, and two of one whole are not at work at a time.
+    # Whoever asks the whole to stop finds this process, and two of one whole are not at work at a time: whoever comes
+    # second changes nothing of what the shards of the first are asked.
     with folder_lock(config.results_dir, "annotate run --shards"):
+        for number in taken:
+            part = whole.part(number, shards, limits)
+            path, keys = api.keep_request(part)
+            folder = part.config.results_dir
+            _note_launch(folder, part)
+            launches[number] = (folder, path.absolute(), part.digest)
+            secrets |= keys
         run_missing(
             missing,
             platform=platform,
@@ -179,7 +180,8 @@ def annotate_sharded(
             secrets=secrets,
             stopped=lambda: stop_requested(config.results_dir),
         )
-        if stop_requested(config.results_dir) and missing():
+        # Also where every shard had ended by then: what follows may ask and pay, too.
+        if stop_requested(config.results_dir):
             raise BankError("stopped as asked", where=config.results_dir, fix="run the same command again to go on")
     halted = [folder for folder, _, _ in launches.values() if api.status(folder).status != "complete"]
     if halted:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import annotation
 import pytest
@@ -21,12 +22,13 @@ from videos import make_video, make_videos
 
 from tao_skill_bank.annotate import allow, api
 from tao_skill_bank.annotate.estimate import estimate
-from tao_skill_bank.annotate.holder import desk
+from tao_skill_bank.annotate.holder import desk, folder_lock
 from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.run import Advance, annotate
 from tao_skill_bank.commands.annotate_status import shown
 from tao_skill_bank.core import lifecycle
-from tao_skill_bank.core.errors import BusyError, InputError
+from tao_skill_bank.core.errors import BankError, BusyError, InputError
+from tao_skill_bank.sharding import sharded
 from tao_skill_bank.sharding.sharded import annotate_sharded
 
 WORDS = ("cart", "moves", "slowly", "towards", "worker", "beside", "the", "yellow", "rack", "and", "stops", "there")
@@ -332,6 +334,36 @@ def test_all_shards_in_one_command_do_what_one_machine_does_and_nothing_twice(
     assert server.calls == 3 * 16 and (tmp_path / "out" / "shards.log").stat().st_size == launched
     for path in (tmp_path / "out").rglob("*"):
         assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
+
+
+def test_a_second_command_in_shards_changes_nothing_of_what_the_first_asks(tmp_path: Path) -> None:
+    make_videos(tmp_path / "v", 2)
+    request = api.request_of(annotation.overrides("http://127.0.0.1:9", tmp_path / "out", tmp_path / "v"))
+    with folder_lock(tmp_path / "out", "annotate run --shards"):
+        before = sorted((tmp_path / "out").rglob("*"))
+        with pytest.raises(BusyError, match="annotate run --shards"):
+            annotate_sharded(request, 2)
+        assert sorted((tmp_path / "out").rglob("*")) == before
+
+
+def test_who_asks_the_whole_to_stop_when_its_last_shard_has_ended_is_heard(
+    server: ScriptedEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_videos(tmp_path / "v", 1)
+    request = api.request_of(annotation.overrides(server.url, tmp_path / "out", tmp_path / "v"))
+    shards = sharded.run_missing
+
+    def stopped_late(*args: Any, **more: Any) -> int:
+        missing = shards(*args, **more)
+        assert missing == 0 and api.stop(tmp_path / "out") is True
+        return missing
+
+    with monkeypatch.context() as late:
+        late.setattr(sharded, "run_missing", stopped_late)
+        with pytest.raises(BankError, match="stopped as asked"):
+            annotate_sharded(request, 1)
+    assert not (tmp_path / "out/journal.sqlite3").exists(), "nothing was brought together"
+    assert annotate_sharded(request, 1).failed == 0 and server.calls == 16
 
 
 def test_workers_run_the_allowed_module_where_nobody_has_a_list_and_no_other(
