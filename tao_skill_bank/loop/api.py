@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from tao_skill_bank.core import guard, lifecycle, roots
-from tao_skill_bank.core.clock import SystemClock, log_moment
+from tao_skill_bank.core.clock import SystemClock, log_moment, log_time
 from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.errors import BankError, InputError, system_error
 from tao_skill_bank.core.lifecycle import Holder, announced
@@ -47,8 +47,8 @@ REPORT = "DEFT_Loop_Report.html"
 _START_LOCK = ".start.lock"
 WORKER_LOG = "engine.log"
 _LAST_LINES = 3
-_STARTED_SEC = 60.0
-"""A worker may have written its last line before it was announced, by no more than this."""
+_BEGINS = "-- a worker is started"
+"""The line of its log between the words of one worker and those of the next."""
 
 
 Figure = float | int | str | None
@@ -201,6 +201,8 @@ def start_detached(results_dir: Path, worker: str, *, once: bool = False) -> int
             raise lifecycle.busy(desk(results_dir))
         clear_stop(results_dir)
         log, env = jobs_dir(results_dir) / WORKER_LOG, {**os.environ, **roots.environment()}
+        with guard.open_write(log, "ab") as handle:
+            handle.write(f"{_BEGINS}, {log_time(SystemClock().now())}\n".encode())
         arguments = [str(results_dir), *(["--once"] if once else [])]
         return lifecycle.start(desk(results_dir), worker, *arguments, log=log, env=env)
 
@@ -235,7 +237,7 @@ def status(task: AnyTask, results_dir: Path, after: int = 0, limit: int = 20) ->
         results_dir=str(results_dir),
         task=state.task,
         status=shown_status,
-        stop_reason=state.stop_reason if gone is None else _last_words(results_dir, gone, shown),
+        stop_reason=state.stop_reason if gone is None else _last_words(results_dir, gone, state),
         kpi_target=state.kpi_target,
         measure=state.measure,
         max_iterations=state.max_iterations,
@@ -340,15 +342,16 @@ def ask_again_seconds(stages: Sequence[int]) -> int:
     return min(300, max(10, max(stages, default=0) // 10))
 
 
-def _last_words(results_dir: Path, gone: Holder, shown: str) -> str:
+def _last_words(results_dir: Path, gone: Holder, state: AnyState) -> str:
     """What is known of a worker that ended without a word in the state: who, and what its log says since it began."""
-    when = "before its first stage" if shown == "planned" else "within a stage"
-    log = jobs_dir(results_dir) / WORKER_LOG
+    attempts = [it.attempt.stage for it in state.iterations.values() if it.attempt is not None]
+    when = "before its first stage" if state.status == "planned" else "between two stages"
+    when = f"before the end of the stage {attempts[0]}" if attempts else when
     said = ""
-    about = guard.status(log) if gone.by == lifecycle.WORKER else None
-    # The log goes on from worker to worker; `since` is written when this one had just been started.
-    if about is not None and about.st_mtime >= log_moment(gone.since).timestamp() - _STARTED_SEC:
-        said = " | ".join(line.strip() for line in lines_of(tail_of(log, _LAST_LINES)) if line.strip())
+    if gone.by == lifecycle.WORKER:
+        tail = lines_of(tail_of(jobs_dir(results_dir) / WORKER_LOG, _LAST_LINES))
+        begun = max((n for n, line in enumerate(tail, start=1) if line.startswith(_BEGINS)), default=0)
+        said = " | ".join(line.strip() for line in tail[begun:] if line.strip())
     return f"{gone.by} (process {gone.pid}, of {gone.since}) died {when}: {said or 'it left no word'}"
 
 

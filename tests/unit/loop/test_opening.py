@@ -22,6 +22,7 @@ from flat import put
 
 from tao_skill_bank import runs
 from tao_skill_bank.commands.watch import watch
+from tao_skill_bank.core import lifecycle
 from tao_skill_bank.core.errors import BankError, BusyError, InputError, NeedsApprovalError
 from tao_skill_bank.core.lifecycle import announce
 from tao_skill_bank.core.process import marked_by, process_identity
@@ -31,7 +32,7 @@ from tao_skill_bank.loop.log import LOG_FILE, append_stage, read_log
 from tao_skill_bank.loop.opening import desk, folder_lock
 from tao_skill_bank.loop.request import Request
 from tao_skill_bank.loop.run import STOP_REQUEST, Run
-from tao_skill_bank.loop.state import STATE_FILE, StageRecord, save_state
+from tao_skill_bank.loop.state import STATE_FILE, Attempt, StageRecord, save_state
 from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.platforms.base import new_record, write_record
 from tao_skill_bank.platforms.worker import beside
@@ -343,13 +344,41 @@ def test_a_worker_that_was_killed_before_its_first_stage_is_told_with_its_last_w
     watch(run)
     assert f"INTERRUPTED: Nobody works on it. Worker (process {pid}" in (said := capsys.readouterr().out)
     assert "out of memory" in said and "Take it up: tao-skills deft run" in said
-    os.utime(run / "jobs/engine.log", (0, 0))
-    assert (runs.status(run).stop_reason or "").endswith("it left no word"), "an earlier worker's words are not its own"
     runs.start_detached(run)
     assert runs.status(run).status == "running"
     assert runs.stop(run) is True
     while runs.holder(run) is not None:
         time.sleep(0.01)
+
+
+def test_a_worker_that_left_no_word_is_not_given_those_of_the_one_before_it(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    monkeypatch.setattr(lifecycle, "Popen", lambda _, **more: subprocess.Popen(["true"], **more))
+    for _ in range(2):
+        runs.start_detached(run)
+        while runs.holder(run) is not None:
+            time.sleep(0.01)
+        assert (runs.status(run).stop_reason or "").endswith("died before its first stage: it left no word")
+        with (run / "jobs/engine.log").open("a") as log:
+            log.write("OSError: out of memory\n")
+        assert (runs.status(run).stop_reason or "").endswith("died before its first stage: OSError: out of memory")
+
+
+@pytest.mark.parametrize(
+    ("at_work", "said"), [(True, "before the end of the stage train"), (False, "between two stages")]
+)
+def test_of_a_worker_that_was_killed_is_said_what_the_state_knows(workspace: Path, at_work: bool, said: str) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    state = load_state(run)
+    state.status = "running"
+    if at_work:
+        begun = {"stage": "train", "n": 1, "timestamp": "20260101_000000", "started_at": "2026-01-01T00:00:00.000000Z"}
+        state.iteration("baseline").attempt = Attempt.model_validate(begun)
+    save_state(state)
+    announce(desk(run), *_gone(), "worker")
+    assert f"died {said}: it left no word" in (runs.status(run).stop_reason or "")
 
 
 def test_a_worker_that_may_not_begin_says_so_where_somebody_waits_for_it(workspace: Path) -> None:
