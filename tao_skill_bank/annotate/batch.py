@@ -35,6 +35,7 @@ from tao_skill_bank.annotate.records import BatchedCall, Entry, OpenBatch, Recor
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.clock import SystemClock, log_time
 from tao_skill_bank.core.errors import BankError
+from tao_skill_bank.core.text import plural
 
 if TYPE_CHECKING:
     from tao_skill_bank.annotate.media import Video
@@ -75,8 +76,9 @@ def left_open(journal: Journal, used: Collection[tuple[str, str]]) -> list[str]:
         for b in own
     ]
     if len(batches) > len(own):
-        more = len(batches) - len(own)
-        found.append(f"{more} open batches belong to a model or an address that this run does not use")
+        # Of a model that the run does not use, or had not come to when it was halted.
+        more = plural(len(batches) - len(own), "open batch", "open batches")
+        found.append(f"{more} of a model or an address that this run did not ask")
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tao_skill_bank.annotate.batch import left_open
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.ledger import entries_of
 from tao_skill_bank.annotate.records import BatchedCall, Entry, OpenBatch, Recorded, Settled
@@ -55,6 +56,19 @@ def test_what_a_killed_process_sent_may_have_been_billed(tmp_path: Path) -> None
         totals = journal.totals()
         assert (totals.unknown, totals.may_cost, totals.in_flight, totals.in_flight_cost) == (1, 1.5, 1, 0.5)
         assert journal.tries() == {"killed": 1}
+
+
+def test_of_an_open_batch_that_a_run_had_not_come_to_is_not_said_that_the_run_does_not_use_its_model(
+    tmp_path: Path,
+) -> None:
+    batch = OpenBatch("t", "openai x", "judge", "b", 1.0, (BatchedCall("k", "mcq", "/v", 0.5),))
+    with Journal(tmp_path) as journal:
+        journal.send(entries_of(batch), batch).result()
+        assert left_open(journal, {("openai x", "writer")}) == [
+            "1 open batch of a model or an address that this run did not ask"
+        ]
+        (own,) = left_open(journal, {("openai x", "judge")})
+        assert own.startswith("batch b is still open at the vendor")
 
 
 def test_an_answer_that_was_committed_survives_a_kill(tmp_path: Path) -> None:
