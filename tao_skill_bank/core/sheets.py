@@ -65,12 +65,14 @@ def write_sheet(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
 
 
 def write_columns(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    """The same of columns by name.
+    """The same of columns by name, as `shielded_table`: what reads as a number stays one.
 
     Raises:
         ValueError: They differ in length.
     """
-    write_sheet(path, list(columns), zip(*columns.values(), strict=True))
+    rows = ([_of_a_set(cell) for cell in row] for row in zip(*columns.values(), strict=True))
+    with fsio.atomic_open(path, newline="") as handle:
+        write_exact(handle, chain([[shielded(name) for name in columns]], rows))
 
 
 def shielded_table(table: pa.Table) -> pa.Table:
@@ -95,6 +97,10 @@ def shielded_table(table: pa.Table) -> pa.Table:
                 column = pc.if_else(taken, pc.binary_join_element_wise("'", column, ""), column)
         columns.append(column)
     return pa.table(columns, names=[shielded(name) for name in table.column_names])
+
+
+def _of_a_set(cell: Any) -> str:
+    return cell if isinstance(cell, str) and re.fullmatch(_NUMBER, cell) else shielded(cell)
 
 
 def _is_taken(cell: str) -> bool:

@@ -155,3 +155,19 @@ def test_the_files_agree_with_counting_row_by_row(
     if bad and good:
         assert result.recall_100 is not None
         assert result.recall_100.far == sum(s >= min(bad) for s in good) / len(good)
+
+
+def test_a_score_below_zero_is_a_number_among_the_missed_and_a_formula_is_text(tmp_path: Path) -> None:
+    csv = tmp_path / "inference.csv"
+    head = "input_path,golden_path,label,object_name,siamese_score,note"
+    rows = [
+        *("a,b,PASS,o1,-0.9,",) * 6,
+        "a,b,PASS,o2,0.9,",
+        "a,b,bridge,o3,-1.5,=1+1",
+        "a,b,bridge,o4,0.8,",
+        "a,b,bridge,o5,0.85,",
+    ]
+    csv.write_text("\n".join([head, *rows]) + "\n")
+    analyze_kpi(csv, tmp_path / "out", images=False)
+    (missed,) = rows_of(tmp_path / "out" / MISSED_FILE)
+    assert (missed["object_name"], missed["siamese_score"], missed["note"]) == ("o3", "-1.5", "'=1+1")
