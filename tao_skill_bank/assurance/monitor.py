@@ -187,21 +187,29 @@ def _stratum(settings: Settings, history: History) -> StratumStatus:
         parts=history.parts,
         flagged=history.flagged,
         evidence=None if history.last is None else math.exp(min(700.0, history.over)),
-        alarm=_drift(history.alarm) if history.alarm is not None else _too_small(history, least),
+        alarm=_drift(history.alarm) if history.alarm is not None else _too_small(history, least, settings.least_parts),
     )
 
 
-def _too_small(history: History, least: int) -> Alarm | None:
-    """That nothing looks at a stratum any more, which is no all-clear."""
+def _too_small(history: History, least: int, asked: int) -> Alarm | None:
+    """That nothing looks at a stratum (any more), which is no all-clear.
+
+    Beginning it anew mends what its reference asks for, and not the `asked` parts that the monitor was made with.
+    """
     if history.small_since < MOST_SMALL:
         return None
     name = stratum_name(*history.stratum)
+    state = "not tested" if history.last is None else "not tested any more"
     last = f"its last {plural(history.small_since, 'lot')} had under {least} parts"
+    if least > asked:
+        why = "too few to be held against its reference; restart it"
+    else:
+        why = "the least that this monitor tests; feed larger lots, or start another with a smaller --least-parts"
     return Alarm(
         kind="size",
         part_type=history.part_type,
         lighting=history.lighting,
-        text=f"{name}: not tested any more: {last}, too few to be held against its reference; restart it",
+        text=f"{name}: {state}: {last}, {why}",
     )
 
 

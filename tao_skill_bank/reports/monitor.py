@@ -71,8 +71,10 @@ def stratum_rows(folder: Path, status: Status) -> list[dict[str, Any]]:
 
 
 def _state(status: Status, stratum: StratumStatus) -> str:
+    if stratum.alarm is not None and stratum.alarm.kind == "drift":
+        return "changed"
     if stratum.alarm is not None:
-        return "changed" if stratum.alarm.kind == "drift" else "not tested any more"
+        return "not tested" if stratum.evidence is None else "not tested any more"
     if stratum.evidence is None:
         return f"reference: {stratum.reference} of {plural(status.reference_lots, 'lot')}"
     return "as before"

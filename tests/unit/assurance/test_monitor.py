@@ -222,10 +222,15 @@ def test_the_tenth_lot_in_a_row_that_is_too_small_alarms_with_status_4_until_one
 
     # Before there is a reference, where none of the lots has the parts that one takes, as well.
     assert [fed(f"a{k}", 19) for k in range(10)] == [0] * 9 + [4]
-    assert "not tested any more: its last 10 lots had under 20 parts" in run("status", watched).stdout
-    assert "not tested any more" in (watched / "monitor.html").read_text()
+    said = run("status", watched).stdout
+    # Nothing was tested yet, there is no reference, and beginning anew would change nothing.
+    assert "not tested: its last 10 lots had under 20 parts, the least that this monitor tests; feed larger" in said
+    assert "any more" not in said + (watched / "monitor.html").read_text() and "restart it" not in said
     assert [fed(f"b{k}", 100) for k in range(21)] == [0] * 21
     assert [fed(f"c{k}", 50) for k in range(10)] == [0] * 9 + [4]
+    said = run("status", watched).stdout
+    assert "not tested any more: its last 10 lots had under 80 parts" in said and "restart it" in said
+    assert "not tested any more" in (watched / "monitor.html").read_text()
     assert run("restart", watched).exit_code == 0
 
 
