@@ -577,7 +577,10 @@ def test_a_chat_host_shows_boards_and_takes_verdicts_by_key_which_only_write_lab
             ("k", "label is right"),
             ("x", "Not saved (no disk)"),
             ("p", "it is PASS"),
-            ("u", "taken back"),
+            # The last of what was saved here, then the one before it; then nothing, whatever others said of a board.
+            ("u", "taken back: b/C3"),
+            ("u", "taken back: b/C1"),
+            ("u", "Nothing was said here"),
         ):
             inside.locator("h1").click()
             visit.page.keyboard.press(key)
@@ -594,6 +597,7 @@ def test_a_chat_host_shows_boards_and_takes_verdicts_by_key_which_only_write_lab
             ("b/C2", None, True, None),
             ("b/C3", "PASS", None, None),
             ("b/C3", None, None, True),
+            ("b/C1", None, None, True),
         ]
         assert inside.locator("#strip button", has_text="not saved").count() == 1
         assert not [text for text in visit.said if "Content" not in text]

@@ -5,7 +5,8 @@
   const own = (name, text, more) => Object.assign(document.createElement(name), text === undefined ? {} : { textContent: text }, more);
   const place = document.getElementById("place");
   let shown = null, pictures = {}, at = 0, who = "";
-  const heard = new Map();
+  const heard = new Map(), given = [], LOST = "not saved";
+  let turn = Promise.resolve();
 
   const told = (text) => { const line = document.getElementById("said"); if (line) line.textContent = text; };
   const quoted = (text) => /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
@@ -17,18 +18,29 @@
   const give = async (words, text) => {
     who = document.getElementById("who").value.trim();
     if (!who) { told("Write your name first: a verdict has its reader."); document.getElementById("who").focus(); return; }
-    const word = { sample: board().sample, set: "kpi", ...words }, label = board().label;
+    // What was said last on this page is taken back, and never what somebody else said of the board that shows.
+    if (words.undo && !given.length) { told("Nothing was said here that could be taken back."); return; }
+    if (words.undo) at = given.pop();
+    const place = at, word = { sample: board().sample, set: "kpi", ...words }, label = board().label;
+    if (!words.undo) given.push(place);
     heard.set(word.sample, "…");
     if (!words.undo && at < shown.boards.length - 1) at += 1;
     draw();
+    const call = { name: "set_labels", arguments: { workspace: shown.workspace, who, words: [word] } };
+    // One after the other: what takes a word back waits until that word is written, and is not sent where it was not.
+    const asked = turn.then(() => (words.undo && heard.get(word.sample) === LOST ? null : request("tools/call", call)));
+    turn = asked.catch(() => {});
     try {
-      const answer = await request("tools/call", { name: "set_labels", arguments: { workspace: shown.workspace, who, words: [word] } });
+      const answer = await asked;
+      if (answer === null) return;
       if (answer.isError) throw new Error(((answer.content || [])[0] || {}).text || "refused");
-      heard.set(word.sample, words.undo ? "" : text);
+      heard.set(word.sample, text);
       draw();
       told(words.undo ? `taken back: ${word.sample}` : `${word.sample}: ${text}`);
     } catch (error) {
-      heard.set(word.sample, "not saved");
+      if (words.undo) given.push(place);
+      else if (given.includes(place)) given.splice(given.lastIndexOf(place), 1);
+      heard.set(word.sample, LOST);
       draw();
       told(`Not saved (${error.message}). In a terminal: ${typed(word, label)}`);
     }
@@ -39,7 +51,7 @@
     m: ["It is …", () => { const name = document.getElementById("label").value; if (name) give({ reason: "mislabeled", label: name }, `it is ${name}`); else document.getElementById("label").focus(); }],
     q: ["Bad picture", () => give({ reason: "data_quality" }, "a bad picture")],
     x: ["Drop it", () => give({ reason: "data_quality", drop: true }, "drop it")],
-    u: ["Take back", () => give({ undo: true }, "")],
+    u: ["Take back", () => give({ undo: true }, "taken back")],
   };
   const go = (to) => { at = Math.max(0, Math.min(shown.boards.length - 1, to)); draw(); };
 
@@ -94,6 +106,7 @@
     shown = { ...found, labels: found.labels || [] };
     at = 0;
     heard.clear();
+    given.length = 0;
     if (found.boards.length) draw(); else say(`No board is among the ${PILE[found.pile]}.`);
   };
   const { request, say } = host("tao-skill-bank-boards", "Boards", "there are no boards of it", show);
