@@ -8,6 +8,7 @@ probability of at most 1 - recall, on average over sets like this one, which say
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from tao_skill_bank.data.changenet.tables import BOARD_COLUMNS
 from tao_skill_bank.data.score_files import ScoreFile, finite_threshold
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.metric import Target
-from tao_skill_bank.metrics import operating_curve
+from tao_skill_bank.metrics import Curve, clopper_pearson, operating_curve
 from tao_skill_bank.tasks.changenet.metric import FAR, best_point, recall_asked
 
 Proof = Literal["own file", "split", "conformal"]
@@ -199,9 +200,14 @@ def _with_room(scores: ScoreFile, target: Target) -> tuple[float, str]:
     good, bad = int(curve.fp[0] + curve.tn[0]), int(curve.tp[0] + curve.fn[0])
     met = (curve.far < far.share if far.strict else curve.far <= far.share) & (curve.recall >= floor)
     if not met.any():
+        helps = (
+            "moving it does not help here, mend what changed or train again"
+            if _none_can_meet(curve, far.share, floor)
+            else "by so few that may be chance, give more parts or mend what changed"
+        )
         text = (
             f"no threshold meets {target.text()!r} on the choosing parts (at recall {100 * point.recall:.3g} % FAR is "
-            f"{100 * point.far:.3g} %): moving it does not help here, mend what changed or train again; "
+            f"{100 * point.far:.3g} %): {helps}; "
         )
         return point.threshold, text
     if not good or not 0 < far.share < 1 or not 0 < floor < 1:
@@ -211,6 +217,19 @@ def _with_room(scores: ScoreFile, target: Target) -> tuple[float, str]:
         (curve.recall - floor) / math.sqrt(floor * (1 - floor) / bad),
     )
     return float(curve.thresholds[int(np.argmax(np.where(met, room, -np.inf)))]), ""
+
+
+def _none_can_meet(curve: Curve, far: float, floor: float) -> bool:
+    """Whether the parts show, at 95 %, that no threshold keeps both limits on all parts like them.
+
+    A threshold that kept both would have, but for 2.5 % each, a recall whose upper bound reaches the floor and a FAR
+    whose lower bound does not pass its limit. Both bounds fall as the threshold rises, so the highest one of the first
+    kind answers for all.
+    """
+    good, bad = int(curve.fp[0] + curve.tn[0]), int(curve.tp[0] + curve.fn[0])
+    fewest = bisect_left(range(bad), floor, key=lambda found: clopper_pearson(found, bad)[1])
+    highest = int(np.flatnonzero(curve.tp >= fewest)[-1])
+    return clopper_pearson(int(curve.fp[highest]), good)[0] > far
 
 
 def _conformal(scores: ScoreFile, target: Target) -> tuple[float, str]:

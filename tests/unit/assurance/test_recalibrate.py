@@ -166,6 +166,18 @@ def test_where_no_threshold_meets_the_target_it_is_said_that_moving_it_does_not_
     assert "on parts that did not choose it: not met" in done.stdout
 
 
+def test_where_so_few_choose_that_another_threshold_may_meet_the_target_it_is_not_said_that_moving_it_is_no_help(
+    tmp_path: Path,
+) -> None:
+    # Two false calls of twenty good parts at full recall: FAR 10 % here, and 1 to 32 % of parts like these.
+    good, bad = [0.9, 0.8, *[0.1] * 18], [0.7] * 20
+    few = tmp_path / "few.csv"
+    few.write_text("\n".join(["label,score", *(f"PASS,{x}" for x in good), *(f"short,{x}" for x in bad)]) + "\n")
+    said = run(few, "--proof", drawn(tmp_path / "s.csv"), "--target", TARGET, "--threshold", 0.45).stdout
+    assert "no threshold meets" in said and "FAR is 10 %): by so few that may be chance, give more parts" in said
+    assert "does not help" not in said and "on parts that did not choose it: " in said
+
+
 def test_defects_alone_choose_by_recall_and_nothing_is_said_of_far(tmp_path: Path) -> None:
     done = run(drawn(tmp_path / "s.csv", goods=0), "--target", TARGET, "--threshold", 0.45)
     assert done.exit_code == 0 and "FAR not measured" in done.stdout
