@@ -86,7 +86,7 @@ def power(rng: np.random.Generator, runs: int, quick: bool) -> None:
     """Median lots to an alarm at 1,000 lots to a false one, beside a CUSUM that knows the change and the state before.
 
     The evidence of a change by d after n lots is at most n d^2 / 2 on average, however many lots follow (of the
-    difference from n lots and from infinitely many): where that is below the limit, no test of ranks tells it.
+    difference from n lots and from infinitely many): where that is below the limit, few lines tell it.
     """
     limit = limit_for(1000, 2)
     for before in (75, 300, 1000):
@@ -94,7 +94,7 @@ def power(rng: np.random.Generator, runs: int, quick: bool) -> None:
             known, most = cusum_delay(shift, 1000), before * shift**2 / 2
             about = f"a change of {shift} standard deviations of a lot's statistic after {before} lots"
             if most < math.log(limit):
-                print(f"{about}: evidence of {most:.1f} at most, {math.log(limit):.1f} needed; the CUSUM's {known:.0f}")
+                print(f"{about}: {most:.1f} of the {math.log(limit):.1f} needed on average; the CUSUM's {known:.0f}")
                 continue
             if quick and before > 300:
                 continue
