@@ -54,7 +54,7 @@ else:
     asked = ("json", None, None, {"train": place}) if merged else (place,)
     read = HFVLMSFTDataset(datasets.load_dataset(*asked))
     read.setup(Names(train=Names(train_policy=Names(dataset=Names(split="train")))))
-    turns = SFTDataConfig().conversation_column_name if merged else "messages"
+    turns = SFTDataConfig.model_fields["conversation_column_name"].default if merged else "messages"
     rows = [[r[turns], [r["video"]] if merged else r["videos"]] for r in (read[i] for i in range(len(read)))]
 open(os.environ["READ_TO"], "w").write(json.dumps(rows))
 """
