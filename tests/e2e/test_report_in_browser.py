@@ -532,9 +532,7 @@ def test_the_layout_of_a_page_stays_as_it_was_agreed(browser: Any, run_of: Calla
     assert all(b[2] > 100 and b[3] > 40 for b in boxes.values())
 
 
-def test_a_chat_host_shows_boards_and_takes_verdicts_by_key_which_only_write_labels(
-    browser: Any, tmp_path: Path
-) -> None:
+def test_a_chat_host_shows_boards_and_its_keys_only_write_labels(browser: Any, tmp_path: Path) -> None:
     told = {
         "workspace": "/w/it's here", "iteration": "iter1", "threshold": 0.5, "pile": "missed", "of": 9,
         "labels": ["PASS", "shift"], "studio": "tao-skills studio /w",
@@ -577,8 +575,7 @@ def test_a_chat_host_shows_boards_and_takes_verdicts_by_key_which_only_write_lab
             ("k", "label is right"),
             ("x", "Not saved (no disk)"),
             ("p", "it is PASS"),
-            # The last of what was saved here, then the one before it; then nothing, whatever others said of a board.
-            ("u", "taken back: b/C3"),
+            ("u", "taken back: b/C3"),  # the last saved here, then the one before it, whatever others said of a board
             ("u", "taken back: b/C1"),
             ("u", "Nothing was said here"),
         ):
