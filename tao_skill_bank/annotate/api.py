@@ -204,8 +204,9 @@ def start_detached(asked: Request | Sealed, *, approve: str | None = None, how: 
     check(sealed.config)
     folder = sealed.config.results_dir
     guard.make_folder(folder)
-    # Looking who works, writing the request and saying that somebody works is one step: of starts at once, one starts.
-    with start_lock(folder):
+    # Looking who works, writing the request and saying that somebody works is one step: of starts at once, one starts,
+    # and its worker begins once it has been announced. What was asked of it before it began is then not taken for old.
+    with start_lock(folder), lifecycle.idle(desk(folder)):
         _, keys = keep_request(sealed)
         clear_stop(folder)
         # Whoever asks from now on finds a run, however long the worker takes to begin.

@@ -84,7 +84,7 @@ def test_boards_come_as_words_for_everybody_and_with_pictures_where_a_page_shows
     assert all(side.startswith("data:image/webp;base64,") for pair in pictures.values() for side in pair)
     assert "base64" not in shown.content[0].text
     # Of all tools the page asks for one, and that one approves nothing.
-    assert re.findall(r'"tools/call", \{ name: "(\w+)"', page) == ["set_labels"] and page.count("tools/call") == 1
+    assert re.findall(r'\{ name: "(\w+)", arguments', page) == ["set_labels"] and page.count("tools/call") == 1
 
 
 @pytest.mark.parametrize("pile", ["missed", "false_calls"])
