@@ -171,7 +171,7 @@ def _why_open(asked: Limit, total: int | None, one_group: bool) -> str:
         return f"{asked.name} is no share of samples, so how many more would show it cannot be said"
     if asked.limit_pct in (0.0, 100.0):
         return f"no number of samples shows {asked.name} of {limit(asked.limit_pct)}"
-    return f"{asked.name} is too close to its limit for any number of samples to show it"
+    return f"{asked.name} is too close to its limit: at that rate no feasible number of samples shows it"
 
 
 def word_of(claims: Sequence[Claim]) -> Word:

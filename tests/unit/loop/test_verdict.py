@@ -84,7 +84,7 @@ def test_a_figure_that_all_but_equals_its_limit_is_shown_by_no_number() -> None:
     tight = Limit(Measure("FAR", "PASS sample", at_most=True), 1.0)
     found = claim(tight, Interval.of(999_999, 100_000_000), independent=True)
     assert (found.outcome, found.more) == ("met", None)
-    assert found.why == "FAR is too close to its limit for any number of samples to show it"
+    assert found.why == "FAR is too close to its limit: at that rate no feasible number of samples shows it"
 
 
 def test_one_sample_short_asks_for_one_and_a_figure_without_counts_for_a_whole_set() -> None:
