@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tao_skill_bank.annotate.gate import RunHaltedError
 from tao_skill_bank.annotate.layout import STATUS_FILE
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import BankError, InputError
@@ -182,7 +183,7 @@ def annotate_sharded(
         )
         # Also where every shard had ended by then: what follows may ask and pay, too.
         if stop_requested(config.results_dir):
-            raise BankError("stopped as asked", where=config.results_dir, fix="run the same command again to go on")
+            raise RunHaltedError("stopped as asked", where=config.results_dir, fix="run the command again to go on")
     halted = [folder for folder, _, _ in launches.values() if api.status(folder).status != "complete"]
     if halted:
         raise BankError(

@@ -22,12 +22,13 @@ from videos import make_video, make_videos
 
 from tao_skill_bank.annotate import allow, api
 from tao_skill_bank.annotate.estimate import estimate
+from tao_skill_bank.annotate.gate import RunHaltedError
 from tao_skill_bank.annotate.holder import desk, folder_lock
 from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.run import Advance, annotate
 from tao_skill_bank.commands.annotate_status import shown
 from tao_skill_bank.core import lifecycle
-from tao_skill_bank.core.errors import BankError, BusyError, InputError
+from tao_skill_bank.core.errors import BusyError, InputError
 from tao_skill_bank.sharding import sharded
 from tao_skill_bank.sharding.sharded import annotate_sharded
 
@@ -360,7 +361,7 @@ def test_who_asks_the_whole_to_stop_when_its_last_shard_has_ended_is_heard(
 
     with monkeypatch.context() as late:
         late.setattr(sharded, "run_missing", stopped_late)
-        with pytest.raises(BankError, match="stopped as asked"):
+        with pytest.raises(RunHaltedError, match="stopped as asked"):
             annotate_sharded(request, 1)
     assert not (tmp_path / "out/journal.sqlite3").exists(), "nothing was brought together"
     assert annotate_sharded(request, 1).failed == 0 and server.calls == 16
