@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from annotation import items_written_to
 from click.testing import CliRunner
-from videos import make_videos
 
 from tao_skill_bank.cli import cli
 
@@ -46,16 +46,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("items")
-    step = folder / "results/step_3_qa/qa_output.jsonl"
-    step.parent.mkdir(parents=True)
-    with step.open("w", encoding="utf-8") as handle:
-        for i, video in enumerate(make_videos(folder / "videos", 4, seconds=1.0)):
-            item = {"question": f"Does cart {i} move?", "answer": "Yes", "explanation": "It does.", "reasoning": ""}
-            text = json.dumps({"items": [item]})
-            row = {"video": str(video), "prompt_key": "normal_bcq", "qa_output": text, "video_length": 1.0}
-            handle.write(json.dumps(row) + "\n")
-    return folder / "results"
+    return items_written_to(tmp_path_factory.mktemp("items"))
 
 
 def loaded(python: Path, kind: str, results: Path, to: Path, *more: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scripted_endpoint import ScriptedEndpoint
+from videos import make_videos
 
 from tao_skill_bank.annotate.config import AnnotationConfig, read_config, schema
 from tao_skill_bank.annotate.gate import Policy
@@ -87,3 +88,16 @@ def longest_chain(server: ScriptedEndpoint) -> float:
 def least_seconds(server: ScriptedEndpoint, workers: int) -> float:
     """What no scheduler gets below: all latencies over the workers, or the longest chain of one video."""
     return max(sum(delay for _, delay in server.served) / workers, longest_chain(server))
+
+
+def items_written_to(folder: Path) -> Path:
+    """A results folder with a question about each of four videos, as the third step writes it."""
+    step = folder / "results/step_3_qa/qa_output.jsonl"
+    step.parent.mkdir(parents=True)
+    with step.open("w", encoding="utf-8") as handle:
+        for i, video in enumerate(make_videos(folder / "videos", 4, seconds=1.0)):
+            item = {"question": f"Does cart {i} move?", "answer": "Yes", "explanation": "It does.", "reasoning": ""}
+            text = json.dumps({"items": [item]})
+            row = {"video": str(video), "prompt_key": "normal_bcq", "qa_output": text, "video_length": 1.0}
+            handle.write(json.dumps(row) + "\n")
+    return folder / "results"

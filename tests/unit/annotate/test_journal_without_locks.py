@@ -133,18 +133,22 @@ with Journal(folder) as journal:
 """
 
 
+def said(process: subprocess.Popen[str], word: str) -> None:
+    assert process.stdout is not None and process.stdout.readline() == f"{word}\n"
+
+
+def begun(work: str, library: Path, folder: Path) -> subprocess.Popen[str]:
+    """A process without the database's locks that has bought something in the folder."""
+    argv, env = [sys.executable, "-c", work, str(folder)], {**os.environ, "LD_PRELOAD": str(library)}
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+    said(process, "bought")
+    return process
+
+
 def test_a_worker_that_has_lost_its_folder_takes_nothing_from_its_heir_when_it_closes(
     library: Path, tmp_path: Path
 ) -> None:
-    env = {**os.environ, "LD_PRELOAD": str(library)}
-
-    def begun(work: str) -> subprocess.Popen[str]:
-        argv = [sys.executable, "-c", work, str(tmp_path)]
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
-        assert process.stdout is not None and process.stdout.readline() == "bought\n"
-        return process
-
-    lost, heir = begun(LOST), begun(HEIR)
+    lost, heir = (begun(work, library, tmp_path) for work in (LOST, HEIR))
     assert lost.communicate("go on\n")[0] == "lost\n" and lost.returncode == 0
     heir.communicate("end\n")
     with Journal(tmp_path) as journal:
@@ -197,28 +201,17 @@ with folder_lock(Path(sys.argv[1]), "second"), Journal(Path(sys.argv[1])) as jou
 def test_a_worker_that_was_stopped_within_closing_its_journal_takes_nothing_from_its_heir(
     library: Path, tmp_path: Path
 ) -> None:
-    env = {**os.environ, "LD_PRELOAD": str(library)}
-
-    def begun(work: str) -> subprocess.Popen[str]:
-        argv = [sys.executable, "-c", work, str(tmp_path)]
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
-        said(process, "bought")
-        return process
-
-    def said(process: subprocess.Popen[str], word: str) -> None:
-        assert process.stdout is not None and process.stdout.readline() == f"{word}\n"
-
     def told(process: subprocess.Popen[str]) -> None:
         assert process.stdin is not None
         process.stdin.write("go on\n")
         process.stdin.flush()
 
-    first = begun(CLOSING)
+    first = begun(CLOSING, library, tmp_path)
     for _ in range(2):  # of its two connections; the last one that closes writes the log back and removes it
         told(first)
         said(first, "closing")
     cut_off(tmp_path)
-    heir = begun(TAKEN_OVER)
+    heir = begun(TAKEN_OVER, library, tmp_path)
     told(first)
     said(first, "closed")
     assert first.communicate("")[0] == "" and first.returncode == 0
