@@ -14,7 +14,7 @@ from tao_skill_bank.annotate.allow import VARIABLE, NotAllowedError, Source, all
 from tao_skill_bank.annotate.asked import Request as Request
 from tao_skill_bank.annotate.config import SECTION, AnnotationConfig, read_config, schema
 from tao_skill_bank.annotate.estimate import Estimate, estimate_sealed
-from tao_skill_bank.annotate.holder import desk, folder_lock, start_lock
+from tao_skill_bank.annotate.holder import START_LOCK, desk, folder_lock
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.layout import REVIEW_FILE, STATUS_FILE, shard_folders
 from tao_skill_bank.annotate.output import Written
@@ -204,9 +204,7 @@ def start_detached(asked: Request | Sealed, *, approve: str | None = None, how: 
     check(sealed.config)
     folder = sealed.config.results_dir
     guard.make_folder(folder)
-    # Looking who works, writing the request and saying that somebody works is one step: of starts at once, one starts,
-    # and its worker begins once it has been announced. What was asked of it before it began is then not taken for old.
-    with start_lock(folder), lifecycle.idle(desk(folder)):
+    with lifecycle.starting(desk(folder), folder / START_LOCK):
         _, keys = keep_request(sealed)
         clear_stop(folder)
         # Whoever asks from now on finds a run, however long the worker takes to begin.

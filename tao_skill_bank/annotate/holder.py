@@ -12,7 +12,7 @@ from tao_skill_bank.core import guard, lifecycle
 from tao_skill_bank.core.lifecycle import Desk
 
 _LOCK = ".annotate.lock"
-_START_LOCK = ".annotate-start.lock"
+START_LOCK = ".annotate-start.lock"
 _HOLDER = ".annotate-worker.json"
 
 
@@ -20,11 +20,6 @@ def desk(results_dir: Path) -> Desk:
     """Where those who work on the folder tell each other."""
     fix = "wait, watch it with annotate status, or annotate stop"
     return Desk(results_dir, results_dir / _LOCK, results_dir / _HOLDER, "annotating", fix)
-
-
-def start_lock(results_dir: Path) -> contextlib.AbstractContextManager[None]:
-    """Held while a worker is started: the second of two starts at once waits, and then sees the first one's worker."""
-    return guard.locked(results_dir / _START_LOCK)
 
 
 @contextlib.contextmanager

@@ -276,6 +276,22 @@ def idle(desk: Desk, patience: float = 0.0) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def starting(desk: Desk, lock: Path) -> Iterator[None]:
+    """Be the only one who starts a worker; looking who works and saying that somebody does is one step within it.
+
+    Of starts at once, the second waits for `lock` and then sees the first one's worker. The worker begins once this
+    ends and it has been announced: what is asked of it before that is then not taken for old.
+
+    Raises:
+        BusyError: Somebody works on the run.
+    """
+    with guard.locked(lock), idle(desk):
+        if holder(desk) is not None:
+            raise busy(desk)
+        yield
+
+
+@contextlib.contextmanager
 def _handed_over(desk: Desk) -> Iterator[None]:
     """As `idle`, for a worker: whoever started it holds the lock until it has announced it, however long that takes."""
     starter = os.getppid()

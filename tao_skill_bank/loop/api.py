@@ -195,10 +195,7 @@ def start_detached(results_dir: Path, worker: str, *, once: bool = False) -> int
         once: Run the next stage only.
     """
     guard.make_folder(jobs_dir(results_dir))
-    # Looking who works and saying that somebody does is one step: of calls at once, one starts a worker.
-    with guard.locked(jobs_dir(results_dir) / _START_LOCK), lifecycle.idle(desk(results_dir)):
-        if holder(results_dir) is not None:
-            raise lifecycle.busy(desk(results_dir))
+    with lifecycle.starting(desk(results_dir), jobs_dir(results_dir) / _START_LOCK):
         clear_stop(results_dir)
         log, env = jobs_dir(results_dir) / WORKER_LOG, {**os.environ, **roots.environment()}
         with guard.open_write(log, "ab") as handle:

@@ -39,10 +39,10 @@ class ReportSummary(Frozen):
 
 def summary_of(results_dir: Path, path: Path) -> ReportSummary:
     """The summary of a run of any task whose report lies at `path`, out of its state and its verdict."""
-    from tao_skill_bank.tasks.registry import load_state, task_of
+    from tao_skill_bank.tasks.registry import load_state, task_named
 
     state = load_state(results_dir)
-    verdict, best = task_of(results_dir).verdict(state), state.best()
+    verdict, best = task_named(state.task).verdict(state), state.best()
     # The first claim is of what the target limits.
     decided = verdict.claims[0] if verdict.independent and verdict.claims else None
     return ReportSummary(
