@@ -30,6 +30,7 @@ from mutations import mutants
 
 ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "tests" / "mutants.toml"
+_LONGEST_SEC = 3600
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:
@@ -44,7 +45,8 @@ class Forks:
     """A pytest plugin that runs the collected tests once a mutant, each time in a fork."""
 
     def __init__(self, path: Path, equivalent: dict[str, str]) -> None:
-        self.path, self.equivalent, self.bad, self.failed = path, equivalent, 0, False
+        self.path, self.equivalent, self.bad = path, equivalent, 0
+        self.failed: list[str] = []
 
     def pytest_collection_finish(self) -> None:
         """The same examples for every mutant, and none shrunk."""
@@ -57,13 +59,18 @@ class Forks:
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """A failure anywhere kills."""
-        self.failed |= report.failed
+        if report.failed:
+            self.failed.append(f"{report.nodeid}: {str(report.longrepr).strip()}"[-2000:])
 
     def pytest_runtestloop(self, session: Any) -> bool:
         """Look who calls what, then change one thing at a time."""
-        called: dict[str, list[list[Any]]] = json.loads(self._forked(lambda: self._callers(session), 3600) or "null")
-        if called is None:
-            raise SystemExit(f"{self.path}: the tests near it fail as they are")
+        answer = self._forked(lambda: self._callers(session), _LONGEST_SEC)
+        if not answer:
+            raise SystemExit(f"{self.path}: the tests near it did not end within {_LONGEST_SEC} s as they are")
+        told: dict[str, Any] = json.loads(answer)
+        if told["failed"]:
+            raise SystemExit("\n".join([f"{self.path}: the tests near it fail as they are:", *told["failed"]]))
+        called: dict[str, list[list[Any]]] = told["called"]
         tree = ast.parse(self.path.read_text())
         counts: Counter[str] = Counter()
         listed = set(self.equivalent)
@@ -88,7 +95,7 @@ class Forks:
         return True
 
     def _callers(self, session: Any) -> str:
-        """By function: [index of a test that calls it, its seconds]."""
+        """As JSON: the tests that fail; by function, [index of a test that calls it, its seconds]."""
         out: dict[str, list[list[float]]] = {}
         for at, (item, following) in enumerate(_with_next(session.items)):
             names: set[str] = set()
@@ -105,7 +112,7 @@ class Forks:
             threading.setprofile(None)  # type: ignore[arg-type]
             for name in names:
                 out.setdefault(name, []).append([at, time.monotonic() - began])
-        return "null" if self.failed else json.dumps(out)
+        return json.dumps({"failed": self.failed, "called": out})
 
     def _run(self, code: CodeType, name: str, items: list[Any]) -> str:
         new = next(c for c in codes(code) if c.co_qualname == name)
@@ -155,7 +162,8 @@ def run_module(path: Path, tests: list[str], equivalent: dict[str, str]) -> int:
 
     plugin = Forks(path, equivalent)
     with tempfile.TemporaryDirectory() as folder:
-        options = ["-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--capture=no", "-m", "not slow"]
+        # A limit of time for one test is this file's own: with every call looked at, beside others, one is slow.
+        options = ["-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--capture=no", "-m", "not slow", "--timeout=0"]
         own = [f"--basetemp={folder}/t", "--no-header"]
         status = pytest.main([*options, *own, *(str(ROOT / test) for test in tests)], plugins=[plugin])
     return plugin.bad or int(status not in (0, 5))
