@@ -21,6 +21,7 @@ from tao_skill_bank.core.clock import Clock, SystemClock, log_time
 from tao_skill_bank.core.fsio import canonical_json, sha256_text
 from tao_skill_bank.core.settings import Frozen
 from tao_skill_bank.core.version import __version__
+from tao_skill_bank.data.changenet.kpi import Scored
 from tao_skill_bank.data.changenet.tables import BOARD_COLUMNS
 from tao_skill_bank.data.score_files import LIGHTINGS, LOTS, PART_TYPES, ScoreFile
 from tao_skill_bank.loop.approval import approver
@@ -31,7 +32,7 @@ from tao_skill_bank.loop.verdict import Word, word_of
 from tao_skill_bank.metrics import beta_share, clopper_pearson, confusion_at
 from tao_skill_bank.metrics.evidence import MOST_SAMPLES
 from tao_skill_bank.tasks.changenet.metric import ESCAPE, FAR, RECALL
-from tao_skill_bank.tasks.changenet.scores import Scores, figures_at
+from tao_skill_bank.tasks.changenet.scores import figures_at
 
 CONFIDENCE = 0.95
 MOST_STRATA = 500
@@ -199,7 +200,7 @@ def certify(
     """
     scores, target = subject.scores, subject.target
     point = confusion_at(scores.score, scores.is_pass, subject.threshold)
-    figures = figures_at(Scores(scores.table.label, scores.is_pass, scores.score, scores.boards), point, target)
+    figures = figures_at(Scored(scores.table, scores.score, scores.is_pass), point, target)
     independent = subject.independent is not False
     claims = claims_of(target, figures, independent=independent)
     word = word_of(claims)

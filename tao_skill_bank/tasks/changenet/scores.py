@@ -13,9 +13,9 @@ import numpy.typing as npt
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import GateError, InputError, InputErrors
 from tao_skill_bank.core.text import json_objects
-from tao_skill_bank.data.changenet.kpi import read_scored
+from tao_skill_bank.data.changenet.kpi import Scored, read_scored
 from tao_skill_bank.data.changenet.labels import is_pass
-from tao_skill_bank.data.changenet.tables import PairTable, boards_of, read_pairs
+from tao_skill_bank.data.changenet.tables import boards_of, read_pairs
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.metrics import Threshold, confusion_at, far_at_recall
@@ -26,34 +26,11 @@ from tao_skill_bank.tasks.changenet.results import Evaluation, Uncorrected
 from tao_skill_bank.tasks.changenet.sets import labels_as_written
 
 _VALIDATED = "Eval metrics generated"
-_IN_PROGRESS = re.compile(r"Training loop in progress, epoch (\d+)")
+IN_PROGRESS = re.compile(r"Training loop in progress, epoch (\d+)")
 _CHECKPOINT = re.compile(r"model_epoch_(\d+)_step_(\d+)\.pth")
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Scores of one inference.
-
-    Attributes:
-        labels: As written, shape [n].
-        is_pass: bool [n].
-        score: float64 [n], the probability of NO_PASS.
-        boards: The board of each row, where the CSV has such a column.
-        table: The rows.
-    """
-
-    labels: list[str]
-    is_pass: npt.NDArray[np.bool_]
-    score: npt.NDArray[np.float64]
-    boards: list[str] | None = None
-    table: PairTable | None = None
-
-    def relabelled(self, labels: list[str]) -> Scores:
-        """The same scores by other labels."""
-        return replace(self, labels=labels, is_pass=np.array([is_pass(x) for x in labels], dtype=np.bool_))
-
-
-def read_scores(csv: Path) -> Scores:
+def read_scores(csv: Path) -> Scored:
     """Read `label` and `siamese_score`.
 
     Raises:
@@ -61,25 +38,25 @@ def read_scores(csv: Path) -> Scores:
         InputErrors: Scores that are not finite numbers; their rows are named.
     """
     try:
-        scored = read_scored(csv)
+        return read_scored(csv)
     except InputErrors as error:
         if len(error.faults) >= len(read_pairs(csv, required=())):
             raise GateError(
                 "all-scores-missing", "no row has a usable score", where=csv, fix="see the inference log"
             ) from None
         raise
-    return Scores(scored.table.label, scored.is_pass, scored.scores, boards_of(scored.table), scored.table)
 
 
-def figures_at(scores: Scores, point: Threshold, target: Target) -> dict[str, Interval]:
+def figures_at(scores: Scored, point: Threshold, target: Target) -> dict[str, Interval]:
     """FAR, recall and what a target limits, by name, at an operating point; by board where the boards are known.
 
     F1 is no share of samples: its ends follow from those of recall and precision, each at 97.5 %, so that both hold
     together at 95 %.
     """
-    flagged = scores.score > point.threshold
+    flagged = scores.scores > point.threshold
     defect = ~scores.is_pass
-    board = None if scores.boards is None else np.unique(np.asarray(scores.boards), return_inverse=True)[1]
+    boards = boards_of(scores.table)
+    board = None if boards is None else np.unique(np.asarray(boards), return_inverse=True)[1]
 
     def share(won: npt.NDArray[np.bool_], tried: npt.NDArray[np.bool_], confidence: float = CONFIDENCE) -> Interval:
         by_board = None
@@ -127,15 +104,15 @@ def evaluate(kind: str, checkpoint: Path, csv: Path, target: Target, threshold: 
         GateError: The set has no NO_PASS or no PASS row, or no threshold keeps what the target constrains.
     """
     scores = read_scores(csv)
-    at_full = far_at_recall(scores.score, scores.is_pass, 1.0)
+    at_full = far_at_recall(scores.scores, scores.is_pass, 1.0)
     if at_full is None:
         raise GateError("no-no-pass-row", "the KPI set has no NO_PASS row", where=csv, fix="add defects to the KPI set")
     if at_full.fp + at_full.tn == 0:
         raise GateError("no-pass-row", "the KPI set has no PASS row", where=csv, fix="add PASS samples to the KPI set")
     if threshold is not None:
-        point: Threshold | None = confusion_at(scores.score, scores.is_pass, threshold)
+        point: Threshold | None = confusion_at(scores.scores, scores.is_pass, threshold)
     else:
-        point = best_point(scores.score, scores.is_pass, target)
+        point = best_point(scores.scores, scores.is_pass, target)
     if point is None:
         raise GateError("no-threshold", f"no threshold allows {target.text()}", where=csv, fix="ask for less")
     figures = figures_at(scores, point, target)
@@ -158,7 +135,7 @@ def evaluate(kind: str, checkpoint: Path, csv: Path, target: Target, threshold: 
     )
 
 
-def uncorrected(config: RunConfig, name: str, found: Scores, at: float | None, target: Target) -> Uncorrected | None:
+def uncorrected(config: RunConfig, name: str, found: Scored, at: float | None, target: Target) -> Uncorrected | None:
     """What the same scores come to by the labels of the customer's CSV; None where no label of the set was corrected.
 
     Args:
@@ -168,17 +145,17 @@ def uncorrected(config: RunConfig, name: str, found: Scores, at: float | None, t
         at: A frozen threshold; None: the one that the target asks for by these labels.
         target: The target.
     """
-    written = None if found.table is None else labels_as_written(config, name, found.table)
+    written = labels_as_written(config, name, found.table)
     if written is None:
         return None
     labels, relabelled, dropped = written
-    before = found.relabelled(labels)
+    before = replace(found, is_pass=np.array([is_pass(label) for label in labels], dtype=np.bool_))
     if before.is_pass.all() or not before.is_pass.any():
         return None
     if at is None:
-        point = best_point(before.score, before.is_pass, target)
+        point = best_point(before.scores, before.is_pass, target)
     else:
-        point = confusion_at(before.score, before.is_pass, at)
+        point = confusion_at(before.scores, before.is_pass, at)
     if point is None:
         return None
     figures = figures_at(before, point, target)
@@ -235,7 +212,7 @@ def validation_losses(status_json: Path, interval: int | None = None) -> list[Va
         elif epoch is not None:
             if epochs and epochs[-1] is None:
                 epochs[-1] = epoch
-        elif said := _IN_PROGRESS.match(message):
+        elif said := IN_PROGRESS.match(message):
             named = int(said[1])
     if all(epoch is None for epoch in epochs):
         every = interval or _validation_interval(status_json.with_name("experiment.yaml"))

@@ -12,23 +12,19 @@ from tao_skill_bank.core.text import is_number, json_objects
 from tao_skill_bank.data.changenet.layout import Workspace
 from tao_skill_bank.loop import task as loop_task
 from tao_skill_bank.loop.plan import inside_workspace
-from tao_skill_bank.loop.request import PreFlight, ResolvedPlan
-from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.platforms import tao_runs
-from tao_skill_bank.tasks.changenet import generator, measures, state
+from tao_skill_bank.tasks.changenet import generator, state
 from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.handoff import write_handoff
+from tao_skill_bank.tasks.changenet.measures import verdict_of
 from tao_skill_bank.tasks.changenet.preflight import pre_flight
+from tao_skill_bank.tasks.changenet.scores import IN_PROGRESS
 from tao_skill_bank.tasks.changenet.stages import BASELINE, BETWEEN, ENDING, ITERATION
-from tao_skill_bank.tasks.changenet.state import Run
 from tao_skill_bank.tasks.changenet.state import State as DeftState
 from tao_skill_bank.tasks.taken import now_taken
 
 GPU_ITERATION_MINUTES = 33.0
 _GENERATOR_PATHS = ("defect_spec", "checkpoint_dir", "dataset_dir_source", "base_checkpoints")
-
-
-_EPOCH = re.compile(r"Training loop in progress, epoch (\d+)")
 _EMBEDDED = re.compile(r"^(\d+) of (\d+) images embedded$", re.MULTILINE)
 _LOSSES = ("train_loss", "val_loss")
 
@@ -46,14 +42,44 @@ class ChangeNet(loop_task.Task[DeftState]):
     # Of the published loop; the engine never writes it.
     logged = ("anomalygen_finetune",)
     commands = ("visual_changenet", "gap_analysis", "embedding", "tmm", generator.AMP, generator.SDG)
+    pre_flight = staticmethod(pre_flight)
+    verdict = staticmethod(verdict_of)
+    close = staticmethod(write_handoff)
 
-    def discover(self, workspace_dir: Path) -> dict[str, Any]:
-        """The inputs that are there, by their usual places."""
-        return discover(workspace_dir)
+    def discover(self, workspace: Path) -> dict[str, Any]:
+        """What the workspace's layout says: the inputs that are there, by their usual places."""
+        at = Workspace(workspace)
+        values: dict[str, Any] = {
+            "workspace": str(workspace),
+            "specs_file": str(at.spec),
+            "training_csv": str(at.training_csv),
+            "validation_csv": str(at.validation_csv),
+            "kpi_test_csv": str(at.kpi_csv),
+            "images_dir": str(at.images_dir or workspace / "images"),
+            "pregen_dir": str(at.pairs_ng.parent) if guard.is_folder(at.pairs_ng) else None,
+        }
+        optional = {
+            "acceptance_csv": at.acceptance_csv,
+            "mining_pool_csv": at.pool_csv,
+            "backbone_weight_dir": at.backbone_dir,
+        }
+        values |= {key: str(path) if guard.exists(path) else None for key, path in optional.items()}
+        values["corrections"] = now_taken(workspace).model_dump()
+        return values
 
     def settled(self, config: RunConfig) -> RunConfig:
-        """What `auto` means in this workspace; absolute paths."""
-        return settled(config)
+        """`auto` becomes pre-generated pairs where there are some, else the local stand-in; paths become absolute."""
+        if config.anomalygen.mode != "auto":
+            named = {key: getattr(config.anomalygen, key) for key in _GENERATOR_PATHS}
+            workspace = Path(config.workspace)
+            paths = {
+                key: str(inside_workspace(workspace, Path(path), f"anomalygen.{key}"))
+                for key, path in named.items()
+                if path
+            }
+            return _with_generator(config, paths)
+        mode = "pregen_ingest" if config.pregen_dir is not None else "local_standin"
+        return _with_generator(config, {"mode": mode})
 
     def contents(self, config: RunConfig) -> dict[str, Path]:
         """Spec and CSVs, and the generator's defect spec where it runs inline."""
@@ -63,16 +89,17 @@ class ChangeNet(loop_task.Task[DeftState]):
         return found
 
     def minutes(self, config: RunConfig) -> float:
-        """By platform and rows."""
-        return minutes_per_iteration(config)
+        """The estimate an iteration is planned with.
 
-    def pre_flight(self, plan: ResolvedPlan) -> PreFlight:
-        """Spec, CSVs, images, leakage, generator, encoder, backbone, credentials, platform, disk."""
-        return pre_flight(plan)
-
-    def verdict(self, state: DeftState) -> Verdict:
-        """FAR and recall; the acceptance set decides where the run has one."""
-        return measures.verdict_of(state)
+        A GPU iteration of TAO's took 33 minutes on the reference data; a rehearsal on a CPU is far shorter and grows
+        with the rows it handles (about 20 ms a training row and epoch-equivalent, 2 ms a scored row).
+        """
+        if tao_runs(config, "visual_changenet") is not False:
+            return GPU_ITERATION_MINUTES
+        rows = sum(
+            _line_count(Path(p)) for p in (config.training_csv, config.kpi_test_csv, config.mining_pool_csv) if p
+        )
+        return max(0.1, round(rows * 0.0002 + 0.15, 2))
 
     def headline(self, state: DeftState) -> dict[str, float | int | str | None]:
         """FAR of the best model on the KPI set."""
@@ -92,10 +119,6 @@ class ChangeNet(loop_task.Task[DeftState]):
         measured = [(label, it.best_ckpt_path, it.trained.checkpoint_sha256) for label, it in state.iterations.items()]
         return [(f"the checkpoint of {label}", Path(path), known) for label, path, known in measured if path and known]
 
-    def close(self, run: Run) -> list[Path]:
-        """The hand-off of the best model."""
-        return write_handoff(run)
-
     def upcast(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Every state of version 3 is of this task."""
         return state.upcast(raw, self.name)
@@ -114,7 +137,7 @@ def training_progress(train_dir: Path) -> str | None:
     most: Any = None
     losses: dict[str, float] = {}
     for value in json_objects(tail_of(train_dir / "status.json", 400)):
-        said = _EPOCH.match(str(value.get("message", "")))
+        said = IN_PROGRESS.match(str(value.get("message", "")))
         number = value.get("epoch", int(said[1]) if said else None)
         epoch = number if _whole(number) else epoch
         most = value["max_epoch"] if _whole(value.get("max_epoch")) else most
@@ -162,61 +185,12 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def discover(workspace: Path) -> dict[str, Any]:
-    """What the workspace's layout says: the inputs that are there, by their usual places."""
-    at = Workspace(workspace)
-    values: dict[str, Any] = {
-        "workspace": str(workspace),
-        "specs_file": str(at.spec),
-        "training_csv": str(at.training_csv),
-        "validation_csv": str(at.validation_csv),
-        "kpi_test_csv": str(at.kpi_csv),
-        "images_dir": str(at.images_dir or workspace / "images"),
-        "pregen_dir": str(at.pairs_ng.parent) if guard.is_folder(at.pairs_ng) else None,
-    }
-    optional = {
-        "acceptance_csv": at.acceptance_csv,
-        "mining_pool_csv": at.pool_csv,
-        "backbone_weight_dir": at.backbone_dir,
-    }
-    values |= {key: str(path) if guard.exists(path) else None for key, path in optional.items()}
-    values["corrections"] = now_taken(workspace).model_dump()
-    return values
-
-
-def minutes_per_iteration(config: RunConfig) -> float:
-    """The estimate an iteration is planned with.
-
-    A GPU iteration of TAO's took 33 minutes on the reference data; a rehearsal on a CPU is far shorter and grows with
-    the rows it handles (about 20 ms a training row and epoch-equivalent, 2 ms a scored row).
-    """
-    if tao_runs(config, "visual_changenet") is not False:
-        return GPU_ITERATION_MINUTES
-    rows = sum(_line_count(Path(p)) for p in (config.training_csv, config.kpi_test_csv, config.mining_pool_csv) if p)
-    return max(0.1, round(rows * 0.0002 + 0.15, 2))
-
-
 def _line_count(path: Path) -> int:
     try:
         with guard.open_read(path) as handle:
             return sum(block.count(b"\n") for block in iter(lambda: handle.read(1 << 20), b""))
     except FileNotFoundError:
         return 0
-
-
-def settled(config: RunConfig) -> RunConfig:
-    """`auto` becomes pre-generated pairs where there are some, else the local stand-in; paths become absolute."""
-    if config.anomalygen.mode != "auto":
-        named = {key: getattr(config.anomalygen, key) for key in _GENERATOR_PATHS}
-        workspace = Path(config.workspace)
-        paths = {
-            key: str(inside_workspace(workspace, Path(path), f"anomalygen.{key}"))
-            for key, path in named.items()
-            if path
-        }
-        return _with_generator(config, paths)
-    mode = "pregen_ingest" if config.pregen_dir is not None else "local_standin"
-    return _with_generator(config, {"mode": mode})
 
 
 def _with_generator(config: RunConfig, update: dict[str, Any]) -> RunConfig:

@@ -102,11 +102,11 @@ def test_a_start_resolves_and_checks_its_plan_once(tmp_path: Path, monkeypatch: 
 
     workspace = tiny.make_workspace(tmp_path / "w", pairs=0)
     counted = {"checked": 0, "resolved": 0}
-    real, resolve = type(TASK).pre_flight, runs.opening.resolve
+    real, resolve = TASK.pre_flight, runs.opening.resolve
 
     def pre_flight(self: Any, plan: Any) -> Any:
         counted["checked"] += 1
-        return real(self, plan)
+        return real(plan)
 
     def resolved(*args: Any) -> Any:
         counted["resolved"] += 1

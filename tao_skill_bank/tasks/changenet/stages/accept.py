@@ -68,11 +68,11 @@ class LoopStop(ending.LoopStop[State]):
         if iteration.threshold is None:
             raise StageFailedError("no threshold to accept at", where=csv, fix="see the log")
         read = scores.read_scores(csv)
-        frozen = confusion_at(read.score, read.is_pass, iteration.threshold)
+        frozen = confusion_at(read.scores, read.is_pass, iteration.threshold)
         figures = scores.figures_at(read, frozen, run.state.target)
         far, recall = figures.pop(FAR.name), figures.pop(RECALL.name)
         others = {"others": {name: found.model_dump() for name, found in figures.items()}} if figures else {}
-        own = best_point(read.score, read.is_pass, run.state.target)
+        own = best_point(read.scores, read.is_pass, run.state.target)
         before = scores.uncorrected(run.state.config, ACCEPTANCE, read, iteration.threshold, run.state.target)
         return {
             **({} if before is None else {"uncorrected": before.model_dump()}),

@@ -12,13 +12,14 @@ from tiny import fake_model, make_workspace, request
 from tao_skill_bank import labels, runs
 from tao_skill_bank.core.errors import InputError, NeedsApprovalError
 from tao_skill_bank.data import corrections
+from tao_skill_bank.data.changenet.kpi import Scored
 from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.data.corrections import Word
 from tao_skill_bank.loop.request import PreFlight, Request
 from tao_skill_bank.reports.deft.report import report_html, status_of
 from tao_skill_bank.reports.deft.view import RunView
-from tao_skill_bank.tasks.changenet.scores import Scores, uncorrected
+from tao_skill_bank.tasks.changenet.scores import uncorrected
 from tao_skill_bank.tasks.registry import load_own_state
 
 WORD = "measured-labels"
@@ -211,7 +212,7 @@ def test_the_acceptance_set_is_judged_at_the_frozen_threshold_by_both_labels(cor
     rows = read_pairs(Path(config.acceptance_csv))
     good = [is_pass(label) or own == "C3" for label, own in zip(rows.label, rows.object_name, strict=True)]
     points = [0.2 if ok else 0.8 for ok in good]
-    found = Scores(rows.label, np.array(good), np.array(points), None, rows)
+    found = Scored(rows, np.array(points), np.array(good))
     before = uncorrected(config, "acceptance", found, 0.5, load_own_state(corrected_run).target)
     assert before is not None
     assert (before.relabelled, before.dropped, before.threshold) == (1, 0, 0.5)

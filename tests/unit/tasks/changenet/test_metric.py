@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tao_skill_bank.data.changenet.kpi import Scored
+from tao_skill_bank.data.changenet.tables import PairTable
 from tao_skill_bank.metrics import confusion_at, far_at_recall, optimal_threshold
 from tao_skill_bank.tasks.changenet.metric import GRAMMAR, best_point, figure_pct
-from tao_skill_bank.tasks.changenet.scores import Scores, figures_at
+from tao_skill_bank.tasks.changenet.scores import figures_at
 
 _SETS = st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=2, max_size=40).filter(
     lambda rows: {good for _, good in rows} == {True, False}
 )
+_NO_ROWS = PairTable(Path("inference.csv"), {})
 _TARGETS = (
     "FAR < 5% at recall=100%",
     "FAR < 5% at recall=70%",
@@ -71,10 +76,10 @@ def test_a_set_without_defects_has_no_point() -> None:
 def test_every_measure_of_a_target_is_taken_with_an_interval_around_it() -> None:
     rng = np.random.default_rng(3)
     good = rng.random(400) < 0.7
-    read = Scores([], good, np.where(good, rng.normal(0, 1, 400), rng.normal(2, 1, 400)))
+    read = Scored(_NO_ROWS, np.where(good, rng.normal(0, 1, 400), rng.normal(2, 1, 400)), good)
     for text in _TARGETS:
         target = GRAMMAR.parse(text)
-        point = best_point(read.score, good, target)
+        point = best_point(read.scores, good, target)
         assert point is not None
         figures = figures_at(read, point, target)
         for limit in target.limits:
@@ -93,7 +98,7 @@ def test_the_interval_of_f1_holds_the_true_value_in_95_of_100_samples() -> None:
     for _ in range(200):
         defect = rng.random(150) < 0.2
         flagged = np.where(defect, rng.random(150) < 0.9, rng.random(150) < 0.05)
-        read = Scores([], ~defect, flagged.astype(np.float64))
-        found = figures_at(read, confusion_at(read.score, read.is_pass, 0.5), target)["f1"]
+        read = Scored(_NO_ROWS, flagged.astype(np.float64), ~defect)
+        found = figures_at(read, confusion_at(read.scores, read.is_pass, 0.5), target)["f1"]
         held += found.low_pct <= 100 * truth <= found.high_pct
     assert held >= 190
