@@ -1,6 +1,6 @@
 """What certificates, monitors and bounds promise, held against simulation, hindsight and the cost of reading.
 
-    python benchmarks/assurance.py [--quick] [--full]
+    python benchmarks/assurance.py [--quick] [--full] [--only alarms|power|looks|days]
 
 Prints: lots to a false alarm over what was asked; lots to an alarm over a CUSUM that knows size, direction and spread
 of the change (Siegmund's approximation); how often an anytime bound is on the wrong side at any look; what a day's
@@ -21,6 +21,7 @@ import numpy as np
 
 from tao_skill_bank.assurance import monitor_feed
 from tao_skill_bank.assurance.monitor import status
+from tao_skill_bank.assurance.monitor_record import STATISTICS
 from tao_skill_bank.data.score_files import read_score_file
 from tao_skill_bank.metrics.anytime import Drawn, anytime_bounds
 from tao_skill_bank.metrics.drift import evidence, first_alarms, limit_for, rank_scores, running_sums
@@ -57,12 +58,13 @@ def false_alarms(rng: np.random.Generator, runs: int, lots: int) -> bool:
     found = np.full(runs, float(lots))
     for _ in range(strata):
         level = rng.normal(size=(runs, lots))
-        for values in (level, level + rng.normal(size=level.shape)):
-            found = np.minimum(found, lots_to_alarm(values, rng, limit_for(asked, 2 * strata)))
+        for statistic in STATISTICS:
+            values = level if statistic == "level" else level + rng.normal(size=level.shape)
+            found = np.minimum(found, lots_to_alarm(values, rng, limit_for(asked, len(STATISTICS) * strata)))
     early = 100 * float(np.mean(found <= asked))
     ratio = float(np.mean(found)) / asked
-    print(f"{runs} lines of {strata} strata, two statistics each, {asked:,} lots to a false alarm asked: average over ")
-    print(f"  asked, cut off at {lots:,} lots, {ratio:.2f}; alarms by lot {asked:,} {early:.1f} % (at most 50 %)")
+    print(f"{runs} lines of {strata} strata, {len(STATISTICS)} statistics each, {asked:,} lots to a false alarm asked:")
+    print(f"  average / asked {ratio:.2f}, cut off at {lots:,}; alarms by lot {asked:,} {early:.1f} % (at most 50 %)")
     return early <= 50 and (lots < 1500 or ratio >= 1)
 
 
@@ -88,7 +90,7 @@ def power(rng: np.random.Generator, runs: int, quick: bool) -> None:
     The evidence of a change by d after n lots is at most n d^2 / 2 on average, however many lots follow (of the
     difference from n lots and from infinitely many): where that is below the limit, few lines tell it.
     """
-    limit = limit_for(1000, 2)
+    limit = limit_for(1000, len(STATISTICS))
     for before in (75, 300, 1000):
         for shift in (0.25, 0.5, 1.0, 1.5, 2.0):
             known, most = cusum_delay(shift, 1000), before * shift**2 / 2
@@ -106,16 +108,29 @@ def power(rng: np.random.Generator, runs: int, quick: bool) -> None:
 
 
 def power_of_parts(rng: np.random.Generator, runs: int, parts: int = 60) -> None:
-    """The same for a shift of every part's score, in standard deviations of a part; parts of a lot are independent."""
-    limit = limit_for(1000, 2)
-    for shift in (0.25, 0.5, 1.0, 2.0):
+    """The same for a change of every part's score, parts of a lot being independent, with and without `spread`.
+
+    A shift in standard deviations of a part, and a spread that grows or shrinks about an unchanged median and an
+    unchanged 95th percentile, beside a CUSUM of means that knows the shift.
+    """
+    for name, shift, factor in (
+        *((f"{shift} standard deviations of a part's score", shift, 1.0) for shift in (0.25, 0.5, 1.0, 2.0)),
+        *((f"scores of the middle {factor} times as far apart", 0.0, factor) for factor in (0.8, 1.25, 1.5)),
+    ):
         scores = rng.normal(size=(runs, BEFORE + 60, parts))
+        middle = (np.abs(scores) < 1.0) & (np.arange(BEFORE + 60) >= BEFORE)[:, None]
+        scores = np.where(middle, scores * factor, scores)
         scores[:, BEFORE:] += shift
-        level, tail = np.median(scores, axis=-1), np.quantile(scores, 0.95, axis=-1)
-        found = np.minimum(*(lots_to_alarm(values, rng, limit) for values in (level, tail))) - BEFORE
-        median, known = float(np.median(found[found > 0])), cusum_delay(shift * math.sqrt(parts), 1000)
-        about = f"{shift} standard deviations of a part's score, lots of {parts} independent parts, after {BEFORE} lots"
-        print(f"{about}: {median:.0f} lots, {median / known:.1f} x the {known:.1f} of a CUSUM of their means")
+        quarter, level, third, tail = np.quantile(scores, (0.25, 0.5, 0.75, 0.95), axis=-1)
+        told = []
+        for statistics in ((level, tail), (level, tail, third - quarter)):
+            limit = limit_for(1000, len(statistics))
+            found = np.min([lots_to_alarm(values, rng, limit) for values in statistics], axis=0) - BEFORE
+            median, share = float(np.median(found[found > 0])), 100 * float(np.mean(np.isfinite(found)))
+            told.append(f"{median:.0f} ({share:.0f} % told within 60)")
+        print(f"{name}, lots of {parts} independent parts, after {BEFORE} lots: ", end="")
+        print(f"{told[1]} lots; of median and 95th percentile alone {told[0]}", end="")
+        print(f"; CUSUM of means {cusum_delay(shift * math.sqrt(parts), 1000):.1f}" if shift else "")
 
 
 def every_look(rng: np.random.Generator, runs: int, looks: int) -> bool:
@@ -167,14 +182,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="Small numbers, half a minute.")
     parser.add_argument("--full", action="store_true", help="10,000,000 scores in 1,000 files.")
+    parser.add_argument("--only", choices=("alarms", "power", "looks", "days"), help="One part.")
     args = parser.parse_args()
     rng = np.random.default_rng(20)
     runs = 40 if args.quick else 200
-    good = [false_alarms(rng, runs, 300 if args.quick else 1500), late_strata(rng, runs)]
-    power(rng, runs, args.quick)
-    power_of_parts(rng, runs)
-    good.append(every_look(rng, 20 if args.quick else 200, 100 if args.quick else 1000))
-    good.append(feeding(*((1000, 10_000) if args.full else (60, 2_000) if args.quick else (200, 5_000))))
+    good = []
+    if args.only in (None, "alarms"):
+        good += [false_alarms(rng, runs, 300 if args.quick else 1500), late_strata(rng, runs)]
+    if args.only in (None, "power"):
+        power(rng, runs, args.quick)
+        power_of_parts(rng, runs)
+    if args.only in (None, "looks"):
+        good.append(every_look(rng, 20 if args.quick else 200, 100 if args.quick else 1000))
+    if args.only in (None, "days"):
+        good.append(feeding(*((1000, 10_000) if args.full else (60, 2_000) if args.quick else (200, 5_000))))
     return 0 if all(good) else 1
 
 

@@ -1,10 +1,10 @@
 """Whether production still looks as it did: lots of scores without labels, and what a review station found out.
 
-Without labels: for each part type and lighting two statistics a lot (median and 95th percentile of its scores) go
-through a detector whose average run to a false alarm, over all of them together, is at least the number of lots that
-was asked for (`metrics.drift`). The first lots are the reference; the acceptance set is none, since a line has far
-fewer defects. With labels: bounds of FAR and recall that hold at every look (`metrics.anytime`), from parts that were
-drawn for a label at known rates.
+Without labels: for each part type and lighting three statistics a lot (median, 95th percentile and quartile distance of
+its scores) go through a detector whose average run to a false alarm, over all of them together, is at least the number
+of lots that was asked for (`metrics.drift`). The first lots are the reference; the acceptance set is none, since a line
+has far fewer defects. With labels: bounds of FAR and recall that hold at every look (`metrics.anytime`), from parts
+that were drawn for a label at known rates.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy as np
 from pydantic import computed_field
 
 from tao_skill_bank.assurance.monitor_record import (
-    STATISTICS,
     Lot,
     Record,
     Settings,
+    Statistic,
     read_settings,
     stratum_name,
 )
@@ -34,6 +34,12 @@ from tao_skill_bank.tasks.changenet.metric import FAR, GRAMMAR, recall_asked
 
 MOST_SMALL = 10
 """After so many lots in a row that are too small to test, this is an alarm."""
+_CHANGES: dict[Statistic, tuple[str, str]] = {
+    "level": ("the usual score lies lower", "the usual score lies higher"),
+    "tail": ("the scores near the line lie lower", "the scores near the line lie higher"),
+    "spread": ("scores lie closer together", "scores lie further apart"),
+}
+"""What is said of a statistic that falls, and of one that rises."""
 
 
 class Alarm(Record):
@@ -175,6 +181,7 @@ def status_of(settings: Settings, state: State) -> Status:
 def _stratum(settings: Settings, history: History) -> StratumStatus:
     gathered = history.sizes is not None
     least = max(settings.least_parts, math.ceil(history.sizes.least) if history.sizes is not None else 0)
+    drifted = None if history.alarm is None else _drift(settings, history.alarm)
     return StratumStatus(
         part_type=history.part_type,
         lighting=history.lighting,
@@ -187,7 +194,7 @@ def _stratum(settings: Settings, history: History) -> StratumStatus:
         parts=history.parts,
         flagged=history.flagged,
         evidence=None if history.last is None else math.exp(min(700.0, history.over)),
-        alarm=_drift(history.alarm) if history.alarm is not None else _too_small(history, least, settings.least_parts),
+        alarm=drifted or _too_small(history, least, settings.least_parts),
     )
 
 
@@ -213,21 +220,20 @@ def _too_small(history: History, least: int, asked: int) -> Alarm | None:
     )
 
 
-def _drift(lot: Lot) -> Alarm:
+def _drift(settings: Settings, lot: Lot) -> Alarm:
     """The alarm that a lot raised; the stronger detector speaks."""
     assert lot.log_evidence is not None and lot.starts is not None and lot.rises is not None
     i = int(np.argmax(lot.log_evidence))
-    what = ("the usual score lies", "the scores near the line lie")[i]
-    way = "higher" if lot.rises[i] else "lower"
+    statistic = settings.statistics[i]
     name = stratum_name(lot.part_type, lot.lighting)
     return Alarm(
         kind="drift",
         part_type=lot.part_type,
         lighting=lot.lighting,
-        statistic=STATISTICS[i],
+        statistic=statistic,
         lot=lot.lot,
         since=lot.starts[i],
-        text=f"{name}: {what} {way} since about lot {lot.starts[i]} (noticed at lot {lot.lot})",
+        text=f"{name}: {_CHANGES[statistic][lot.rises[i]]} since about lot {lot.starts[i]} (noticed at lot {lot.lot})",
     )
 
 

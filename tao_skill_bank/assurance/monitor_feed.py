@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from tao_skill_bank.assurance.monitor_record import (
     Labelled,
     Lot,
     Settings,
+    Statistic,
     append,
     held,
     read_settings,
@@ -33,7 +35,8 @@ from tao_skill_bank.loop.approval import approver
 from tao_skill_bank.metrics.drift import evidence, running_sums
 from tao_skill_bank.tasks.changenet.metric import ESCAPE, FAR, GRAMMAR, RECALL
 
-_TAIL = 0.95
+_SHARES: dict[Statistic, tuple[float, ...]] = {"level": (0.5,), "tail": (0.95,), "spread": (0.25, 0.75)}
+"""Which quantiles a statistic is, or is the distance of."""
 RATES = ("rate", "label_rate")
 """A column of one of these names says at which rate a labelled part was drawn."""
 
@@ -77,6 +80,7 @@ def start(
             certificate=certificate,
             started_by=approver(),
             started_at=log_time((clock or SystemClock()).now()),
+            statistics=STATISTICS,
             **settings,
         )
     except ValidationError as error:
@@ -234,12 +238,12 @@ def _lot(
         "lighting": history.lighting,
         "parts": len(scores),
         "flagged": int(np.count_nonzero(scores > settings.threshold)),
-        "ties": tuple(rng.random(len(STATISTICS)).tolist()),
+        "ties": tuple(rng.random(len(settings.statistics)).tolist()),
     }
     if sizes is not None and len(scores) > sizes.most:
         common["drawn"] = sizes.usual
         scores = rng.choice(scores, sizes.usual, replace=False)
-    common["values"] = (float(np.median(scores)), float(np.quantile(scores, _TAIL)))
+    common["values"] = tuple(_value(scores, statistic) for statistic in settings.statistics)
     if len(scores) < max(settings.least_parts, 0 if sizes is None else sizes.least):
         return Lot(**common, small=True)
     if sizes is None:
@@ -253,6 +257,14 @@ def _lot(
         starts=tuple(names[start] for start in found.start.tolist()),
         rises=tuple(found.rises.tolist()),
     )
+
+
+def _value(scores: npt.NDArray[np.float64], statistic: Statistic) -> float:
+    """One statistic of a lot; finite, as its scores are."""
+    # Of halves, since the distance of two scores may be no float.
+    ends: list[float] = np.quantile(scores / 2, _SHARES[statistic]).tolist()
+    distance = ends[0] if len(ends) == 1 else ends[1] - ends[0]
+    return min(2 * distance, sys.float_info.max)
 
 
 def _labelled(

@@ -22,8 +22,10 @@ from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.metrics.drift import limit_for
 
 SETTINGS_FILE, FED_FILE = "monitor.json", "fed.jsonl"
-STATISTICS = ("level", "tail")
-"""The median of a lot's scores, and the 95th percentile: what happens to the usual part, and to those near the line."""
+Statistic = Literal["level", "tail", "spread"]
+STATISTICS: tuple[Statistic, ...] = ("level", "tail", "spread")
+"""Of a lot's scores the median, the 95th percentile and the distance of the quartiles: what happens to the usual part,
+to those near the line, and to how alike parts are."""
 _BEYOND = 1.25
 _LOCK_SEC = 60.0
 RECORD = "record of a monitor"
@@ -45,6 +47,8 @@ class Settings(Record):
     reference_lots: int = Field(25, ge=2, le=10_000)
     lots_to_false_alarm: float = Field(1000.0, ge=10)
     least_parts: int = Field(20, ge=1)
+    statistics: tuple[Statistic, ...] = ("level", "tail")
+    """Of a lot; a monitor that says nothing here was started when there were these two."""
     score: str | None = None
     certificate: str | None = None
     started_by: str = ""
@@ -52,7 +56,7 @@ class Settings(Record):
 
     def limit(self, strata: int) -> float:
         """The evidence at which a detector alarms where so many part types and lightings are watched."""
-        return limit_for(self.lots_to_false_alarm, strata * len(STATISTICS))
+        return limit_for(self.lots_to_false_alarm, strata * len(self.statistics))
 
 
 class Lot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from tao_skill_bank.assurance.monitor_record import (
     FED_FILE,
     RECORD,
-    STATISTICS,
     Fed,
     Labelled,
     Lot,
@@ -34,7 +33,6 @@ CHECKPOINT_FILE = "checkpoint.json"
 KEPT = 2048
 """After twice as many lots the last of them are the reference of what follows, so that a look costs what it did."""
 _VERSION = 1
-_WIDTH = 3 * len(STATISTICS)
 
 
 class History(msgspec.Struct):
@@ -49,7 +47,8 @@ class History(msgspec.Struct):
         reference_parts: Of the lots of the reference until then.
         first: How many of the lots below are the reference.
         names: Of the lots that are held against each other.
-        table: Their statistics, tie-breaks and normal scores, float64 [lots, 3 * statistics], little-endian.
+        statistics: How many a lot has.
+        table: Of each lot these, tie-breaks and normal scores, float64 [lots, 3 * statistics], little-endian.
         last: The last lot that was tested.
         over: The logarithm of its evidence over the limit at it.
         alarm: The first lot that passed its limit.
@@ -58,6 +57,7 @@ class History(msgspec.Struct):
     part_type: str
     lighting: str
     fed: set[str]
+    statistics: int = 2
     lots: int = 0
     parts: int = 0
     flagged: int = 0
@@ -81,17 +81,16 @@ class History(msgspec.Struct):
     @property
     def rows(self) -> FloatArray:
         """The table, float64 [lots, 3 * statistics]."""
-        return np.frombuffer(self.table, dtype="<f8").reshape(-1, _WIDTH)
+        return np.frombuffer(self.table, dtype="<f8").reshape(-1, 3 * self.statistics)
 
     @property
     def scores(self) -> FloatArray:
         """The normal score of each lot among those up to it, float64 [statistics, lots]."""
-        return self.rows[:, -len(STATISTICS) :].T
+        return self.rows[:, -self.statistics :].T
 
     def score(self, values: tuple[float, ...], ties: tuple[float, ...]) -> FloatArray:
         """The normal scores of a lot behind these, float64 [statistics]."""
-        k = len(STATISTICS)
-        rows = self.rows
+        k, rows = self.statistics, self.rows
         return rank_score(np.vstack([rows[:, :k], values]).T, np.vstack([rows[:, k : 2 * k], ties]).T)
 
     def add(self, lot: Lot, settings: Settings, strata: int) -> None:
@@ -130,7 +129,7 @@ class History(msgspec.Struct):
 
     def _again(self, kept: npt.NDArray[np.intp]) -> None:
         """Rank these lots alone, as the reference of what follows."""
-        k = len(STATISTICS)
+        k = self.statistics
         rows, names = self.rows[kept], [self.names[at] for at in kept.tolist()]
         rows[:, 2 * k :] = rank_scores(rows[:, :k].T, rows[:, k : 2 * k].T).T
         self.names, self.table = names, rows.tobytes()
@@ -157,6 +156,7 @@ class State(msgspec.Struct):
 
     Attributes:
         settings: SHA-256 of the settings that it was folded with.
+        statistics: How many a lot has.
         end: Up to which byte of the record.
         last_line: SHA-256 of the line that ends there: another record has another one.
         digests: Of the files that were fed.
@@ -167,6 +167,7 @@ class State(msgspec.Struct):
     """
 
     settings: str
+    statistics: int = 2
     version: int = _VERSION
     end: int = 0
     last_line: str = ""
@@ -182,7 +183,7 @@ class State(msgspec.Struct):
         for found in self.strata:
             if found.stratum == (part_type, lighting):
                 return found
-        return History(part_type, lighting, set())
+        return History(part_type, lighting, set(), self.statistics)
 
     def add(self, line: Fed, settings: Settings) -> None:
         """Take in a line of the record."""
@@ -190,7 +191,7 @@ class State(msgspec.Struct):
             self.digests.add(line.sha256)
         for at, known in enumerate(self.strata):
             if known.stratum == line.restart:
-                self.strata[at] = History(*known.stratum, known.fed)
+                self.strata[at] = History(*known.stratum, known.fed, self.statistics)
         for lot in line.lots:
             self.add_lot(lot, settings)
         if line.labelled:
@@ -247,7 +248,7 @@ def _checkpoint(folder: Path, settings: Settings) -> State:
             return found
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         pass
-    return State(digest)
+    return State(digest, len(settings.statistics))
 
 
 def _ends_there(folder: Path, state: State) -> bool:

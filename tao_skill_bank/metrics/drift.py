@@ -35,6 +35,7 @@ SHIFTS = (0.25, 0.5, 1.0, 2.0)
 """Changes that are bet on, in standard deviations, either way, in equal parts."""
 EVERY = 64
 """So many lots back every lot may have begun a change; further back every second, then every fourth, and so on."""
+_ROUNDING = 0.01
 _NORMAL = NormalDist()
 
 
@@ -61,20 +62,27 @@ def rank_score(values: npt.ArrayLike, tie_breaks: npt.ArrayLike) -> FloatArray:
         tie_breaks: Float [..., n], drawn once a lot: equal values are ordered by them.
     """
     numbers, ties = np.asarray(values, dtype=np.float64), np.asarray(tie_breaks, dtype=np.float64)
-    n, last = numbers.shape[-1], numbers[..., -1:]
+    last = numbers[..., -1:]
     below = (numbers < last) | ((numbers == last) & (ties < ties[..., -1:]))
-    ranks, index = np.unique(below.sum(axis=-1), return_inverse=True)
-    scores = np.array([n * (_density(k / n) - _density((k + 1) / n)) for k in ranks.tolist()])
-    found: FloatArray = scores[index].reshape(below.shape[:-1])
-    return found
+    return _scores(below.sum(axis=-1), numbers.shape[-1])
 
 
 def rank_scores(values: npt.ArrayLike, tie_breaks: npt.ArrayLike) -> FloatArray:
     """The normal score of each lot among those up to it, float64 [..., n]; arguments as `rank_score`."""
     numbers, ties = np.asarray(values, dtype=np.float64), np.asarray(tie_breaks, dtype=np.float64)
+    places = np.lexsort((ties, numbers), axis=-1).argsort(axis=-1).astype(np.int32)
     found = np.zeros(numbers.shape)
     for n in range(numbers.shape[-1]):
-        found[..., n] = rank_score(numbers[..., : n + 1], ties[..., : n + 1])
+        below = np.count_nonzero(places[..., :n] < places[..., n : n + 1], axis=-1)
+        found[..., n] = _scores(np.asarray(below), n + 1)
+    return found
+
+
+def _scores(below: npt.NDArray[np.int64], n: int) -> FloatArray:
+    """The normal scores of lots of which each has so many of the others of n below it, float64 [...]."""
+    ranks, index = np.unique(below, return_inverse=True)
+    scores = np.array([n * (_density(k / n) - _density((k + 1) / n)) for k in ranks.tolist()])
+    found: FloatArray = scores[index].reshape(below.shape)
     return found
 
 
@@ -100,15 +108,11 @@ def evidence(sums: FloatArray, first: int) -> Evidence:
             enough to simulate many lines, it computes in that.
         first: The first lot that may begin a change, counted from 0; those before are the reference.
     """
-    n = sums.shape[-1] - 1
-    starts = _starts(first, n)
+    starts, tilt, spread = _bets(sums, first)
     if not len(starts):
         shape = sums.shape[:-1]
         return Evidence(np.full(shape, -np.inf), np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.bool_))
-    before, kind = starts.astype(np.float64), sums.dtype
-    squares = np.concatenate([[0.0], np.cumsum(np.arange(1.0, n + 1) ** -2)])
-    spread = before**2 * (squares[-1] - squares[starts]) / 2
-    tilt = before.astype(kind) * (sums[..., -1:] - sums[..., starts])
+    kind = sums.dtype
     shifts = np.array([sign * shift for sign in (1, -1) for shift in SHIFTS])
     logs = shifts.astype(kind)[:, None] * tilt[..., None, :]
     logs -= ((shifts**2)[:, None] * spread).astype(kind)
@@ -121,6 +125,20 @@ def evidence(sums: FloatArray, first: int) -> Evidence:
     return Evidence(total, starts[best], rises)
 
 
+def _bets(sums: FloatArray, first: int) -> tuple[npt.NDArray[np.int64], FloatArray, FloatArray]:
+    """Starts, and of each the t and s by which the logarithm of a bet on a change by d is d t - d^2 s.
+
+    Returns:
+        Starts int64 [starts], t of the type of the sums [..., starts], s float64 [starts].
+    """
+    n = sums.shape[-1] - 1
+    starts = _starts(first, n)
+    before = starts.astype(np.float64)
+    squares = np.concatenate([[0.0], np.cumsum(np.arange(1.0, n + 1) ** -2)])
+    spread = before**2 * (squares[-1] - squares[starts]) / 2
+    return starts, before.astype(sums.dtype) * (sums[..., -1:] - sums[..., starts]), spread
+
+
 def first_alarms(sums: FloatArray, first: int, limit: float) -> FloatArray:
     """At which of its lots, counted from 1, each line is found to have changed, float64 [lines]; infinite: at none.
 
@@ -131,9 +149,14 @@ def first_alarms(sums: FloatArray, first: int, limit: float) -> FloatArray:
     """
     found, quiet = np.full(len(sums), np.inf), np.arange(len(sums))
     for n in range(first + 1, sums.shape[-1]):
-        passed = evidence(sums[quiet, : n + 1], first).log_evidence >= np.log(limit)
+        so_far = sums[quiet, : n + 1]
+        # No shift says more than d = t / 2 s does: where not even that reaches the limit, nothing else is reckoned.
+        starts, tilt, spread = _bets(so_far, first)
+        most = (tilt**2 / (4 * spread)).max(axis=-1) + np.log(len(starts))
+        near = np.flatnonzero(most >= np.log(limit) - _ROUNDING)
+        passed = near[evidence(so_far[near], first).log_evidence >= np.log(limit)]
         found[quiet[passed]] = n
-        quiet = quiet[~passed]
+        quiet = np.delete(quiet, passed)
     return found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from tao_skill_bank.assurance.monitor import Status, StratumStatus
-from tao_skill_bank.assurance.monitor_record import STATISTICS, read_settings, stratum_name
+from tao_skill_bank.assurance.monitor_record import read_settings, stratum_name
 from tao_skill_bank.assurance.monitor_state import read_state
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.text import plural, score
@@ -53,7 +53,7 @@ def stratum_rows(folder: Path, status: Status) -> list[dict[str, Any]]:
     rows = []
     for stratum in status.strata:
         history = state.history(stratum.part_type, stratum.lighting)
-        names, values = history.names[-MOST_LOTS:], history.rows[-MOST_LOTS:, : len(STATISTICS)]
+        names, values = history.names[-MOST_LOTS:], history.rows[-MOST_LOTS:, : history.statistics]
         since = None if stratum.alarm is None else stratum.alarm.since
         rows.append(
             {
@@ -62,7 +62,7 @@ def stratum_rows(folder: Path, status: Status) -> list[dict[str, Any]]:
                 "state": "; ".join(filter(None, (_state(status, stratum), stratum.by_size))),
                 "alarm": stratum.alarm,
                 "chart": lot_chart(names, values, since),
-                "range": f"from {score(values.min())} to {score(values.max())}" if names else "",
+                "range": f"from {score(values[:, :2].min())} to {score(values[:, :2].max())}" if names else "",
                 "first": names[0] if names else "",
                 "last": names[-1] if names else "",
             }
@@ -81,30 +81,35 @@ def _state(status: Status, stratum: StratumStatus) -> str:
 
 
 def lot_chart(names: Sequence[str], values: FloatArray, since: str | None) -> Markup:
-    """Median and 95th percentile of each lot, in order; what follows the change is shaded.
+    """The statistics of each lot, in order, the spread on a scale of its own; what follows the change is shaded.
 
     Args:
         names: Of the lots, [n].
-        values: Both statistics of each, [n, 2].
+        values: Median, 95th percentile and, where it is kept, quartile distance of each, [n, 2 or 3].
         since: The name of the lot that begins the change.
     """
     if len(names) < 2:
         return Markup('<p class="absent">Too few lots for a chart.</p>')
-    low, high = float(values.min()), float(values.max())
-    across = 1000 * np.arange(len(names)) / (len(names) - 1)
-    heights = 100 - 100 * (values - low) / ((high - low) or 1.0)
+    at = names.index(since) if since in names else None
+    of_scores = _chart("median and 95th percentile", {"tail": values[:, 1], "level": values[:, 0]}, at)
+    return of_scores + (_chart("spread", {"spread": values[:, 2]}, at) if values.shape[1] > 2 else Markup(""))
 
-    def line(i: int, name: str) -> str:
-        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across.tolist(), heights[:, i].tolist(), strict=True))
-        return f'<polyline class="{name}" points="{points}" vector-effect="non-scaling-stroke"/>'
 
-    shade = ""
-    if since in names:
-        x = across[names.index(since)]
-        shade = f'<rect class="since" x="{x:.1f}" y="0" width="{1000 - x:.1f}" height="100"/>'
-    about = f"median and 95th percentile of {len(names)} lots, between {score(low)} and {score(high)}"
+def _chart(what: str, lines: dict[str, FloatArray], since: int | None) -> Markup:
+    """Lines over lots, on one scale; each has the class of its name."""
+    every = np.stack(list(lines.values()))
+    low, high = float(every.min()), float(every.max())
+    across = 1000 * np.arange(every.shape[1]) / (every.shape[1] - 1)
+    drawn = ""
+    if since is not None:
+        x = across[since]
+        drawn = f'<rect class="since" x="{x:.1f}" y="0" width="{1000 - x:.1f}" height="100"/>'
+    for name, heights in zip(lines, 100 - 100 * (every - low) / ((high - low) or 1.0), strict=True):
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across.tolist(), heights.tolist(), strict=True))
+        drawn += f'<polyline class="{name}" points="{points}" vector-effect="non-scaling-stroke"/>'
+    about = f"{what} of {every.shape[1]} lots, between {score(low)} and {score(high)}"
     # Every number is ours; no text of the data is in it.
     return Markup(
-        f'<svg class="lots" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="{about}">'
-        f"{shade}{line(1, 'tail')}{line(0, 'level')}</svg>"
+        f'<svg class="lots {" ".join(lines)}" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" '
+        f'aria-label="{about}">{drawn}</svg>'
     )

@@ -65,7 +65,7 @@ def test_a_change_is_found_its_start_named_and_its_direction() -> None:
         values = rng.normal(size=74)
         values[60:] += 2.5 * sign
         found = after(values, rng.random(74), 25)
-        assert found.log_evidence > math.log(limit_for(1000, statistics=2))
+        assert found.log_evidence > math.log(limit_for(1000, statistics=3))
         assert abs(found.start - 60) <= 3 and found.rises == (sign > 0)
 
 
@@ -73,14 +73,14 @@ def test_half_a_standard_deviation_is_told_within_some_hundred_lots_after_a_long
     rng = np.random.default_rng(9)
     values = rng.normal(size=(9, 700))
     values[:, 500:] += 0.5
-    found = alarms(values, rng.random(values.shape), SHIPPED, limit_for(1000, statistics=2))
+    found = alarms(values, rng.random(values.shape), SHIPPED, limit_for(1000, statistics=3))
     assert 500 < np.median(found) <= 600
 
 
 def test_equal_lots_are_ordered_by_chance_and_raise_no_alarm() -> None:
     rng = np.random.default_rng(5)
     found = after(np.zeros(120), rng.random(120), 25)
-    assert found.log_evidence < math.log(limit_for(1000, statistics=2))
+    assert found.log_evidence < math.log(limit_for(1000, statistics=3))
 
 
 def test_any_rising_map_of_the_values_says_the_same() -> None:
@@ -94,16 +94,17 @@ def test_with_the_reference_alone_there_is_nothing_to_test() -> None:
 
 
 def line_alarms(rng: np.random.Generator, lines: int, lots: int, strata: int) -> np.ndarray:
-    """The first alarm of whole lines, [lines]: in every stratum the median and the 95th percentile of each lot.
+    """The first alarm of whole lines, [lines]: in every stratum the three statistics of each lot.
 
-    Both are of the same lot: they depend on each other, as those of a monitor do. Skewed, and rounded so that some tie.
+    All are of the same lot: they depend on each other, as those of a monitor do. Skewed, and rounded so that some tie.
     """
-    limit = limit_for(LOTS_TO_FALSE_ALARM, 2 * strata)
+    limit = limit_for(LOTS_TO_FALSE_ALARM, 3 * strata)
     found = np.full(lines, np.inf)
     for _ in range(strata):
         level = np.exp(rng.normal(size=(lines, lots))).round(2)
         tail = (level + np.exp(rng.normal(size=(lines, lots)))).round(2)
-        for values in (level, tail):
+        spread = np.exp(rng.normal(size=(lines, lots)) + 0.5 * np.log(level + 0.01)).round(2)
+        for values in (level, tail, spread):
             found = np.minimum(found, alarms(values, rng.random((lines, lots)), SHIPPED, limit))
     return found
 
