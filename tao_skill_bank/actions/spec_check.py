@@ -23,8 +23,6 @@ class Checked:
 
     Attributes:
         release: The release it was checked against.
-        command: The TAO command.
-        action: Its action.
         faults: A line each: `key: what is wrong (what to do)`.
         unchecked: What could not be looked at, a line each.
         elsewhere: What the spec means in other releases, a line each.

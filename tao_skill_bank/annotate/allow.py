@@ -49,7 +49,6 @@ class Source:
 
     Attributes:
         name: As the spec names it.
-        path: Absolute.
     """
 
     name: str

@@ -185,12 +185,7 @@ class Desk:
     ) -> Recorded:
         """The journaled answer to a call, out of this batch or a later one.
 
-        Args:
-            call: What is asked.
-            key: Its digest.
-            endpoint: Who is asked.
-            ask: Makes the question with everything that it shows.
-            worst: USD that a direct call may cost at most.
+        `worst`: USD that a direct call may cost at most.
 
         Raises:
             CallFailedError: No usable answer.

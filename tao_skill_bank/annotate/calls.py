@@ -65,7 +65,6 @@ class Call:
         kind: What it is for: the key of its prompt, or `repair`.
         video: The video it belongs to, as listed.
         which: Which model; `judge` in a caller that has a judge alone, in the place of both.
-        prompt: The whole text.
         schema: JSON schema of the answer, None for free text.
         view: What it looks at.
         source: The video behind `view`.

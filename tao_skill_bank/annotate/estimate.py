@@ -78,7 +78,6 @@ class Estimate(BaseModel):
 
     Attributes:
         digest: By what the run is approved as it would start now.
-        videos: Listed.
         unusable: Videos (of those looked at) that cannot be annotated, or are too long.
         answered: Answers that are in the journal already; the figures are for the whole run, they are part of it.
         spent: USD of those.

@@ -107,10 +107,7 @@ class Ledger:
     async def failed(self, entry: Entry, fault: FaultError, cost: float | None = None) -> None:
         """Settle a call that brought no answer: struck where it never left, else free, or its outcome is unknown.
 
-        Args:
-            entry: The call.
-            fault: What happened.
-            cost: USD where the answer, useless as it is, says what was used.
+        `cost`: USD where the answer, useless as it is, says what was used.
         """
         if not fault.sent:
             self._no_longer_held(entry.worst)

@@ -108,7 +108,6 @@ class Advance(BaseModel):
     """How far a run is, as its journal has it.
 
     Attributes:
-        videos: Listed.
         done: Gone through, with or without failures.
         seconds, went: The pace: so many videos in the last so many seconds.
     """

@@ -195,13 +195,7 @@ def ask_all(
 ) -> tuple[dict[str, Told], Spent]:
     """Ask every question once, through the journal in `folder`; what is in it is not asked again.
 
-    Args:
-        folder: Of the journal, one a run.
-        server: Who is asked.
-        questions: With ids of their own.
-        max_calls: Calls of the folder at most, earlier ones included.
-        max_cost: USD of the folder at most, earlier calls included.
-        prices: The user's own table.
+    `max_calls` and `max_cost` (USD) count what the folder has paid for before.
 
     Returns:
         The answers by id, and what the folder has used.

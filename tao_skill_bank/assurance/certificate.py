@@ -81,13 +81,11 @@ class Stratum(Frozen):
 
     Attributes:
         by: `part type`, `lighting`, `defect`, `lot`, or a column that was named.
-        name: Which one.
         far: None where it has no good part (or is a defect).
         recall: None where it has no defect.
         far_most: The one-sided bound, corrected.
         recall_least: The one-sided bound, corrected.
         far_shown: Whether that bound meets the limit.
-        recall_shown: The same.
     """
 
     by: str
@@ -189,11 +187,7 @@ def certify(
 ) -> Certificate:
     """The certificate of a subject.
 
-    Args:
-        subject: Model, threshold, scores.
-        by: Further columns to tell groups by.
-        who: Who certifies; default: user and machine.
-        clock: For tests.
+    `by`: further columns to tell groups by; `who`: by default user and machine.
 
     Raises:
         InputError: No label, no such column.

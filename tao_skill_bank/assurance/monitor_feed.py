@@ -60,13 +60,7 @@ def start(
 ) -> Settings:
     """Make a monitor.
 
-    Args:
-        folder: A new or empty folder.
-        threshold: The frozen one.
-        target: What FAR and recall are held against.
-        certificate: Digest of the certificate that it follows.
-        clock: For tests.
-        **settings: As `Settings`.
+    `certificate`: digest of the one that it follows.
 
     Raises:
         InputError: Something is there already; a setting that cannot be.

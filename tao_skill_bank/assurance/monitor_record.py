@@ -63,11 +63,8 @@ class Lot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     """One lot of one part type and lighting.
 
     Attributes:
-        lot: Its name.
         part_type, lighting: Empty where they are not told apart.
-        parts: How many scores.
         flagged: How many lie above the threshold.
-        values: The statistics.
         ties: A number for each, drawn when it was fed: equal statistics are ordered by it.
         log_evidence: Of each detector after this lot; None in the reference and for a lot that is too small to test.
         starts: The first lot of the most likely change, by name, for each detector.

@@ -160,10 +160,8 @@ class State(msgspec.Struct):
         end: Up to which byte of the record.
         last_line: SHA-256 of the line that ends there: another record has another one.
         digests: Of the files that were fed.
-        lots: Names of all lots.
         parts, flagged: Counts, those before a restart as well.
         strata: In the order in which they came.
-        stretches: What was judged.
     """
 
     settings: str

@@ -39,7 +39,6 @@ class Recalibration(Frozen):
     Attributes:
         old, new: Thresholds.
         target: What was asked of the new one.
-        proof: How it is shown.
         chosen_on: Parts that chose it.
         shown_on: Parts that judge both.
         sides: What changes on those: `first` is the old threshold, `second` the new one.
@@ -87,12 +86,7 @@ def set_apart(
 ) -> Sets:
     """Who chooses and who judges.
 
-    Args:
-        scores: New judged scores.
-        proof: A file of its own to judge by.
-        share: Else: the share of boards (rows) that is set apart.
-        seed: Which ones.
-        conformal: Else: judge by a bound on one set.
+    Without `proof` that `share` of the boards (rows) is set apart; `conformal`: one set judges by a bound.
 
     Raises:
         InputError: A share that leaves a side without parts; two ways at once; a proof by parts that choose.

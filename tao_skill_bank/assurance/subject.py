@@ -27,7 +27,6 @@ class Subject:
     """A model, a threshold and the scores it is judged by.
 
     Attributes:
-        scores: The rows.
         threshold: A part is called a defect if and only if its score lies above it.
         target: What was asked.
         set_name: `acceptance set`, `KPI set` or the file's name.

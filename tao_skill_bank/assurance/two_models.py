@@ -28,7 +28,6 @@ class Side(Frozen):
         first, second: The share that is wrong; 0 where there is no part.
         broken: Parts that the first has right and the second wrong.
         fixed: The other way.
-        parts: How many.
         p: Exact two-sided p-value of McNemar's test that they are wrong equally often.
         worse_by: second - first.
         worse_least, worse_most: One-sided bounds of it, each at least at 95 %.

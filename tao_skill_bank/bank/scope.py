@@ -27,7 +27,6 @@ class Other:
         name: As people call it.
         words: A pattern of how else they say it, networks of TAO included.
         files: A pattern of relative paths that tell a folder of such data.
-        near: What there is for it all the same.
     """
 
     name: str

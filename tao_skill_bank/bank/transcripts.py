@@ -25,11 +25,8 @@ class Usage:
     """One assistant message's tokens.
 
     Attributes:
-        message_id: The message.
         at: When, UTC.
-        model: Which model wrote it.
         input: Tokens read at full price.
-        output: Tokens written.
         cache_read: Tokens read from the cache.
         cache_create: Tokens written to the cache, of which `cache_create_5m` and `cache_create_1h` by lifetime.
     """

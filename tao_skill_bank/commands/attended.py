@@ -19,12 +19,6 @@ _FIRST = "stopping: the stage at work is ended, all that was committed stays; on
 def work_on(folder: Path, *, quiet: bool, once: bool = False, by: str = "command") -> int:
     """Work on a run until it ends or is stopped; returns the exit status.
 
-    Args:
-        folder: The run.
-        quiet: Print nothing.
-        once: Run the next stage only.
-        by: Through which door.
-
     Raises:
         BankError: As `runs.run_loop`, but for a stop.
     """

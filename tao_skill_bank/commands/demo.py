@@ -20,11 +20,7 @@ class Demo:
     """What a task shows of itself.
 
     Attributes:
-        target: What its loop is asked for.
-        iterations: How many, at most.
-        settings: Beside the seed.
         drawn: A file that is there once the workspace is drawn.
-        draw: Draws it: folder and seed.
     """
 
     target: str

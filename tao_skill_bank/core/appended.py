@@ -21,12 +21,7 @@ def write_at_the_end(path: Path, data: bytes, since: int) -> None:
     """The same, at the place that is the end now: for lines that anybody who is due writes in just these bytes.
 
     Where locks do not work, one that was stopped before it wrote finds that it stands there already, or writes it over
-    itself; no second line.
-
-    Args:
-        path: The file.
-        data: The lines.
-        since: Where the file ended when they were found to be missing.
+    itself; no second line. `since`: where the file ended when the lines were found to be missing.
     """
     with guard.open_write(path, "ab"):
         pass

@@ -54,14 +54,11 @@ class Option:
     """One field of a request, as every door offers it.
 
     Attributes:
-        name: The field.
         flag: As a command has it; empty: an argument without a name.
         kind: What is given: a path, a whole number, a number, a text, several texts, only that it is given, or texts
             by a name.
         value: Its type, without what is told beside it.
-        required: Whether it must be given.
         default: What holds where it is not; None also where nothing does.
-        said: What people read of it.
     """
 
     name: str
@@ -114,12 +111,7 @@ def command_words(request: Any) -> list[str]:
 
 
 def schema_of(model: type, **more: Any) -> Schema:
-    """The fields of a request as the keys of a TAO command line; what is empty by default is an empty text there.
-
-    Args:
-        model: The request.
-        more: What else the schema says.
-    """
+    """The fields of a request as the keys of a TAO command line; what is empty by default is an empty text there."""
     plain = {option.name: "" if option.default in (None, ()) else option.default for option in options(model)}
     return Schema({o.name: REQUIRED if o.required else plain[o.name] for o in options(model)}, **more)
 

@@ -129,13 +129,8 @@ def swap_bytes(path: Path, data: bytes, claim: str, *, unchanged: Callable[[], b
     """Replace `path` by `data` if it still is what was read, durably; safe also where locks do not work.
 
     Of several who replace the same version one gets the name `claim`, and only who has it may rename. Whoever takes a
-    version over from somebody who is silent removes the claim first: the other's rename then finds nothing.
-
-    Args:
-        path: The file.
-        data: Its next version.
-        claim: A name beside it that belongs to that version alone.
-        unchanged: Whether the file is the version that was read.
+    version over from somebody who is silent removes the claim first: the other's rename then finds nothing. `claim`
+    belongs to that version alone; `unchanged` says whether the file is the version that was read.
 
     Returns:
         Whether the file now holds `data`; it is as somebody else left it if not.

@@ -63,9 +63,7 @@ def ask_the_fence() -> None:
 def open_read(path: Path | str, what: str = "file") -> io.BufferedReader:
     """A regular file for reading.
 
-    Args:
-        path: The file, whoever named it.
-        what: What it is called in an error.
+    `what`: what it is called in an error.
 
     Raises:
         OutsideError: It leads out of the roots.
@@ -252,10 +250,6 @@ def locked(path: Path, *, timeout: float = -1, make: bool = False) -> Iterator[N
 @contextlib.contextmanager
 def place(path: Path, *, make: bool = False) -> Iterator[Place]:
     """Where something is to be written, removed or renamed: its folder, open, and its name.
-
-    Args:
-        path: The file or folder to change.
-        make: Make the folders that lead there.
 
     Raises:
         OutsideError: It lies outside the roots, or a link leads to it.

@@ -82,9 +82,7 @@ def version() -> int:
 def restrict(read: Iterable[Path | str], write: Iterable[Path | str]) -> bool:
     """Hold this thread and every process that it starts from now on to these folders and files.
 
-    Args:
-        read: What it may read.
-        write: What it may read, write, make and remove.
+    What may be written may be read.
 
     Returns:
         Whether it is held; False where the kernel has no Landlock. Paths that are not there are passed over.

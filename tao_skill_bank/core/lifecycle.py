@@ -42,10 +42,7 @@ class Holder(BaseModel):
 
     Attributes:
         pid, identity: Its process.
-        since: When it began.
-        by: Through which door.
         host, namespace: Where the process id means something; empty in an announcement of an earlier version.
-        seen: Its last sign of life.
         after_silent: It took the work over from one elsewhere that had fallen silent, and may live.
     """
 
@@ -93,8 +90,6 @@ class Desk:
     """Where those who work on a run tell each other.
 
     Attributes:
-        folder: The run.
-        lock: Its lock.
         announcement: Who holds it.
         verb: What is done to it, in an error.
         fix: What to do about somebody else.
@@ -168,14 +163,6 @@ def start(
     desk: Desk, module: str, *arguments: str, log: Path, env: Mapping[str, str], given: IO[bytes] | int = DEVNULL
 ) -> int:
     """Start a worker that outlives this process, and announce it; the caller holds what makes that one step.
-
-    Args:
-        desk: Where it will work.
-        module: The module to run.
-        arguments: What it is told.
-        log: Where its output goes.
-        env: Its environment.
-        given: Its standard input.
 
     Returns:
         Its process id.

@@ -85,7 +85,6 @@ class CommandLine:
         given: Dotted names set by the spec file or an override.
         spec_path: The file behind `-e`, or None.
         show_config: `--cfg=job` was given: print the configuration and stop.
-        warnings: One line each, for stderr.
     """
 
     config: dict[str, Any]

@@ -76,13 +76,8 @@ def apply_settings(
 ) -> dict[str, Any]:
     """`values` (nested) with `key=value` settings of `model` applied, in order; neither is changed.
 
-    Values follow the same grammar as TAO overrides: lists `[a,b]`, numbers, `null`, quoting.
-
-    Args:
-        model: What can be set.
-        values: What is set already.
-        settings: The texts.
-        elsewhere: Name to settings of platforms of other packages, which stand below `platforms`.
+    Values follow the same grammar as TAO overrides: lists `[a,b]`, numbers, `null`, quoting. `elsewhere`: settings of
+    platforms of other packages by name; they stand below `platforms`.
 
     Raises:
         InputError: A malformed setting or an unknown key (the nearest known one is named).
@@ -114,11 +109,6 @@ def apply_settings(
 
 def checked_settings(model: type[M], values: dict[str, Any], where: str) -> M:
     """Check nested values into a model of settings.
-
-    Args:
-        model: The settings.
-        values: Nested values.
-        where: Where they come from, for the message.
 
     Raises:
         InputError: A value is out of range or of the wrong type; the key is named.

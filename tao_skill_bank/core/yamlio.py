@@ -25,10 +25,6 @@ _FLOAT = re.compile(r"^[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)[eE][-+]?[0-9]+$"
 def read_yaml(path: Path, *, what: str = "file") -> Any:
     """The value of a YAML file.
 
-    Args:
-        path: The file.
-        what: What it is called where it is missing: `spec file`.
-
     Raises:
         InputError: It is missing, no text, no YAML, or more than `parse_yaml` takes; the line is named.
     """

@@ -113,14 +113,6 @@ def run_loop(
 ) -> AnyRun:
     """Work on a run until it ends (or for one stage).
 
-    Args:
-        task: What the loop improves.
-        results_dir: The run folder.
-        observer: Who watches.
-        once: Run the next stage only.
-        by: Through which door.
-        render: Writes what people look at.
-
     Raises:
         BusyError: Another process works on it.
         GateError, StageFailedError, StopRequestedError: As the engine.
@@ -167,11 +159,6 @@ def _work(task: AnyTask, run: AnyRun, *, once: bool) -> None:
 def step_detached(task: AnyTask, results_dir: Path, worker: str) -> str:
     """Start a worker that runs the next stage of an approved run; returns the approved plan's digest.
 
-    Args:
-        task: What the loop improves.
-        results_dir: The run folder.
-        worker: As `start_detached`.
-
     Raises:
         NeedsApprovalError: Nobody approved the run as it is now.
         BusyError: Somebody works on it.
@@ -187,12 +174,8 @@ def step_detached(task: AnyTask, results_dir: Path, worker: str) -> str:
 def start_detached(results_dir: Path, worker: str, *, once: bool = False) -> int:
     """Start a worker process that runs the loop (or one stage) and outlives the caller; returns its process id.
 
-    From here on the worker counts as working on the run: it can be stopped, and a second one is refused.
-
-    Args:
-        results_dir: The run folder.
-        worker: The module to run, which finds the run's task and works on it.
-        once: Run the next stage only.
+    From here on the worker counts as working on the run: it can be stopped, and a second one is refused. `worker`: the
+    module to run, which finds the run's task and works on it.
     """
     guard.make_folder(jobs_dir(results_dir))
     with lifecycle.starting(desk(results_dir), jobs_dir(results_dir) / _START_LOCK):
@@ -207,11 +190,7 @@ def start_detached(results_dir: Path, worker: str, *, once: bool = False) -> int
 def status(task: AnyTask, results_dir: Path, after: int = 0, limit: int = 20) -> StatusView:
     """A run at a glance; never waits for whoever works on it.
 
-    Args:
-        task: What the loop improves.
-        results_dir: The run folder.
-        after: Show log lines with a greater `seq`.
-        limit: Show at most this many of the newest.
+    `log` has the newest `limit` lines with a `seq` greater than `after`.
     """
     state, said, elsewhere = _at_one_moment(task, results_dir)
     # One elsewhere that has fallen silent may live or not: neither "running" nor "interrupted" is known of it.

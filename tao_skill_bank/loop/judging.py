@@ -22,11 +22,8 @@ class Measured:
     """What a run knows of one model.
 
     Attributes:
-        trained: Who trained it.
-        threshold: The threshold it is judged at.
         kpi: Its figures on the KPI set.
         acceptance: Those on the acceptance set; None where it was not measured on it.
-        has_acceptance: Whether the run has such a set.
         seen: Why the acceptance set is not independent; empty where nobody saw it.
     """
 
@@ -39,13 +36,7 @@ class Measured:
 
 
 def judged(state: AnyState, measured: Callable[[str, Any], Measured], label: str | None = None) -> Verdict:
-    """The verdict on a run's best model, or on that of `label`; the acceptance set decides where the run has one.
-
-    Args:
-        state: The run.
-        measured: What is known of an iteration's model, by label and iteration.
-        label: The iteration.
-    """
+    """The verdict on a run's best model, or on that of `label`; the acceptance set decides where the run has one."""
     final = state.status == "complete"
     try:
         target = state.target
@@ -82,11 +73,7 @@ def claims_of(
 ) -> list[Claim]:
     """What was measured on one set against everything a target asks.
 
-    Args:
-        target: The target.
-        measured: The figures by name.
-        value_pct: What the target's goal limits, where its counts are not known.
-        independent: Whether the loop never saw the set.
+    `value_pct` is the goal's figure where its counts are not known; `independent`: the loop never saw the set.
     """
     return [
         claim(limit, measured.get(limit.name), value_pct if limit is target.goal else None, independent=independent)

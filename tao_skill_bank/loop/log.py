@@ -229,9 +229,7 @@ def rewrite_log(path: Path, change: Callable[[list[LogLine]], list[LogLine] | No
 def last_seq(path: Path, before: int | None = None) -> int:
     """`seq` of the log's last line, 0 for an empty or missing log; reads the tail only.
 
-    Args:
-        path: The log.
-        before: Look at the file's first `before` bytes alone.
+    Of the first `before` bytes, if given.
 
     Raises:
         InputError: That line is torn or corrupt.

@@ -77,8 +77,6 @@ class Limit:
     """A measure and how far it may go, in percent.
 
     Attributes:
-        measure: What is limited.
-        limit_pct: The limit.
         strict: Whether a figure that equals the limit does not meet it.
     """
 

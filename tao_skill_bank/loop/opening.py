@@ -181,11 +181,6 @@ def desk(results_dir: Path) -> Desk:
 def folder_lock(results_dir: Path, by: str, died: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Be the only one who works on the run.
 
-    Args:
-        results_dir: The run folder.
-        by: Through which door.
-        died: As `lifecycle.at_work`.
-
     Raises:
         BusyError: Somebody else is, or a worker for the run has just been started.
     """

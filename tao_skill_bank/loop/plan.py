@@ -26,11 +26,6 @@ from tao_skill_bank.platforms import own_name
 def resolve(task: AnyTask, request: Request, state: AnyState | None = None) -> ResolvedPlan:
     """Fill in everything a request leaves open: from the run that is resumed, else from the workspace and defaults.
 
-    Args:
-        task: What the loop improves.
-        request: What is asked for.
-        state: The run that is resumed, if one is.
-
     Raises:
         InputError: No such workspace, a missing input, an unknown key, a target that is not understood, or a change
             that what was measured already does not allow.

@@ -60,8 +60,6 @@ class JobPlan:
     """A command line to run.
 
     Attributes:
-        name: The job's name within its stage.
-        command: The TAO command line.
         outputs: Folders, or files with a suffix, that only this job writes; folders are made before it starts.
     """
 
@@ -80,9 +78,6 @@ class Run(Generic[S]):
 
     Attributes:
         state: The snapshot; a stage reads it and returns updates, only the engine writes it.
-        platform: Where command lines run.
-        observer: Who watches.
-        clock: Time.
         render: Writes what people look at, from the run folder; given by the process that works on the run.
     """
 
@@ -146,10 +141,7 @@ class Run(Generic[S]):
     def jobs(self, label: str, stage: str, plans: Sequence[JobPlan]) -> None:
         """Run command lines to their end, side by side where the platform can; what ended well is not run again.
 
-        Args:
-            label: Iteration.
-            stage: Stage.
-            plans: What to run; none needs what another writes.
+        None of the plans needs what another writes.
 
         Raises:
             StageFailedError: A command failed, or its worker vanished without an exit record; the others were
@@ -252,13 +244,7 @@ class Run(Generic[S]):
         return read_records(self.root, prefix=f"{label}.{stage}.")
 
     def last_change(self, label: str, stage: str, folders: Sequence[Path]) -> float:
-        """When a stage's files, or those of its jobs, were last written: POSIX seconds, 0 if there are none.
-
-        Args:
-            label: Iteration.
-            stage: Stage.
-            folders: The files and folders the stage writes.
-        """
+        """When a stage's files, or those of its jobs, were last written: POSIX seconds, 0 if there are none."""
         files = [p for folder in folders for p in (folder, *folder.rglob("*"))]
         files += [p for r in self.stage_records(label, stage) for p in guard.matching(r.path.parent, f"{r.uid}.*")]
         newest = 0.0

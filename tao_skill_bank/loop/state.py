@@ -476,10 +476,6 @@ def read_header(results_dir: Path) -> Header:
 def load_state(results_dir: Path, reader: StateReader) -> AnyState:
     """Read and check a run's state.
 
-    Args:
-        results_dir: The run folder.
-        reader: The run's task.
-
     Raises:
         InputError: As `read_json`; or it does not fit the schema (the first fault is named).
     """
@@ -524,10 +520,6 @@ def _checked(
 
 def keep_earlier(results_dir: Path, today: AnyState) -> Path | None:
     """Copy a state that is not as today's version writes it to `deft_state.json.earlier-<n>`; to be called before.
-
-    Args:
-        results_dir: The run folder.
-        today: The state, as it was read.
 
     Returns:
         The copy; None where the state has every key, so that a run is copied once a format.

@@ -33,7 +33,6 @@ class Task(ABC, Generic[S]):
         baseline: The stages of the baseline, in order.
         iteration: The stages of every iteration, in order.
         between: What follows a measured model if another iteration will.
-        ending: The stage that ends the loop.
         logged: Names beside those of the stages that a line of the log may have.
         commands: First words of the TAO command lines that its stages run.
     """

@@ -33,11 +33,6 @@ class Alignment:
 def align_tokens(log: Path, transcripts: Sequence[Path], *, dry_run: bool = False) -> Alignment:
     """Give every message's usage to the log line whose window `(previous ts, ts]` holds it, and rewrite the log.
 
-    Args:
-        log: The loop's log.
-        transcripts: Agent transcripts.
-        dry_run: Only count.
-
     Raises:
         NothingMatchedError: No message falls into a window; nothing was rewritten.
         InputError: The log or a transcript cannot be read.

@@ -89,11 +89,9 @@ class Verdict(_Model):
         word: One of four.
         head: The word, with what must never be read without it in front: `rehearsal: met, not shown`.
         text: The evidence as one sentence.
-        asked: The target.
         set: The set that decides, as `acceptance set`.
         independent: Whether the loop never saw that set.
         model: The iteration whose model was judged.
-        threshold: The threshold it was judged at.
         claims: Figures against limits.
         rehearsal: Whether the bank's own network was trained and not TAO's; None where nothing says who trained.
         trained: Who trained it, and on what.

@@ -168,13 +168,7 @@ class Platform(ABC):
 
     @classmethod
     def explained(cls, found: Complaint, machine: Machine, source: str) -> Complaint:
-        """What the doctor says of the platform, with the command that is right on this machine.
-
-        Args:
-            found: What it said of itself.
-            machine: This machine.
-            source: What pip installs for the bank's extra of this platform.
-        """
+        """What the doctor says of the platform, with the command that is right on this machine."""
         return replace(found, fix=cls.remedy(found.text, machine, source) or found.fix)
 
     @classmethod

@@ -156,10 +156,8 @@ class ContainerPlan:
 
     Attributes:
         name: The job's uid.
-        image: What runs.
         program: What the wrapper starts: the image's own entrypoint and the TAO command line.
         job: The job record's path without its suffix.
-        wrapper: The script that runs it.
         gpus: As `ContainerSettings.gpus_for`.
         memory: Shared memory and limits; None for the engine's own.
         secrets: Names; the values arrive on standard input.

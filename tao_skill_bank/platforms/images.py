@@ -24,8 +24,6 @@ class ImageView(BaseModel):
         reference: What runs, with its digest where one is pinned.
         present: Whether the engine has it.
         architecture: Of the image.
-        digest: By which its registry knows it.
-        size_mb: Megabytes.
         fault: Why it cannot run here; None if it can.
     """
 

@@ -55,7 +55,6 @@ class Complaint:
     """What a platform says of itself.
 
     Attributes:
-        text: In words.
         fix: What to do about it; empty where nothing is known.
         lacks: Whether something is lacking; else it is a note.
     """

@@ -121,12 +121,7 @@ def annotate_sharded(
     """Annotate in shards, each a run of its own, then bring the answers together and write the files.
 
     A shard that is complete, without failures and for the same request and videos, is not run again. Limits are
-    divided: all shards together stay below them.
-
-    Args:
-        request: As for one machine; without a shard.
-        shards: How many.
-        platform: SLURM, or None for this machine.
+    divided: all shards together stay below them. Without a platform it is this machine.
 
     Raises:
         InputError: The request cannot be met.

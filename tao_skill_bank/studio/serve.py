@@ -79,12 +79,7 @@ def served(root: Path, port: int = 0) -> Served:
 def serve(root: Path, *, port: int = 0, open_at: str = "", browser: bool = True, say: Callable[[str], None]) -> None:
     """Serve a workspace until somebody interrupts it; the address is the first line that is said.
 
-    Args:
-        root: The workspace.
-        port: 0 takes a free one.
-        open_at: Where in the page to begin: `#/samples?run=…`.
-        browser: Open it in the person's browser, where there is a display.
-        say: Prints a line.
+    Port 0 takes a free one; `open_at`: where in the page to begin, `#/samples?run=…`.
 
     Raises:
         InputError: As `served`.

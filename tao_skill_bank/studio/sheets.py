@@ -58,7 +58,6 @@ class Sheet:
         scores: float64 [rows] in that order, or None.
         label: The labels as codes, in that order.
         good: Whether each label is PASS.
-        facets: By name.
         digest: Changes when the file does.
         kept: What was made of it, by a key that says of what else.
     """

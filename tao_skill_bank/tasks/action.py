@@ -48,10 +48,8 @@ class ActionRequest:
     """What is asked for.
 
     Attributes:
-        command: The TAO command line.
         folder: A fresh folder for its outputs and its job record.
         root: The folder that jobs may see at most; the workspace is looked for below it.
-        platform: Where it runs.
         settings: `key=value` each, as of a run.
         spec: The spec file, where there is one; its batch size is held against the GPU.
     """
@@ -134,11 +132,6 @@ def check_action(request: ActionRequest) -> None:
 
 def start_action(request: ActionRequest, approve: str, how: How = "flag") -> JobRecord:
     """Plan again, and submit if that is what was approved.
-
-    Args:
-        request: What is asked for.
-        approve: The digest a person approved.
-        how: How that word arrived.
 
     Raises:
         NeedsApprovalError: Something changed since; nothing was written.

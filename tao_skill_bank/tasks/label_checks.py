@@ -37,12 +37,6 @@ def label_checks(
 ) -> tuple[list[Check], list[OwnWord]]:
     """The checks of a plan's corrections, and the word that those of the measured sets need.
 
-    Args:
-        config: The plan's.
-        named: Words of the task.
-        changes_of: What the corrections make of the rows, by set.
-        before: The configuration of the workspace's newest run.
-
     Raises:
         InputError: The file of corrections cannot be read, or is not what it was.
     """
@@ -89,12 +83,7 @@ def _taken(newest: Taking | None, found: Corrections, changes: Mapping[str, Sequ
 
 
 def newest_config(workspace: Path, load: Callable[[Path], Any]) -> Taking | None:
-    """The configuration of a workspace's newest run; None where there is none, or none that can be read.
-
-    Args:
-        workspace: Its folder.
-        load: Reads the state of a run of any task.
-    """
+    """The configuration of a workspace's newest run; None where there is none, or none that can be read."""
     try:
         newest = latest_run(workspace)
         config = None if newest is None else load(newest).config

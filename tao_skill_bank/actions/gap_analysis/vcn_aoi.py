@@ -99,7 +99,6 @@ class VcnAoiResult(Frozen):
     Attributes:
         results_dir: The folder of the outputs, absolute.
         metrics: What `metrics.json` holds.
-        kept: Weak samples selected.
         image_rows: Rows of `kpi_gaps.parquet`: one an image of a kept sample.
         files: Output name → path.
         warnings: What makes the figures doubtful: names of one defect, samples that stand twice.

@@ -37,7 +37,6 @@ class Inference:
     """The scored rows of an evaluation, in file order; n rows, m distinct labels.
 
     Attributes:
-        path: The CSV.
         sha256: Digest of its bytes.
         scores: float64 [n], finite.
         label_codes: Integers [n], an index into `labels` and `label_texts`.

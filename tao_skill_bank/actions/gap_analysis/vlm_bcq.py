@@ -260,12 +260,6 @@ def _write_videos(handle: BinaryIO, tally: Tally) -> None:
 def gap_lines(samples: Samples, places: Sequence[int], kinds: Sequence[str], resolver: Resolver) -> bytes:
     """The gaps of a block as JSON lines, UTF-8.
 
-    Args:
-        samples: The block.
-        places: Which of them are gaps.
-        kinds: FP or FN for each gap.
-        resolver: Makes paths absolute.
-
     Raises:
         InputError: A `video_id` that can be no path: a NUL in it, or a link to a name that is not UTF-8.
     """

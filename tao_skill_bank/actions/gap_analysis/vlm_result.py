@@ -84,10 +84,6 @@ class VlmBcqResult(Frozen):
         unparseable: Those with a truth and without an answer.
         unusable_truth: Those without a truth.
         skipped: By reason: samples that are not judged.
-        tp: Response and truth yes.
-        fp: Response yes, truth no.
-        tn: Response and truth no.
-        fn: Response no, truth yes.
         accuracy: Right of the judged; None where none is. So are the three that follow.
         rates: Accuracies with their intervals, also with unparseable answers as wrong ones.
         auroc: Of the scores, where items have them; so is `average_precision`.

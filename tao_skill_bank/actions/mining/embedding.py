@@ -33,9 +33,7 @@ class Embedded:
 
     Attributes:
         rows: Images embedded, one a row of the input.
-        dim: Numbers a vector.
         encoder: Name and version of the encoder.
-        output: The parquet file.
     """
 
     rows: int

@@ -16,14 +16,7 @@ def mine_images(
 ) -> Mined:
     """Write `mined.parquet`, the embeddings of both sides and `mining_summary.txt` into a folder.
 
-    Args:
-        gaps: A `kpi_gaps.parquet`.
-        pool: A parquet file with `filepath`.
-        output: The folder.
-        top_k: Neighbours of each weak image.
-        min_similarity: Least cosine that is kept, 0..1.
-        encoder: As `get_encoder` takes it.
-        same_label: As `filter_by_label` of `nearest_neighbors`.
+    Arguments as of `tao.mine`.
 
     Raises:
         InputError: Tables that cannot be used, an encoder that is not there.

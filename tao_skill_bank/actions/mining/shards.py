@@ -55,13 +55,11 @@ class MiningPlan(Frozen):
     """Everything a sharded result depends on; no time and no machine is in it.
 
     Attributes:
-        version: Of this format.
         pool, pool_sha256, pool_rows: The table to mine.
         gaps, gaps_sha256: The weak samples.
         folder: From where relative image paths count.
         encoder, encoder_name, encoder_version: What was asked for, and what it is.
         topn, filter_by_label, distance_threshold: The search, by cosine.
-        shards: The cut.
     """
 
     version: int = 1

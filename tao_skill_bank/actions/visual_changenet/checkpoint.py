@@ -66,10 +66,6 @@ class Trained:
 
     Attributes:
         epoch: Epochs finished before it, the first being 0.
-        step: Optimizer steps made.
-        rows: Training rows.
-        seed: The seed.
-        batch_size: Pairs a step.
         continued_from: Digest of the checkpoint it went on from, or None.
     """
 
@@ -86,9 +82,6 @@ class Checkpoint:
     """A model read from its file.
 
     Attributes:
-        network: The network, with its weights.
-        lights: The lightings it was trained with.
-        trained: How it came about.
         digest: SHA-256 of its tensors.
     """
 

@@ -31,9 +31,7 @@ class Settings:
     """What a training is asked for.
 
     Attributes:
-        architecture: The network.
         batch_size: Pairs a step, half of them PASS and half not.
-        epochs: Number of epochs.
         class_weights: Loss weight of PASS and of NO_PASS.
         seed: Decides initial weights, order and augmentation.
     """
@@ -51,8 +49,6 @@ class Epoch:
 
     Attributes:
         number: Counted from 0.
-        step: Optimizer steps made so far.
-        train_loss: Mean loss of its steps.
         network: As it is now; it goes on changing when the next epoch is asked for.
     """
 

@@ -24,7 +24,6 @@ class PairSet:
     """The rows of one CSV and where their images are.
 
     Attributes:
-        table: The rows.
         images: [rows][lights] the captures.
         goldens: [rows][lights] the goldens.
         is_defect: bool [rows].

@@ -64,14 +64,7 @@ class Status:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished training.
-
-    Attributes:
-        folder: Where its files are.
-        checkpoints: The checkpoints, in order.
-        rows: Training rows.
-        seconds: How long it took.
-    """
+    """A finished training."""
 
     folder: Path
     checkpoints: list[Path]
@@ -83,9 +76,6 @@ def train(options: Options) -> TrainResult:
     """Train on the spec's sets and write checkpoints, `status.json`, `experiment.yaml` and `train.log`.
 
     Everything is read and checked before the first file is written. Equal inputs and seed give equal checkpoints.
-
-    Args:
-        options: The spec.
 
     Raises:
         InputError: Bad rows or images; fewer rows than a batch; one class only; a folder that holds checkpoints; a

@@ -56,11 +56,7 @@ class Forms:
     def step(self, fault: FaultError, ask: Ask, form: str, *, names: bool = True) -> bool:
         """Whether a refusal of a request in `form` is met by another form; then it is to be asked again.
 
-        Args:
-            fault: How it was refused.
-            ask: What was asked.
-            form: In which form.
-            names: Whether the limit and the temperature may go by other names.
+        `names`: whether the limit and the temperature may go by other names.
         """
         lower = fault.whole.lower()
         of_schema = ask.schema is not None and any(word in lower for word in _WORDS)

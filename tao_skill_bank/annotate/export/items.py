@@ -26,7 +26,6 @@ class Record:
 
     Attributes:
         id: The item's digest; that of its twin in words ends with `-long`.
-        digest: The item's.
         video: The path of its video as the rows name it. `video_id`: below the root.
         content: What its split hangs on: the digest of the video's file.
     """

@@ -39,7 +39,6 @@ class Job:
 
     Attributes:
         at: The folder that is being written. `final`: where it will stand, absolute.
-        name: Of the data set.
         splits: Split → its records.
         tags: For the head of TAO's files.
         tar, parquet: llava's archive of videos; hf's other file type.

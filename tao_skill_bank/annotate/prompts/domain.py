@@ -18,15 +18,10 @@ class Domain:
         videos: What kind of videos they are, in the plural.
         scope: What a video must show to be suitable.
         out_of_scope: What makes one unsuitable.
-        actors: Who and what moves in them.
         setting: What stands still and must be described.
-        anomaly: What counts as an anomaly.
-        normal: What counts as normal.
         attention: What a caption must not leave out.
         causes: What usually lies behind an anomaly.
-        consequences: What it leads to.
         terms: Words to use, and words to keep away from.
-        questions: What questions should be about.
     """
 
     videos: str

@@ -37,12 +37,6 @@ def shuffled(
 ) -> tuple[tuple[str, ...], str, dict[str, str]]:
     """Choices in an order that hangs on the question alone; `None of the above` and the like stay last.
 
-    Args:
-        question: What is asked.
-        choices: Texts by letter, as written.
-        right: The letter of the right one.
-        keep_order: Leave them as they are.
-
     Returns:
         `A. text` lines, the right letter, old → new letters.
     """

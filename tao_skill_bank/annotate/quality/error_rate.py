@@ -84,10 +84,7 @@ class Measured:
 def draw(items: Mapping[str, str], number: int, seed: int) -> Sample:
     """A sample of `number` items, proportional over the tasks by largest remainder; all where there are no more.
 
-    Args:
-        items: Item digest → task.
-        number: How many.
-        seed: Items come in the order of sha256(seed + digest).
+    Items come in the order of sha256(seed + digest).
     """
     taken = apportioned(Counter(items.values()), min(number, len(items)))
     order = sorted(items, key=lambda digest: hashlib.sha256(f"{seed}{digest}".encode()).hexdigest())

@@ -84,12 +84,7 @@ def of_text(task: str, parsed: Parsed, duration: float | None) -> Iterator[Findi
 
 
 def of_yes_no(parsed: Parsed, answer: bool) -> Iterator[Finding]:
-    """A yes or no that its own explanation or reasoning contradicts.
-
-    Args:
-        parsed: As the model wrote it.
-        answer: What it answers.
-    """
+    """A yes or no that its own explanation or reasoning contradicts."""
     explanation = parsed.explanation.strip() or _behind_word(parsed.answer)
     first = patterns().first_word.match(unquoted(plain(explanation)))
     if first is not None and side(first) is (not answer):

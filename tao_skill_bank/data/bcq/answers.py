@@ -145,11 +145,7 @@ def join(
 ) -> dict[str, Said]:
     """Rows by annotation: by id, else by path and question where that is unique.
 
-    Args:
-        records: What must be answered.
-        rows: Of the evaluation.
-        where: Its file.
-        out: What a person took out since: its rows are passed over.
+    `out`: what a person took out since; its rows are passed over.
 
     Raises:
         GateError: Gate `evaluation_coverage`: an annotation without its answer, with two, or with the question or

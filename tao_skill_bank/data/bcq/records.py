@@ -33,13 +33,11 @@ class Record:
         row: Its place in the file, from 1.
         id: Unique in the file.
         video: As the file names it.
-        path: Absolute.
         prompt: What is asked, without media tags.
         question: `prompt` without the closing wish for yes or no.
         key: What equal questions share.
         gt: The right answer; None where the text has none (pool rows alone).
         group: The recording it was cut from, where it is named.
-        raw: The record as read.
     """
 
     row: int
@@ -76,9 +74,7 @@ class RecordSet:
 
     Attributes:
         name: `kpi`, `pool` …
-        path: The file.
         root: Where its videos start.
-        records: In the order of the file.
         dropped: Why a pool's row was left out → how many.
         out: Rows that a person took out.
     """

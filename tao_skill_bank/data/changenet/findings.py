@@ -226,12 +226,7 @@ def repeated(tables: Sequence[PictureSet]) -> Finding:
 
 
 def across(tables: Sequence[PictureSet], matches: Sequence[tuple[str, int, str, int]]) -> Finding:
-    """Rows of two sets that show the same, over all lightings.
-
-    Args:
-        tables: The sets.
-        matches: What `shared_pictures` found in them.
-    """
+    """Rows of two sets that show the same, over all lightings."""
     between: dict[tuple[str, str], set[int]] = {}
     firsts: dict[tuple[str, str], str] = {}
     by_name = {one.name: one for one in tables}

@@ -259,10 +259,7 @@ class Placed:
     """A table whose files were all found under one root.
 
     Attributes:
-        table: The rows.
         root: The folder its paths start at.
-        images: The look-up of the images.
-        goldens: The look-up of the goldens.
     """
 
     table: PairTable

@@ -78,12 +78,8 @@ class KpiAnalysis:
     """What an inference is worth.
 
     Attributes:
-        source: The CSV.
-        passes: Number of PASS rows.
-        no_passes: Number of NO_PASS rows.
         recall_100: The operating point of 100 % recall; None without NO_PASS rows.
         best_f1: The operating point of the best F1; None without NO_PASS rows.
-        files: What was written.
     """
 
     source: Path

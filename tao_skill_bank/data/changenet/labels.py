@@ -105,11 +105,7 @@ def judged_as_defect(labels: Iterable[str]) -> set[str]:
 def not_judged(path: Path, row: int, label: str, rows: int) -> InputError:
     """Why the scores of a file are not judged: a good part that would count as a defect.
 
-    Args:
-        path: The file.
-        row: Its first row of that kind, counted from 0.
-        label: What stands there.
-        rows: How many rows are of that kind.
+    `row` is the first of `rows` such rows, counted from 0.
     """
     others = f" (and {rows - 1} more rows)" if rows > 1 else ""
     return InputError(
@@ -124,9 +120,6 @@ def near_misses(counts: Mapping[str, int]) -> list[str]:
 
     Two names are near where only case, spaces and punctuation tell them apart, or one slip of the pen within a word of
     at least five letters. `crack_a` and `crack_b`, `short1` and `short2` are two names.
-
-    Args:
-        counts: Label → number of rows.
     """
     names = sorted({label.strip() for label in counts if label.strip() and not is_pass(label)})
     keys = {name: key(name) for name in names}

@@ -33,7 +33,6 @@ class LaidOut:
     """What was laid out.
 
     Attributes:
-        workspace: The folder.
         sets: For each set its rows by label, PASS first.
         boards: How many boards there are, none of them in two sets; None where nothing says which part is of which.
         proposal: What may tell boards, where they are not known and names share beginnings.

@@ -24,11 +24,7 @@ class _At(property):
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folders and files of a workspace; none of them need exist.
-
-    Attributes:
-        root: The workspace folder.
-    """
+    """The folders and files of a workspace; none of them need exist."""
 
     root: Path
 

@@ -30,10 +30,6 @@ class Proposal:
 
     Attributes:
         pattern: For `--board`.
-        boards: How many it finds.
-        smallest: Pictures of the smallest.
-        largest: Pictures of the largest.
-        example: One of them.
         torn: How many stand in several sets, as they were drawn without it.
     """
 

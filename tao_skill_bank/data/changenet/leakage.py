@@ -27,8 +27,6 @@ class Match:
     Attributes:
         train_csv: The training table.
         train_row: Position in it, counted from 0.
-        image: Its image, links resolved.
-        eval_csv: The evaluation table.
         eval_row: Position in it, counted from 0.
         other: Its image, links resolved; the same as `image` unless only the bytes are equal.
     """
@@ -130,16 +128,9 @@ def equal_bytes(
 ) -> list[Match]:
     """Rows whose test images are, byte for byte and for every lighting, those of an evaluation row elsewhere.
 
-    Blank crops make this common in real data, so it is a count and a reason to drop new rows, not a leak. Only
-    files whose size occurs on both sides are read, in blocks, and each only once a cache.
-
-    Args:
-        table: The rows in question.
-        eval_tables: Validation, KPI and acceptance sets.
-        naming: Lights and extension.
-        roots: Folders that paths may start at; each CSV's own folder is tried last.
-        index: Folder listings to share.
-        cache: Digests to share.
+    Blank crops make this common in real data, so it is a count and a reason to drop new rows, not a leak. Only files
+    whose size occurs on both sides are read, in blocks, and each only once a cache. Paths may start at `roots`; each
+    CSV's own folder is tried last.
 
     Returns:
         At most one match a row, in row order; rows that are the very same file are `leaked_paths`' affair.

@@ -240,7 +240,6 @@ class LookedSets:
     """What looking at the pictures of some sets found.
 
     Attributes:
-        findings: In a fixed order.
         faults: Set → a line for everything that must be fixed before a run.
         pictures: How many different files the rows name.
         looked: The facts of every file, and how many were opened.

@@ -61,9 +61,7 @@ class PreparedPairs:
 
     Attributes:
         rows: The CSV's rows, by stem; folders are relative to the images folder.
-        csv: The CSV.
         summary: `ingest_summary.json`.
-        labels: Label → number of pairs.
         reencoded: How many images changed their format on the way.
         left_out: Stem → why, of the pairs that became no row.
     """

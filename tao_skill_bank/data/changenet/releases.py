@@ -12,13 +12,7 @@ from tao_skill_bank.data.releases.facts import Release, known, release_named
 
 
 def meant_elsewhere(config: Mapping[str, Any], purpose: Purpose, release: str) -> list[str]:
-    """A line for each thing that another known release does with this spec and `release` does not, or the reverse.
-
-    Args:
-        config: A spec, whole or only the user's keys.
-        purpose: What it is for.
-        release: The one that runs it.
-    """
+    """A line for each thing that another known release does with this spec and `release` does not, or the reverse."""
     here = spec_faults(config, purpose, release)
     mine = list(_does(config, purpose, release_named(release)))
     lines: dict[str, list[str]] = {}

@@ -39,15 +39,11 @@ class ClassifySpec:
         validation_interval: Epochs between validations.
         num_classes: Number of classes; 2 is PASS and NO_PASS.
         cls_weight: Loss weight a class.
-        backbone: `model.backbone.type`.
         pretrained_backbone_path: Weight file of the backbone, or None.
         difference_module: `learnable` (softmax score) or `euclidean` (distance).
         loss: `ce` or `contrastive`.
         eval_margin: The score above which TAO itself calls a row NO_PASS.
         concat_type: `linear`, `grid` or None: how the lightings are put together.
-        lr: Learning rate.
-        seed: Random seed of training.
-        results_dir: Where TAO writes.
         raw: The whole configuration, defaults filled in.
     """
 
@@ -92,10 +88,6 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
     `${a.b}` references are resolved against the spec and its defaults; references to environment variables are
     refused, because what a run was given is written to disk.
-
-    Args:
-        path: The YAML file.
-        overrides: Hydra overrides, applied in order.
 
     Raises:
         InputErrors: Keys that TAO does not know, all of them, each with the nearest one.

@@ -65,11 +65,7 @@ class Rule:
 def rule_faults(given: Mapping[str, Any], full: Mapping[str, Any], purpose: Purpose, release: str) -> list[str]:
     """Run every rule that holds in a release.
 
-    Args:
-        given: The user's own keys.
-        full: The same over TAO's defaults.
-        purpose: Some rules hold for training only.
-        release: The TAO release that runs the spec.
+    `given` are the user's own keys, `full` the same over TAO's defaults.
     """
     return [
         fault

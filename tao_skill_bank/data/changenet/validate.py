@@ -56,8 +56,6 @@ class DatasetReport:
     """What was found in one CSV.
 
     Attributes:
-        path: The CSV.
-        kind: What it is for.
         rows: Number of rows; 0 where it could not be read.
         labels: Label → number of rows, PASS first, then by name.
         faults: A line each; empty if the set can be used.

@@ -67,11 +67,8 @@ class Word:
     Attributes:
         sample: Its name, or the sample itself.
         reason: mislabeled, edge_case, data_quality or systematic, in any spelling.
-        who: Who says so.
         to: The label it should have; None: no other label is given.
-        drop: Take the sample out.
         set: The set of a name; None: the only one that has it.
-        note: In their words.
         run, score: Where it was seen, and the model's score there.
         pictures: The digest of what was looked at, where the caller knows it: another one now is refused.
     """

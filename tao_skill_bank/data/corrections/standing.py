@@ -20,7 +20,6 @@ class Standing:
     """One sample.
 
     Attributes:
-        sample: Which.
         words: The last word of each reader that was not undone, oldest first; never empty.
         status: `relabelled` and `dropped` change the sample; `kept`: it was looked at and its label is right;
             `doubted`: its label is wrong, and nobody gave another; `disputed`: two readers differ, so nothing is

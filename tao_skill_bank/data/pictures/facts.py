@@ -32,12 +32,10 @@ class Facts(NamedTuple):
         fault: Why it cannot be used as a picture, in words; None where nothing was found.
         format: Pillow's name, such as `JPEG`; empty where it is none.
         width: Pixels, as it is stored.
-        height: Pixels.
         mode: Pillow's mode, such as `L`, `RGB`, `I;16`.
         bits: Bits a channel, as the file stores them.
         orientation: EXIF orientation that a loader would have to apply, 1 to 8; 1 is upright.
         pages: Pictures in the file, of which the first is read.
-        sha256: Digest of the bytes.
         pixels: Digest of mode, size and pixels: equal for the same picture in another container or compression.
         highest: Greatest grey value; of a picture that its file stores deeper than 8 bits, of any channel, as a loader
             has it before it cuts off.

@@ -22,7 +22,6 @@ class Change:
     Attributes:
         kind: `command`, `action`, `key`, `value`, `behaviour`, `status`, `output`, `refusal` or `code`.
         what: What it is about: a command, an action, a key.
-        text: The whole line.
     """
 
     kind: str

@@ -27,7 +27,6 @@ class Release:
 
     Attributes:
         version: `7.1.0`.
-        raw: The facts file.
     """
 
     version: str

@@ -40,9 +40,7 @@ class Resolver:
     picture, or is there below the folder of videos; a stem takes its one file there.
 
     Attributes:
-        addresses: How many addresses were met.
         windows: How many paths of Windows.
-        ids: How many plain ids.
         files: How many different paths, of the first 100,000.
         there: How many of these are files.
         first_missing: The first that is none.

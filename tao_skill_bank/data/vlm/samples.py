@@ -85,7 +85,6 @@ class Reading:
     Attributes:
         path: The file, for messages.
         mapped: Where they lie.
-        words: What yes and no are called.
         strict: Values that are no texts are refused.
         all_responses: Several responses of an item all count.
         truth_elsewhere: The right answers come from another file.

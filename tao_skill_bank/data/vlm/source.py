@@ -133,9 +133,7 @@ class _Raw(io.RawIOBase):
 def opened(path: Path, key: str) -> Iterator[Source]:
     """A file to read from.
 
-    Args:
-        path: It.
-        key: The setting that names it, for messages: `predictions_json`.
+    `key` is the setting that names it: `predictions_json`.
 
     Raises:
         InputError: No such file, a folder, a pickle.

@@ -31,10 +31,7 @@ class ImageFacts:
 
     Attributes:
         id: `sha256:…` of its configuration.
-        architecture: `amd64`, `arm64`, …
-        entrypoint: What it runs.
         digests: `sha256:…` by which registries know it.
-        size: Bytes.
     """
 
     id: str
@@ -49,7 +46,6 @@ class EngineFacts:
     """The engine itself.
 
     Attributes:
-        version: Its version.
         architecture: Of its machine, as images name it.
         rootless: Whether root inside is an ordinary user outside.
         gpus: Whether it knows NVIDIA's runtime or devices.

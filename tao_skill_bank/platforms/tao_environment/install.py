@@ -48,10 +48,7 @@ class Installation:
     """What will be made.
 
     Attributes:
-        release: The TAO release.
         device: `cpu`, with stand-ins for what has no CPU form, or `cuda`.
-        folder: Where; its `bin` is registered.
-        python: The interpreter, and its version.
     """
 
     release: Release

@@ -27,11 +27,9 @@ class Addition:
     """One iteration's new rows.
 
     Attributes:
-        phase: The iteration.
         before: Rows it began with.
         real: Rows mined; None where nothing was mined.
         synthetic: Rows generated.
-        total: Rows it trained on.
         bar: Earlier, real and synthetic rows as one bar, all iterations on one scale.
         labels: (label, real, synthetic), the most frequent first.
         sources: (where from, rows) as the provenance file has it.

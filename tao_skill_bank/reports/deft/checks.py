@@ -26,9 +26,7 @@ class Check:
     """One condition of shipping.
 
     Attributes:
-        name: What is asked.
         outcome: `holds`, `open`, or `unknown` while it cannot be told.
-        value: What was found, as text.
         range: Its 95 % interval as text, or empty.
         detail: One short line on where the limit comes from.
     """

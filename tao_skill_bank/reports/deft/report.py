@@ -191,10 +191,6 @@ def write_narrative(results_dir: Path, text: str) -> Path:
 def iter_summary(results_dir: Path, label: str) -> Path:
     """Write `<label>_summary.md` (`iter2_summary.md`) into the run folder: at most 300 words.
 
-    Args:
-        results_dir: The run folder.
-        label: `baseline` or `iter<N>`.
-
     Raises:
         InputError: There is no such iteration in the run's state, or no readable state.
     """

@@ -66,8 +66,6 @@ class LabelFigures:
     """One label in one inference.
 
     Attributes:
-        label: As it stands in the CSV.
-        count: Rows.
         wrong: Rows on the wrong side of the threshold.
         weakest: The lowest score of a defect, the highest of PASS.
         cost_pct: For a defect: the share of PASS rows that score at least as high as its weakest row, which is

@@ -58,8 +58,6 @@ class Rca:
     """A finished analysis.
 
     Attributes:
-        folder: Where everything lies.
-        report: The report in it.
         analysis: The numbers; None where the recall target was out of reach.
         suspects: Labels that look wrong, most suspicious first.
         notes: What a reader should know, a line each.

@@ -37,8 +37,6 @@ class Spot(BaseModel):
     Attributes:
         image: Its name in `rca_images/`; empty where the image was not found.
         filepath: The original.
-        label: As written.
-        siamese_score: The model's score.
         weakness: How far it lies on the wrong side.
         verdict: One of `VERDICTS`, or None while open.
         note: What whoever looked at it had to say.

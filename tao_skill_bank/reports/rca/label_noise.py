@@ -46,9 +46,7 @@ class Suspect:
     """A sample and what the other samples' pictures and the model say of its label.
 
     Attributes:
-        filepath: The image.
         label: As written in the data, stripped.
-        score: The model's score.
         weakness: How far the score lies on the wrong side of the threshold.
         misclassified: It lies on the wrong side of the threshold.
         suspicion: Vote of the pictures against the label times the model's, 0..1; the model's alone where no

@@ -16,13 +16,7 @@ SUSPECTS_PICTURED = 12
 
 
 def take_spots(folder: Path, weak: Sequence[Weak], goldens: Mapping[str, str]) -> list[Spot]:
-    """The weakest PASS and NO_PASS samples.
-
-    Args:
-        folder: The RCA folder.
-        weak: The kept samples, weakest first.
-        goldens: Image → golden.
-    """
+    """The weakest PASS and NO_PASS samples."""
     guard.make_folder(folder / IMAGES)
     spots = []
     for side, wanted in (("pass", True), ("no_pass", False)):

@@ -60,10 +60,6 @@ class Assets:
 
     Attributes:
         dataset: The folder with clean boards, masks and `defect_spec.jsonl`.
-        defects: The lines of the defect spec.
-        defect_spec: Its path.
-        checkpoint: The fine-tuned generator's folder.
-        step: Its training step.
         base: The folder of the base models, mounted read-only; the container fills it on first use.
     """
 

@@ -66,11 +66,7 @@ def _looked(config: RunConfig, sets: Mapping[str, Placed]) -> LookedSets:
 
 
 def board_finding(tables: Mapping[str, PairTable]) -> Finding:
-    """Whether a board stands in two of the sets, counted by board: crops of one board are not independent.
-
-    Args:
-        tables: Set → its rows.
-    """
+    """Whether a board stands in two of the sets, counted by board: crops of one board are not independent."""
     known = {name: boards_of(table) for name, table in tables.items()}
     lacking = [name for name, boards in known.items() if boards is None]
     if lacking:

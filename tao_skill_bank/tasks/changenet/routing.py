@@ -35,7 +35,6 @@ class Routing:
         mining: Positions that go to mining, in order.
         anomalygen: Positions that go to the generator, in order.
         verdicts: Label (upper-cased) → `mining`, `anomalygen`, `mining+anomalygen`, `dropped`, `dropped (accepted)`.
-        counts: Label → number of rows.
     """
 
     mining: list[int]
@@ -151,13 +150,7 @@ def normal(label: str) -> str:
 
 
 def write_routing(folder: Path, rows: pa.Table, routing: Routing) -> None:
-    """Write the two parquet files (the schema of `rows`, also when empty), the summary and the report.
-
-    Args:
-        folder: Where to.
-        rows: The weak rows that were routed, with a `label` column.
-        routing: Their routing.
-    """
+    """Write the two parquet files (the schema of `rows`, also when empty), the summary and the report."""
     import pyarrow as pa
 
     for name, positions in ((MINING_FILE, routing.mining), (GENERATOR_FILE, routing.anomalygen)):

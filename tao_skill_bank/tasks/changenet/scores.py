@@ -138,12 +138,7 @@ def evaluate(kind: str, checkpoint: Path, csv: Path, target: Target, threshold: 
 def uncorrected(config: RunConfig, name: str, found: Scored, at: float | None, target: Target) -> Uncorrected | None:
     """What the same scores come to by the labels of the customer's CSV; None where no label of the set was corrected.
 
-    Args:
-        config: The run's configuration.
-        name: The set.
-        found: Its scores.
-        at: A frozen threshold; None: the one that the target asks for by these labels.
-        target: The target.
+    `at`: a frozen threshold; None: the one that the target asks for by these labels.
     """
     written = labels_as_written(config, name, found.table)
     if written is None:

@@ -153,11 +153,7 @@ def training_progress(train_dir: Path) -> str | None:
 
 
 def mining_progress(results_dir: Path) -> str | None:
-    """`embed_source: 4096 of 100000 images`: what the job at work last said; None before it said anything.
-
-    Args:
-        results_dir: The run folder.
-    """
+    """`embed_source: 4096 of 100000 images`: what the job at work last said; None before it said anything."""
     from tao_skill_bank.platforms.base import jobs_dir, read_exit, read_records, tail_of
 
     at_work = [record for record in read_records(results_dir) if read_exit(record) is None]

@@ -27,14 +27,7 @@ COMMAND = "visual_changenet"
 
 
 def trained_by(checkpoint: Path, spec: Mapping[str, Any], platform: Platform, record: JobRecord | None) -> Trained:
-    """Who trained `checkpoint`.
-
-    Args:
-        checkpoint: Its file.
-        spec: The spec it was trained with.
-        platform: What ran the training.
-        record: The record of the training's job.
-    """
+    """Who trained `checkpoint`."""
     made = _own(checkpoint) or _by_platform(spec, platform)
     return made.model_copy(
         update={

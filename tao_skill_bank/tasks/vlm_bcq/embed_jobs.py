@@ -28,13 +28,7 @@ HOMES = ("mining", "annotate")
 def encoder_of(run: Run, label: str, stage: str, out: Path, videos: Sequence[Path], keys: Sequence[str]) -> Encoder:
     """The encoder of a search; where cosmos-embed makes its vectors, those that the run has not yet are made first.
 
-    Args:
-        run: The run.
-        label: The iteration.
-        stage: The stage whose jobs they are.
-        out: The stage's folder; `embeddings.parquet` there holds what is new.
-        videos: What is searched, and for what.
-        keys: Their questions.
+    `out` is the stage's folder; `embeddings.parquet` there holds what is new.
 
     Raises:
         GateError: Gate `embeddings`: a vector is missing or not finite.

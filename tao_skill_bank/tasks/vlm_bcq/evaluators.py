@@ -40,15 +40,6 @@ def evaluate(
 ) -> tuple[Evaluation, list[Answered]]:
     """Have a model answer every annotation of a set, and leave answers, predictions and figures in `out`.
 
-    Args:
-        run: The run.
-        label: The iteration.
-        stage: The stage whose job it is.
-        name: The job's name.
-        records: What is asked.
-        candidate: Who answers.
-        out: A folder of this evaluation's own.
-
     Raises:
         GateError: Gate `evaluation_coverage` or `unreadable`.
     """

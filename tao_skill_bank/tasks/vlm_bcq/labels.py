@@ -88,10 +88,6 @@ def refused(config: VlmConfig) -> set[str]:
 def label_checks(config: VlmConfig, read: Callable[[str], RecordSet | None]) -> tuple[list[Check], list[OwnWord]]:
     """The checks of a plan's corrections, and the word that those of the measured sets need.
 
-    Args:
-        config: The plan's.
-        read: A set as its file has it.
-
     Raises:
         InputError: The file of corrections cannot be read, or is not what it was.
     """

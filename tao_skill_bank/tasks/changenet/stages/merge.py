@@ -108,11 +108,6 @@ def relative_to_workspace(table: PairTable, root: Path, workspace: Path) -> Pair
 
     Labels are normalised on the way: `PASS` for any spelling of it, else lower-cased and stripped.
 
-    Args:
-        table: Rows whose folders start at `root`.
-        root: Where they resolve.
-        workspace: Where they shall resolve.
-
     Raises:
         GateError: `root` lies outside the workspace.
     """
@@ -147,12 +142,6 @@ def refuse_lost_rows(
     combined_csv: Path, provenance_csv: Path, parts: Sequence[PairTable], sources: Sequence[str]
 ) -> None:
     """Read back what was merged: every row of every part, in order, and its provenance in the same place.
-
-    Args:
-        combined_csv: The merged set on disk.
-        provenance_csv: Its provenance on disk.
-        parts: What it was made of, in order.
-        sources: The `source` that the rows of each part must have.
 
     Raises:
         GateError: Gate `lost-row`; the first row that is not where it belongs is named.

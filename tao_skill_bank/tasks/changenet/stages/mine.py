@@ -256,14 +256,8 @@ class DataMining(Stage):
     ) -> list[Alike]:
         """New images that look nearly the same as an evaluation image, the likeliest copies first; none is dropped.
 
-        Images of one colour are left out: bare board looks the same on every board.
-
-        Args:
-            run: The run.
-            label: Iteration.
-            naming: How images are called.
-            pool_files: First-lighting images of the new pool rows; they are embedded already.
-            synthetic: The new synthetic rows.
+        Images of one colour are left out: bare board looks the same on every board. `pool_files`: first-lighting images
+        of the new pool rows, embedded already.
         """
         from tao_skill_bank.actions.mining.tables import ImageTable
 
