@@ -115,6 +115,10 @@ class Ended:
     stderr: str
 
 
+class LimitReachedError(Exception):
+    """A process did not end by itself within the harness's own limit."""
+
+
 class ForkServer:
     """A process that forks others, with the library loaded.
 
@@ -122,10 +126,12 @@ class ForkServer:
         folder: Where it may write.
         library: The library of faults.
         said: The file in it that gets their standard error.
+        limit: Seconds after which one is ended.
     """
 
-    def __init__(self, folder: Path, library: Path, said: str = "stderr") -> None:
+    def __init__(self, folder: Path, library: Path, said: str = "stderr", limit: float = _LIMIT_SEC) -> None:
         self.said = folder / said
+        self.limit = limit
         path = os.pathsep.join(filter(None, (str(SUPPORT), os.environ.get("PYTHONPATH"))))
         single = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
         self.process = subprocess.Popen(
@@ -143,7 +149,7 @@ class ForkServer:
 
     def ask(self, argv: Sequence[str], env: dict[str, str]) -> None:
         """Start one; its end is the next answer."""
-        asked = {"argv": list(argv), "env": env, "stderr": str(self.said), "limit": _LIMIT_SEC}
+        asked = {"argv": list(argv), "env": env, "stderr": str(self.said), "limit": self.limit}
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()
@@ -169,13 +175,16 @@ class Harness:
         folder: A folder of its own.
         wanted: Draws a workspace below it and asks for a run there.
         real: Start every process anew, instead of forking it.
+        limit: Seconds that a process may take.
     """
 
-    def __init__(self, folder: Path, wanted: Callable[[Path], Request], *, real: bool = False) -> None:
+    def __init__(
+        self, folder: Path, wanted: Callable[[Path], Request], *, real: bool = False, limit: float = _LIMIT_SEC
+    ) -> None:
         self.folder = folder
         self.real = real
         self.library = compile_library(folder)
-        self.server = ForkServer(folder, self.library)
+        self.server = ForkServer(folder, self.library, limit=limit)
         self.run = tiny.approved(wanted(folder / "w"))
         self.stages: list[Stage] = []
         self.points: list[Point] = []
@@ -204,6 +213,11 @@ class Harness:
         with self.started_anew():
             return self._traced(number)
 
+    @property
+    def limit(self) -> float:
+        """Seconds that a process may take."""
+        return self.server.limit
+
     @contextmanager
     def started_anew(self) -> Iterator[None]:
         """Within it every process is started anew, instead of being forked."""
@@ -229,10 +243,16 @@ class Harness:
     def _step(self, fault: dict[str, str]) -> Ended:
         argv, env = self.asked(fault)
         if not self.real:
-            return self.server.run(argv, env)
+            ended = self.server.run(argv, env)
+            if ended.code is None:
+                raise LimitReachedError
+            return ended
         if fault:
             env["LD_PRELOAD"] = str(self.library)
-        done = ran([sys.executable, *argv], env=env, timeout=_LIMIT_SEC)
+        try:
+            done = ran([sys.executable, *argv], env=env, timeout=self.limit)
+        except subprocess.TimeoutExpired:
+            raise LimitReachedError from None
         return Ended(done.returncode, done.stderr)
 
     def close(self) -> None:
@@ -241,7 +261,13 @@ class Harness:
         self.server.close()
 
     def trial(self, point: Point, fault: str) -> str | None:
-        """Why the run did not end as the clean one did; None where it did, or where the fault was never met."""
+        """Why the run did not end as the clean one did; None where it did."""
+        try:
+            return self._trial(point, fault)
+        except LimitReachedError:
+            return f"did not end within {self.limit:g} s: it hangs, or the machine is slow; --limit tells which"
+
+    def _trial(self, point: Point, fault: str) -> str | None:
         stage = self.stages[point.stage]
         self._from_before(stage)
         happened = self.folder / "happened"
@@ -267,14 +293,15 @@ class Harness:
 
     def _settle(self) -> None:
         """No process of this run is left: what outlived its engine ends by itself."""
-        limit = time.monotonic() + _LIMIT_SEC
+        limit = time.monotonic() + self.limit
         for record in read_records(self.run):
             if read_exit(record) is not None:
                 continue
             for kind in ("claim.json", "child.json"):
                 who = read_process(beside(record.path, kind))
                 while who is not None and who[0] and is_alive(*who):
-                    assert time.monotonic() < limit, f"{record.key} does not end"
+                    if time.monotonic() > limit:
+                        raise LimitReachedError
                     time.sleep(0.001)
 
 
@@ -373,9 +400,10 @@ def main() -> int:
     parser.add_argument("--part", default="1/1", help="try the I-th of N parts of the points")
     parser.add_argument("--loop", choices=LOOPS, default="boards", help="whose calls")
     parser.add_argument("--real", action="store_true", help="real processes instead of forked ones")
+    parser.add_argument("--limit", type=float, default=_LIMIT_SEC, help="seconds that a process may take")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="crash-") as name:
-        harness = Harness(Path(name), LOOPS[given.loop], real=given.real)
+        harness = Harness(Path(name), LOOPS[given.loop], real=given.real, limit=given.limit)
         number, parts = (int(text) for text in given.part.split("/"))
         print(f"points found: {len(harness.points)}, in {len(harness.stages)} stages", flush=True)
         tried: Counter[str] = Counter()

@@ -157,6 +157,14 @@ def test_processes_that_were_started_anew_survive_kills_as_forked_ones_do(harnes
         assert tried(harness, "kill", REAL_KILLS, seed + 1) == ""
 
 
+def test_a_process_that_the_harness_ended_is_told_as_that_and_not_as_a_call_that_was_not_made_again(
+    harness_of: Callable[[str], Harness], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = harness_of("numbers")
+    monkeypatch.setattr(harness.server, "limit", 0.0)
+    assert "did not end within 0 s" in str(harness.trial(harness.points[-1], "kill"))
+
+
 @pytest.mark.parametrize("stage", [TRAIN, RCA])
 def test_a_forked_process_makes_the_calls_of_one_that_was_started_anew(harness: Harness, stage: int) -> None:
     def calls(points: list[Point]) -> Counter[tuple[str, str, str]]:
