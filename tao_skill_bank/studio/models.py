@@ -238,7 +238,10 @@ class MarksView(Shape):
 
 
 class SampleSet(Shape):
-    """One set of rows, in the order of their scores; the columns come from `columns`."""
+    """One set of rows, in the order of their scores; the columns come from `columns`.
+
+    `partial`: only the first rows of the file, for as long as the others are read.
+    """
 
     run: str
     set: str
@@ -253,6 +256,7 @@ class SampleSet(Shape):
     facets: list[Facet]
     columns: list[Column]
     digest: str
+    partial: bool = False
 
 
 class SampleRow(Shape):

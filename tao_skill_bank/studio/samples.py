@@ -97,7 +97,19 @@ def matched(table: PairTable, other: PairTable) -> npt.NDArray[np.int64]:
 
 def described(sheets: Sheets, sources: RunSources, name: str, iteration: str | None) -> tuple[SampleSet, list[bytes]]:
     """A set as the browser gets it: what its columns are, and their bytes."""
-    source, sheet = read(sheets, sources, name, iteration)
+    return _described(sources, *read(sheets, sources, name, iteration))
+
+
+def first(
+    sheets: Sheets, sources: RunSources, name: str, iteration: str | None
+) -> tuple[SampleSet, list[bytes]] | None:
+    """The same of a large set's first rows, to be shown while it is read; None where `described` is as quick."""
+    source = sources.source(name, iteration)
+    found = sheets.first(source.csv, scored=source.scored)
+    return None if found is None else _described(sources, source, found)
+
+
+def _described(sources: RunSources, source: Source, sheet: Sheet) -> tuple[SampleSet, list[bytes]]:
     made = f"described {sources.folder} {source.iteration} {source.threshold}"
     if made in sheet.kept:
         known: tuple[SampleSet, list[bytes]] = sheet.kept[made]
@@ -131,6 +143,7 @@ def described(sheets: Sheets, sources: RunSources, name: str, iteration: str | N
         facets=[Facet(name=f.name, title=f.title, values=f.values, counts=f.counts) for f in sheet.facets.values()],
         columns=columns,
         digest=sheet.digest,
+        partial=sheet.partial,
     )
     sheet.kept[made] = (about, parts)
     return about, parts

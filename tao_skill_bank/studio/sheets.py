@@ -7,6 +7,7 @@ every threshold. Names stay here; a browser asks for those that it shows.
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tao_skill_bank.core import guard
-from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.core.text import clean
 from tao_skill_bank.data.changenet.kpi import SCORE, read_scored
 from tao_skill_bank.data.changenet.labels import is_pass
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 MOST_VALUES = 5000
 """A column of more values than this is no facet."""
 KEPT = 6
+FIRST_BYTES = 1 << 20
+"""What of a large file is shown while the rest of it is read; a file of a few times as many is read whole at once."""
+_LARGE = 8 * FIRST_BYTES
 
 
 @dataclass
@@ -59,6 +63,7 @@ class Sheet:
         label: The labels as codes, in that order.
         good: Whether each label is PASS.
         digest: Changes when the file does.
+        partial: Whether it is of the file's first rows alone.
         kept: What was made of it, by a key that says of what else.
     """
 
@@ -69,6 +74,7 @@ class Sheet:
     good: list[bool]
     facets: dict[str, FacetColumn]
     digest: str
+    partial: bool = False
     kept: dict[str, Any] = field(default_factory=dict, repr=False)
     _place: npt.NDArray[np.int64] | None = field(default=None, repr=False)
 
@@ -125,15 +131,13 @@ class Sheets:
         self._found: OrderedDict[tuple[str, int, int], Sheet] = OrderedDict()
         self._lock = threading.Lock()
         self._reading: dict[tuple[str, int, int], threading.Lock] = {}
+        self._first: OrderedDict[tuple[str, int, int], Sheet] = OrderedDict()
 
     def read(
         self, path: Path, *, scored: bool, beside: Callable[[PairTable], dict[str, list[str]]] | None = None
     ) -> Sheet:
         """The rows of a CSV; raises as `read_scored` and `read_pairs`."""
-        about = guard.status(path)
-        if about is None:
-            raise InputError("no such file", where=path, fix="bring the file back")
-        key = (str(path), about.st_size, about.st_mtime_ns)
+        key, about = _known_as(path)
         with self._lock:
             if key in self._found:
                 self._found.move_to_end(key)
@@ -151,23 +155,68 @@ class Sheets:
                     self._found.popitem(last=False)
             return made
 
-    def _rows(self, path: Path, key: Key, *, scored: bool) -> Read:
-        """The rows of a CSV, in one piece, so that a few are taken out of a million without a look at the rest."""
-        import pyarrow as pa
+    def first(self, path: Path, *, scored: bool) -> Sheet | None:
+        """The first rows of a large CSV that nobody has read yet, to be looked at while the rest is read.
 
+        None where the whole is there or soon will be, and where the first rows are none: the whole then says why.
+        """
+        key, about = _known_as(path)
+        with self._lock:
+            if key in self._found:
+                return None
+            if key in self._first:
+                return self._first[key]
+        if about.st_size < _LARGE or self._on_disk.recall(key_of(about), scored=scored) is not None:
+            return None
+        try:
+            made = _sheet(key, _parsed(path, scored=scored, first=FIRST_BYTES), path, None, partial=True)
+        except BankError:
+            return None
+        with self._lock:
+            self._first[key] = made
+            while len(self._first) > self._kept:
+                self._first.popitem(last=False)
+        return made
+
+    def first_known(self, path: Path, rows: Iterable[int]) -> Sheet | None:
+        """What `first` gave, where it has these rows of the file and the whole is not there yet."""
+        key, _ = _known_as(path)
+        with self._lock:
+            found = None if key in self._found else self._first.get(key)
+        return found if found is not None and all(0 <= row < len(found) for row in rows) else None
+
+    def _rows(self, path: Path, key: Key, *, scored: bool) -> Read:
         known = self._on_disk.recall(key, scored=scored)
-        if known is not None:
-            return known
-        if scored:
-            read = read_scored(path)
-            table, order = read.table, by_score(read.scores)
-            scores: npt.NDArray[np.float64] | None = read.scores[order]
-        else:
-            table = read_pairs(path)
-            order, scores = np.arange(len(table)), None
-        found = Read(pa.table({name: table.arrow(name) for name in table.names}), order, scores)
-        self._on_disk.keep(key, found)
-        return found
+        if known is None:
+            known = _parsed(path, scored=scored)
+            self._on_disk.keep(key, known)
+        return known
+
+
+def _known_as(path: Path) -> tuple[tuple[str, int, int], os.stat_result]:
+    """What a file is told by, and its state.
+
+    Raises:
+        InputError: It is not there.
+    """
+    about = guard.status(path)
+    if about is None:
+        raise InputError("no such file", where=path, fix="bring the file back")
+    return (str(path), about.st_size, about.st_mtime_ns), about
+
+
+def _parsed(path: Path, *, scored: bool, first: int | None = None) -> Read:
+    """The rows of a CSV, in one piece, so that a few are taken out of a million without a look at the rest."""
+    import pyarrow as pa
+
+    if scored:
+        read = read_scored(path, first)
+        table, order = read.table, by_score(read.scores)
+        scores: npt.NDArray[np.float64] | None = read.scores[order]
+    else:
+        table = read_pairs(path, first=first)
+        order, scores = np.arange(len(table)), None
+    return Read(pa.table({name: table.arrow(name) for name in table.names}), order, scores)
 
 
 def by_score(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -192,6 +241,8 @@ def _sheet(
     read: Read,
     path: Path,
     beside: Callable[[PairTable], dict[str, list[str]]] | None,
+    *,
+    partial: bool = False,
 ) -> Sheet:
     import pyarrow as pa
 
@@ -209,8 +260,8 @@ def _sheet(
         found = _codes(name, name, pa.array(cells, type=pa.string()), order, most=MOST_VALUES)
         if found is not None:
             facets[name] = found
-    digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
-    return Sheet(table, order, ordered, label, [is_pass(v) for v in label.values], facets, digest)
+    digest = hashlib.sha256(repr((key, partial)).encode()).hexdigest()[:16]
+    return Sheet(table, order, ordered, label, [is_pass(v) for v in label.values], facets, digest, partial)
 
 
 def _codes(name: str, title: str, column: Any, order: npt.NDArray[np.int64], most: int) -> FacetColumn | None:

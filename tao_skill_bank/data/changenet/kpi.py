@@ -145,16 +145,20 @@ def analyze_kpi(csv: Path, output_dir: Path | None = None, *, images: bool = Tru
     return analysis
 
 
-def read_scored(csv: Path) -> Scored:
+def read_scored(csv: Path, first: int | None = None) -> Scored:
     """Read the labels and scores of an inference; every other column is kept as text.
 
     PASS is told by `label.strip().upper() == "PASS"`, everything else is NO_PASS.
+
+    Args:
+        csv: The file.
+        first: As `read_pairs`.
 
     Raises:
         InputError: As `read_pairs`; a good part under another word than PASS.
         InputErrors: Scores that are empty, not numbers, NaN or infinite, each with its row.
     """
-    table = read_pairs(csv, required=("label", SCORE))
+    table = read_pairs(csv, required=("label", SCORE), first=first)
     is_pass = told_pass(table)
     return Scored(table, finite_scores(csv, table.arrow(SCORE)), is_pass)
 

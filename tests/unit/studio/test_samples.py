@@ -14,6 +14,8 @@ import pytest
 from studio_server import Page
 
 from tao_skill_bank import frames
+from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.studio import sheets as sheets_module
 from tao_skill_bank.studio.sheets import Sheets, by_score
 
 
@@ -164,3 +166,80 @@ def test_where_a_row_stands_is_never_seen_half_told(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as threads:
         found = list(threads.map(sheet.score_of, range(0, rows, 40)))
     assert found == [(i * 7919 % rows) / rows for i in range(0, rows, 40)]
+
+
+def large(path: Path, rows: int) -> Path:
+    """A scored CSV with its worst board in the last row, and a line end within a cell in every tenth."""
+    lines = [
+        f"line1/{n:06d}/,golden/AX/,{'missing' if n % 7 else 'PASS'},C{n % 40},"
+        f'"a{chr(10) if n % 10 == 0 else ","}b",{n / rows!r}'
+        for n in range(rows)
+    ]
+    path.write_text("\n".join(["input_path,golden_path,label,object_name,note,siamese_score", *lines]) + "\n")
+    return path
+
+
+def test_the_first_rows_of_a_large_file_are_there_before_it_is_read_and_give_way_to_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sheets_module, "FIRST_BYTES", 4_000)
+    monkeypatch.setattr(sheets_module, "_LARGE", 20_000)
+    path, sheets = large(tmp_path / "a.csv", 1_000), Sheets()
+    part = sheets.first(path, scored=True)
+    assert part is not None and part.partial and 50 < len(part) < 100
+    assert sheets.first(path, scored=True) is part and sheets.first_known(path, [0, len(part) - 1]) is part
+    assert sheets.first_known(path, [len(part)]) is None, "a row that is not among the first waits for the whole"
+    whole = sheets.read(path, scored=True)
+    assert len(whole) == 1_000 and not whole.partial and whole.digest != part.digest
+    assert sheets.first(path, scored=True) is None and sheets.first_known(path, [0]) is None
+    assert part.scores is not None and whole.scores is not None
+    for row in range(len(part)):
+        assert part.score_of(row) == whole.score_of(row)
+        assert part.table.column("note")[row] == whole.table.column("note")[row]
+
+
+def test_what_is_small_or_wrong_at_its_start_is_read_whole_and_says_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Sheets().first(large(tmp_path / "a.csv", 1_000), scored=True) is None
+    monkeypatch.setattr(sheets_module, "FIRST_BYTES", 4_000)
+    monkeypatch.setattr(sheets_module, "_LARGE", 20_000)
+    text = large(tmp_path / "b.csv", 1_000).read_text()
+    for name, spoiled in (
+        ("score", text.replace(",0.001\n", ",high\n", 1)),
+        ("header", text.replace("label,", "", 1)),
+        ("quote", text.replace('"a', "a", 1)),
+        ("one endless row", text[:70] + '"' + "x" * 30_000),
+        ("line ends of an old machine", text.replace("\n", "\r")),
+    ):
+        (tmp_path / "b.csv").write_text(spoiled, newline="")
+        assert Sheets().first(tmp_path / "b.csv", scored=True) is None, name
+    # What is wrong further down is told when all of it is read.
+    (tmp_path / "b.csv").write_text(text.replace(",0.999\n", ",high\n"))
+    sheets = Sheets()
+    assert sheets.first(tmp_path / "b.csv", scored=True) is not None
+    with pytest.raises(InputError, match="row 1000: siamese_score is not a finite number"):
+        sheets.read(tmp_path / "b.csv", scored=True)
+
+
+def test_the_page_gets_the_first_rows_of_a_set_in_one_answer_and_their_text_while_it_is_read(
+    page: Page, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page.served.studio, "sheets", Sheets())
+    asked = {"run": finished.name, "set": "kpi", "iteration": "baseline"}
+    assert page.get("/api/samples/first", **asked).status_code == 204
+    monkeypatch.setattr(sheets_module, "FIRST_BYTES", 2_000)
+    monkeypatch.setattr(sheets_module, "_LARGE", 2_001)
+    monkeypatch.setattr(sheets_module.Sheets, "read", lambda *_, **__: pytest.fail("all of it was read"))
+    data = page.get("/api/samples/first", **asked).content
+    length = int.from_bytes(data[:4], "little")
+    about = json.loads(data[4 : 4 + length])
+    assert about["partial"] and (4 + length) % 8 == 0
+    row = np.frombuffer(
+        data, "<u4", about["rows"], 4 + length + {c["name"]: c["offset"] for c in about["columns"]}["row"]
+    )
+    assert sorted(row) == list(range(about["rows"]))
+    texts = page.json("/api/samples/rows", **asked, rows=f"{row[-1]},{row[0]}")["rows"]
+    expected = frames.scores(finished, "baseline")
+    assert [t["score"] for t in texts] == expected["siamese_score"].to_numpy()[[row[-1], row[0]]].tolist()
+    assert page.get("/api/picture", **asked, row=int(row[-1])).status_code == 200

@@ -6,26 +6,53 @@ const kept = new Map();
 let begun = null;
 
 const asked = (query) => JSON.stringify([query.run, query.set || "kpi", query.iteration]);
-export function ahead({ run, set = "kpi", iteration }) {
+// An address that filters nothing: whatever is read first is a part of what it shows.
+export const isPlain = (query) => Object.keys(query).every((key) => ["run", "set", "iteration", "pile"].includes(key));
+
+export function ahead(address) {
+  const { run, set = "kpi", iteration } = address;
   const query = { run, set, iteration };
-  begun = { key: asked(query), set: read(query) };
-  begun.set.catch(() => {});
+  const held = { key: asked(query), part: null, tell: null };
+  held.set = read(query, undefined, isPlain(address) && ((part) => { held.part = part; held.tell?.(part); }));
+  held.set.catch(() => {});
+  begun = held;
 }
 
-export async function readSet(query, signal) {
-  const first = begun;
+// `early` gets the first rows of a large set, while the others are read; null where none are wanted.
+export async function readSet(query, signal, early) {
+  const held = begun;
   begun = null;
-  return first?.key === asked(query) ? first.set : read(query, signal);
+  if (held?.key !== asked(query)) return read(query, signal, early);
+  if (early && held.part) early(held.part);
+  held.tell = early;
+  return held.set;
 }
 
-async function read(query, signal) {
+async function first(query, signal) {
+  const answer = await bytes("/samples/first", query, signal);
+  if (answer.status === 204) return null;
+  const buffer = await answer.arrayBuffer();
+  const length = new DataView(buffer).getUint32(0, true);
+  return tableOf(JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length))), buffer, 4 + length);
+}
+
+function tableOf(about, buffer, start) {
+  const columns = {};
+  for (const c of about.columns) columns[c.name] = new kinds[c.kind](buffer, start + c.offset, c.length);
+  return new SampleTable(about, columns);
+}
+
+const drawn = () => new Promise((done) => { requestAnimationFrame(() => setTimeout(done)); setTimeout(done, 200); });
+
+async function read(query, signal, early) {
+  const part = early && (await first(query, signal).catch(() => null));
+  // What is there is shown before the server and this page work on the rest.
+  if (part && !signal?.aborted) { early(part); await drawn(); }
   const about = await get("/samples", query, signal);
   const key = `${about.run}/${about.set}/${about.iteration}/${about.digest}`;
   if (kept.has(key)) return kept.get(key);
   const buffer = await (await bytes("/samples/columns", query, signal)).arrayBuffer();
-  const columns = {};
-  for (const c of about.columns) columns[c.name] = new kinds[c.kind](buffer, c.offset, c.length);
-  const made = new SampleTable(about, columns);
+  const made = tableOf(about, buffer, 0);
   kept.set(key, made);
   if (kept.size > 4) kept.delete(kept.keys().next().value);
   return made;

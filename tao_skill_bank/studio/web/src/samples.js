@@ -1,7 +1,7 @@
 // Every board of a set by its score: piles that re-count as the threshold moves, facets, map, export.
 import { html, saidShort, useState, useEffect, useRef, useContext, useMemo, App, Empty, Problem, Waiting, Key, count, go, percent, phaseName, plural, put, setTitle, tell, to, useKeys, Dialog } from "./ui.js";
 import { download, get, post } from "./api.js";
-import { readSet, Texts, PILES, pileName } from "./columns.js";
+import { isPlain, readSet, Texts, PILES, pileName } from "./columns.js";
 import { Histogram } from "./histogram.js";
 import { Grid } from "./grid.js";
 import { SampleMap } from "./mapview.js";
@@ -19,7 +19,7 @@ export function Samples({ query }) {
     if (!run) return undefined;
     const stop = new AbortController();
     set({});
-    readSet(asked, stop.signal).then((t) => set({ table: t }), (e) => e.name !== "AbortError" && set({ error: e }));
+    readSet(asked, stop.signal, isPlain(query) && ((part) => !stop.signal.aborted && set({ table: part }))).then((t) => set({ table: t }), (e) => e.name !== "AbortError" && set({ error: e }));
     return () => stop.abort();
   }, [asked, turn]);
   if (!run) return html`<main><h1>Samples</h1><${Empty} title="No run with boards yet"><p>Boards are shown when a run has scored them. <a href=${to("/plan")}>Plan a run</a>.</p><//></main>`;
@@ -102,20 +102,23 @@ function Sheet({ table, asked, query, labels }) {
   const open = (p) => { setPile(p); setFocus(0); put("/samples", { ...query, run: about.run, pile: p }); };
   useKeys({ "1": () => open("missed"), "2": () => open("false"), "3": () => open("near"), "4": () => open("right"), "5": () => open("all"), m: () => setMap(!map), "+": () => setSize(Math.min(320, size + 40)), "-": () => setSize(Math.max(68, size - 40)), Escape: () => { setPicked(new Set()); setLasso(null); } });
   const active = Object.values(wanted).some((s) => s?.size) || lasso;
-  return html`<div class="samples ${map ? "with-map" : ""}">
-    ${table.scores && threshold !== null && html`<section class="scores"><${Histogram} table=${table} threshold=${threshold} own=${about.threshold} version=${version} onMove=${onMove} onDone=${() => setQuick(false)} />
-      <dl class="numbers"><div><dt>recall</dt><dd>${percent(figures.recall)}</dd></div><div><dt>FAR</dt><dd>${percent(figures.far)}</dd></div><div><dt>threshold</dt><dd>${threshold.toPrecision(4)}</dd></div>${threshold !== about.threshold && html`<button class="tool" onClick=${() => move(about.threshold)}>Back to the model's</button>`}</dl></section>`}
+  // Of the first rows of a large set boards are shown; what is told of the whole waits for it.
+  const partial = about.partial, told = (what) => (partial ? "…" : what);
+  return html`<div class="samples ${map ? "with-map" : ""} ${partial ? "partial" : ""}">
+    ${table.scores && threshold !== null && html`<section class="scores" inert=${partial}><${Histogram} table=${table} threshold=${threshold} own=${about.threshold} version=${version} onMove=${onMove} onDone=${() => setQuick(false)} />
+      <dl class="numbers"><div><dt>recall</dt><dd>${told(percent(figures.recall))}</dd></div><div><dt>FAR</dt><dd>${told(percent(figures.far))}</dd></div><div><dt>threshold</dt><dd>${threshold.toPrecision(4)}</dd></div>${threshold !== about.threshold && html`<button class="tool" onClick=${() => move(about.threshold)}>Back to the model's</button>`}</dl></section>`}
     <div class="bar" role="toolbar" aria-label="Piles">
-      <div class="tabs">${PILES.filter((p) => (table.scores && threshold !== null) || p === "all").map((p, i) => html`<button aria-pressed=${pile === p} class="tab ${p}" onClick=${() => open(p)}><span>${pileName[p]}</span> <b data-pile=${p}>${count(counts[p])}</b> <${Key}>${i + 1}<//></button>`)}</div>
+      <div class="tabs">${PILES.filter((p) => (table.scores && threshold !== null) || p === "all").map((p, i) => html`<button aria-pressed=${pile === p} class="tab ${p}" onClick=${() => open(p)}><span>${pileName[p]}</span> <b data-pile=${p}>${told(count(counts[p]))}</b> <${Key}>${i + 1}<//></button>`)}</div>
       <div class="tools">${about.lights.length > 1 && html`<label class="small">Lighting <select value=${light} onChange=${(e) => setLight(+e.target.value)}>${about.lights.map((l, i) => html`<option value=${i}>${l}</option>`)}</select></label>`}
         <label class="small">Size <input type="range" min="68" max="320" step="4" value=${size} onInput=${(e) => setSize(+e.target.value)} /></label>
         <button class="tool" aria-pressed=${map} onClick=${() => setMap(!map)}>Map <${Key}>M<//></button>
-        <span class="export">${picked.size ? `${count(picked.size)} picked` : `${count(total)} here`}<button class="tool" onClick=${() => save("csv")}>CSV</button><button class="tool" onClick=${() => save("parquet")}>Parquet</button></span></div></div>
-    <div class="body"><aside class="facets" aria-label="Filters">${active && html`<button class="tool" onClick=${() => { want(Object.fromEntries(facets.map((f) => [f.name, new Set()]))); setLasso(null); put("/samples", { run: about.run, set: about.set, iteration: query.iteration, pile }); }}>Clear filters${lasso ? " and lasso" : ""}</button>`}
+        ${partial ? html`<span class="export" role="status">the worst of the first ${count(about.rows)} rows; the others are being read</span>` : html`<span class="export">${picked.size ? `${count(picked.size)} picked` : `${count(total)} here`}<button class="tool" onClick=${() => save("csv")}>CSV</button><button class="tool" onClick=${() => save("parquet")}>Parquet</button></span>`}</div></div>
+    <div class="body"><aside class="facets" aria-label="Filters" inert=${partial}>${active && html`<button class="tool" onClick=${() => { want(Object.fromEntries(facets.map((f) => [f.name, new Set()]))); setLasso(null); put("/samples", { run: about.run, set: about.set, iteration: query.iteration, pile }); }}>Clear filters${lasso ? " and lasso" : ""}</button>`}
       ${facets.map((f) => html`<${FacetList} facet=${f} table=${table} wanted=${wanted[f.name] || new Set()} turn=${(c) => turn(f.name, c)} open=${innerWidth > 640 && ["label", "change", "source", "corrected", "suspicion"].includes(f.name)} />`)}
       ${table.scores && !marked.some((f) => f.name === "suspicion") && html`<div class="ask-suspicion"><button class="tool" disabled=${beside.busy} onClick=${compare}>Look for doubtful labels</button><small class="soft" role="status">${beside.problem || (beside.busy ? (beside.total ? `comparing pictures: ${count(beside.done)} of ${count(beside.total)}` : "comparing pictures") : "compares the pictures, once")}</small></div>`}</aside>
-      <div class="boards">${map && html`<${SampleMap} table=${table} asked=${asked} threshold=${threshold} onLasso=${(rows) => setLasso(rows)} lasso=${lasso} />`}
+      <div class="boards">${map && !partial && html`<${SampleMap} table=${table} asked=${asked} threshold=${threshold} onLasso=${(rows) => setLasso(rows)} lasso=${lasso} />`}
         ${total ? html`<${Grid} total=${total} pick=${pick} table=${table} texts=${texts} query=${asked} light=${light} size=${size} quick=${quick} picked=${picked} onPick=${onPick} onOpen=${onOpen} marks=${marks} focus=${focus} setFocus=${setFocus} />`
+          : partial ? html`<${Waiting} what="Reading the set" />`
           : html`<${Empty} title=${active ? "No boards here" : pile === "missed" ? "Nothing is missed" : pile === "false" ? "No false calls" : "No boards here"}><p>${active ? "No board fits these filters." : "At this threshold this pile is empty. Move the line, or look at another pile."}</p><//>`}</div></div>
     <p class="hints"><span><${Key}>1<//>–<${Key}>5<//> piles</span><span><${Key}>←↑↓→<//> move</span><span><${Key}>↵<//> open</span><span><${Key}>space<//> pick</span><span><${Key}>+<//> <${Key}>−<//> size</span><span><${Key}>esc<//> clear</span></p></div>`;
 }
@@ -128,6 +131,7 @@ function useMarks(table, asked, labels) {
   useEffect(() => {
     const stop = new AbortController();
     let timer = 0;
+    if (table.about.partial) return undefined;
     const ask = () => get("/samples/marks", { ...asked, compare: wish ? "1" : undefined }, stop.signal).then((d) => { set(d); if (wish && !d.ready) timer = setTimeout(ask, 900); }, () => {});
     ask();
     return () => { stop.abort(); clearTimeout(timer); };
