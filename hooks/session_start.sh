@@ -26,7 +26,8 @@ if [ -r "$root/plugin.json" ]; then
 fi
 
 # versions.yaml: `images:` holds groups of `name: reference`; `digests:` may pin a reference.
-images= pins= section= group= count=0
+images= named= section= group= count=0 pins='
+'
 if [ -f "$root/versions.yaml" ] && [ -r "$root/versions.yaml" ]; then
   while IFS= read -r line || [ -n "$line" ]; do
     case $line in
@@ -38,7 +39,7 @@ if [ -f "$root/versions.yaml" ] && [ -r "$root/versions.yaml" ]; then
         case $value in *' #'*) value=${value%% #*} ;; esac
         case $group$key$value in '' | *[!A-Za-z0-9._/:@+-]*) continue ;; esac
         count=$((count + 1))
-        if [ $count -le 8 ]; then images="$images  $group.$key = $value
+        if [ $count -le 8 ]; then images="$images$value
 "; fi
         ;;
       '  '*)
@@ -52,18 +53,21 @@ if [ -f "$root/versions.yaml" ] && [ -r "$root/versions.yaml" ]; then
       *:*) section=${line%%:*} ;;
     esac
   done <"$root/versions.yaml" 2>/dev/null
-  while read -r reference digest; do
-    [ -n "$digest" ] || continue
-    case $images in
-      *" = $reference
-"*) images="${images%%" = $reference
-"*} = $reference@$digest
-${images#*" = $reference
-"}" ;;
-    esac
-  done <<PINS
-$pins
-PINS
+  # As references; what has the same name as the one before it shows its tag alone.
+  last=
+  while read -r reference; do
+    [ -n "$reference" ] || continue
+    pin=${pins#*"
+$reference "}
+    if [ "$pin" = "$pins" ]; then pin=; else pin=@${pin%%"
+"*}; fi
+    name=${reference%:*}
+    if [ "$name" = "$last" ]; then named="$named, ${reference##*:}$pin"; else named="$named${named:+, }$reference$pin"; fi
+    last=$name
+  done <<IMAGES
+$images
+IMAGES
+  if [ $count -gt 8 ]; then named="$named and $((count - 8)) more"; fi
 fi
 
 set_names= unset_names=
@@ -90,9 +94,8 @@ case $state in
 esac
 
 text="TAO Skill Bank $version: $root (TAO_SKILL_BANK_PATH)
-Images:${images:+
-}${images:- versions.yaml could not be read
-}Set in the environment:${set_names:- none}; not set:${unset_names:- none}
+Images of versions.yaml (not looked for here): ${named:-it could not be read}
+Set in the environment:${set_names:- none}; not set:${unset_names:- none}
 docker command: $docker; GPU: $gpu (the local platform needs neither)
 MCP tools: $server
 To begin: \"run the DEFT loop on WORKSPACE until FAR < 0.5% at recall=100%\" or \"analyze the gaps of EXPERIMENT\"."

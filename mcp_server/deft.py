@@ -82,7 +82,8 @@ class PhaseResult(BaseModel):
 class StatusResult(BaseModel):
     """Where a run stands. `log` has what came behind the cursor; what stays the same is told at first and at last.
 
-    `verdict` is told of a run that has ended; until then `best` says how far it is.
+    `verdict` is told of a run that has ended; until then `best` says how far it is. `phases` has behind a cursor what
+    the target limits and the rows alone: the log told the rest.
     """
 
     status: str
@@ -159,7 +160,7 @@ async def start_deft_run(
     one_stage: Annotated[bool, Field(description="Run only the next stage; then step_deft_run.")] = False,
     **asked: Any,
 ) -> StartResult:
-    """Start a DEFT run with its plan's arguments, once the person approved; it works on in the background."""
+    """Start a DEFT run as planned, once the person approved; it works on in the background."""
     from tao_skill_bank.core.errors import NeedsApprovalError
     from tao_skill_bank.runs import open_run, start_detached
 
@@ -243,13 +244,8 @@ async def get_deft_status(
         best=best,
         verdict=view.verdict.line if ended else None,
         approval=view.approval if whole else None,
-        phases=[
-            PhaseResult(phase=p.phase, **{_SHORT.get(name, name): _short(x) for name, x in _figures(view, p).items()})
-            for p in view.phases[-6:]
-        ]
-        if ended
-        else None,
-        log=[_logged(x) for x in view.log],
+        phases=[_phase(view, p, followed=after > 0) for p in view.phases[-6:]] if ended else None,
+        log=[_logged(x, None if view.verdict is None else view.verdict.line) for x in view.log],
         cursor=view.cursor,
         ask_again_sec=view.ask_again_sec,
         remaining_sec=None if view.status == "complete" else view.remaining_sec,
@@ -259,7 +255,7 @@ async def get_deft_status(
 
 
 def stop_deft_run(results_dir: RunFolder, allowed: Allowed) -> StopResult:
-    """Stop a run: the command at work is ended, what is committed stays; it can be taken up again."""
+    """Stop a run; what is committed stays, and it can be taken up again."""
     from tao_skill_bank import runs
 
     folder = allowed.path(results_dir, "results_dir")
@@ -316,17 +312,22 @@ def _settings(request: Request) -> list[str]:
     return [f"settings: {clip(', '.join(request.settings), 600)}"] if request.settings else []
 
 
-def _figures(view: StatusView, phase: PhaseView) -> dict[str, Any]:
-    """A phase's figures, what the target limits among them."""
+def _phase(view: StatusView, phase: PhaseView, *, followed: bool) -> PhaseResult:
+    """A phase's figures, what the target limits among them; what a follower has read in the log is left out."""
     from tao_skill_bank.loop.metric import figure_key
 
-    return {figure_key(view.measure): phase.value, **phase.figures}
+    measured = figure_key(view.measure)
+    figures = {_SHORT.get(name, name): _short(x) for name, x in {measured: phase.value, **phase.figures}.items()}
+    return PhaseResult(
+        phase=phase.phase, **{k: x for k, x in figures.items() if not followed or k in (measured, "rows")}
+    )
 
 
-def _logged(line: LogLine) -> str:
-    """A line of the log; asides in brackets stay in the file, as does the `ok` of what went well."""
+def _logged(line: LogLine, verdict: str | None) -> str:
+    """A line of the log; asides in brackets, the `ok` of what went well and the run's verdict stay in the file."""
     ended = "" if line.status == "ok" else f" {line.status}"
-    summary = _ASIDE.sub("", line.summary) if line.status == "ok" else line.summary
+    summary = line.summary if verdict is None else line.summary.removesuffix(f"; {verdict}")
+    summary = _ASIDE.sub("", summary) if line.status == "ok" else summary
     return clip(f"{line.seq} {line.iter} {line.stage}{ended}: {summary}", 110)
 
 

@@ -172,7 +172,7 @@ def get_jobs(
     job: Annotated[str | None, Field(description="One job's id; without: the newest ten.")] = None,
     tail: Annotated[int, Field(ge=1, le=50, description="Lines of its output.")] = 12,
 ) -> Jobs:
-    """The jobs of a folder, or one with its last lines: pending, running, complete, failed, canceled or lost."""
+    """The jobs of a folder, or one with its last lines."""
     from tao_skill_bank.platforms.jobs import job_logs, job_state
 
     if job is None:

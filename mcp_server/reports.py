@@ -97,7 +97,7 @@ def render_report(
     allowed: Allowed,
     narrative: Annotated[str | None, Field(description="Plain text for the page, 300 words at most.")] = None,
 ) -> Rendered:
-    """Render a run's DEFT_Loop_Report.html and summarise it; a narrative becomes part of the page."""
+    """Render and summarise a run's report; a narrative becomes part of the page."""
     from tao_skill_bank.reports.renderers import summarise
 
     found = summarise(allowed.path(results_dir, "results_dir"), narrative)

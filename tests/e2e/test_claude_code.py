@@ -31,7 +31,7 @@ from tao_skill_bank.bank.skills import load_skill, skill_folders
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = "FAR < 0.1% at recall=100%"
-MOST_TOKENS = 4300  # some 4,060 with two polls
+MOST_TOKENS = 3750  # with two polls, as on an idle machine
 
 
 @pytest.fixture(scope="module")
@@ -174,9 +174,14 @@ def test_the_model_hears_of_a_report_it_wrote_that_does_not_hold(claude: Path, p
 
 
 def test_a_three_iteration_run_from_the_first_words_to_the_report_within_its_tokens(
-    claude: Path, plugin: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+    claude: Path,
+    plugin: Path,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    record_property: Callable[[str, object], None],
 ) -> None:
-    workspace = tiny.make_workspace(tmp_path / "workspace")
+    # As short as a person's folder: every result has it.
+    workspace = tiny.make_workspace(tmp_path_factory.mktemp("aoi") / "boards")
     person = approving_plugin(tmp_path / "person")
     session = run_session(claude, workspace, tmp_path / "home", Agent(workspace, 3), plugin, person)
     started = told(session.main, "digest")
@@ -197,10 +202,10 @@ def test_a_three_iteration_run_from_the_first_words_to_the_report_within_its_tok
     record_property("tokens", tokens)
     shown = {kind: sum(map(len, parts)) // 4 for kind, parts in texts.items()}
     assert all(shown.values()), shown
-    print(f"tokens of this project in a three-iteration run: {tokens} {shown}")
-    # A slow machine is asked more often.
     polls = sum('"cursor"' in text for text in texts["results"])
-    assert tokens < MOST_TOKENS + 110 * max(0, polls - 2), shown
+    print(f"tokens of this project in a three-iteration run with {polls} polls: {tokens} {shown}")
+    # A slow machine is asked more often, and then also shows the log's first lines.
+    assert tokens < MOST_TOKENS + 90 * max(0, polls - 2), shown
 
 
 def project_texts(seen: list[Seen]) -> dict[str, set[str]]:
