@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 WORKERS ?= 4
 
-.PHONY: demo demo-vlm studio wheelhouse test check unit coverage proof mutants lock bench sbom audit releases clean help
+.PHONY: demo demo-vlm studio wheelhouse requests test check unit coverage proof mutants lock bench sbom audit releases clean help
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -63,6 +63,9 @@ coverage: $(VENV)/.dev-ready ## The same tests with the gate on how many lines a
 
 proof: coverage ## The coverage gate, and the long proofs at full size.
 	$(BIN)/pytest -m slow
+
+requests: $(VENV)/.dev-ready ## Play what people ask through a real server; print the calls and characters of each.
+	$(BIN)/pytest -q -s -p no:randomly tests/agents/test_requests.py
 
 mutants: $(VENV)/.dev-ready ## Change the deciding lines one by one: which change does no test notice? ONLY=WORD: of some modules.
 	$(BIN)/python scripts/mutants.py $(ONLY)

@@ -50,13 +50,16 @@ def page() -> str:
         "",
         "Each by one session of a real server over stdio, from these texts alone, to the answer that the person wanted",
         "(`tests/agents/test_requests.py`): calls and characters, sent and received, what was read included.",
+        "`make requests` plays all of them and prints the figures. Those with a * follow a run or a job to its end, however",
+        "often that is asked about on a machine of such a speed.",
         "",
         "| request | calls | characters |",
         "|---|---:|---:|",
     ]
     played = json.loads(PLAYED.read_text(encoding="utf-8"))
     lines += [
-        f"| {name.replace('_', ' ')} | {took['calls']} | {took['characters']:,} |" for name, took in played.items()
+        f"| {name.replace('_', ' ')}{' *' * took['whole_run']} | {took['calls']} | {took['characters']:,} |"
+        for name, took in played.items()
     ]
     return "\n".join([*lines, ""])
 

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -286,7 +287,9 @@ def _platforms(where: Looks) -> Iterator[Finding]:
 
 def _asked(call: Callable[[], list[Finding]]) -> tuple[threading.Thread, list[list[Finding]]]:
     answer: list[list[Finding]] = []
-    thread = threading.Thread(target=lambda: answer.append(call()), daemon=True)
+    # In the context of whoever asks: the same roots hold.
+    context = copy_context()
+    thread = threading.Thread(target=lambda: answer.append(context.run(call)), daemon=True)
     thread.start()
     return thread, answer
 

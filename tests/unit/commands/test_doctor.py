@@ -13,8 +13,10 @@ import pytest
 
 from tao_skill_bank.commands import doctor_checks as doctor
 from tao_skill_bank.commands.doctor_checks import Diagnosis, Finding, Looks, diagnose
+from tao_skill_bank.core import roots
 from tao_skill_bank.core.errors import EngineUnreachableError, InputError, InputErrors
 from tao_skill_bank.platforms.base import PlatformCheck
+from tao_skill_bank.platforms.gpu_rules import spec_batch_size
 
 
 class Fake:
@@ -50,6 +52,18 @@ def test_this_bank_is_sound_and_the_local_platform_lacks_nothing() -> None:
     assert found.sound
     assert [f.outcome for f in of(found, "bank")] == ["ok"] * 5
     assert [f.outcome for f in of(found, "platforms")] == ["ok"]
+
+
+def test_a_platform_reads_its_scratch_spec_also_for_a_server_that_may_open_nothing_by_itself(
+    platform: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int | None] = []
+    platform(lambda config: read.append(spec_batch_size(config.specs_file)))
+    monkeypatch.setenv(roots.VARIABLE, "[]")
+    with roots.own_files():
+        found = diagnose(Looks(platforms=("slurm",)))
+    assert [f.outcome for f in of(found, "platforms")] == ["ok"]
+    assert read == [8]
 
 
 def test_everything_that_is_lacking_or_broken_says_what_mends_it(platform: Any) -> None:
