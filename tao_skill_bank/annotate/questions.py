@@ -13,7 +13,15 @@ from typing import Any
 from tao_skill_bank.annotate.config import QA_TYPES
 from tao_skill_bank.annotate.parse import Parsed, answer_letter, parse_questions, thinking_cut_off, yes_no
 from tao_skill_bank.annotate.quality.choices import cannot_follow, claimed_letters, names_letters, relettered, shuffled
-from tao_skill_bank.annotate.quality.rules import TOLERANCE, Finding, of_choices, of_text, of_yes_no, refusal_at_start
+from tao_skill_bank.annotate.quality.rules import (
+    TOLERANCE,
+    Finding,
+    behind_word,
+    of_choices,
+    of_text,
+    of_yes_no,
+    refusal_at_start,
+)
 from tao_skill_bank.annotate.times import clock, moments, span
 from tao_skill_bank.core.fsio import canonical_json, sha256_text
 
@@ -166,9 +174,7 @@ def _bcq(question: str, parsed: Parsed) -> Item:
     if said is None:
         raise Rejected(f"the answer {_short(parsed.answer)!r} is neither yes nor no" if parsed.answer else "no answer")
     word = "Yes" if said else "No"
-    head = re.sub(r"^[\W_]+", "", parsed.answer)
-    rest = re.sub(r"^(?:(?:final\s+)?answer[\W_]{0,20})?(?:yes|no)\b[\W_]*", "", head, flags=re.I)
-    explanation = parsed.explanation.strip() or (rest.strip() if yes_no(parsed.answer[:40]) is not None else "")
+    explanation = parsed.explanation.strip() or behind_word(parsed.answer)
     full = f"{word}. {explanation[:1].upper()}{explanation[1:]}" if explanation else f"{word}."
     return Item(question, word, full, parsed.reasoning.strip())
 

@@ -20,7 +20,7 @@ from tao_skill_bank.bank.versions import image_of_release, load_versions, resolv
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.threads import SINGLE_THREAD, kernels
 from tao_skill_bank.data.releases.facts import newest, package_of, release_named, runs_elsewhere
-from tao_skill_bank.platforms.base import JobRecord, jobs_dir
+from tao_skill_bank.platforms.base import JobRecord, Platform, jobs_dir
 from tao_skill_bank.platforms.memory import Memory, memory_of
 from tao_skill_bank.platforms.work import Work
 
@@ -229,6 +229,20 @@ def needs_gpu(command: str) -> bool:
 def in_an_image(command: str) -> bool:
     """Whether an image is known to have a command: those of a loop, the generator's, and every network of a release."""
     return command in TRAIN | DATA_SERVICES | GENERATOR or package_of(command) is not None
+
+
+class ContainerPlatform(Platform):
+    """A platform that runs every command line in an image."""
+
+    settings: ContainerSettings
+
+    def can_run(self, command: str) -> bool:
+        """Whether an image is known to have it."""
+        return in_an_image(command)
+
+    def tao_own(self, command: str) -> bool:
+        """Unless an image of one's own runs every line."""
+        return self.settings.own_image is None or command in GENERATOR
 
 
 def settings_of(config: Work) -> ContainerSettings:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from tao_skill_bank.bank.versions import load_versions, resolve_image
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.platforms.docker.checks import AMD64_ONLY, image_fault
+from tao_skill_bank.platforms.docker.checks import image_fault, not_made_for
 from tao_skill_bank.platforms.docker.engine import Engine, EngineError, refusal
 
 _NVIDIA = "nvcr.io/"
@@ -65,9 +65,8 @@ def pull_image(
     from docker.errors import APIError
 
     reference = resolve_image(key)
-    if key in AMD64_ONLY and engine.facts.architecture != "amd64":
-        what = f"this image is for amd64 only, and the engine's machine is {engine.facts.architecture}"
-        raise InputError(what, where=reference, fix="use an engine on an amd64 machine")
+    if (wrong := not_made_for(engine, reference)) is not None:
+        raise wrong
     if credential is not None and not os.environ.get(credential):
         raise InputError("the variable is not set", where=f"${credential}", fix="export the registry's key in it")
     name = credential or ("NGC_KEY" if reference.startswith(_NVIDIA) and os.environ.get("NGC_KEY") else None)

@@ -21,7 +21,6 @@ from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputE
 from tao_skill_bank.platforms.base import (
     JobRecord,
     JobState,
-    Platform,
     PlatformCheck,
     ended_state,
     new_record,
@@ -29,13 +28,12 @@ from tao_skill_bank.platforms.base import (
     write_record,
 )
 from tao_skill_bank.platforms.container import (
-    GENERATOR,
     JOB_LABEL,
     WRAPPER,
     ContainerPlan,
+    ContainerPlatform,
     check_images,
     folders_of,
-    in_an_image,
     needs_gpu,
     plan_container,
     reference_of,
@@ -66,7 +64,7 @@ class JobApi(Protocol):
         """Remove the Job and its pods."""
 
 
-class KubernetesPlatform(Platform):
+class KubernetesPlatform(ContainerPlatform):
     """Runs command lines as Jobs.
 
     Args:
@@ -148,14 +146,6 @@ class KubernetesPlatform(Platform):
         # Without the client, or with no cluster named, nothing could be submitted after the approval.
         _ = self.api
         return out
-
-    def can_run(self, command: str) -> bool:
-        """Whether an image is known to have it."""
-        return in_an_image(command)
-
-    def tao_own(self, command: str) -> bool:
-        """Unless an image of one's own runs every line."""
-        return self.settings.own_image is None or command in GENERATOR
 
     def manifest(self, record: JobRecord) -> dict[str, Any]:
         """The Job of a record.

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from tao_skill_bank.core.errors import InputError, did_you_mean
-from tao_skill_bank.core.points import points
+from tao_skill_bank.core.points import loaded, points
 
 GROUP = "tao_skill_bank.platforms"
 # Name -> the class, imported when somebody names it.
@@ -63,13 +63,6 @@ def platform_class(name: str) -> Any:
 @cache
 def _loaded(name: str) -> Any:
     point = next(point for point in points(GROUP) if point.name == name)
-    try:
-        found = point.load()
-    except Exception as error:
-        # Another package's code: whatever it raises, it is the platform that cannot be had.
-        what = f"platform {name!r} cannot be loaded: {error}"
-        raise InputError(what, where=point.value, fix="repair the package") from None
-    if getattr(found, "name", None) != name or not hasattr(found, "Settings"):
-        what = f"platform {name!r} is not what its entry point names"
-        raise InputError(what, where=point.value, fix="repair the package")
-    return found
+    return loaded(
+        point, f"platform {name!r}", lambda one: getattr(one, "name", None) == name and hasattr(one, "Settings")
+    )

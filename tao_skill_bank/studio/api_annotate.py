@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tao_skill_bank.studio.app import Studio
 
 STILLS, STILL_SIDE = 12, 640
+_AS_STATUS_SAYS = {"status", "videos", "done", "calls", "cost", "unpriced", "in_flight", "left_sec"}
 
 
 def _read(studio: Studio, folder: Path) -> Questions:
@@ -58,16 +59,9 @@ def _row(name: str, folder: Path) -> AnnotationRow:
     except (BankError, OSError) as error:
         return AnnotationRow(name=name, problem=error.line() if isinstance(error, BankError) else str(error))
     return AnnotationRow(
+        **found.model_dump(include=_AS_STATUS_SAYS),
         name=name,
-        status=found.status,
         working=found.working is not None,
-        videos=found.videos,
-        done=found.done,
-        calls=found.calls,
-        cost=found.cost,
-        unpriced=found.unpriced,
-        in_flight=found.in_flight,
-        left_sec=found.left_sec,
         questions=guard.is_file(step_file(folder, "3")),
     )
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
 from typing import Any
 
 from tao_skill_bank import runs
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError
-from tao_skill_bank.core.text import lines_of
+from tao_skill_bank.core.text import is_number, json_objects
 from tao_skill_bank.core.version import __version__
 from tao_skill_bank.loop.approval import approver
 from tao_skill_bank.platforms.base import jobs_dir, read_records, tail_of
@@ -65,9 +63,7 @@ def _row(name: str, folder: Path) -> dict[str, Any]:
                 far=None if record is None else record.interval(view.measure),
                 threshold=told.get("threshold"),
                 rows=told.get("training_rows"),
-                mined=told.get("mined"),
-                synthetic=told.get("synthetic"),
-                annotated=told.get("annotated"),
+                **{name: told.get(name) for name in ("mined", "synthetic", "annotated")},
             )
         )
     working = view.working is not None
@@ -133,13 +129,6 @@ def log_tail(folder: Path, job: str | None) -> str:
 
 def _losses(path: Path) -> list[float]:
     """The training losses that `status.json` (JSON lines) has said so far."""
-    found: list[float] = []
-    for line in lines_of(tail_of(path, 400)):
-        try:
-            kpi = json.loads(line).get("kpi")
-            value = float(kpi["train_loss"])
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            continue
-        if math.isfinite(value):
-            found.append(value)
-    return found
+    said = [value.get("kpi") for value in json_objects(tail_of(path, 400))]
+    losses = [kpi.get("train_loss") for kpi in said if isinstance(kpi, dict)]
+    return [float(loss) for loss in losses if is_number(loss)]

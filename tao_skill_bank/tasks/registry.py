@@ -13,7 +13,7 @@ from typing import Any
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError, did_you_mean
-from tao_skill_bank.core.points import points
+from tao_skill_bank.core.points import loaded, points
 from tao_skill_bank.loop import state as loop_state
 from tao_skill_bank.loop.opening import taken_up
 from tao_skill_bank.loop.request import Request
@@ -44,13 +44,7 @@ def task_named(name: str) -> AnyTask:
     point = next((point for point in points(GROUP) if point.name == name), None)
     if point is None:
         raise InputError(f"unknown task {name!r}", where="--task", fix=did_you_mean(name, names()))
-    try:
-        found = point.load()
-    except Exception as error:
-        # Another package's code: whatever it raises, it is the task that cannot be had.
-        raise InputError(f"task {name!r} cannot be loaded: {error}", where=point.value, fix="fix the package") from None
-    if not isinstance(found, Task) or found.name != name:
-        raise InputError(f"task {name!r} is not what its entry point names", where=point.value, fix="fix the package")
+    found: AnyTask = loaded(point, f"task {name!r}", lambda one: isinstance(one, Task) and one.name == name)
     return found
 
 

@@ -85,7 +85,7 @@ def of_text(task: str, parsed: Parsed, duration: float | None) -> Iterator[Findi
 
 def of_yes_no(parsed: Parsed, answer: bool) -> Iterator[Finding]:
     """A yes or no that its own explanation or reasoning contradicts."""
-    explanation = parsed.explanation.strip() or _behind_word(parsed.answer)
+    explanation = parsed.explanation.strip() or behind_word(parsed.answer)
     first = patterns().first_word.match(unquoted(plain(explanation)))
     if first is not None and side(first) is (not answer):
         yield Finding("bcq_contradiction", True, f"the explanation begins with {first[0].strip()!r}")
@@ -143,7 +143,7 @@ def unquoted_words(text: str) -> str:
 
 
 def _yes_no_hedged(parsed: Parsed) -> Iterator[Finding]:
-    explanation = parsed.explanation.strip() or _behind_word(parsed.answer)
+    explanation = parsed.explanation.strip() or behind_word(parsed.answer)
     for text in (parsed.answer, explanation):
         found = _first(patterns().hedge, [first_sentence(unquoted(plain(text)))])
         if found:
@@ -151,7 +151,7 @@ def _yes_no_hedged(parsed: Parsed) -> Iterator[Finding]:
             return
 
 
-def _behind_word(answer: str) -> str:
+def behind_word(answer: str) -> str:
     """What stands behind the yes or no of an answer."""
     head = re.sub(r"^[\W_]+", "", answer)
     rest = re.sub(r"^(?:(?:final\s+)?answer[\W_]{0,20})?(?:yes|no)\b[\W_]*", "", head, flags=re.I)

@@ -86,15 +86,22 @@ def check_docker(
     return out
 
 
+def not_made_for(engine: Engine, reference: str) -> InputError | None:
+    """Why an image does not exist for the engine's architecture, None if it does."""
+    found = load_versions().resolved()
+    if engine.facts.architecture == "amd64" or reference not in {found.get(key) for key in AMD64_ONLY}:
+        return None
+    what = f"this image is for amd64 only, and the engine's machine is {engine.facts.architecture}"
+    return InputError(what, where=reference, fix="use an engine on an amd64 machine")
+
+
 def image_fault(engine: Engine, reference: str) -> str | None:
     """Why an image cannot run on an engine, None if it can.
 
     Where an image exists for one architecture only, that is said before it is looked for.
     """
-    found = load_versions().resolved()
-    if engine.facts.architecture != "amd64" and reference in {found.get(key) for key in AMD64_ONLY}:
-        what = f"this image is for amd64 only, and the engine's machine is {engine.facts.architecture}"
-        return InputError(what, where=reference, fix="use an engine on an amd64 machine").line()
+    if (error := not_made_for(engine, reference)) is not None:
+        return error.line()
     image = engine.image(reference)
     if image is None:
         return missing_image(reference).line()

@@ -21,7 +21,6 @@ from tao_skill_bank.platforms.base import (
     ExitRecord,
     JobRecord,
     JobState,
-    Platform,
     PlatformCheck,
     ended_state,
     read_exit,
@@ -29,13 +28,12 @@ from tao_skill_bank.platforms.base import (
     write_record,
 )
 from tao_skill_bank.platforms.container import (
-    GENERATOR,
     WRAPPER,
     ContainerPlan,
+    ContainerPlatform,
     ContainerSettings,
     check_images,
     folders_of,
-    in_an_image,
     plan_container,
     settings_of,
 )
@@ -51,7 +49,7 @@ PATIENCE_SEC = 60.0
 _LOOK_SEC = 0.02
 
 
-class DockerPlatform(Platform):
+class DockerPlatform(ContainerPlatform):
     """Runs a command line in a container that outlives the caller.
 
     Args:
@@ -117,14 +115,6 @@ class DockerPlatform(Platform):
         from tao_skill_bank.platforms.docker.checks import check_docker
 
         return check_docker(self.engine, self.settings, config, only)
-
-    def can_run(self, command: str) -> bool:
-        """Whether an image is known to have it."""
-        return in_an_image(command)
-
-    def tao_own(self, command: str) -> bool:
-        """Unless an image of one's own runs every line."""
-        return self.settings.own_image is None or command in GENERATOR
 
     def plan(self, record: JobRecord) -> ContainerPlan:
         """The job's container; the engine is asked for the image's entrypoint and nothing is changed.

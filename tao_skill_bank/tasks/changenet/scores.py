@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import GateError, InputError, InputErrors
-from tao_skill_bank.core.text import json_objects
+from tao_skill_bank.core.text import is_number, json_objects
 from tao_skill_bank.data.changenet.kpi import Scored, read_scored
 from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.data.changenet.tables import boards_of, read_pairs
@@ -221,9 +221,7 @@ def validation_losses(status_json: Path, interval: int | None = None) -> list[Va
 
 def _number(value: object) -> float | None:
     """A finite number of a status line, None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if np.isfinite(value) else None
+    return float(value) if is_number(value) else None
 
 
 def best_by_far(checkpoints: Sequence[Path], validations: Sequence[Validation]) -> tuple[Path, float] | None:
