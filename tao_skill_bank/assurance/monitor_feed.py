@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from tao_skill_bank.assurance.lot_order import late
 from tao_skill_bank.assurance.monitor_record import (
     SETTINGS_FILE,
     STATISTICS,
@@ -134,6 +135,7 @@ def feed(
         state = read_state(folder, settings)
         if digest in state.digests:
             return None
+        newest = state.newest
         lots = () if labels_only else tuple(_lots(settings, scores, lot, digest, state))
         line = Fed(
             at=log_time((clock or SystemClock()).now()),
@@ -141,6 +143,7 @@ def feed(
             file=scores.path.name,
             sha256=digest,
             lots=lots,
+            late=late(newest, dict.fromkeys(made.lot for made in lots)),
             labelled=labelled,
             least_rate=least_rate,
         )

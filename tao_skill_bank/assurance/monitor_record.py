@@ -120,7 +120,9 @@ class Labelled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
 class Fed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One line: a file that was fed, or a stratum that begins anew.
 
-    `least_rate` is the smallest rate at which a part of the file would have been drawn for a label; None: not recorded.
+    `late` names two lots of the file, or the last one before it and one of the file, of which the second is by its date
+    the earlier one. `least_rate` is the smallest rate at which a part of the file would have been drawn for a label;
+    None: not recorded.
     """
 
     at: str
@@ -128,6 +130,7 @@ class Fed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     file: str = ""
     sha256: str = ""
     lots: tuple[Lot, ...] = ()
+    late: tuple[str, str] | None = None
     labelled: tuple[Labelled, ...] = ()
     least_rate: float | None = None
     restart: tuple[str, str] | None = None

@@ -32,7 +32,7 @@ from tao_skill_bank.metrics.drift import FloatArray, rank_score, rank_scores
 CHECKPOINT_FILE = "checkpoint.json"
 KEPT = 2048
 """After twice as many lots the last of them are the reference of what follows, so that a look costs what it did."""
-_VERSION = 1
+_VERSION = 2
 
 
 class History(msgspec.Struct):
@@ -160,6 +160,7 @@ class State(msgspec.Struct):
         end: Up to which byte of the record.
         last_line: SHA-256 of the line that ends there: another record has another one.
         digests: Of the files that were fed.
+        newest: The one that was fed last.
         parts, flagged: Counts, those before a restart as well.
         strata: In the order in which they came.
     """
@@ -171,6 +172,7 @@ class State(msgspec.Struct):
     last_line: str = ""
     digests: set[str] = set()
     lots: set[str] = set()
+    newest: str = ""
     parts: int = 0
     flagged: int = 0
     strata: list[History] = []
@@ -203,6 +205,7 @@ class State(msgspec.Struct):
     def add_lot(self, lot: Lot, settings: Settings) -> None:
         """Take in one lot."""
         self.lots.add(lot.lot)
+        self.newest = lot.lot
         self.parts += lot.parts
         self.flagged += lot.flagged
         history = self.history(*lot.stratum)

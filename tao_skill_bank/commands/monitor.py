@@ -60,6 +60,7 @@ def start(
 @click.option("--labels", "labels_only", is_flag=True, help="These parts were fed before; only their labels are new.")
 @click.option("--rate-flagged", type=float, help="At which rate flagged parts were drawn for a label, 0 to 1.")
 @click.option("--rate-passed", type=float, help="At which rate passed parts were drawn for a label, 0 to 1.")
+@click.option("--as-given", is_flag=True, help="The files are in order, whatever their names say.")
 @click.option("--json", "as_json", is_flag=True, help="Print the status as JSON.")
 def feed(
     monitor: Path,
@@ -68,10 +69,12 @@ def feed(
     labels_only: bool,
     rate_flagged: float | None,
     rate_passed: float | None,
+    as_given: bool,
     as_json: bool,
 ) -> None:
     """Take in files of SCORES (CSV, parquet, JSON lines), oldest first; a file that was fed before is passed over."""
     from tao_skill_bank.assurance import monitor_feed as engine
+    from tao_skill_bank.assurance.lot_order import first_fall
     from tao_skill_bank.assurance.monitor_record import read_settings
     from tao_skill_bank.core.errors import InputError
     from tao_skill_bank.data.score_files import read_score_file
@@ -80,9 +83,16 @@ def feed(
         raise InputError("one name for several files", where="--lot", fix="feed them one by one")
     column = read_settings(monitor).score
     rates = engine.Rates(rate_flagged, rate_passed)
+    if not (as_given or labels_only) and (fall := first_fall([str(path) for path in scores])) is not None:
+        fix = f"give the oldest first ($(ls -v {scores[0].parent}/*{scores[0].suffix})), or --as-given"
+        raise InputError(f"stands before {fall[1]}, which is earlier by its name", where=fall[0], fix=fix)
     for path in scores:
-        if engine.feed(monitor, read_score_file(path, column), lot=lot, rates=rates, labels_only=labels_only) is None:
+        taken = engine.feed(monitor, read_score_file(path, column), lot=lot, rates=rates, labels_only=labels_only)
+        if taken is None:
             echo(f"{path}: fed before", err=True)
+        elif taken.late is not None:
+            earlier = f"lot {taken.late[1]} came after lot {taken.late[0]}"
+            echo(f"{path}: {earlier}; it is taken for the newer one: feed each day once it has ended", err=True)
     _tell(monitor, as_json)
 
 

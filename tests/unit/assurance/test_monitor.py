@@ -166,6 +166,42 @@ def test_one_file_of_all_days_says_what_a_file_a_day_says(tmp_path: Path, watche
     assert [a.lot for a in status(watched).alarms] == [a.lot for a in status(other).alarms]
 
 
+def test_files_whose_numbers_fall_are_refused_before_any_is_fed_since_a_shell_sorts_day10_before_day2(
+    tmp_path: Path, watched: Path
+) -> None:
+    files = sorted(day(tmp_path, f"day{k}", [0.1 * k] * 30) for k in (1, 2, 9, 10))
+    refused = run("feed", watched, *files)
+    assert isinstance(refused.exception, InputError)
+    assert "day10.csv: stands before" in refused.exception.line() and "day2.csv" in refused.exception.line()
+    assert not (watched / "fed.jsonl").exists()
+    assert run("feed", watched, *files, "--as-given").exit_code == 0 and status(watched).lots == 4
+
+
+def test_a_day_that_comes_after_a_later_one_is_taken_and_said_in_a_line(tmp_path: Path, watched: Path) -> None:
+    assert run("feed", watched, day(tmp_path, "line_2026-11-30", [0.1] * 30)).stderr == ""
+    done = run("feed", watched, day(tmp_path, "line_2026-11-29", [0.2] * 30))
+    (said,) = done.stderr.splitlines()
+    assert "lot line_2026-11-29 came after lot line_2026-11-30" in said and done.exit_code == 0
+    # The newest first within a file, as a database gives them.
+    lots = [f"2026-12-{k:02d}" for k in (3, 2, 1) for _ in range(20)]
+    done = run("feed", watched, day(tmp_path, "x", [0.3] * 60, lot=lots))
+    assert "lot 2026-12-02 came after lot 2026-12-03" in done.stderr
+    assert [line.late for line in read_fed(watched)[0]] == [
+        None, ("line_2026-11-30", "line_2026-11-29"), ("2026-12-03", "2026-12-02")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "names", [("4711", "0815"), ("2026-11-30", "2026-12-01"), ("30.11.2026", "01.12.2026"), ("L2 2026-11-30", "today")]
+)
+def test_orders_out_of_number_and_dates_that_end_with_the_year_are_taken_without_a_word(
+    tmp_path: Path, watched: Path, names: tuple[str, str]
+) -> None:
+    for name in names:
+        assert run("feed", watched, day(tmp_path, f"x{names.index(name)}", [0.1] * 30, lot=name)).stderr == ""
+        assert run("feed", watched, day(tmp_path, name, [0.2] * 30)).stderr == ""
+
+
 def test_a_file_that_was_fed_counts_once_and_a_lot_of_another_file_is_refused(tmp_path: Path, watched: Path) -> None:
     (path,) = days(tmp_path, 1)
     feed(watched, path)
@@ -319,7 +355,8 @@ def test_a_line_that_a_crash_tore_off_is_fed_again_and_nothing_is_lost(tmp_path:
 def test_two_feeders_at_once_lose_nothing_and_double_nothing(tmp_path: Path, watched: Path) -> None:
     files = [str(path) for path in days(tmp_path, 12)]
     command = [sys.executable, "-m", "tao_skill_bank.cli", "monitor", "feed", str(watched)]
-    feeders = [subprocess.Popen([*command, *order], stdout=subprocess.DEVNULL) for order in (files, files[::-1])]
+    orders = (files, ["--as-given", *files[::-1]])
+    feeders = [subprocess.Popen([*command, *order], stdout=subprocess.DEVNULL) for order in orders]
     assert [feeder.wait(120) for feeder in feeders] == [0, 0]
     lots = [lot.lot for line in read_fed(watched)[0] for lot in line.lots if lot.part_type == "C"]
     assert sorted(lots) == [f"D{k:03d}" for k in range(12)]

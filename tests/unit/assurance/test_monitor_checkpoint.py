@@ -69,7 +69,7 @@ def test_without_a_usable_checkpoint_a_monitor_says_the_same_and_feeds_on(watche
         found = {
             "torn": data[:-40],
             "not JSON": b"\xff\x00",
-            "another version": data.replace(b'"version":1', b'"version":99'),
+            "another version": data.replace(b'"version":2', b'"version":99'),
             "other settings": data.replace(b'"settings":"', b'"settings":"0'),
         }
         assert found[spoiled] != data

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,38 @@ def test_empty_required_cells_are_all_named_in_row_order(tmp_path: Path) -> None
 def test_a_quote_that_is_never_closed_does_not_swallow_the_rest(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="never closed"):
         read_pairs(write(tmp_path, f'{HEADER}\na,"b,PASS,C1\na,b,PASS,C2\n'))
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("part_type;score\r\nC;0,21\r\n", "separated by semicolons"),
+        ("part_type;score\nC;0.21\n", "separated by semicolons"),
+        ("part_type\tscore\nC\t0,21\n", "separated by tabs"),
+    ],
+)
+def test_what_a_spreadsheet_wrote_without_commas_is_told_as_such_with_a_line_to_type_that_mends_it(
+    tmp_path: Path, mark: str, text: str, said: str
+) -> None:
+    path = write(tmp_path, mark + text, "my day.csv")
+    with pytest.raises(InputError) as refused:
+        read_pairs(path, required=())
+    assert said in refused.value.line()
+    line = refused.value.line().split("decimal points: ")[1].removesuffix(")")
+    subprocess.run(["sh", "-c", line], cwd=tmp_path, check=True)
+    table = read_pairs(tmp_path / "my day-commas.csv", required=())
+    assert (table.column("part_type"), table.column("score")) == (["C"], ["0.21"])
+
+
+def test_a_line_for_excel_before_the_header_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="line for Excel"):
+        read_pairs(write(tmp_path, "sep=;\nscore;label\n0,2;PASS\n"), required=())
+
+
+def test_semicolons_and_tabs_beside_commas_are_text(tmp_path: Path) -> None:
+    path = write(tmp_path, "score,a;b,c\td\n0.2,x;y,z\n")
+    assert read_pairs(path, required=()).names == ("score", "a;b", "c\td")
 
 
 def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
