@@ -322,11 +322,6 @@ def defects_of(part: Part) -> tuple[str, ...]:
 def draw(part: Part, capture: Capture, defect: Defect | None = None) -> npt.NDArray[np.uint8]:
     """One part, both lightings.
 
-    Args:
-        part: What stands there, and its surroundings.
-        capture: How this picture was taken.
-        defect: What is wrong with it; None for a good part.
-
     Returns:
         uint8 [2, 64, 64, 3], RGB, in the order of `LIGHTS`; the same for the same arguments.
     """

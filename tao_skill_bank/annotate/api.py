@@ -131,9 +131,7 @@ def seal_config(request: Request, config: AnnotationConfig) -> Sealed:
 def estimate_run(asked: Request | Sealed, *, general_prompts: bool = False) -> Estimate:
     """What the request will take. Calls nobody, writes nothing.
 
-    Args:
-        asked: What is asked for.
-        general_prompts: Reckon with the general prompts instead of the request's own, which are not run then.
+    `general_prompts` are reckoned with instead of the request's own, which are not run then.
     """
     return estimate_sealed(_sealed(asked), general_prompts=general_prompts)
 
@@ -158,11 +156,7 @@ def run_here(
 ) -> Outcome:
     """Run the request in this process.
 
-    Args:
-        asked: What is asked for.
-        approve: The digest of what was approved; anything else starts nothing.
-        by: Through which door.
-        progress: Told now and then how far the run is.
+    Where anything else than the digest `approve` was approved, nothing starts.
 
     Raises:
         InputError: The request cannot be met.
@@ -185,12 +179,8 @@ def start_detached(asked: Request | Sealed, *, approve: str | None = None, how: 
     """Start a worker that outlives the caller with what was sealed; returns the results folder and its process id.
 
     The worker gets the object through a file without a name: nothing that it was approved with is read again. Its keys
-    go to it in its environment; the results folder keeps a copy without keys for people.
-
-    Args:
-        asked: What is asked for.
-        approve: The digest of what was approved; anything else starts nothing.
-        how: How the approval arrived, where it did.
+    go to it in its environment; the results folder keeps a copy without keys for people. Where anything else than the
+    digest `approve` was approved, nothing starts.
 
     Raises:
         InputError: The request cannot be met.

@@ -129,9 +129,7 @@ def estimate(
 def estimate_sealed(sealed: Sealed, *, general_prompts: bool = False) -> Estimate:
     """Estimate what was sealed. Reads the videos' lengths and the journal; writes nothing.
 
-    Args:
-        sealed: What would start.
-        general_prompts: Reckon with the general prompts instead of its own, which are not run then.
+    `general_prompts` are reckoned with instead of its own, which are not run then.
 
     Raises:
         InputError: It cannot be met.

@@ -48,19 +48,8 @@ def write_outputs(
     """Write the task files, `rejected.jsonl`, `quality.json` and `duplicates.json`.
 
     A file whose task has no item any more is removed. All files are written beside their places first and moved there
-    together at the end.
-
-    Args:
-        results_dir: Where.
-        rows: Those of step 3.
-        video_root: What `video_id` is relative to.
-        date: For the head of each file.
-        license_text: The same.
-        description_extra: The same.
-        keep_order: Choices that name letters stay in their order instead of being refused.
-        content: SHA-256 of a video's file by its path, None where nobody looked at it.
-        judged: What judged checks found.
-        tags: For `metadata.tags` of each file; left out where there are none.
+    together at the end. `rows` are those of step 3; `content`: SHA-256 of a video's file by its path, None where nobody
+    looked at it.
     """
     folder = output_folder(results_dir)
     guard.make_folder(folder)

@@ -111,11 +111,7 @@ class Rejected(Exception):
 def checked(kind: str, parsed: Parsed, duration: float | None, *, keep_order: bool = False) -> Item:
     """A parsed question of a type as an item.
 
-    Args:
-        kind: The question type, such as `mcq`.
-        parsed: What the model wrote.
-        duration: The video's length in seconds, None if unknown.
-        keep_order: Choices that name letters stay in their order.
+    `duration` in seconds, None if unknown.
 
     Raises:
         Rejected: It breaks a rule; the reason is for people.

@@ -138,15 +138,6 @@ def annotate(
 ) -> Outcome:
     """Run the steps; what is there already is not done again. The caller holds the folder's lock.
 
-    Args:
-        config: What is asked for.
-        prices: What tokens cost.
-        limits: Hard stops, and which part of the videos.
-        batch: Send the calls in the vendors' batches: half the price, answers within a day instead of seconds.
-        policy: How failures are met.
-        batch_policy: How batches are made.
-        progress: Told now and then how far the run is.
-
     Raises:
         InputError: The request cannot be met; nothing was paid for.
         BankError: The run was halted; what is answered is kept, and the files are written from it.

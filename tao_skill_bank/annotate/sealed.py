@@ -195,12 +195,7 @@ def seal(
 ) -> Sealed:
     """Resolve what is left open: list the videos, look at each, digest the files that are built upon.
 
-    Args:
-        config: What is asked for.
-        prices: What tokens cost.
-        limits: Hard stops, and which part of the videos.
-        batch: Whether calls go in batches.
-        standing: The rows that are there, if somebody has read them already.
+    `standing`: the rows that are there, if somebody has read them already.
 
     Raises:
         InputError: No videos, a file that cannot be read, or PyAV is missing: nothing has been written yet.

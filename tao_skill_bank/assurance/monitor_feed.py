@@ -111,13 +111,8 @@ def feed(
 ) -> Fed | None:
     """Take in a file: its lots, and the labels that some of its parts have.
 
-    Args:
-        folder: The monitor.
-        scores: The file; a column `lot`, `part_type`, `lighting` tells lots and strata apart.
-        lot: The lot's name where the file has no such column; default: the file's name.
-        rates: At which rate parts were drawn for a label.
-        labels_only: Its scores were fed before; only the labels are new.
-        clock: For tests.
+    A column `lot`, `part_type`, `lighting` tells lots and strata apart; without the first, `lot` or the file's name is
+    the lot's. `rates`: at which parts were drawn for a label.
 
     Returns:
         What was taken in; None where this very file was fed before.

@@ -38,10 +38,7 @@ _TONES = {"met": "green", "near": "yellow", "running": "blue", "stopped": "magen
 def watch(folder: Path, *, once: bool = False, address: str = "") -> None:
     """Show a run until it has ended or the reader has had enough (`q`, Ctrl-C).
 
-    Args:
-        folder: The run folder.
-        once: Draw it once and return.
-        address: Where its page is served; shown, and the run is followed beyond its end.
+    `address`: where its page is served; the run is then followed beyond its end.
 
     Raises:
         InputError: There is no run.

@@ -51,13 +51,7 @@ def asked() -> Asked | None:
 
 @contextlib.contextmanager
 def stops(first: str, second: Callable[[], str], tell: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Listen while the block runs. A signal that this process was started to ignore (`nohup`, `&`) stays ignored.
-
-    Args:
-        first: What is said when the process is asked to stop.
-        second: What is said when it ends at once.
-        tell: Says it; on standard error otherwise.
-    """
+    """Listen while the block runs. A signal that this process was started to ignore (`nohup`, `&`) stays ignored."""
     global _now
     if _now is not None:
         # Whoever began first answers for the whole process.

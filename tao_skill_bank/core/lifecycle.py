@@ -224,9 +224,7 @@ class Held:
 def signs_of_life(beat: Callable[[], None], wait: Callable[[float], bool] | None = None) -> Iterator[None]:
     """Call `beat` every `BEAT_SEC` seconds while the block runs, in a thread.
 
-    Args:
-        beat: Gives one.
-        wait: Waits for so many seconds, or until the block has ended: true.
+    `wait` waits for so many seconds, or until the block has ended: true.
     """
     ended = threading.Event()
     pause = wait or ended.wait

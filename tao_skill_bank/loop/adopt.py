@@ -37,10 +37,7 @@ _HISTORY = ("deft_state.json", LOG_FILE)
 def moved_state(task: AnyTask, folder: Path, workspace: Path | None = None) -> tuple[AnyState, AnyState]:
     """The state as it was written, and the same with the paths of where it lies now. Writes nothing.
 
-    Args:
-        task: What the loop improves.
-        folder: The run folder as it is now.
-        workspace: The workspace as it is now; None: where it lay in relation to the run, or where it was.
+    Without `workspace`: where it lay in relation to the run, or where it was.
 
     Raises:
         InputError: The run was not moved, its original is still there, or a file is not what it was: the first one.
@@ -78,13 +75,7 @@ def adopt(
 ) -> Path:
     """Let a run that was moved go on where it lies now; returns its folder.
 
-    Args:
-        task: What the loop improves.
-        folder: The run folder as it is now.
-        workspace: As `moved_state`.
-        approve: The digest of the plan as it is there.
-        how: How the approval arrived.
-        words: What a person said beside it, of what the plan asks a word of its own for.
+    `words`: what a person said beside it, of what the plan asks a word of its own for.
 
     Raises:
         NeedsApprovalError: It is not approved; its `digest` is the one to approve. Nothing was changed.

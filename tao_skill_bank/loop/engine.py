@@ -214,14 +214,8 @@ def _end(
 ) -> None:
     """The loop ends before its time: say so in state and log at once, then leave report and hand-off of what is there.
 
-    Args:
-        task: What the loop improves.
-        run: The run.
-        position: Where it ended.
-        status: `stopped` by a rule or a person, or `failed`.
-        reason: For the report.
-        failed: (stage, summary, seconds) of the stage that ended in an error, if one did.
-        given_up: Seconds of the stage that was stopped; it begins anew, so they stand in the line of the stop.
+    `failed`: (stage, summary, seconds) of a stage that ended in an error; `given_up`: seconds of one that was stopped,
+    which begins anew: they stand in the line of the stop.
     """
     state = run.state
     iteration = state.iteration(position.label)

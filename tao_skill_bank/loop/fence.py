@@ -32,10 +32,7 @@ def version_on_disk(path: Path) -> Version | None:
 def commit(path: Path, value: dict[str, Any], version: Version | None) -> None:
     """Replace the state `path` by `value`, which counts one on.
 
-    Args:
-        path: The state file.
-        value: The state as JSON, of the generation after `version`'s.
-        version: What was read; None: there was none.
+    `version` is what was read, None: there was none; `value` is of the generation after it.
 
     Raises:
         LostRunError: There is another version meanwhile.

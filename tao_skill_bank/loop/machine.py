@@ -45,9 +45,7 @@ def another_iteration_follows(state: AnyState, number: int) -> bool:
 def next_stage(state: AnyState, exists: Callable[[str], bool] = lambda p: guard.is_file(Path(p))) -> Position | None:
     """The stage to run now, or None when the loop has stopped for good.
 
-    Args:
-        state: The run's snapshot.
-        exists: Whether a file that another program left is on disk.
+    `exists`: whether a file that another program left is on disk.
     """
     if is_complete(state):
         return None

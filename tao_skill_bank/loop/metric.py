@@ -190,9 +190,7 @@ class Grammar:
     def parse(self, text: str, where: str = "kpi_target") -> Target:
         """Read a target.
 
-        Args:
-            text: As a person wrote it.
-            where: The argument that it came in, for the message.
+        `where` is the argument that it came in.
 
         Raises:
             InputError: It is not understood, or no model could meet it; the message says at what and what is known.

@@ -34,10 +34,7 @@ def plan_run(
 ) -> tuple[PreFlight, bool]:
     """Resolve a request once and run every pre-flight check. Writes nothing.
 
-    Args:
-        task: What the loop improves.
-        request: What is asked for.
-        look: Sees the resolved plan before anything of it is checked, and may refuse it.
+    `look` sees the resolved plan before anything of it is checked, and may refuse it.
 
     Returns:
         The summary, and whether the run that is resumed was approved with exactly this plan.
@@ -124,10 +121,7 @@ def open_run(
 def init_state(task: AnyTask, request: Request, *, force: bool = False) -> Path:
     """Write a fresh `deft_state.json` for a plan that nobody has approved yet.
 
-    Args:
-        task: What the loop improves.
-        request: What the run shall do; `results_dir` is where.
-        force: Replace a run that is there; everything it left moves to `replaced/<n>/` in its folder.
+    With `force` a run that is there is replaced: what it left moves to `replaced/<n>/` in its folder.
 
     Raises:
         InputError: There is a run already, or the folder holds other files or lies outside the workspace.

@@ -292,11 +292,7 @@ class Run(Generic[S]):
     def abandon(self, label: str, stage: str, folders: Sequence[Path], *, keep_jobs: bool) -> None:
         """Move what an uncommitted attempt left behind to `<iter>/abandoned/<n>/`.
 
-        Args:
-            label: Iteration.
-            stage: Stage.
-            folders: The files and folders the stage writes.
-            keep_jobs: Leave jobs that ended well, and their outputs, where they are, to be taken over.
+        With `keep_jobs` jobs that ended well stay with their outputs, to be taken over.
         """
         for path in guard.matching(self.folder(label), ".*"):
             # Beside the stage's own folders.

@@ -132,11 +132,7 @@ class Verdict(_Model):
 def claim(asked: Limit, measured: Interval | None, value_pct: float | None = None, *, independent: bool) -> Claim:
     """One figure against its limit.
 
-    Args:
-        asked: The limit.
-        measured: The figure with its counts.
-        value_pct: The figure alone, where its counts are not known.
-        independent: Whether the loop never saw the set it was measured on.
+    `value_pct` is the figure where its counts are not known; `independent`: the loop never saw the set.
     """
     made: dict[str, Any] = {"name": asked.name, "of": asked.of, "asked": asked.text, "at_most": asked.at_most}
     if measured is not None and measured.trials == 0:

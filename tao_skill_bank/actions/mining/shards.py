@@ -135,14 +135,7 @@ def make_plan(
 ) -> MiningPlan:
     """Cut a pool. The same inputs give the same plan, anywhere.
 
-    Args:
-        gaps: Weak samples (parquet with `filepath`).
-        pool: The pool (parquet with `filepath`).
-        shards: How many at most; each has a row at least.
-        encoder: As `get_encoder` takes it.
-        top_k: Neighbours of each weak image.
-        same_label: `false`, `within`, `after`.
-        min_similarity: Least cosine that is kept.
+    `gaps` and `pool` are parquet files with `filepath`; each shard has a row at least. The rest is as for `tao.mine`.
 
     Raises:
         InputError: Unreadable tables, an empty pool, a number below 1.

@@ -41,11 +41,7 @@ class PairSet:
 def open_set(csv: Path, images_dir: Path, naming: ImageNaming, *, check_labels: bool = True) -> PairSet:
     """Read a CSV and find every image of every row, before any is decoded.
 
-    Args:
-        csv: The CSV.
-        images_dir: What its folders are relative to.
-        naming: Lights and extension.
-        check_labels: Refuse a label that is neither exactly `PASS` nor a lower-case defect name.
+    With `check_labels` a label that is neither exactly `PASS` nor a lower-case defect name is refused.
 
     Raises:
         InputErrors: Missing images or goldens, labels in another spelling: a line a row.

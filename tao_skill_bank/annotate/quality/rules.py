@@ -47,10 +47,7 @@ class Finding:
 def of_text(task: str, parsed: Parsed, duration: float | None) -> Iterator[Finding]:
     """What is wrong in the texts of a question, whether or not it could be read as an item.
 
-    Args:
-        task: The task that it is for, such as `bcq`.
-        parsed: As the model wrote it.
-        duration: The video's length in seconds, None if unknown.
+    `duration` in seconds, None if unknown.
     """
     known = patterns()
     every = [parsed.question, parsed.answer, parsed.explanation, parsed.reasoning, *parsed.choices.values()]
@@ -100,10 +97,7 @@ def of_yes_no(parsed: Parsed, answer: bool) -> Iterator[Finding]:
 def of_choices(parsed: Parsed, right: str, *, keep_order: bool) -> Iterator[Finding]:
     """What is wrong with the choices of a question, with the letters as the model wrote them.
 
-    Args:
-        parsed: As the model wrote it.
-        right: The letter of the right choice.
-        keep_order: Choices that name letters stay as they are instead of being refused.
+    With `keep_order` choices that name letters stay as they are instead of being refused.
     """
     claims = claimed_letters(parsed.reasoning)
     claims = [claim for claim in claims if claim in parsed.choices]

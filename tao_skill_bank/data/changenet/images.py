@@ -203,12 +203,7 @@ class Sought:
 def look_up(table: PairTable, naming: ImageNaming, root: Path, side: Side, index: FolderIndex) -> Sought:
     """Look for the images (or goldens) of every row under `root`.
 
-    Args:
-        table: The rows.
-        naming: Lights and extension.
-        root: The folder that `input_path` and `golden_path` are relative to.
-        side: Which of the two.
-        index: Folder listings; folders seen before are not listed again.
+    Folders that `index` has seen are not listed again.
     """
     import numpy as np
     import pyarrow as pa
@@ -273,13 +268,8 @@ def choose_root(
 ) -> Path:
     """The first candidate under which every image and golden of the file is there.
 
-    The usual candidates are the image root, the workspace, and the CSV's own folder (`root_candidates`).
-
-    Args:
-        table: The rows.
-        naming: Lights and extension.
-        candidates: Folders to try, in order; the same folder twice (also by a link) is tried once.
-        index: Folder listings to share.
+    The usual candidates are the image root, the workspace, and the CSV's own folder (`root_candidates`). The same
+    folder twice (also by a link) is tried once.
 
     Raises:
         InputErrors: No candidate has every file. Where each row resolves under one of them but not all under

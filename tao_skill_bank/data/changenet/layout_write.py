@@ -85,12 +85,7 @@ def write_workspace(
 ) -> Remade:
     """Everything into a folder beside, which then takes the workspace's name.
 
-    Args:
-        workspace: The folder, links resolved; absent or empty.
-        sets: The parts of each set of `SETS` that is to be made.
-        lightings: Lightings in file names.
-        facts: Of every capture and golden, by path.
-        boards: Whether the parts' boards are known, and go into the CSVs.
+    `facts` are of every capture and golden, by path.
     """
     everything = [s for rows in sets.values() for s in rows]
     paths = dict.fromkeys(path for s in everything for path in (*s.captures, *s.goldens))

@@ -77,12 +77,7 @@ def leaked_paths(
 ) -> list[Match]:
     """Training rows whose test image, for any lighting, is a test image of an evaluation set.
 
-    Args:
-        train_tables: What a model is trained on.
-        eval_tables: Validation, KPI and acceptance sets.
-        naming: Lights and extension.
-        roots: Folders that paths may start at, tried in order; each CSV's own folder is tried last.
-        index: Folder listings to share.
+    `roots` are tried in order; each CSV's own folder is tried last.
 
     Returns:
         One match a training row and evaluation set, in the order of the tables and their rows.

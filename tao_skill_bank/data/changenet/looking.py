@@ -124,10 +124,7 @@ class Comparison:
     def one_capture(self, a: int, b: int, golden: int | None) -> bool:
         """Whether two files show one capture.
 
-        Args:
-            a: Position of the picture.
-            b: Position of the one that it may be.
-            golden: Position of the golden of `a`; None where edges tell nothing.
+        `golden` is that of `a`; None where edges tell nothing.
         """
         first, other = self._grey(a), self._grey(b)
         if first is None or other is None:

@@ -159,12 +159,7 @@ _UNDONE = {"undone_by": None, "undone_at": None}
 def undo(home: Path, what: str, who: str, book: Book | None = None, set_name: str | None = None) -> Correction:
     """Take back a correction by its id, or the last word on a sample by its name; what stood before stands again.
 
-    Args:
-        home: The workspace, or the annotation's results folder.
-        what: An id, or a sample's name.
-        who: Who takes it back.
-        book: To read names by; without one, names are those that the file has.
-        set_name: The set of a name, where several have it.
+    Without a `book` names are those that the file has.
 
     Raises:
         InputError: Nothing such stands.
