@@ -16,6 +16,7 @@ from tao_skill_bank.core.fsio import write_text
 from tao_skill_bank.core.settings import Frozen
 from tao_skill_bank.core.text import capital, clean, duration, listed, percent, points, score, tokens, whole
 from tao_skill_bank.loop.evidence import Interval
+from tao_skill_bank.loop.foreign import ForeignStateError
 from tao_skill_bank.loop.metric import Measure
 from tao_skill_bank.loop.verdict import Verdict
 from tao_skill_bank.reports import charts
@@ -23,7 +24,9 @@ from tao_skill_bank.reports.deft.report import CONTENTS
 from tao_skill_bank.reports.deft.status import rate, status_of
 from tao_skill_bank.reports.deft.view import Phase, RunView
 from tao_skill_bank.reports.page import render_page, script
+from tao_skill_bank.tasks.changenet.imported import told_run
 from tao_skill_bank.tasks.changenet.metric import FAR, GRAMMAR, RECALL
+from tao_skill_bank.tasks.registry import FIRST
 
 MOST_RUNS = 12
 # What differs between any two runs and says nothing about their plans.
@@ -89,7 +92,7 @@ class Comparison(Frozen):
 
 
 def compare_runs(folders: Sequence[Path]) -> Comparison:
-    """Read runs and set them side by side.
+    """Read runs and set them side by side; runs of another program's loop too, as far as they tell.
 
     Raises:
         InputError: Fewer than two or more than `MOST_RUNS` folders, one twice, or one without a readable state.
@@ -100,12 +103,24 @@ def compare_runs(folders: Sequence[Path]) -> Comparison:
     if len(set(resolved)) < len(resolved):
         twice = next(folder for folder in resolved if resolved.count(folder) > 1)
         raise InputError("named twice", where=twice, fix="name each run once")
-    views = [RunView(folder) for folder in resolved]
     names = _names(resolved)
+    read = [_read(name, folder) for name, folder in zip(names, resolved, strict=True)]
+    views = [view for view, _ in read]
     limited = {view.state.measure for view in views}
     measure = limited.pop() if len(limited) == 1 else FAR.name
     runs = [_figures(name, view, measure) for name, view in zip(names, views, strict=True)]
-    return Comparison(measure=measure, runs=runs, differences=_differences(views), cautions=_cautions(views, measure))
+    cautions = [*_cautions(views, measure), *(line for _, said in read for line in said)]
+    return Comparison(measure=measure, runs=runs, differences=_differences(views), cautions=cautions)
+
+
+def _read(name: str, folder: Path) -> tuple[RunView, list[str]]:
+    """A run; of another program's what cannot be known of it, too."""
+    try:
+        return RunView(folder), []
+    except ForeignStateError:
+        told = told_run(folder, FIRST)
+    known = f"{name} is a run of another program: who approved it, and who trained its models, is not known."
+    return RunView(folder, told), [known, *(f"{name}: {line}." for line in told.left)]
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

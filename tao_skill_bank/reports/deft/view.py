@@ -28,6 +28,7 @@ from tao_skill_bank.loop.log import LogLine, line_of, log_path, read_log
 from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.loop.state import BASELINE, STATE_FILE
 from tao_skill_bank.loop.verdict import Verdict
+from tao_skill_bank.tasks.changenet.imported import Told
 from tao_skill_bank.tasks.changenet.measures import verdict_of
 from tao_skill_bank.tasks.changenet.metric import FAR, RECALL
 from tao_skill_bank.tasks.changenet.results import Evaluation
@@ -159,13 +160,14 @@ class RunView:
 
     Args:
         results_dir: The run folder. It may have been moved since it was written.
+        told: What a run of another program says, in place of a state and a log of the bank's own.
 
     Raises:
         InputError: There is no readable `deft_state.json`, or it is that of another task.
     """
 
-    def __init__(self, results_dir: Path) -> None:
-        state = load_state(results_dir)
+    def __init__(self, results_dir: Path, told: Told | None = None) -> None:
+        state = load_state(results_dir) if told is None else told.state
         if not isinstance(state, DeftState):
             fix = "open the report that the run wrote"
             raise InputError("has a report of its own: it is a run of another task", where=results_dir, fix=fix)
@@ -173,7 +175,7 @@ class RunView:
         self.state: DeftState = state
         self.missing: list[str] = []
         self.target: Target | None = self._target()
-        self.lines: list[LogLine] = self._lines()
+        self.lines: list[LogLine] = self._lines() if told is None else told.log
         self.datasets: list[Dataset] = self._datasets()
         self.phases: list[Phase] = self._phases()
 

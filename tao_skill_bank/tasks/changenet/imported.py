@@ -64,6 +64,15 @@ _CONFIG = ("specs_file", "training_csv", "validation_csv", "kpi_test_csv", "imag
 _MORE = ("mining_pool_csv", "backbone_weight_dir", "num_epochs", "batch_size", "num_gpus")
 
 
+@dataclass(frozen=True)
+class Told:
+    """Another program's run in the bank's own terms, and a line for whatever was not taken over; nothing is written."""
+
+    state: State
+    log: list[LogLine]
+    left: list[str]
+
+
 @dataclass
 class Imported:
     """The copy, and a line for whatever was not taken over."""
@@ -89,18 +98,26 @@ def import_run(source: Path, folder: Path, task: str) -> Imported:
         InputError: The run is the bank's own, its target cannot be read, or the folder is there. Nothing is written.
     """
     source, folder = Path(os.path.realpath(source)), Path(os.path.realpath(folder))
-    raw = _foreign(source)
+    told = told_run(source, task)
     if source in (folder, *folder.parents):
         raise InputError("lies in the run that is to be read only", where=folder, fix="name a folder elsewhere")
     if guard.entry(folder) is not None:
         raise InputError("is there already", where=folder, fix="name a folder that is not there yet")
-    done = Imported(folder)
-    state = _state(raw, source, task, done)
-    lines = _log(source, state, done)
     guard.make_folder(folder)
-    fsio.write_text(log_path(folder), "".join(f"{line.json_line()}\n" for line in lines))
-    fsio.write_json(state_path(folder), state.model_dump(mode="json"))
-    return done
+    fsio.write_text(log_path(folder), "".join(f"{line.json_line()}\n" for line in told.log))
+    fsio.write_json(state_path(folder), told.state.model_dump(mode="json"))
+    return Imported(folder, told.left)
+
+
+def told_run(source: Path, task: str) -> Told:
+    """What another program's run says, without a copy of it.
+
+    Raises:
+        InputError: The run is the bank's own, or its target cannot be read.
+    """
+    left: list[str] = []
+    state = _state(_foreign(source), source, task, left)
+    return Told(state, _log(source, state, left), left)
 
 
 def _foreign(source: Path) -> dict[str, Any]:
@@ -118,15 +135,15 @@ def _foreign(source: Path) -> dict[str, Any]:
     raise InputError("a run of the bank's own", where=source, fix="report and compare it where it lies")
 
 
-def _state(raw: Mapping[str, Any], source: Path, task: str, done: Imported) -> State:
+def _state(raw: Mapping[str, Any], source: Path, task: str, left: list[str]) -> State:
     target = _target(raw, source)
     labelled = raw.get("iterations")
     iterations: dict[str, Iteration] = {}
     for label, value in (labelled if isinstance(labelled, Mapping) else {}).items():
         if not (isinstance(label, str) and is_iteration_label(label) and isinstance(value, Mapping)):
-            done.left.append(f"iterations.{_shown(label)}: neither baseline nor iter<N> with keys of its own")
+            left.append(f"iterations.{_shown(label)}: neither baseline nor iter<N> with keys of its own")
             continue
-        iterations[label] = _iteration(label, value, source, target, done)
+        iterations[label] = _iteration(label, value, source, target, left)
     last = max((iteration_number(label) for label in iterations), default=0)
     most, status = raw.get("max_iterations"), raw.get("status")
     said = f"imported from a run of another program (state version {_shown(raw.get('version'))}, {_shown(status)})"
@@ -141,7 +158,7 @@ def _state(raw: Mapping[str, Any], source: Path, task: str, done: Imported) -> S
         current_iteration=last,
         status=status if status in _ENDED else "stopped",
         stop_reason=f"{_shown(reason)}; {said}" if isinstance(reason, str) and reason else said,
-        config=_config(raw, source, done),
+        config=_config(raw, source, left),
         iterations=iterations,
     )
 
@@ -153,21 +170,21 @@ def _target(raw: Mapping[str, Any], source: Path) -> Target:
     return GRAMMAR.parse(asked)
 
 
-def _iteration(label: str, value: Mapping[str, Any], source: Path, target: Target, done: Imported) -> Iteration:
+def _iteration(label: str, value: Mapping[str, Any], source: Path, target: Target, left: list[str]) -> Iteration:
     results = {}
     for stage, kind in _TAKEN.items():
         if value.get(_SIGN[stage]) is None:
             continue
         flat = {key: _placed(key, value[key], source) for key in kind.model_fields if value.get(key) is not None}
         if stage == "evaluate":
-            flat = _evaluated(label, {k: v for k, v in flat.items() if k not in _OWN}, target, done)
+            flat = _evaluated(label, {k: v for k, v in flat.items() if k not in _OWN}, target, left)
         elif stage == "rca":
             flat.setdefault("rca_results_dir", str(Path(str(flat["rca_gaps_parquet"])).parent))
         try:
             results[stage] = kind.model_validate(flat)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            done.left.append(f"{label}: {stage} not taken over: {'.'.join(map(str, first['loc']))}: {first['msg']}")
+            left.append(f"{label}: {stage} not taken over: {'.'.join(map(str, first['loc']))}: {first['msg']}")
     status, completed = value.get("status"), value.get("stage_completed")
     told = {"stage_completed": completed} if completed in (*_TAKEN, "train", "routing", "anomalygen") else {}
     return Iteration(
@@ -177,7 +194,7 @@ def _iteration(label: str, value: Mapping[str, Any], source: Path, target: Targe
     )
 
 
-def _evaluated(label: str, flat: dict[str, Any], target: Target, done: Imported) -> dict[str, Any]:
+def _evaluated(label: str, flat: dict[str, Any], target: Target, left: list[str]) -> dict[str, Any]:
     """The result of an evaluation; with its counts where its scores are there and say the same."""
     kinds = get_args(EvaluateResult.model_fields["best_ckpt_kind"].annotation)
     kind = flat.get("best_ckpt_kind")
@@ -192,15 +209,15 @@ def _evaluated(label: str, flat: dict[str, Any], target: Target, done: Imported)
     if not (is_number(threshold) and is_number(far)):
         return flat
     if not isinstance(csv, str) or not guard.is_file(Path(csv)):
-        done.left.append(f"{label}: its scores are not on disk: FAR has no interval, and recall is not known")
+        left.append(f"{label}: its scores are not on disk: FAR has no interval, and recall is not known")
         return flat
     try:
         found = evaluate("latest", checkpoint, Path(csv), target, threshold)
     except BankError as error:
-        done.left.append(f"{label}: its scores cannot be read: {error.line()}")
+        left.append(f"{label}: its scores cannot be read: {error.line()}")
         return flat
     if abs(found.far_pct - far) > SAME_FAR_PP:
-        done.left.append(
+        left.append(
             f"{label}: the state says FAR {far:g} %, its scores {found.far_pct:g} % at threshold {threshold:g}: "
             "the state's figure stands, without an interval"
         )
@@ -208,7 +225,7 @@ def _evaluated(label: str, flat: dict[str, Any], target: Target, done: Imported)
     return {**flat, "evaluations": [found]}
 
 
-def _config(raw: Mapping[str, Any], source: Path, done: Imported) -> RunConfig:
+def _config(raw: Mapping[str, Any], source: Path, left: list[str]) -> RunConfig:
     """The settings that are the bank's too; the paths that are not told name nothing that is there."""
     said = raw.get("config")
     known = said if isinstance(said, Mapping) else {}
@@ -220,24 +237,24 @@ def _config(raw: Mapping[str, Any], source: Path, done: Imported) -> RunConfig:
         try:
             RunConfig.model_validate({**made, key: _placed(key, value, source)})
         except ValidationError:
-            done.left.append(f"config.{key}: {_shown(value)} is nothing that is known here")
+            left.append(f"config.{key}: {_shown(value)} is nothing that is known here")
         else:
             made[key] = _placed(key, value, source)
     missing = [key for key in _CONFIG if known.get(key) is None]
     if missing:
-        done.left.append(f"not told: {', '.join(missing)}")
+        left.append(f"not told: {', '.join(missing)}")
     return RunConfig.model_validate(made)
 
 
-def _log(source: Path, state: State, done: Imported) -> list[LogLine]:
+def _log(source: Path, state: State, left: list[str]) -> list[LogLine]:
     """The lines of its log, as far as they are of iterations that were taken over; the state holds them as records."""
     try:
         lines = sorted((x for x in read_log(log_path(source)) if x.iter in state.iterations), key=lambda x: x.seq)
     except BankError as error:
-        done.left.append(f"its log is not taken over: {error.line()}")
+        left.append(f"its log is not taken over: {error.line()}")
         return []
     if len({line.seq for line in lines}) < len(lines):
-        done.left.append("its log is not taken over: a number stands twice")
+        left.append("its log is not taken over: a number stands twice")
         return []
     for line in lines:
         own = {key: getattr(line, key) for key in StageRecord.model_fields}

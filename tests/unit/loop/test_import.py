@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from server_calls import call
 
+from mcp_server.server import build_server
 from tao_skill_bank import runs
 from tao_skill_bank.cli import cli
 from tao_skill_bank.core.errors import InputError
@@ -88,6 +90,25 @@ def test_a_published_run_is_copied_reported_and_compared_and_never_written(tmp_p
     assert f"state version {version}" in page and "Iteration 1" in page
     table = "\n".join(lines(compare_runs(copies)))
     assert "5.0" in table
+    assert everything(run) == before
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_published_run_is_compared_where_it_lies_as_its_copy_is(tmp_path: Path, version: int) -> None:
+    run, copy = published(tmp_path / "theirs", version), tmp_path / "copy"
+    before = everything(run)
+    runs.import_run(run, copy)
+    said = CliRunner().invoke(cli, ["deft", "compare", str(run), str(copy), "--json"])
+    assert said.exit_code == 0, said.output
+    theirs, ours = (found | {"name": "", "results_dir": ""} for found in json.loads(said.stdout)["runs"])
+    assert theirs == ours
+    assert (theirs["best_far_pct"], theirs["best_far"]["high_pct"] > 5) == (5.0, True)
+    [known, *left] = json.loads(said.stdout)["cautions"][-2:]
+    assert known == "theirs is a run of another program: who approved it, and who trained its models, is not known."
+    assert left == ["theirs: not told: specs_file, training_csv, validation_csv, images_dir, workspace."]
+    server = build_server([tmp_path])
+    table = call(server, "compare_runs", {"runs": [str(run), str(copy)]}).data["lines"]
+    assert any("theirs is a run of another program" in line for line in table)
     assert everything(run) == before
 
 
