@@ -1,9 +1,11 @@
 """What a client talks to while the environment of its server is being made, and the way on to the server itself.
 
 A client waits some seconds for a server and then gives it up for the session. So the wire is answered before there is
-a server: `initialize`, and one tool, which says how far the set-up is, why it failed, and tries again. When the
-environment is there the server is started behind this process, greeted with the client's own words, and the client is
-told to list its tools anew; from then on every line goes through as it came. Only the standard library is used.
+a server: `initialize`, the list of the server's tools (not every client lists them twice), and one tool more, which
+says how far the set-up is, why it failed, and tries again. A call of the others is held back for a while. When the
+environment is there the server is started behind this process, greeted with the client's own words, given the calls
+that wait, and the client is told to list anew; from then on every line goes through as it came. Only the standard
+library is used.
 """
 
 import contextlib
@@ -14,6 +16,7 @@ import sys
 import threading
 import time
 
+import mcp_server
 from mcp_server import FOLDER_OF_SESSION, INSTRUCTIONS
 
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
@@ -28,7 +31,7 @@ CAPABILITIES = {
     "tools": {"listChanged": True},
 }
 ABOUT = (
-    "The bank's other tools are missing while its environment is made for the first start (a minute or two). This "
+    "The bank's other tools wait while its environment is made for the first start (a minute or two). This "
     "waits until that has ended, at most wait_sec, and says how far it is, or why it failed and what mends it; called "
     "after a failure it tries again. Call it until it says ready."
 )
@@ -46,7 +49,7 @@ TOOLS = [
     }
 ]
 EMPTY = {"prompts/list": "prompts", "resources/list": "resources", "resources/templates/list": "resourceTemplates"}
-READY = "ready: the bank's tools are listed now (a client that does not show them does in a new session)"
+READY = "ready: the bank's tools answer now"
 
 
 class Room:
@@ -57,7 +60,7 @@ class Room:
         self.version, self.making = version, making
         self.greeting = None
         """The client's `initialize`, as the server will be told it."""
-        self.waiting = {}  # calls of the tool: their id, and when they are answered at the latest
+        self.waiting = {}  # calls: their id, when they are answered at the latest, and the line if it is the server's
         self.rest = b""
         self.writing = threading.Lock()
         self.server = None
@@ -97,11 +100,11 @@ class Room:
             if line.strip():
                 self.say({"id": None, "error": {"code": -32600, "message": "Invalid request: no request is read here"}})
         elif asked["id"] is not None:
-            self.answer(asked["id"], asked["method"], asked["params"], asked)
+            self.answer(asked["id"], asked["method"], asked["params"], asked, line)
         elif asked["method"] == "notifications/cancelled":
             self.waiting.pop(str(asked["params"].get("requestId")), None)
 
-    def answer(self, number, method, params, asked):
+    def answer(self, number, method, params, asked, line):
         """The answer to a request that no server has heard."""
         if method == "initialize":
             version = params.get("protocolVersion")
@@ -111,14 +114,14 @@ class Room:
             said = {"protocolVersion": version, "capabilities": CAPABILITIES, "serverInfo": about}
             result = {**said, "instructions": f"{INSTRUCTIONS} {ABOUT.replace('This', TOOL, 1)}"}
         elif method == "tools/list":
-            result = {"tools": TOOLS}
+            result = {"tools": TOOLS + offered()}
         elif method in EMPTY:
             result = {EMPTY[method]: []}
         elif method == "ping":
             result = {}
         elif method == "tools/call":
-            _, text = self.making.state()
-            result = spoken(f"not yet: {text}; call {TOOL}", True)
+            self.waiting[str(number)] = (number, time.monotonic() + MOST_WAIT_SEC, line)
+            return
         else:
             self.say({"id": number, "error": {"code": -32601, "message": f"not before the set-up ends: {TOOL} tells"}})
             return
@@ -134,7 +137,7 @@ class Room:
         else:
             if self.failed:
                 self.failed = self.making.again()
-            self.waiting[str(number)] = (number, time.monotonic() + seconds)
+            self.waiting[str(number)] = (number, time.monotonic() + seconds, None)
 
     def look(self):
         """See how the set-up stands; answer the calls that have waited for that, or long enough."""
@@ -145,10 +148,15 @@ class Room:
         elif state == "failed" and text != self.failed:
             self.failed = text
             self.making.say(text)
-        for key, (number, until) in list(self.waiting.items()):
+        for key, (number, until, line) in list(self.waiting.items()):
             if state != "making" or time.monotonic() >= until:
                 del self.waiting[key]
-                self.say({"id": number, "result": spoken(text, state == "failed")})
+                if line is None:
+                    self.say({"id": number, "result": spoken(text, state == "failed")})
+                elif state == "ready":
+                    self.hear(line)
+                else:
+                    self.say({"id": number, "result": spoken(f"not yet: {text}; call {TOOL}", True)})
 
     def hand_over(self):
         """Start the server, greet it as the client greeted this room, and let its words through; what is said of it."""
@@ -182,6 +190,15 @@ class Room:
         with self.writing, contextlib.suppress(OSError):  # a client that is gone is seen where it is read
             sys.stdout.buffer.write(line)
             sys.stdout.buffer.flush()
+
+
+def offered():
+    """The server's tools as it will list them."""
+    found, folder = [], os.path.join(os.path.dirname(mcp_server.__file__), "offered")
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), encoding="utf-8") as tool:
+            found.append(json.load(tool))
+    return found
 
 
 def request(line):

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from node_clients import client_folder
+from node_clients import client_folder, path_with
+from pips import interpreter_folder
 from plugin_copy import copy_plugin
 from ran import said
 from scripted_model import Call, Say
 from scripted_responses import Asked, ScriptedResponses
+from set_up import pip_settings
 
 MOST_TURNS = 140
 """Of a second and more each: a server that a busy machine starts late is waited for."""
@@ -25,14 +27,16 @@ class Codex:
 
     home: Path
     program: Path
+    python: Path
+    """The folder with the interpreter that starts the server."""
+    settings: str = ""
 
     def say(self, cwd: Path, *words: str) -> str:
         """What a command prints."""
         return said(
             [str(self.program), *words],
-            # The interpreter that starts the server has the bank: what the launcher makes is tried elsewhere.
             env={
-                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+                "PATH": path_with(self.python),
                 "HOME": str(self.home),
                 "CODEX_HOME": str(self.home),
             },
@@ -40,14 +44,20 @@ class Codex:
             timeout=240,
         )
 
+    def installs(self, folder: Path) -> None:
+        """The plugin, from a marketplace in a folder; its settings are kept beside what the session's model is."""
+        self.say(folder, "plugin", "marketplace", "add", str(copy_plugin(folder / "bank")))
+        self.say(folder, "plugin", "add", "tao-skill-bank@tao-skill-bank")
+        self.settings = "\n" + (self.home / "config.toml").read_text()
+
 
 @pytest.fixture(scope="module")
 def codex(tmp_path_factory: pytest.TempPathFactory) -> Codex:
     folder = tmp_path_factory.mktemp("codex")
-    found = Codex(folder / "home", client_folder("codex") / "codex")
+    # The interpreter that starts the server has the bank: nothing is made.
+    found = Codex(folder / "home", client_folder("codex") / "codex", Path(sys.executable).parent)
     found.home.mkdir()
-    found.say(folder, "plugin", "marketplace", "add", str(copy_plugin(folder / "bank")))
-    found.say(folder, "plugin", "add", "tao-skill-bank@tao-skill-bank")
+    found.installs(folder)
     return found
 
 
@@ -57,23 +67,16 @@ def one_call(codex: Codex, cwd: Path, call: Call, *words: str) -> str:
     def decide(asked: Asked) -> Call | Say:
         if call.tool in asked.tools:
             called = any(item.get("name") == call.tool for item in asked.body["input"])
-            return Say("done") if called else call
+            again = called and "not yet: " in asked.results[-1] and len(asked.results) < MOST_TURNS
+            return call if again or not called else Say("done")
         return Call("exec_command", {"cmd": "sleep 1"}) if len(asked.results) < MOST_TURNS else Say("no tools")
 
     with ScriptedResponses(decide) as model:
-        (codex.home / "config.toml").write_text(model.config + (codex.home / "plugins.toml").read_text())
+        (codex.home / "config.toml").write_text(model.config + codex.settings)
         codex.say(cwd, "exec", "--skip-git-repo-check", *words, "look at my jobs")
     assert model.faults == []
     assert any(item.get("name") == call.tool for item in model.seen[-1].body["input"]), "the tool was never offered"
     return model.seen[-1].results[-1]
-
-
-@pytest.fixture(autouse=True)
-def _settings(codex: Codex) -> None:
-    """Keep what installing the plugin wrote beside what the session's model is."""
-    kept = codex.home / "plugins.toml"
-    if not kept.exists():
-        kept.write_text("\n" + (codex.home / "config.toml").read_text())
 
 
 def test_codex_starts_the_server_in_the_plugins_own_folder(codex: Codex, tmp_path: Path) -> None:
@@ -99,3 +102,21 @@ def test_a_folder_that_codex_was_told_to_work_in_is_the_project(codex: Codex, tm
     project.mkdir()
     answer = one_call(codex, tmp_path, Call("get_jobs", {"results_dir": str(project)}), "--cd", str(project))
     assert '{"jobs":{}}' in answer
+
+
+@pytest.mark.slow
+def test_where_nothing_is_set_up_the_first_session_makes_the_environment_and_takes_a_path_of_the_project(
+    tmp_path: Path,
+) -> None:
+    """Only `python3` is there; what it needs comes from the person's pip configuration, which Codex hands on."""
+    found = Codex(tmp_path / "home", client_folder("codex") / "codex", interpreter_folder(tmp_path / "bin"))
+    project = tmp_path / "my boards"
+    for folder in (found.home / ".config/pip", project):
+        folder.mkdir(parents=True)
+    house = os.environ.get("TAO_TEST_WHEELHOUSE")
+    settings = {"no-index": "true", "find-links": house} if house else pip_settings()
+    lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
+    (found.home / ".config/pip/pip.conf").write_text(f"[global]\n{lines}")
+    found.installs(tmp_path)
+    assert '{"jobs":{}}' in one_call(found, project, Call("get_jobs", {"results_dir": str(project)}))
+    assert list((found.home / ".cache/tao-skill-bank").glob("env-*/ready"))

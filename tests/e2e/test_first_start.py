@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from node_clients import client_folder, uv_command
+from node_clients import client_folder
+from pips import index_settings, interpreter_folder
 from plugin_copy import copy_plugin
 from ran import said
 from scripted_model import Call, Say, ScriptedModel, Seen
@@ -19,18 +18,6 @@ NAME = "tao-skill-bank"
 TOOL = f"mcp__plugin_{NAME}_tao__get_jobs"
 STATUS = f"mcp__plugin_{NAME}_tao__get_set_up_status"
 MOST_TURNS = 40
-# How the machine reaches its package index is the machine's business, not the home's.
-INDEX_VARIABLES = ("PIP_", "UV_", "SSL_", "REQUESTS_", "HTTP_", "HTTPS_")
-
-
-def interpreter_folder(folder: Path, *, uv: bool) -> Path:
-    """A PATH entry with `python3` (and uv, where asked for) and nothing else of this environment."""
-    folder.mkdir()
-    base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
-    (folder / "python3").symlink_to(base)
-    if uv:
-        (folder / "uv").symlink_to(uv_command())
-    return folder
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -46,11 +33,11 @@ def looking_at(project: Path) -> Callable[[Seen], Call | Say]:
             return Say("connected")
         if len(seen.results) >= MOST_TURNS:
             return Say("not connected")
-        if TOOL in seen.tools:
-            return Call(TOOL, {"results_dir": str(project)})
         said = next((text for text in reversed(seen.results) if "environment" in text or "ready: " in text), "")
         if STATUS in seen.tools and not said.startswith("ready"):
             return Call(STATUS, {"wait_sec": 50})
+        if TOOL in seen.tools:
+            return Call(TOOL, {"results_dir": str(project)})
         if "ToolSearch" in seen.tools:
             return Call("ToolSearch", {"query": f"select:{TOOL},{STATUS}"})
         return Call("Bash", {"command": "sleep 1"})
@@ -71,10 +58,9 @@ def test_the_first_session_of_all_waits_for_the_set_up_and_calls_a_tool_of_the_p
     home.mkdir()
     work.mkdir()
     path = f"{interpreter_folder(tmp_path / 'bin', uv=uv)}:/usr/bin:/bin"
-    index = {k: v for k, v in os.environ.items() if k.startswith(INDEX_VARIABLES)}
     with ScriptedModel(looking_at(work)) as model:
         env = {
-            **index,
+            **index_settings(),
             "PATH": path,
             "HOME": str(home),
             "ANTHROPIC_BASE_URL": model.url,

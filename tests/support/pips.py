@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from node_clients import CACHE
+from node_clients import CACHE, uv_command
 
 PIPS = (
     "22.3", "22.3.1", "23.0.1", "23.1.2", "23.2.1", "23.3.2", "24.0", "24.1.2", "24.2", "24.3.1",
@@ -89,3 +89,13 @@ def index_settings() -> dict[str, str]:
     """Variables by which this machine reaches its package index: they are the machine's business, not a home's."""
     kept = ("PIP_", "UV_", "SSL_", "REQUESTS_", "HTTP_", "HTTPS_")
     return {name: value for name, value in os.environ.items() if name.startswith(kept)}
+
+
+def interpreter_folder(folder: Path, *, uv: bool = False) -> Path:
+    """A PATH entry with `python3` (and uv, where asked for) and nothing else of this environment."""
+    folder.mkdir()
+    base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    (folder / "python3").symlink_to(base)
+    if uv:
+        (folder / "uv").symlink_to(uv_command())
+    return folder

@@ -10,11 +10,13 @@ import anyio
 import pytest
 from mcp_types import Tool
 
+import mcp_server
 from mcp_server.schemas import slim, slim_output
 from mcp_server.server import EARLIER, TOOLSETS, build_server
 from tao_skill_bank.core.errors import InputError
 
-SNAPSHOTS = Path(__file__).with_name("snapshots")
+SNAPSHOTS = Path(mcp_server.__file__).with_name("offered")
+"""Shipped: who waits for the first start is told them before there is a server."""
 VERBS = {
     "align",
     "analyze",
