@@ -11,7 +11,7 @@ with the lock. Only the standard library is used; any Python 3.8 or newer can ru
 """
 
 import argparse
-import configparser
+import contextlib
 import os
 import re
 import shutil
@@ -21,21 +21,19 @@ import tempfile
 import threading
 import time
 
+import pip_and_uv
+
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 OLDEST = (3, 11)
 IS_OLDER = f"import sys; sys.exit(3) if sys.version_info < {OLDEST!r} else None"
-BUILDER = "setuptools"
-"""Installed first: antlr4-python3-runtime is published as source only and is built by it."""
+BUILDER = "setuptools"  # installed first: antlr4-python3-runtime is published as source only and is built by it
 ENTRY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;]+)\s*(?:;\s*([^\\]+?))?\s*(?:\\|$)")
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}\s*(?:\\)?$")
 SIZE = re.compile(r"# (\d+) MB to fetch, (\d+) MB on disk")
-BEGUN = re.compile(r"(?:Collecting |Processing (?:[^(]*/)?)([A-Za-z][\w.-]*?)(?:==|-)(\d[^\s-]*?)(?:-|\.tar|\s|$)")
-NO_ANSWER = re.compile(r"Looking in|WARNING|Using Python|\s*$")  # what pip and uv say before an index has spoken
 SILENCE_SEC = 15
 PATIENCE = "TAO_SKILL_BANK_PATIENCE"
 PATIENCE_SEC = 12.0
 """For so long the index may say nothing to the first thing it is asked; a client waits little longer."""
-NO_ROOM_BYTES = 8 << 20  # what fails with less left failed for it, whatever it says
 WINDOWS_HERE = os.name == "nt"
 WINDOWS = "Windows itself is not supported: install WSL (`wsl --install`) and run the same command inside it"
 LEADS_ELSEWHERE = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
@@ -55,12 +53,9 @@ class SetUpError(Exception):
 def patience():
     """Seconds for which an index may be silent: a person's own, or PATIENCE_SEC; SetUpError where that is no number."""
     said = os.environ.get(PATIENCE) or PATIENCE_SEC
-    try:
-        found = float(said)
-    except ValueError:
-        found = 0.0
-    if 0 < found < float("inf"):
-        return found
+    with contextlib.suppress(ValueError):
+        if 0 < float(said) < float("inf"):
+            return float(said)
     raise SetUpError(f"{PATIENCE}={said!r} is no number of seconds above 0", "write one, such as 30, or unset it")
 
 
@@ -95,8 +90,7 @@ class Lock:
 
     def only(self, name):
         """The lines of one package, as a lock of its own."""
-        found = [lines for first, lines in self.blocks.items() if first.startswith(name + "==")]
-        return "".join(line + "\n" for lines in found for line in lines)
+        return "".join("\n".join(lines) + "\n" for first, lines in self.blocks.items() if first.startswith(name + "=="))
 
 
 def say(text):
@@ -121,85 +115,22 @@ def interpreter(asked=None):
     return None, reason
 
 
-def find_uv():
-    """The path of uv, or None."""
-    for path in (shutil.which("uv"), os.path.expanduser("~/.local/bin/uv"), os.path.expanduser("~/.cargo/bin/uv")):
-        if path and os.access(path, os.X_OK):
-            return path
-    return None
-
-
 def python_in(folder):
     """An environment's interpreter."""
     return os.path.join(folder, "bin", "python")
 
 
 def _quiet(command, env=None):
-    try:
+    with contextlib.suppress(OSError):
         return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=env).returncode
-    except OSError:
-        return 127
+    return 127
 
 
 def _worked(pid):
     """Processor time of a process in ticks; 0 where it cannot be had, and the clock alone decides."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            return sum(map(int, stat.read().rpartition(")")[2].split()[11:13]))
-    except (OSError, ValueError):
-        return 0
-
-
-def pip_settings():
-    """What pip's configuration files and PIP_ variables say of indexes; later files win, variables most."""
-    home = os.path.expanduser("~")
-    dirs = reversed((os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep))
-    user = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
-    given = os.environ.get("PIP_CONFIG_FILE")
-    paths = [*(f"{folder}/pip/pip.conf" for folder in dirs), "/etc/pip.conf"]
-    paths += ["/Library/Application Support/pip/pip.conf", f"{home}/.pip/pip.conf", f"{user}/pip/pip.conf", given or ""]
-    found = {}
-    for path in filter(None, [] if given == os.devnull else paths):
-        parser = configparser.RawConfigParser()
-        try:
-            parser.read(path, encoding="utf-8")
-        except (configparser.Error, ValueError):
-            continue
-        for section in filter(parser.has_section, ("global", "install")):
-            found.update({k.replace("_", "-"): v for k, v in parser.items(section)})
-    found.update({k[4:].lower().replace("_", "-"): v for k, v in os.environ.items() if k.startswith("PIP_") and v})
-    return {key: " ".join(value.split()) for key, value in found.items()}
-
-
-def uv_environment(settings):
-    """What pip is told of indexes, as uv's variables; what is set for uv already stays."""
-    pairs = [("cert", "SSL_CERT_FILE"), ("proxy", "ALL_PROXY")]
-    if not any(os.environ.get(name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_CONFIG_FILE")):
-        pairs += [("index-url", "UV_DEFAULT_INDEX"), ("extra-index-url", "UV_INDEX")]
-        pairs += [("trusted-host", "UV_INSECURE_HOST"), ("find-links", "UV_FIND_LINKS"), ("no-index", "UV_NO_INDEX")]
-    env = {variable: settings[key] for key, variable in pairs if settings.get(key)}
-    env["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # as pip looks: in every index. The hashes decide.
-    if "UV_FIND_LINKS" in env:
-        env["UV_FIND_LINKS"] = ",".join(env["UV_FIND_LINKS"].split())
-    if env.get("UV_NO_INDEX", "1").lower() not in ("1", "true", "yes", "on"):
-        del env["UV_NO_INDEX"]
-    return {**env, **{k: v for k, v in os.environ.items() if k in env}}
-
-
-def without_cache():
-    """The variables that keep pip and uv from a cache folder that cannot be written to: a build would fail by it."""
-    home = os.path.expanduser("~")
-    common = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
-    of_pip = os.path.join(home, "Library", "Caches") if sys.platform == "darwin" else common
-    found = {}
-    for name, base, off in (("pip", of_pip, "PIP_NO_CACHE_DIR"), ("uv", common, "UV_NO_CACHE")):
-        folder = os.environ.get(f"{name.upper()}_CACHE_DIR") or os.path.join(base, name)
-        try:
-            os.makedirs(folder, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-        except OSError:
-            found[off] = "1"
-    return found
+    with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/stat", "rb") as stat:
+        return sum(map(int, stat.read().rpartition(b")")[2].split()[11:13]))
+    return 0
 
 
 class Work:
@@ -211,10 +142,11 @@ class Work:
         self.folder, self.log, self.asked = os.path.abspath(folder), log, python
         self.python = python_in(self.folder)
         self.wheelhouse = os.path.abspath(wheelhouse) if wheelhouse else None
-        self.uv = None if os.environ.get("TAO_SKILL_BANK_NO_UV") else find_uv()
-        self.settings = pip_settings()
-        clean = {k: v for k, v in os.environ.items() if k not in LEADS_ELSEWHERE}
-        self.env = {**clean, **without_cache(), **(uv_environment(self.settings) if self.uv else {})}
+        self.uv = None if os.environ.get("TAO_SKILL_BANK_NO_UV") else pip_and_uv.find_uv()
+        self.settings = pip_and_uv.pip_settings()
+        self.env = {k: v for k, v in os.environ.items() if k not in LEADS_ELSEWHERE}
+        self.env.update(pip_and_uv.without_cache())
+        self.env.update(pip_and_uv.uv_environment(self.settings) if self.uv else {})
         self.total, self.fetched, self.shown, self.said_at = 0, 0, "", time.monotonic()
         self.unanswered = self.silent = 0
 
@@ -293,16 +225,16 @@ class Work:
             self.unanswered = 0
             if self.silent:
                 what = f"{self.source()} has not answered within {self.silent:g} s"
-                raise SetUpError(what, f"{MEND_NETWORK}; {self.without_network()}", self.log)
+                raise SetUpError(what, f"{pip_and_uv.MEND_NETWORK}; {self.without_network()}", self.log)
             if status != 0:
                 log.seek(begin)
-                raise SetUpError(*explain(log.read(), purpose, self), log=self.log)
+                raise SetUpError(*pip_and_uv.explain(log.read(), purpose, self), log=self.log)
 
     def _heard(self, line):
         """Show what pip or uv says of a package that it begins with."""
-        if not NO_ANSWER.match(line):
+        if not pip_and_uv.NO_ANSWER.match(line):
             self.unanswered = 0
-        found = BEGUN.match(line)
+        found = pip_and_uv.BEGUN.match(line)
         if found:
             self.fetched += 1
             self.show(f"fetching {self.fetched} of {self.total}: {found.group(1)} {found.group(2)}")
@@ -344,9 +276,7 @@ class Work:
         """Where the packages come from, without a password."""
         if self.wheelhouse:
             return f"the wheelhouse {self.wheelhouse}"
-        of_uv = [os.environ.get(name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL") if self.uv]
-        named = next(filter(None, of_uv), None) or self.settings.get("index-url", "")
-        return " ".join(["the package index", *re.sub(r"//[^/@\s]*@", "//", named).split()])
+        return pip_and_uv.address(self.settings, self.uv)
 
     def without_network(self):
         """The way where there is none."""
@@ -370,39 +300,6 @@ for line in open(sys.argv[1], encoding="utf-8"):
                 wrong.append(f"{wanted.name}: {found} is installed, the lock names {wanted.specifier}")
 sys.exit("\\n".join(wrong) or None)
 """
-FULL = re.compile(r"No space left on device|Errno 28|Disk quota exceeded|os error (?:28|122)")
-DENIED = re.compile(r"(?:Read-only file system|Permission denied|Errno (?:13|30)\b)(?:[^'\"`\n]*['\"`]([^'\"`]+))?")
-OTHER_FILE = re.compile(r"DO NOT MATCH THE HASHES|Hash mismatch")
-NO_CONNECTION = re.compile(
-    r"connection broken by '(.+?)'?: /|Caused by: (.*(?:connect|dns|timed out|tls|certificate).*)", re.IGNORECASE
-)
-MISSING = re.compile(r"No matching distribution found for (\S+)|Because (\S+) was not found|no version of (\S+)")
-MEND_NETWORK = "mend the network, proxy or pip configuration"
-
-
-def explain(text, purpose, work):
-    """(what, fix) from what pip or uv said: the first cause that is known, else the tool's own last error."""
-    where, offline = work.source(), work.without_network()
-    places = [folder for folder in (work.folder, tempfile.gettempdir()) if os.path.isdir(folder)]
-    if FULL.search(text) or any(shutil.disk_usage(folder).free < NO_ROOM_BYTES for folder in places):
-        return f"the disk is full ({', '.join(places)})", "free some space, or name another folder"
-    denied, broken, missing = (kind.search(text) for kind in (DENIED, NO_CONNECTION, MISSING))
-    if denied:
-        return f"{denied.group(1) or work.folder} cannot be written to", "name a folder that can be"
-    if OTHER_FILE.search(text):
-        named = re.search(r"\n\s*(\S+==\S+) from|`(\S+==\S+)`", text)
-        name = next(filter(None, named.groups())) if named else "a package"
-        what = f"{where} serves another file as {name} than the lock names"
-        return what, "ask who keeps the index or the proxy; nothing was installed"
-    if broken:
-        said = next(filter(None, broken.groups()))
-        said = re.sub(r"^\w+\(.*?(?:object at 0x\w+>|host='[^']*'[^)]*\)): ?|[\"')]+$", "", said)[:160]
-        return f"{where} does not answer ({said})", f"{MEND_NETWORK}; {offline}"
-    if missing:
-        return f"{where} does not have {next(filter(None, missing.groups()))}", f"have it taken in, or {offline}"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if re.match(r"(ERROR|error|×|Caused by)\b", line, re.IGNORECASE)] or lines[-1:]
-    return (re.sub(r"^ERROR: ", "", errors[0])[:300] if errors else f"could not {purpose}"), "see the log"
 
 
 def about(lock, name):
@@ -450,7 +347,7 @@ def set_up(folder, locks, project=None, wheelhouse=None, python=None, log=None, 
             work.check(lock)
         say(f"set up in {time.monotonic() - begun:.0f} s")
     except OSError as error:
-        raise SetUpError(*explain(str(error), "set up", work)) from None
+        raise SetUpError(*pip_and_uv.explain(str(error), "set up", work)) from None
     return work
 
 

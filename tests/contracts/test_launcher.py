@@ -347,12 +347,13 @@ def test_an_unknown_verb_is_refused(bank: Bank) -> None:
 def test_the_launcher_runs_on_an_old_python() -> None:
     import ast
 
-    names = ("scripts/launch.py", "scripts/waiting.py", "scripts/set_up.py", "mcp_server/__init__.py")
+    own = ("launch", "waiting", "set_up", "pip_and_uv")
+    names = [*(f"scripts/{name}.py" for name in own), "mcp_server/__init__.py"]
     source = "".join((ROOT / name).read_text() for name in names)
     tree = ast.parse(source, feature_version=(3, 8))
     imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     imported |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    assert {name.split(".")[0] for name in imported} <= {*sys.stdlib_module_names, "set_up", "waiting", "mcp_server"}
+    assert {name.split(".")[0] for name in imported} <= {*sys.stdlib_module_names, *own, "mcp_server"}
     assert "match " not in source and os.path.exists(ROOT / "requirements.lock")
 
 

@@ -17,8 +17,9 @@ import set_up
 from node_clients import uv_command
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from pip_and_uv import pip_settings, uv_environment
 from pips import PIPS, environment, pip_wheel, versions
-from set_up import Lock, SetUpError, pip_settings, uv_environment
+from set_up import Lock, SetUpError
 from wheels import REAL, SOURCE_ONLY, Index, closure, size_mb
 
 ROOT = Path(__file__).resolve().parents[2]

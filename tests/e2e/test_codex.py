@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from node_clients import client_folder, path_with
+from pip_and_uv import pip_settings
 from pips import interpreter_folder
 from plugin_copy import copy_plugin
 from ran import said
 from scripted_model import Call, Say
 from scripted_responses import Asked, ScriptedResponses
-from set_up import pip_settings
 
 MOST_TURNS = 140
 """Of a second and more each: a server that a busy machine starts late is waited for."""

@@ -1,0 +1,115 @@
+"""What pip and uv are told of a person's indexes and caches, and what they mean when they fail.
+
+Beside `set_up.py`, and as it: the standard library alone, any Python 3.8 or newer.
+"""
+
+import configparser
+import os
+import re
+import shutil
+import sys
+import tempfile
+
+BEGUN = re.compile(r"(?:Collecting |Processing (?:[^(]*/)?)([A-Za-z][\w.-]*?)(?:==|-)(\d[^\s-]*?)(?:-|\.tar|\s|$)")
+NO_ANSWER = re.compile(r"Looking in|WARNING|Using Python|\s*$")  # what pip and uv say before an index has spoken
+FULL = re.compile(r"No space left on device|Errno 28|Disk quota exceeded|os error (?:28|122)")
+DENIED = re.compile(r"(?:Read-only file system|Permission denied|Errno (?:13|30)\b)(?:[^'\"`\n]*['\"`]([^'\"`]+))?")
+OTHER_FILE = re.compile(r"DO NOT MATCH THE HASHES|Hash mismatch")
+NO_CONNECTION = re.compile(
+    r"connection broken by '(.+?)'?: /|Caused by: (.*(?:connect|dns|timed out|tls|certificate).*)", re.IGNORECASE
+)
+MISSING = re.compile(r"No matching distribution found for (\S+)|Because (\S+) was not found|no version of (\S+)")
+MEND_NETWORK = "mend the network, proxy or pip configuration"
+NO_ROOM_BYTES = 8 << 20  # what fails with less left failed for it, whatever it says
+
+
+def find_uv():
+    """The path of uv, or None."""
+    for path in (shutil.which("uv"), os.path.expanduser("~/.local/bin/uv"), os.path.expanduser("~/.cargo/bin/uv")):
+        if path and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def pip_settings():
+    """What pip's configuration files and PIP_ variables say of indexes; later files win, variables most."""
+    home = os.path.expanduser("~")
+    dirs = reversed((os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep))
+    user = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+    given = os.environ.get("PIP_CONFIG_FILE")
+    paths = [*(f"{folder}/pip/pip.conf" for folder in dirs), "/etc/pip.conf"]
+    paths += ["/Library/Application Support/pip/pip.conf", f"{home}/.pip/pip.conf", f"{user}/pip/pip.conf", given or ""]
+    found = {}
+    for path in filter(None, [] if given == os.devnull else paths):
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read(path, encoding="utf-8")
+        except (configparser.Error, ValueError):
+            continue
+        for section in filter(parser.has_section, ("global", "install")):
+            found.update({k.replace("_", "-"): v for k, v in parser.items(section)})
+    found.update({k[4:].lower().replace("_", "-"): v for k, v in os.environ.items() if k.startswith("PIP_") and v})
+    return {key: " ".join(value.split()) for key, value in found.items()}
+
+
+def uv_environment(settings):
+    """What pip is told of indexes, as uv's variables; what is set for uv already stays."""
+    pairs = [("cert", "SSL_CERT_FILE"), ("proxy", "ALL_PROXY")]
+    if not any(os.environ.get(name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_CONFIG_FILE")):
+        pairs += [("index-url", "UV_DEFAULT_INDEX"), ("extra-index-url", "UV_INDEX")]
+        pairs += [("trusted-host", "UV_INSECURE_HOST"), ("find-links", "UV_FIND_LINKS"), ("no-index", "UV_NO_INDEX")]
+    env = {variable: settings[key] for key, variable in pairs if settings.get(key)}
+    env["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # as pip looks: in every index. The hashes decide.
+    if "UV_FIND_LINKS" in env:
+        env["UV_FIND_LINKS"] = ",".join(env["UV_FIND_LINKS"].split())
+    if env.get("UV_NO_INDEX", "1").lower() not in ("1", "true", "yes", "on"):
+        del env["UV_NO_INDEX"]
+    return {**env, **{k: v for k, v in os.environ.items() if k in env}}
+
+
+def address(settings, uv):
+    """The index that is asked, without a password."""
+    of_uv = [os.environ.get(name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL") if uv]
+    named = next(filter(None, of_uv), None) or settings.get("index-url", "")
+    return " ".join(["the package index", *re.sub(r"//[^/@\s]*@", "//", named).split()])
+
+
+def without_cache():
+    """The variables that keep pip and uv from a cache folder that cannot be written to: a build would fail by it."""
+    home = os.path.expanduser("~")
+    common = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
+    of_pip = os.path.join(home, "Library", "Caches") if sys.platform == "darwin" else common
+    found = {}
+    for name, base, off in (("pip", of_pip, "PIP_NO_CACHE_DIR"), ("uv", common, "UV_NO_CACHE")):
+        folder = os.environ.get(f"{name.upper()}_CACHE_DIR") or os.path.join(base, name)
+        try:
+            os.makedirs(folder, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError:
+            found[off] = "1"
+    return found
+
+
+def explain(text, purpose, work):
+    """(what, fix) from what pip or uv said: the first cause that is known, else the tool's own last error."""
+    where, offline = work.source(), work.without_network()
+    places = [folder for folder in (work.folder, tempfile.gettempdir()) if os.path.isdir(folder)]
+    if FULL.search(text) or any(shutil.disk_usage(folder).free < NO_ROOM_BYTES for folder in places):
+        return f"the disk is full ({', '.join(places)})", "free some space, or name another folder"
+    denied, broken, missing = (kind.search(text) for kind in (DENIED, NO_CONNECTION, MISSING))
+    if denied:
+        return f"{denied.group(1) or work.folder} cannot be written to", "name a folder that can be"
+    if OTHER_FILE.search(text):
+        named = re.search(r"\n\s*(\S+==\S+) from|`(\S+==\S+)`", text)
+        name = next(filter(None, named.groups())) if named else "a package"
+        what = f"{where} serves another file as {name} than the lock names"
+        return what, "ask who keeps the index or the proxy; nothing was installed"
+    if broken:
+        said = next(filter(None, broken.groups()))
+        said = re.sub(r"^\w+\(.*?(?:object at 0x\w+>|host='[^']*'[^)]*\)): ?|[\"')]+$", "", said)[:160]
+        return f"{where} does not answer ({said})", f"{MEND_NETWORK}; {offline}"
+    if missing:
+        return f"{where} does not have {next(filter(None, missing.groups()))}", f"have it taken in, or {offline}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"(ERROR|error|×|Caused by)\b", line, re.IGNORECASE)] or lines[-1:]
+    return (re.sub(r"^ERROR: ", "", errors[0])[:300] if errors else f"could not {purpose}"), "see the log"
