@@ -77,7 +77,7 @@ class Bank:
     def session(self, **variables: str) -> tuple[int, str, str]:
         """A client's session: hello, and good-bye."""
         process = self.start("serve", **variables)
-        out, err = process.communicate(HELLO, timeout=120)
+        out, err = process.communicate(HELLO, timeout=280)
         return process.returncode, out, err
 
     @property
@@ -119,7 +119,7 @@ def test_the_first_session_makes_the_environment_and_the_second_only_uses_it(ban
 
 def test_two_sessions_that_start_at_once_make_it_once(bank: Bank) -> None:
     both = [bank.start("serve") for _ in range(2)]
-    answers = [process.communicate(HELLO, timeout=120) for process in both]
+    answers = [process.communicate(HELLO, timeout=280) for process in both]
     assert all(connected(out) for out, _ in answers), answers
     assert bank.calls == ["venv", "pip", "pip"]
 
@@ -322,7 +322,7 @@ def test_a_bank_level_script_runs_itself_again_with_the_banks_environment(bank: 
     done = ran(
         [sys.executable, "-S", str(bank.root / "scripts/resolve_versions_key.py"), "images.tao_toolkit.pyt"],
         env={"PATH": f"{bank.bin}:/usr/bin:/bin", "HOME": str(bank.home), "TEST_NOTES": str(bank.notes)},
-        timeout=120,
+        timeout=280,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("nvcr.io/nvidia/tao/tao-toolkit:")
