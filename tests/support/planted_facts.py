@@ -70,6 +70,22 @@ def _turned(boards: Planted) -> int:
     return len(files)
 
 
+def _mirrored(boards: Planted) -> int:
+    for number, way in enumerate(Image.Transpose):
+        for a, b in zip(boards.files("training", 13 + number), boards.files("acceptance", 20 + number), strict=True):
+            with Image.open(a) as image:
+                image.transpose(way).save(b)
+    return len(Image.Transpose)
+
+
+def _stored_otherwise(boards: Planted) -> int:
+    files = [boards.file("mining pool", row) for row in range(15, 21)]
+    for number, path in enumerate(files):
+        with Image.open(path) as image:
+            (image.convert("1") if number % 2 else image.quantize(64)).save(path)
+    return len(files)
+
+
 def _wrong_lighting(boards: Planted) -> int:
     for row in (24, 25, 26):
         first, second = boards.files("KPI", row)
@@ -101,6 +117,8 @@ def _flips(boards: Planted) -> int:
 KINDS = (
     Kind("byte copies over two sets", "equal pictures", r"(\d+) of \d+ \S+ pictures are pixel", _byte_copies),
     Kind("near copies over two sets", "near copies", r"(\d+) of \d+ [a-zA-Z ]+ pictures are all but", _near_copies),
+    Kind("turned or mirrored over two sets", "equal pictures", r"(\d+) of \d+ \S+ pictures are, turned", _mirrored),
+    Kind("1 bit or a palette among grey", "kinds", r"(\d+) captures are", _stored_otherwise),
     Kind("turned by EXIF (pictures)", "orientation", r"^(\d+) pictures", _turned),
     Kind("wrong lighting (parts)", "lightings", r"(\d+) parts have", _wrong_lighting),
     Kind("boards over two sets", "boards", r"^(\d+) of \d+ boards", _boards_over_two_sets),
@@ -109,7 +127,9 @@ KINDS = (
 
 
 def _checks(boards: Planted) -> Mapping[str, Any]:
-    summary = runs.plan_run(tiny.request(boards.root, settings=("anomalygen.mode=local_standin",)))
+    summary = runs.plan_run(
+        tiny.request(boards.root, "FAR < 15% at recall=70%", settings=("anomalygen.mode=local_standin",))
+    )
     return {check.name: check for check in summary.checks}
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from tao_skill_bank.data.changenet.labels import PASS
 from tao_skill_bank.data.changenet.picture_set import Finding, PictureSet, by_set, number, pairs
-from tao_skill_bank.data.pictures.facts import UPRIGHT
+from tao_skill_bank.data.pictures.facts import UPRIGHT, Facts
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from tao_skill_bank.data.changenet.turned import Turned
 
     Flags = npt.NDArray[np.bool_]
 
@@ -70,6 +72,59 @@ def shapes(tables: Sequence[PictureSet]) -> Finding:
         f"in {odd.total():,} pairs ({by_set(odd)}) picture and golden differ in shape, and are squeezed to one size "
         f"before they are compared. First {first}. Crop them alike",
     )
+
+
+def kinds(tables: Sequence[PictureSet]) -> Finding:
+    """Pictures without colour, of 1 bit or of a palette among others: a model may learn how they were stored."""
+    odd: list[str] = []
+    looked = 0
+    known = dict[tuple[str, int], str]()
+    for light in range(max((len(one.images) for one in tables), default=0)):
+        for noun, side in (("captures", "images"), ("goldens", "goldens")):
+            counts, by_name = Counter[str](), dict[str, Counter[str]]()
+            first = dict[str, str]()
+            for one in tables:
+                sides: list[npt.NDArray[np.int64]] = getattr(one, side)
+                files = dict.fromkeys(sides[light].tolist()) if light < len(sides) else {}
+                mine = by_name.setdefault(one.name, Counter[str]())
+                for file in files:
+                    kind = _kind(one.files.facts[file])
+                    if kind:
+                        mine[kind] += 1
+                        first.setdefault(kind, one.file_at(file))
+                counts += mine
+            looked += counts.total()
+            if not counts:
+                continue
+            (usual, _), *others = counts.most_common()
+            known[side, light] = usual
+            for kind, count in others:
+                where = by_set(Counter({name: found[kind] for name, found in by_name.items()}))
+                odd.append(
+                    f"{count:,} {noun} are {kind} among {counts[usual]:,} that are {usual} ({where}), {first[kind]}"
+                )
+            if side == "goldens" and known.get(("images", light), usual) != usual:
+                odd.append(f"goldens are {usual}, their captures {known['images', light]}")
+    if not odd:
+        told = " and ".join(dict.fromkeys(known.values())) or "none"
+        return Finding("kinds", "ok", f"captures and goldens are of one kind ({told}; {looked:,} looked at)")
+    more = f"; and {len(odd) - _MOST_KINDS} more" if len(odd) > _MOST_KINDS else ""
+    fix = "Store all alike: a model may tell parts by how they were stored"
+    return Finding("kinds", "warn", f"{'; '.join(odd[:_MOST_KINDS])}{more}. {fix}")
+
+
+_MOST_KINDS = 4
+
+
+def _kind(facts: Facts) -> str:
+    """How a picture is stored; empty where that says nothing: one colour all over, or no picture at all."""
+    if facts.fault is not None or facts.blank:
+        return ""
+    if facts.mode == "1":
+        return "1-bit"
+    if facts.mode.startswith("P"):
+        return "of a palette"
+    return "grey" if facts.grey or facts.mode.startswith(("L", "I", "F")) else "in colour"
 
 
 def lightings(tables: Sequence[PictureSet]) -> Finding:
@@ -225,37 +280,51 @@ def repeated(tables: Sequence[PictureSet]) -> Finding:
     )
 
 
-def across(tables: Sequence[PictureSet], matches: Sequence[tuple[str, int, str, int]]) -> Finding:
-    """Rows of two sets that show the same, over all lightings."""
+def across(tables: Sequence[PictureSet], matches: Sequence[tuple[str, int, str, int]], turned: Turned) -> Finding:
+    """Rows of two sets that show the same, over all lightings, and captures that do so turned or mirrored."""
+    blank = sum(sum(sample is None for sample in _samples(one)) for one in tables)
+    rows = sum(len(one) for one in tables)
+    aside = f"{blank:,} blank captures aside" if blank else "no capture is blank"
+    aside += f"; {turned.blind:,} of too few grey values to tell a turned one" if turned.blind else ""
+    aside += f"; {turned.left:,} that may be turned ones were not compared" if turned.left else ""
+    equal, serious = _between(tables, matches, _EQUAL)
+    mirrored, grave = _between(tables, turned.matches, "are, turned or mirrored, those of")
+    said = [*equal, *mirrored]
+    if not said:
+        text = f"none of {rows:,} rows shows, pixel for pixel, what a row of another set shows"
+        text = f"{text}, nor turned or mirrored ({aside})"
+        return Finding("equal pictures", "ok", text)
+    text = f"{'; '.join(said)} ({aside})"
+    if not serious and not grave:
+        return Finding("equal pictures", "ok", text)
+    fix = "Take them out of one set: what a model has seen, or another set has measured, proves nothing more"
+    return Finding("equal pictures", "warn", f"{text}. {fix}")
+
+
+def _between(
+    tables: Sequence[PictureSet], matches: Sequence[tuple[str, int, str, int]], are: str
+) -> tuple[list[str], bool]:
+    """What two sets have in common, a text a pair of sets; whether it makes a figure worth less."""
     between: dict[tuple[str, str], set[int]] = {}
     firsts: dict[tuple[str, str], str] = {}
     by_name = {one.name: one for one in tables}
     for name, row, other, there in matches:
         between.setdefault((name, other), set()).add(row)
         firsts.setdefault((name, other), f"{by_name[name].where(row)} and {by_name[other].where(there)}")
-    blank = sum(sum(sample is None for sample in _samples(one)) for one in tables)
-    rows = sum(len(one) for one in tables)
-    aside = f"{blank:,} blank captures aside" if blank else "no capture is blank"
     said, serious = [], False
     for (name, other), found in between.items():
         if {name, other} == {TRAINING, POOL}:
             continue
-        text = f"{len(found):,} of {len(by_name[name]):,} {name} pictures are pixel for pixel those of the {other} set"
-        if name == POOL:
+        text = f"{len(found):,} of {len(by_name[name]):,} {name} pictures {are} the {other} set"
+        if name == POOL and are == _EQUAL:
             text += " and are never mined"
-        elif other == TRAINING or len(found) * _SELDOM > len(by_name[name]):
+        elif name == POOL or other == TRAINING or len(found) * _SELDOM > len(by_name[name]):
             serious = True
         said.append(f"{text}, first {firsts[name, other]}")
-    if not said:
-        text = f"none of {rows:,} rows shows, pixel for pixel, what a row of another set shows ({aside})"
-        return Finding("equal pictures", "ok", text)
-    text = f"{'; '.join(said)} ({aside})"
-    if not serious:
-        return Finding("equal pictures", "ok", text)
-    fix = "Take them out of one set: what a model has seen, or another set has measured, proves nothing more"
-    return Finding("equal pictures", "warn", f"{text}. {fix}")
+    return said, serious
 
 
+_EQUAL = "are pixel for pixel those of"
 TRAINING, POOL = "training", "mining pool"
 _SELDOM = 100
 """Evaluation sets that share no more than one picture in so many are not warned of."""

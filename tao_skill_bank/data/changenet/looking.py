@@ -18,6 +18,7 @@ from tao_skill_bank.data.changenet import findings
 from tao_skill_bank.data.changenet.findings import POOL, TRAINING
 from tao_skill_bank.data.changenet.images import Placed
 from tao_skill_bank.data.changenet.picture_set import Files, Finding, PictureSet, most
+from tao_skill_bank.data.changenet.turned import turned_copies
 from tao_skill_bank.data.pictures.look import Looked, look
 from tao_skill_bank.data.pictures.memory import Memory
 from tao_skill_bank.data.pictures.noise import COPY, GRAIN, middle_of, noise_in_common, texture_in_common
@@ -62,7 +63,10 @@ def near_copies(tables: Sequence[PictureSet]) -> Finding:
         return Finding("near copies", "warn", f"not looked for: all {blind:,} pictures are too smooth or small to tell")
     if not found:
         text = f"no picture was found to be another set's, saved anew, brighter or shifted by up to two pixels ({said}"
-        text += "; a copy that lost its noise, to JPEG say, shows only where its edges are not its golden's)"
+        text += (
+            "; a copy that lost its noise, to JPEG say, shows only where its edges are not its golden's; one that was "
+        )
+        text += "resized, cropped, or turned and then saved with loss does not show)"
         return Finding("near copies", "ok", text)
     by_name = {one.name: one for one in tables}
     pairs = list({(near.name, near.row): near for near in reversed(found)}.values())[::-1]
@@ -296,12 +300,14 @@ def look_at_sets(
         _summary(tables, files, looked, decoded),
         findings.orientation(tables),
         findings.shapes(tables),
+        findings.kinds(tables),
         findings.lightings(tables),
         findings.contents(tables),
     ]
     if decoded:
         found.matches = findings.shared_pictures(tables)
-        found.findings += [findings.repeated(tables), findings.across(tables, found.matches), near_copies(tables)]
+        across = findings.across(tables, found.matches, turned_copies(tables))
+        found.findings += [findings.repeated(tables), across, near_copies(tables)]
     return found
 
 

@@ -21,7 +21,8 @@ UPRIGHT = 1
 THUMB = 8
 """Side of the thumbnail that is kept of a picture, pixels."""
 _MANY_PAGES = frozenset({"TIFF", "GIF", "WEBP"})
-VERSION = 2
+FEWEST_LEVELS = 8
+VERSION = 3
 """Grows when a fact is told otherwise than before: what was remembered under another one is found out again."""
 
 
@@ -42,6 +43,9 @@ class Facts(NamedTuple):
         blank: One colour all over.
         thumb: 64 grey values, the picture shrunk to 8 x 8.
         grain: What is fine in its middle (`noise.grain_of`); empty where it is small or smooth.
+        grey: Whether it has no colour: one channel, or channels that are equal in every pixel.
+        levels: Digest of how often each grey value occurs, the same however the picture is turned or mirrored; empty
+            where there are fewer than `FEWEST_LEVELS`, which two pictures may share by chance.
     """
 
     fault: str | None = None
@@ -58,6 +62,8 @@ class Facts(NamedTuple):
     blank: bool | None = None
     thumb: bytes | None = None
     grain: bytes | None = None
+    grey: bool | None = None
+    levels: bytes | None = None
 
     @property
     def decoded(self) -> bool:
@@ -133,8 +139,31 @@ def _tell_pixels(image: Image.Image, told: dict[str, Any]) -> None:
         extremes = [_extremes(channel) for channel in plain.split()]
     told["highest"] = max(high for _, high in extremes)
     told["blank"] = all(low == high for low, high in extremes)
-    told["pixels"] = _digest(plain.mode, plain.size, plain.tobytes())
-    told["thumb"], told["grain"] = _thumb(grey), grain_of(grey)
+    pixels = plain.tobytes()
+    told["pixels"] = _digest(plain.mode, plain.size, pixels)
+    told["grey"] = plain.mode != "RGB" or _without_colour(pixels)
+    _tell_greys(grey, told)
+
+
+def _tell_greys(grey: Image.Image, told: dict[str, Any]) -> None:
+    told["thumb"], told["grain"], told["levels"] = _thumb(grey), grain_of(grey), _levels(grey)
+
+
+def _without_colour(pixels: bytes) -> bool:
+    """Whether the three channels of RGB pixels are equal; a picture in colour tells it by its first ones."""
+    import numpy as np
+
+    values = np.frombuffer(pixels, np.uint8).reshape(-1, 3)
+    return all(bool((part[:, :1] == part[:, 1:]).all()) for part in (values[:1024], values[1024:]))
+
+
+def _levels(grey: Image.Image) -> bytes:
+    counts = grey.histogram()
+    if sum(count > 0 for count in counts) < FEWEST_LEVELS:
+        return b""
+    # Whoever is turned by a quarter has its sides swapped.
+    sides = sorted(grey.size)
+    return hashlib.sha256(f"{sides} {counts}".encode()).digest()[:16]
 
 
 def _extremes(channel: Image.Image) -> tuple[int, int]:
@@ -152,7 +181,8 @@ def _tell_deep(image: Image.Image, told: dict[str, Any]) -> None:
     told["pixels"] = _digest(image.mode, image.size, values.tobytes())
     scale = 255.0 / max(told["highest"], 255)
     grey = module.fromarray((np.maximum(values, 0) * scale).astype(np.uint8))
-    told["thumb"], told["grain"] = _thumb(grey), grain_of(grey)
+    told["grey"] = True
+    _tell_greys(grey, told)
 
 
 def _digest(mode: str, size: tuple[int, int], data: bytes) -> bytes:

@@ -20,7 +20,7 @@ from tao_skill_bank.data.pictures.facts import VERSION, Facts
 Key = tuple[int, int, int, int, int]
 """Device, inode, size, `mtime_ns`, `ctime_ns`."""
 
-FILE = "pictures-2.sqlite"
+FILE = "pictures-3.sqlite"
 VARIABLE = "TAO_CACHE_DIR"
 MOST_BYTES = 1 << 30
 _BATCH = 400

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from html.parser import HTMLParser
 
+from tao_skill_bank.reports.deft.claims_in_words import claims
 from tao_skill_bank.reports.deft.number_words import DIGITS, NUMBER, UNITS, in_digits, unit_of
 
 _FIGURE = re.compile(rf"(?P<word>[^\W\d]*(?:_[^\W\d]*)*)(?P<number>{DIGITS})(?:\s*-?(?P<unit>{UNITS}))?", re.IGNORECASE)
@@ -43,7 +44,10 @@ class Figure:
 
 
 def unsupported(text: str, page: str) -> list[str]:
-    """The figures of `text` that the HTML `page` does not show with their unit, as they are written, each once."""
+    """What `text` states of a measure that the HTML `page` does not show, as it is written, each once.
+
+    Its figures with their units, and what it says in words alone (`claims_in_words`).
+    """
     shown = _Shown()
     shown.feed(page)
     known: dict[str, set[Decimal]] = {}
@@ -52,8 +56,13 @@ def unsupported(text: str, page: str) -> list[str]:
     # What the page holds beside a shown figure, with all its digits, is on the page too.
     for unit, written in shown.exact:
         known.setdefault(unit, set()).update(_values(written))
-    wrong = [f for f in figures(text) if not f.values & known.get(f.unit, set())]
-    return list(dict.fromkeys(f.written for f in wrong))
+    wrong = [f.written for f in figures(text) if not f.values & known.get(f.unit, set())]
+    said = " ".join(shown.text.casefold().split())
+    for written, needed in claims(text):
+        borne_out = any(value in known.get(unit, set()) for unit, value in needed)
+        if not borne_out and written.casefold() not in said:
+            wrong.append(written)
+    return list(dict.fromkeys(wrong))
 
 
 def figures(text: str, *, ratios: bool = True) -> list[Figure]:

@@ -18,6 +18,7 @@ from tao_skill_bank.data.changenet.tables import PASS, PairTable
 from tao_skill_bank.data.changenet.validate import DatasetReport, Kind, check_dataset, check_leakage, label_warnings
 from tao_skill_bank.loop.checks import Check, Checks, folder_check, platform_checks, refuse_faults, workspace_check
 from tao_skill_bank.loop.request import OwnWord, PreFlight, ResolvedPlan, Split
+from tao_skill_bank.loop.sizes import size_check
 from tao_skill_bank.platforms import platform_named, tao_runs
 from tao_skill_bank.platforms.releases import release_that_runs
 from tao_skill_bank.tasks import label_checks as checks
@@ -25,6 +26,7 @@ from tao_skill_bank.tasks.changenet import specs
 from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.looks import picture_checks
 from tao_skill_bank.tasks.changenet.measures import seen_checks
+from tao_skill_bank.tasks.changenet.metric import ACCURACY, FAR, GRAMMAR, RECALL
 from tao_skill_bank.tasks.changenet.routing import normal
 from tao_skill_bank.tasks.changenet.sets import applied, corrected
 from tao_skill_bank.tasks.changenet.taken import KEY_OF
@@ -55,6 +57,7 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
     if not faults:
         checks.done += _datasets(plan, reports, faults)
         checks.done.append(_labels(reports))
+        checks.done.append(_sizes(plan, reports))
         checks.done.append(_leakage(reports, faults))
         checks.done += picture_checks(config, reports, faults)
         check(lambda: _generator(plan))
@@ -164,6 +167,15 @@ def _labels(reports: dict[str, DatasetReport]) -> Check:
         return Check(name="labels", status="warn", text=text)
     sets = len(reports)
     return Check(name="labels", status="ok", text=f"{len(names)} defect names in {sets} sets, no two alike")
+
+
+def _sizes(plan: ResolvedPlan, reports: dict[str, DatasetReport]) -> Check:
+    sets: dict[str, dict[str, int]] = {}
+    for name in ("KPI", "acceptance"):
+        if name in reports:
+            rows, good = reports[name].rows, reports[name].labels.get(PASS, 0)
+            sets[name] = {FAR.of: good, RECALL.of: rows - good, ACCURACY.of: rows}
+    return size_check(GRAMMAR.parse(plan.kpi_target), sets)
 
 
 def _leakage(reports: dict[str, DatasetReport], faults: list[str]) -> Check:

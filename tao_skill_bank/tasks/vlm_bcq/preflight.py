@@ -14,13 +14,14 @@ from tao_skill_bank.data.bcq.answers import join, read_rows
 from tao_skill_bank.data.bcq.records import MOST_SHOWN, RecordSet, duplicates, name_of, walked_videos
 from tao_skill_bank.loop.checks import Check, Checks, platform_checks, refuse_faults, workspace_check
 from tao_skill_bank.loop.request import OwnWord, PreFlight, ResolvedPlan, Split
+from tao_skill_bank.loop.sizes import size_check
 from tao_skill_bank.platforms import platform_class, platform_named
 from tao_skill_bank.platforms.container import COSMOS_EMBED
 from tao_skill_bank.tasks.vlm_bcq import specs
 from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
 from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder
 from tao_skill_bank.tasks.vlm_bcq.labels import label_checks
-from tao_skill_bank.tasks.vlm_bcq.metric import GRAMMAR
+from tao_skill_bank.tasks.vlm_bcq.metric import ACCURACY, FN_RATE, FP_RATE, GRAMMAR
 from tao_skill_bank.tasks.vlm_bcq.pool import rows_of_key
 from tao_skill_bank.tasks.vlm_bcq.workspace import SETS, as_filed, read
 
@@ -60,6 +61,7 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
     if not checks.faults:
         check(lambda: _alike(config, sets))
         check(lambda: _duplicates(sets))
+        check(lambda: _sizes(plan, sets))
         check(lambda: _routable(config, sets))
     check(lambda: _who(config))
     check(lambda: _teacher(config))
@@ -117,6 +119,16 @@ def _set(config: VlmConfig, name: str, sets: dict[str, RecordSet]) -> Check:
         left = "; ".join(f"{count} {why}" for why, count in found.dropped.items())
         return Check(name=called, status="warn", text=f"{text}; left out: {left}")
     return Check(name=called, status="ok", text=text)
+
+
+def _sizes(plan: ResolvedPlan, sets: dict[str, RecordSet]) -> Check:
+    counts = {}
+    for name in ("kpi", "acceptance"):
+        if name in sets:
+            answers = sets[name].answers
+            rows = {FP_RATE.of: answers["No"], FN_RATE.of: answers["Yes"], ACCURACY.of: len(sets[name])}
+            counts[_NAMES[name]] = rows
+    return size_check(GRAMMAR.parse(plan.kpi_target), counts)
 
 
 def _leakage(config: VlmConfig, sets: dict[str, RecordSet]) -> Check:

@@ -132,6 +132,67 @@ def test_what_the_page_shows_may_be_said_in_words_and_as_the_ratio_it_shows(text
     assert unsupported(text, RATIOS_PAGE) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("FAR halved, recall held.", "halved"),
+        ("iter2 halves the escapes; halving FAR was the aim", "halves"),
+        ("FAR was cut in half by iter2.", "in half"),
+        ("It lowers FAR by nearly half in iter2.", "by nearly half"),
+        ("Recall doubled.", "doubled"),
+        ("The number of false calls has tripled, or quadrupled.", "tripled"),
+        ("There are twice as many escapes as before", "twice as many"),
+        ("FAR is twice the target's.", "twice the"),
+        ("Double the defects are caught", "Double the"),
+        ("Hundreds of boards were looked at.", "Hundreds"),
+        ("It was tried on tens of thousands of samples, and dozens more", "dozens"),
+        ("None is missed.", "None is missed"),
+        ("No defect of the acceptance set is missed", "No defect of the acceptance set is missed"),
+        ("It never misses a bridge.", "never misses"),
+        ("Nothing escapes it.", "Nothing escapes"),
+        ("It runs without a single false call.", "without a single false call"),
+        ("Not one good board is flagged.", "Not one good board is flagged"),
+        ("All defects are found.", "All defects are found"),
+        ("Every defect was caught; all of them are now detected", "Every defect was caught"),
+        ("The model catches every single defect.", "catches every single defect"),
+        ("With perfect recall, flawless.", "perfect recall"),
+        ("An error-free model", "error-free"),
+    ],
+)
+def test_what_is_said_of_a_measure_in_words_alone_is_named_where_the_page_does_not_show_it(
+    text: str, named: str
+) -> None:
+    assert named in unsupported(text, PAGE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "That row stands twice; twice the same capture; every label was looked at twice.",
+        "Double-check the labels of the doubled rows, which were halved sheets of paper.",
+        "It ran for hundreds of seconds, half an hour in all.",
+        "The target asks that no defect is missed; whether all defects are found is not known.",
+        "It cannot be said that none is missed, and the set should have no false call.",
+        "It is no longer missed. No one doubts the 8 missed defects. No new pictures were mined.",
+        "No model was trained on missed defects, none of the flagged boards is new.",
+        "All defect types are found in the pool. Every row was checked. All boards of it were new.",
+        "Most boards pass, a few are flagged, nearly all of the missed ones are bridges.",
+        "No defect type has a picture of its own, so the 8 missed ones need more data.",
+    ],
+)
+def test_words_that_state_no_measure_are_no_claim(text: str) -> None:
+    assert unsupported(text, PAGE) == []
+
+
+def test_words_are_taken_where_the_page_shows_what_they_say() -> None:
+    shown = "<p>0 of 65 defects missed; FAR 0 %, half of it (1/2), 2 \u00d7 before, recall 100 %</p>"
+    text = (
+        "No defect is missed, all defects are found, FAR halved, the number of rows doubled, no good board is flagged."
+    )
+    assert unsupported(text, shown) == []
+    assert unsupported("Nothing is missed.", "<p>Nothing is missed on the KPI set</p>") == []
+
+
 def test_a_number_in_a_name_is_no_figure() -> None:
     assert [f.written for f in figures("iter2, C17, run_20260901, 3 rows")] == ["3"]
 

@@ -26,7 +26,9 @@ def clean(tmp_path: Path) -> Planted:
 
 
 def plan(planted: Planted, *settings: str) -> PreFlight:
-    return runs.plan_run(tiny.request(planted.root, settings=("anomalygen.mode=local_standin", *settings)))
+    # What sets of this size can show.
+    target = "FAR < 15% at recall=70%"
+    return runs.plan_run(tiny.request(planted.root, target, settings=("anomalygen.mode=local_standin", *settings)))
 
 
 def check(summary: PreFlight, name: str) -> Any:
@@ -41,7 +43,7 @@ def faults(planted: Planted, *settings: str) -> list[str]:
 
 
 LOOKS = (
-    *("boards", "pictures", "orientation", "shapes", "lightings", "contents"),
+    *("boards", "pictures", "orientation", "shapes", "kinds", "lightings", "contents"),
     *("repeated rows", "equal pictures", "near copies"),
 )
 
@@ -56,6 +58,14 @@ def test_the_clean_set_is_not_warned_of_and_every_check_says_how_much_it_looked_
     for name in LOOKS:
         assert check(summary, name).status == "ok"
         assert any(c.isdigit() for c in check(summary, name).text) or name == "lightings"
+
+
+def test_a_kpi_set_of_one_defect_is_warned_of(clean: Planted) -> None:
+    for row in clean.rows["KPI"][1:]:
+        row["label"] = "PASS"
+    clean.write("KPI")
+    said = check(plan(clean), "set sizes")
+    assert said.status == "warn" and said.text.endswith("KPI 1 defect: recall ≥ 5 % (≥ 70 % takes 9)")
 
 
 def test_a_plan_writes_nothing_into_the_workspace(clean: Planted) -> None:
@@ -251,6 +261,59 @@ def test_pictures_that_tell_nothing_are_not_said_to_be_no_copies(tmp_path: Path)
             Image.new("L", (64, 64), 100 + row).save(planted.file(name, row))
     said = check(plan(planted), "near copies")
     assert said.status == "warn" and said.text.startswith("not looked for: all 138 pictures are too smooth")
+
+
+def test_captures_that_stand_in_another_set_turned_or_mirrored_are_counted_and_named(tmp_path: Path) -> None:
+    clean = Planted(tmp_path / "w", lights=("SolderLight",))
+
+    def turned(source: tuple[str, int], target: tuple[str, int], way: Image.Transpose) -> None:
+        with Image.open(clean.file(*source)) as image:
+            image.transpose(way).convert("RGB").save(clean.file(*target), compress_level=1)
+
+    for row, way in enumerate(Image.Transpose):
+        turned(("training", row + 3), ("acceptance", row + 11), way)
+    turned(("KPI", 3), ("mining pool", 5), Image.Transpose.FLIP_LEFT_RIGHT)  # it would be mined
+    turned(("training", 20), ("training", 21), Image.Transpose.ROTATE_90)  # which is no leak
+    for row in range(5):
+        pixels = np.full((64, 64), 90, np.uint8)
+        pixels[:, 10 + row :] = 200
+        Image.fromarray(pixels).save(clean.file("KPI", 20 + row))
+    said = check(plan(clean), "equal pictures")
+    assert said.status == "warn"
+    assert "7 of 36 acceptance pictures are, turned or mirrored, those of the training set" in said.text
+    assert "first row 12 of the acceptance set and row 4 of the training set" in said.text
+    assert "1 of 24 mining pool pictures are, turned or mirrored, those of the KPI set, first" in said.text
+    assert "5 of too few grey values to tell a turned one" in said.text
+
+
+def in_two_colours(image: Image.Image) -> Image.Image:
+    return Image.merge("RGB", (image, image.point(lambda v: 255 - v), image))
+
+
+def test_captures_that_are_stored_in_another_way_are_counted_by_set(tmp_path: Path) -> None:
+    clean = Planted(tmp_path / "w", lights=("SolderLight",))
+    ways = (lambda image: image.convert("1"), lambda image: in_two_colours(image).quantize(64), in_two_colours)
+    for number, stored in enumerate(ways):
+        for name, row in (("training", 2), ("KPI", 4), ("KPI", 5)):
+            path = clean.file(name, row + 6 * number)
+            with Image.open(path) as image:
+                stored(image).save(path)
+    found = check(plan(clean), "kinds")
+    assert found.status == "warn"
+    for at, kind in ((3, "1-bit"), (9, "of a palette"), (15, "in colour")):
+        assert f"3 captures are {kind} among 129 that are grey (training 1, KPI 2), row {at} of the" in found.text
+
+
+def test_grey_captures_among_coloured_ones_are_found_however_many_channels_they_have(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "w", lights=("SolderLight",))
+    for name, (_, rows) in SETS.items():
+        for row in range(rows):
+            with Image.open(planted.file(name, row)) as image:
+                grey = name == "acceptance" and row < 4
+                (image.convert("RGB") if grey else in_two_colours(image)).save(planted.file(name, row))
+    found = check(plan(planted), "kinds")
+    assert found.status == "warn" and "4 captures are grey among 134 that are in colour (acceptance 4)" in found.text
+    assert "goldens are grey, their captures in colour" in found.text
 
 
 def test_blank_captures_that_are_equal_are_no_leak_and_are_counted(clean: Planted) -> None:
