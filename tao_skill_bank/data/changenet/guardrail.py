@@ -9,6 +9,7 @@ whose bytes are those of its OK picture, in which nothing was made.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,26 +45,57 @@ def left_out(pairs: Sequence[tuple[Path, Path]], table: Path | None) -> dict[str
 
 
 def is_told(table: Path) -> bool:
-    """Whether there is a table that says of its rows whether they passed."""
-    if not guard.is_file(table):
-        return False
-    with guard.open_text(table, encoding="utf-8-sig", newline="") as handle:
-        return PASSED in {name.strip().lower() for name in next(csv.reader(handle), [])}
+    """Whether there is a table that says of its rows whether they passed.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    return guard.is_file(table) and PASSED in _read(table)[0]
+
+
+def _read(table: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of a table, whatever parts its cells; of a column that stands twice, the cell that is no yes."""
+    try:
+        with guard.open_text(table, encoding="utf-8-sig", newline="") as handle:
+            first = handle.readline()
+            parted = [(mark, _names(next(csv.reader([first], delimiter=mark), []))) for mark in ",;\t"]
+            mark, names = next((found for found in parted if PASSED in found[1]), parted[0])
+            return names, [_row(names, cells) for cells in csv.reader(handle, delimiter=mark) if cells]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"the generator's table cannot be read: {error}", where=table, fix="restore it") from None
+
+
+def _names(cells: Sequence[str]) -> list[str]:
+    return [re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in cells]
+
+
+def _row(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    row: dict[str, str] = {}
+    for name, cell in zip(names, [*cells, *[""] * len(names)], strict=False):
+        if name != PASSED or _refused(row) is None:
+            row[name] = cell
+    return row
 
 
 def _blocked(table: Path, stems: Sequence[str]) -> dict[str, str]:
-    try:
-        with guard.open_text(table, encoding="utf-8-sig", newline="") as handle:
-            rows = [{str(k).strip().lower(): v for k, v in row.items()} for row in csv.DictReader(handle)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"the generator's table cannot be read: {error}", where=table, fix="restore it") from None
+    _, rows = _read(table)
     reasons = {
         n: f"{PASSED} is {value or 'empty'}" for n, row in enumerate(rows) if (value := _refused(row)) is not None
     }
     if not reasons:
         return {}
-    named = [Path(next((row[k] for k in FILES if row.get(k)), "")).stem for row in rows]
+    # A generator may have run on Windows.
+    named = [Path(next((row[k] for k in FILES if row.get(k)), "").replace("\\", "/")).stem for row in rows]
     if all(named[n] for n in reasons):
+        strange = [named[n] for n in reasons if named[n] not in stems]
+        unnamed = set(stems).difference(named)
+        if strange and unnamed:
+            raise InputError(
+                f"the guardrail blocked {strange[0]}, which is no picture here, and {len(unnamed)} pictures stand in "
+                f"no row, first {min(unnamed)}: which of them was blocked cannot be told",
+                where=table,
+                fix="restore the folder as it was generated, or take out the blocked pictures and the table",
+            )
         return {named[n]: reason for n, reason in reasons.items()}
     kinds = [next((row[k] for k in TYPES if row.get(k)), "").strip().lower() for row in rows]
     found: dict[str, str] = {}

@@ -258,7 +258,7 @@ def _amounts(rows: int, counts: Mapping[str, int], kind: Kind, batch_size: int |
     if kind == "train" and passes == 0:
         lines.append(f"none of {rows} rows is PASS (training needs PASS rows too)")
     if kind in ("kpi", "acceptance") and passes == 0:
-        lines.append(f"none of {rows} rows is PASS (without PASS rows there is no false-accept rate)")
+        lines.append(f"none of {rows} rows is PASS (without good parts there is no FAR)")
     if kind in ("kpi", "acceptance") and passes == rows:
         lines.append(f"all {rows} rows are PASS (without a defect recall is undefined and no KPI can be met)")
     return lines

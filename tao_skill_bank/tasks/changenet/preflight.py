@@ -215,7 +215,11 @@ def _generator(plan: ResolvedPlan) -> Check:
         text = f"{len(found.pairs)} pairs of {labels}"
         if not found.left_out:
             told = is_told(Path(config.pregen_dir) / TABLE)
-            blocked = "or blocked by the guardrail" if told else f"(what a guardrail blocked is not known: no {TABLE})"
+            blocked = (
+                "or blocked by the guardrail"
+                if told
+                else f"(what a guardrail blocked is not known: no {TABLE} tells it)"
+            )
             return Check(name="synthetic", status="ok", text=f"{text}; none black {blocked}")
         stem, why = next(iter(found.left_out.items()))
         text += f"; {len(found.left_out)} more are left out, first {stem}: {why}"

@@ -61,6 +61,32 @@ def test_only_a_yes_passes_the_guardrail(tmp_path: Path, cell: str, blocked: int
     assert len(found(folder)) == blocked
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        "defect_type;psnr;guardrail_pass\nPCB+bridge;30,5;0\nPCB+bridge;3;1\nPCB+missing;1;1\n",
+        "defect_type\tguardrail_pass\nPCB+bridge\t0\nPCB+bridge\t1\nPCB+missing\t1\n",
+        "Defect Type,Guardrail Pass\nPCB+bridge,0\nPCB+bridge,1\nPCB+missing,1\n",
+        "guardrail_pass,defect_type,guardrail_pass\n0,PCB+bridge,1\n1,PCB+bridge,1\n1,PCB+missing,1\n",
+        f"output_filename,guardrail_pass\nC:\\out\\{STEMS[0]}.png,0\n\nD:\\{STEMS[1]}.png,1\n",
+        "defect_type,guardrail_pass\nPCB+bridge\nPCB+bridge,1\nPCB+missing,1\n",
+    ],
+    ids=["semicolons", "tabs", "spaces in names", "a column twice", "paths of Windows", "a row cut short"],
+)
+def test_a_table_that_was_saved_in_another_way_blocks_the_same(tmp_path: Path, table: str) -> None:
+    folder = generation(tmp_path, STEMS, table)
+    assert list(found(folder)) == [STEMS[0]] and is_told(folder / "SDG_result.csv")
+
+
+def test_blocked_files_that_bear_no_pictures_name_stop_where_pictures_stand_in_no_row(tmp_path: Path) -> None:
+    table = "output_filename,guardrail_pass\nout/a1.png,0\nout/a2.png,1\n"
+    with pytest.raises(InputError, match=r"blocked a1, which is no picture here, and 2 pictures stand in no row"):
+        found(generation(tmp_path / "renamed", STEMS[:2], table))
+    # Whoever has taken the blocked picture out has left nothing to guess.
+    table = f"output_filename,guardrail_pass\n{STEMS[1]}.png,0\n{STEMS[0]}.png,1\n"
+    assert found(generation(tmp_path / "taken-out", STEMS[:1], table)) == {}
+
+
 def test_a_table_without_the_column_blocks_nothing(tmp_path: Path) -> None:
     assert found(generation(tmp_path, STEMS, "index,defect_type\n0,PCB+bridge\n")) == {}
 

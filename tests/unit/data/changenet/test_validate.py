@@ -117,8 +117,8 @@ def test_training_needs_both_classes_and_a_kpi_set_a_defect(bench: Bench) -> Non
     assert faults_of(bench, defects) == ["none of 1 rows is PASS (training needs PASS rows too)"]
     assert "no KPI can be met" in faults_of(bench, passes, "kpi")[0]
     assert "no KPI can be met" in faults_of(bench, passes, "acceptance")[0]
-    assert "no false-accept rate" in faults_of(bench, defects, "kpi")[0]
-    assert "no false-accept rate" in faults_of(bench, defects, "acceptance")[0]
+    assert "there is no FAR" in faults_of(bench, defects, "kpi")[0]
+    assert "there is no FAR" in faults_of(bench, defects, "acceptance")[0]
     assert faults_of(bench, passes, "pool") == []
 
 
