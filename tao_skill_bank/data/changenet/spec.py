@@ -40,6 +40,7 @@ class ClassifySpec:
         num_classes: Number of classes; 2 is PASS and NO_PASS.
         cls_weight: Loss weight a class.
         pretrained_backbone_path: Weight file of the backbone, or None.
+        pretrained_model_path: Checkpoint that the training goes on from, or None.
         difference_module: `learnable` (softmax score) or `euclidean` (distance).
         loss: `ce` or `contrastive`.
         eval_margin: The score above which TAO itself calls a row NO_PASS.
@@ -59,6 +60,7 @@ class ClassifySpec:
     cls_weight: tuple[float, ...]
     backbone: str
     pretrained_backbone_path: str | None
+    pretrained_model_path: str | None
     difference_module: str
     loss: str
     eval_margin: float
@@ -142,6 +144,7 @@ def classify_spec(config: Mapping[str, Any], where: str | Path) -> ClassifySpec:
         cls_weight=tuple(float(w) for w in train["classify"]["cls_weight"]),
         backbone=str(model["backbone"]["type"]),
         pretrained_backbone_path=model["backbone"]["pretrained_backbone_path"] or None,
+        pretrained_model_path=train["pretrained_model_path"] or None,
         difference_module=str(model["classify"]["difference_module"]),
         loss=str(train["classify"]["loss"]),
         eval_margin=float(model["classify"]["eval_margin"]),

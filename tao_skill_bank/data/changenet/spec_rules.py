@@ -124,7 +124,7 @@ def _frozen_random(given: Mapping[str, Any], full: Mapping[str, Any], release: s
     """
     backbone = full["model"]["backbone"]
     empty = backbone["pretrained_backbone_path"] == ""
-    if backbone["freeze_backbone"] and empty and not full["train"]["pretrained_model_path"]:
+    if backbone["freeze_backbone"] and empty and not str(full["train"]["pretrained_model_path"] or "").strip():
         yield (
             f"model.backbone.pretrained_backbone_path: is empty with {backbone['type']} frozen, and TAO {release} then "
             "trains on a random backbone that never learns (stage its weight file and name it here)"
@@ -133,9 +133,13 @@ def _frozen_random(given: Mapping[str, Any], full: Mapping[str, Any], release: s
 
 def _blank_path(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:
     """TAO opens whatever stands there."""
-    path = full["model"]["backbone"]["pretrained_backbone_path"]
-    if path and not str(path).strip():
-        yield "model.backbone.pretrained_backbone_path: is blank, and TAO looks for such a file (write '' or a path)"
+    paths = {
+        "model.backbone.pretrained_backbone_path": full["model"]["backbone"]["pretrained_backbone_path"],
+        "train.pretrained_model_path": full["train"]["pretrained_model_path"],
+    }
+    for key, path in paths.items():
+        if path and not str(path).strip():
+            yield f"{key}: is blank, and TAO looks for such a file (write '' or a path)"
 
 
 def _dinov3(backbone: Mapping[str, Any]) -> bool:

@@ -315,15 +315,21 @@ def _backbone(plan: ResolvedPlan) -> Check:
     if not tao:
         why = "the platform says why" if tao is None else "a rehearsal: the network is not TAO's own"
         return Check(name="backbone", status="skip", text=why)
-    named = specs.checked_spec(config).pretrained_backbone_path
-    if named is not None and not guard.is_file(Path(named)):
-        raise BankError("the backbone's weights are not there", where=named, fix="stage them with stage_backbone.py")
-    fault = None if named is None else weights_fault(Path(named))
+    spec = specs.checked_spec(config)
+    named, model = spec.pretrained_backbone_path, spec.pretrained_model_path
+    _weights("the backbone's weights", named, "stage_backbone.py")
+    _weights("the model that the training goes on from", model, "a checkpoint of an earlier training")
+    text = named or (f"within {model}" if model else "none: training starts from nothing")
+    return Check(name="backbone", status="ok" if named or model else "warn", text=text)
+
+
+def _weights(what: str, path: str | None, source: str) -> None:
+    """Look into a file of weights that a training will read, if one is named."""
+    if path is None:
+        return
+    fault = weights_fault(Path(path)) if guard.is_file(Path(path)) else "is not there"
     if fault is not None:
-        raise BankError(
-            f"the file of the backbone's weights {fault}", where=named, fix="stage it with stage_backbone.py"
-        )
-    return Check(name="backbone", status="ok" if named else "warn", text=named or "none: training starts from nothing")
+        raise BankError(f"the file of {what} {fault}", where=path, fix=f"put it there: {source}")
 
 
 def _credentials(plan: ResolvedPlan) -> Check:

@@ -228,6 +228,10 @@ def test_a_frozen_dinov3_without_weights_is_random_or_refused_in_7_1_and_fetched
     assert "TAO stops" in only(null, "inference", release="7.1.0")
     going_on = {"train__pretrained_model_path": "/w/model.pth"}
     assert spec_faults(changed(**frozen, **going_on, **{path: ""}), "train", "7.1.0") == []
+    # A path of spaces brings no weights.
+    blank = spec_faults(changed(**frozen, train__pretrained_model_path="  ", **{path: ""}), "train", "7.1.0")
+    assert any("trains on a random backbone" in fault for fault in blank)
+    assert any("train.pretrained_model_path: is blank" in fault for fault in blank)
     for release in ("7.2.0", "7.3.0"):
         assert spec_faults(empty, "train", release) == []
         assert spec_faults(null, "train", release) == []

@@ -82,7 +82,7 @@ def test_offline_the_weights_of_taos_encoder_have_to_be_there(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "the backbone's weights are not there"),
+        (None, "the file of the backbone's weights is not there"),
         (b"", "the file of the backbone's weights is empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "is a pointer of Git LFS, and no weights"),
         (b"PK\x03\x04 as torch writes", "ok"),
@@ -102,6 +102,12 @@ def test_a_plan_looks_into_the_file_of_the_backbones_weights(tmp_path: Path, con
     if said == "ok":
         (check,) = [c for c in runs.plan_run(wanted).checks if c.name == "backbone"]
         assert (check.status, check.text) == ("ok", str(weights))
+        # A checkpoint to go on from is read as well.
+        spec["train"]["pretrained_model_path"] = str(workspace / "gone.pth")
+        (workspace / "specs" / "baseline_spec.yaml").write_text(yaml.safe_dump(spec))
+        with pytest.raises(BankError, match=r"the model that the training goes on from is not there") as caught:
+            runs.plan_run(wanted)
+        assert str(workspace / "gone.pth") in caught.value.line()
     else:
         with pytest.raises(BankError, match=said) as caught:
             runs.plan_run(wanted)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from report_runs import RunBuilder
 
+from tao_skill_bank.data.changenet.spent import record_look
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.evidence import Interval
-from tao_skill_bank.tasks.changenet.measures import CHECK, verdict_of
+from tao_skill_bank.tasks.changenet.measures import CHECK, seen_checks, verdict_of
 from tao_skill_bank.tasks.registry import load_state
 
 
@@ -22,6 +24,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Any]:
         has: load_state(RunBuilder(folder / str(has), acceptance=has, **few).build())  # type: ignore[arg-type]
         for has in (True, False)
     }
+
+
+def test_a_plan_is_warned_by_name_of_a_set_that_somebody_has_looked_at(runs: dict[bool, Any], tmp_path: Path) -> None:
+    csv = tmp_path / "acceptance.csv"
+    csv.write_text("input_path\n")
+    config = runs[True].config.model_copy(update={"workspace": str(tmp_path), "acceptance_csv": str(csv)})
+    assert seen_checks(config) == []
+    for who in ("Ana", "Ben", "Cem", "Dora"):
+        record_look(tmp_path, csv, who)
+    (found,) = seen_checks(config)
+    assert (found.name, found.status) == (CHECK, "warn")
+    assert "Cem" in found.text and "Dora" not in found.text, "the first three are enough"
+    assert seen_checks(config.model_copy(update={"acceptance_csv": None})) == []
 
 
 @pytest.mark.parametrize("has", [True, False])
