@@ -13,7 +13,8 @@ from tao_skill_bank.core.errors import InputError
 FOLDERS_REMEMBERED = 100_000
 VIDEOS_REMEMBERED = 100_000
 _NO_NAMES = ("", ".", "..")
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# `dbfs:/x` and `file:/x` are addresses too; one letter before the colon is a drive.
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[A-Za-z][A-Za-z0-9+.-]+:/|data:[a-z]+/", re.IGNORECASE)
 _OF_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 MEDIA = frozenset(
     (
@@ -29,7 +30,7 @@ def has_media_suffix(text: str) -> bool:
 
 
 def is_address(video_id: str) -> bool:
-    """`scheme://…`."""
+    """`scheme://…`, `scheme:/…` or `data:video/…`."""
     return _ADDRESS.match(video_id) is not None
 
 

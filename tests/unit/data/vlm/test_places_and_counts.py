@@ -44,6 +44,7 @@ def sample(video: str, response: str = "Yes", gt: str = "No", question: str = "Q
 
 UNCHANGED = [
     "s3://bucket/vid/a.mp4", "https://h.example/x/a.mp4?sig=1", "gs://b/a.mp4", "file:///d/a.mp4", r"C:\data\a.mp4",
+    "dbfs:/mnt/a.mp4", "file:/d/a.mp4", "data:video/mp4;base64,AA/B",
     "D:/data/a.mp4", r"\\host\share\a.mp4", "", "c0_q1", "aoi_001_93c3e56d", "17",
 ]  # fmt: skip
 
