@@ -8,6 +8,7 @@ the number of bounds (Bonferroni).
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ import numpy.typing as npt
 from pydantic import Field
 
 from tao_skill_bank.assurance.subject import CHOSEN_HERE, Subject
+from tao_skill_bank.assurance.two_models import KEYS
 from tao_skill_bank.core.clock import Clock, SystemClock, log_time
 from tao_skill_bank.core.fsio import canonical_json, sha256_text
 from tao_skill_bank.core.settings import Frozen
+from tao_skill_bank.core.text import plural
 from tao_skill_bank.core.version import __version__
 from tao_skill_bank.data.changenet.kpi import Scored
 from tao_skill_bank.data.changenet.tables import BOARD_COLUMNS
@@ -291,10 +294,22 @@ def _cautions(subject: Subject) -> Iterator[str]:
         yield "this holds only if neither model nor threshold was chosen with these rows; nothing here can tell"
     elif not subject.independent:
         yield "this set was seen before: an acceptance set that nobody has seen is what shows something"
+    if repeated := _repeated(subject.scores):
+        who = f"{plural(len(repeated), 'part')} named more than once (first: {repeated[0]})"
+        yield f"{who}: every row is counted, which makes bounds too narrow"
     if subject.scores.boards is None:
         yield "no board is known: parts of one board are taken for independent, which makes bounds too narrow"
     if subject.trained.by == "stand-in":
         yield "a rehearsal: the bank's own small network was trained, not NVIDIA's"
+
+
+def _repeated(scores: ScoreFile) -> list[str]:
+    """Names that several rows have, where a column names parts."""
+    key = next((k for k in KEYS if set(k) <= set(scores.table.names)), None)
+    if key is None:
+        return []
+    rows = Counter(zip(*(scores.table.column(name) for name in key), strict=True))
+    return ["/".join(name) for name, number in rows.items() if number > 1 and any(name)]
 
 
 def _counted(

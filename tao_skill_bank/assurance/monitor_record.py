@@ -45,7 +45,7 @@ class Settings(Record):
     threshold: float
     target: str | None = None
     reference_lots: int = Field(25, ge=2, le=10_000)
-    lots_to_false_alarm: float = Field(1000.0, ge=10)
+    lots_to_false_alarm: float = Field(1000.0, ge=10, le=1e9)
     least_parts: int = Field(20, ge=1)
     statistics: tuple[Statistic, ...] = ("level", "tail")
     """Of a lot; a monitor that says nothing here was started when there were these two."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -187,7 +188,7 @@ def _places(file: ScoreFile, key: tuple[str, ...]) -> dict[tuple[str, ...], int]
 
 
 def margin_of(text: str) -> float:
-    """`0.2pp`, `0.2%` or `0.002` as a share.
+    """`0.2pp` or `0.2%` as a share; a number without a unit could be either a share or points.
 
     Raises:
         InputError: It is none of these, or not between 0 and 1.
@@ -195,10 +196,9 @@ def margin_of(text: str) -> float:
     written = text.strip().lower()
     number = written.removesuffix("pp").removesuffix("%").strip()
     try:
-        value = float(number)
+        value = float(number) / 100 if number != written else math.nan
     except ValueError:
-        value = -1.0
-    value = value if number == written else value / 100
+        value = math.nan
     if not 0 <= value < 1:
         raise InputError(f"no margin: {text!r}", where="--fail-if-worse", fix="write it like 0.2pp")
     return value

@@ -144,6 +144,16 @@ def test_groups_hold_together_and_add_up(tmp_path: Path) -> None:
     assert one["recall_least"] == pytest.approx(beta.ppf(0.05 / 10, k, n - k + 1))
 
 
+@pytest.mark.parametrize("key", [("sample",), ("input_path", "object_name")])
+def test_parts_that_stand_more_than_once_are_told_since_each_row_counts(tmp_path: Path, key: tuple[str, ...]) -> None:
+    parts = [{**part, **{name: f"{name}{n}" for name in key}} for n, part in enumerate(rows(300, 0, 200, 0))]
+    args = ["--threshold", 0.5, "--target", "FAR < 5% at recall=95%"]
+    once, twice = (told(written(tmp_path / f"{n}.csv", n * parts), *args) for n in (1, 2))
+    assert "more than once" not in "".join(once["cautions"])
+    name = "/".join(f"{name}0" for name in key)
+    assert f"500 parts named more than once (first: {name}): every row is counted" in "".join(twice["cautions"])
+
+
 def test_boards_decide_where_they_say_less(tmp_path: Path) -> None:
     # Every false call is on one of twenty boards: the parts are not independent.
     parts = [{**p, "board": f"b{i * 20 // 2400}"} for i, p in enumerate(rows(2000, 80, 400, 0))]

@@ -493,6 +493,7 @@ def test_names_of_strangers_are_text_on_the_page(tmp_path: Path, watched: Path) 
         (["start", "new"], "no threshold"),
         (["start", "new", "--threshold", "nan"], "not a number"),
         (["start", "new", "--threshold", "0.5", "--reference-lots", "1"], "reference_lots"),
+        (["start", "new", "--threshold", "0.5", "--lots-to-false-alarm", "inf"], "lots_to_false_alarm"),
         (["start", "new", "--threshold", "0.5", "--target", "quick"], "not understood"),
         (["start", "new", "--threshold", "0.5", "--target", "f1 >= 0.9"], "holds nothing against f1"),
         (["start", "new", "--threshold", "0.5", "--target", "accuracy >= 99%"], "holds nothing against accuracy"),
