@@ -87,5 +87,5 @@ def test_a_run_in_containers_is_stopped_by_what_the_evaluator_and_trainer_leave_
     mined = state.iterations["iter1"].result(MiningResult)
     assert mined is not None and mined.encoder == "cosmos_embed" and mined.mined_count
     used = {record.command[0] for record in read_records(run)}
-    assert used == {"cosmos-rl", "cosmos-rl-evaluate", "cosmos-embed1", "gap_analysis"}
+    assert used == {"cosmos-rl", "cosmos-rl-evaluate", "cosmos-embed1", "gap_analysis", "tmm"}
     assert {record.platform for record in read_records(run)} == {stand_in.platform}

@@ -26,6 +26,19 @@ class Found:
     similarity: float
 
 
+@dataclass(frozen=True)
+class Block:
+    """One search: the targets of a question against the pool rows of one answer.
+
+    Attributes:
+        targets: Places among the targets, int64 [t].
+        rows: Places in the pool, int64 [p].
+    """
+
+    targets: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+
+
 def budget_of(targets: int, budget: int | None) -> int:
     """Rows at most: as asked, else 2 a target; never more than 2,000."""
     return min(MOST, 2 * targets if budget is None else budget)

@@ -20,7 +20,8 @@ from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder
 from tao_skill_bank.tasks.vlm_bcq.failing import MINING, targets_of
 from tao_skill_bank.tasks.vlm_bcq.pool import rows_of_key, unused_pool, used_before
 from tao_skill_bank.tasks.vlm_bcq.results import MiningResult, RoutingResult
-from tao_skill_bank.tasks.vlm_bcq.selecting import Found
+from tao_skill_bank.tasks.vlm_bcq.search_jobs import SearchJob, search_of
+from tao_skill_bank.tasks.vlm_bcq.selecting import Block, Found
 from tao_skill_bank.tasks.vlm_bcq.state import Run, Stage
 
 
@@ -45,8 +46,9 @@ class DataMining(Stage):
             run, label, self.name, self.folder(run, label), [r.path for r in searched], [r.key for r in searched]
         )
         mined = Mined(targets, rows, failures, budget)
-        chosen = mined.choose(encoder, config.mining.strategy, config.mining.top_k, config.seed)
         out = self.folder(run, label)
+        search = search_of(run, label, self.name, out)
+        chosen = mined.choose(encoder, config.mining.strategy, config.mining.top_k, config.seed, search)
         write_parquet(out / "targets.parquet", targets_table(targets))
         write_parquet(out / "mined.parquet", mined_table(rows, targets, chosen))
         by_key = Counter(rows[found.place].key for found in chosen)
@@ -96,8 +98,10 @@ class Mined:
     def __init__(self, targets: Sequence[Record], rows: Sequence[Record], failures: Counter[str], budget: int) -> None:
         self.targets, self.rows, self.failures, self.budget = targets, rows, failures, budget
 
-    def choose(self, encoder: Encoder, strategy: str, top_k: int, seed: int) -> list[Found]:
-        """The rows that are taken, best first within each question."""
+    def choose(
+        self, encoder: Encoder, strategy: str, top_k: int, seed: int, search: SearchJob | None = None
+    ) -> list[Found]:
+        """The rows that are taken, best first within each question; `search` looks through them beforehand."""
         if not self.targets or not self.rows:
             return []
         pool, failed = encoder.pairs(self.rows), encoder.pairs(self.targets)
@@ -105,15 +109,18 @@ class Mined:
             return self._measuring(pool, failed, strategy, seed)
         ids = [row.id for row in self.rows]
         yes = np.array([row.gt == "yes" for row in self.rows])
-        candidates: dict[str, tuple[list[Found], list[Found]]] = {}
+        blocks = []
         for key in self.failures:
             held = np.array(rows_of_key(self.rows, key), dtype=np.int64)
             mine = np.array([place for place, record in enumerate(self.targets) if record.key == key], dtype=np.int64)
-            sides = []
-            for side in (held[yes[held]], held[~yes[held]]):
-                near = selecting.nearest(failed[mine], pool, ids, side, top_k)
-                sides.append([Found(n.place, int(mine[n.target]), n.similarity) for n in near])
-            candidates[key] = (sides[0], sides[1])
+            blocks += [Block(mine, held[yes[held]]), Block(mine, held[~yes[held]])]
+        if search is not None:
+            blocks = search(failed, pool, ids, blocks, top_k)
+        sides = []
+        for block in blocks:
+            near = selecting.nearest(failed[block.targets], pool, ids, block.rows, top_k)
+            sides.append([Found(n.place, int(block.targets[n.target]), n.similarity) for n in near])
+        candidates = {key: (sides[2 * at], sides[2 * at + 1]) for at, key in enumerate(self.failures)}
         picked = selecting.choose(candidates, self.failures, self.budget)
         taken: dict[int, Found] = {}
         for key in picked:
