@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tao_skill_bank.runs import PhaseView, StatusView
 
 MOST_LOG_LINES = 10
+MOST_SETTINGS = 20
 MOST_WAIT_SEC = 25
 """Clients cut a call at 60 s or less; a status call answers well before that."""
 _POLL_SEC = 0.5
@@ -135,7 +136,7 @@ async def gate(plan: Annotated[Planned, Resolve(planned)], ctx: Context) -> Elic
     if plan.held:
         return Approve(approve=True)
     shown: PreFlight = plan.plan
-    question = "\n".join(["Start this DEFT run?", "", *shown.lines(), *_settings(plan.request)])
+    question = "\n".join(["Start this DEFT run?", "", *shown.lines()])
     return consent.asked(ctx, question, ApproveAndAccept if shown.words else Approve)
 
 
@@ -146,7 +147,7 @@ def plan_deft_run(allowed: Allowed, **asked: Any) -> PlanResult:
     plan, _ = _planned(request, allowed)
     return PlanResult(
         digest=plan.digest,
-        summary=[*_summary(plan), *_settings(request)],
+        summary=_summary(plan),
         warnings=[clip(text, 200) for text in plan.warnings[:6]],
         estimate_minutes=plan.estimate_minutes,
     )
@@ -307,11 +308,6 @@ def _planned(request: Request, allowed: Roots) -> tuple[PreFlight, bool]:
     return plan_within(request, look)
 
 
-def _settings(request: Request) -> list[str]:
-    """What was asked for beside the plan's own lines, so that a person sees everything that is approved."""
-    return [f"settings: {clip(', '.join(request.settings), 600)}"] if request.settings else []
-
-
 def _phase(view: StatusView, phase: PhaseView, *, followed: bool) -> PhaseResult:
     """A phase's figures, what the target limits among them; what a follower has read in the log is left out."""
     from tao_skill_bank.loop.metric import figure_key
@@ -337,6 +333,10 @@ def _short(figure: Any) -> Any:
 
 
 def _summary(plan: PreFlight) -> list[str]:
+    """What a model reads of a plan; a person is shown every setting."""
+    if len(plan.settings) > MOST_SETTINGS:
+        more = f"and {len(plan.settings) - MOST_SETTINGS} more"
+        plan = plan.model_copy(update={"settings": [*plan.settings[:MOST_SETTINGS], more]})
     lines = [line.strip().replace(f"{plan.config['workspace']}/", "") for line in plan.lines() if line.strip()]
     skipped = ("Pre-Flight Summary", "data set", "checks", "plan digest", "estimate ", "[  ok]", "[skip]", "[warn]")
     return [clip(line, 240) for line in lines if not line.startswith(skipped)]

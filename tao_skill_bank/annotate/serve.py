@@ -6,14 +6,14 @@ server listens on loopback only; its container is known by its name and a label.
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import re
 import shutil
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -155,14 +155,14 @@ def service_status(name: str, *, run: Runner | None = None) -> ServiceView:
         )
     found = json.loads(done.stdout)[0]
     label = (found.get("Config", {}).get("Labels") or {}).get(LABEL)
-    if label is None:
+    port, _, model = (label or "").partition(" ")
+    if not re.fullmatch(r"\d{1,5}", port, re.ASCII):
         raise InputError("is a container of somebody else", where=name, fix="give another --name")
-    port, _, model = label.partition(" ")
     base_url = f"http://127.0.0.1:{port}/v1"
     if not found.get("State", {}).get("Running"):
         step = f"docker logs {name}; then tao-skills serve-vlm stop {name}"
         return ServiceView(name=name, state="exited", base_url=base_url, model_name=model, next_step=step)
-    healthy = _answers(f"{base_url}/models")
+    healthy = _answers(int(port))
     return ServiceView(
         name=name,
         state="healthy" if healthy else "starting",
@@ -202,12 +202,14 @@ def _docker(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
         raise InputError("no docker command", where="PATH", fix="install Docker Engine") from None
 
 
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=_HEALTH_TIMEOUT_SEC) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError, ValueError):
-        return False
+def _answers(port: int) -> bool:
+    """Whether the server on this machine answers by itself: no proxy is asked, no redirect followed."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=_HEALTH_TIMEOUT_SEC)) as asked:
+        try:
+            asked.request("GET", "/v1/models")
+            return asked.getresponse().status == 200
+        except (OSError, http.client.HTTPException, OverflowError):
+            return False
 
 
 def _last_line(text: str) -> str:

@@ -14,6 +14,9 @@ from pathlib import Path
 from tao_skill_bank.bank.scope import found_in, refusal
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.fsio import canonical_json
+from tao_skill_bank.core.overrides import leaves
+from tao_skill_bank.core.redaction import redact
 from tao_skill_bank.core.settings import apply_settings, checked_settings
 from tao_skill_bank.loop.machine import is_complete
 from tao_skill_bank.loop.request import Request, ResolvedPlan, plan_digest
@@ -52,10 +55,28 @@ def resolve(task: AnyTask, request: Request, state: AnyState | None = None) -> R
     minutes = task.minutes(config)
     iterations = _iterations(request, minutes, None if state is None else state.max_iterations)
     order = task.order if state is None else state.order
-    plan = ResolvedPlan(task.name, config, target, iterations, content_digests(task, config), minutes, order)
+    contents, said = content_digests(task, config), _settings_of(task, workspace, config)
+    plan = ResolvedPlan(task.name, config, target, iterations, contents, minutes, order, said)
     if state is not None:
         _refuse_what_was_measured(task, plan, state)
     return plan
+
+
+def _settings_of(task: AnyTask, workspace: Path, config: RunSettings) -> tuple[str, ...]:
+    """Every setting that neither the workspace's layout nor a default says: what a person has to see to approve it."""
+    values = {**task.discover(workspace), "platform": config.platform}
+    try:
+        plain = task.settled(checked_settings(task.Config, values, str(workspace))).model_dump(mode="json")
+    except InputError:
+        # The layout alone is no plan; then everything is shown.
+        plain = {}
+    usual = dict(leaves(plain))
+    said = leaves(config.model_dump(mode="json"))
+    return tuple(
+        f"{key}={redact(value if isinstance(value, str) else canonical_json(value))}"
+        for key, value in said
+        if key not in ("workspace", "platform") and (key not in usual or usual[key] != value)
+    )
 
 
 def _missing(config: type[RunSettings], key: str, path: str, workspace: Path) -> InputError:

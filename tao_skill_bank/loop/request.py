@@ -14,10 +14,16 @@ from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.order import StageOrder
 from tao_skill_bank.loop.settings import RunSettings
 
+_WIDTH = 160
+
 
 @dataclass(frozen=True)
 class ResolvedPlan:
-    """A request with nothing left open. `contents` maps a file's key to the SHA-256 of its bytes."""
+    """A request with nothing left open.
+
+    `contents` maps a file's key to the SHA-256 of its bytes; `settings` are those that neither the workspace nor a
+    default says, `key=value` each, whoever wrote them: the request, or the state of the run that is taken up.
+    """
 
     task: str
     config: Any
@@ -26,6 +32,7 @@ class ResolvedPlan:
     contents: dict[str, str]
     minutes_per_iteration: float
     order: StageOrder
+    settings: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -72,7 +79,8 @@ class OwnWord(BaseModel):
 class PreFlight(BaseModel):
     """The Pre-Flight Summary. Measurements in it are for reading; the digest covers none of them.
 
-    `facts` are (name, value) of what the task's own settings come to; `words` must be said beside the approval.
+    `facts` are (name, value) of what the task's own settings come to; `words` must be said beside the approval;
+    `settings` as `ResolvedPlan` has them.
     """
 
     digest: str
@@ -85,6 +93,7 @@ class PreFlight(BaseModel):
     warnings: list[str] = Field(default_factory=list)
     facts: list[tuple[str, str]] = Field(default_factory=list)
     words: list[OwnWord] = Field(default_factory=list)
+    settings: list[str] = Field(default_factory=list)
 
     @classmethod
     def of(cls, plan: ResolvedPlan, checks: list[Check], splits: list[Split], **more: Any) -> PreFlight:
@@ -98,6 +107,7 @@ class PreFlight(BaseModel):
             checks=checks,
             estimate_minutes=round(plan.minutes_per_iteration * (plan.max_iterations + 1), 1),
             warnings=[f"{check.name}: {check.text}" for check in checks if check.status == "warn"],
+            settings=list(plan.settings),
             **more,
         )
 
@@ -109,6 +119,7 @@ class PreFlight(BaseModel):
             ("iterations", f"at most {self.max_iterations}"),
             ("platform", self.config["platform"]),
             *self.facts,
+            *_rows_of(self.settings),
             ("estimate", f"{self.estimate_minutes:.1f} min"),
         ]
         out = ["Pre-Flight Summary", ""]
@@ -124,3 +135,14 @@ class PreFlight(BaseModel):
             out += ["", f"  needs a word of its own: {word.question}", f"                  say it: {word.name}"]
         out += ["", f"  plan digest     {self.digest}"]
         return [clean(line) for line in out]
+
+
+def _rows_of(settings: list[str]) -> list[tuple[str, str]]:
+    """Every setting, as many on a line as fit; none is cut, as each is approved."""
+    rows: list[str] = []
+    for text in settings:
+        if rows and len(rows[-1]) + len(text) < _WIDTH:
+            rows[-1] += f", {text}"
+        else:
+            rows.append(text)
+    return [("" if place else "settings", row) for place, row in enumerate(rows)]

@@ -23,8 +23,10 @@ from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError, InputErrors, NeedsApprovalError, did_you_mean
-from tao_skill_bank.core.seal import digest_of
+from tao_skill_bank.core.roots import OutsideError
+from tao_skill_bank.core.seal import digest_of, identity_of
 from tao_skill_bank.core.settings import apply_settings, checked_settings
+from tao_skill_bank.core.yamlio import parse_yaml
 from tao_skill_bank.data.releases.facts import newest, package_of, release_named, runs_elsewhere
 from tao_skill_bank.platforms import own_name, platform_named
 from tao_skill_bank.platforms.base import ENDED, JobRecord, Platform, PlatformCheck, new_record, read_records
@@ -38,6 +40,7 @@ GENERATOR = "anomalygen"
 # A platform that starts workers of its own is theirs to reap: it lives as long as this process.
 _STARTED: list[Platform] = []
 _TURNS_UP_SEC = 30.0
+_MOST_PATH = 4096
 _GENERATOR_LINES = {Path(name).stem: name for name in (AMP, SDG)}
 # The commands of data services write the one table that `output_parquet` names, and have no `results_dir`.
 _TABLES = {"embedding": "embeddings.parquet", "tmm": "neighbors.parquet"}
@@ -63,7 +66,10 @@ class ActionRequest:
 
 
 class ActionPlan(BaseModel):
-    """What would run. A person approves `digest`: it covers command, platform, settings and the spec's bytes."""
+    """What would run. A person approves `digest`: of command, platform, settings, the spec and the files that it names.
+
+    The spec by its bytes; files that it or the command names by size, time and first bytes; folders by their names.
+    """
 
     command: list[str]
     folder: str
@@ -77,7 +83,9 @@ class ActionPlan(BaseModel):
         out = [f"  command    {' '.join(self.command)}", f"  platform   {self.config['platform']}"]
         out.append(f"  workspace  {self.config['workspace']}")
         out += [f"  setting    {text}" for text in self.settings]
-        return [*out, *(f"  [{c.status:>4}] {c.name}: {c.text}" for c in self.checks)]
+        out += [f"  [{c.status:>4}] {c.name}: {c.text}" for c in self.checks]
+        # With the digest in it, a question is another one where anything has changed: no answer carries over.
+        return [*out, f"  digest     {self.digest}"]
 
 
 def command_line(
@@ -287,6 +295,7 @@ def _planned(request: ActionRequest) -> tuple[ActionConfig, bytes | None, Action
         "folder": str(request.folder),
         "config": config.model_dump(mode="json"),
         "spec": None if spec_bytes is None else hashlib.sha256(spec_bytes).hexdigest(),
+        "files": _files_named(request, spec_bytes),
     }
     digest = digest_of(said)[:16]
     return (
@@ -301,6 +310,29 @@ def _planned(request: ActionRequest) -> tuple[ActionConfig, bytes | None, Action
             digest=digest,
         ),
     )
+
+
+def _files_named(request: ActionRequest, spec: bytes | None) -> dict[str, str]:
+    """Every file that the command or its spec names, but its own outputs: path to how it is known again."""
+    named: list[object] = [text.partition("=")[2] or text for text in request.command]
+    if spec is not None:
+        named.append(parse_yaml(spec.decode("utf-8", "replace"), str(request.spec)))
+    found: dict[str, str] = {}
+    while named:
+        value = named.pop()
+        if isinstance(value, Mapping):
+            named += value.values()
+        elif isinstance(value, (list, tuple)):
+            named += value
+        elif isinstance(value, str) and 0 < len(value) <= _MOST_PATH and value not in found:
+            path = request.folder / value
+            if path == request.spec or request.folder in path.parents:
+                continue
+            with contextlib.suppress(OutsideError):
+                # What lies outside the roots is not looked at; nothing that is held to them can open it later.
+                known = identity_of(path)
+                found |= {} if known is None else {value: f"{known.size} {known.mtime_ns} {known.head}"}
+    return found
 
 
 def values_of(overrides: Sequence[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError, InputErrors
+from tao_skill_bank.core.redaction import redact
 from tao_skill_bank.core.text import plural
 from tao_skill_bank.data.bcq import leakage
 from tao_skill_bank.data.bcq.answers import join, read_rows
@@ -18,7 +19,7 @@ from tao_skill_bank.loop.sizes import size_check
 from tao_skill_bank.platforms import platform_class, platform_named
 from tao_skill_bank.platforms.container import COSMOS_EMBED
 from tao_skill_bank.tasks.vlm_bcq import specs
-from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
+from tao_skill_bank.tasks.vlm_bcq.config import AnnotateConfig, EndpointConfig, EvaluateConfig, SecondConfig, VlmConfig
 from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder
 from tao_skill_bank.tasks.vlm_bcq.labels import label_checks
 from tao_skill_bank.tasks.vlm_bcq.metric import ACCURACY, FN_RATE, FP_RATE, GRAMMAR
@@ -78,13 +79,33 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
 def _facts(config: VlmConfig) -> list[tuple[str, str]]:
     """What the task's own settings come to, for the summary."""
     budget = config.mining.budget or "2 a target"
+    asked, teacher = config.evaluate, config.annotate
+    answers = f"{asked.by}: {_WHO[asked.by]}"
+    if asked.by == "endpoint":
+        answers += f", {_server(asked.endpoint, asked.endpoint)}; {_limits(asked)}"
+    annotation = "off"
+    if teacher.on:
+        annotation = f"on: {_server(teacher, teacher)}; {_limits(teacher)}"
+        if teacher.second.base_url:
+            annotation += f"; then {_server(teacher.second, teacher)}"
     return [
-        ("answers", f"{config.evaluate.by}: {_WHO[config.evaluate.by]}"),
+        ("answers", answers),
         ("training", f"{config.train.by}: {_WHO[config.train.by]}"),
         ("mining", f"{config.mining.strategy}, {config.mining.encoder}, at most {budget} rows an iteration"),
-        ("annotation", "on" if config.annotate.on else "off"),
+        ("annotation", annotation),
         ("specs", f"{config.train_spec or 'packaged train.toml'}, {config.evaluate_spec or 'packaged evaluate.toml'}"),
     ]
+
+
+def _server(of: EndpointConfig | AnnotateConfig | SecondConfig, first: EndpointConfig | AnnotateConfig) -> str:
+    """Whom videos and the key go to."""
+    key = f"with ${of.api_key_env}" if of.api_key_env else "without a key"
+    return redact(f"{of.model_name or first.model_name} at {of.base_url} {key}")
+
+
+def _limits(of: EvaluateConfig | AnnotateConfig) -> str:
+    calls = "any number of calls" if of.max_calls is None else f"at most {of.max_calls} calls"
+    return calls if of.max_cost is None else f"{calls}, {of.max_cost:g} USD"
 
 
 def _corrections(config: VlmConfig, words: list[OwnWord]) -> list[Check]:

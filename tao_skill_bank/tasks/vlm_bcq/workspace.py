@@ -97,8 +97,10 @@ def settled(config: VlmConfig) -> VlmConfig:
 
 
 def contents(config: VlmConfig) -> dict[str, Path]:
-    """Annotations, specs, and every evaluation that is imported."""
-    found = config.contents()
+    """Annotations, specs, every evaluation that is imported, ready-made vectors, and the prices that limits go by."""
+    named = {"evaluate.prices": config.evaluate.prices}
+    named |= {f"embeddings.{name}": path for name, path in config.embeddings.model_dump().items()}
+    found = config.contents() | {key: Path(path) for key, path in named.items() if path is not None}
     found |= {f"evaluate.predictions.{label}": path for label, path in config.evaluation_files().items()}
     return found
 

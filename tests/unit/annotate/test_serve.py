@@ -131,3 +131,33 @@ def test_a_container_of_somebody_else_is_left_alone(machine: Path) -> None:
 def test_what_cannot_be_planned_names_its_option(arguments: dict[str, object], named: str) -> None:
     with pytest.raises(InputError, match=named):
         plan_service(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_server_that_sends_the_look_elsewhere_is_not_healthy_and_nobody_else_is_asked(
+    machine: Path, answering: int, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    class Redirecting(Models):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Location", f"http://127.0.0.1:{answering}/v1/models")
+            self.end_headers()
+
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{answering}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with HTTPServer(("127.0.0.1", 0), Redirecting) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        container(machine, server.server_address[1])
+        try:
+            assert service_status("serve-vlm-x").state == "starting"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_label_that_would_lead_the_look_to_another_host_is_somebody_elses(machine: Path) -> None:
+    found = [{"Config": {"Labels": {LABEL: f"80@elsewhere.example {MODEL}"}}, "State": {"Running": True}}]
+    (machine / "container.json").write_text(json.dumps(found), encoding="utf-8")
+    with pytest.raises(InputError, match="somebody else"):
+        service_status("serve-vlm-x")

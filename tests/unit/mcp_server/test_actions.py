@@ -76,6 +76,29 @@ def test_a_person_who_approves_starts_the_job_there(
     assert list((workspace / "out/train").glob("model_epoch_*.pth"))
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("changed", ["train.yaml", "train/base/training_set.csv"])
+def test_a_file_that_changes_while_the_person_reads_is_not_what_they_said_yes_to(
+    workspace: Path, server: BankServer, tools: Path, mode: str, changed: str
+) -> None:
+    before: list[bytes] = []
+
+    def change() -> None:
+        if not before:
+            before.append((workspace / changed).read_bytes())
+            (workspace / changed).write_bytes(before[0] + b"\n")
+
+    answer = call(server, "start_action", training(workspace, tools), mode=mode, elicit=YES, meanwhile=change)
+    if mode == "legacy":
+        assert answer.error and "not the approved one" in answer.text
+        assert not (workspace / "out").exists()
+    else:
+        # The call is made anew with the answer: it is another question, and the person is asked again.
+        assert len(answer.asked) == 2 and answer.asked[0] != answer.asked[1]
+        found = ok(answer)
+        assert ended(server, found["results_dir"], found["job"])["state"] == "complete"
+
+
 @pytest.mark.parametrize("elicit", [NO, None])
 def test_without_a_persons_yes_nothing_is_written(
     workspace: Path, server: BankServer, tools: Path, elicit: ElicitResult | None

@@ -17,7 +17,7 @@ from scripted_endpoint import Fault, Request, ScriptedEndpoint
 
 from tao_skill_bank import labels, runs
 from tao_skill_bank.annotate.video import frames_at, probe
-from tao_skill_bank.annotate.yes_no import Told, frame_times, share
+from tao_skill_bank.annotate.yes_no import Question, Server, Told, ask_all, frame_times, share
 from tao_skill_bank.core.errors import BankError, GateError, InputErrors, StageFailedError
 from tao_skill_bank.data.corrections import Word
 from tao_skill_bank.demo_vlm import DAY, QUESTIONS, draw, write_video
@@ -53,6 +53,32 @@ def test_a_score_is_the_share_of_yes_among_the_listed_alternatives() -> None:
     assert share([("yes", 0.6), ("yes", 0.1), ("no", 0.3)]) == (0.7, False)
     assert share([("no", 0.9), ("", 0.1)]) == (pytest.approx(0.1), True)
     assert share([("perhaps", 0.9)]) == (None, False)
+
+
+@pytest.mark.parametrize("status", [302, 307])
+def test_no_frame_of_an_evaluation_goes_where_its_endpoint_would_send_it(tmp_path: Path, status: int) -> None:
+    video = bcq.clips()[0]
+    with ScriptedEndpoint() as elsewhere:
+        moved = Fault(status, "", {"location": f"{elsewhere.url}/v1/chat/completions"})
+        with ScriptedEndpoint(faults=lambda request: moved) as server:
+            asked = Server(f"{server.url}/v1", "m")
+            with pytest.raises(BankError, match="redirects are not followed"):
+                ask_all(tmp_path / "calls", asked, [Question("1", video, bcq.ASKED, 4)], max_calls=3)
+            assert (server.calls, elsewhere.calls) == (1, 0)
+
+
+def test_prices_and_ready_made_vectors_are_part_of_what_is_approved(tmp_path: Path) -> None:
+    workspace = bcq.few(tmp_path / "w")
+    (workspace / "embeddings").mkdir()
+    for name in ("prices.toml", "embeddings/pool_videos.parquet"):
+        (workspace / name).write_text("")
+    where = served("http://127.0.0.1:9", f"evaluate.prices={workspace}/prices.toml", "train.by=external")
+    wanted = bcq.request(workspace, *where)
+    found = [runs.plan_of(wanted)[0].digest]
+    for name in ("prices.toml", "embeddings/pool_videos.parquet"):
+        (workspace / name).write_text("# changed")
+        found.append(runs.plan_of(wanted)[0].digest)
+    assert len(set(found)) == 3
 
 
 def test_an_endpoint_answers_the_run_waits_for_training_elsewhere_and_goes_on_with_the_served_model(
