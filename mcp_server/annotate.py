@@ -159,7 +159,7 @@ def get_annotation_status(results_dir: str, allowed: Allowed) -> AnnotationStatu
     far = "" if view.videos is None else f"{view.done} of {view.videos} videos gone through"
     left = "" if view.left_sec is None else f"about {max(1, round(view.left_sec / 60))} min left"
     parts = [view.message, far, left, f"{view.answers} answers, {cost}", rows, items and f"items: {items}"]
-    parts.append(view.approval)
+    parts += [view.parts.line() if view.parts else "", view.approval]
     parts += [f"{view.rejected} refused" if view.rejected else "", f"{view.failure_count} failures"]
     parts += [clip(text, 160) for text in view.failures]
     return AnnotationStatus(

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from tao_skill_bank.annotate.allow import VARIABLE, NotAllowedError, Source, allowed, find
 from tao_skill_bank.annotate.asked import Request as Request
 from tao_skill_bank.annotate.config import SECTION, AnnotationConfig, read_config, schema
 from tao_skill_bank.annotate.estimate import Estimate, estimate_sealed
 from tao_skill_bank.annotate.holder import START_LOCK, desk, folder_lock
-from tao_skill_bank.annotate.journal import Journal
-from tao_skill_bank.annotate.layout import REVIEW_FILE, STATUS_FILE, shard_folders
+from tao_skill_bank.annotate.journal import Journal, journal_path
+from tao_skill_bank.annotate.layout import REVIEW_FILE, STATUS_FILE, shard_folders, whole_of
 from tao_skill_bank.annotate.output import Written
+from tao_skill_bank.annotate.parts import Parts, parts_of
 from tao_skill_bank.annotate.prices import load_prices
 from tao_skill_bank.annotate.prompts import is_own
 from tao_skill_bank.annotate.quality.error_rate import Measured
@@ -42,10 +43,15 @@ from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_bytes
 from tao_skill_bank.core.lifecycle import Holder
 from tao_skill_bank.core.overrides import parse_command_line
+from tao_skill_bank.core.roots import OutsideError
 from tao_skill_bank.core.text import json_objects
+from tao_skill_bank.platforms.base import ENDED, read_records
+from tao_skill_bank.platforms.jobs import cancel, job_state
 
 REQUEST_FILE = "annotation_request.json"
 LOG_FILE = "annotation.log"
+ARRAY_KEY = "annotate."
+"""How the key of an array of shards begins."""
 _WORKER = "tao_skill_bank.annotate.worker"
 
 
@@ -66,34 +72,36 @@ class StatusView(BaseModel):
         in_flight: Calls that are sent and not settled yet, those in open batches among them.
         left_out: Videos that are not to be annotated: too long.
         failures: The first few of what could not be done.
+        parts: What its shards have in journals of their own; None once the whole has come to its end with it.
     """
 
     results_dir: str
     status: str
-    message: str | None
-    working: Holder | None
-    approval: str | None
-    videos: int | None
-    done: int | None
-    left_sec: int | None
-    answers: int
-    calls: int
-    failed_tries: dict[str, int]
-    input_tokens: int
-    output_tokens: int
-    cost: float
-    unpriced: int
-    may_cost: float
-    unknown: int
-    in_flight: int
-    rows: dict[str, int]
-    items: dict[str, int]
-    rejected: int
-    open_batches: dict[str, int]
-    failure_count: int
-    left_out: int
-    failures: list[str]
-    ask_again_sec: int | None
+    message: str | None = None
+    working: Holder | None = None
+    approval: str | None = None
+    videos: int | None = None
+    done: int | None = None
+    left_sec: int | None = None
+    answers: int = 0
+    calls: int = 0
+    failed_tries: dict[str, int] = Field(default_factory=dict)
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+    unpriced: int = 0
+    may_cost: float = 0.0
+    unknown: int = 0
+    in_flight: int = 0
+    rows: dict[str, int] = Field(default_factory=dict)
+    items: dict[str, int] = Field(default_factory=dict)
+    rejected: int = 0
+    open_batches: dict[str, int] = Field(default_factory=dict)
+    failure_count: int = 0
+    left_out: int = 0
+    failures: list[str] = Field(default_factory=list)
+    parts: Parts | None = None
+    ask_again_sec: int | None = None
     next_step: str
 
 
@@ -171,6 +179,8 @@ def run_here(
     # A worker is handed a request that says already how it was approved.
     how = sealed.how if sealed.how != Sealed.how else "flag" if approve else "command"
     sealed = sealed.approved(approve, how)
+    if by != lifecycle.WORKER:
+        _begun_by_hand(sealed.config.results_dir)
     with folder_lock(sealed.config.results_dir, by):
         return run_sealed(sealed, progress=progress)
 
@@ -194,6 +204,7 @@ def start_detached(asked: Request | Sealed, *, approve: str | None = None, how: 
     check(sealed.config)
     folder = sealed.config.results_dir
     guard.make_folder(folder)
+    _begun_by_hand(folder)
     with lifecycle.starting(desk(folder), folder / START_LOCK):
         _, keys = keep_request(sealed)
         clear_stop(folder)
@@ -204,6 +215,14 @@ def start_detached(asked: Request | Sealed, *, approve: str | None = None, how: 
             handed.seek(0)
             env = environment_with(keys)
             return folder, lifecycle.start(desk(folder), _WORKER, log=folder / LOG_FILE, env=env, given=handed)
+
+
+def _begun_by_hand(folder: Path) -> None:
+    """Forget what somebody asked of the whole where that was killed: whoever begins one of its shards now wants it."""
+    whole = whole_of(folder)
+    with suppress(OutsideError):
+        if whole is not None and lifecycle.announced(desk(whole)) is None:
+            clear_stop(whole)
 
 
 def keep_request(sealed: Sealed) -> tuple[Path, dict[str, str]]:
@@ -247,6 +266,18 @@ def status(results_dir: Path) -> StatusView:
     said = lifecycle.announced(desk(results_dir))
     working = lifecycle.living(said)
     last = _last_status(results_dir)
+    parts = parts_of(results_dir)
+    if parts is not None and not guard.exists(journal_path(results_dir)):
+        # The whole has a journal once its shards are brought together.
+        shown = "working" if working or parts.working else "held" if said else "interrupted"
+        return StatusView(
+            results_dir=str(results_dir),
+            status=shown,
+            working=said,
+            parts=parts,
+            ask_again_sec=10 if shown == "working" else None,
+            next_step=_next_step(shown, results_dir, 0),
+        )
     with Journal(results_dir, read_only=True) as journal:
         totals = journal.totals()
         failures = [
@@ -263,7 +294,11 @@ def status(results_dir: Path) -> StatusView:
         lost -= sum(batches.values())
         lost_cost -= sum(call.worst for batch in open_batches for call in batch.calls)
     ended = {"SUCCESS": "complete", "FAILURE": "halted"}
-    shown = "working" if working else ended.get(last.get("status", ""), "held" if said else "interrupted")
+    shown = (
+        "working"
+        if working or (parts and parts.working)
+        else ended.get(last.get("status", ""), "held" if said else "interrupted")
+    )
     data = last.get("data") or {}
     return StatusView(
         results_dir=str(results_dir),
@@ -291,7 +326,8 @@ def status(results_dir: Path) -> StatusView:
         failure_count=count,
         left_out=left_out,
         failures=failures,
-        ask_again_sec=(300 if batches else 10) if working else None,
+        parts=None if shown == "complete" else parts,
+        ask_again_sec=(300 if batches else 10) if shown == "working" else None,
         next_step=_next_step(shown, results_dir, count),
     )
 
@@ -299,17 +335,28 @@ def status(results_dir: Path) -> StatusView:
 def stop(results_dir: Path) -> bool:
     """Ask whoever works on the folder, or on shards of it, to stop; calls in flight are waited for.
 
-    Whoever works on the whole begins no further shard, and a shard looks into the folder of the whole, too.
+    Whoever works on the whole begins no further shard, and a shard looks into the folder of the whole, too. Shards
+    whose array waits for its turn, while nobody waits for them any more, are taken out of the queue.
 
     Returns:
-        False if nobody works on it.
+        False if nobody works on it, and no array of it is there.
+
+    Raises:
+        EngineUnreachableError: The cluster that has an array of it does not answer.
     """
     asked = [
         folder for folder in (results_dir, *shard_folders(results_dir)) if lifecycle.holder(desk(folder)) is not None
     ]
+    arrays = [] if results_dir in asked else [r for r in read_records(results_dir) if r.key.startswith(ARRAY_KEY)]
+    left = [record for record in arrays if job_state(record) not in ENDED]
+    if asked and left:
+        # Its tasks that begin later look there; those at work wait for their calls.
+        asked.append(results_dir)
     for folder in asked:
         request_stop(folder)
-    return bool(asked)
+    for record in left if not asked else ():
+        cancel(record)
+    return bool(asked or left)
 
 
 def check_items(results_dir: Path) -> Written:

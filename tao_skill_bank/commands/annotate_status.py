@@ -55,6 +55,8 @@ def _facts(view: StatusView) -> list[tuple[str, str]]:
     if view.videos is not None and view.done is not None:
         facts.append(("videos", _advance(view.done, view.videos, view.left_sec)))
     facts.append(("paid", _paid(view)))
+    if view.parts:
+        facts.append(("shards", view.parts.line()))
     facts += [("batch", f"{name}: {number:,} calls wait at the vendor") for name, number in view.open_batches.items()]
     if view.failed_tries:
         facts.append(("retried", ", ".join(f"{kind} {n:,}" for kind, n in view.failed_tries.items())))

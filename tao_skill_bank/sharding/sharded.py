@@ -172,7 +172,7 @@ def annotate_sharded(
             missing,
             platform=platform,
             folder=config.results_dir.absolute(),
-            key=f"annotate.{shards}",
+            key=f"{api.ARRAY_KEY}{shards}",
             secrets=secrets,
             stopped=lambda: stop_requested(config.results_dir),
         )

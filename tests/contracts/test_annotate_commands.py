@@ -25,7 +25,7 @@ from tao_skill_bank.annotate.estimate import estimate
 from tao_skill_bank.annotate.gate import RunHaltedError
 from tao_skill_bank.annotate.holder import desk, folder_lock
 from tao_skill_bank.annotate.prices import load_prices
-from tao_skill_bank.annotate.run import Advance, annotate
+from tao_skill_bank.annotate.run import Advance, annotate, request_stop
 from tao_skill_bank.commands.annotate_status import shown
 from tao_skill_bank.core import lifecycle
 from tao_skill_bank.core.errors import BusyError, InputError
@@ -309,9 +309,16 @@ def test_shards_do_each_video_once_and_merging_them_costs_nothing(server: Script
     run(config_for(server, tmp_path / "whole", tmp_path / "v"))
     expected = final_files(tmp_path / "whole")
     server.reset()
+    # What somebody asked of a whole that was killed then is nothing to a shard that is begun by hand.
+    (tmp_path / "out").mkdir()
+    request_stop(tmp_path / "out")
     for i in (1, 2, 3):
         api.run_here(api.request_of(arguments, shard=f"{i}/3"))
     assert server.calls == 7 * 16
+    told = api.status(tmp_path / "out")
+    assert told.parts is not None and told.status == "interrupted"
+    assert told.parts.line().startswith("3 shards, 0 at work; 112 answers, $0.0000 and 112 answers without a price")
+    assert "  shards    3 shards, 0 at work" in shown(told)
     merged = api.merge(tmp_path / "out")
     assert (len(merged.shards), merged.answers) == (3, 7 * 16)
     outcome = api.run_here(api.request_of(arguments, max_calls=0))

@@ -12,6 +12,7 @@ from tao_skill_bank.annotate.holder import folder_lock
 from tao_skill_bank.annotate.layout import shard_folder, whole_of
 from tao_skill_bank.annotate.run import STOP_FILE, stop_requested
 from tao_skill_bank.core import roots
+from tao_skill_bank.platforms.base import new_record, write_record
 from tao_skill_bank.sharding.arrays import Piece, run_here
 
 
@@ -35,6 +36,25 @@ def test_a_shard_that_begins_once_the_whole_was_stopped_stops_too(tmp_path: Path
             assert stop_requested(later)
     with folder_lock(later, "worker"):
         assert not stop_requested(later)
+
+
+def test_an_array_that_nobody_waits_for_any_more_is_taken_out_of_the_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = {"platform": "slurm", "command": ["x"], "outputs": [], "cwd": tmp_path, "results_dir": tmp_path}
+    array, other = (new_record(key=key, **made) for key in ("annotate.2", "mine.ab"))
+    for record in (array, other):
+        write_record(record)
+    canceled: list[str] = []
+    monkeypatch.setattr(api, "job_state", lambda record: "pending")
+    monkeypatch.setattr(api, "cancel", lambda record: canceled.append(record.uid))
+    first, second = (shard_folder(tmp_path, n, 2) for n in (1, 2))
+    with folder_lock(first, "worker"):
+        # Its calls are waited for; a task that begins later ends at once.
+        assert api.stop(tmp_path) is True
+        assert stop_requested(first) and stop_requested(second) and canceled == []
+    assert api.stop(tmp_path) is True
+    assert canceled == [array.uid]
 
 
 def test_no_further_part_is_begun_once_somebody_asked_for_an_end(tmp_path: Path) -> None:
