@@ -263,16 +263,22 @@ def status(results_dir: Path) -> StatusView:
         InputError: There is none.
     """
     # One elsewhere that has fallen silent may live or not: neither "working" nor "interrupted" is known of it.
-    said = lifecycle.announced(desk(results_dir))
+    said, unread = None, None
+    try:
+        said = lifecycle.announced(desk(results_dir))
+    except InputError as error:
+        # A link or a pipe, which is not followed: the run itself can be told all the same.
+        unread = error.line()
     working = lifecycle.living(said)
     last = _last_status(results_dir)
     parts = parts_of(results_dir)
     if parts is not None and not guard.exists(journal_path(results_dir)):
         # The whole has a journal once its shards are brought together.
-        shown = "working" if working or parts.working else "held" if said else "interrupted"
+        shown = "working" if working or parts.working else "held" if said or unread else "interrupted"
         return StatusView(
             results_dir=str(results_dir),
             status=shown,
+            message=unread,
             working=said,
             parts=parts,
             ask_again_sec=10 if shown == "working" else None,
@@ -303,7 +309,7 @@ def status(results_dir: Path) -> StatusView:
     return StatusView(
         results_dir=str(results_dir),
         status=shown,
-        message=last.get("message") if shown in ("complete", "halted") else None,
+        message=unread or (last.get("message") if shown in ("complete", "halted") else None),
         working=said,
         approval=None if how is None else started(how),
         videos=advance and advance.videos,

@@ -11,6 +11,7 @@ from tao_skill_bank.annotate.journal import Journal, JustBegunError, journal_pat
 from tao_skill_bank.annotate.layout import shard_folders
 from tao_skill_bank.annotate.ledger import may_have
 from tao_skill_bank.core import guard, lifecycle
+from tao_skill_bank.core.errors import InputError
 
 
 class Parts(BaseModel):
@@ -39,7 +40,11 @@ def parts_of(results_dir: Path) -> Parts | None:
     folders = [folder for folder in shard_folders(results_dir) if guard.is_file(journal_path(folder))]
     found = Parts(count=len(folders), working=0, answers=0, cost=0.0, unpriced=0, unknown=0, may_cost=0.0)
     for folder in folders:
-        said = lifecycle.announced(desk(folder))
+        try:
+            said = lifecycle.announced(desk(folder))
+        except InputError:
+            # A link or a pipe: whoever works there is not known.
+            said = None
         found.working += lifecycle.living(said) is not None
         try:
             with Journal(folder, read_only=True) as journal:

@@ -198,7 +198,8 @@ def status(task: AnyTask, results_dir: Path, after: int = 0, limit: int = 20) ->
     lines = read_tail(log_path(results_dir), after, limit)
     following = next_stage(state)
     shown = state.status
-    shown_status = ("held" if said else "interrupted") if shown == "running" and working is None else shown
+    unknown = said or (elsewhere and not not_own(state, results_dir))
+    shown_status = ("held" if unknown else "interrupted") if shown == "running" and working is None else shown
     gone = None if said or elsewhere or shown not in ("planned", "running") else died(results_dir)
     if gone is not None:
         shown_status = "interrupted"
@@ -244,7 +245,7 @@ def status(task: AnyTask, results_dir: Path, after: int = 0, limit: int = 20) ->
 
 
 def _at_one_moment(task: AnyTask, results_dir: Path) -> tuple[AnyState, Holder | None, InputError | None]:
-    """The state, who says that it works on it, and why nobody does here, if it is a copy.
+    """The state, who says that it works on it, and why nothing is known of that: it is a copy, or leads elsewhere.
 
     A worker commits its last word before it takes its announcement away: a state that was read before the announcement
     was gone may not be its last, and is read again.
@@ -253,7 +254,11 @@ def _at_one_moment(task: AnyTask, results_dir: Path) -> tuple[AnyState, Holder |
     while True:
         # A copy of a run holds the announcement of whoever works on the run itself.
         elsewhere = not_own(state, results_dir)
-        said = None if elsewhere else announced(desk(results_dir))
+        try:
+            said = None if elsewhere else announced(desk(results_dir))
+        except InputError as error:
+            # A link or a pipe, which is not followed: the run itself can be told all the same.
+            return state, None, error
         if said is not None:
             return state, said, None
         read, state = state, load_state(results_dir, task)
@@ -325,7 +330,11 @@ def _last_words(results_dir: Path, gone: Holder, state: AnyState) -> str:
     when = f"before the end of the stage {attempts[0]}" if attempts else when
     said = ""
     if gone.by == lifecycle.WORKER:
-        tail = lines_of(tail_of(jobs_dir(results_dir) / WORKER_LOG, _LAST_LINES))
+        try:
+            tail = lines_of(tail_of(jobs_dir(results_dir) / WORKER_LOG, _LAST_LINES))
+        except InputError as error:
+            # A link or a pipe: what it would say is left out, the run is told all the same.
+            tail = [f"its log is not read: {error.line()}"]
         begun = max((n for n, line in enumerate(tail, start=1) if line.startswith(_BEGINS)), default=0)
         said = " | ".join(line.strip() for line in tail[begun:] if line.strip())
     return f"{gone.by} (process {gone.pid}, of {gone.since}) died {when}: {said or 'it left no word'}"

@@ -22,7 +22,7 @@ from flat import put
 
 from tao_skill_bank import runs
 from tao_skill_bank.commands.watch import watch
-from tao_skill_bank.core import lifecycle
+from tao_skill_bank.core import lifecycle, roots
 from tao_skill_bank.core.errors import BankError, BusyError, InputError, NeedsApprovalError
 from tao_skill_bank.core.lifecycle import announce
 from tao_skill_bank.core.process import marked_by, process_identity
@@ -349,6 +349,33 @@ def test_a_worker_that_was_killed_before_its_first_stage_is_told_with_its_last_w
     assert runs.stop(run) is True
     while runs.holder(run) is not None:
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_run_is_told_though_its_workers_log_or_announcement_leads_elsewhere(
+    workspace: Path, tmp_path: Path, kind: str
+) -> None:
+    run = tiny.approved(tiny.request(workspace))
+    secret = tmp_path / "secret"
+    secret.write_text("canary-9c2e")
+
+    def exchanged(path: Path) -> None:
+        path.unlink(missing_ok=True)
+        path.symlink_to(secret) if kind == "link" else os.mkfifo(path)
+
+    announce(desk(run), *_gone(), "worker")
+    exchanged(run / "jobs/engine.log")
+    with roots.confined([workspace]):
+        view = runs.status(run)
+    assert view.status == "interrupted" and "died before its first stage: its log is not read" in str(view.stop_reason)
+    exchanged(desk(run).announcement)
+    state = load_state(run)
+    state.status = "running"
+    save_state(state)
+    with roots.confined([workspace]):
+        view = runs.status(run)
+    assert view.status == "held" and str(desk(run).announcement) in view.next_step
+    assert "canary" not in str(view)
 
 
 def test_a_worker_that_left_no_word_is_not_given_those_of_the_one_before_it(

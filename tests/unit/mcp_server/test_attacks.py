@@ -211,9 +211,9 @@ def test_data_that_changes_while_a_person_reads_the_plan_is_not_approved_unseen(
 
 def test_what_a_person_approves_shows_every_setting(workspace: Path, server: BankServer) -> None:
     arguments = plan_arguments(workspace, settings=["seed=7", "num_epochs=1"])
-    assert "settings: seed=7, num_epochs=1" in ok(call(server, "plan_deft_run", arguments))["summary"]
+    assert "settings num_epochs=1, seed=7" in ok(call(server, "plan_deft_run", arguments))["summary"]
     found = call(server, "start_deft_run", arguments, elicit=ElicitResult(action="decline"))
-    assert "settings: seed=7, num_epochs=1" in found.asked[0]
+    assert "settings        num_epochs=1, seed=7" in found.asked[0]
 
 
 # -- calls at once -------------------------------------------------------------------------------------------
