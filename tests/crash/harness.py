@@ -1,6 +1,6 @@
 """Faults at every call by which a run changes files or starts processes, found by tracing one clean run.
 
-    python tests/crash/harness.py [--faults kill,ENOSPC,…] [--sample N] [--seed N] [--part I/N] [--loop L] [--real]
+    python tests/crash/harness.py [--faults kill,ENOSPC,…] [--sample N] [--once] [--part I/N] [--loop L] …
 
 The loop is traced stage by stage. A trial starts from what the disk held before a stage, lets one call of the engine,
 of a job's worker or of a job's command fail (or kills that process in its place), takes the run up until the stage is
@@ -339,6 +339,21 @@ def masked(path: str) -> str:
     )
 
 
+def kind_of(point: Point) -> tuple[int, str, str, str]:
+    """What two calls have in common that do the same to files of one sort: stage, process, call, folder and ending.
+
+    The 44 pictures of a root cause are one sort, written by the same lines.
+    """
+    folder, _, name = masked(point.path).rpartition("/")
+    return point.stage, point.role, point.call, f"{folder} {re.sub(r'^[^#.]*', '', name.lstrip('.'))}"
+
+
+def one_of_each_kind(points: Sequence[Point], seed: int) -> list[Point]:
+    """A point of every kind, which one by chance, in the order of the run."""
+    drawn = {kind_of(p): p for p in random.Random(f"{seed} kinds").sample(points, len(points))}
+    return sorted(drawn.values(), key=points.index)
+
+
 def _committed(run: Path) -> int:
     """How many stages have ended well."""
     return sum(1 for record in load_state(run).records() if record.status == "ok")
@@ -397,6 +412,9 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="points tried a fault; all if left away")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stage", type=int, help="the points of this stage alone, counted from 0")
+    parser.add_argument(
+        "--once", action="store_true", help="one point of each kind: stage, process, call, sort of file"
+    )
     parser.add_argument("--part", default="1/1", help="try the I-th of N parts of the points")
     parser.add_argument("--loop", choices=LOOPS, default="boards", help="whose calls")
     parser.add_argument("--real", action="store_true", help="real processes instead of forked ones")
@@ -410,6 +428,9 @@ def main() -> int:
         failed: Counter[str] = Counter()
         if given.stage is not None:
             harness.points = [point for point in harness.points if point.stage == given.stage]
+        if given.once:
+            harness.points = one_of_each_kind(harness.points, given.seed)
+            print(f"one of each kind: {len(harness.points)}", flush=True)
         began = time.monotonic()
         for point, fault, wrong in trials(harness, given.faults.split(","), given.sample, given.seed, (number, parts)):
             tried[fault] += 1
