@@ -13,12 +13,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from tao_skill_bank.actions.spec_check import Checked, check_spec
+from tao_skill_bank.bank.home import CATEGORIES
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.consent import How
@@ -128,12 +130,20 @@ def check_action(request: ActionRequest) -> None:
         InputError: There is no such action, or its keys are not those of the release.
         InputErrors: TAO refuses the spec.
     """
-    config = _configured(request)
+    _check_own(request, _configured(request))
+
+
+def _check_own(request: ActionRequest, config: ActionConfig) -> None:
     command, action = request.command[:2]
-    if package_of(command) is None or runs_elsewhere(command, action):
+    if package_of(command) is None or command not in CATEGORIES:
         return
     runs = release_that_runs(config, command)
-    release_named(runs.release).keys(command, action)
+    if not runs_elsewhere(command, action):
+        release_named(runs.release).keys(command, action)
+    own = import_module(CATEGORIES[command].partition(":")[0]).ACTIONS
+    if action not in own:
+        what = f"the bank's own code for this CPU has no {command} {action}, only {', '.join(own)}"
+        raise InputError(what, where=f"--platform {config.platform}", fix=_where_it_runs(command))
     if request.spec is not None:
         _refuse_spec(request, runs.release, command, action)
 
@@ -240,6 +250,8 @@ def _spec_checks(request: ActionRequest, config: Any, platform: Platform) -> lis
         InputError: The release has no such action.
     """
     command, action, *_ = (*request.command, "")
+    if not platform.asks:
+        _check_own(request, config)
     if package_of(command) is None or not platform.tao_own(command):
         return []
     runs = release_that_runs(config, command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,28 @@ def test_the_image_of_a_command_follows_from_the_package_that_has_it(tmp_path: P
     assert not in_an_image("grounding_dyno")
     with pytest.raises(InputError, match="grounding_dino"):
         settings.image_for("grounding_dyno")
+
+
+@pytest.mark.parametrize(
+    ("action", "text", "words"),
+    [
+        ("trian", "task: classify\n", "did you mean 'train'"),
+        (
+            "export",
+            "task: classify\n",
+            r"CPU has no visual_changenet export, only train, .*docker runs it in its image",
+        ),
+        ("gen_trt_engine", "a: 1\n", "for this CPU has no visual_changenet gen_trt_engine"),
+        ("train", "train: {num_epoch: 2}\n", r"train\.num_epoch: unknown key"),
+    ],
+)
+def test_what_this_cpu_would_fail_at_is_refused_before_its_plan_is_shown(
+    tmp_path: Path, action: str, text: str, words: str
+) -> None:
+    (tmp_path / "spec.yaml").write_text(text)
+    folder, spec = tmp_path / "out", tmp_path / "spec.yaml"
+    line = command_line("visual_changenet", action, spec, {}, folder)
+    with pytest.raises(InputError) as caught:
+        plan_action(ActionRequest(line, folder, tmp_path, "local", (), spec))
+    assert re.search(words, caught.value.line())
+    assert not folder.exists()
