@@ -181,6 +181,17 @@ def test_strict_turns_a_skipped_sample_into_status_2(case: Path) -> None:
     assert not (case / "g").exists()
 
 
+@pytest.mark.parametrize("rows", [0, 2])
+def test_no_analysis_imports_pandas_which_takes_longer_than_the_work(case: Path, rows: int) -> None:
+    csv = case / "inference" / "inference.csv"
+    lines = csv.read_text().splitlines(keepends=True)
+    csv.write_text("".join([*lines, *lines[1 : 1 + rows]]))
+    told = f"import atexit, sys; atexit.register(lambda: print('pandas' in sys.modules)); {COMMAND[2]}"
+    vlm = ["vlm_bcq", f"predictions_json={case / 'results.json'}", f"results_dir={case / 'yes'}"]
+    for line in (vcn(case), vlm):
+        assert ran([sys.executable, "-c", told, *line]).stdout.splitlines()[-1] == "False", line
+
+
 def test_a_traceback_is_shown_when_asked_for(case: Path) -> None:
     assert "Traceback" in gap_analysis(*vcn(case), "min_recall=2", "--traceback").stderr
     assert "Traceback" in gap_analysis(*vcn(case), "min_recall=2", TAO_SKILLS_TRACEBACK="1").stderr

@@ -207,6 +207,8 @@ def _read_columns(path: Path) -> dict[str, Any] | None:
 
     from tao_skill_bank.actions.gap_analysis.arrow_arrays import to_numpy
 
+    # The default pool takes fresh memory in huge pages: seconds of a system's time where it has to find them.
+    pool = pa.system_memory_pool()
     text = pa.dictionary(pa.int32(), pa.string())
     types = {"input_path": text, "object_name": pa.string(), "label": text, "siamese_score": pa.float64()}
     try:
@@ -214,6 +216,7 @@ def _read_columns(path: Path) -> dict[str, Any] | None:
             arrow_file(path),
             parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(include_columns=list(types), column_types=types),
+            memory_pool=pool,
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError):
         return None
@@ -222,7 +225,7 @@ def _read_columns(path: Path) -> dict[str, Any] | None:
     scores = np.concatenate([to_numpy(chunk) for chunk in table["siamese_score"].chunks])
     if not (np.abs(scores) <= LARGEST_SCORE).all():
         return None
-    label = table["label"].unify_dictionaries().combine_chunks()
+    label = table["label"].unify_dictionaries(memory_pool=pool).combine_chunks(memory_pool=pool)
     texts = tuple(t.strip() for t in label.dictionary.to_pylist())
     if "" in texts or pc.min(pc.binary_length(table["object_name"])).as_py() == 0:
         return None
@@ -232,7 +235,7 @@ def _read_columns(path: Path) -> dict[str, Any] | None:
         "label_codes": codes,
         "label_texts": texts,
         "labels": tuple(t.upper() for t in texts),
-        "input_path": table["input_path"].unify_dictionaries().combine_chunks(),
+        "input_path": table["input_path"].unify_dictionaries(memory_pool=pool).combine_chunks(memory_pool=pool),
         "object_name": table["object_name"],
     }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tao_skill_bank.actions.gap_analysis.arrow_arrays import from_numpy, repeated, strings
+from tao_skill_bank.actions.gap_analysis.arrow_arrays import from_numpy, repeated, strings, to_numpy
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,10 +56,13 @@ def weakness(scores: FloatArray, is_pass: BoolArray, threshold: float) -> FloatA
 
 def repeats(inference: Inference) -> tuple[int, int]:
     """How many rows name a sample that stands in an earlier row, and how many samples stand under several labels."""
-    names = inference.object_name.combine_chunks().dictionary_encode()
-    paths, places = (np.asarray(part.indices).astype(np.int64) for part in (inference.input_path, names))
+    import pyarrow as pa
+
+    names = inference.object_name.combine_chunks(memory_pool=pa.system_memory_pool()).dictionary_encode()
+    paths, places = (to_numpy(part.indices).astype(np.int64) for part in (inference.input_path, names))
     samples = paths * max(1, len(names.dictionary)) + places
-    number = len(np.unique(samples))
+    ordered = np.sort(samples)
+    number = 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1]))
     if number == len(samples):
         return 0, 0
     upper = {label: code for code, label in enumerate(dict.fromkeys(inference.labels))}
