@@ -33,7 +33,7 @@ def certified(run: Path, to: Path) -> None:
     assert done.exit_code in (0, 4), done.output
 
 
-def monitored(folder: Path, lots: int = 22, change: int = 14) -> None:
+def monitored(folder: Path, lots: int = 30, change: int = 20) -> None:
     """A monitor of one part type whose scores have moved since a lot."""
     monitor_feed.start(folder, 0.5, target="FAR < 5% at recall=95%", reference_lots=8)
     rng = np.random.default_rng(1)

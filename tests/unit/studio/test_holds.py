@@ -33,7 +33,7 @@ def test_a_monitor_says_what_its_status_says_and_shows_its_lots(workspace: Path)
     assert told.word == "alarm" and found["head"] == "Something has changed"
     (row,) = found["strata"]
     assert row["alarm"] == told.alarms[0].text and row["chart"].startswith("<svg") and "since" in row["chart"]
-    assert "<b>" not in row["chart"] and row["last"] == "day21"
+    assert "<b>" not in row["chart"] and row["last"] == "day29"
 
 
 def test_a_certificate_and_a_run_as_it_stands_have_the_bounds_that_certify_prints(workspace: Path) -> None:
