@@ -54,3 +54,39 @@ def test_every_line_of_the_guide_does_what_it_says(tmp_path: Path, monkeypatch: 
     assert "FAR, no worse by more than 1 pp: not worse" in said["compare"]
     for made in ("certificate/certificate.html", "line/monitor.html", "moved/recalibration.json"):
         assert (tmp_path / made).is_file()
+
+
+def test_the_month_of_a_plant_goes_as_the_guide_tells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    judged(tmp_path / "acceptance.csv", 1)
+    judged(tmp_path / "judged.csv", 2, better=-0.2)
+    (tmp_path / "month").mkdir()
+
+    def typed(line: str) -> tuple[int, str]:
+        program, *args = shlex.split(line, comments=True)
+        assert program == "tao-skills"
+        done = CliRunner().invoke(cli, args)
+        return done.exit_code, done.stdout
+
+    def evening(day: int) -> str:
+        rng = np.random.default_rng(day)
+        lots = [f"2026-11-{day:02d} {shift}" for shift in "123" for _ in range(40)]
+        rows = [
+            f"{lot},{score:.6f}"
+            for lot, score in zip(lots, rng.normal(0.2 + 0.1 * (day >= 20), 0.08, 120), strict=True)
+        ]
+        (tmp_path / f"month/2026-11-{day:02d}.csv").write_text("\n".join(["lot,score", *rows]) + "\n")
+        return f"tao-skills monitor feed plant month/2026-11-{day:02d}.csv"
+
+    (month,) = re.findall(r"^```sh\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    start, before, after, move, anew = month.splitlines()
+    assert typed(next(line for line in LINES if " certify " in line))[0] == 0 and typed(start)[0] == 0
+    assert {typed(evening(day))[0] for day in range(1, 19)} == {0}
+    evening(19)
+    assert typed(before)[0] == 0
+    typed(evening(20))
+    evening(21)
+    status, said = typed(after)
+    assert status == 4 and "the usual score lies higher since about lot 2026-11-20" in said
+    assert typed(move)[0] == 0 and (tmp_path / "moved-november/changed.csv").is_file()
+    assert typed(anew)[0] == 0
