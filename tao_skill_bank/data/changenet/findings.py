@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tao_skill_bank.data.changenet.labels import PASS
-from tao_skill_bank.data.changenet.picture_set import Finding, PictureSet, by_set, number, pairs
+from tao_skill_bank.data.changenet.picture_set import POOL, TRAINING, Finding, PictureSet, by_set, number, pairs
 from tao_skill_bank.data.pictures.facts import UPRIGHT, Facts
 
 if TYPE_CHECKING:
@@ -325,6 +325,5 @@ def _between(
 
 
 _EQUAL = "are pixel for pixel those of"
-TRAINING, POOL = "training", "mining pool"
 _SELDOM = 100
 """Evaluation sets that share no more than one picture in so many are not warned of."""

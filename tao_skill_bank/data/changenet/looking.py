@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.changenet import findings
-from tao_skill_bank.data.changenet.findings import POOL, TRAINING
 from tao_skill_bank.data.changenet.images import Placed
-from tao_skill_bank.data.changenet.picture_set import Files, Finding, PictureSet, most
+from tao_skill_bank.data.changenet.picture_set import POOL, TRAINING, Files, Finding, PictureSet, most
 from tao_skill_bank.data.changenet.turned import turned_copies
 from tao_skill_bank.data.pictures.look import Looked, look
 from tao_skill_bank.data.pictures.memory import Memory

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     Ids = npt.NDArray[np.int64]
     Flags = npt.NDArray[np.bool_]
 
+TRAINING, POOL = "training", "mining pool"
+"""What a plan calls these sets."""
+
 
 @dataclass(frozen=True)
 class Finding:

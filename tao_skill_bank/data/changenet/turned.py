@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tao_skill_bank.data.changenet.findings import POOL, TRAINING
-from tao_skill_bank.data.changenet.picture_set import PictureSet
+from tao_skill_bank.data.changenet.picture_set import POOL, TRAINING, PictureSet
 
 if TYPE_CHECKING:
     from PIL import Image
