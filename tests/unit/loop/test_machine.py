@@ -144,6 +144,15 @@ def test_a_finished_run_stays_finished_whatever_its_order_becomes() -> None:
             assert next_stage(state) is None
 
 
+def test_a_finished_run_stays_finished_with_more_iterations_or_a_stage_that_is_not_known_here() -> None:
+    state = finished(TASK.order)
+    state.max_iterations += 7
+    assert is_complete(state) and next_stage(state) is None
+    last = state.iterations[max(state.iterations)]
+    last.stages.append(last.stages[-1].model_copy(update={"stage": "weigh_the_boards"}))
+    assert is_complete(state) and next_stage(state) is None
+
+
 def test_a_run_under_way_goes_on_in_the_order_it_was_approved_with() -> None:
     state = finished(ADDED_OUTSIDE_THE_BASELINE)
     assert [(label, r.stage) for label, r in state.labelled_records()] == [

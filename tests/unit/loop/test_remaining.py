@@ -105,3 +105,16 @@ def test_what_the_stage_at_work_has_worked_is_taken_off_and_never_more_than_it_t
     for worked, least, most in ((200.0, left - SECONDS["train"], left - 200), (9000.0, *[left - SECONDS["train"]] * 2)):
         state.iteration("iter1").attempt = Attempt.model_validate({**attempt, "worked_sec": worked})
         assert least <= (remaining_seconds(state) or 0) <= most
+
+
+def test_a_clock_that_went_back_and_attempts_that_failed_count_for_nothing() -> None:
+    state = fresh(1, TASK.order)
+    for stage in ("train", "evaluate", "rca"):
+        end(state, Position(0, stage), SECONDS[stage])
+    left = remaining_seconds(state)
+    ahead = {"stage": "routing", "n": 1, "timestamp": "2099-01-01_000000", "started_at": "2099-01-01T00:00:00.000000Z"}
+    state.iteration("iter1").attempt = Attempt.model_validate(ahead)
+    assert remaining_seconds(state) == left
+    failed = state.records()[0].model_copy(update={"stage": "routing", "status": "error", "duration_sec": 10**6})
+    state.iteration("iter1").stages.append(failed)
+    assert remaining_seconds(state) == left

@@ -90,3 +90,14 @@ def test_of_a_model_whose_trainer_is_not_known_nobody_says_that_it_had_no_image(
         assert (found["Image"], found["Image digest"]) == (said, said)
         page = " ".join(re.sub(r"<[^>]+>", " ", certificate_html(certify(subject_of(run), who="Ana"))).split())
         assert f" Image {said} Software " in page
+
+
+def test_a_name_of_who_approved_is_shown_as_it_was_written_and_is_no_markup(make_run: MakeRun) -> None:
+    run = make_run(pictures=False, iterations=1)
+    state = load_state(run)
+    assert state.approval is not None
+    state.approval = state.approval.model_copy(update={"by": "<b>Eve</b> & Söhne\u202e"})
+    save_state(state)
+    render_report(run)
+    html = (run / REPORT_FILE).read_text(encoding="utf-8")
+    assert "&lt;b&gt;Eve&lt;/b&gt; &amp; Söhne" in html and "<b>Eve" not in html and "\u202e" not in html

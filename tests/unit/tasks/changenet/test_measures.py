@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flat import put
 from report_runs import RunBuilder
 
 from tao_skill_bank.data.changenet.spent import record_look
 from tao_skill_bank.loop.checks import Check
-from tao_skill_bank.loop.evidence import Interval
+from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.tasks.changenet.measures import CHECK, seen_checks, verdict_of
 from tao_skill_bank.tasks.registry import load_state
 
@@ -52,6 +53,19 @@ def test_the_acceptance_set_decides_where_there_is_one_else_the_kpi_set(runs: di
     for name in found:
         written = state.acceptance["best"][name.lower()]["value_pct"] if has else None
         assert found[name] == (written if has else best.evaluation.measured(name).value_pct)
+
+
+@pytest.mark.parametrize(("judged", "others"), [("stand-in", "tao"), ("tao", "stand-in")])
+def test_who_trained_the_judged_model_counts_whoever_trained_the_others(
+    runs: dict[bool, Any], judged: Any, others: Any
+) -> None:
+    state = runs[True].model_copy(deep=True)
+    best = verdict_of(state).model
+    for label, iteration in state.iterations.items():
+        put(iteration, trained=Trained(by=judged if label == best else others, software="0.1.0"))
+    found = verdict_of(state)
+    assert (found.model, found.rehearsal) == (best, judged == "stand-in")
+    assert found.head.startswith("rehearsal: ") is (judged == "stand-in")
 
 
 def test_any_measure_of_the_acceptance_set_is_found_and_until_it_is_measured_the_verdict_waits_for_it(
