@@ -156,7 +156,7 @@ class Sheets:
             return made
 
     def first(self, path: Path, *, scored: bool) -> Sheet | None:
-        """The first rows of a large CSV that nobody has read yet, to be looked at while the rest is read.
+        """The first rows of a large CSV that this process has not read yet, to be looked at while the rest is read.
 
         None where the whole is there or soon will be, and where the first rows are none: the whole then says why.
         """
@@ -166,7 +166,7 @@ class Sheets:
                 return None
             if key in self._first:
                 return self._first[key]
-        if about.st_size < _LARGE or self._on_disk.recall(key_of(about), scored=scored) is not None:
+        if about.st_size < _LARGE:
             return None
         try:
             made = _sheet(key, _parsed(path, scored=scored, first=FIRST_BYTES), path, None, partial=True)
