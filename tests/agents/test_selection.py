@@ -83,7 +83,7 @@ SENTENCES = {
     "convert kilometres to miles": NONE,
     "play some music": NONE,
 }
-FLOOR = 52
+FLOOR = 56
 
 
 def _terms(text: str) -> list[str]:

@@ -32,7 +32,7 @@ from tao_skill_bank.platforms.releases import installed_release
 from tao_skill_bank.tasks.changenet.scores import validation_losses
 from tao_skill_bank.tasks.registry import load_state
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(6000)]
 SIZE = 64
 
 
@@ -332,5 +332,5 @@ def run(tao: Path, folder: Path, action: str, spec: Path, overrides: list[str]) 
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=600,
+        timeout=3000,
     )
