@@ -24,7 +24,7 @@ export async function readSet(query, signal, early) {
   begun = null;
   if (held?.key !== asked(query)) return read(query, signal, early);
   if (early && held.part) early(held.part);
-  held.tell = early;
+  held.tell = early || null;
   return held.set;
 }
 
