@@ -273,7 +273,8 @@ def close_run(task: AnyTask, run: AnyRun) -> None:
 def _align(run: AnyRun) -> None:
     """Give the stages the tokens of agents started here or in the workspace; no transcripts, no figures."""
     folders = {project_dir(Path.cwd()), project_dir(run.workspace)}
-    files = [path for folder in sorted(folders) if guard.is_folder(folder) for path in transcripts_in(folder)]
-    if files:
-        with contextlib.suppress(BankError, OSError):
+    # A server's worker may not look there.
+    with contextlib.suppress(BankError, OSError):
+        files = [path for folder in sorted(folders) if guard.is_folder(folder) for path in transcripts_in(folder)]
+        if files:
             align_tokens(log_path(run.root), files)

@@ -113,6 +113,9 @@ def test_an_approved_run_works_in_the_background_to_its_end(workspace: Path, mod
     run = started["results_dir"]
     end, log = follow(server, run, mode=mode)
     assert end["status"] == "complete"
+    # It may not look where agents keep their transcripts, and ends all that is its own.
+    assert lifecycle._started[-1].wait(120) == 0
+    assert {"best_model.json", "DEFT_Loop_Report.html"} <= {path.name for path in Path(run).iterdir()}
     assert [line.split()[0] for line in log] == [str(n) for n in range(1, len(log) + 1)]
     assert [p["phase"] for p in end["phases"]] == ["baseline", "iter1"]
     assert Path(end["report"]).is_file()
