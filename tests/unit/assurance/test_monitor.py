@@ -107,7 +107,8 @@ def test_a_change_of_spread_alone_alarms_in_words_of_its_own(
         feed(watched, day(tmp_path, f"d{k}", np.minimum(wide, np.sort(scores)[-7])))
     (alarm,) = status(watched).alarms
     assert alarm.statistic == "spread" and f"all parts: scores lie {said} since about lot d" in alarm.text
-    assert monitor_html(watched, status(watched)).count("<polyline") == 3
+    page = monitor_html(watched, status(watched))
+    assert page.count("<polyline") == 3 and "Look for what changed then" in page and "scores from " in page
 
 
 def test_a_monitor_that_was_started_with_two_statistics_goes_on_with_these(tmp_path: Path, watched: Path) -> None:
@@ -117,7 +118,8 @@ def test_a_monitor_that_was_started_with_two_statistics_goes_on_with_these(tmp_p
     feed(watched, *days(tmp_path, 22))
     assert {len(lot.values) for line in read_fed(watched)[0] for lot in line.lots} == {2}
     found = status(watched)
-    assert found.word == "no alarm" and monitor_html(watched, found).count("<polyline") == 4
+    page = monitor_html(watched, found)
+    assert found.word == "no alarm" and page.count("<polyline") == 4 and "Look for what changed" not in page
     (watched / "checkpoint.json").unlink()
     assert status(watched) == found
 
