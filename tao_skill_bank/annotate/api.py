@@ -353,13 +353,13 @@ def stop(results_dir: Path) -> bool:
     asked = [
         folder for folder in (results_dir, *shard_folders(results_dir)) if lifecycle.holder(desk(folder)) is not None
     ]
+    for folder in asked:
+        request_stop(folder)
     arrays = [] if results_dir in asked else [r for r in read_records(results_dir) if r.key.startswith(ARRAY_KEY)]
     left = [record for record in arrays if job_state(record) not in ENDED]
     if asked and left:
         # Its tasks that begin later look there; those at work wait for their calls.
-        asked.append(results_dir)
-    for folder in asked:
-        request_stop(folder)
+        request_stop(results_dir)
     for record in left if not asked else ():
         cancel(record)
     return bool(asked or left)

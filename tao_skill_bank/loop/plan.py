@@ -137,8 +137,9 @@ def _refuse_what_was_measured(task: AnyTask, plan: ResolvedPlan, state: AnyState
 
 
 def content_digests(task: AnyTask, config: RunSettings) -> dict[str, str]:
-    """Key to SHA-256 of the file's bytes, for the files that the plan names and that are there."""
-    return {key: fsio.sha256_file(path) for key, path in task.contents(config).items() if guard.is_file(path)}
+    """Key to SHA-256 of the file's bytes, for files that the plan names and that are there; and the task's seals."""
+    files = {key: fsio.sha256_file(path) for key, path in task.contents(config).items() if guard.is_file(path)}
+    return {**files, **task.seals(config)}
 
 
 def existing_folder(path: Path) -> Path:

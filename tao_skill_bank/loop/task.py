@@ -113,6 +113,10 @@ class Task(ABC, Generic[S]):
         found: dict[str, Path] = config.contents()
         return found
 
+    def seals(self, config: Any) -> dict[str, str]:
+        """Name to digest, of what belongs to the digest of the plan beside whole files."""
+        return {}
+
     @abstractmethod
     def minutes(self, config: Any) -> float:
         """The estimate an iteration is planned with."""

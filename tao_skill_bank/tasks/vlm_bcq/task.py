@@ -28,6 +28,7 @@ class VlmBcq(loop_task.Task[VlmState]):
     discover = staticmethod(workspace.discover)
     settled = staticmethod(workspace.settled)
     contents = staticmethod(workspace.contents)
+    seals = staticmethod(workspace.seals)
     minutes = staticmethod(workspace.minutes)
     pre_flight = staticmethod(pre_flight)
     verdict = staticmethod(verdict_of)

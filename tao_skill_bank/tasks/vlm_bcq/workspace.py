@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core import guard
-from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.errors import BankError, InputError
+from tao_skill_bank.core.fsio import canonical_json, sha256_text
+from tao_skill_bank.data.bcq.clips import content_of
 from tao_skill_bank.data.bcq.records import RecordSet, read_set
 from tao_skill_bank.loop.plan import inside_workspace
 from tao_skill_bank.loop.state import BASELINE
@@ -102,6 +105,18 @@ def contents(config: VlmConfig) -> dict[str, Path]:
     named |= {f"embeddings.{name}": path for name, path in config.embeddings.model_dump().items()}
     found = config.contents() | {key: Path(path) for key, path in named.items() if path is not None}
     found |= {f"evaluate.predictions.{label}": path for label, path in config.evaluation_files().items()}
+    return found
+
+
+def seals(config: VlmConfig) -> dict[str, str]:
+    """The videos that a served model is asked about, by their bytes: what leaves this machine is what was approved."""
+    found: dict[str, str] = {}
+    for name in ("kpi", "acceptance") if config.evaluate.by == "endpoint" else ():
+        # What cannot be read is named by the pre-flight, with all other faults.
+        with suppress(BankError, OSError):
+            held = as_filed(config, name)
+            shown = sorted({str(r.path): content_of(r.path) for r in held.records}.values()) if held else []
+            found[f"{name} videos"] = sha256_text(canonical_json(shown))
     return found
 
 

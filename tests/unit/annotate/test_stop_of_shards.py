@@ -12,6 +12,7 @@ from tao_skill_bank.annotate.holder import folder_lock
 from tao_skill_bank.annotate.layout import shard_folder, whole_of
 from tao_skill_bank.annotate.run import STOP_FILE, stop_requested
 from tao_skill_bank.core import roots
+from tao_skill_bank.core.errors import EngineUnreachableError
 from tao_skill_bank.platforms.base import new_record, write_record
 from tao_skill_bank.sharding.arrays import Piece, run_here
 
@@ -55,6 +56,23 @@ def test_an_array_that_nobody_waits_for_any_more_is_taken_out_of_the_queue(
         assert stop_requested(first) and stop_requested(second) and canceled == []
     assert api.stop(tmp_path) is True
     assert canceled == [array.uid]
+
+
+def test_shards_at_work_are_asked_also_where_the_cluster_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = {"platform": "slurm", "command": ["x"], "outputs": [], "cwd": tmp_path, "results_dir": tmp_path}
+    write_record(new_record(key="annotate.2", **made))
+
+    def silent(record: object) -> str:
+        raise EngineUnreachableError("SLURM does not answer")
+
+    monkeypatch.setattr(api, "job_state", silent)
+    first = shard_folder(tmp_path, 1, 2)
+    with folder_lock(first, "worker"):
+        with pytest.raises(EngineUnreachableError):
+            api.stop(tmp_path)
+        assert stop_requested(first)
 
 
 def test_no_further_part_is_begun_once_somebody_asked_for_an_end(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_no_frame_of_an_evaluation_goes_where_its_endpoint_would_send_it(tmp_pat
             assert (server.calls, elsewhere.calls) == (1, 0)
 
 
-def test_prices_and_ready_made_vectors_are_part_of_what_is_approved(tmp_path: Path) -> None:
+def test_prices_vectors_and_videos_that_leave_the_machine_are_part_of_what_is_approved(tmp_path: Path) -> None:
     workspace = bcq.few(tmp_path / "w")
     (workspace / "embeddings").mkdir()
     for name in ("prices.toml", "embeddings/pool_videos.parquet"):
@@ -78,7 +78,10 @@ def test_prices_and_ready_made_vectors_are_part_of_what_is_approved(tmp_path: Pa
     for name in ("prices.toml", "embeddings/pool_videos.parquet"):
         (workspace / name).write_text("# changed")
         found.append(runs.plan_of(wanted)[0].digest)
-    assert len(set(found)) == 3
+    video, other = sorted((workspace / "kpi/media").iterdir())[:2]
+    video.write_bytes(other.read_bytes())
+    found.append(runs.plan_of(wanted)[0].digest)
+    assert len(set(found)) == 4
 
 
 def test_an_endpoint_answers_the_run_waits_for_training_elsewhere_and_goes_on_with_the_served_model(
