@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tao_skill_bank.core import fsio
+from tao_skill_bank.core.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,6 +37,25 @@ def shielded(cell: Any) -> str:
 def plain(cell: str) -> str:
     """A cell as it was before it was written."""
     return cell[1:] if cell[:1] == "'" and _is_taken(cell[1:]) else cell
+
+
+def refuse_other_separator(path: Path, header: str, fix: str | None = None) -> None:
+    """Refuse a CSV that a spreadsheet wrote with another separator: its commas may be those of decimals.
+
+    `header` is the line of names. `fix`: what to do where text with commas of its own may stand in the cells; else a
+    line to type that makes all of them points.
+
+    Raises:
+        InputError: The line has semicolons or tabs and no comma, or is one that is meant for Excel.
+    """
+    new = shlex.quote(f"{path.stem}-commas.csv")
+    if header.lower().startswith("sep="):
+        fix = f"take that line away: tail -n +2 {shlex.quote(str(path))} > {new}"
+        raise InputError("begins with a line for Excel, not with a header", where=path, fix=fix)
+    for mark, written, name in ((";", ";", "semicolons"), ("\t", "\\t", "tabs")):
+        if mark in header and "," not in header:
+            line = f"write it with commas and decimal points: tr '{written},' ',.' < {shlex.quote(str(path))} > {new}"
+            raise InputError(f"is separated by {name}, not by commas", where=path, fix=fix or line)
 
 
 def write_exact(handle: IO[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -15,6 +15,7 @@ from tao_skill_bank.core import guard
 from tao_skill_bank.core.arrow import arrow_file
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.overrides import load_yaml_mapping
+from tao_skill_bank.core.sheets import refuse_other_separator
 from tao_skill_bank.core.threads import ThreadPool
 
 if TYPE_CHECKING:
@@ -185,6 +186,7 @@ def _header(path: Path) -> list[str]:
             raise InputError(f"not CSV: {error}", where=f"{path} line 1", fix="export it again") from None
     if not header:
         raise InputError("is empty", where=path, fix="run inference again; a header and at least one row are needed")
+    refuse_other_separator(path, ",".join(header))
     for column in COLUMNS:
         if header.count(column) > 1:
             raise InputError(f"column {column!r} stands there twice", where=path, fix="keep one of them")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import chain
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import InputError, InputErrors, did_you_mean
-from tao_skill_bank.core.sheets import write_exact
+from tao_skill_bank.core.sheets import refuse_other_separator, write_exact
 from tao_skill_bank.core.text import plural
 from tao_skill_bank.data.changenet.labels import PASS as PASS
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 REQUIRED_COLUMNS = ("input_path", "golden_path", "label", "object_name")
 _BLOCK, _LONGEST = 1 << 20, 64 << 20
 """Bytes that are parsed at a time, and the longest row that is taken."""
-_FIRST_LINE = re.compile(rb"(?:\xef\xbb\xbf)?\s*([^\r\n]*)")
+_HEADER = re.compile(rb"(?:\xef\xbb\xbf)?\s*([^\r\n]*)")
 BOARD_COLUMNS = ("board", "boardname")
 """A column of one of these names says which board a row is of; the first that is there counts."""
 
@@ -219,7 +218,8 @@ def _read(path: Path, first: int | None = None) -> bytes:
     if data.count(b'"') % 2:
         # Arrow would take the rest of the file for one cell without a word.
         raise InputError("a quote is opened and never closed", where=path, fix="close it, or double a quote in a cell")
-    _comma_separated(path, data)
+    header = _HEADER.match(data)
+    refuse_other_separator(path, "" if header is None else header[1].decode())
     return data
 
 
@@ -231,24 +231,6 @@ def _whole_rows(data: bytes) -> bytes:
             return data[:end]
         end = data.rfind(b"\n", 0, max(0, end - 1)) + 1
     return b""
-
-
-def _comma_separated(path: Path, data: bytes) -> None:
-    """Refuse what a spreadsheet wrote with another separator: its commas may be those of decimals.
-
-    Raises:
-        InputError: The first line has semicolons or tabs and no comma.
-    """
-    header = _FIRST_LINE.match(data)
-    names = b"" if header is None else header[1]
-    new = shlex.quote(f"{path.stem}-commas.csv")
-    if names.lower().startswith(b"sep="):
-        fix = f"take that line away: tail -n +2 {shlex.quote(str(path))} > {new}"
-        raise InputError("begins with a line for Excel, not with a header", where=path, fix=fix)
-    for byte, written, name in ((b";", ";", "semicolons"), (b"\t", "\\t", "tabs")):
-        if byte in names and b"," not in names:
-            fix = f"write it with commas and decimal points: tr '{written},' ',.' < {shlex.quote(str(path))} > {new}"
-            raise InputError(f"is separated by {name}, not by commas", where=path, fix=fix)
 
 
 def _parse(path: Path, data: bytes) -> pa.Table:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError, InputErrors
-from tao_skill_bank.core.sheets import plain
+from tao_skill_bank.core.sheets import plain, refuse_other_separator
 from tao_skill_bank.core.sheets import write_sheet as write_table
 from tao_skill_bank.data.corrections.file import Book, Word, drafts
 from tao_skill_bank.data.corrections.record import Correction, sample_name
@@ -61,11 +61,13 @@ def read_sheet(path: Path, book: Book) -> list[Correction]:
     """
     try:
         with guard.open_text(path, "CSV", encoding="utf-8-sig", newline="") as handle:
-            rows = list(csv.DictReader(handle, restkey="", restval=""))
+            reader = csv.DictReader(handle, restkey="", restval="")
+            names, rows = reader.fieldnames or [], list(reader)
     except FileNotFoundError:
         raise InputError("no such file", where=path, fix="name the CSV that was exported") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"is no CSV in UTF-8: {error}", where=path, fix="save it as CSV, UTF-8") from None
+    refuse_other_separator(path, ",".join(names), "save it with commas between the cells")
     missing = [name for name in REQUIRED if rows and name not in rows[0]]
     unknown = [name for name in (rows[0] if rows else ()) if name not in COLUMNS]
     if missing or unknown:

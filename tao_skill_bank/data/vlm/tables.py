@@ -10,6 +10,7 @@ from typing import Any
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.sheets import refuse_other_separator
 from tao_skill_bank.data.vlm.fields import Table
 from tao_skill_bank.data.vlm.json_blocks import Block
 from tao_skill_bank.data.vlm.json_scan import item_name
@@ -41,6 +42,8 @@ def delimited_rows(source: Source) -> Rows:
         names = [name.strip() for name in head]
         if not any(names):
             raise InputError("has no header", where=path, fix="name the columns in the first line")
+        if reader.dialect.delimiter == ",":
+            refuse_other_separator(path, ",".join(names), "save it with commas, or with tabs as .tsv")
         twice = next((n for n in names if names.count(n) > 1), None)
         if twice is not None:
             raise InputError(f"two columns are called {twice!r}", where=path, fix="rename one")
