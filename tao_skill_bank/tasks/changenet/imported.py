@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.errors import BankError, InputError
+from tao_skill_bank.core.roots import OutsideError
 from tao_skill_bank.core.text import clean, is_number
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.foreign import ForeignStateError
@@ -199,7 +201,7 @@ def _evaluated(label: str, flat: dict[str, Any], target: Target, left: list[str]
     kinds = get_args(EvaluateResult.model_fields["best_ckpt_kind"].annotation)
     kind = flat.get("best_ckpt_kind")
     checkpoint = Path(str(flat.get("best_ckpt_path", NOT_TOLD)))
-    there = checkpoint.is_absolute() and guard.is_file(checkpoint)
+    there = checkpoint.is_absolute() and _is_file(checkpoint)
     flat |= {
         "best_ckpt_path": str(checkpoint),
         "best_ckpt_kind": kind if kind in kinds else "pre_seeded",
@@ -208,10 +210,10 @@ def _evaluated(label: str, flat: dict[str, Any], target: Target, left: list[str]
     csv, threshold, far = flat.get("inference_csv"), flat.get("threshold"), flat["far_pct"]
     if not (is_number(threshold) and is_number(far)):
         return flat
-    if not isinstance(csv, str) or not guard.is_file(Path(csv)):
-        left.append(f"{label}: its scores are not on disk: FAR has no interval, and recall is not known")
-        return flat
     try:
+        if not isinstance(csv, str) or not guard.is_file(Path(csv)):
+            left.append(f"{label}: its scores are not on disk: FAR has no interval, and recall is not known")
+            return flat
         found = evaluate("latest", checkpoint, Path(csv), target, threshold)
     except BankError as error:
         left.append(f"{label}: its scores cannot be read: {error.line()}")
@@ -223,6 +225,13 @@ def _evaluated(label: str, flat: dict[str, Any], target: Target, left: list[str]
         )
         return flat
     return {**flat, "evaluations": [found]}
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a file that may be opened here."""
+    with suppress(OutsideError):
+        return guard.is_file(path)
+    return False
 
 
 def _config(raw: Mapping[str, Any], source: Path, left: list[str]) -> RunConfig:

@@ -112,6 +112,23 @@ def test_a_published_run_is_compared_where_it_lies_as_its_copy_is(tmp_path: Path
     assert everything(run) == before
 
 
+@pytest.mark.parametrize("key", ["inference_csv", "best_ckpt_path", "training_csv", "images_dir"])
+def test_a_published_run_that_names_files_where_a_server_may_not_look_is_compared_all_the_same(
+    tmp_path: Path, key: str
+) -> None:
+    allowed = tmp_path / "allowed"
+    elsewhere = str(scores(tmp_path / "elsewhere" / "inference.csv", 2))
+    runs_ = [published(allowed / name) for name in ("theirs", "other")]
+    state = json.loads((runs_[0] / "deft_state.json").read_text())
+    (state["config"] if key.endswith(("_dir", "training_csv")) else state["iterations"]["iter1"])[key] = elsewhere
+    (runs_[0] / "deft_state.json").write_text(json.dumps(state))
+    answer = call(build_server([allowed]), "compare_runs", {"runs": [str(run) for run in runs_]})
+    assert not answer.error, answer.text
+    unread = [line for line in answer.data["lines"] if "iter1: its scores cannot be read" in line]
+    assert len(unread) == (key == "inference_csv")
+    assert all("lies outside the allowed folders" in line for line in unread)
+
+
 def test_the_copy_is_not_worked_on(tmp_path: Path) -> None:
     run = published(tmp_path / "theirs")
     before = everything(run)
