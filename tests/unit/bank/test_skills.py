@@ -87,6 +87,9 @@ def test_what_a_static_scan_flags_is_a_fault_with_its_line(tmp_path: Path, body:
 
 def test_a_reference_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert "names references/gone.md, which is not there" in faults(make(tmp_path, body="see references/gone.md.\n"))
+    assert "names references/gone.md" in faults(make(tmp_path / "2", body="see [it](./references/gone.md).\n"))
+    of_the_plugin = make(tmp_path / "3", body="run `${PLUGIN}/scripts/gone.py`.\n")
+    assert "gone.py" not in faults(of_the_plugin)
 
 
 def test_a_long_skill_is_named_with_its_length(tmp_path: Path) -> None:
