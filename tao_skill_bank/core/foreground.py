@@ -51,7 +51,10 @@ def asked() -> Asked | None:
 
 @contextlib.contextmanager
 def stops(first: str, second: Callable[[], str], tell: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Listen while the block runs. A signal that this process was started to ignore (`nohup`, `&`) stays ignored."""
+    """Listen while the block runs. A signal that this process was started to ignore (`nohup`, `&`) stays ignored.
+
+    `first` is said when the process is asked to stop, by `tell` or on standard error; `second` when it ends at once.
+    """
     global _now
     if _now is not None:
         # Whoever began first answers for the whole process.

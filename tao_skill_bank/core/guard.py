@@ -251,6 +251,8 @@ def locked(path: Path, *, timeout: float = -1, make: bool = False) -> Iterator[N
 def place(path: Path, *, make: bool = False) -> Iterator[Place]:
     """Where something is to be written, removed or renamed: its folder, open, and its name.
 
+    With `make` the folders that lead there are made.
+
     Raises:
         OutsideError: It lies outside the roots, or a link leads to it.
     """

@@ -164,6 +164,8 @@ def start(
 ) -> int:
     """Start a worker that outlives this process, and announce it; the caller holds what makes that one step.
 
+    `given` is its standard input.
+
     Returns:
         Its process id.
     """

@@ -60,6 +60,7 @@ class JobPlan:
     """A command line to run.
 
     Attributes:
+        name: The job's, within its stage.
         outputs: Folders, or files with a suffix, that only this job writes; folders are made before it starts.
     """
 

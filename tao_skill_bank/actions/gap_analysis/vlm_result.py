@@ -43,6 +43,7 @@ class Rates(Frozen):
     None where there is nothing to take it of, or a class is missing.
 
     Attributes:
+        tp, fp, tn, fn: Of the judged; positive is the answer yes: an `fp` says yes where the truth is no.
         accuracy: Right of the judged.
         accuracy_of_all: Right of all whose truth is one.
         balanced: The mean of the accuracies where the truth is yes and where it is no, of the judged.

@@ -66,6 +66,8 @@ class Trained:
 
     Attributes:
         epoch: Epochs finished before it, the first being 0.
+        step: Optimizer steps made.
+        batch_size: Pairs a step.
         continued_from: Digest of the checkpoint it went on from, or None.
     """
 

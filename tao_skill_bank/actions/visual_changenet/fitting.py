@@ -49,6 +49,8 @@ class Epoch:
 
     Attributes:
         number: Counted from 0.
+        step: Optimizer steps made so far.
+        train_loss: Mean loss of its steps.
         network: As it is now; it goes on changing when the next epoch is asked for.
     """
 

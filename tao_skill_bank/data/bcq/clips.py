@@ -44,6 +44,7 @@ class Clip:
         duration: Seconds.
         brightness: Mean luma of 16 frames at 64x64, 0..255.
         motion: Mean |difference| of neighbours among those.
+        pictures: How many frames the stream has.
     """
 
     frames: Bytes

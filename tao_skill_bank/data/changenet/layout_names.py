@@ -30,6 +30,7 @@ class Proposal:
 
     Attributes:
         pattern: For `--board`.
+        boards: How many it finds; `smallest` and `largest` are pictures of one.
         torn: How many stand in several sets, as they were drawn without it.
     """
 

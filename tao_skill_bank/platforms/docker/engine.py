@@ -31,7 +31,9 @@ class ImageFacts:
 
     Attributes:
         id: `sha256:…` of its configuration.
+        architecture: `amd64`, `arm64`, …
         digests: `sha256:…` by which registries know it.
+        size: Bytes.
     """
 
     id: str

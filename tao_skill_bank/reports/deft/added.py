@@ -30,6 +30,7 @@ class Addition:
         before: Rows it began with.
         real: Rows mined; None where nothing was mined.
         synthetic: Rows generated.
+        total: Rows it trained on.
         bar: Earlier, real and synthetic rows as one bar, all iterations on one scale.
         labels: (label, real, synthetic), the most frequent first.
         sources: (where from, rows) as the provenance file has it.

@@ -16,7 +16,7 @@ SUSPECTS_PICTURED = 12
 
 
 def take_spots(folder: Path, weak: Sequence[Weak], goldens: Mapping[str, str]) -> list[Spot]:
-    """The weakest PASS and NO_PASS samples."""
+    """The weakest PASS and NO_PASS samples, of `weak`, weakest first; `goldens`: image → golden."""
     guard.make_folder(folder / IMAGES)
     spots = []
     for side, wanted in (("pass", True), ("no_pass", False)):

@@ -48,6 +48,7 @@ class Kept:
     Attributes:
         rows: Pool rows, the most similar first, then in the pool's order.
         candidate_count: Samples among the nearest of some target and not used before: kept + rejected.
+        rejected_count: Candidates below the limit.
         used_count: Samples among the nearest that earlier iterations had taken; they are no candidates.
         threshold: The least similarity that is kept.
     """
