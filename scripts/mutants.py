@@ -66,7 +66,9 @@ class Forks:
         """Look who calls what, then change one thing at a time."""
         answer = self._forked(lambda: self._callers(session), _LONGEST_SEC)
         if not answer:
-            raise SystemExit(f"{self.path}: the tests near it did not end within {_LONGEST_SEC} s as they are")
+            raise SystemExit(
+                f"{self.path}: the tests near it broke off, or did not end within {_LONGEST_SEC} s, as they are"
+            )
         told: dict[str, Any] = json.loads(answer)
         if told["failed"]:
             raise SystemExit("\n".join([f"{self.path}: the tests near it fail as they are:", *told["failed"]]))

@@ -23,7 +23,9 @@ CHARS_PER_TOKEN = 4
 _KEYS = {"name", "description", "license", "allowed-tools", "metadata", "compatibility"}
 _EVAL_KEYS = {"id", "question", "expected_skill", "expected_script", "ground_truth", "expected_behavior"}
 _NAME = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)*$")
-_FILE = re.compile(r"(?<![\w./])(?:\./)?((?:references|scripts|agents|specs|evals|assets)/[A-Za-z0-9_.-]*[A-Za-z0-9_-])")
+_FILE = re.compile(
+    r"(?<![\w./])(?:\./)?((?:references|scripts|agents|specs|evals|assets)/[A-Za-z0-9_.-]*[A-Za-z0-9_-])"
+)
 # What a static scan of agent skills flags. Each is a fault wherever it stands in a skill's text.
 _FLAGGED = {
     "an image outside versions.yaml": r"\b(?:nvcr\.io|docker\.io|ghcr\.io)/|\bdocker (?:run|pull)\b",
