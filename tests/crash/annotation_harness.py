@@ -103,10 +103,10 @@ class AnnotationHarness:
         happened.unlink(missing_ok=True)
         told = {"FAULT_AT": f"{point.role}:{point.number}", "FAULT_DO": FAULTS[fault][0], "FAULT_DONE": str(happened)}
         said = self._annotate(told)
-        if not happened.exists():
-            return NOT_MET
         if said.code is None:
             return f"hangs: {said.stderr}"
+        if not happened.exists():
+            return NOT_MET
         last = (said.stderr.strip().splitlines() or [""])[-1]
         if "Traceback" in said.stderr and not last.startswith(_PLAIN):
             return f"neither the system's error nor one of ours: {last}"

@@ -116,7 +116,10 @@ class Ended:
 
 
 class LimitReachedError(Exception):
-    """A process did not end by itself within the harness's own limit."""
+    """A process did not end by itself within the harness's own limit, in seconds."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__(f"did not end within {limit:g} s: it hangs, or the machine is slow; --limit tells which")
 
 
 class ForkServer:
@@ -245,14 +248,14 @@ class Harness:
         if not self.real:
             ended = self.server.run(argv, env)
             if ended.code is None:
-                raise LimitReachedError
+                raise LimitReachedError(self.limit)
             return ended
         if fault:
             env["LD_PRELOAD"] = str(self.library)
         try:
             done = ran([sys.executable, *argv], env=env, timeout=self.limit)
         except subprocess.TimeoutExpired:
-            raise LimitReachedError from None
+            raise LimitReachedError(self.limit) from None
         return Ended(done.returncode, done.stderr)
 
     def close(self) -> None:
@@ -264,8 +267,8 @@ class Harness:
         """Why the run did not end as the clean one did; None where it did."""
         try:
             return self._trial(point, fault)
-        except LimitReachedError:
-            return f"did not end within {self.limit:g} s: it hangs, or the machine is slow; --limit tells which"
+        except LimitReachedError as error:
+            return str(error)
 
     def _trial(self, point: Point, fault: str) -> str | None:
         stage = self.stages[point.stage]
@@ -301,7 +304,7 @@ class Harness:
                 who = read_process(beside(record.path, kind))
                 while who is not None and who[0] and is_alive(*who):
                     if time.monotonic() > limit:
-                        raise LimitReachedError
+                        raise LimitReachedError(self.limit)
                     time.sleep(0.001)
 
 
