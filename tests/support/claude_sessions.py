@@ -66,7 +66,7 @@ def run_session(
     home.mkdir(exist_ok=True)
     with ScriptedModel(decide) as model:
         command = [str(claude), "-p", "run the DEFT loop", "--output-format", "stream-json", "--verbose"]
-        command += ["--max-turns", "60", "--allowedTools", f"{PREFIX[:-2]},Skill,Task,Agent{allow}"]
+        command += ["--max-turns", "200", "--allowedTools", f"{PREFIX[:-2]},Skill,Task,Agent{allow}"]
         for folder in plugins:
             command += ["--plugin-dir", str(folder)]
         command += more
