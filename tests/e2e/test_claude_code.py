@@ -31,7 +31,7 @@ from tao_skill_bank.bank.skills import load_skill, skill_folders
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = "FAR < 0.1% at recall=100%"
-MOST_TOKENS = 3750  # with two polls, as on an idle machine
+MOST_TOKENS = 3800  # with one poll, as on an idle machine
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ def test_a_three_iteration_run_from_the_first_words_to_the_report_within_its_tok
     polls = sum('"cursor"' in text for text in texts["results"])
     print(f"tokens of this project in a three-iteration run with {polls} polls: {tokens} {shown}")
     # A slow machine is asked more often, and then also shows the log's first lines.
-    assert tokens < MOST_TOKENS + 90 * max(0, polls - 2), shown
+    assert tokens < MOST_TOKENS + 90 * (polls - 1), shown
 
 
 def project_texts(seen: list[Seen]) -> dict[str, set[str]]:
