@@ -73,6 +73,7 @@ def list_runs(workspace: Annotated[str, Field(description="The workspace.")], al
     from tao_skill_bank import runs
     from tao_skill_bank.core import guard
     from tao_skill_bank.core.errors import BankError
+    from tao_skill_bank.loop.foreign import ForeignStateError
     from tao_skill_bank.loop.state import read_header, state_path
 
     home = allowed.path(workspace, "workspace")
@@ -85,6 +86,9 @@ def list_runs(workspace: Annotated[str, Field(description="The workspace.")], al
             view = runs.status(run, limit=0)
             why = f" ({clip(view.stop_reason, 200)})" if view.status == "interrupted" and view.stop_reason else ""
             lines.append((read_header(run).started_at, f"{run}: {view.status}{why}; {clip(view.verdict.line, 160)}"))
+        except ForeignStateError as error:
+            started = error.said.facts.get("started_at", "")
+            lines.append((started, f"{run}: {error.said.listed(run)}; compare_runs reads it as it is"))
         except BankError as error:
             lines.append(("", f"{run}: cannot be read: {clip(error.what, 120)}"))
     return RunList(runs=[line for _, line in sorted(lines, reverse=True)[:MOST_RUNS]])

@@ -6,8 +6,10 @@ and what they do not say (who approved it, on how many samples a FAR was measure
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core.errors import InputError
@@ -40,6 +42,14 @@ class Foreign:
         """The label of the lowest FAR."""
         measured = {label: float(known["far_pct"]) for label, known in self.phases.items() if "far_pct" in known}
         return min(measured, key=lambda label: measured[label]) if measured else None
+
+    def listed(self, run: Path) -> str:
+        """The line of it in a list of runs: whose it is, how it stands, its lowest FAR, what makes a report of it."""
+        told = [f"a run of another program (state version {_shown(self.version)}), read and never written"]
+        told += [f"status {self.facts['status']}"] if "status" in self.facts else []
+        if self.best is not None:
+            told.append(f"lowest FAR {self.phases[self.best]['far_pct']}% in {self.best}")
+        return "; ".join([*told, f"for a report: tao-skills deft import {shlex.quote(str(run))} NEW_FOLDER"])
 
     def lines(self) -> list[str]:
         """As text, a line a fact; the last line says what is not known."""

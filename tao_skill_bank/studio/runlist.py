@@ -11,6 +11,7 @@ from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.text import is_number, json_objects
 from tao_skill_bank.core.version import __version__
 from tao_skill_bank.loop.approval import approver
+from tao_skill_bank.loop.foreign import ForeignStateError
 from tao_skill_bank.platforms.base import jobs_dir, read_records, tail_of
 from tao_skill_bank.studio import samples
 from tao_skill_bank.studio.models import LogRow, PhaseRow, RunDetail, RunList, RunRow, SetFigures
@@ -44,6 +45,8 @@ def run_row(name: str, folder: Path) -> RunRow:
     """One run in the list."""
     try:
         return RunRow(**_row(name, folder))
+    except ForeignStateError as error:
+        return RunRow(name=name, folder=str(folder), problem=error.said.listed(folder))
     except BankError as error:
         return RunRow(name=name, folder=str(folder), problem=error.line())
 

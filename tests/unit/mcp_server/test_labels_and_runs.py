@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from server_calls import call, ok, plan_arguments, served
 
 from mcp_server.roots import BankServer
 from tao_skill_bank.data import corrections
+from tao_skill_bank.studio.runlist import run_list
+from tao_skill_bank.studio.workspace import Workspace
 
 
 def test_a_persons_words_are_written_listed_and_taken_back(workspace: Path, server: BankServer) -> None:
@@ -53,6 +56,27 @@ def test_runs_are_listed_and_compared(finished: Path) -> None:
     answer = call(server, "compare_runs", {"runs": [str(finished), str(finished)]})
     assert answer.error
     assert "named twice" in answer.text
+
+
+@pytest.mark.parametrize("version", [2, 4, 5])
+def test_a_run_of_another_program_is_listed_as_what_it_is_with_what_makes_a_report_of_it(
+    workspace: Path, server: BankServer, version: int
+) -> None:
+    run = workspace / "results" / "their run"
+    run.mkdir(parents=True)
+    phases = {"baseline": {"far_pct": 12.5}, "iter1": {"far_pct": 3.25}}
+    told = {"version": version, "status": "complete", "iterations": phases}
+    (run / "deft_state.json").write_text(json.dumps(told))
+    [line] = ok(call(server, "list_runs", {"workspace": str(workspace)}))["runs"]
+    assert line.startswith(f"{run}: a run of another program (state version {version}), read and never written; ")
+    assert "status complete; lowest FAR 3.25% in iter1" in line
+    assert f"tao-skills deft import '{run}' NEW_FOLDER" in line
+    assert "cannot be read" not in line
+    shown = str(run_list(Workspace(workspace)).runs[0].problem)
+    assert shown.startswith(f"a run of another program (state version {version})") and "deft import" in shown
+    (run / "deft_state.json").write_text(json.dumps({"version": version, "iterations": 3}))
+    [line] = ok(call(server, "list_runs", {"workspace": str(workspace)}))["runs"]
+    assert f"(state version {version})" in line and "FAR" not in line
 
 
 def test_a_run_that_is_a_link_to_one_outside_is_named_and_hides_no_other(
