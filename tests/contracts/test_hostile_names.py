@@ -80,7 +80,14 @@ def test_an_annotation_and_a_list_of_faults_show_no_escape(capsys: pytest.Captur
         "failures": [EVIL],
         "approval": EVIL,
     }
-    counts = {"failed_tries": {EVIL: 1}, "rows": {}, "items": {EVIL: 1}, "open_batches": {EVIL: 1}, "working": None, "parts": None}
+    counts = {
+        "failed_tries": {EVIL: 1},
+        "rows": {},
+        "items": {EVIL: 1},
+        "open_batches": {EVIL: 1},
+        "working": None,
+        "parts": None,
+    }
     said = shown(StatusView.model_validate({**fields, **texts, **counts}))
     assert raw(said) == [] and said.count("bri\\x1b[31m") == 8
     assert report("tao-skills", InputErrors(EVIL, [EVIL, EVIL])) == 2
