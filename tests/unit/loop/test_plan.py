@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -275,3 +276,68 @@ def test_the_summary_of_a_plan_carries_its_digest_its_warnings_and_the_time_of_t
     assert (found.splits, found.checks, found.facts) == (splits, checks, [("add", "2")])
     assert found.warnings == ["pool: empty"]
     assert found.estimate_minutes == 0.4  # 3 x 0.123 to a tenth of a minute
+
+
+def test_the_digest_covers_each_part_of_a_plan_under_its_own_name_and_no_order_of_keys(workspace: Path) -> None:
+    plan = replace(resolve(TASK, asked(workspace)), contents={"numbers": "a" * 64, "pool": "b" * 64})
+    covered = {
+        "config": plan.config.model_dump(mode="json"),
+        "contents": plan.contents,
+        "kpi_target": TARGET,
+        "max_iterations": 2,
+        "order": plan.order.model_dump(mode="json"),
+        "task": plan.task,
+    }
+    text = json.dumps(covered, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert plan.digest == hashlib.sha256(text.encode()).hexdigest(), "an approval of today holds for a later version"
+    other: dict[str, Any] = {
+        "task": "another",
+        "kpi_target": "error < 2%",
+        "max_iterations": 3,
+        "contents": {**plan.contents, "pool": "c" * 64},
+        "order": plan.order.model_copy(update={"ending": "another"}),
+    }
+    changed = [replace(plan, **{name: value}) for name, value in other.items()]
+    changed += [replace(plan, contents={"numbers": "a" * 64}), replace(plan, contents=dict.fromkeys("ab", "a" * 64))]
+    settings: dict[str, Any] = {"batch_size": 4, "release": "7", "platforms": {"mine": {"queue": "a"}}}
+    for name, value in vars(plan.config).items():
+        if isinstance(value, str | int):
+            settings[name] = (
+                not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else f"{value}x"
+            )
+    assert {"workspace", "platform", "num_gpus", "offline", "numbers", "add"} <= set(settings)
+    changed += [replace(plan, config=plan.config.model_copy(update={key: new})) for key, new in settings.items()]
+    assert len({plan.digest, *(one.digest for one in changed)}) == len(changed) + 1
+    assert replace(plan, contents=dict(reversed(plan.contents.items()))).digest == plan.digest
+    for aside in (replace(plan, settings=("add=2",)), replace(plan, minutes_per_iteration=9.0)):
+        assert aside.digest == plan.digest, "what is only read beside the plan is not approved by the digest"
+
+
+@pytest.mark.parametrize(
+    ("lengths", "lines"),
+    [
+        ([], []),
+        ([400], [400]),  # none is cut
+        ([80, 79], [161]),  # 159 and the comma between them
+        ([80, 80], [80, 80]),
+        ([159, 1, 1], [159, 4]),
+        ([40, 40, 40, 40], [124, 40]),  # a comma counts for what follows
+        ([200, 5, 5], [200, 12]),
+    ],
+)
+def test_settings_share_a_line_while_they_fit_and_none_is_cut_or_left_out(lengths: list[int], lines: list[int]) -> None:
+    settings = [letter * length for letter, length in zip("abcd", lengths, strict=False)]
+    found = PreFlight(
+        digest="d",
+        kpi_target=TARGET,
+        max_iterations=2,
+        config={"workspace": "/w", "platform": "local"},
+        splits=[],
+        checks=[],
+        estimate_minutes=0.25,
+        settings=settings,
+    ).lines()
+    rows = found[found.index("  platform        local") + 1 : found.index("  estimate        0.2 min")]
+    assert [row[:18].strip() for row in rows] == ["settings", "", "", ""][: len(rows)]
+    assert [len(row[18:]) for row in rows] == lines
+    assert ", ".join(row[18:] for row in rows) == ", ".join(settings)
