@@ -242,7 +242,7 @@ def _where_it_runs(command: str) -> str:
     return did_you_mean(command, release_named(newest()).commands)
 
 
-def _spec_checks(request: ActionRequest, config: Any, platform: Platform) -> list[PlatformCheck]:
+def release_checks(request: ActionRequest, config: Any, platform: Platform) -> list[PlatformCheck]:
     """What the release that runs an action says of its spec; what cannot be looked at is said.
 
     Raises:
@@ -252,8 +252,11 @@ def _spec_checks(request: ActionRequest, config: Any, platform: Platform) -> lis
     command, action, *_ = (*request.command, "")
     if not platform.asks:
         _check_own(request, config)
-    if package_of(command) is None or not platform.tao_own(command):
+    if package_of(command) is None:
         return []
+    if not platform.tao_own(command):
+        text = f"not checked: of what runs {command} {action} there no release is known (it is no image of NVIDIA's)"
+        return [PlatformCheck(name="release", status="warn", text=text)] if platform.asks else []
     runs = release_that_runs(config, command)
     made = [PlatformCheck(name="release", status="ok" if runs.sure else "warn", text=runs.text)]
     if runs_elsewhere(command, action):
@@ -300,7 +303,7 @@ def _planned(request: ActionRequest) -> tuple[ActionConfig, bytes | None, Action
         fix = _where_it_runs(request.command[0])
         raise InputError(f"does not run {request.command[0]!r}", where=f"--platform {config.platform}", fix=fix)
     _refuse_other(request.folder / ACTION, config)
-    checks = [*platform.checks(config, only=request.command[0]), *_spec_checks(request, config, platform)]
+    checks = [*platform.checks(config, only=request.command[0]), *release_checks(request, config, platform)]
     spec_bytes = None if request.spec is None else guard.read_bytes(request.spec)
     said = {
         "command": request.command,

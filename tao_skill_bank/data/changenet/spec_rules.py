@@ -33,6 +33,8 @@ def with_defaults(config: Mapping[str, Any], release: str | None = None) -> dict
 
 
 VIT_STRIDES = [4, 8, 16, 32]
+# Several goldens are compared in 7 x 7 windows of every feature map, the coarsest of which has a 32nd of the pixels.
+WINDOWS = 7 * VIT_STRIDES[-1]
 LOSS_OF = {"learnable": "ce", "euclidean": "contrastive"}
 POLICIES = ("linear", "step")
 OPTIMIZERS = ("adamw", "adam", "sgd")
@@ -221,8 +223,15 @@ def _size(full: Mapping[str, Any], size: tuple[int, int]) -> Faults:
                 f"dataset.classify.image_width, image_height: give {width} x {height} for all lightings, and {name} "
                 "takes squares only (concat_type: grid with as many columns as rows)"
             )
-        elif full["model"]["classify"]["difference_module"] == "learnable" and width % 32:
-            yield f"dataset.classify.image_width, image_height: give {width}, and {name} needs a multiple of 32"
+        elif full["model"]["classify"]["difference_module"] == "learnable":
+            goldens = _whole(full["dataset"]["classify"]["num_golden"])
+            if width % 32:
+                yield f"dataset.classify.image_width, image_height: give {width}, and {name} needs a multiple of 32"
+            elif goldens > 1 and width % WINDOWS:
+                yield (
+                    f"dataset.classify.num_golden: is {goldens} with images of {width}, and TAO takes several goldens "
+                    f"in multiples of {WINDOWS} only (set num_golden: 1, or such an image_width and image_height)"
+                )
 
 
 def _goldens(given: Mapping[str, Any], full: Mapping[str, Any], release: str) -> Faults:

@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 
 from tao_skill_bank.core.errors import InputError, InputErrors
+from tao_skill_bank.platforms import platform_named
 from tao_skill_bank.platforms.container import in_an_image, is_data_service, settings_of
-from tao_skill_bank.tasks.action import ActionPlan, ActionRequest, command_line, plan_action, start_action
+from tao_skill_bank.tasks.action import (
+    ActionPlan,
+    ActionRequest,
+    command_line,
+    plan_action,
+    release_checks,
+    start_action,
+)
 from tao_skill_bank.tasks.changenet.config import ActionConfig
 
 NETWORKS = ("visual_changenet", "grounding_dino", "gap_analysis")
@@ -124,3 +132,17 @@ def test_what_this_cpu_would_fail_at_is_refused_before_its_plan_is_shown(
         plan_action(ActionRequest(line, folder, tmp_path, "local", (), spec))
     assert re.search(words, caught.value.line())
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "action"), [("visual_changenet", "trian"), ("grounding_dino", "train"), ("gap_analysis", "vcn_aoi")]
+)
+def test_what_an_image_of_ones_own_runs_is_not_checked_and_is_said_so(
+    tmp_path: Path, command: str, action: str
+) -> None:
+    line = command_line(command, action, None, {}, tmp_path / "out")
+    config = ActionConfig(workspace=str(tmp_path), platform="docker", specs_file="", docker={"image": "mine:1"})
+    wanted = ActionRequest(line, tmp_path / "out", tmp_path, "docker")
+    [check] = release_checks(wanted, config, platform_named(config))
+    assert (check.name, check.status) == ("release", "warn")
+    assert check.text.startswith(f"not checked: of what runs {command} {action} there no release is known")

@@ -323,6 +323,20 @@ def test_several_goldens_are_for_the_learnable_module_on_a_vit() -> None:
     assert "euclidean module" in only(changed(**euclidean, dataset__classify__num_golden=4))
 
 
+@pytest.mark.parametrize("release", known())
+@pytest.mark.parametrize("side", [64, 256, 320])
+def test_several_goldens_are_for_images_whose_feature_maps_fall_into_windows_of_seven(side: int, release: str) -> None:
+    size = {"dataset__classify__image_width": side, "dataset__classify__image_height": side}
+    assert spec_faults(changed(**size), "train", release) == []
+    line = only(changed(**size, dataset__classify__num_golden=2), "train", release)
+    assert line.startswith(f"dataset.classify.num_golden: is 2 with images of {side}") and "multiples of 224" in line
+    twice = {"dataset__classify__image_width": 448, "dataset__classify__image_height": 448}
+    assert spec_faults(changed(**twice, dataset__classify__num_golden=2), "train", release) == []
+    two = {"dataset__classify__input_map": {"A": 0, "B": 1}, "dataset__classify__num_input": 2}
+    halves = {"dataset__classify__image_width": 112, "dataset__classify__image_height": 224}
+    assert spec_faults(changed(**two, **halves, dataset__classify__num_golden=2), "train", release) == []
+
+
 def test_training_on_batches_of_one_is_refused_and_inference_is_not() -> None:
     one = changed(dataset__classify__batch_size=1)
     assert "batch_size: is 1" in only(one)
