@@ -10,6 +10,8 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +27,7 @@ from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError, InputErrors, NeedsApprovalError, did_you_mean
+from tao_skill_bank.core.overrides import apply_overrides, get
 from tao_skill_bank.core.roots import OutsideError
 from tao_skill_bank.core.seal import digest_of, identity_of
 from tao_skill_bank.core.settings import apply_settings, checked_settings
@@ -43,6 +46,7 @@ GENERATOR = "anomalygen"
 _STARTED: list[Platform] = []
 _TURNS_UP_SEC = 30.0
 _MOST_PATH = 4096
+_REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 _GENERATOR_LINES = {Path(name).stem: name for name in (AMP, SDG)}
 # The commands of data services write the one table that `output_parquet` names, and have no `results_dir`.
 _TABLES = {"embedding": "embeddings.parquet", "tmm": "neighbors.parquet"}
@@ -329,10 +333,13 @@ def _planned(request: ActionRequest) -> tuple[ActionConfig, bytes | None, Action
 
 def _files_named(request: ActionRequest, spec: bytes | None) -> dict[str, str]:
     """Every file that the command or its spec names, but its own outputs: path to how it is known again."""
-    named: list[object] = [text.partition("=")[2] or text for text in request.command]
-    if spec is not None:
-        named.append(parse_yaml(spec.decode("utf-8", "replace"), str(request.spec)))
-    found: dict[str, str] = {}
+    read = {} if spec is None else parse_yaml(spec.decode("utf-8", "replace"), str(request.spec))
+    config: dict[str, Any] = read if isinstance(read, dict) else {}
+    for text in request.command:
+        with contextlib.suppress(InputError):  # a word, or what the release refuses
+            apply_overrides(config, [text])
+    named: list[object] = [*request.command, *(text.partition("=")[2] for text in request.command), config]
+    own, found = Path(os.path.realpath(request.folder)), dict[str, str]()
     while named:
         value = named.pop()
         if isinstance(value, Mapping):
@@ -340,12 +347,18 @@ def _files_named(request: ActionRequest, spec: bytes | None) -> dict[str, str]:
         elif isinstance(value, (list, tuple)):
             named += value
         elif isinstance(value, str) and 0 < len(value) <= _MOST_PATH and value not in found:
-            path = request.folder / value
-            if path == request.spec or request.folder in path.parents:
+            meant = _REFERENCE.sub(lambda key: str(get(config, key[1], key[0])), value)
+            if meant != value:
+                named.append(meant)
+            if "\0" in value or (path := request.folder / value) == request.spec:
+                continue
+            # As the job will go from its folder, which need not be there yet: `../data.csv` is none of its own.
+            real = Path(os.path.realpath(path))
+            if own in real.parents:
                 continue
             with contextlib.suppress(OutsideError):
                 # What lies outside the roots is not looked at; nothing that is held to them can open it later.
-                known = identity_of(path)
+                known = identity_of(real)
                 found |= {} if known is None else {value: f"{known.size} {known.mtime_ns} {known.head}"}
     return found
 

@@ -13,6 +13,7 @@ from tao_skill_bank.platforms.container import in_an_image, is_data_service, set
 from tao_skill_bank.tasks.action import (
     ActionPlan,
     ActionRequest,
+    _files_named,
     command_line,
     plan_action,
     release_checks,
@@ -146,3 +147,38 @@ def test_what_an_image_of_ones_own_runs_is_not_checked_and_is_said_so(
     [check] = release_checks(wanted, config, platform_named(config))
     assert (check.name, check.status) == ("release", "warn")
     assert check.text.startswith(f"not checked: of what runs {command} {action} there no release is known")
+
+
+@pytest.mark.parametrize(
+    ("text", "override"),
+    [
+        ("../data/set 1.csv", ""),
+        ("{out}/../data/set 1.csv", ""),
+        ("${{root}}/data/set 1.csv", ""),
+        ("${{sets.one}}", ""),
+        ("", "model.name='{root}/data/set 1.csv'"),
+        ("", "model.name=['{root}/data/set 1.csv']"),
+    ],
+)
+def test_a_file_is_part_of_what_is_approved_however_a_spec_or_an_override_writes_its_path(
+    tmp_path: Path, text: str, override: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/set 1.csv").write_text("a\n")
+    folder, spec = tmp_path / "out", tmp_path / "spec.yaml"
+    given = text.format(out=folder)
+    sets = "sets: {one: '${root}/data/set 1.csv'}\n" if "sets" in given else ""
+    spec.write_text(f"model: {{name: '{given}'}}\nroot: {tmp_path}\n{sets}")
+    line = (*command_line("grounding_dino", "train", spec, {}, folder), *filter(None, [override.format(root=tmp_path)]))
+    asked = ActionRequest(line, folder, tmp_path, "virtualenv", (), spec)
+    before = _files_named(asked, spec.read_bytes())
+    (tmp_path / "data/set 1.csv").write_text("a\nb\n")
+    assert before and _files_named(asked, spec.read_bytes()) != before
+
+
+def test_an_actions_own_outputs_are_no_part_of_what_is_approved(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "made.csv").write_text("a\n")
+    line = command_line("embedding", "image_embeddings", None, {"input": f"{tmp_path}/x/../out/made.csv"}, folder)
+    assert _files_named(ActionRequest(line, folder, tmp_path, "virtualenv"), None) == {}
