@@ -12,6 +12,7 @@ from itertools import pairwise
 
 _DIGITS = re.compile(r"(\d+)")
 _DATE = re.compile(r"(?<!\d)20\d\d(?:([-_.]?)[01]\d\1[0-3]\d)")
+_YEAR_LAST = re.compile(r"(?<!\d)(?:\d\d?([-_./ ])\d\d?\1|[0-3]\d[01]\d)(?:19|20)\d\d(?!\d)")
 
 
 def falls(before: str, after: str) -> bool:
@@ -20,9 +21,9 @@ def falls(before: str, after: str) -> bool:
     Nothing is said of dates that end with their year: `01.12.2026` may be in January or December.
     """
     one, other = _DIGITS.split(before), _DIGITS.split(after)
-    if one[::2] != other[::2] or _year_last(one[1::2]) or _year_last(other[1::2]):
+    if one[::2] != other[::2] or _YEAR_LAST.search(before) or _YEAR_LAST.search(after):
         return False
-    return [int(number) for number in other[1::2]] < [int(number) for number in one[1::2]]
+    return [_size(number) for number in other[1::2]] < [_size(number) for number in one[1::2]]
 
 
 def first_fall(names: Sequence[str]) -> tuple[str, str] | None:
@@ -39,5 +40,7 @@ def late(before: str, lots: Iterable[str]) -> tuple[str, str] | None:
     return first_fall(dated)
 
 
-def _year_last(numbers: Sequence[str]) -> bool:
-    return len(numbers) >= 3 and len(numbers[-1]) == 4 and len(numbers[0]) <= 2
+def _size(digits: str) -> tuple[int, str]:
+    """What orders numbers of any length."""
+    significant = digits.lstrip("0")
+    return len(significant), significant

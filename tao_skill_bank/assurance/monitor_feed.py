@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,8 @@ from tao_skill_bank.loop.approval import approver
 from tao_skill_bank.metrics.drift import evidence, running_sums
 from tao_skill_bank.tasks.changenet.metric import ESCAPE, FAR, GRAMMAR, RECALL
 
-_SHARES: dict[Statistic, tuple[float, ...]] = {"level": (0.5,), "tail": (0.95,), "spread": (0.25, 0.75)}
-"""Which quantiles a statistic is, or is the distance of."""
+_SHARES: dict[Statistic, tuple[float, ...]] = {"tail": (0.95,), "spread": (0.25, 0.75)}
+"""Which quantiles a statistic is, or is the distance of; the level is the median."""
 RATES = ("rate", "label_rate")
 """A column of one of these names says at which rate a labelled part was drawn."""
 
@@ -130,7 +130,7 @@ def feed(
         state = read_state(folder, settings)
         if digest in state.digests:
             return None
-        newest = state.newest
+        newest = {history.stratum: history.newest for history in state.strata}
         lots = () if labels_only else tuple(_lots(settings, scores, lot, digest, state))
         line = Fed(
             at=log_time((clock or SystemClock()).now()),
@@ -138,7 +138,7 @@ def feed(
             file=scores.path.name,
             sha256=digest,
             lots=lots,
-            late=late(newest, dict.fromkeys(made.lot for made in lots)),
+            late=_late(newest, lots),
             labelled=labelled,
             least_rate=least_rate,
         )
@@ -199,6 +199,14 @@ def _lots(settings: Settings, scores: ScoreFile, name: str | None, digest: str, 
         yield made
 
 
+def _late(newest: Mapping[tuple[str, str], str], lots: Sequence[Lot]) -> tuple[str, str] | None:
+    """The first two lots of one part type and lighting that came in the other order; `newest`: fed before these."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for lot in lots:
+        names.setdefault(lot.stratum, []).append(lot.lot)
+    return next(filter(None, (late(newest.get(key, ""), those) for key, those in names.items())), None)
+
+
 def _told_apart_as_before(scores: ScoreFile, cells: Sequence[list[str] | None], state: State) -> None:
     """Refuse a file whose parts would go to other strata than those of the files before."""
     known = state.strata[0].stratum if state.strata else ()
@@ -253,8 +261,11 @@ def _lot(
 
 def _value(scores: npt.NDArray[np.float64], statistic: Statistic) -> float:
     """One statistic of a lot; finite, as its scores are."""
-    # Of halves, since the distance of two scores may be no float.
-    ends: list[float] = np.quantile(scores / 2, _SHARES[statistic]).tolist()
+    halves = scores / 2  # the distance of two scores may be no float
+    if statistic == "level":
+        # To the last digit what monitors have that are at work: a lot as before is to tie with them.
+        return 2 * float(np.median(halves))
+    ends: list[float] = np.quantile(halves, _SHARES[statistic]).tolist()
     distance = ends[0] if len(ends) == 1 else ends[1] - ends[0]
     return min(2 * distance, sys.float_info.max)
 

@@ -45,7 +45,7 @@ class Settings(Record):
     threshold: float
     target: str | None = None
     reference_lots: int = Field(25, ge=2, le=10_000)
-    lots_to_false_alarm: float = Field(1000.0, ge=10, le=1e9)
+    lots_to_false_alarm: float = Field(1000.0, ge=10, le=1e300)
     least_parts: int = Field(20, ge=1)
     statistics: tuple[Statistic, ...] = ("level", "tail")
     """Of a lot; a monitor that says nothing here was started when there were these two."""
@@ -120,9 +120,9 @@ class Labelled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
 class Fed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One line: a file that was fed, or a stratum that begins anew.
 
-    `late` names two lots of the file, or the last one before it and one of the file, of which the second is by its date
-    the earlier one. `least_rate` is the smallest rate at which a part of the file would have been drawn for a label;
-    None: not recorded.
+    `late` names two lots of one part type and lighting, both of the file or the first the last one before it, of which
+    the second is by its date the earlier one. `least_rate` is the smallest rate at which a part of the file would have
+    been drawn for a label; None: not recorded.
     """
 
     at: str

@@ -52,6 +52,7 @@ class History(msgspec.Struct):
         last: The last lot that was tested.
         over: The logarithm of its evidence over the limit at it.
         alarm: The first lot that passed its limit.
+        newest: The lot that was fed last.
     """
 
     part_type: str
@@ -72,6 +73,7 @@ class History(msgspec.Struct):
     last: Lot | None = None
     over: float = 0.0
     alarm: Lot | None = None
+    newest: str = ""
 
     @property
     def stratum(self) -> tuple[str, str]:
@@ -96,6 +98,7 @@ class History(msgspec.Struct):
     def add(self, lot: Lot, settings: Settings, strata: int) -> None:
         """Take in a lot, of a monitor that knew so many strata when it was fed."""
         self.fed.add(lot.lot)
+        self.newest = lot.lot
         self.lots += 1
         self.parts += lot.parts
         self.flagged += lot.flagged
@@ -160,7 +163,6 @@ class State(msgspec.Struct):
         end: Up to which byte of the record.
         last_line: SHA-256 of the line that ends there: another record has another one.
         digests: Of the files that were fed.
-        newest: The one that was fed last.
         parts, flagged: Counts, those before a restart as well.
         strata: In the order in which they came.
     """
@@ -172,7 +174,6 @@ class State(msgspec.Struct):
     last_line: str = ""
     digests: set[str] = set()
     lots: set[str] = set()
-    newest: str = ""
     parts: int = 0
     flagged: int = 0
     strata: list[History] = []
@@ -205,7 +206,6 @@ class State(msgspec.Struct):
     def add_lot(self, lot: Lot, settings: Settings) -> None:
         """Take in one lot."""
         self.lots.add(lot.lot)
-        self.newest = lot.lot
         self.parts += lot.parts
         self.flagged += lot.flagged
         history = self.history(*lot.stratum)

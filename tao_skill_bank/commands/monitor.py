@@ -84,7 +84,7 @@ def feed(
     column = read_settings(monitor).score
     rates = engine.Rates(rate_flagged, rate_passed)
     if not (as_given or labels_only) and (fall := first_fall([str(path) for path in scores])) is not None:
-        fix = f"give the oldest first ($(ls -v {scores[0].parent}/*{scores[0].suffix})), or --as-given"
+        fix = f"give the oldest first ($(ls {scores[0].parent}/*{scores[0].suffix} | sort -V)), or --as-given"
         raise InputError(f"stands before {fall[1]}, which is earlier by its name", where=fall[0], fix=fix)
     for path in scores:
         taken = engine.feed(monitor, read_score_file(path, column), lot=lot, rates=rates, labels_only=labels_only)

@@ -124,6 +124,15 @@ def test_a_monitor_that_was_started_with_two_statistics_goes_on_with_these(tmp_p
     assert status(watched) == found
 
 
+def test_a_lots_median_is_to_the_last_digit_what_a_monitor_at_work_has(tmp_path: Path, watched: Path) -> None:
+    # Half of the parts lie far from the other half, so that it is between two scores.
+    pairs = np.sort(np.random.default_rng(0).random((300, 2)).round(2), axis=1)
+    rows = [(f"L{k:03d}", score) for k, pair in enumerate(pairs) for score in pair for _ in range(3)]
+    feed(watched, day(tmp_path, "x", [score for _, score in rows], lot=[lot for lot, _ in rows]))
+    (line,) = read_fed(watched)[0]
+    assert [lot.values[0] for lot in line.lots] == [float(np.median(np.repeat(pair, 3))) for pair in pairs]
+
+
 def test_scores_whose_distance_is_no_number_leave_a_record_that_can_be_read(tmp_path: Path, watched: Path) -> None:
     path = tmp_path / "far.csv"
     path.write_text("score\n" + "-1e308\n" * 15 + "1e308\n" * 6)
@@ -194,7 +203,13 @@ def test_a_day_that_comes_after_a_later_one_is_taken_and_said_in_a_line(tmp_path
 
 
 @pytest.mark.parametrize(
-    "names", [("4711", "0815"), ("2026-11-30", "2026-12-01"), ("30.11.2026", "01.12.2026"), ("L2 2026-11-30", "today")]
+    "names",
+    [
+        ("4711", "0815"),
+        ("2026-11-30", "2026-12-01"),
+        ("30.11.2026", "01.12.2026"),
+        ("L2 2026-11-30", "today"),
+    ],
 )
 def test_orders_out_of_number_and_dates_that_end_with_the_year_are_taken_without_a_word(
     tmp_path: Path, watched: Path, names: tuple[str, str]
@@ -202,6 +217,12 @@ def test_orders_out_of_number_and_dates_that_end_with_the_year_are_taken_without
     for name in names:
         assert run("feed", watched, day(tmp_path, f"x{names.index(name)}", [0.1] * 30, lot=name)).stderr == ""
         assert run("feed", watched, day(tmp_path, name, [0.2] * 30)).stderr == ""
+
+
+def test_a_monitor_of_any_finite_run_to_a_false_alarm_can_still_be_read(watched: Path) -> None:
+    path = watched / "monitor.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"lots_to_false_alarm": 1e12}))
+    assert status(watched).lots_to_false_alarm == 1e12
 
 
 def test_a_file_that_was_fed_counts_once_and_a_lot_of_another_file_is_refused(tmp_path: Path, watched: Path) -> None:
