@@ -26,6 +26,7 @@ from real_tao import real_tao_bin
 
 from tao_skill_bank import runs
 from tao_skill_bank.core.errors import BankError
+from tao_skill_bank.data.changenet.spec import spec_faults
 from tao_skill_bank.data.releases.facts import known, release_named
 from tao_skill_bank.demo import make_demo_workspace
 from tao_skill_bank.platforms.releases import installed_release
@@ -263,6 +264,140 @@ def test_radio_without_its_strides_crashes_there_and_is_refused_here(workspace: 
         runs.plan_run(request)
     code, output, _ = train(tao, workspace, spec)
     assert code != 0, output
+
+
+# Run by the environment's own Python: NVIDIA's model, built of a spec and called with black pictures.
+_BUILDS = """
+import contextlib, json, sys
+import torch
+from omegaconf import OmegaConf
+from nvidia_tao_pytorch.config.visual_changenet.default_config import ExperimentConfig
+from nvidia_tao_pytorch.cv.visual_changenet.classification.models.changenet import build_model
+said = []
+with contextlib.redirect_stdout(sys.stderr), torch.no_grad():
+    for case in json.loads(sys.argv[1]):
+        spec = OmegaConf.merge(OmegaConf.structured(ExperimentConfig), OmegaConf.create(case))
+        classify = spec.dataset.classify
+        picture = (3, classify.image_height, classify.image_width)
+        try:
+            model = build_model(spec).eval()
+            goldens = torch.zeros(2, classify.num_golden, *picture)
+            model(torch.zeros(2, *picture), goldens if classify.num_golden > 1 else goldens[:, 0])
+            said.append("")
+        except Exception as error:
+            said.append(f"{type(error).__name__}: {error}")
+print(json.dumps(said))
+"""
+VIT, FAN = "vit_small_dinov3", "fan_tiny_8_p4_hybrid"
+# Backbone, module, goldens, pixels a side; what is said of it here and there, nothing where it is taken.
+GOLDENS = [
+    (VIT, "learnable", 2, 224, "", ""),
+    (VIT, "learnable", 3, 224, "", ""),
+    (VIT, "learnable", 1, 256, "", ""),
+    (VIT, "learnable", 2, 256, "multiples of 224", "size of tensor"),
+    (VIT, "learnable", 4, 64, "multiples of 224", "size of tensor"),
+    (VIT, "euclidean", 1, 64, "", ""),
+    (VIT, "euclidean", 2, 224, "one golden with the euclidean module", "Difference module [euclidean]"),
+    (FAN, "learnable", 4, 224, f"one golden with {FAN}", f"backbone [{FAN}]"),
+    (FAN, "euclidean", 2, 224, f"one golden with {FAN}", f"backbone [{FAN}]"),
+    (VIT, "learnable", 0, 224, "at least 1", "greater than 0"),
+]
+
+
+def test_what_is_said_of_several_goldens_is_what_taos_own_model_does_with_them(tao: Path) -> None:
+    cases = [_with_goldens(*case[:4]) for case in GOLDENS]
+    home = tao.parent
+    done = ran(
+        [home / "env" / "bin" / "python", "-c", _BUILDS, json.dumps(cases)],
+        env={**os.environ, "PYTHONPATH": str(home / "stand_ins"), "TAO_STAND_INS": "cpu"},
+    )
+    assert done.returncode == 0, done.stderr
+    for (*case, ours, theirs), spec, said in zip(GOLDENS, cases, json.loads(done.stdout), strict=True):
+        print(f"{case}: {said or 'takes it'}")
+        faults = spec_faults(spec, "train", installed_release(tao))
+        assert (theirs in said) if theirs else not said, (case, said)
+        assert any(ours in fault for fault in faults) if ours else not faults, (case, faults)
+
+
+def _with_goldens(backbone: str, module: str, count: int, side: int) -> dict[str, Any]:
+    strides = [4, 8, 16, 32] if backbone == VIT else [4, 8, 16, 16]
+    return {
+        "task": "classify",
+        "train": {"num_epochs": 1, "classify": {"loss": "ce" if module == "learnable" else "contrastive"}},
+        "model": {
+            "backbone": {"type": backbone},
+            "classify": {"difference_module": module},
+            "decode_head": {"feature_strides": strides},
+        },
+        "dataset": {
+            "classify": {
+                "image_ext": ".png",
+                "input_map": {"A": 0},
+                "num_input": 1,
+                "concat_type": "linear",
+                "num_golden": count,
+                "image_width": side,
+                "image_height": side,
+                "batch_size": 8,
+            }
+        },
+    }
+
+
+@pytest.mark.parametrize("lighting", [None, {}], ids=["null", "empty"])
+def test_without_a_lighting_tao_trains_and_its_own_gap_analysis_finds_nothing(
+    workspace: Path, tao: Path, lighting: dict[str, int] | None
+) -> None:
+    """So it is taken where the bank looks for weak samples, and refused where NVIDIA's program does."""
+    path = workspace / "specs" / "baseline_spec.yaml"
+    spec = yaml.safe_load(path.read_text())
+    classify = spec["dataset"]["classify"]
+    (light, *_), ending = classify["input_map"], classify["image_ext"]
+    images = workspace / "images"
+    real = images.resolve()
+    images.unlink()
+    for picture in real.rglob(f"*_{light}{ending}"):
+        named = images / picture.relative_to(real).with_name(picture.name.replace(f"_{light}{ending}", ending))
+        named.parent.mkdir(parents=True, exist_ok=True)
+        named.symlink_to(picture)
+    classify.update(input_map=lighting, num_input=1, batch_size=4)
+    for name in ("training_set", "validation_set"):
+        table = workspace / "train/base" / f"{name}.csv"
+        cut(table, table, 6, 2)
+    path.write_text(yaml.safe_dump(spec))
+    assert spec_faults(spec, "train", installed_release(tao)) == []
+    request = tiny.request(workspace, iterations=1, platform="virtualenv", settings=(f"virtualenv.bin={tao}",))
+    with pytest.raises(BankError) as caught:
+        runs.plan_run(request)
+    assert "input_map: names no lighting" in " ".join([caught.value.line(), *getattr(caught.value, "faults", [])])
+    code, output, made = train(tao, workspace, spec)
+    assert code == 0 and made, output
+    done = _gaps(workspace, [str(tao / "gap_analysis")])
+    if lighting is None:
+        assert done.returncode != 0
+        assert "'NoneType' object is not iterable" in done.stdout + done.stderr
+    else:
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert pq.read_table(next((workspace / "gaps").rglob("kpi_gaps.parquet"))).num_rows == 0
+
+
+def _gaps(workspace: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
+    """A gap analysis of made-up scores, by the spec of the training before it."""
+    with (workspace / "kpi/testing_set.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    with (workspace / "inference.csv").open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, [*rows[0], "siamese_score"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, "siamese_score": f"{number / 100:.2f}"} for number, row in enumerate(rows))
+    asked = {
+        "results_dir": "gaps",
+        "inference_results_dir": ".",
+        "kpi_media_path": "images",
+        "train_config": "train.yaml",
+    }
+    given = {key: str(workspace / name) for key, name in asked.items()}
+    (workspace / "gaps.yaml").write_text(yaml.safe_dump({**given, "min_recall": 1.0}))
+    return ran([*command, "vcn_aoi", "-e", str(workspace / "gaps.yaml")], cwd=workspace)
 
 
 def test_inference_at_another_size_than_training_fails_there_and_is_a_mismatch_here(workspace: Path, tao: Path) -> None:

@@ -13,7 +13,7 @@ from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.errors import BankError
-from tao_skill_bank.core.text import limit, listed, percent, plural
+from tao_skill_bank.core.text import limit, listed, percent, plural, points
 from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.log import LogLine
@@ -270,6 +270,7 @@ def cards(view: RunView) -> list[Card]:
             ("Weak samples found", _weak(view, phase)),
             ("Validation loss", "" if record.val_loss is None else f"{record.val_loss:.4g}"),
             ("Checkpoint", f"{checkpoint.rsplit('/', 1)[-1]} ({kind})" if checkpoint else ""),
+            ("Other checkpoints", _others(view, phase)),
         ]
         errors = tuple(
             f"{line.stage}: {line.summary}"
@@ -279,6 +280,20 @@ def cards(view: RunView) -> list[Card]:
         told = tuple((name, text) for name, text in facts if text)
         found.append(Card(phase, told, tuple(record.warnings), errors))
     return found
+
+
+def _others(view: RunView, phase: Phase) -> str:
+    """The candidates that were not chosen, and how far each lay from the one that was."""
+    record, name = phase.record, view.state.target.measure.name
+    chosen = record.evaluation
+    if chosen is None:
+        return ""
+    return "; ".join(
+        f"{e.checkpoint.rsplit('/', 1)[-1]} ({e.kind.replace('_', ' ')}): "
+        f"{name} {points(e.value_pct(name) - chosen.value_pct(name))}"
+        for e in record.evaluations
+        if e is not chosen
+    )
 
 
 def approach(view: RunView) -> list[tuple[str, str]]:

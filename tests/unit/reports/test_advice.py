@@ -13,6 +13,8 @@ from flat import put
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.state import save_state
 from tao_skill_bank.reports.deft.advice import Advice, recommendations
+from tao_skill_bank.reports.deft.report import report_html
+from tao_skill_bank.reports.deft.sections import cards
 from tao_skill_bank.reports.deft.status import status_of
 from tao_skill_bank.reports.deft.view import RunView
 from tao_skill_bank.tasks.changenet.state import State as DeftState
@@ -43,6 +45,29 @@ def rescore(run: Path, scores: dict[str, list[float]]) -> None:
     measured = evaluate("latest", Path("model.pth"), path, RunView(run).state.target)
     put(baseline, evaluations=[measured], far_pct=measured.far_pct, threshold=measured.threshold)
     save_state(state)
+
+
+def test_the_report_says_which_checkpoint_was_chosen_and_how_far_the_others_lay_apart(make_run: MakeRun) -> None:
+    run = only_baseline(make_run)
+    [before] = cards(RunView(run))
+    assert "Other checkpoints" not in dict(before.facts)
+    state = load_state(run)
+    baseline = state.iterations["baseline"]
+    [latest] = baseline.evaluations
+    far = latest.far_pct
+    told = [
+        latest.model_copy(
+            update={"kind": kind, "checkpoint": f"/t/{name}", "inference_csv": f"/t/{name}", "far_pct": x}
+        )
+        for kind, name, x in (("best_val", "model_epoch_003.pth", far + 1.5), ("best_far", "model_epoch_005.pth", far))
+    ]
+    put(baseline, evaluations=[*told, latest])
+    save_state(state)
+    [card] = cards(RunView(run))
+    assert dict(card.facts)["Checkpoint"].endswith("(latest)")
+    others = "model_epoch_003.pth (best val): FAR +1.50 pp; model_epoch_005.pth (best far): FAR ±0 pp"
+    assert dict(card.facts)["Other checkpoints"] == others
+    assert "<dt>Other checkpoints</dt>" in report_html(RunView(run), status_of(RunView(run)))
 
 
 def miss_two(state: DeftState) -> None:
