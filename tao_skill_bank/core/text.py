@@ -13,12 +13,12 @@ DASH = "–"
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-_UNIT = re.compile(r"(?<=\d) (?=%|pp\b|×)|(?<=×) (?=\d)")
+_UNIT = re.compile(r"(?<=\d) (?=%|pp\b|×)|(?<=[×<>=≤≥]) (?=\d)")
 _RANGE = re.compile(r"(?<=\d)–(?=\d)")
 
 
 def unbroken(value: Any) -> str:
-    """`clean`, with no line broken between a number and its unit, nor within a range."""
+    """`clean`, with no line broken between a number and its unit or the sign before it, nor within a range."""
     return _RANGE.sub("–\u2060", _UNIT.sub("\u00a0", clean(value)))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
-from tao_skill_bank.core.text import capital, clean, limit, percent
+from tao_skill_bank.core.text import capital, clean, limit, percent, unbroken
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -141,10 +141,10 @@ def rate_chart(points: Sequence[RatePoint], target_pct: float | None, op: str = 
     )
     goal = ""
     if target_pct is not None:
-        place = _free_place(y(target_pct), [*taken, *(b for d in drawn for b in (d.box, d.whisker))])
+        name = f"target {op} {limit(target_pct)}"
+        place = _free_place(y(target_pct), [*taken, *(b for d in drawn for b in (d.box, d.whisker))], len(name))
         goal = (
-            f'<span class="goal-name {place}" style="bottom:{100 - y(target_pct):.3f}%">'
-            f"target {escape(op)} {escape(limit(target_pct))}</span>"
+            f'<span class="goal-name {place}" style="bottom:{100 - y(target_pct):.3f}%">{escape(unbroken(name))}</span>'
         )
     said = "; ".join(f"{p.name} {percent(p.value)}" + f", {p.note}" * bool(p.note) for p in points)
     about = f"{capital(measure)} by phase: {said}." + (
@@ -191,6 +191,8 @@ Box = tuple[float, float, float, float]
 
 # A plot as narrow and as low as it is drawn at its least; a letter, a line of text and a dot in percent of it.
 _LETTER, _LINE, _DOT = 2.0, 7.0, 2.6
+# The same letter on a telephone, where a plot has some 270 pixels: the name of the target has to be free there too.
+_WIDE_LETTER = 2.7
 _GAP = 2.2
 PLACES = ("right", "left", "above", "below", "above end", "below end", "above start", "below start")
 
@@ -282,14 +284,15 @@ def _overlap(a: Box, b: Box) -> float:
     return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
-def _free_place(line: float, boxes: Sequence[Box]) -> str:
+def _free_place(line: float, boxes: Sequence[Box], letters: int) -> str:
     """Where the name of the target hides least of what is drawn: `right` or `left`, above its line or `below`.
 
     Args:
         line: Where the target's line lies, percent from the top.
         boxes: What is drawn.
+        letters: How long the name is.
     """
-    wide, high = 22.0, 9.0
+    wide, high = letters * _WIDE_LETTER, 9.0
 
     def hidden(place: str) -> float:
         left = 0.0 if "left" in place else 100.0 - wide

@@ -63,6 +63,37 @@ def test_a_value_gives_way_to_the_line_of_the_target(target: float) -> None:
     assert not [box for box in boxes if box[1] < target < box[3]]
 
 
+@pytest.mark.parametrize(
+    ("points", "target", "places"),
+    [
+        # As seen on a telephone: the second value stands left of its dot, where the name would begin.
+        (
+            [
+                RatePoint("base", 33.0, 26.7, 39.6),
+                RatePoint("iter 1", 7.39, 4.2, 11.8),
+                RatePoint("iter 2", 2.61, 1.0, 5.6, True),
+                RatePoint("acceptance", 0.43, 0.011, 2.4, True, True),
+            ],
+            5.0,
+            {"left below", "right", "right below"},
+        ),
+        ([RatePoint("base", 30.0), RatePoint("iter 1", 12.0), RatePoint("iter 2", 2.0)], 10.0, {"left"}),
+        (
+            [RatePoint("base", 12.0), RatePoint("iter 1", 30.0), RatePoint("iter 2", 31.0)],
+            10.0,
+            {"right", "right below"},
+        ),
+    ],
+)
+def test_the_name_of_the_target_gives_way_to_the_values_at_the_width_of_a_telephone_and_is_not_broken(
+    points: list[RatePoint], target: float, places: set[str]
+) -> None:
+    page = rate_chart(points, target)
+    found = re.search(r'<span class="goal-name ([a-z ]+)"[^>]*>([^<]+)<', page)
+    assert found and found[1] in places
+    assert found[2] == f"target &lt;\u00a0{target:g}\u00a0%"
+
+
 @pytest.mark.parametrize(("op", "top", "height"), [("<=", 25.0, 75.0), (">=", 0.0, 25.0)])
 def test_the_goal_lies_on_the_side_of_the_target_that_is_asked_for(op: str, top: float, height: float) -> None:
     drawn_ = rate_chart([RatePoint("base", 100.0)], 75.0, op, measure="f1")
