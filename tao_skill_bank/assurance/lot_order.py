@@ -31,6 +31,11 @@ def first_fall(names: Sequence[str]) -> tuple[str, str] | None:
     return next(((one, other) for one, other in pairwise(names) if falls(one, other)), None)
 
 
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names, of those that differ in numbers alone the lowest numbers first."""
+    return sorted(names, key=_parts)
+
+
 def late(before: str, lots: Iterable[str]) -> tuple[str, str] | None:
     """The first lot behind `before` whose name has an earlier date than the lot before it, and that lot.
 
@@ -44,3 +49,8 @@ def _size(digits: str) -> tuple[int, str]:
     """What orders numbers of any length."""
     significant = digits.lstrip("0")
     return len(significant), significant
+
+
+def _parts(name: str) -> list[tuple[str, int, str]]:
+    """Text and numbers by turns, so that numbers are compared as such."""
+    return [("", *_size(part)) if at % 2 else (part, 0, "") for at, part in enumerate(_DIGITS.split(name))]

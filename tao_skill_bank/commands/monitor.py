@@ -74,9 +74,10 @@ def feed(
 ) -> None:
     """Take in files of SCORES (CSV, parquet, JSON lines), oldest first; a file that was fed before is passed over."""
     from tao_skill_bank.assurance import monitor_feed as engine
-    from tao_skill_bank.assurance.lot_order import first_fall
+    from tao_skill_bank.assurance.lot_order import first_fall, in_order
     from tao_skill_bank.assurance.monitor_record import read_settings
     from tao_skill_bank.core.errors import InputError
+    from tao_skill_bank.core.text import listed
     from tao_skill_bank.data.score_files import read_score_file
 
     if lot is not None and len(scores) > 1:
@@ -84,7 +85,7 @@ def feed(
     column = read_settings(monitor).score
     rates = engine.Rates(rate_flagged, rate_passed)
     if not (as_given or labels_only) and (fall := first_fall([str(path) for path in scores])) is not None:
-        fix = f"give the oldest first ($(ls {scores[0].parent}/*{scores[0].suffix} | sort -V)), or --as-given"
+        fix = f"give the oldest first (by their names: {listed(in_order(map(str, scores)))}), or --as-given"
         raise InputError(f"stands before {fall[1]}, which is earlier by its name", where=fall[0], fix=fix)
     for path in scores:
         taken = engine.feed(monitor, read_score_file(path, column), lot=lot, rates=rates, labels_only=labels_only)

@@ -13,7 +13,7 @@ from tao_skill_bank.assurance.monitor import Status, StratumStatus
 from tao_skill_bank.assurance.monitor_record import read_settings, stratum_name
 from tao_skill_bank.assurance.monitor_state import read_state
 from tao_skill_bank.core import fsio
-from tao_skill_bank.core.text import plural, score
+from tao_skill_bank.core.text import plural, score, whole
 from tao_skill_bank.metrics.drift import FloatArray
 from tao_skill_bank.reports.page import render_page
 
@@ -41,10 +41,23 @@ def write_page(folder: Path, status: Status) -> Path | None:
 
 def monitor_html(folder: Path, status: Status) -> str:
     """The page as text. Everything out of data is escaped."""
-    rows = stratum_rows(folder, status)
     return render_page(
-        "monitor.html.j2", head=head(status), status=status, rows=rows, threshold=score(status.threshold)
+        "monitor.html.j2",
+        head=head(status),
+        status=status,
+        rows=stratum_rows(folder, status),
+        reading=reading(folder, status),
+        threshold=score(status.threshold),
     )
+
+
+def reading(folder: Path, status: Status) -> str:
+    """What the charts' lines are, as far as this monitor has them, and how rarely an alarm comes without a change."""
+    lines = "The line is the median score of a lot, the dashed one its 95th percentile"
+    if "spread" in read_settings(folder).statistics:
+        lines += "; the line below, on a scale of its own, is how far apart the middle half of its scores lies"
+    rare = f"an alarm comes once in {whole(status.lots_to_false_alarm)} lots or more rarely, over all rows together"
+    return f"{lines}. Without a change, {rare}."
 
 
 def stratum_rows(folder: Path, status: Status) -> list[dict[str, Any]]:

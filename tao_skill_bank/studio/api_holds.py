@@ -12,7 +12,7 @@ from tao_skill_bank.assurance.subject import subject_of
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.text import percent
 from tao_skill_bank.reports.certificate import certificate_html, needs, rate_text, sentence
-from tao_skill_bank.reports.monitor import head, stratum_rows
+from tao_skill_bank.reports.monitor import head, reading, stratum_rows
 from tao_skill_bank.studio.api_runs import REPORT_POLICY
 from tao_skill_bank.studio.models import CertificateRow, HoldsView, MonitorRow, StratumRow
 
@@ -48,12 +48,12 @@ def page(studio: Studio, request: Request) -> Response:
 def _monitor(name: str, folder: Path) -> MonitorRow:
     try:
         found = monitor.status(folder)
-        rows = stratum_rows(folder, found)
+        rows, words = stratum_rows(folder, found), reading(folder, found)
     except (BankError, OSError) as error:
         return MonitorRow(name=name, problem=error.line() if isinstance(error, BankError) else str(error))
     alarms = [None if row["alarm"] is None else row["alarm"].text for row in rows]
     strata = [StratumRow(**{**r, "alarm": a, "chart": str(r["chart"])}) for r, a in zip(rows, alarms, strict=True)]
-    return MonitorRow(name=name, head=head(found), status=found, strata=strata)
+    return MonitorRow(name=name, head=head(found), status=found, strata=strata, reading=words)
 
 
 def _certificate(name: str, path: Path) -> CertificateRow:

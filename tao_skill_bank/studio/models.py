@@ -81,6 +81,7 @@ class MonitorRow(Shape):
     head: str = ""
     status: Status | None = None
     strata: list[StratumRow] = Field(default_factory=list)
+    reading: str = ""
     problem: str | None = None
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from tao_skill_bank.core import roots
 from tao_skill_bank.core.errors import BankError, BusyError, InputError, system_error
+from tao_skill_bank.loop.state import not_own, read_header
 from tao_skill_bank.studio import api_annotate, api_holds, api_labels, api_plan, api_runs, api_samples
 from tao_skill_bank.studio.access import ClosedError, Gate
 from tao_skill_bank.studio.app import BODY, Studio
@@ -55,6 +56,8 @@ def _answer(studio: Studio, function: Callable[[Studio, Request], Any]) -> Answe
             found = await run_in_threadpool(function, studio, request)
         except (BankError, OSError) as error:
             known = error if isinstance(error, BankError) else system_error(error)
+            if isinstance(known, roots.OutsideError):
+                known = _moved(studio, request) or known
             told = {"error": known.line(), "what": known.what, "where": str(known.where or ""), "fix": known.fix or ""}
             return JSONResponse(told, _status(known))
         if isinstance(found, Response):
@@ -73,6 +76,16 @@ async def _body(request: Request) -> bytes:
             raise InputError("is too long", where="the request", fix=f"send at most {MOST_BODY >> 20} MB")
         parts.append(part)
     return b"".join(parts)
+
+
+def _moved(studio: Studio, request: Request) -> BankError | None:
+    """What to say of the run of an address where it was moved, so that its paths lead elsewhere; None: it was not."""
+    name = request.path_params.get("run") or request.query_params.get("run", "")
+    try:
+        folder = studio.workspace.run(str(name))
+        return not_own(read_header(folder), folder)
+    except (BankError, OSError):
+        return None
 
 
 def _status(error: BankError) -> int:

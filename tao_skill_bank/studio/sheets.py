@@ -150,6 +150,7 @@ class Sheets:
             made = _sheet(key, self._rows(path, key_of(about), scored=scored), path, beside)
             with self._lock:
                 self._found[key] = made
+                self._first.pop(key, None)
                 self._reading.pop(key, None)
                 while len(self._found) > self._kept:
                     self._found.popitem(last=False)

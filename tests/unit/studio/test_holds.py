@@ -13,6 +13,7 @@ from studio_server import page_of
 from tao_skill_bank.assurance.certificate import certify, read_certificate
 from tao_skill_bank.assurance.monitor import status
 from tao_skill_bank.assurance.subject import subject_of
+from tao_skill_bank.reports.monitor import monitor_html
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,7 @@ def test_a_monitor_says_what_its_status_says_and_shows_its_lots(workspace: Path)
     (row,) = found["strata"]
     assert row["alarm"] == told.alarms[0].text and row["chart"].startswith("<svg") and "since" in row["chart"]
     assert "<b>" not in row["chart"] and row["last"] == "day29"
+    assert found["reading"] in monitor_html(workspace / "line", told)
 
 
 def test_a_certificate_and_a_run_as_it_stands_have_the_bounds_that_certify_prints(workspace: Path) -> None:

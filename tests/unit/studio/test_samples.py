@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from studio_server import Page
+from studio_server import Page, page_of
 
 from tao_skill_bank import frames
 from tao_skill_bank.core.errors import InputError
@@ -198,6 +199,20 @@ def test_the_first_rows_of_a_large_file_are_there_before_it_is_read_and_give_way
         assert part.table.column("note")[row] == whole.table.column("note")[row]
 
 
+def test_the_first_rows_are_kept_no_longer_than_until_the_whole_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sheets_module, "FIRST_BYTES", 4_000)
+    monkeypatch.setattr(sheets_module, "_LARGE", 20_000)
+    path, sheets = large(tmp_path / "a.csv", 1_000), Sheets(kept=1)
+    part = sheets.first(path, scored=True)
+    assert part is not None
+    sheets.read(path, scored=True)
+    sheets.read(large(tmp_path / "b.csv", 10), scored=True)
+    assert sheets.first_known(path, [0]) is None, "the whole gave way to another set, and the part is as old as it"
+    assert sheets.first(path, scored=True) is not part
+
+
 def test_what_is_small_or_wrong_at_its_start_is_read_whole_and_says_what_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,3 +258,20 @@ def test_the_page_gets_the_first_rows_of_a_set_in_one_answer_and_their_text_whil
     expected = frames.scores(finished, "baseline")
     assert [t["score"] for t in texts] == expected["siamese_score"].to_numpy()[[row[-1], row[0]]].tolist()
     assert page.get("/api/picture", **asked, row=int(row[-1])).status_code == 200
+
+
+def test_a_run_whose_workspace_was_moved_says_how_it_is_taken_up_where_its_paths_lead_to_the_old_place(
+    finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.parent.parent, tmp_path / "moved")
+    asked = {"run": finished.name, "set": "kpi", "iteration": "baseline"}
+    with page_of(tmp_path / "moved") as page:
+        whole = page.get("/api/samples", **asked)
+        answers = [page.get("/api/picture", **asked, row=0), page.get("/api/board", **asked, row=0)]
+        answers.append(page.get("/api/samples", **{**asked, "set": "validation"}))
+    assert whole.status_code == 200, "what lies in the run itself is shown"
+    here = tmp_path / "moved" / "results" / finished.name
+    for answer in answers:
+        told = answer.json()
+        assert answer.status_code == 400 and told["what"].startswith(f"this run was made in {finished}")
+        assert f"tao-skills deft adopt {here}" in told["fix"]

@@ -13,7 +13,7 @@ const notYet = Object.fromEntries([..."mpkeqsx"].map((key) => [key, tooEarly]));
 export function Board({ query }) {
   const { data: board, error, again } = useAsk("/board", { run: query.run, set: query.set, iteration: query.iteration, row: query.row, sample: query.sample });
   useKeys(notYet, !board && !error);
-  if (error?.status === 403) return html`<main><${Closed} run=${query.run} opened=${again} /></main>`;
+  if (error?.status === 403 && query.set === "acceptance") return html`<main><${Closed} run=${query.run} opened=${again} /></main>`;
   if (error && !board) return html`<main><${Problem} error=${error} again=${again} /></main>`;
   if (!board) return html`<main><${Waiting} what="Opening the board" /></main>`;
   return html`<${Open} board=${board} query=${query} again=${again} stale=${String(board.row.row) !== String(query.row) && query.row !== undefined} />`;

@@ -37,7 +37,7 @@ function Monitor({ m }) {
     ${bounds.length > 0 && html`<div class="scroll"><table class="dense"><thead><tr><th>of all production</th><th class="n">estimate</th><th class="n">at least</th><th class="n">at most</th><th class="n">judged parts</th></tr></thead><tbody>${bounds.map(([name, b]) => html`<tr><th>${name}</th><td class="n">${share(b.value)}</td><td class="n">${share(b.least)}</td><td class="n">${share(b.most)}</td><td class="n">${count(b.parts)}</td></tr>`)}</tbody></table></div>`}
     ${m.strata.map((row) => html`<div class="stratum" key=${row.name}><h4>${row.name} <small>${row.lots}, ${row.state}</small></h4>
       <div class="lot-chart" dangerouslySetInnerHTML=${{ __html: row.chart }}></div><p class="lot-axis"><span>lot ${row.first}</span><span>${row.range}</span><span>lot ${row.last}</span></p></div>`)}
-    ${m.strata.length ? html`<p class="soft">The line is the median score of a lot, the dashed one its 95th percentile; the line below, on a scale of its own, is how far apart the middle half of its scores lies. Without a change an alarm comes once in ${count(Math.round(s.lots_to_false_alarm))} lots or more rarely, over all rows together.</p>` : html`<p class="soft">No lot yet: <code>tao-skills monitor feed</code>.</p>`}</article>`;
+    ${m.strata.length ? html`<p class="soft">${m.reading}</p>` : html`<p class="soft">No lot yet: <code>tao-skills monitor feed</code>.</p>`}</article>`;
 }
 
 function Certificate({ c, page }) {

@@ -42,7 +42,7 @@ function Suspects({ run, set, standing }) {
   const wrong = () => (now.good ? ask(true) : give({ reason: "mislabeled", to: "PASS" }));
   useKeys(useInTurn({ k: () => now && give({ reason: "edge_case", to: now.label, note: "label is right" }), p: () => give({ reason: "mislabeled", to: "PASS" }), m: () => now && ask(true), e: () => now && give({ reason: "edge_case", to: now.label }), q: () => give({ reason: "data_quality" }), s: () => give({ reason: "systematic" }), x: () => give({ reason: "data_quality", drop: true }), u: undo, ArrowRight: () => move(Math.min(open.length - 1, place + 1)), n: () => move(Math.min(open.length - 1, place + 1)), ArrowLeft: () => move(Math.max(0, place - 1)),
     Enter: () => now && go("/board", { run, set, row: now.row }), Escape: () => ask(false), ...(asking ? Object.fromEntries(names.slice(0, 9).map((n, i) => [String(i + 1), () => give({ reason: "mislabeled", to: n })])) : {}) }));
-  if (error?.status === 403) return html`<${Empty} title="Acceptance boards are closed"><p><a href=${to("/samples", { run, set: "acceptance" })}>Open them</a> with your name first.</p><//>`;
+  if (error?.status === 403 && set === "acceptance") return html`<${Empty} title="Acceptance boards are closed"><p><a href=${to("/samples", { run, set: "acceptance" })}>Open them</a> with your name first.</p><//>`;
   if (error && !data) return html`<${Problem} error=${error} />`;
   if (data?.problem) return html`<${Problem} error=${{ message: data.problem, fix: "bring the pictures back, then open this page again" }} />`;
   if (!data || !data.ready) return html`<${Waiting} what=${data?.total ? `Comparing pictures: ${count(data.done)} of ${count(data.total)}` : "Reading"} />`;

@@ -27,7 +27,7 @@ export function Samples({ query }) {
     <label>Run <select value=${run} onChange=${(e) => put("/samples", { run: e.target.value, set: asked.set })}>${runs.map((r) => html`<option value=${r.name}>${r.name}</option>`)}</select></label>
     <label>Set <select value=${asked.set} onChange=${(e) => put("/samples", { run, set: e.target.value })}>${SETS.map((s) => html`<option value=${s}>${setTitle[s]}</option>`)}</select></label>
     ${table && table.about.iterations.length > 1 && html`<label>${table.scores ? "Model" : "As of"} <select value=${table.about.iteration} onChange=${(e) => put("/samples", { ...query, run, iteration: e.target.value })}>${table.about.iterations.map((i) => html`<option value=${i}>${phaseName(i)}</option>`)}</select></label>`}</div></div>`;
-  if (error?.status === 403) return html`<main>${head}<${Closed} run=${run} opened=${() => again((n) => n + 1)} /></main>`;
+  if (error?.status === 403 && asked.set === "acceptance") return html`<main>${head}<${Closed} run=${run} opened=${() => again((n) => n + 1)} /></main>`;
   if (error) return html`<main>${head}<${Problem} error=${error} again=${() => again((n) => n + 1)} /></main>`;
   if (!table) return html`<main>${head}<${Waiting} what="Reading the set" /></main>`;
   return html`<main class="wide">${head}<${Sheet} key=${`${table.about.set}${table.about.iteration}${table.about.digest}`} table=${table} asked=${{ ...asked, iteration: table.about.iteration }} query=${query} labels=${labels} /></main>`;
