@@ -3,9 +3,12 @@
 One job serves all questions and answers of an iteration: starting a container takes longer than any of these searches.
 Each search is a block. To a block's unit vectors a tail is added, √3 long, the same within the block and at a right
 angle to every other block's: the cosine c of two vectors becomes (c + 3)/4, at least 1/2, within a block, and c/4, at
-most 1/4, between two. So every row of a target's own block is nearer than any other row, in the order it had. What the
-job leaves is a few rows that hold the k nearest of every target; the search over these few, in this process, gives what
-a search over all gives, similarities included.
+most 1/4, between two. So every row of a target's own block is nearer than any other row, in the order it had.
+
+That order holds as far as float32 tells: near 1 its steps are 6e-8, which is a quarter of a cosine's here, so that
+cosines closer than about 2e-7 are equal to the job. It is therefore asked for a few more than k. The search over what
+it leaves, in this process, is exact and gives what a search over all gives, similarities included; only where more
+than these few are within 2e-7 of the k-th may it take another one of them.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ from tao_skill_bank.tasks.vlm_bcq.selecting import Block
 from tao_skill_bank.tasks.vlm_bcq.state import Run
 
 TMM = "tmm"
+_SPARE = 8
+"""As many rows more than wanted a target, for those that the job cannot tell from the last one."""
 _PREFIX, _AGAIN = "pair:", "#"
 """A row's `filepath`; where it stands in a second block, that block's number follows: no id has such a sign."""
 
@@ -67,7 +72,7 @@ class SearchJob:
         spec, found = self._write(
             _table(names, pool, rows, asked),
             _table([f"target:{place}{_AGAIN}{number}" for number, place in wanted], targets, wanted, asked),
-            min(top_k, len(rows)),
+            min(top_k + _SPARE, len(rows)),
         )
         self._run.job(
             self._label, self._stage, "neighbours", [TMM, "nearest_neighbors", "-e", str(spec)], [found.parent]

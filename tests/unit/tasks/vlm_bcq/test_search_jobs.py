@@ -79,6 +79,22 @@ def test_one_job_for_all_questions_leaves_what_a_search_of_every_row_chooses(tmp
         assert [f.similarity for f in found] == pytest.approx([f.similarity for f in expected], abs=1e-6)
 
 
+def test_rows_that_the_job_cannot_tell_apart_at_the_last_place_are_told_by_the_search_over_what_it_leaves(
+    tmp_path: Path,
+) -> None:
+    # Farther ones first, each by less than a step of float32 near (c + 3) / 4.
+    cosines = 0.25 + 3e-8 * np.arange(8)
+    pool = np.zeros((108, 8), dtype=np.float32)
+    pool[:8, 0], pool[:8, 1] = cosines, np.sqrt(1 - cosines**2)
+    pool[8:, 2] = 1.0
+    target, ids, block = np.eye(1, 8, dtype=np.float32), [f"p{n:03d}" for n in range(108)], np.arange(108)
+    assert len(set(pool[:8, 0].tolist())) == 8
+    search = SearchJob(cast(Run, Jobs()), "iter1", "data_mining", tmp_path)
+    (few,) = search(target, pool, ids, [Block(np.arange(1), block)], TOP_K)
+    found = [f.place for f in selecting.nearest(target, pool, ids, few.rows, TOP_K)]
+    assert found == [7, 6, 5, 4, 3] and len(few.rows) < 20
+
+
 def test_the_job_is_asked_by_the_keys_and_names_of_the_contract(tmp_path: Path) -> None:
     jobs, (targets, pool, ids, blocks) = Jobs(), drawn(0)
     SearchJob(cast(Run, jobs), "iter1", "data_mining", tmp_path)(targets, pool, ids, blocks, TOP_K)
@@ -86,7 +102,7 @@ def test_the_job_is_asked_by_the_keys_and_names_of_the_contract(tmp_path: Path) 
     assert command[:3] == ["tmm", "nearest_neighbors", "-e"]
     spec = read_yaml(Path(command[3]))
     paths = {key: spec.pop(key) for key in ("source_parquet", "target_parquet", "output_parquet")}
-    assert spec == {"topn": 5, "knn_metric": "cosine", "filter_by_label": "false", "distance_threshold": -1.0}
+    assert spec == {"topn": 13, "knn_metric": "cosine", "filter_by_label": "false", "distance_threshold": -1.0}
     names = read_parquet(Path(paths["source_parquet"])).column("filepath").to_pylist()
     assert len(set(names)) == len(names) and {name.partition("#")[0] for name in names} == {f"pair:{i}" for i in ids}
     few = selecting.Block(np.arange(2), np.arange(3))
