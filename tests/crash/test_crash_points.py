@@ -8,14 +8,17 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import annotation_harness
 import pytest
 import toy_task
 from annotation_harness import AnnotationHarness
 from fencing import Fencing
-from harness import ENGINE_ALONE, FAULTS, LOOPS, Harness, Point, chosen, masked
+from harness import ENGINE_ALONE, FAULTS, LOOPS, ForkServer, Harness, LimitReachedError, Point, chosen, masked
 
 from tao_skill_bank.tasks import registry
 
@@ -52,6 +55,22 @@ def harness_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
     yield of
     for harness in made.values():
         harness.close()
+
+
+def test_the_end_of_a_harness_hides_no_error_of_a_trial_that_left_a_process_running(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed: list[bool] = []
+    harness = object.__new__(Harness)
+    harness.server = cast(ForkServer, SimpleNamespace(close=lambda: closed.append(True)))
+
+    def hangs(_: Harness) -> None:
+        raise LimitReachedError
+
+    monkeypatch.setattr(Harness, "_settle", hangs)
+    with pytest.raises(AssertionError, match="the trial's own"), closing(harness):
+        raise AssertionError("the trial's own")
+    assert closed == [True]
 
 
 @pytest.fixture(scope="module")

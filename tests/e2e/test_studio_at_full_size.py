@@ -91,11 +91,15 @@ def test_a_million_boards_open_nearly_as_soon_as_ten_thousand_and_drag_smoothly(
     unknown, whole, ended, again, seen = {}, {}, {}, {}, {}
     for rows in sizes:
         run = run_of(tmp_path / str(rows), rows)
-        monkeypatch.setenv("TAO_CACHE_DIR", str(tmp_path / "nothing" / str(rows)))
         # The first look of all imports what reads CSVs; it belongs to neither size.
         if rows == sizes[0]:
+            monkeypatch.setenv("TAO_CACHE_DIR", str(tmp_path / "before" / "cache"))
             looks(browser, run_of(tmp_path / "before", 100), 1)
-        unknown[rows], whole[rows] = looks(browser, run, 1)[0][0]
+        tries = []
+        for number in range(3):
+            monkeypatch.setenv("TAO_CACHE_DIR", str(tmp_path / f"nothing-{number}" / str(rows)))
+            tries += looks(browser, run, 1)[0]
+        unknown[rows], whole[rows] = map(min, zip(*tries, strict=True))
         # What the end of a run leaves on this machine; the file is then one that nobody changes any more.
         monkeypatch.setenv("TAO_CACHE_DIR", str(tmp_path / "kept" / str(rows)))
         read_ahead(run)
