@@ -65,7 +65,7 @@ def test_the_end_of_a_harness_hides_no_error_of_a_trial_that_left_a_process_runn
     harness.server = cast(ForkServer, SimpleNamespace(close=lambda: closed.append(True)))
 
     def hangs(_: Harness) -> None:
-        raise LimitReachedError
+        raise LimitReachedError(1)
 
     monkeypatch.setattr(Harness, "_settle", hangs)
     with pytest.raises(AssertionError, match="the trial's own"), closing(harness):
