@@ -108,8 +108,7 @@ def test_a_change_of_spread_alone_alarms_in_words_of_its_own(
     (alarm,) = status(watched).alarms
     assert alarm.statistic == "spread" and f"all parts: scores lie {said} since about lot d" in alarm.text
     page = monitor_html(watched, status(watched))
-    assert page.count("<polyline") == 3 and "Look for what changed then" in page and "scores from " in page
-    assert "the line below, on a scale of its own, is how far apart the middle half of its scores lies" in page
+    assert page.count("<polyline") == 3 and "Look for what changed then" in page and "the line below" in page
 
 
 def test_a_monitor_that_was_started_with_two_statistics_goes_on_with_these(tmp_path: Path, watched: Path) -> None:
@@ -120,8 +119,8 @@ def test_a_monitor_that_was_started_with_two_statistics_goes_on_with_these(tmp_p
     assert {len(lot.values) for line in read_fed(watched)[0] for lot in line.lots} == {2}
     found = status(watched)
     page = monitor_html(watched, found)
-    assert found.word == "no alarm" and page.count("<polyline") == 4 and "Look for what changed" not in page
-    assert "its 95th percentile. Without a change" in page and "the line below" not in page
+    assert found.word == "no alarm" and page.count("<polyline") == 4
+    assert "Look for what changed" not in page and "the line below" not in page
     (watched / "checkpoint.json").unlink()
     assert status(watched) == found
 
@@ -182,15 +181,11 @@ def test_one_file_of_all_days_says_what_a_file_a_day_says(tmp_path: Path, watche
 def test_files_whose_numbers_fall_are_refused_before_any_is_fed_since_a_shell_sorts_day10_before_day2(
     tmp_path: Path, watched: Path
 ) -> None:
-    (tmp_path / "line 2").mkdir()
-    files = sorted(day(tmp_path / "line 2", f"day{k}", [0.1 * k] * 30) for k in (1, 2, 9, 10))
+    files = sorted(day(tmp_path, f"day{k}", [0.1 * k] * 30) for k in (1, 2, 9, 10))
     refused = run("feed", watched, *files)
     assert isinstance(refused.exception, InputError)
-    assert "day10.csv: stands before" in refused.exception.line() and "day2.csv" in refused.exception.line()
-    ordered = [str(tmp_path / "line 2" / f"day{k}.csv") for k in (1, 2, 9, 10)]
-    assert refused.exception.fix == (
-        f"give the oldest first (by their names: {', '.join(ordered[:3])} and {ordered[3]}), or --as-given"
-    )
+    said, (first, tenth, second, ninth) = refused.exception.line(), files
+    assert "day10.csv: stands before" in said and f"names: {first}, {second}, {ninth} and {tenth}), or" in said
     assert not (watched / "fed.jsonl").exists()
     assert run("feed", watched, *files, "--as-given").exit_code == 0 and status(watched).lots == 4
 
