@@ -219,7 +219,7 @@ def _read(path: Path, first: int | None = None) -> bytes:
         # Arrow would take the rest of the file for one cell without a word.
         raise InputError("a quote is opened and never closed", where=path, fix="close it, or double a quote in a cell")
     header = _HEADER.match(data)
-    refuse_other_separator(path, "" if header is None else header[1].decode())
+    refuse_other_separator(path, "" if header is None else header[1].decode(errors="replace"))
     return data
 
 

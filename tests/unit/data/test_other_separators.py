@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from tao_skill_bank.actions.gap_analysis.vcn_read import read_inference
-from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.data.corrections.sheet import read_sheet
 from tao_skill_bank.data.score_files import read_score_file
@@ -61,3 +61,14 @@ def test_a_tsv_of_answers_has_tabs(tmp_path: Path) -> None:
     path = tmp_path / "answers.tsv"
     path.write_text(ANSWERS.replace(",", "\t"))
     assert [len(block.items) for block in answers(path)] == [1]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_names_that_are_not_in_utf_8_are_told_in_one_line(tmp_path: Path, reader: str) -> None:
+    text, read = READERS[reader]
+    path = tmp_path / "inference.csv"
+    path.write_bytes(text.replace("object_name", "Größe").replace("question", "Größe").encode("latin-1"))
+    with pytest.raises(BankError) as refused:
+        read(path)
+    said = refused.value.line()
+    assert "inference.csv" in said and "\n" not in said and ("UTF-8" in said or "no column 'object_name'" in said)
