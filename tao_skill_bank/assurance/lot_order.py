@@ -20,10 +20,10 @@ def falls(before: str, after: str) -> bool:
 
     Nothing is said of dates that end with their year: `01.12.2026` may be in January or December.
     """
-    one, other = _DIGITS.split(before), _DIGITS.split(after)
+    one, other = _parts(before), _parts(after)
     if one[::2] != other[::2] or _YEAR_LAST.search(before) or _YEAR_LAST.search(after):
         return False
-    return [_size(number) for number in other[1::2]] < [_size(number) for number in one[1::2]]
+    return other < one
 
 
 def first_fall(names: Sequence[str]) -> tuple[str, str] | None:
