@@ -13,6 +13,7 @@ from tao_skill_bank.actions.gap_analysis.vcn_read import LONGEST_HEADER, read_in
 from tao_skill_bank.actions.mining.tables import ImageTable, read_embeddings
 from tao_skill_bank.annotate.listing import read_rows
 from tao_skill_bank.core.errors import InputError
+from tao_skill_bank.core.parquet_footer import widest_columns
 from tao_skill_bank.data.vlm.evaluation import Evaluation
 from tao_skill_bank.loop.log import read_tail
 from tao_skill_bank.tasks.changenet.routing import route_gaps
@@ -99,6 +100,43 @@ def test_a_table_of_weak_samples_that_unpacks_without_end_is_refused(tmp_path: P
     if width == 1:
         with pytest.raises(InputError, match="stands for"):
             ImageTable(path)
+
+
+def test_a_column_whose_size_statistics_are_damaged_is_refused_and_ends_no_process(tmp_path: Path) -> None:
+    path = tmp_path / "pool.parquet"
+    pq.write_table(pa.table({"filepath": ["a.png", "b.png", None] * 100}), path)
+    # One hundred rows without a value, two hundred with one: two numbers of the footer become three.
+    path.write_bytes(path.read_bytes().replace(b"\x26\xc8\x01\x90\x03", b"\x36\x48\x01\x90\x03"))
+    with pytest.raises(InputError, match="histogram"):
+        ImageTable(path).filepaths()
+    with pytest.raises(InputError, match="no table of weak samples"):
+        route_gaps(path, tmp_path / "out", generator_labels=["X"])
+
+
+def test_a_table_of_weak_samples_whose_texts_have_indices_out_of_range_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "gaps.parquet"
+    texts = pa.array(["0.png"] * 32 + ["1.png"] * 32)
+    pq.write_table(pa.table({"filepath": texts, "label": texts}), path, write_statistics=False)
+    data = bytearray(path.read_bytes())
+    refused = 0
+    for at in range(4, data.index(b"ARROW:schema")):
+        spoiled = bytes(data[:at]) + bytes([data[at] ^ 0x75]) + bytes(data[at + 1 :])
+        path.write_bytes(spoiled)
+        try:
+            route_gaps(path, tmp_path / "out", generator_labels=["0.png", "1.png"])
+        except InputError:
+            refused += 1
+    assert refused
+
+
+def test_the_values_of_a_parquet_file_are_counted_as_arrow_counts_them(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    nested = [None, {"x": [1.5, 2.5], "y": "text"}, {"x": [], "y": None}] * 40
+    pq.write_table(pa.table({"a": range(120), "b": [[1, 2, 3]] * 120, "c": nested}), path, row_group_size=50)
+    facts = pq.ParquetFile(path).metadata
+    groups = [facts.row_group(n) for n in range(facts.num_row_groups)]
+    expected = [(g.num_rows, max(g.column(n).num_values for n in range(g.num_columns))) for g in groups]
+    assert widest_columns(path) == expected == [(50, 150), (50, 150), (20, 60)]
 
 
 def test_a_vector_of_millions_of_numbers_is_refused_before_it_is_read(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from tao_skill_bank.core import guard
 from tao_skill_bank.core.arrow import arrow_file
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.fsio import atomic_file
+from tao_skill_bank.core.parquet_footer import widest_columns
 
 FILEPATH: Final = "filepath"
 EMBEDDING: Final = "embedding"
@@ -193,17 +194,19 @@ def refuse_endless(file: Any, where: Path) -> None:
     """Refuse a parquet file that stands for far more than it can hold: a row an image costs at least its name.
 
     Raises:
-        InputError: More rows than bits, and enough of them to fill a memory; rows wider than any vector.
+        InputError: More rows than bits, and enough of them to fill a memory; rows wider than any vector; a damaged footer.
     """
     facts = guard.status(where)
     rows, size = int(file.metadata.num_rows), 0 if facts is None else facts.st_size
     if rows > _MANY_ROWS and rows > 8 * size:
         raise InputError(f"stands for {rows:,} rows in {size:,} bytes", where=where, fix="write it again")
-    for number in range(file.metadata.num_row_groups):
-        group = file.metadata.row_group(number)
-        values = max((group.column(n).num_values for n in range(group.num_columns)), default=0)
-        if values > _WIDEST * max(1, group.num_rows):
-            what = f"holds rows of {values // max(1, group.num_rows):,} numbers"
+    try:
+        groups = widest_columns(where)
+    except ValueError as error:
+        raise InputError(f"cannot be read as parquet: {error}", where=where, fix="write it again") from None
+    for rows, values in groups:
+        if values > _WIDEST * max(1, rows):
+            what = f"holds rows of {values // max(1, rows):,} numbers"
             raise InputError(what, where=where, fix="embed the images again")
 
 

@@ -134,6 +134,7 @@ def _weak_samples(path: Path) -> pa.Table:
     size = 0
     with arrow_file(path) as opened, pq.ParquetFile(opened, read_dictionary=texts) as file:
         for batch in file.iter_batches(columns=texts) if texts else ():
+            batch.validate(full=True)  # Arrow takes a dictionary's indices as they lie in the file.
             for column in batch.columns:
                 values = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
                 lengths = np.array([len(text or "") for text in values.dictionary.to_pylist()], dtype=np.int64)
