@@ -1,8 +1,8 @@
 """How many values a parquet file says that it holds, read without arrow.
 
-pyarrow tells the same by `RowGroupMetaData.column`, but where a column's size statistics are damaged arrow's own C++ throws there past
-Python and ends the process. The footer is a Thrift struct in the compact protocol, described in Apache Parquet's `parquet.thrift` and
-Thrift's `thrift-compact-protocol.md`; only its numbers are kept.
+pyarrow tells the same by `RowGroupMetaData.column`, but where a column's size statistics are damaged arrow's own C++
+throws there past Python and ends the process. The footer is a Thrift struct in the compact protocol, described in
+Apache Parquet's `parquet.thrift` and Thrift's `thrift-compact-protocol.md`; only its numbers are kept.
 """
 
 from __future__ import annotations

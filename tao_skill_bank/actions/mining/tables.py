@@ -194,7 +194,8 @@ def refuse_endless(file: Any, where: Path) -> None:
     """Refuse a parquet file that stands for far more than it can hold: a row an image costs at least its name.
 
     Raises:
-        InputError: More rows than bits, and enough of them to fill a memory; rows wider than any vector; a damaged footer.
+        InputError: More rows than bits, and enough of them to fill a memory; rows wider than any vector; a damaged
+            footer.
     """
     facts = guard.status(where)
     rows, size = int(file.metadata.num_rows), 0 if facts is None else facts.st_size
