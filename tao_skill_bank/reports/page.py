@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @functools.lru_cache(maxsize=1)
 def environment() -> Environment:
-    """Jinja2 with autoescape on for everything, and a missing name an error."""
+    """Jinja2 with autoescape on for everything but Markdown, and a missing name an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     env = Environment(
         loader=PackageLoader("tao_skill_bank.reports", "templates"),
-        autoescape=True,
+        autoescape=lambda name: not (name or "").endswith(".md.j2"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

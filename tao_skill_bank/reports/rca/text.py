@@ -1,13 +1,18 @@
-"""The words of an RCA report: seven sections around the tables, every figure from the data."""
+"""The words of an RCA report, every figure from the data: what `rca_report.md.j2` puts into its seven sections."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+from typing import Any
 
-from tao_skill_bank.core.text import clean, listed, percent, plural, score
+from tao_skill_bank.core.text import listed, percent, plural, score
 from tao_skill_bank.metrics import samples_needed
+from tao_skill_bank.reports.page import render_page
 from tao_skill_bank.reports.rca import tables
-from tao_skill_bank.reports.rca.data import VERDICTS, RcaData, Spot, Weak
+from tao_skill_bank.reports.rca.data import VERDICTS, RcaData, Spot
 
 HEADINGS = (
     "Verdict",
@@ -26,14 +31,40 @@ ROOM_FOR_NOTES = 180
 
 def render_report(data: RcaData) -> str:
     """The whole report as Markdown, in 1000 to 1800 words; the table of weakest samples gives way where needed."""
-    if data.metrics is None:
-        return _join(_unreachable(data))
+    m = data.metrics
+    if m is None:
+        return _page("rca_report.md.j2", data, m=m, heading=lambda number: heading(number, UNREACHABLE_HEADINGS))
+    folders = Counter(PurePath(w.filepath).parent.name or "." for w in data.weak if w.misclassified)
+    worst = sorted(folders.items(), key=lambda item: (-item[1], item[0]))
+    told = {
+        "m": m,
+        "headline": headline(data),
+        "cause": main_cause(data),
+        "samples_needed": samples_needed,
+        "shapes": [_shape(name, data) for name in ("PASS", "NO_PASS")],
+        "worst_folders": [f"{tables.cell(name)} ({count})" for name, count in worst[:3]],
+        "thin_labels": [tables.cell(name) for name, x in sorted(m.per_label.items()) if x.count < 30],
+        "actions": action_list(data),
+        **_of_spots(data.spots),
+    }
     weak = [tables.Rows(n, tables.SUSPECTS_SHOWN) for n in range(tables.MOST_WEAK_ROWS, 2, -1)]
     for rows in [*weak, *(tables.Rows(3, n) for n in range(tables.SUSPECTS_SHOWN - 1, 0, -1))]:
-        text = _join(_sections(data, rows))
+        text = _page("rca_report.md.j2", data, rows=rows, heading=heading, **told)
         if len(text.split()) <= MOST_WORDS - ROOM_FOR_NOTES:
             break
     return text
+
+
+def _page(template: str, data: RcaData, **context: Any) -> str:
+    """A template as Markdown. A paragraph or an entry of a list becomes one line; tables and quotations keep theirs."""
+    parts = re.split(r"\n{2,}", render_page(template, data=data, tables=tables, **context).strip())
+    flowed = [part if part.startswith(("|", ">")) else re.sub(r"\n(?!\d+\. )", " ", part) for part in parts]
+    return "\n\n".join(flowed) + "\n"
+
+
+def _of_spots(spots: Sequence[Spot]) -> dict[str, Any]:
+    """The spot check, and how often each verdict was given."""
+    return {"spots": spots, "seen": sorted(Counter(s.verdict for s in spots if s.verdict).items())}
 
 
 def rows_shown(text: str) -> tables.Rows:
@@ -54,52 +85,14 @@ def _last_rank(text: str, head: str) -> int:
     return max(ranks)
 
 
-def spot_section(spots: list[Spot], data: RcaData, rows: tables.Rows) -> str:
+def spot_section(spots: Sequence[Spot], data: RcaData, rows: tables.Rows) -> str:
     """Section 5, which changes with every verdict."""
-    return _join(_spot_check(data, spots, rows))
+    return _page("rca_spot_check.md.j2", data, rows=rows, heading=heading, **_of_spots(spots))
 
 
 def heading(number: int, names: tuple[str, ...] = HEADINGS) -> str:
     """`## 5. Visual Spot Check`."""
     return f"## {number}. {names[number - 1]}"
-
-
-def _join(parts: Iterator[str]) -> str:
-    return "\n\n".join(parts).rstrip() + "\n"
-
-
-def _sections(data: RcaData, rows: tables.Rows) -> Iterator[str]:
-    yield from _head(data)
-    yield from _verdict(data)
-    yield from _threshold(data)
-    yield from _weakness(data)
-    yield from _weakest(data, rows.weak)
-    yield from _spot_check(data, data.spots, rows)
-    yield from _labels(data)
-    yield from _actions(data)
-
-
-def _head(data: RcaData) -> Iterator[str]:
-    m = data.metrics
-    yield "# Root-cause analysis of a Visual ChangeNet evaluation"
-    analysed = "" if m is None else f" Analysed: `{tables.cell(m.input.path)}`, sha256 `{m.input.sha256[:16]}`."
-    yield f"Experiment `{tables.cell(data.context.experiment)}`, {data.context.created}.{analysed}"
-
-
-def _verdict(data: RcaData) -> Iterator[str]:
-    assert data.metrics is not None
-    m, c = data.metrics, data.metrics.confusion_matrix
-    defects, passes = c.tp + c.fn, c.fp + c.tn
-    yield heading(1)
-    yield f"**{headline(data)}**"
-    yield (
-        f"At the threshold `{m.threshold!r}` the model flags {c.fp} of {plural(passes, 'good sample')}, a false-accept "
-        f"rate (FAR: good boards flagged, false calls) of {tables.rate(c.fp, passes)}, and misses {c.fn} of "
-        f"{plural(defects, 'defect sample')} (escapes), a recall of {tables.rate(c.tp, defects)}. The ranges in "
-        "brackets are exact 95 % binomial intervals: how far the same model could come out on another set of this "
-        f"size. {_certainty(defects, c.fn)}"
-    )
-    yield main_cause(data)
 
 
 def headline(data: RcaData) -> str:
@@ -115,17 +108,6 @@ def headline(data: RcaData) -> str:
     if not c.fp:
         return f"No good sample is flagged, but {plural(c.fn, 'defect')} would pass."
     return f"{plural(c.fp, 'good sample')} flagged and {plural(c.fn, 'defect')} missed: the classes overlap."
-
-
-def _certainty(defects: int, missed: int) -> str:
-    if not defects:
-        return "Without defect samples no recall can be stated."
-    if missed:
-        return "The weakest of the missed ones are named below."
-    return (
-        f"No miss among {defects} is not proof of perfect recall: to state a recall of at least 99.9 % with that "
-        f"confidence takes {samples_needed(0.999)} defect samples without a miss."
-    )
 
 
 def main_cause(data: RcaData) -> str:
@@ -153,169 +135,20 @@ def main_cause(data: RcaData) -> str:
     )
 
 
-def _threshold(data: RcaData) -> Iterator[str]:
-    assert data.metrics is not None
-    m, c = data.metrics, data.metrics.confusion_matrix
-    yield heading(2)
-    how = (
-        "It was given on the command line and not searched for, so recall and FAR are what that operating point yields "
-        "on this set, whether or not another one would be better."
-        if m.threshold_source == "pinned"
-        else "It was found by a sweep over every distinct score and one value below the lowest: of all candidates "
-        f"whose NO_PASS recall is at least {m.min_recall:g} the one with the highest F1 was taken, ties going to the "
-        "higher precision and then to the higher threshold."
-    )
-    yield (
-        f"Chosen threshold: `{m.threshold!r}`. A sample is called NO_PASS if and only if its score lies strictly above "
-        f"it. {how}"
-    )
-    yield tables.confusion_table(data)
-    yield tables.rates_table(data)
-    yield (
-        "`recall_far.csv` holds the operating curve in at most a thousand points: read there what FAR would be at "
-        "another recall before the requirement is changed. The threshold was chosen on the samples that are reported "
-        "here, so the figures are optimistic; an acceptance set that nothing was tuned on gives the honest ones. It is "
-        "valid only for the checkpoint it was measured with: after any retraining, evaluate and choose it again. "
-        + (
-            "Because every defect has to be caught, the threshold is set by the lowest-scoring defects alone; a single "
-            "mislabeled sample among them can cost many false alarms, which is why the weakest NO_PASS samples deserve "
-            "the first look."
-            if m.threshold_source == "sweep" and not c.fn
-            else "Some defects lie at or below the threshold; whether that is acceptable is a decision about cost, "
-            "not a property of the model."
-            if c.fn
-            else "At this point no defect of the set is lost."
-        )
-    )
-
-
-def _weakness(data: RcaData) -> Iterator[str]:
-    yield heading(3)
-    yield (
-        "Weakness is the distance from the threshold in the wrong direction: score minus threshold for PASS, threshold "
-        "minus score for NO_PASS. Positive means misclassified and the larger the more confidently wrong; negative "
-        "means right, with the margin that is left. A defect exactly at the threshold has weakness 0 and is missed. "
-        "The table covers the samples that were kept as weak, not the whole set; `score_histogram.png` shows all "
-        "scores on a logarithmic axis."
-    )
-    yield tables.weakness_table(data)
-    yield " ".join([_shape("PASS", data), _shape("NO_PASS", data)])
-    yield (
-        "How to read it: many samples a little beyond the threshold point to classes that overlap, where more and "
-        "better examples of exactly these cases help most. A few samples far beyond it point to wrong labels, damaged "
-        "images or a feature the model has learned wrongly, and adding similar data will not move them before the "
-        "cause is known."
-    )
-
-
 def _shape(name: str, data: RcaData) -> str:
     group = [w for w in data.weak if w.is_pass == (name == "PASS")]
     if not group:
         return f"No {name} sample was kept."
     wrong = [w for w in group if w.misclassified]
     if not wrong:
-        return (
-            f"None of the {len(group)} kept {name} samples is misclassified; the nearest has {_margin(group)} to spare."
-        )
+        spare = score(-max(w.weakness for w in group))
+        return f"None of the {len(group)} kept {name} samples is misclassified; the nearest has {spare} to spare."
     far = wrong[0].weakness
     near = sum(w.weakness <= far / 4 for w in wrong)
     return (
         f"Of the {len(group)} kept {name} samples {len(wrong)} are misclassified, the worst by {score(far)}; {near} of "
         "these lie within a quarter of that distance."
     )
-
-
-def _margin(group: list[Weak]) -> str:
-    return score(-max(w.weakness for w in group))
-
-
-def _weakest(data: RcaData, most: int) -> Iterator[str]:
-    top = data.context.top_k
-    rule = "every misclassified sample" if top is None else f"the {top} weakest samples of each label"
-    images = plural(data.context.lightings, "image")
-    yield heading(4)
-    yield (
-        f"`kpi_gaps.parquet` keeps {rule}, {plural(len(data.weak), 'sample')} with {images} each, weakest first. The "
-        f"table shows up to {most} of PASS and {most} of NO_PASS, by their first lighting. These are the samples that "
-        "routing hands on: their labels decide which of them go to the mining pool and which to a generator, and their "
-        "images are what look-alikes are searched for."
-    )
-    yield tables.weakest_table(data, most)
-    folders: dict[str, int] = {}
-    for w in data.weak:
-        if w.misclassified:
-            folder = w.filepath.rpartition("/")[0].rpartition("/")[2] or "."
-            folders[folder] = folders.get(folder, 0) + 1
-    if folders:
-        worst = sorted(folders.items(), key=lambda item: (-item[1], item[0]))
-        shown = listed([f"{tables.cell(name)} ({count})" for name, count in worst[:3]])
-        yield (
-            f"By folder, most of the misclassified ones come from {shown}. If one stands out, compare its lighting, "
-            "camera and board revision with the others before collecting data."
-        )
-
-
-def _spot_check(data: RcaData, spots: list[Spot], rows: tables.Rows) -> Iterator[str]:
-    yield heading(5)
-    open_ones = sum(s.verdict is None and bool(s.image) for s in spots)
-    unseen = sum(not s.image for s in spots)
-    seen: dict[str, int] = {}
-    for s in spots:
-        if s.verdict:
-            seen[s.verdict] = seen.get(s.verdict, 0) + 1
-    state = f"Open: {open_ones} of {len(spots)}." + (f" Without a picture: {unseen}." if unseen else "")
-    found = f" Seen so far: {', '.join(f'{name} {count}' for name, count in sorted(seen.items()))}." if seen else ""
-    yield (
-        "The five weakest PASS and the five weakest NO_PASS samples, one image each, first lighting, scaled to 128 by "
-        "128. Whoever looks at an image calls it one of four things. *Mislabeled*: what is to be seen contradicts the "
-        "label. *Edge case*: it could be called either way. *Data quality*: dark, cropped, blurred or damaged. "
-        "*Systematic*: plainly good or plainly bad, and the model disagrees. A verdict is set with `tao-skills rca "
-        "verdict SAMPLE VERDICT --note TEXT`, of any sample that is named here; until then it stands as open. It is "
-        "kept with the label corrections, which the next plan reads; `tao-skills studio` shows the boards at full "
-        f"size. {state}{found}"
-    )
-    if spots:
-        yield tables.spot_table(spots, data)
-    if data.by_model_alone:
-        yield (
-            "### Check these labels first\n\nNo picture was at hand, so the model alone ranks these: how far the score "
-            "lies beyond the point where PASS and NO_PASS part best, at any recall. It cannot tell a wrong label from "
-            f"a hard sample. All {len(data.suspects)} stand in `label_check.csv`."
-        )
-        yield tables.suspects_table(data, rows.suspects)
-    elif data.suspects:
-        yield (
-            "### Check these labels first\n\nSuspicion is the vote of all other samples' pictures "
-            f"({tables.cell(data.context.encoder)} embedding) against the label, times the model's: how far the score "
-            "lies beyond the point where PASS and NO_PASS part best, at any recall. From 50 % on a look is worth it; "
-            f"it judges nothing. All {len(data.suspects)} stand in `label_check.csv`."
-        )
-        yield tables.suspects_table(data, rows.suspects)
-    for note in data.context.notes:
-        yield f"Note: {tables.cell(note)}."
-
-
-def _labels(data: RcaData) -> Iterator[str]:
-    assert data.metrics is not None
-    count = len(data.metrics.per_label)
-    yield heading(6)
-    yield (
-        f"{plural(count, 'label')}, compared without case. Misclassified means flagged for PASS and missed for every "
-        "other "
-        "label; the rate carries its interval, because a label with a handful of samples can show any rate by chance."
-    )
-    yield tables.labels_table(data)
-    thin = sorted(name for name, x in data.metrics.per_label.items() if x.count < 30)
-    if thin:
-        yield (
-            f"Fewer than 30 samples: {listed([tables.cell(n) for n in thin])}. For such labels neither a good nor a "
-            "bad rate means much; collect more of them for the test set before drawing conclusions."
-        )
-
-
-def _actions(data: RcaData) -> Iterator[str]:
-    yield heading(7)
-    yield action_list(data)
 
 
 def action_list(data: RcaData) -> str:
@@ -388,20 +221,3 @@ def _spot_advice(data: RcaData) -> Iterator[str]:
     for verdict in sorted({*seen}, key=lambda name: (-seen.count(name), VERDICTS.index(name)))[:1]:
         title, why = _SEEN[verdict]
         yield f"**{title}.** Reason: {seen.count(verdict)} of {len(seen)} pictures looked at are *{verdict}*. {why}"
-
-
-def _unreachable(data: RcaData) -> Iterator[str]:
-    names = UNREACHABLE_HEADINGS
-    yield from _head(data)
-    yield heading(1, names)
-    yield "**The recall target cannot be reached at any operating point.**"
-    yield heading(2, names)
-    yield "No threshold was chosen: none of the candidates meets the recall that was asked for."
-    yield heading(3, names)
-    yield "\n".join(f"> {clean(line)}".rstrip() for line in data.unreachable.splitlines())
-    yield heading(4, names)
-    yield (
-        "1. **Retrain or relabel.** Reason: no choice of threshold helps. Check first whether defects of the test set "
-        "carry the label PASS; if the labels are right, the set needs defect samples, and the model training data "
-        "like them."
-    )
