@@ -103,7 +103,8 @@ def _check(folder: Path) -> int:
 
 
 def _export(folder: Path) -> int:
-    from tao_skill_bank.annotate.export.build import Options, export
+    from tao_skill_bank.annotate.export.build import export
+    from tao_skill_bank.annotate.export.items import Options
 
     done = export(folder / "results", Options("swift", folder / "export"))
     return sum(n for counts in done.counts.values() for n in counts.values()) + sum(done.refused.values())

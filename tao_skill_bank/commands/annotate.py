@@ -228,8 +228,8 @@ def error_rate(results_dir: Path, as_json: bool) -> None:
 @JSON
 def export(results_dir: Path, as_json: bool, **given: Any) -> None:
     """Write the checked items as the files that a trainer reads, split by the content of the videos."""
-    from tao_skill_bank.annotate.export.build import Options
     from tao_skill_bank.annotate.export.build import export as write
+    from tao_skill_bank.annotate.export.items import Options
 
     for name in ("tasks", "balance"):
         given[name] = tuple(part.strip() for part in given[name].split(",") if part.strip())

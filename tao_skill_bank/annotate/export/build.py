@@ -17,16 +17,15 @@ from typing import Any
 
 from tao_skill_bank.annotate.export.card import UNSPECIFIED, Facts, card
 from tao_skill_bank.annotate.export.items import (
-    Answers,
     Collected,
+    Options,
     Record,
-    Twins,
     balance,
     chosen_tasks,
     collect,
     records_of,
 )
-from tao_skill_bank.annotate.export.layouts import LAYOUTS, Job, Media, Videos
+from tao_skill_bank.annotate.export.layouts import LAYOUTS, Job, Videos
 from tao_skill_bank.annotate.export.split import joined, parse_split, split_of
 from tao_skill_bank.annotate.listing import video_of
 from tao_skill_bank.annotate.results import Results, opened
@@ -38,25 +37,8 @@ from tao_skill_bank.core.text import plural
 EXPORT_FILE = "export.json"
 FORMAT = "tao-skill-bank-export-v1"
 _NAME = re.compile(r"[^A-Za-z0-9_-]+")
-
-
-@dataclass(frozen=True)
-class Options:
-    """How an export is made; the defaults are those of the command."""
-
-    layout: str
-    to: Path
-    split: str = "80/10/10"
-    seed: int = 0
-    keep_split: Path | None = None
-    group_field: str | None = None
-    tasks: tuple[str, ...] = ()
-    answers: Answers = "plain"
-    twins: Twins | None = None
-    media: Media = "reference"
-    balance: tuple[str, ...] = ()
-    tar: bool = False
-    parquet: bool = False
+_TOLD = ("split", "seed", "tasks", "answers", "twins", "media", "balance", "group_field")
+"""Options that `export.json` has."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +87,9 @@ def export(results_dir: Path, options: Options) -> Exported:
         measured = results.measured()
         facts = _facts(results, collected, options, splits, measured.lines() if measured else [])
         job = Job(
-            *(_beside(target), target, _set_name(target), splits, Videos(records, options.media), options.answers),
+            *(_beside(target), target, _set_name(target), splits, Videos(records, options.media), options),
             *(results.root, results.made.date, facts.license, results.made.description_extra),
             tags=measured.tags() if measured else (),
-            tar=options.tar,
-            parquet=options.parquet,
         )
         _write(job, facts, sides, records, results.made.date)
     return Exported(str(target), facts.counts, facts.videos, dict(facts.refused), facts.license, list(facts.warnings))
@@ -121,7 +101,7 @@ def _write(job: Job, facts: Facts, sides: Mapping[str, str], records: Sequence[R
     made = list(takewhile(lambda folder: not guard.exists(folder), (parent, *parent.parents)))
     try:
         _make(job.at)
-        LAYOUTS[facts.layout](job)
+        LAYOUTS[job.options.layout](job)
         lines = []
         for record in records:
             about = {"id": record.id, "video": record.video_id, "sha256": record.content, "models": list(facts.models)}
@@ -133,9 +113,9 @@ def _write(job: Job, facts: Facts, sides: Mapping[str, str], records: Sequence[R
             job.at / EXPORT_FILE,
             {
                 "format": FORMAT,
-                "layout": facts.layout,
+                "layout": job.options.layout,
                 "name": facts.name,
-                "options": dict(facts.options),
+                "options": {name: getattr(job.options, name) for name in _TOLD},
                 "counts": facts.counts,
                 "videos": facts.videos,
                 "license": facts.license,
@@ -294,34 +274,18 @@ def _facts(
     if empty:
         warnings.append(f"too few videos for a split of their own: {', '.join(empty)}")
     report = collected.examiner.report()
-    chosen = {
-        "split": options.split,
-        "seed": options.seed,
-        "tasks": list(options.tasks),
-        "answers": options.answers,
-        "twins": options.twins,
-        "media": options.media,
-        "balance": list(options.balance),
-        "group_field": options.group_field,
-    }
     return Facts(
-        layout=options.layout,
+        options=options,
         name=_set_name(options.to),
         license=license_text or UNSPECIFIED,
         models=results.models(),
-        split_text=options.split,
-        seed=options.seed,
         splits=splits,
         refused=report["refused"],
         flagged=report["flagged"],
         dropped=dict(collected.dropped),
-        answers=options.answers,
-        media=options.media,
-        parquet=options.parquet,
         checks=results.judged.lines(),
         error_rate=error_rate,
         warnings=warnings,
-        options=chosen,
     )
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from tao_skill_bank.annotate.export.items import Record
+from tao_skill_bank.annotate.export.items import Options, Record
 from tao_skill_bank.annotate.export.layouts import HF_SPLITS
 from tao_skill_bank.core.text import clean
 
@@ -23,23 +22,17 @@ class Facts:
         error_rate: Lines of a measured error rate; empty where none was measured.
     """
 
-    layout: str
+    options: Options
     name: str
     license: str
     models: Sequence[str]
-    split_text: str
-    seed: int
     splits: Mapping[str, Sequence[Record]]
     refused: Mapping[str, int]
     flagged: Mapping[str, int]
     dropped: Mapping[str, int]
-    answers: str
-    media: str
-    parquet: bool = False
     checks: Sequence[str] = ()
     error_rate: Sequence[str] = ()
     warnings: Sequence[str] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -54,8 +47,8 @@ class Facts:
 
 def card(facts: Facts) -> str:
     """`README.md`, for Hugging Face with the head that `load_dataset` reads."""
-    head = _head(facts) if facts.layout == "hf" else ""
-    counts = facts.counts
+    asked, counts = facts.options, facts.counts
+    head = _head(facts) if asked.layout == "hf" else ""
     tasks = sorted({task for of_split in counts.values() for task in of_split})
     table = ["| split | videos | " + " | ".join(tasks) + " |", "|---" * (len(tasks) + 2) + "|"]
     for name, of_split in counts.items():
@@ -69,8 +62,8 @@ def card(facts: Facts) -> str:
         "",
         f"- Licence: {facts.license}",
         f"- Models whose answers the items were made from: {', '.join(facts.models) or 'unknown'}",
-        f"- Answers: {facts.answers}; videos: {facts.media}",
-        f"- Split {facts.split_text} by the content of the videos (seed {facts.seed}): no video is on two sides",
+        f"- Answers: {asked.answers}; videos: {asked.media}",
+        f"- Split {asked.split} by the content of the videos (seed {asked.seed}): no video is on two sides",
         f"- Refused by the checks and not in here: {_counted(facts.refused)}",
         f"- Flagged and kept: {_counted(facts.flagged)}",
         f"- Left out for balance: {_counted(facts.dropped)}",
@@ -80,7 +73,7 @@ def card(facts: Facts) -> str:
         "",
         "## Load it",
         "",
-        *_LOAD[facts.layout],
+        *_LOAD[asked.layout],
         "",
         "`provenance.jsonl` has a line a record: the video, its SHA-256, the models, the date, the licence. "
         "`export.json` has the options and the split of every video.",
@@ -106,7 +99,7 @@ _LOAD = {
 
 
 def _head(facts: Facts) -> str:
-    suffix = "parquet" if facts.parquet else "jsonl"
+    suffix = "parquet" if facts.options.parquet else "jsonl"
     license_name = "other" if facts.license == UNSPECIFIED else facts.license
     lines = ["---", f"license: {json.dumps(license_name, ensure_ascii=False)}", "configs:", "- config_name: default"]
     lines.append("  data_files:")

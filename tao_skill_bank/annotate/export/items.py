@@ -7,6 +7,7 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from tao_skill_bank.annotate.quality.examine import Examiner
@@ -16,8 +17,28 @@ from tao_skill_bank.core.errors import InputError
 
 Twins = Literal["short", "long", "both"]
 Answers = Literal["plain", "think", "think_answer"]
+Media = Literal["reference", "copy", "link"]
 _LONG = "_openended"
 BALANCES = ("yes-no", "letters")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an export is made; the defaults are those of the command."""
+
+    layout: str
+    to: Path
+    split: str = "80/10/10"
+    seed: int = 0
+    keep_split: Path | None = None
+    group_field: str | None = None
+    tasks: tuple[str, ...] = ()
+    answers: Answers = "plain"
+    twins: Twins | None = None
+    media: Media = "reference"
+    balance: tuple[str, ...] = ()
+    tar: bool = False
+    parquet: bool = False
 
 
 @dataclass(frozen=True)

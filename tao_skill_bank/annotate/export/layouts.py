@@ -13,23 +13,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, cast
 
-from tao_skill_bank.annotate.export.items import Answers, Record
+from tao_skill_bank.annotate.export.items import Answers, Media, Options, Record
 from tao_skill_bank.annotate.output import FORMAT
 from tao_skill_bank.annotate.questions import TASKS
+from tao_skill_bank.annotate.video import average_rate
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import CHUNK
 
-Media = Literal["reference", "copy", "link"]
 FOLDER = "videos"
 _PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 _KEY = re.compile(r"[^a-z0-9_-]+")
 _DIGITS = 8
-
-
 _BLOCK = 512
+_MOST_VIDEOS, _MOST_BYTES = 1000, 1 << 30
 HF_SPLITS = {"train": "train", "val": "validation", "test": "test"}
 
 
@@ -41,7 +40,6 @@ class Job:
         at: The folder that is being written. `final`: where it will stand, absolute.
         splits: Split → its records.
         tags: For the head of TAO's files.
-        tar, parquet: llava's archive of videos; hf's other file type.
     """
 
     at: Path
@@ -49,14 +47,12 @@ class Job:
     name: str
     splits: Mapping[str, Sequence[Record]]
     videos: Videos
-    answers: Answers
+    options: Options
     root: Path | None
     date: str
     license: str
     description_extra: str
     tags: Sequence[str] = ()
-    tar: bool = False
-    parquet: bool = False
 
 
 def write_tao(job: Job) -> None:
@@ -96,16 +92,16 @@ def write_llava(job: Job) -> None:
         found = []
         for record in records:
             if record.video not in rates:
-                rates[record.video] = frame_rate(record.video)
+                rates[record.video] = average_rate(Path(record.video))
             turns = [
                 {"from": "human", "value": f"<video>\n{record.question}"},
-                {"from": "gpt", "value": record.said(job.answers)},
+                {"from": "gpt", "value": record.said(job.options.answers)},
             ]
             video = {"id": record.id, "video": _named(job, record), "video_fps": rates[record.video]}
             found.append({**video, "conversations": turns})
         _json(folder / "annotations.json", found)
         _place_all(job, records, folder / FOLDER)
-        if job.tar:
+        if job.options.tar:
             _videos_tar(job, records, folder / "videos.tar.gz")
 
 
@@ -145,7 +141,7 @@ def write_hf(job: Job) -> None:
             row = {"id": record.id, "task": record.task, "video_id": record.video_id}
             rows.append({**row, **_messages(job, record, _named(job, record))})
         path = job.at / "data" / HF_SPLITS[split]
-        if job.parquet:
+        if job.options.parquet:
             _parquet(path.with_suffix(".parquet"), rows)
         else:
             _lines(path.with_suffix(".jsonl"), rows)
@@ -162,7 +158,8 @@ def write_webdataset(job: Job) -> None:
         held, size = _MOST_VIDEOS, 0
         with ExitStack() as stack:
             for video, mine in of_video.items():
-                body = json.dumps({"video": mine[0].video_id, "items": _items(job, mine)}, ensure_ascii=False).encode()
+                about = {"video": mine[0].video_id, "items": _items(mine, job.options.answers)}
+                body = json.dumps(about, ensure_ascii=False).encode()
                 film = 0 if job.videos.how == "reference" else _size(video)
                 needs = _padded(len(body)) + (_padded(film) if film else 0)
                 if held == _MOST_VIDEOS or size + needs > _MOST_BYTES:
@@ -179,9 +176,9 @@ def write_webdataset(job: Job) -> None:
                 held, size = held + 1, size + needs
 
 
-def _items(job: Job, records: Sequence[Record]) -> list[dict[str, str]]:
+def _items(records: Sequence[Record], answers: Answers) -> list[dict[str, str]]:
     return [
-        {"id": r.id, "task": r.task, "question": r.question, "answer": r.said(job.answers), "reasoning": r.reasoning}
+        {"id": r.id, "task": r.task, "question": r.question, "answer": r.said(answers), "reasoning": r.reasoning}
         for r in records
     ]
 
@@ -200,7 +197,7 @@ def _messages(job: Job, record: Record, video: str) -> dict[str, Any]:
     return {
         "messages": [
             {"role": "user", "content": f"<video>{record.question}"},
-            {"role": "assistant", "content": record.said(job.answers)},
+            {"role": "assistant", "content": record.said(job.options.answers)},
         ],
         "videos": [video],
     }
@@ -208,7 +205,7 @@ def _messages(job: Job, record: Record, video: str) -> dict[str, Any]:
 
 def _named(job: Job, record: Record) -> str:
     """A video as a record names it: in the export or its archive, or where it is."""
-    if job.videos.how == "reference" and not job.tar:
+    if job.videos.how == "reference" and not job.options.tar:
         return os.path.abspath(record.video)
     return f"{FOLDER}/{job.videos.name(record.video)}"
 
@@ -344,17 +341,3 @@ def unreadable(video: str, error: OSError) -> InputError:
     return InputError(
         error.strerror or "cannot be read", where=video, fix="bring the video back, or use --media reference"
     )
-
-
-def frame_rate(video: str) -> float:
-    """The average frame rate of a video, in frames a second.
-
-    Raises:
-        InputError: It cannot be read.
-    """
-    from tao_skill_bank.annotate.video import average_rate
-
-    return average_rate(Path(video))
-
-
-_MOST_VIDEOS, _MOST_BYTES = 1000, 1 << 30
