@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -14,6 +14,7 @@ from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.data.vlm.json_blocks import ID_KEY
 from tao_skill_bank.data.vlm.json_scan import DECODE_ERRORS, item_name
 
+T = TypeVar("T")
 FIELDS = ("gt", "response", "video_id")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -56,25 +57,33 @@ class Noted:
             raise InputError(f"{self.first.what}{more}", where=self.first.where, fix=self.first.fix)
 
 
-class TypedItems:
+class _Items(Generic[T]):
+    """Items of one type by the block: arrays, and single ones a line."""
+
+    def __init__(self, array: msgspec.json.Decoder[list[T]], single: msgspec.json.Decoder[T]) -> None:
+        self._array, self._single = array, single
+
+    def many(self, body: bytes | memoryview) -> list[T] | None:
+        """As `Decoder.many`."""
+        try:
+            return self._array.decode(b"".join((b"[", body, b"]")))
+        except DECODE_ERRORS:
+            return None
+
+    def lines(self, body: bytes) -> list[T] | None:
+        """As `Decoder.lines`."""
+        try:
+            return self._single.decode_lines(body)
+        except DECODE_ERRORS:
+            return None
+
+
+class TypedItems(_Items[Prediction]):
     """TAO's predictions. A value that is no text is noted, so that the number of all can be told."""
 
     def __init__(self, noted: Noted) -> None:
+        super().__init__(_TYPED_ARRAY, _TYPED)
         self._noted = noted
-
-    def many(self, body: bytes | memoryview) -> list[Prediction] | None:
-        """As `Decoder.many`."""
-        try:
-            return _TYPED_ARRAY.decode(b"".join((b"[", body, b"]")))
-        except DECODE_ERRORS:
-            return None
-
-    def lines(self, body: bytes) -> list[Prediction] | None:
-        """As `Decoder.lines`."""
-        try:
-            return _TYPED.decode_lines(body)
-        except DECODE_ERRORS:
-            return None
 
     def one(self, text: bytes, where: str) -> list[Prediction]:
         """One item, decoded leniently (NaN in a field that is not ours), refused by name, or its fault noted."""
@@ -101,24 +110,11 @@ class TypedItems:
         ]
 
 
-class PlainItems:
+class PlainItems(_Items[Mapping[str, Any]]):
     """Objects as they stand; one by id has its key under `ID_KEY`."""
 
-    def many(self, body: bytes | memoryview) -> list[Mapping[str, Any]] | None:
-        """As `Decoder.many`."""
-        try:
-            found: list[Mapping[str, Any]] = _ARRAY.decode(b"".join((b"[", body, b"]")))
-            return found
-        except DECODE_ERRORS:
-            return None
-
-    def lines(self, body: bytes) -> list[Mapping[str, Any]] | None:
-        """As `Decoder.lines`."""
-        try:
-            found: list[Mapping[str, Any]] = _OBJECT.decode_lines(body)
-            return found
-        except DECODE_ERRORS:
-            return None
+    def __init__(self) -> None:
+        super().__init__(_ARRAY, _OBJECT)
 
     def one(self, text: bytes, where: str) -> list[Mapping[str, Any]]:
         """As `Decoder.one`."""

@@ -45,87 +45,66 @@ class Format:
     numbered: bool = False
 
 
+def _paths(**roles: str) -> dict[str, tuple[str, ...]]:
+    """Role → where it may lie, `|` between the paths."""
+    return {role: tuple(paths.split("|")) for role, paths in roles.items()}
+
+
 FORMATS = (
     Format(
         "tao",
         ("response", "gt|answer|ground_truth"),
-        {
-            "video_id": ("video_id",),
-            "question": ("question",),
-            "response": ("response",),
-            "gt": ("gt", "answer", "ground_truth"),
-        },
+        _paths(video_id="video_id", question="question", response="response", gt="gt|answer|ground_truth"),
         strict=True,
     ),
     Format(
         "cosmos",
         ("correct_answer", "full_response"),
-        {
-            "video_id": ("video_id",),
-            "question": ("prompt",),
-            "response": ("full_response", "answer"),
-            "gt": ("correct_answer",),
-        },
+        _paths(video_id="video_id", question="prompt", response="full_response|answer", gt="correct_answer"),
         choices=True,
     ),
     Format(
         "hallusion",
         ("gt_answer", "model_prediction"),
-        {
-            "video_id": ("filename",),
-            "question": ("question",),
-            "response": ("model_prediction",),
-            "gt": ("gt_answer",),
-        },
+        _paths(video_id="filename", question="question", response="model_prediction", gt="gt_answer"),
         numbered=True,
     ),
     Format(
         "lmms",
         ("doc_id", "target", "filtered_resps"),
-        {
-            "video_id": ("doc.video", "doc.video_path", "input_media[0]", "doc_id"),
-            "question": ("doc.question", "input"),
-            "response": ("filtered_resps",),
-            "gt": ("target",),
-        },
+        _paths(
+            video_id="doc.video|doc.video_path|input_media[0]|doc_id",
+            question="doc.question|input",
+            response="filtered_resps",
+            gt="target",
+        ),
     ),
     Format(
         "batch",
         ("custom_id", "response"),
-        {
-            "id": ("custom_id",),
-            "video_id": ("custom_id",),
-            "response": ("response.body.choices[0].message.content", "response.choices[0].message.content"),
-            "gt": ("response.body.metadata.gt",),
-        },
+        _paths(
+            id="custom_id",
+            video_id="custom_id",
+            response="response.body.choices[0].message.content|response.choices[0].message.content",
+            gt="response.body.metadata.gt",
+        ),
     ),
     Format(
         "llava",
         ("question_id", "text", "model_id"),
-        {"id": ("question_id",), "question": ("prompt",), "response": ("text",)},
+        _paths(id="question_id", question="prompt", response="text"),
         joined=True,
     ),
-    Format("pope", ("question", "answer", TRUTH), {"question": ("question",), "response": ("answer",)}, joined=True),
+    Format("pope", ("question", "answer", TRUTH), _paths(question="question", response="answer"), joined=True),
     Format(
         "vlmevalkit",
         ("index", "answer", "prediction"),
-        {
-            "id": ("index",),
-            "video_id": ("video", "image_path", "index"),
-            "question": ("question",),
-            "response": ("prediction",),
-            "gt": ("answer",),
-        },
+        _paths(id="index", video_id="video|image_path|index", question="question", response="prediction", gt="answer"),
     ),
     Format(
         "mme",
         ("mme_image", "mme_question", "mme_gt", "mme_response"),
-        {
-            "video_id": ("mme_image",),
-            "question": ("mme_question",),
-            "response": ("mme_response",),
-            "gt": ("mme_gt",),
-        },
+        _paths(video_id="mme_image", question="mme_question", response="mme_response", gt="mme_gt"),
     ),
 )
 TABLE = "table"

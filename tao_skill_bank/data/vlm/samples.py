@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tao_skill_bank.core.errors import InputError
@@ -58,24 +58,11 @@ class Samples:
 
     def at(self, places: Sequence[int]) -> Samples:
         """Those at some places, in that order."""
-
-        def chosen(values: Any) -> Any:
-            return None if values is None else [values[p] for p in places]
-
-        return Samples(
-            share=self.share,
-            items=chosen(self.items),
-            video_ids=chosen(self.video_ids),
-            questions=chosen(self.questions),
-            responses=chosen(self.responses),
-            truths=chosen(self.truths),
-            usable=chosen(self.usable),
-            answers=chosen(self.answers),
-            unanswered={i: self.unanswered[p] for i, p in enumerate(places) if p in self.unanswered},
-            ids=chosen(self.ids),
-            scores=chosen(self.scores),
-            repeated={i for i, p in enumerate(places) if p in self.repeated},
-        )
+        columns = {name: values for name, values in vars(self).items() if isinstance(values, (list, range))}
+        chosen: dict[str, Any] = {name: [values[p] for p in places] for name, values in columns.items()}
+        chosen["unanswered"] = {i: self.unanswered[p] for i, p in enumerate(places) if p in self.unanswered}
+        chosen["repeated"] = {i for i, p in enumerate(places) if p in self.repeated}
+        return replace(self, **chosen)
 
 
 @dataclass(frozen=True)
