@@ -15,7 +15,7 @@ from PIL import Image
 
 from tao_skill_bank import demo
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.data.changenet.images import SIDES, FolderIndex, ImageNaming, choose_root, look_up
+from tao_skill_bank.data.changenet.images import SIDES, FolderIndex, ImageNaming, look_up, place
 from tao_skill_bank.data.changenet.spec import classify_spec, load_spec, spec_faults
 from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.demo import main, make_demo_workspace
@@ -81,7 +81,7 @@ def test_every_row_has_its_image_and_its_golden_under_every_lighting(workspace: 
     index = FolderIndex()
     for csv_name in CSVS:
         table = read_pairs(workspace / csv_name)
-        root = choose_root(table, names, [workspace / "images"])
+        root = place(table, names, [workspace / "images"]).root
         assert root == workspace / "images"
         assert all(look_up(table, names, root, side, index).complete() for side in SIDES)
 

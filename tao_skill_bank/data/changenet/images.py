@@ -263,10 +263,10 @@ class Placed:
     goldens: Sought
 
 
-def choose_root(
+def place(
     table: PairTable, naming: ImageNaming, candidates: Sequence[Path], index: FolderIndex | None = None
-) -> Path:
-    """The first candidate under which every image and golden of the file is there.
+) -> Placed:
+    """The table under the first candidate that has every image and golden of the file.
 
     The usual candidates are the image root, the workspace, and the CSV's own folder (`root_candidates`). The same
     folder twice (also by a link) is tried once.
@@ -275,16 +275,6 @@ def choose_root(
         InputErrors: No candidate has every file. Where each row resolves under one of them but not all under
             the same, the error says the file mixes roots; else it names the missing files of every row.
     """
-    return place(table, naming, candidates, index).root
-
-
-def place(
-    table: PairTable,
-    naming: ImageNaming,
-    candidates: Sequence[Path],
-    index: FolderIndex | None = None,
-) -> Placed:
-    """As `choose_root`, and what was found there."""
     index = index or FolderIndex()
     roots = _distinct(candidates)
     if not roots:

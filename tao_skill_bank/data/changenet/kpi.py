@@ -33,21 +33,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCORE = "siamese_score"
-METRIC_COLUMNS = (
-    "threshold",
-    "tp",
-    "fp",
-    "tn",
-    "fn",
-    "precision",
-    "recall",
-    "f1",
-    "accuracy",
-    "far",
-    "predicted_no_pass_count",
-    "actual_no_pass_count",
-    "actual_pass_count",
-)
 BINS = 60
 """Bars of the score distribution."""
 METRICS_FILE = "threshold_metrics.csv"
@@ -192,32 +177,32 @@ def metric_table(curve: Curve) -> pa.Table:
     import pyarrow as pa
 
     return pa.table(
-        [
-            curve.thresholds,
-            curve.tp,
-            curve.fp,
-            curve.tn,
-            curve.fn,
-            curve.precision,
-            curve.recall,
-            curve.f1,
-            curve.accuracy,
-            curve.far,
-            curve.tp + curve.fp,
-            curve.tp + curve.fn,
-            curve.fp + curve.tn,
-        ],
-        names=list(METRIC_COLUMNS),
+        {
+            "threshold": curve.thresholds,
+            "tp": curve.tp,
+            "fp": curve.fp,
+            "tn": curve.tn,
+            "fn": curve.fn,
+            "precision": curve.precision,
+            "recall": curve.recall,
+            "f1": curve.f1,
+            "accuracy": curve.accuracy,
+            "far": curve.far,
+            "predicted_no_pass_count": curve.tp + curve.fp,
+            "actual_no_pass_count": curve.tp + curve.fn,
+            "actual_pass_count": curve.fp + curve.tn,
+        }
     )
 
 
 def _write_metrics(path: Path, curve: Curve) -> None:
     from pyarrow import csv as arrow_csv
 
+    table = metric_table(curve)
     with fsio.atomic_file(path) as sink:
-        sink.write((",".join(METRIC_COLUMNS) + "\n").encode())
+        sink.write((",".join(table.column_names) + "\n").encode())
         options = arrow_csv.WriteOptions(include_header=False, batch_size=1 << 16)
-        arrow_csv.write_csv(metric_table(curve), sink, options)
+        arrow_csv.write_csv(table, sink, options)
 
 
 def finite_scores(csv: Path, texts: pa.Array, name: str = SCORE) -> npt.NDArray[np.float64]:

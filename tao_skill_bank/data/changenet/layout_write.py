@@ -10,7 +10,9 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank.core import fsio, guard
@@ -28,36 +30,6 @@ SETS = ("training", "validation", "kpi", "acceptance", "pool")
 LARGEST_SIDE, STEP = 224, 32
 _ONE_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif"}
 _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
-_SPEC = """\
-# Visual ChangeNet for pictures laid out by `tao-skills workspace`: a learnable classifier on a FAN backbone, which
-# takes any number of lightings side by side.
-task: classify
-train:
-  num_epochs: 10
-  checkpoint_interval: 1
-  validation_interval: 1
-  seed: 1234
-  classify: {{loss: ce, cls_weight: [1.0, 10.0]}}
-  optim: {{lr: 0.00001, optim: adamw, policy: linear}}
-model:
-  backbone: {{type: fan_tiny_8_p4_hybrid, pretrained_backbone_path: null, freeze_backbone: false}}
-  classify: {{difference_module: learnable, learnable_difference_modules: 4, embed_dec: 30, eval_margin: 0.3}}
-  decode_head: {{feature_strides: [4, 8, 16, 32]}}
-dataset:
-  classify:
-    train_dataset: {{csv_path: "", images_dir: ""}}
-    validation_dataset: {{csv_path: "", images_dir: ""}}
-    image_ext: {ext}
-    batch_size: {batch}
-    workers: 0
-    num_input: {inputs}
-    input_map: {lights}
-    concat_type: linear
-    grid_map: {{x: {inputs}, y: 1}}
-    image_width: {side}
-    image_height: {side}
-    num_classes: 2
-"""
 
 
 @dataclass(frozen=True)
@@ -262,4 +234,5 @@ def _spec(largest: int, lightings: Sequence[str], ext: str, batch: int) -> str:
     side = min(LARGEST_SIDE, max(STEP * 2, -(-largest // STEP) * STEP))
     # Quoted: YAML takes `on` and `1` for other things than names.
     lights = "{" + ", ".join(f"{json.dumps(name, ensure_ascii=False)}: {i}" for i, name in enumerate(lightings)) + "}"
-    return _SPEC.format(ext=ext, batch=batch, inputs=max(1, len(lightings)), lights=lights, side=side)
+    template = Template(resources.files(__package__).joinpath("layout_spec.yaml").read_text(encoding="utf-8"))
+    return template.substitute(ext=ext, batch=batch, inputs=max(1, len(lightings)), lights=lights, side=side)

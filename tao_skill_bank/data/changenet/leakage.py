@@ -7,9 +7,10 @@ shared between splits; a test image may not.
 from __future__ import annotations
 
 import errno
+import functools
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,28 +45,6 @@ class Match:
         if self.image == self.other:
             return f"{pair} show the same image: {self.image}"
         return f"{pair} have images of equal bytes: {self.image} and {self.other}"
-
-
-@dataclass
-class DigestCache:
-    """SHA-256 of files by path, kept for as long as a file's size and modification time stay.
-
-    Attributes:
-        computed: How many files were read.
-    """
-
-    computed: int = 0
-    _known: dict[str, tuple[int, int, str]] = field(default_factory=dict)
-
-    def digest(self, path: str, size: int, mtime_ns: int) -> str:
-        """The digest of a file whose size and time are known; it is read only if they are new."""
-        known = self._known.get(path)
-        if known is not None and known[:2] == (size, mtime_ns):
-            return known[2]
-        self.computed += 1
-        value = fsio.sha256_file(Path(path))
-        self._known[path] = (size, mtime_ns, value)
-        return value
 
 
 def leaked_paths(
@@ -119,37 +98,37 @@ def equal_bytes(
     roots: Sequence[Path],
     *,
     index: FolderIndex | None = None,
-    cache: DigestCache | None = None,
 ) -> list[Match]:
     """Rows whose test images are, byte for byte and for every lighting, those of an evaluation row elsewhere.
 
     Blank crops make this common in real data, so it is a count and a reason to drop new rows, not a leak. Only files
-    whose size occurs on both sides are read, in blocks, and each only once a cache. Paths may start at `roots`; each
+    whose size occurs on both sides are read, in blocks, and each only once. Paths may start at `roots`; each
     CSV's own folder is tried last.
 
     Returns:
         At most one match a row, in row order; rows that are the very same file are `leaked_paths`' affair.
     """
-    index, cache = index or FolderIndex(), cache or DigestCache()
+    index = index or FolderIndex()
     ours = place(table, naming, [*roots, table.path.parent], index)
     others = [place(t, naming, [*roots, t.path.parent], index) for t in eval_tables]
-    stats: dict[str, tuple[int, int]] = {}
-    own = list(_samples(ours, stats))
+    size_of: dict[str, int] = {}
+    own = list(_samples(ours, size_of))
     known: dict[tuple[int, ...], list[tuple[Placed, int, tuple[str, ...]]]] = {}
     for other in others:
-        for row, files in enumerate(_samples(other, stats)):
-            known.setdefault(tuple(stats[file][0] for file in files), []).append((other, row, files))
+        for row, files in enumerate(_samples(other, size_of)):
+            known.setdefault(tuple(size_of[file] for file in files), []).append((other, row, files))
+    digest = functools.cache(lambda file: fsio.sha256_file(Path(file)))
     digests: dict[tuple[int, ...], dict[tuple[str, ...], list[tuple[Placed, int, tuple[str, ...]]]]] = {}
     matches: list[Match] = []
     for row, files in enumerate(own):
-        sizes = tuple(stats[file][0] for file in files)
+        sizes = tuple(size_of[file] for file in files)
         if sizes not in known:
             continue
         if sizes not in digests:
             group = digests[sizes] = {}
             for entry in known[sizes]:
-                group.setdefault(_digests(entry[2], stats, cache), []).append(entry)
-        for other, eval_row, theirs in digests[sizes].get(_digests(files, stats, cache), []):
+                group.setdefault(tuple(map(digest, entry[2])), []).append(entry)
+        for other, eval_row, theirs in digests[sizes].get(tuple(map(digest, files)), []):
             if theirs != files:
                 matches.append(
                     Match(table.path, row, Path(files[0]), other.table.path, eval_row, Path(theirs[0])),
@@ -158,17 +137,13 @@ def equal_bytes(
     return matches
 
 
-def _samples(placed: Placed, stats: dict[str, tuple[int, int]]) -> Iterator[tuple[str, ...]]:
-    """The resolved images of every row, one a light; their sizes and times go to `stats`."""
+def _samples(placed: Placed, size_of: dict[str, int]) -> Iterator[tuple[str, ...]]:
+    """The resolved images of every row, one a light; their sizes go to `size_of`."""
     for files in zip(*(images.to_pylist() for images in placed.images.resolved), strict=True):
         for file in files:
-            if file not in stats:
+            if file not in size_of:
                 found = guard.status(file)
                 if found is None:
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file)
-                stats[file] = (found.st_size, found.st_mtime_ns)
+                size_of[file] = found.st_size
         yield files
-
-
-def _digests(files: tuple[str, ...], stats: dict[str, tuple[int, int]], cache: DigestCache) -> tuple[str, ...]:
-    return tuple(cache.digest(file, *stats[file]) for file in files)

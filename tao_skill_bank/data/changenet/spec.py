@@ -31,8 +31,6 @@ class ClassifySpec:
     Attributes:
         lights: Keys of `dataset.classify.input_map`, in order; empty for images without a lighting in their name.
         image_ext: Image extension with its dot.
-        width: Width every image is resized to, pixels.
-        height: Height every image is resized to, pixels.
         batch_size: Rows a step.
         num_epochs: Passes over the training rows.
         checkpoint_interval: Epochs (or steps) between checkpoints.
@@ -41,17 +39,12 @@ class ClassifySpec:
         cls_weight: Loss weight a class.
         pretrained_backbone_path: Weight file of the backbone, or None.
         pretrained_model_path: Checkpoint that the training goes on from, or None.
-        difference_module: `learnable` (softmax score) or `euclidean` (distance).
-        loss: `ce` or `contrastive`.
         eval_margin: The score above which TAO itself calls a row NO_PASS.
-        concat_type: `linear`, `grid` or None: how the lightings are put together.
         raw: The whole configuration, defaults filled in.
     """
 
     lights: tuple[str, ...]
     image_ext: str
-    width: int
-    height: int
     batch_size: int
     num_epochs: int
     checkpoint_interval: int
@@ -61,13 +54,8 @@ class ClassifySpec:
     backbone: str
     pretrained_backbone_path: str | None
     pretrained_model_path: str | None
-    difference_module: str
-    loss: str
     eval_margin: float
-    concat_type: str | None
-    lr: float
     seed: int
-    results_dir: str
     raw: dict[str, Any] = field(repr=False)
 
     @property
@@ -134,8 +122,6 @@ def classify_spec(config: Mapping[str, Any], where: str | Path) -> ClassifySpec:
     return ClassifySpec(
         lights=tuple(str(light) for light in lights),
         image_ext=str(data["image_ext"]),
-        width=int(data["image_width"]),
-        height=int(data["image_height"]),
         batch_size=int(data["batch_size"]),
         num_epochs=int(train["num_epochs"]),
         checkpoint_interval=int(train["checkpoint_interval"]),
@@ -145,13 +131,8 @@ def classify_spec(config: Mapping[str, Any], where: str | Path) -> ClassifySpec:
         backbone=str(model["backbone"]["type"]),
         pretrained_backbone_path=model["backbone"]["pretrained_backbone_path"] or None,
         pretrained_model_path=train["pretrained_model_path"] or None,
-        difference_module=str(model["classify"]["difference_module"]),
-        loss=str(train["classify"]["loss"]),
         eval_margin=float(model["classify"]["eval_margin"]),
-        concat_type=data["concat_type"],
-        lr=float(train["optim"]["lr"]),
         seed=int(train["seed"]),
-        results_dir=str(full["results_dir"] or ""),
         raw=full,
     )
 

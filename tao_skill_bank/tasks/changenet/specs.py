@@ -13,9 +13,9 @@ from tao_skill_bank.data.changenet.images import (
     SIDES,
     FolderIndex,
     ImageNaming,
-    choose_root,
     look_up,
     missing_files,
+    place,
     root_candidates,
 )
 from tao_skill_bank.data.changenet.spec import ClassifySpec, classify_spec, load_spec
@@ -59,7 +59,7 @@ def image_root(config: RunConfig, csv: Path, naming: ImageNaming) -> Path:
     A corrected copy's own folder is that of the customer's file.
     """
     candidates = root_candidates(Path(config.images_dir), Path(config.workspace), beside(config, csv))
-    return choose_root(read_pairs(csv), naming, candidates)
+    return place(read_pairs(csv), naming, candidates).root
 
 
 def train_spec(

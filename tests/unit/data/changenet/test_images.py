@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tao_skill_bank.core.errors import InputError, InputErrors
-from tao_skill_bank.data.changenet.images import FolderIndex, ImageNaming, choose_root, look_up, root_candidates
+from tao_skill_bank.data.changenet.images import FolderIndex, ImageNaming, look_up, place, root_candidates
 from tao_skill_bank.data.changenet.tables import PairTable
 
 NAMING = ImageNaming(("SolderLight", "WhiteLight"), ".png")
@@ -58,8 +58,8 @@ def test_the_first_root_that_has_every_row_is_taken(tmp_path: Path, stage: Calla
     stage("work", "a", "C1")
     stage("work", "g", "C1")
     table = table_of(("a/", "g/", "C1"))
-    assert choose_root(table, NAMING, [tmp_path / "images", tmp_path / "work"]) == tmp_path / "images"
-    assert choose_root(table, NAMING, [tmp_path / "none", tmp_path / "work"]) == tmp_path / "work"
+    assert place(table, NAMING, [tmp_path / "images", tmp_path / "work"]).root == tmp_path / "images"
+    assert place(table, NAMING, [tmp_path / "none", tmp_path / "work"]).root == tmp_path / "work"
 
 
 def test_rows_that_resolve_only_under_different_roots_are_mixed(tmp_path: Path, stage: Callable[..., None]) -> None:
@@ -67,7 +67,7 @@ def test_rows_that_resolve_only_under_different_roots_are_mixed(tmp_path: Path, 
         stage(root, folder, "C1")
     table = table_of(("a", "g", "C1"), ("b", "g", "C1"))
     with pytest.raises(InputErrors, match="mixes roots") as error:
-        choose_root(table, NAMING, [tmp_path / "images", tmp_path / "work"])
+        place(table, NAMING, [tmp_path / "images", tmp_path / "work"])
     assert error.value.faults == [f"row 2: resolves under {tmp_path / 'work'}"]
 
 
@@ -77,7 +77,7 @@ def test_a_file_missing_for_one_lighting_is_named(tmp_path: Path, stage: Callabl
     gone = tmp_path / "images/g/C1_WhiteLight.png"
     gone.unlink()
     with pytest.raises(InputErrors, match="1 image file missing") as error:
-        choose_root(table_of(("a", "g", "C1")), NAMING, [tmp_path / "images"])
+        place(table_of(("a", "g", "C1")), NAMING, [tmp_path / "images"])
     assert error.value.faults == [f"row 1: golden {gone} is missing"]
 
 
@@ -122,7 +122,7 @@ def test_dots_behind_a_link_follow_the_link(tmp_path: Path) -> None:
 def test_a_folder_is_listed_once_however_it_is_written(tmp_path: Path) -> None:
     touch(*NAMING.files(tmp_path, "a", "C1"))
     index = FolderIndex()
-    choose_root(table_of(("a", "a/", "C1"), ("./a", "a//", "C1")), NAMING, [tmp_path, tmp_path], index)
+    place(table_of(("a", "a/", "C1"), ("./a", "a//", "C1")), NAMING, [tmp_path, tmp_path], index)
     assert index.scans == 1
 
 
@@ -134,12 +134,12 @@ def test_a_name_that_no_file_system_takes_is_missing_not_a_crash(tmp_path: Path)
 def test_an_absolute_path_stands_for_itself(tmp_path: Path, stage: Callable[..., None]) -> None:
     stage("elsewhere", "a", "C1")
     here = str(tmp_path / "elsewhere/a")
-    assert choose_root(table_of((here, here, "C1")), NAMING, [tmp_path / "images"]) == tmp_path / "images"
+    assert place(table_of((here, here, "C1")), NAMING, [tmp_path / "images"]).root == tmp_path / "images"
 
 
 def test_no_candidates_is_an_error() -> None:
     with pytest.raises(InputError, match="no folder to look for images in"):
-        choose_root(table_of(("a", "b", "C1")), NAMING, [])
+        place(table_of(("a", "b", "C1")), NAMING, [])
 
 
 def test_candidates_are_tried_as_image_root_workspace_and_own_folder() -> None:

@@ -54,7 +54,7 @@ def test_folders_of_a_stranger_become_a_workspace_that_passes_every_check(export
     layout = Workspace(export / "w")
     spec = classify_spec(load_spec(layout.spec), layout.spec)
     assert spec_faults(load_spec(layout.spec)) == []
-    assert (spec.lights, spec.image_ext, spec.width) == ((), ".png", 64)
+    assert (spec.lights, spec.image_ext, spec.raw["dataset"]["classify"]["image_width"]) == ((), ".png", 64)
     reports = {}
     for path, kind in ((layout.training_csv, "train"), (layout.kpi_csv, "kpi"), (layout.acceptance_csv, "acceptance")):
         reports[kind] = check_dataset(path, spec.naming, kind=kind, images_dir=layout.images_dir)  # type: ignore[arg-type]

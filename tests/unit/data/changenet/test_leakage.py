@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputErrors
 from tao_skill_bank.data.changenet.images import ImageNaming
-from tao_skill_bank.data.changenet.leakage import DigestCache, equal_bytes, leaked_paths
+from tao_skill_bank.data.changenet.leakage import equal_bytes, leaked_paths
 from tao_skill_bank.data.changenet.tables import PairTable, read_pairs
 
 from .conftest import Bench
@@ -67,21 +68,30 @@ def test_all_lightings_must_be_equal_to_be_the_same_sample(bench: Bench) -> None
     assert len(equal_bytes(train, [other], naming, [bench.images])) == 1
 
 
-def test_only_files_of_a_shared_size_are_read_and_only_once(bench: Bench) -> None:
-    train = read_pairs(bench.csv("t.csv", [("a", "g", "PASS", "C1"), ("a", "g", "PASS", "C2")]))
+def test_only_files_of_a_shared_size_are_read_and_only_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [("a", "g", "PASS", "C1"), ("a", "g", "PASS", "C2"), ("./a", "g", "PASS", "C1")]
+    train = read_pairs(bench.csv("t.csv", rows))
     other = read_pairs(bench.csv("v.csv", [("b", "g", "PASS", "C3")]))
     bench.image("a", "C1", "12345")
     bench.image("a", "C2", "a longer text")
     bench.image("b", "C3", "54321")
-    cache = DigestCache()
+    digest, read = fsio.sha256_file, []
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return digest(path)
+
+    monkeypatch.setattr(fsio, "sha256_file", counted)
     for _ in range(2):
-        assert equal_bytes(train, [other], NAMING, [bench.images], cache=cache) == []
-        assert cache.computed == 2
+        read.clear()
+        assert equal_bytes(train, [other], NAMING, [bench.images]) == []
+        assert len(read) == 2
     bench.image("a", "C1", "54321")
     changed = bench.images / "a/C1_SolderLight.png"
     os.utime(changed, ns=(1, 1))
-    assert len(equal_bytes(train, [other], NAMING, [bench.images], cache=cache)) == 1
-    assert cache.computed == 3
+    read.clear()
+    assert [match.train_row for match in equal_bytes(train, [other], NAMING, [bench.images])] == [0, 2]
+    assert len(read) == 2
 
 
 FOLDERS = st.sampled_from(["a", "b", "alias", "./a", "a/../b"])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tao_skill_bank.core.errors import InputError, InputErrors
-from tao_skill_bank.data.changenet.images import ImageNaming, choose_root
+from tao_skill_bank.data.changenet.images import ImageNaming, place
 from tao_skill_bank.data.changenet.pair_prepare import PAIR_COLUMNS, pair_files, pair_label, prepare_pairs
 from tao_skill_bank.data.changenet.tables import read_pairs
 
@@ -84,7 +84,7 @@ def test_pairs_become_rows_of_fourteen_columns_that_resolve(pairs: Path) -> None
     assert table.column("boardname") == ["PCB"] * 3
     assert result.rows.columns == table.columns
     naming = ImageNaming(("SolderLight",), ".png")
-    assert choose_root(table, naming, [pairs / "images"]) == pairs / "images"
+    assert place(table, naming, [pairs / "images"]).root == pairs / "images"
 
 
 def test_images_are_copied_as_they_are_or_re_encoded_without_loss(pairs: Path) -> None:

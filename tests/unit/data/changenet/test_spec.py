@@ -132,7 +132,8 @@ def test_an_override_below_a_single_value_is_refused(tmp_path: Path) -> None:
 
 def test_classify_spec_fills_in_defaults() -> None:
     spec = classify_spec(GOOD, "spec.yaml")
-    assert (spec.lights, spec.image_ext, spec.width, spec.batch_size) == (("SolderLight",), ".png", 224, 16)
+    assert (spec.lights, spec.image_ext, spec.batch_size) == (("SolderLight",), ".png", 16)
+    assert spec.raw["dataset"]["classify"]["image_width"] == 224
     assert spec.seed == 1234
     assert spec.cls_weight == (1.0, 10.0)
     assert spec.pretrained_backbone_path is None
