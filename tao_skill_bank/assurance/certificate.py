@@ -7,7 +7,6 @@ the number of bounds (Bonferroni).
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,7 +32,7 @@ from tao_skill_bank.loop.judging import claims_of
 from tao_skill_bank.loop.metric import Limit
 from tao_skill_bank.loop.verdict import Word, word_of
 from tao_skill_bank.metrics import beta_share, clopper_pearson, confusion_at
-from tao_skill_bank.metrics.evidence import MOST_SAMPLES
+from tao_skill_bank.metrics.evidence import fewest
 from tao_skill_bank.tasks.changenet.metric import ESCAPE, FAR, RECALL
 from tao_skill_bank.tasks.changenet.scores import figures_at
 
@@ -358,15 +357,8 @@ def more_to_show(errors: int, number: int, limit: float, *, strict: bool = False
         reached = beta_share(errors + 1, total - errors, limit)
         return reached > CONFIDENCE if strict else reached >= CONFIDENCE - 1e-12
 
-    low, high = errors, max(1, 2 * errors)
-    while not shows(high):
-        low, high = high, 2 * high
-        if high * factor > MOST_SAMPLES:
-            return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if shows(middle) else (middle, high)
-    return max(0, math.ceil(high * factor) - number)
+    found = fewest(shows, errors, max(1, 2 * errors), factor)
+    return None if found is None else max(0, found - number)
 
 
 def _strata(

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tao_skill_bank.metrics import clopper_pearson
+from tao_skill_bank.metrics.evidence import CONFIDENCE, Bounds, exact_bounds, percentile_bounds, wider
 from tao_skill_bank.metrics.paired import resampled_sums
 
 UNREADABLE = -1
-CONFIDENCE = 0.95
 IntArray = npt.NDArray[np.int64]
 
 
@@ -121,10 +121,8 @@ def share(wins: int, trials: int, groups: IntArray | None = None) -> Estimate:
         trials: 1 or more.
         groups: Int [g, 2], (wins, trials) of each group; None where every row is its own.
     """
-    low, high = clopper_pearson(wins, trials, CONFIDENCE)
-    least, most = clopper_pearson(wins, trials, 2 * CONFIDENCE - 1)
     drawn = None if groups is None else _drawn(groups, lambda s: s[:, 0] / s[:, 1])
-    return _wider(Estimate(wins / trials, low, high, least, most, wins, trials), drawn)
+    return _estimate(wins / trials, wider(exact_bounds(wins, trials), drawn), wins, trials)
 
 
 def balanced(wins: tuple[int, int], trials: tuple[int, int], groups: IntArray | None = None) -> Estimate:
@@ -142,7 +140,7 @@ def balanced(wins: tuple[int, int], trials: tuple[int, int], groups: IntArray | 
     least, most = ((bounds[0][i] + bounds[1][i]) / 2 for i in (0, 1))
     value = (wins[0] / trials[0] + wins[1] / trials[1]) / 2
     drawn = None if groups is None else _drawn(groups, lambda s: (s[:, 0] / s[:, 1] + s[:, 2] / s[:, 3]) / 2)
-    return _wider(Estimate(value, low, high, least, most, sum(wins), sum(trials)), drawn)
+    return _estimate(value, wider(Bounds(low, high, least, most), drawn), sum(wins), sum(trials))
 
 
 def worst(parts: list[Estimate]) -> Estimate:
@@ -206,13 +204,6 @@ def at_threshold(scores: npt.ArrayLike, threshold: float) -> IntArray:
     return found
 
 
-def binomial_two_sided(wins: int, trials: int) -> float:
-    """The exact p-value that wins and losses are as likely (the doubled smaller tail, at most 1)."""
-    from tao_skill_bank.metrics.paired import mcnemar_exact
-
-    return mcnemar_exact(wins, trials - wins)
-
-
 def fisher_exact(a: int, b: int, c: int, d: int) -> float:
     """Fisher's exact two-sided p-value of the table [[a, b], [c, d]]: all tables no more likely than this one."""
     from math import lgamma
@@ -251,25 +242,15 @@ def grouped_counts(group: npt.ArrayLike, columns: npt.ArrayLike) -> IntArray | N
     return sums
 
 
-def _drawn(groups: IntArray, statistic: Any) -> tuple[float, float, float, float] | None:
+def _drawn(groups: IntArray, statistic: Any) -> Bounds | None:
     held = groups[groups[:, 1::2].sum(axis=1) > 0]
     if len(held) < 2:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
         values = statistic(resampled_sums(held))
     values = values[np.isfinite(values)]
-    if not len(values):
-        return None
-    tail = (1 - CONFIDENCE) / 2
-    low, least, most, high = np.quantile(values, [tail, 2 * tail, 1 - 2 * tail, 1 - tail])
-    return float(low), float(high), float(least), float(most)
+    return percentile_bounds(values, CONFIDENCE) if len(values) else None
 
 
-def _wider(exact: Estimate, drawn: tuple[float, float, float, float] | None) -> Estimate:
-    if drawn is None:
-        return exact
-    low, high, least, most = drawn
-    return Estimate(
-        exact.value, min(exact.low, low), max(exact.high, high), min(exact.least, least), max(exact.most, most),
-        exact.right, exact.trials,
-    )  # fmt: skip
+def _estimate(value: float, bounds: Bounds, right: int, trials: int) -> Estimate:
+    return Estimate(value, bounds.low, bounds.high, bounds.least, bounds.most, right, trials)

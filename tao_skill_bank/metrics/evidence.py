@@ -7,6 +7,7 @@ interval that takes them one by one is too narrow; drawing whole groups again an
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,8 +87,13 @@ def group_bounds(
     for start in range(0, draws, block):
         picked = rng.integers(0, groups, size=(min(block, draws - start), groups))
         shares[start : start + block] = won[picked].sum(axis=1) / tried[picked].sum(axis=1)
+    return percentile_bounds(shares, confidence)
+
+
+def percentile_bounds(drawn: npt.NDArray[np.float64], confidence: float) -> Bounds:
+    """The bounds of a share that was drawn anew again and again, float [draws]: its percentiles."""
     tail = (1 - confidence) / 2
-    low, least, most, high = np.quantile(shares, [tail, 2 * tail, 1 - 2 * tail, 1 - tail])
+    low, least, most, high = np.quantile(drawn, [tail, 2 * tail, 1 - 2 * tail, 1 - tail])
     return Bounds(float(low), float(high), float(least), float(most))
 
 
@@ -135,15 +141,21 @@ def trials_to_show(
         return 1
     if errors >= allowed:
         return None
-    high = 1
-    while not _shown(errors, high, allowed, confidence):
-        high *= 2
+    return fewest(lambda trials: _shown(errors, trials, allowed, confidence), 0, 1, factor)
+
+
+def fewest(shows: Callable[[int], bool], low: int, high: int, factor: float) -> int | None:
+    """The smallest number above `low` that shows something, as larger ones do, times `factor`; `high` is tried first.
+
+    None where it takes more than `MOST_SAMPLES`.
+    """
+    while not shows(high):
+        low, high = high, 2 * high
         if high * factor > MOST_SAMPLES:
             return None
-    low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if _shown(errors, middle, allowed, confidence) else (middle, high)
+        low, high = (low, middle) if shows(middle) else (middle, high)
     return math.ceil(high * factor)
 
 

@@ -20,6 +20,7 @@ from tao_skill_bank.data.bcq.clips import Clip
 from tao_skill_bank.data.bcq.questions import is_negated, kind_of
 from tao_skill_bank.data.bcq.records import duplicates
 from tao_skill_bank.metrics import binary, clopper_pearson
+from tao_skill_bank.metrics.shares import binomial_two_sided
 
 LEAST_ROWS = 10
 LEVEL = 0.05
@@ -214,7 +215,7 @@ def _thirds(rows: Sequence[Answered], values: Mapping[str, float]) -> Callable[[
 def _sides(rows: Sequence[Answered], scored: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """FP against FN: whether the model says yes, or no, too often."""
     fp, fn = sum(row.wrong == "FP" for row in rows), sum(row.wrong == "FN" for row in rows)
-    p = binary.binomial_two_sided(fp, fp + fn) if fp + fn else 1.0
+    p = binomial_two_sided(fp, fp + fn)
     table = {"fp": fp, "fn": fn, "p": p}
     if p >= LEVEL or fp + fn < LEAST_ROWS:
         return table, []
