@@ -135,7 +135,20 @@ def append(home: Path, words: Sequence[Word], book: Book, clock: Clock | None = 
 
 def drafts(words: Sequence[Word], book: Book, clock: Clock | None = None) -> list[Correction]:
     """The lines that words become, checked and not written: `put` gives them their ids. Raises as `append`."""
-    return _checked(words, book, log_time((clock or SystemClock()).now()))
+    now = log_time((clock or SystemClock()).now())
+    found: list[Correction] = []
+    faults: list[str] = []
+    for number, word in enumerate(words, start=1):
+        try:
+            found.append(_draft(word, book, now))
+        except InputError as error:
+            if len(words) == 1:
+                raise
+            faults.append(f"correction {number}: {error.line()}")
+    if faults:
+        what = f"{len(faults)} of {len(words)} corrections cannot be taken, first: {faults[0]}"
+        raise InputErrors(what, faults, fix="fix these; none was written")
+    return found
 
 
 def put(home: Path, lines: Sequence[Correction]) -> tuple[list[Correction], int]:
@@ -250,22 +263,6 @@ class _Writer:
             what = f"corrections cannot be kept here: {error.strerror}"
             return InputError(what, where=self._path.parent, fix="looking works; to correct, make it writable")
         return BankError(f"corrections were not kept: {error.strerror}", where=self._path, fix="make room, then again")
-
-
-def _checked(words: Sequence[Word], book: Book, now: str) -> list[Correction]:
-    drafts: list[Correction] = []
-    faults: list[str] = []
-    for number, word in enumerate(words, start=1):
-        try:
-            drafts.append(_draft(word, book, now))
-        except InputError as error:
-            if len(words) == 1:
-                raise
-            faults.append(f"correction {number}: {error.line()}")
-    if faults:
-        what = f"{len(faults)} of {len(words)} corrections cannot be taken, first: {faults[0]}"
-        raise InputErrors(what, faults, fix="fix these; none was written")
-    return drafts
 
 
 def _draft(word: Word, book: Book, now: str) -> Correction:

@@ -88,7 +88,9 @@ class Corrections:
                 readers = words.setdefault(line.sample, {})
                 readers.pop(line.who, None)
                 readers[line.who] = line
-        return {sample: _standing(sample, tuple(found.values())) for sample, found in words.items()}
+        return {
+            sample: Standing(sample, tuple(found.values()), _status(found.values())) for sample, found in words.items()
+        }
 
     def of_set(self, name: str) -> list[Standing]:
         """What stands of the samples of one set."""
@@ -122,10 +124,6 @@ def counted(found: Sequence[Standing]) -> str:
     parts = [f"{number[status]} {status}" for status in ("relabelled", "dropped") if number[status]]
     count = len(found)
     return f"{plural(count, 'correction')}" + (f": {', '.join(parts)}" if parts else "")
-
-
-def _standing(sample: Sample, words: tuple[Correction, ...]) -> Standing:
-    return Standing(sample, words, _status(words))
 
 
 def _status(words: Iterable[Correction]) -> Status:
