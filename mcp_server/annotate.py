@@ -82,9 +82,9 @@ class Priced(Held):
 @with_request(Request, required=("results_dir", "spec"))
 def priced_of(allowed: Allowed, **asked: Any) -> Priced:
     """Check what is asked for, with every path that it leads to inside the allowed folders, and estimate it."""
-    from tao_skill_bank.annotate.api import estimate_run, not_allowed, request_of, resolve, seal_config
+    from tao_skill_bank.annotate.api import estimate_run, not_allowed, resolve, seal_config
 
-    request = request_of([], **within(Request, asked, allowed))
+    request = Request(**within(Request, asked, allowed))
     config = resolve(request)
     prompts = config.prompts_module if config.prompts_module.endswith(".py") else ""
     for path in filter(None, [config.data.video_root, *config.data.input_jsonl_files, prompts]):

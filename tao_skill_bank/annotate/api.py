@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,8 @@ def seal_config(request: Request, config: AnnotationConfig) -> Sealed:
     if request.max_cost is not None:
         # Said before anybody approves: without its price a limit in USD could not be kept.
         refuse_unpriced(config, prices)
-    return seal(config, prices, _limits(request), batch=request.batch)
+    limits = Limits(request.max_calls, request.max_cost, request.shard)
+    return seal(config, prices, limits, batch=request.batch)
 
 
 def estimate_run(asked: Request | Sealed, *, general_prompts: bool = False) -> Estimate:
@@ -455,16 +456,3 @@ def _last_status(results_dir: Path) -> dict[str, Any]:
     data = guard.read_bytes(path) if guard.exists(path) else b""
     said = json_objects(data.decode("utf-8", errors="replace"))
     return next((value for value in reversed([*said]) if isinstance(value.get("data") or {}, dict)), {})
-
-
-def _limits(request: Request) -> Limits:
-    return Limits(request.max_calls, request.max_cost, request.shard)
-
-
-def request_of(arguments: Sequence[str], **given: Any) -> Request:
-    """A request out of a door's options: its fields, and the words of a command line beside them.
-
-    Raises:
-        InputError: A limit below zero, a shard or a price that is none.
-    """
-    return Request(**given, overrides=arguments)

@@ -16,7 +16,7 @@ from tao_skill_bank.annotate.calls import tokens_at_most
 from tao_skill_bank.annotate.config import AnnotationConfig, ModelOptions, Workflow
 from tao_skill_bank.annotate.journal import Journal, JustBegunError, journal_path
 from tao_skill_bank.annotate.judge.asks import FRAMES_A_WINDOW, TRIES
-from tao_skill_bank.annotate.prices import Prices
+from tao_skill_bank.annotate.prices import Price, Prices
 from tao_skill_bank.annotate.prompts import KEYS, Prompts, values_of
 from tao_skill_bank.annotate.scope import Limits, check, effective_steps
 from tao_skill_bank.annotate.sealed import Sealed, seal
@@ -106,6 +106,17 @@ class _Sum:
         self.calls = self.read = self.wrote = self.seconds = 0.0
         self.cost: float | None = 0.0
         self.measured = 0.0
+
+    def add(self, number: float, read: float, wrote: float, seconds: float, price: Price | None) -> None:
+        """Add so many calls, each of so many tokens in and out and seconds."""
+        self.calls += number
+        self.read += number * read
+        self.wrote += number * wrote
+        self.seconds += number * seconds
+        if price is None:
+            self.cost = None
+        elif self.cost is not None:
+            self.cost += number * (read * price.input + wrote * price.output) / 1e6
 
     def take(self, other: _Sum) -> None:
         """Add another sum."""
@@ -254,15 +265,7 @@ def _add_video(
             seconds = _SECONDS_A_CALL[which] + wrote / _TOKENS_A_SECOND
         if kind in flow.qa_types:
             times *= _REPAIRS
-        total.calls += times
-        total.read += times * read
-        total.wrote += times * wrote
-        total.seconds += times * seconds
-        price = prices.of(options.model)
-        if price is None:
-            total.cost = None
-        elif total.cost is not None:
-            total.cost += times * (read * price.input + wrote * price.output) / 1e6
+        total.add(times, read, wrote, seconds, prices.of(options.model))
 
     whole = _whole_tokens(config.vlm, flow, length)
     if "0" in steps:
@@ -300,32 +303,22 @@ def _checks(config: AnnotationConfig, prices: Prices, lengths: list[float], scal
         frames = {"blind": 0, "judge": flow.frames(length), "time": 3 * FRAMES_A_WINDOW}
         times = {"blind": blind, "judge": sum(items.values()), "time": timed}
         for name in config.quality.checks:
-            number = scale * times[name]
             read = _JUDGE_PROMPT_TOKENS + frames[name] * _frame_tokens(judge)
             wrote = min(_JUDGE_WORDS * _TOKENS_A_WORD, float(judge.max_tokens))
-            total.calls += number
-            total.read += number * read
-            total.wrote += number * wrote
-            total.seconds += number * (_SECONDS_A_CALL["vlm"] + wrote / _TOKENS_A_SECOND)
-            if price is None:
-                total.cost = None
-            elif total.cost is not None:
-                total.cost += number * (read * price.input + wrote * price.output) / 1e6
+            seconds = _SECONDS_A_CALL["vlm"] + wrote / _TOKENS_A_SECOND
+            total.add(scale * times[name], read, wrote, seconds, price)
     return total
 
 
 def _prompt_tokens(prompts: Prompts, key: str, pieces: int) -> float:
     """Tokens of a prompt with texts of the expected lengths in it."""
-    empty = prompts.text(key, **dict.fromkeys(values_of(key), ""))
-    used = [name for name in values_of(key) if len(prompts.text(key, **_filled(key, name))) > len(empty)]
+    blank = dict.fromkeys(values_of(key), "")
+    empty = prompts.text(key, **blank)
+    used = [name for name in blank if len(prompts.text(key, **{**blank, name: "x"})) > len(empty)]
     words = sum(
         {"chunk_captions_str": pieces * 62, "step_2_output": 325}.get(name, _MEDIA_PARTS.get(name, 1)) for name in used
     )
     return len(empty) / _CHARS_A_TOKEN + words * _TOKENS_A_WORD
-
-
-def _filled(key: str, name: str) -> dict[str, str]:
-    return {other: "x" if other == name else "" for other in values_of(key)}
 
 
 def _whole_tokens(vlm: ModelOptions, flow: Workflow, length: float) -> float:

@@ -10,12 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tao_skill_bank.annotate.config import AnnotationConfig
 from tao_skill_bank.annotate.journal import Journal
 from tao_skill_bank.annotate.layout import STATUS_FILE, STEP_FILES, step_file
 from tao_skill_bank.annotate.listing import StandingRows
-from tao_skill_bank.annotate.output import Written
-from tao_skill_bank.annotate.results import opened
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.fsio import atomic_open
 
@@ -62,12 +59,6 @@ def _kept(
     for video, part, body in standing.bodies(step):
         if _digest(video, part) not in made and _stays(video, body, reached):
             yield body
-
-
-def write_task_files(config: AnnotationConfig) -> Written:
-    """Step 4, from the file of step 3; dated by the newest answer, so that the same answers give the same files."""
-    with opened(config.results_dir, empty=True) as results:
-        return results.write()
 
 
 class StatusFile:

@@ -106,11 +106,11 @@ def annotation_status(results_dir: str | Path) -> StatusView:
 
 def _request(given: Mapping[str, Any]) -> Request:
     """The request of a function's arguments, by name."""
-    from tao_skill_bank.annotate.api import Request, request_of
+    from tao_skill_bank.annotate.api import Request
     from tao_skill_bank.core.asked import options
 
     values = {option.name: given[option.name] for option in options(Request) if option.name in given}
     for option in options(Request):
         if option.kind == "path" and values[option.name] is not None:
             values[option.name] = Path(os.path.expanduser(values[option.name]))
-    return request_of(settings_of(given["settings"]), **values)
+    return Request(**values, overrides=settings_of(given["settings"]))

@@ -34,6 +34,7 @@ LEFT_OUT = "left out"
 """The unit of a video that is not to be annotated; no run tries it again."""
 _READ = ("1", str(VERSION))
 _MOST_GROUPED = 256
+_OF_BATCHES = ("batches", "batch_calls")
 _INTO_LEDGER = "INSERT OR REPLACE INTO ledger VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
 _Statement = tuple[str, tuple[Any, ...]]
 _Write = tuple[Sequence[_Statement], Future[None]]
@@ -93,10 +94,9 @@ class Journal:
             raise InputError("no annotation run here", where=results_dir, fix="name the results_dir of a run")
         if not read_only:
             guard.make_folder(results_dir)
-            self._no_links()
+        self._no_links()
+        if not read_only:
             self._prepare()
-        else:
-            self._no_links()
         self._read = (self._looking() if read_only else None) or self._connect()
         self._thread: threading.Thread | None = None
         self._queue: queue.Queue[_Write | None] = queue.Queue()
@@ -182,18 +182,12 @@ class Journal:
             statements.append((sql, values))
             if answer is not None:
                 statements.append(_kept(answer))
-        if closes is not None:
-            statements.append(("DELETE FROM batches WHERE ticket = ?", (closes,)))
-            statements.append(("DELETE FROM batch_calls WHERE ticket = ?", (closes,)))
-        return self._submit_all(statements)
+        return self._submit_all([*statements, *_closing(closes)])
 
     def unsend(self, ids: Sequence[str], *, closes: str | None = None) -> Future[None]:
         """Strike calls that never left, and the batch that they were to go with."""
         statements: list[_Statement] = [("DELETE FROM ledger WHERE id = ?", (entry,)) for entry in ids]
-        if closes is not None:
-            statements.append(("DELETE FROM batches WHERE ticket = ?", (closes,)))
-            statements.append(("DELETE FROM batch_calls WHERE ticket = ?", (closes,)))
-        return self._submit_all(statements)
+        return self._submit_all([*statements, *_closing(closes)])
 
     def resume(self) -> Future[None]:
         """What an earlier process sent and did not settle may have been billed; what stands in batches is fetched."""
@@ -499,6 +493,11 @@ def _leave(db: sqlite3.Connection) -> None:
     db.close()
 
 
+def _closing(ticket: str | None) -> list[_Statement]:
+    """What takes a batch out; nothing for None."""
+    return [(f"DELETE FROM {table} WHERE ticket = ?", (ticket,)) for table in _OF_BATCHES] if ticket else []
+
+
 def _kept(answer: Recorded) -> _Statement:
     values = (
         *(answer.key, answer.kind, answer.video, answer.endpoint, answer.model, answer.text, answer.finish),
@@ -517,19 +516,15 @@ def _commit(db: sqlite3.Connection, group: list[_Write]) -> None:
         db.execute("COMMIT")
         # Whoever took the folder over since the last look has copied the journal, maybe without this.
         guard.ask_the_fence()
-    except sqlite3.Error as error:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        failure = InputError(f"the journal cannot be written: {error}", fix="make room on the disk, then run again")
-        for _, done in group:
-            done.set_exception(failure)
-        return
     except Exception as error:
         # Nobody may wait for ever for a thread that has died of a value that cannot be stored.
         if db.in_transaction:
             db.execute("ROLLBACK")
+        failure: Exception = error
+        if isinstance(error, sqlite3.Error):
+            failure = InputError(f"the journal cannot be written: {error}", fix="make room on the disk, then run again")
         for _, done in group:
-            done.set_exception(error)
+            done.set_exception(failure)
         return
     for _, done in group:
         done.set_result(None)

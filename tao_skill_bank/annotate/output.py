@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from tao_skill_bank.annotate.judge.kept import Judged
 from tao_skill_bank.annotate.layout import DUPLICATES_FILE, QUALITY_FILE, REJECTED_FILE, output_folder
+from tao_skill_bank.annotate.made import Made
 from tao_skill_bank.annotate.quality.examine import Examiner, Taken
 from tao_skill_bank.annotate.questions import TASKS, entries_of, media_root, questions_of
 from tao_skill_bank.annotate.verdicts import edited_answers, read_verdicts, take_in
@@ -35,12 +36,8 @@ class Written:
 def write_outputs(
     results_dir: Path,
     rows: Iterable[dict[str, Any]],
+    made: Made,
     *,
-    video_root: str,
-    date: str,
-    license_text: str,
-    description_extra: str,
-    keep_order: bool = False,
     content: Callable[[str], str | None] = lambda video: None,
     judged: Judged | None = None,
     tags: Sequence[str] = (),
@@ -48,12 +45,12 @@ def write_outputs(
     """Write the task files, `rejected.jsonl`, `quality.json` and `duplicates.json`.
 
     A file whose task has no item any more is removed. All files are written beside their places first and moved there
-    together at the end. `rows` are those of step 3; `content`: SHA-256 of a video's file by its path, None where nobody
-    looked at it.
+    together at the end. `rows` are those of step 3, `made` is what the files say of themselves; `content`: SHA-256 of a
+    video's file by its path, None where nobody looked at it.
     """
     folder = output_folder(results_dir)
     guard.make_folder(folder)
-    root = media_root(video_root)
+    root = media_root(made.video_root)
     take_in(results_dir)
     answers = edited_answers(results_dir)
     examiner = Examiner(read_verdicts(results_dir), content, judged.findings if judged else {})
@@ -62,7 +59,7 @@ def write_outputs(
         handles: dict[str, IO[str]] = {}
         rejected: IO[str] | None = None
         for row in rows:
-            for question in questions_of(row, root, keep_order=keep_order, answers=answers):
+            for question in questions_of(row, root, keep_order=made.keep_order, answers=answers):
                 taken = examiner.take(question)
                 if taken.code is not None:
                     if rejected is None:
@@ -74,7 +71,7 @@ def write_outputs(
                 for task, entry in entries_of(question):
                     if task not in handles:
                         handles[task] = stack.enter_context(atomic_open(folder / f"{task}.json"))
-                        handles[task].write(_head(task, root, date, license_text, description_extra, tags))
+                        handles[task].write(_head(task, root, made, tags))
                     number = done.items.get(task, 0)
                     handles[task].write((",\n" if number else "\n") + _indented(entry))
                     done.items[task] = number + 1
@@ -117,12 +114,10 @@ def _rejected_line(taken: Taken) -> str:
     return json.dumps(entry, ensure_ascii=False) + "\n"
 
 
-def _head(
-    task: str, root: Path | None, date: str, license_text: str, description_extra: str, tags: Sequence[str]
-) -> str:
-    description = f"{TASKS[task]} {description_extra}".strip()
-    metadata: dict[str, Any] = {"type": "annotation", "task": task, "date": date, "description": description}
-    metadata |= {"license": license_text} | ({"tags": list(tags)} if tags else {})
+def _head(task: str, root: Path | None, made: Made, tags: Sequence[str]) -> str:
+    description = f"{TASKS[task]} {made.description_extra}".strip()
+    metadata: dict[str, Any] = {"type": "annotation", "task": task, "date": made.date, "description": description}
+    metadata |= {"license": made.license} | ({"tags": list(tags)} if tags else {})
     head = {"format": FORMAT, "metadata": metadata, "media_root": None if root is None else str(root)}
     return json.dumps(head, indent=2, ensure_ascii=False).rstrip("}\n") + ',\n  "items": ['
 

@@ -180,7 +180,8 @@ def answer_letter(text: str, choices: dict[str, str]) -> str | None:
     first = _LETTER_FIRST.match(text.strip())
     if first and first[1].isupper() and first[1] in choices and not re.match(r"^\W*[AI]\s+[a-z]", text.strip()):
         return first[1]
-    same = [letter for letter, choice in choices.items() if _same(choice, bare)]
+    plain = plain_words(bare)
+    same = [letter for letter, choice in choices.items() if plain and plain_words(choice) == plain]
     return same[0] if len(same) == 1 else None
 
 
@@ -189,11 +190,9 @@ def _capital_keywords(text: str) -> str:
     return re.sub(r"(?i)\b(answer|option|choice|letter|is|the|correct|right)\b", lambda m: m[0].lower(), text)
 
 
-def _same(one: str, other: str) -> bool:
-    def plain(text: str) -> str:
-        return re.sub(r"[\W_]+", " ", text).strip().lower()
-
-    return bool(plain(one)) and plain(one) == plain(other)
+def plain_words(text: str) -> str:
+    """A text in small letters with single spaces in the place of all signs."""
+    return re.sub(r"[\W_]+", " ", text).strip().lower()
 
 
 def _from_json(value: Any) -> list[Parsed]:

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.annotate.config import QA_TYPES
-from tao_skill_bank.annotate.parse import Parsed, answer_letter, parse_questions, thinking_cut_off, yes_no
+from tao_skill_bank.annotate.parse import (
+    Parsed,
+    answer_letter,
+    parse_questions,
+    plain_words,
+    thinking_cut_off,
+    yes_no,
+)
 from tao_skill_bank.annotate.quality.choices import cannot_follow, claimed_letters, names_letters, relettered, shuffled
 from tao_skill_bank.annotate.quality.rules import (
     TOLERANCE,
@@ -144,7 +151,7 @@ def _mcq(question: str, parsed: Parsed, keep_order: bool) -> Item:
         raise Rejected("fewer than two choices")
     if not all(choices.values()):
         raise Rejected("an empty choice")
-    if len({_plain(text) for text in choices.values()}) < len(choices):
+    if len({plain_words(text) for text in choices.values()}) < len(choices):
         raise Rejected("two choices say the same")
     if not parsed.answer.strip():
         raise Rejected("no answer")
@@ -194,12 +201,8 @@ def _localization(question: str, parsed: Parsed, duration: float | None) -> Item
 
 
 def _stands_in(answer: str, question: str) -> bool:
-    plain = _plain(answer)
-    return len(plain) >= _LEAST_TELLTALE and f" {plain} " in f" {_plain(question)} "
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[\W_]+", " ", text).strip().lower()
+    plain = plain_words(answer)
+    return len(plain) >= _LEAST_TELLTALE and f" {plain} " in f" {plain_words(question)} "
 
 
 def _short(text: str) -> str:

@@ -99,18 +99,8 @@ class Results:
     def write(self) -> Written:
         """Step 4 anew, with the rules as they are now. Calls nobody."""
         measured = self.measured()
-        return write_outputs(
-            self.folder,
-            self.rows(),
-            tags=measured.tags() if measured else [],
-            video_root=self.made.video_root,
-            date=self.made.date,
-            license_text=self.made.license,
-            description_extra=self.made.description_extra,
-            keep_order=self.made.keep_order,
-            content=self.content,
-            judged=self.judged,
-        )
+        tags = measured.tags() if measured else []
+        return write_outputs(self.folder, self.rows(), self.made, content=self.content, judged=self.judged, tags=tags)
 
     def _content(self, video: str) -> str | None:
         path = Path(video)
@@ -140,9 +130,12 @@ def opened(folder: Path, *, empty: bool = False) -> Iterator[Results]:
             journal.close()
 
 
-def check(folder: Path) -> Written:
-    """Look at every question of a folder with the rules as they are now, and write step 4 anew. The caller locks it."""
-    with opened(folder) as results:
+def check(folder: Path, *, empty: bool = False) -> Written:
+    """Look at every question of a folder with the rules as they are now, and write step 4 anew. The caller locks it.
+
+    `empty`: without questions, too. Files are dated by the newest answer, so that the same answers give the same files.
+    """
+    with opened(folder, empty=empty) as results:
         return results.write()
 
 

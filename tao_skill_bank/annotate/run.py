@@ -8,7 +8,7 @@ import os
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tao_skill_bank.annotate.calls import Caller
 from tao_skill_bank.annotate.config import AnnotationConfig
 from tao_skill_bank.annotate.endpoints import open_endpoints, open_judge
 from tao_skill_bank.annotate.endpoints.endpoint import Endpoint
-from tao_skill_bank.annotate.files import StatusFile, write_step_files, write_task_files
+from tao_skill_bank.annotate.files import StatusFile, write_step_files
 from tao_skill_bank.annotate.flow import Shop, VideoFlow
 from tao_skill_bank.annotate.gate import Gate, Policy, RunHaltedError
 from tao_skill_bank.annotate.journal import Journal, journal_path
@@ -28,11 +28,12 @@ from tao_skill_bank.annotate.judge.kept import read_judged, write_judged
 from tao_skill_bank.annotate.judge.work import Judging, to_judge
 from tao_skill_bank.annotate.layout import OUTPUT_META, STEP_FILES, whole_of
 from tao_skill_bank.annotate.ledger import Ledger, may_have
-from tao_skill_bank.annotate.listing import Listing, StandingRows
+from tao_skill_bank.annotate.listing import StandingRows
 from tao_skill_bank.annotate.made import made_of
 from tao_skill_bank.annotate.media import Library
 from tao_skill_bank.annotate.prices import Prices
 from tao_skill_bank.annotate.prompts import Prompts
+from tao_skill_bank.annotate.results import check as write_again
 from tao_skill_bank.annotate.scope import Limits, check, effective_steps
 from tao_skill_bank.annotate.sealed import STARTED_BY, Sealed, refuse_unpriced, seal
 from tao_skill_bank.core import foreground, guard
@@ -134,7 +135,6 @@ def annotate(
     batch: bool = False,
     policy: Policy | None = None,
     batch_policy: BatchPolicy | None = None,
-    progress: Progress | None = None,
 ) -> Outcome:
     """Run the steps; what is there already is not done again. The caller holds the folder's lock.
 
@@ -145,7 +145,7 @@ def annotate(
     prompts = check(config)
     with contextlib.closing(StandingRows(config.results_dir)) as standing:
         sealed = seal(config, prices, limits, batch=batch, standing=standing)
-        return _run(sealed, prompts, standing, policy, batch_policy, progress)
+        return _run(sealed, prompts, standing, policy=policy, batch_policy=batch_policy)
 
 
 def run_sealed(sealed: Sealed, progress: Progress | None = None) -> Outcome:
@@ -161,22 +161,23 @@ def run_sealed(sealed: Sealed, progress: Progress | None = None) -> Outcome:
         if standing.digests != sealed.rows:
             what = "the step files have changed since the run was listed"
             raise InputError(what, where=folder, fix="start the run again")
-        return _run(sealed, prompts, standing, None, None, progress)
+        return _run(sealed, prompts, standing, progress=progress)
 
 
 def _run(
     sealed: Sealed,
     prompts: Prompts,
     standing: StandingRows,
-    policy: Policy | None,
-    batch_policy: BatchPolicy | None,
-    progress: Progress | None,
+    *,
+    policy: Policy | None = None,
+    batch_policy: BatchPolicy | None = None,
+    progress: Progress | None = None,
 ) -> Outcome:
-    config, prices, limits, listing = sealed.config, sealed.prices, sealed.limits, sealed.listing
+    config, listing = sealed.config, sealed.listing
     steps = effective_steps(config)
     vlm_llm = open_endpoints(config) if steps - {"4"} else None
-    if limits.max_cost is not None:
-        refuse_unpriced(config, prices)
+    if sealed.limits.max_cost is not None:
+        refuse_unpriced(config, sealed.prices)
     _not_bought_before(config.results_dir, steps, standing)
     with Journal(config.results_dir) as journal:
         journal.set_meta("video_root", config.data.video_root)
@@ -192,16 +193,15 @@ def _run(
         batches = batch_policy or BatchPolicy()
         if vlm_llm is not None:
             used |= {(e.name, e.model) for e in vlm_llm[:2]}
-            rules = (prices, limits, policy or Policy(), sealed.batch, batches)
-            work = _Work(config, steps, prompts, *rules, journal, standing, progress)
-            halted = asyncio.run(work.run(listing, vlm_llm[0], vlm_llm[1], outcome))
+            work = _Work(sealed, steps, prompts, journal, standing, progress)
+            halted = asyncio.run(work.run(*vlm_llm[:2], policy or Policy(), batches, outcome))
         if "4" in steps and config.quality.checks and halted is None:
             judge = open_judge(config)
             used.add((judge.name, judge.model))
             halted = asyncio.run(_judge(sealed, journal, judge, policy or Policy(), batches, outcome))
         outcome.problems += left_open(journal, used)
         if "4" in steps:
-            written = write_task_files(config)
+            written = write_again(config.results_dir, empty=True)
             outcome.items, outcome.rejected = written.items, written.rejected
             outcome.refused = dict(sorted((Counter(outcome.refused) + Counter(written.refused)).items()))
             outcome.flagged = written.flagged
@@ -219,44 +219,66 @@ def _run(
     return outcome
 
 
+class _Asking:
+    """What a part of a run asks models with: one gate, one ledger and one desk for all of its calls."""
+
+    def __init__(
+        self, sealed: Sealed, journal: Journal, vlm: Endpoint, llm: Endpoint, policy: Policy, batches: BatchPolicy
+    ) -> None:
+        config, limits = sealed.config, sealed.limits
+        self._endpoints = (vlm, llm)
+        self.gate = Gate(config.workflow.max_workers, policy, random.Random())
+        ledger = Ledger(journal, self.gate, limits.max_calls, limits.max_cost)
+        self.caller = Caller(journal, self.gate, vlm, llm, sealed.prices, ledger)
+        self.library = Library(journal, self.gate, vlm, config.workflow, sealed.listing.known)
+        self._desk = self.caller.desk = Desk(
+            *(journal, self.gate, sealed.prices, ledger, self._endpoints, config.results_dir),
+            collecting=sealed.batch,
+            policy=batches,
+            busy=lambda: self.library.busy,
+        )
+
+    async def through(self, work: Callable[[], Awaitable[None]], watch: Coroutine[Any, Any, None]) -> None:
+        """Do the work while somebody watches; what halted it stands in the gate. Asks nobody after that."""
+        watching = asyncio.ensure_future(watch)
+        try:
+            with foreground.stops(_FIRST, lambda: _ENDED):
+                try:
+                    async with self._desk.at_work():
+                        await work()
+                except BankError as error:
+                    self.gate.halt(error)
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+            self.library.close()
+            for endpoint in dict.fromkeys(self._endpoints):
+                await endpoint.close()
+
+    def count(self, outcome: Outcome) -> None:
+        """Add what was asked to an outcome."""
+        outcome.calls += self.caller.made + self._desk.made
+        outcome.known += self.caller.known
+        outcome.peak = max(outcome.peak, self.gate.peak)
+
+
 async def _judge(
     sealed: Sealed, journal: Journal, judge: Endpoint, policy: Policy, batches: BatchPolicy, outcome: Outcome
 ) -> BankError | None:
     """Ask the checks that a model answers, and keep what they find beside what others found; returns what halted it."""
-    config, limits = sealed.config, sealed.limits
-    gate = Gate(config.workflow.max_workers, policy, random.Random())
-    ledger = Ledger(journal, gate, limits.max_calls, limits.max_cost)
-    caller = Caller(journal, gate, judge, judge, sealed.prices, ledger)
-    library = Library(journal, gate, judge, config.workflow, sealed.listing.known)
-    desk = caller.desk = Desk(
-        *(journal, gate, sealed.prices, ledger, (judge,), config.results_dir),
-        collecting=sealed.batch,
-        policy=batches,
-        busy=lambda: library.busy,
-    )
+    config = sealed.config
+    asking = _Asking(sealed, journal, judge, judge, policy, batches)
     at_once = _BATCH_VIDEOS if sealed.batch else config.workflow.max_workers + _MORE_JUDGED
-    work = Judging(config, caller, library, journal.makers())
-    watch = asyncio.ensure_future(_watched(config.results_dir, gate))
-    try:
-        with foreground.stops(_FIRST, lambda: _ENDED):
-            try:
-                async with desk.at_work():
-                    await work.all(to_judge(config.results_dir), at_once)
-            except BankError as error:
-                gate.halt(error)
-    finally:
-        watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
-        library.close()
-        await judge.close()
+    work = Judging(config, asking.caller, asking.library, journal.makers())
+    watch = _watched(config.results_dir, asking.gate)
+    await asking.through(lambda: work.all(to_judge(config.results_dir), at_once), watch)
     journal.flush()
-    write_judged(
-        config.results_dir, read_judged(config.results_dir).with_newer(work.judged(), stopped=gate.halted is not None)
-    )
-    outcome.calls, outcome.known = outcome.calls + caller.made + desk.made, outcome.known + caller.known
-    outcome.peak = max(outcome.peak, gate.peak)
-    return gate.halted
+    halted = asking.gate.halted
+    newer = read_judged(config.results_dir).with_newer(work.judged(), stopped=halted is not None)
+    write_judged(config.results_dir, newer)
+    asking.count(outcome)
+    return halted
 
 
 async def _watched(results_dir: Path, gate: Gate) -> None:
@@ -278,64 +300,42 @@ def _stopped(results_dir: Path, gate: Gate) -> None:
 class _Work:
     """The part of a run that calls models."""
 
-    config: AnnotationConfig
+    sealed: Sealed
     steps: frozenset[str]
     prompts: Prompts
-    prices: Prices
-    limits: Limits
-    policy: Policy
-    batch: bool
-    batch_policy: BatchPolicy
     journal: Journal
     standing: StandingRows
     progress: Progress | None
 
-    async def run(self, listing: Listing, vlm: Any, llm: Any, outcome: Outcome) -> BankError | None:
+    async def run(
+        self, vlm: Endpoint, llm: Endpoint, policy: Policy, batches: BatchPolicy, outcome: Outcome
+    ) -> BankError | None:
         """Go through the videos; returns what halted the run."""
-        videos = listing.videos
-        gate = Gate(self.config.workflow.max_workers, self.policy, random.Random())
-        ledger = Ledger(self.journal, gate, self.limits.max_calls, self.limits.max_cost)
-        caller = Caller(self.journal, gate, vlm, llm, self.prices, ledger)
-        library = Library(self.journal, gate, vlm, self.config.workflow, listing.known)
-        desk = caller.desk = Desk(
-            *(self.journal, gate, self.prices, ledger, (vlm, llm), self.config.results_dir),
-            collecting=self.batch,
-            policy=self.batch_policy,
-            busy=lambda: library.busy,
-        )
+        config, videos = self.sealed.config, self.sealed.listing.videos
+        asking = _Asking(self.sealed, self.journal, vlm, llm, policy, batches)
+        gate, caller = asking.gate, asking.caller
         number = int(self.journal.meta("run") or 0) + 1
         self.journal.set_meta("run", str(number))
         self.journal.clear_failures()
-        shop = Shop(self.config, self.steps, self.prompts, caller, self.journal, library, self.standing, number)
+        shop = Shop(config, self.steps, self.prompts, caller, self.journal, asking.library, self.standing, number)
         reached: set[str] = set()
-        watch = asyncio.ensure_future(self._watch(gate, number, reached, caller, len(videos)))
+        watch = self._watch(gate, number, reached, caller, len(videos))
         try:
-            with foreground.stops(_FIRST, lambda: _ENDED):
-                try:
-                    async with desk.at_work():
-                        await self._all_videos(shop, videos, gate, reached, outcome)
-                except BankError as error:
-                    gate.halt(error)
+            await asking.through(lambda: self._all_videos(shop, videos, gate, reached, outcome), watch)
         finally:
-            watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watch
             self._tell(len(videos), len(reached))
-            library.close()
-            await vlm.close()
-            await llm.close()
         self.journal.flush()
         complete = gate.halted is None
-        write_step_files(self.config.results_dir, self.steps, number, self.standing, None if complete else reached)
+        write_step_files(config.results_dir, self.steps, number, self.standing, None if complete else reached)
         if complete:
             self.journal.keep_only(number).result()
-        outcome.calls, outcome.known, outcome.peak = caller.made + desk.made, caller.known, gate.peak
+        asking.count(outcome)
         outcome.refused = dict(sorted(shop.codes.items()))
         return gate.halted
 
     async def _all_videos(self, shop: Shop, videos: list[str], gate: Gate, reached: set[str], outcome: Outcome) -> None:
         """A window of videos at work, in the order of the list."""
-        most = _BATCH_VIDEOS if self.batch else self.config.workflow.max_workers + _EXTRA_VIDEOS
+        most = _BATCH_VIDEOS if self.sealed.batch else self.sealed.config.workflow.max_workers + _EXTRA_VIDEOS
         working: set[asyncio.Task[None]] = set()
 
         async def one(position: int, video: str) -> None:
@@ -375,9 +375,10 @@ class _Work:
 
     async def _watch(self, gate: Gate, number: int, reached: set[str], caller: Caller, videos: int) -> None:
         """Look for a request to stop, tell the progress, and bring the files up to date now and then."""
+        folder = self.sealed.config.results_dir
         due = time.monotonic() + _PROJECT_SEC
         pace: deque[tuple[float, int]] = deque()
-        _stopped(self.config.results_dir, gate)
+        _stopped(folder, gate)
         while True:
             now_at = time.monotonic()
             if not pace or now_at >= pace[-1][0] + _TELL_SEC:
@@ -386,16 +387,14 @@ class _Work:
                     pace.popleft()
                 self._tell(videos, len(reached), *_pace(pace))
             await asyncio.sleep(_LOOK_SEC)
-            _stopped(self.config.results_dir, gate)
+            _stopped(folder, gate)
             if self.progress is not None:
                 self.progress(len(reached), videos, caller)
             if time.monotonic() >= due:
                 began = time.monotonic()
                 self.journal.flush()
                 now = set(reached)
-                await asyncio.to_thread(
-                    write_step_files, self.config.results_dir, self.steps, number, self.standing, now
-                )
+                await asyncio.to_thread(write_step_files, folder, self.steps, number, self.standing, now)
                 due = time.monotonic() + max(_PROJECT_SEC, 30 * (time.monotonic() - began))
 
 

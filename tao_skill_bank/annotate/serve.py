@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +31,6 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,60}", re.ASCII)
 _POLL_SEC = 2.0
 _HEALTH_TIMEOUT_SEC = 3.0
 State = Literal["absent", "starting", "healthy", "exited"]
-Runner = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 
 
 class ServicePlan(BaseModel):
@@ -109,7 +108,7 @@ def plan_service(
     )
 
 
-def start_service(plan: ServicePlan, *, wait_sec: float = 900.0, run: Runner | None = None) -> ServiceView:
+def start_service(plan: ServicePlan, *, wait_sec: float = 900.0) -> ServiceView:
     """Start the server and wait until it answers, at most `wait_sec` (0: do not wait).
 
     Raises:
@@ -124,27 +123,27 @@ def start_service(plan: ServicePlan, *, wait_sec: float = 900.0, run: Runner | N
         )
     cache = plan.argv[plan.argv.index("--volume") + 1].split(":")[0]
     Path(cache).mkdir(parents=True, exist_ok=True)
-    done = (run or _docker)(plan.argv)
+    done = _docker(plan.argv)
     if done.returncode != 0:
         raise ServiceError(_last_line(done.stderr) or "docker run failed", where=plan.name, fix="see serve-vlm status")
     end = time.monotonic() + wait_sec
-    view = service_status(plan.name, run=run)
+    view = service_status(plan.name)
     while view.state == "starting" and time.monotonic() < end:
         time.sleep(_POLL_SEC)
-        view = service_status(plan.name, run=run)
+        view = service_status(plan.name)
     if view.state in ("exited", "absent"):
         raise ServiceError("the server ended before it was healthy", where=plan.name, fix=f"docker logs {plan.name}")
     return view
 
 
-def service_status(name: str, *, run: Runner | None = None) -> ServiceView:
+def service_status(name: str) -> ServiceView:
     """Whether a service is there, runs and answers.
 
     Raises:
         InputError: The name belongs to another container.
         ServiceError: The engine does not answer.
     """
-    done = (run or _docker)(["docker", "container", "inspect", name])
+    done = _docker(["docker", "container", "inspect", name])
     if done.returncode != 0:
         if "no such container" not in done.stderr.lower():
             # An engine that does not answer says nothing of a container.
@@ -172,17 +171,17 @@ def service_status(name: str, *, run: Runner | None = None) -> ServiceView:
     )
 
 
-def stop_service(name: str, *, run: Runner | None = None) -> bool:
+def stop_service(name: str) -> bool:
     """Stop and remove a service; False if there is none.
 
     Raises:
         InputError: The name belongs to another container.
         ServiceError: The engine refused.
     """
-    if service_status(name, run=run).state == "absent":
+    if service_status(name).state == "absent":
         return False
     for words in (["docker", "stop", name], ["docker", "rm", name]):
-        done = (run or _docker)(words)
+        done = _docker(words)
         if done.returncode != 0:
             raise ServiceError(_last_line(done.stderr) or "docker refused", where=name, fix="see docker ps -a")
     return True

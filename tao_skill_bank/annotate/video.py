@@ -68,7 +68,7 @@ def probe(path: Path, known: Identity | None = None) -> Probe:
         if first is None:
             raise VideoError("holds no picture that can be decoded", where=path, fix="replace it or take it out")
         rotation = int(getattr(first[1], "rotation", 0) or 0) % 360
-        duration = _duration(container, stream, first[0])
+        duration = _duration(container, stream)
         # A header may tell less than there is; what exceeds it by less than half a second is rounding.
         if (end := _last_end(container, stream)) > duration + _HEADER_ERROR:
             duration = end
@@ -208,7 +208,7 @@ def _pictures(container: Any, stream: Any) -> Iterator[tuple[float, Any]]:
             raise
 
 
-def _duration(container: Any, stream: Any, _: float) -> float:
+def _duration(container: Any, stream: Any) -> float:
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     if container.duration is not None:

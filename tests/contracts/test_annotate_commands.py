@@ -186,7 +186,7 @@ def test_a_detached_run_is_watched_stopped_and_taken_up(server: ScriptedEndpoint
     make_videos(tmp_path / "v", 6)
     server.latency = lambda request: 0.05
     arguments = annotation.overrides(server.url, tmp_path / "out", tmp_path / "v")
-    request = api.request_of(arguments)
+    request = api.Request(overrides=arguments)
     folder, _ = api.start_detached(request)
     wait_until(lambda: server.calls > 8)
     view = api.status(folder)
@@ -226,7 +226,7 @@ def test_of_many_starts_at_once_one_starts_a_worker_and_the_others_are_told_who_
     server: ScriptedEndpoint, tmp_path: Path
 ) -> None:
     make_videos(tmp_path / "v", 2)
-    request = api.request_of(annotation.overrides(server.url, tmp_path / "out", tmp_path / "v"))
+    request = api.Request(overrides=annotation.overrides(server.url, tmp_path / "out", tmp_path / "v"))
     before = len(lifecycle._started)
     together = threading.Barrier(6)
 
@@ -253,7 +253,7 @@ def test_of_many_starts_at_once_one_starts_a_worker_and_the_others_are_told_who_
 def test_a_stop_that_is_asked_for_before_the_worker_works_is_heard(server: ScriptedEndpoint, tmp_path: Path) -> None:
     make_videos(tmp_path / "v", 4)
     server.latency = lambda request: 0.2
-    request = api.request_of(annotation.overrides(server.url, tmp_path / "out", tmp_path / "v"))
+    request = api.Request(overrides=annotation.overrides(server.url, tmp_path / "out", tmp_path / "v"))
     folder, _ = api.start_detached(request)
     assert api.stop(folder)
     for worker in lifecycle._started:
@@ -280,7 +280,9 @@ def test_status_watches_a_run_to_its_end_in_a_terminal(server: ScriptedEndpoint,
     make_videos(tmp_path / "v", 3)
     seen = threading.Event()
     server.latency = lambda request: 0.0 if seen.is_set() else 1.0
-    folder, _ = api.start_detached(api.request_of(annotation.overrides(server.url, tmp_path / "out", tmp_path / "v")))
+    folder, _ = api.start_detached(
+        api.Request(overrides=annotation.overrides(server.url, tmp_path / "out", tmp_path / "v"))
+    )
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "tao_skill_bank.cli", "annotate", "status", str(folder), "--watch"]
     watching = subprocess.Popen(command, stdout=theirs, stderr=theirs)
@@ -313,7 +315,7 @@ def test_shards_do_each_video_once_and_merging_them_costs_nothing(server: Script
     (tmp_path / "out").mkdir()
     request_stop(tmp_path / "out")
     for i in (1, 2, 3):
-        api.run_here(api.request_of(arguments, shard=f"{i}/3"))
+        api.run_here(api.Request(overrides=arguments, shard=f"{i}/3"))
     assert server.calls == 7 * 16
     told = api.status(tmp_path / "out")
     assert told.parts is not None and told.status == "interrupted"
@@ -321,7 +323,7 @@ def test_shards_do_each_video_once_and_merging_them_costs_nothing(server: Script
     assert "  shards    3 shards, 0 at work" in shown(told)
     merged = api.merge(tmp_path / "out")
     assert (len(merged.shards), merged.answers) == (3, 7 * 16)
-    outcome = api.run_here(api.request_of(arguments, max_calls=0))
+    outcome = api.run_here(api.Request(overrides=arguments, max_calls=0))
     assert (outcome.calls, server.calls) == (0, 7 * 16)
     assert final_files(tmp_path / "out") == expected
 
@@ -334,7 +336,7 @@ def test_all_shards_in_one_command_do_what_one_machine_does_and_nothing_twice(
     run(config_for(server, tmp_path / "whole", tmp_path / "v"))
     expected = final_files(tmp_path / "whole")
     server.reset()
-    request = api.request_of(arguments)
+    request = api.Request(overrides=arguments)
     assert annotate_sharded(request, 2).failed == 0
     assert server.calls == 3 * 16 and final_files(tmp_path / "out") == expected
     launched = (tmp_path / "out" / "shards.log").stat().st_size
@@ -346,7 +348,7 @@ def test_all_shards_in_one_command_do_what_one_machine_does_and_nothing_twice(
 
 def test_a_second_command_in_shards_changes_nothing_of_what_the_first_asks(tmp_path: Path) -> None:
     make_videos(tmp_path / "v", 2)
-    request = api.request_of(annotation.overrides("http://127.0.0.1:9", tmp_path / "out", tmp_path / "v"))
+    request = api.Request(overrides=annotation.overrides("http://127.0.0.1:9", tmp_path / "out", tmp_path / "v"))
     with folder_lock(tmp_path / "out", "annotate run --shards"):
         before = sorted((tmp_path / "out").rglob("*"))
         with pytest.raises(BusyError, match="annotate run --shards"):
@@ -358,7 +360,7 @@ def test_who_asks_the_whole_to_stop_when_its_last_shard_has_ended_is_heard(
     server: ScriptedEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_videos(tmp_path / "v", 1)
-    request = api.request_of(annotation.overrides(server.url, tmp_path / "out", tmp_path / "v"))
+    request = api.Request(overrides=annotation.overrides(server.url, tmp_path / "out", tmp_path / "v"))
     shards = sharded.run_missing
 
     def stopped_late(*args: Any, **more: Any) -> int:
@@ -387,7 +389,7 @@ def test_workers_run_the_allowed_module_where_nobody_has_a_list_and_no_other(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     kept = allow.allow(allow.find(str(module)), how="test")
     words = annotation.overrides(server.url, tmp_path / "out", tmp_path / "v", f"prompts_module='{module}'")
-    sealed = api.seal_run(api.request_of(words))
+    sealed = api.seal_run(api.Request(overrides=words))
     path, keys = api.keep_request(sealed)
     assert keys[allow.VARIABLE] == allow.find(str(module)).sha256
     kept.unlink()

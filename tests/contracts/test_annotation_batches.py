@@ -266,7 +266,7 @@ def test_answers_without_names_are_told_by_their_order(server: ScriptedEndpoint,
 def test_shards_with_open_batches_are_not_merged(server: ScriptedEndpoint, three: Path, tmp_path: Path) -> None:
     server.batches.looks = 10**9
     arguments = annotation.overrides(server.url, tmp_path / "out", three)
-    request = api.request_of(arguments, shard="1/1")
+    request = api.Request(overrides=arguments, shard="1/1")
 
     def taken(batch: Batch) -> float:
         request_stop(api.resolve(request).results_dir)

@@ -13,34 +13,22 @@ class Endpoint(Protocol):
     """A model behind an interface.
 
     Attributes:
+        name: Where it is, without any key: endpoints of one name share one limiter.
+        model: Which model answers.
+        timeout: Seconds that one call may take.
+        takes_video: Whether it takes videos by `upload`; else frames are sent.
+        parameters: What shapes its answers; part of a call's key.
+        token_setting: The setting that says how long an answer may be at most, below the model's own section.
         forms: How it is asked; it changes when the server turns out to know less.
     """
 
+    name: str
+    model: str
+    timeout: float
+    takes_video: bool
+    parameters: dict[str, Any]
+    token_setting: str
     forms: Forms
-
-    @property
-    def name(self) -> str:
-        """Where it is, without any key: endpoints of one name share one limiter."""
-
-    @property
-    def model(self) -> str:
-        """Which model answers."""
-
-    @property
-    def timeout(self) -> float:
-        """Seconds that one call may take."""
-
-    @property
-    def takes_video(self) -> bool:
-        """Whether it takes videos by `upload`; else frames are sent."""
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """What shapes its answers; part of a call's key."""
-
-    @property
-    def token_setting(self) -> str:
-        """The setting that says how long an answer may be at most, below the model's own section."""
 
     def adapted(self, fault: FaultError, ask: Ask, form: str) -> bool:
         """Whether a refusal of a request in `form` is met by another form: then it is to be asked again."""

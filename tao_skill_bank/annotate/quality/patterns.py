@@ -7,19 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib import resources
 from typing import Any
 
 from tao_skill_bank.annotate.quality.alternatives import Alternatives
 
-_NAMES = (
-    *("on_screen", "refusal_opening", "refusal", "source_leak", "unanswerable", "hedge"),
-    *("verdict", "first_word", "right_letter", "answer_is"),
-    *("choice_letters", "of_the_above", "letter_words", "letter_in_use"),
-    *("ordinal_choice", "name_before", "time_elsewhere"),
-)
 _PART = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -81,6 +75,9 @@ class Patterns:
             if hint in lower:
                 return True
         return False
+
+
+_NAMES = tuple(rule.name for rule in fields(Patterns) if rule.type == "Alternatives")
 
 
 @lru_cache(maxsize=1)

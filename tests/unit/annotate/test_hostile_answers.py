@@ -18,7 +18,8 @@ from scripted_endpoint import Fault, Request, ScriptedEndpoint, answer_of, plain
 from videos import make_videos
 
 from tao_skill_bank.annotate import parse
-from tao_skill_bank.annotate.api import request_of, status
+from tao_skill_bank.annotate.api import status
+from tao_skill_bank.annotate.asked import Request as Asked
 from tao_skill_bank.annotate.config import QA_TYPES
 from tao_skill_bank.annotate.endpoints.base import FaultError
 from tao_skill_bank.annotate.endpoints.gemini import reply_of
@@ -257,7 +258,7 @@ def test_a_damaged_verdict_is_one_line_that_names_it(content: bytes, tmp_path: P
 @pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0])
 def test_a_limit_that_nothing_reaches_is_refused(limit: float) -> None:
     with pytest.raises(InputError, match="a limit is a number from 0 on"):
-        request_of([], max_cost=limit)
+        Asked(max_cost=limit)
 
 
 def test_a_cost_limit_holds_at_a_server_that_counts_no_tokens(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tao_skill_bank.annotate.journal import Journal
+from tao_skill_bank.annotate.made import Made
 from tao_skill_bank.annotate.output import write_outputs
 from tao_skill_bank.annotate.quality.examine import Examiner, Taken
 from tao_skill_bank.annotate.question_book import QuestionBook
@@ -305,7 +306,7 @@ def test_an_answer_that_was_cut_off_loses_its_last_question_only() -> None:
 
 
 def report_of(tmp_path: Path, rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-    write_outputs(tmp_path, rows, video_root="/v", date="2026-01-01", license_text="", description_extra="", **more)
+    write_outputs(tmp_path, rows, Made(video_root="/v", date="2026-01-01"), **more)
     return dict(json.loads((tmp_path / "quality.json").read_text(encoding="utf-8")))
 
 
