@@ -167,7 +167,7 @@ def read_set(name: str, path: Path, workspace: Path, *, strict: bool, measured: 
         for word, rate in (("Yes", "FN rate"), ("No", "FP rate")):
             if word.lower() not in said:
                 faults.append(f"{name}: no {word!r} answers ({rate} cannot be measured)")
-    raise_faults(faults, called)
+    raise_faults(faults)
     return RecordSet(name, path, root, tuple(kept), dropped)
 
 
@@ -183,11 +183,11 @@ def again(held: RecordSet, records: Sequence[Record], out: tuple[Record, ...], w
     said = {record.gt for record in kept}
     if held.name in ("kpi", "acceptance") and said != {"yes", "no"}:
         faults.append(f"{held.name}: with its corrections all answers are the same, and no rate can be measured")
-    raise_faults(faults, called)
+    raise_faults(faults)
     return replace(held, records=tuple(kept), dropped={**held.dropped, **dropped}, out=out)
 
 
-def raise_faults(faults: Sequence[str], where: str) -> None:
+def raise_faults(faults: Sequence[str]) -> None:
     """Raise what was found, 20 of it in words.
 
     Raises:
@@ -214,8 +214,8 @@ def media_root(parsed: Sequence[tuple[int, str, str, Any, Any]], folder: Path, w
     return best
 
 
-def walked_videos(folder: Path, workspace: Path) -> list[Path]:
-    """Every video below a folder, sorted; links that lead out of the workspace are not followed."""
+def walked_videos(folder: Path) -> list[Path]:
+    """Every video below a folder, sorted; links to folders are not followed."""
     found: list[Path] = []
     open_folders = [folder] if guard.is_folder(folder) else []
     while open_folders:

@@ -296,7 +296,7 @@ def look_at_sets(
         if lines:
             found.faults[one.name] = lines
     found.findings = [
-        _summary(tables, files, looked, decoded),
+        _summary(files, looked, decoded),
         findings.orientation(tables),
         findings.shapes(tables),
         findings.kinds(tables),
@@ -340,7 +340,7 @@ def _deep(one: PictureSet) -> list[str]:
     return lines
 
 
-def _summary(tables: Sequence[PictureSet], files: Files, looked: Looked, decoded: int) -> Finding:
+def _summary(files: Files, looked: Looked, decoded: int) -> Finding:
     total = len(files.paths)
     sound = int((~files.fault).sum())
     sizes = Counter(f"{f.width} x {f.height}" for f in files.facts if f.fault is None)

@@ -221,7 +221,7 @@ def _routable(config: VlmConfig, sets: dict[str, RecordSet]) -> Check:
     keys = sets["kpi"].keys
     lacking = [key for key in keys if not {rows[place].gt for place in rows_of_key(rows, key)} >= {"yes", "no"}]
     lost = [key for key in lacking if not can_ask and key not in config.routing.accept_dropped]
-    videos = walked_videos(Path(config.pool_videos), Path(config.workspace)) if config.pool_videos else []
+    videos = walked_videos(Path(config.pool_videos)) if config.pool_videos else []
     unlabelled = f"; {plural(len(videos), 'unlabelled video')}" if videos else ""
     if lost:
         text = f"the pool has not both answers of {lost[0]!r} ({len(lost)} in all): the loop will stop if it is weak"

@@ -123,7 +123,7 @@ def choose(run: Run, label: str, out: Path, targets: Sequence[Record]) -> list[A
         return []
     seen = Seen(evaluation_sets(config))
     paths = []
-    for path in walked_videos(Path(config.pool_videos), run.workspace):
+    for path in walked_videos(Path(config.pool_videos)):
         try:
             clip = clip_of(path)
         except ClipError:
