@@ -8,8 +8,7 @@ import random
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import annotation
 import pytest
 from annotation import CANARY, config_for, final_files, run
+from polling import wait_until
 from scripted_endpoint import Fault, Request, ScriptedEndpoint
 from videos import make_video, make_videos
 
@@ -49,13 +49,6 @@ def server() -> Iterator[ScriptedEndpoint]:
 def command(*args: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "tao_skill_bank.cli", "annotate", *args]
     return subprocess.run(words, capture_output=True, text=True, check=False)
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        os.sched_yield()
 
 
 def prices_file(folder: Path) -> Path:

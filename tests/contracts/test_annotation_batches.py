@@ -8,14 +8,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import annotation
 import pytest
 from annotation import CANARY, QUICK, config_for, final_files
+from polling import wait_until
 from scripted_batches import Batch
 from scripted_endpoint import Fault, Request, ScriptedEndpoint, plain_answer
 from videos import make_videos
@@ -70,13 +70,6 @@ def run(
 ) -> Outcome:
     table = prices(config.results_dir.parent)
     return annotate(config, table, limits, batch=batch, policy=QUICK, batch_policy=policy)
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        os.sched_yield()
 
 
 @pytest.mark.parametrize("backend", ["openai", "gemini"])

@@ -29,7 +29,7 @@ if [ "$1" = venv ]; then
   mkdir -p "$folder/bin"
   printf '#!/bin/sh\\n{compiled}exec {python} "$@"\\n' >"$folder/bin/python" && chmod +x "$folder/bin/python"
 else
-  while [ -e "$TEST_NOTES.hold" ]; do :; done
+  [ ! -e "$TEST_NOTES.hold" ] || read -r _ <"$TEST_NOTES.hold"
   [ ! -e "$TEST_NOTES.fail" ] || {{ echo 'error: no route to the index' >&2; exit 1; }}
 fi
 """
@@ -83,6 +83,19 @@ class Bank:
         process = self.start("serve", **variables)
         out, err = process.communicate(HELLO, timeout=280)
         return process.returncode, out, err
+
+    def hold(self) -> None:
+        """From now on the stand-in waits where it would install."""
+        os.mkfifo(f"{self.notes}.hold")
+
+    def let_go(self) -> None:
+        """It goes on, whether it has come there or not."""
+        if not os.path.exists(path := f"{self.notes}.hold"):
+            return
+        pipe = os.open(path, os.O_RDWR)
+        os.write(pipe, b"\n")
+        os.unlink(path)
+        os.close(pipe)
 
     @property
     def calls(self) -> list[str]:
@@ -203,18 +216,20 @@ class Talk:
 @pytest.fixture
 def client(bank: Bank) -> Iterator[Talk]:
     """A client that has been greeted while the index keeps the maker waiting."""
-    Path(f"{bank.notes}.hold").touch()
+    bank.hold()
     process = bank.start("serve", TAO_SKILL_BANK_WAIT="0")
-    found = Talk(process)
-    found.stdin.write(HELLO)
-    found.stdin.flush()
-    greeting = found.hears()["result"]
-    assert greeting["serverInfo"]["name"] == "tao-skill-bank"
-    assert waiting.TOOL in greeting["instructions"]
-    yield found
-    Path(f"{bank.notes}.hold").unlink(missing_ok=True)
-    process.kill()
-    process.communicate()
+    try:
+        found = Talk(process)
+        found.stdin.write(HELLO)
+        found.stdin.flush()
+        greeting = found.hears()["result"]
+        assert greeting["serverInfo"]["name"] == "tao-skill-bank"
+        assert waiting.TOOL in greeting["instructions"]
+        yield found
+    finally:
+        bank.let_go()
+        process.kill()
+        process.communicate()
 
 
 def test_a_client_is_answered_before_the_set_up_has_ended_and_gets_the_tools_in_the_same_session(
@@ -228,7 +243,7 @@ def test_a_client_is_answered_before_the_set_up_has_ended_and_gets_the_tools_in_
     assert client.asks("prompts/list")["result"] == {"prompts": []}
     assert client.asks("ping")["result"] == {}
     assert bank.status == "making"
-    Path(f"{bank.notes}.hold").unlink()
+    bank.let_go()
     while "not yet: " in str(held := client.hears()):  # a busy machine: longer than a call is held
         early = client.begins("tools/call", name="get_jobs", arguments={"results_dir": "/nowhere"})
     assert (held["id"], "outside the allowed folders" in str(held)) == (early, True), "the server has answered it"
@@ -244,7 +259,7 @@ def test_a_set_up_that_fails_later_is_told_by_the_tool_and_tried_again_when_it_i
     bank: Bank, client: Talk
 ) -> None:
     Path(f"{bank.notes}.fail").touch()
-    Path(f"{bank.notes}.hold").unlink()
+    bank.let_go()
     said, wrong = client.end()
     assert wrong and said.startswith("error: no route to the index")
     other = client.asks("tools/call", name="get_jobs", arguments={})["result"]
@@ -259,7 +274,7 @@ def test_a_try_that_cannot_even_begin_says_its_own_reason_and_not_that_of_the_la
     bank: Bank, client: Talk
 ) -> None:
     Path(f"{bank.notes}.fail").touch()
-    Path(f"{bank.notes}.hold").unlink()
+    bank.let_go()
     assert "no route to the index" in client.end()[0]
     (bank.root / "requirements.lock").write_text("mcp\n")
     said, wrong = client.end()
@@ -271,7 +286,7 @@ def test_a_try_that_cannot_even_begin_says_its_own_reason_and_not_that_of_the_la
 
 def test_a_server_that_ends_at_once_is_told_by_the_tool_and_not_called_ready(bank: Bank, client: Talk) -> None:
     (bank.root / "mcp_server/__main__.py").write_text("raise SystemExit('no such thing')\n")
-    Path(f"{bank.notes}.hold").unlink()
+    bank.let_go()
     said, wrong = client.end()
     assert wrong and said.startswith("the server ended at once (exit status 1)")
     status, err = client.leaves()
@@ -280,7 +295,7 @@ def test_a_server_that_ends_at_once_is_told_by_the_tool_and_not_called_ready(ban
 
 def test_a_client_that_leaves_while_it_waits_ends_the_launcher_and_not_the_set_up(bank: Bank, client: Talk) -> None:
     assert client.leaves() == (0, "")
-    Path(f"{bank.notes}.hold").unlink()
+    bank.let_go()
     status, out, err = bank.session()
     assert (status, connected(out)) == (0, True), err
     assert bank.calls == ["venv", "pip", "pip"]

@@ -9,13 +9,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import tiny
+from polling import wait_until
 
 from tao_skill_bank import runs
 from tao_skill_bank.loop.log import LOG_FILE, log_lock, read_log
@@ -73,11 +73,7 @@ def answer(process: subprocess.Popen[str]) -> tuple[bool, str]:
 
 def at_work(run: Path, other_than: int = 0) -> int:
     """The process that works on the run, as soon as one does."""
-    limit = time.monotonic() + 60
-    while (who := runs.holder(run)) is None or who.pid == other_than:
-        assert time.monotonic() < limit
-        os.sched_yield()
-    return who.pid
+    return wait_until(lambda: ((who := runs.holder(run)) and who.pid != other_than and who.pid) or 0)
 
 
 def test_of_two_agents_a_person_and_the_server_one_works_and_the_others_are_told_since_when_and_by_whom(
@@ -89,8 +85,7 @@ def test_of_two_agents_a_person_and_the_server_one_works_and_the_others_are_told
         winner = at_work(run)
         told = [answer(process) for process in doors if process.pid != winner]
     told += [answer(process) for process in doors if process.pid == winner]
-    while runs.holder(run) is not None:
-        os.sched_yield()
+    wait_until(lambda: runs.holder(run) is None)
     refused = [text for worked, text in told if not worked]
     assert len(refused) >= 2
     assert all(re.search(WHO, text) for text in refused), refused
@@ -107,8 +102,7 @@ def test_the_lock_of_a_killed_process_is_taken_over_by_exactly_one_which_does_no
         first = door("command", run, env)
         open_together([first])
         assert at_work(run) == first.pid
-        while not list((run / "jobs").glob("*.child.json")):
-            os.sched_yield()
+        wait_until(lambda: list((run / "jobs").glob("*.child.json")))
         first.send_signal(signal.SIGKILL)
         first.communicate()
         assert runs.status(run).status == "interrupted"

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import tiny
+from polling import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 BARE = "from mcp.server.mcpserver import MCPServer\nMCPServer('bare').run()\n"
@@ -152,10 +153,8 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     command = [*CONSOLE, "--http", str(number), "--root", str(tmp_path_factory.mktemp("served"))]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 120
-        while not answers(number):
-            assert process.poll() is None
-            assert time.monotonic() < until
+        wait_until(lambda: answers(number) or process.poll() is not None)
+        assert process.poll() is None
         yield number
     finally:
         process.terminate()

@@ -35,6 +35,7 @@ while time.monotonic() < limit:
         if job_state(record) == "running":
             cancel(record)
             raise SystemExit(0)
+    time.sleep(0.01)
 raise SystemExit(1)
 """
 

@@ -8,13 +8,13 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from node_clients import client_folder, path_with
+from polling import wait_until
 from ran import ran
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,9 +115,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        until = time.monotonic() + 200
-        while not answers(port):
-            assert process.poll() is None and time.monotonic() < until
+        wait_until(lambda: answers(port) or process.poll() is not None, 200)
+        assert process.poll() is None
         yield f"http://127.0.0.1:{port}/mcp"
     finally:
         process.terminate()

@@ -246,5 +246,6 @@ while time.monotonic() < limit:
         if beside(record.path, "claim.json").exists() and platform.status(record) == "running":
             platform.cancel(record)
             raise SystemExit(0)
+    time.sleep(0.01)
 raise SystemExit(1)
 """

@@ -229,6 +229,7 @@ def test_a_worker_counts_from_the_moment_it_was_started(workspace: Path) -> None
     assert runs.stop(run) is True
     while runs.holder(run) is not None:
         assert runs.status(run).status in ("running", "stopped", "failed")
+        time.sleep(0.01)
     assert load_state(run).status in ("stopped", "planned", "failed")
 
 

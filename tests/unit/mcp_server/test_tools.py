@@ -344,6 +344,7 @@ def wait_for(server: BankServer, folder: str, job: str) -> dict[str, Any]:
         found = ok(call(server, "get_job_status", {"results_dir": folder, "job": job}))
         if found["state"] not in ("pending", "running"):
             return found
+        time.sleep(0.02)
     raise AssertionError("the job did not end")
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from polling import wait_until
 
 from tao_skill_bank.core import guard, landlock, roots
 from tao_skill_bank.core.errors import InputError
@@ -58,13 +59,6 @@ def ended(platform: LocalPlatform, record: JobRecord) -> str:
     return state
 
 
-def until(condition: object, _record: JobRecord) -> None:
-    limit = time.monotonic() + 120
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < limit, "it does not happen"
-        os.sched_yield()
-
-
 def test_a_job_leaves_its_record_its_output_and_how_it_ended(tmp_path: Path) -> None:
     platform = Scripted()
     record = submitted(platform, tmp_path, "print('hello')")
@@ -95,14 +89,15 @@ def test_a_job_outlives_the_process_that_submitted_it(tmp_path: Path) -> None:
     fifo = tmp_path / "gate"
     os.mkfifo(fifo)
     code = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "import sys; from pathlib import Path; sys.path[:0] = sys.argv[2:]\n"
         "from test_local import Scripted, submitted\n"
         "f = Path(sys.argv[1]); submitted(Scripted(), f, f'open({str(f)!r} + \"/gate\").read()')"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)], check=True)
+    folders = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "support")]
+    subprocess.run([sys.executable, "-c", code, str(tmp_path), *folders], check=True)
     record = read_records(tmp_path)[0]
     stranger = LocalPlatform()
-    until(lambda: read_process(beside(record.path, "child.json")), record)
+    wait_until(lambda: read_process(beside(record.path, "child.json")))
     assert stranger.status(record) == "running"
     fifo.write_text("go")
     assert ended(stranger, record) == "complete"
@@ -113,7 +108,7 @@ def test_a_worker_killed_without_an_exit_record_is_lost_once_its_command_has_end
     fifo = tmp_path / "gate"
     os.mkfifo(fifo)
     record = submitted(platform, tmp_path, f"open({str(fifo)!r}).read()")
-    until(lambda: read_process(beside(record.path, "child.json")), record)
+    wait_until(lambda: read_process(beside(record.path, "child.json")))
     worker = read_process(beside(record.path, "claim.json"))
     assert worker is not None
     os.kill(worker[0], signal.SIGKILL)
@@ -164,7 +159,7 @@ def test_a_claim_that_comes_too_late_and_is_swept_away_by_the_runs_worker_is_ref
 def test_cancel_ends_the_command_and_says_so(tmp_path: Path) -> None:
     platform = Scripted()
     record = submitted(platform, tmp_path, "import signal; signal.pause()")
-    until(lambda: read_process(beside(record.path, "child.json")), record)
+    wait_until(lambda: read_process(beside(record.path, "child.json")))
     platform.cancel(record)
     assert ended(platform, record) == "canceled"
 
@@ -187,7 +182,7 @@ def test_cancel_ends_what_a_command_put_into_a_session_of_its_own_and_nobody_els
     platform = Scripted()
     try:
         record = submitted(platform, tmp_path, code)
-        until(ready.exists, record)
+        wait_until(ready.exists)
         assert len(stubborn.living(mark)) >= 2
         platform.cancel(record)
         assert ended(platform, record) == "canceled"
@@ -223,14 +218,14 @@ def test_cancel_ends_what_a_killed_worker_has_left_also_in_sessions_of_their_own
     platform = Scripted()
     try:
         record = submitted(platform, tmp_path, code)
-        until(lambda: ready.exists() and read_process(beside(record.path, "child.json")), record)
+        wait_until(lambda: ready.exists() and read_process(beside(record.path, "child.json")))
         worker = read_process(beside(record.path, "claim.json"))
         assert worker is not None
         os.kill(worker[0], signal.SIGKILL)
         platform.wait(record, 5)
         if command == "has ended":
             gate.write_text("go")
-            until(lambda: job_state(record) in ENDED, record)
+            wait_until(lambda: job_state(record) in ENDED)
         assert len(stubborn.living(mark)) == 2
         state = cancel(record)
         assert state == ("lost" if command == "has ended" else "canceled")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import tiny
 from click.testing import CliRunner
+from polling import wait_until
 
 from tao_skill_bank import runs
 from tao_skill_bank.cli import cli
@@ -96,8 +97,7 @@ def test_a_run_on_it_is_killed_and_resumed_and_its_jobs_are_looked_at(workspace:
     folder = runs.open_run(wanted, approve=runs.plan_run(wanted).digest, how="flag")
     code = f"from pathlib import Path; from tao_skill_bank import runs; runs.run_loop(Path({str(folder)!r}))"
     worker = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-    while not read_records(folder):
-        assert worker.poll() is None
+    wait_until(lambda: read_records(folder) or worker.poll() is not None)
     worker.kill()
     worker.wait()
     runs.run_loop(folder)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from polling import wait_until
 
 from tao_skill_bank.core import roots
 from tao_skill_bank.data.pictures import memory as module
@@ -269,8 +270,7 @@ def test_a_memory_whose_writer_was_killed_is_whole(tmp_path: Path) -> None:
         assert one.stdout is not None
         one.stdout.readline()
         # Killed at another moment each time: how far it has come does not matter.
-        while number and not (tmp_path / "c" / FILE).exists() and one.poll() is None:
-            pass
+        wait_until(lambda: not number or (tmp_path / "c" / FILE).exists() or one.poll() is not None)  # noqa: B023
         one.kill()
         one.communicate()
     looked = look(paths, memory=kept_in(tmp_path / "c"))
