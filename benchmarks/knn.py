@@ -16,14 +16,14 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tao_skill_bank.actions.mining.knn import BLOCK_ROWS, Search, knn_blocks, merge_topk
+from tao_skill_bank.actions.mining.knn import BLOCK_ROWS, Search, merge_topk
 
 Floats = NDArray[np.float32]
 Found = tuple[NDArray[np.int64], Floats]
@@ -97,7 +97,7 @@ def floor(path: Path, dim: int, target: Floats) -> None:
 
 def search(path: Path, dim: int, target: Floats, k: int) -> Found:
     """The search over the file, one block in memory at a time."""
-    return knn_blocks(blocks(path, dim), target, k)
+    return searched(blocks(path, dim), target, k)
 
 
 def sharded(path: Path, rows: int, dim: int, target: Floats, k: int) -> Found:
@@ -105,7 +105,7 @@ def sharded(path: Path, rows: int, dim: int, target: Floats, k: int) -> Found:
     edges = [0, rows // 7, rows // 3, rows // 2 + 1, rows]
     parts = []
     for start, stop in itertools.pairwise(edges):
-        indices, scores = knn_blocks(blocks(path, dim, start, stop), target, k)
+        indices, scores = searched(blocks(path, dim, start, stop), target, k)
         parts.append((np.where(indices < 0, -1, indices + start), scores))
     return merge_topk(parts, k)
 
@@ -125,8 +125,14 @@ def with_equal_rows(target: Floats) -> float:
 
 def run_once(source: Floats, target: Floats) -> Found:
     """One search of an array in memory."""
-    running = Search(target, 5)
-    running.add(source)
+    return searched([source], target, 5)
+
+
+def searched(parts: Iterable[Floats], target: Floats, k: int) -> Found:
+    """One search of an array that arrives in parts."""
+    running = Search(target, k)
+    for part in parts:
+        running.add(part)
     return running.result()
 
 

@@ -18,6 +18,7 @@ import contextlib
 import errno
 import fnmatch
 import io
+import itertools
 import os
 import secrets
 import shutil
@@ -331,6 +332,19 @@ def make_folder(path: Path, *, fresh: bool = False) -> None:
     else:
         root, parts = _lexically(path, roots)
         os.close(_make(root, parts, path))
+
+
+@contextlib.contextmanager
+def folders_taken_back(path: Path) -> Iterator[None]:
+    """Take back the folders that were made for `path` when the block fails, so a refused input leaves no trace."""
+    missing = list(itertools.takewhile(lambda folder: not exists(folder), path.parents))
+    try:
+        yield
+    except BaseException:
+        for folder in missing:
+            with contextlib.suppress(OSError):
+                remove_folder(folder)
+        raise
 
 
 def remove(path: Path) -> None:

@@ -92,7 +92,6 @@ def _key(sources: RunSources, source: Source, sheet: Sheet) -> str:
 
 
 def _make(found: Vectors, sources: RunSources, source: Source, sheet: Sheet) -> None:
-    from tao_skill_bank.actions.mining.embedding import embed_images
     from tao_skill_bank.actions.mining.encoders import LOCAL, get_encoder
 
     try:
@@ -113,10 +112,10 @@ def _make(found: Vectors, sources: RunSources, source: Source, sheet: Sheet) -> 
         known: dict[Path, int] = {}
         for _, _, golden in files:
             known.setdefault(golden, len(known))
-        golden_vectors = np.concatenate([embed_images(part, encoder) for part in _parts(list(known))])
+        golden_vectors = np.concatenate([encoder.encode(part) for part in _parts(list(known))])
         made = []
         for part in _parts(files):
-            made.append(embed_images([image for _, image, _ in part], encoder))
+            made.append(encoder.encode([image for _, image, _ in part]))
             found.done += len(part)
         other = golden_vectors[[known[golden] for _, _, golden in files]]
         vectors = label_noise.with_differences(np.concatenate(made), other)

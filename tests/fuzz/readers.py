@@ -196,7 +196,7 @@ def readers() -> list[Reader]:
 
     from tao_skill_bank.actions.gap_analysis.config import VlmBcqConfig
     from tao_skill_bank.actions.gap_analysis.vcn_read import read_image_names, read_inference
-    from tao_skill_bank.actions.mining.tables import read_embeddings
+    from tao_skill_bank.actions.mining.tables import ImageTable
     from tao_skill_bank.actions.visual_changenet.checkpoint import load
     from tao_skill_bank.annotate.listing import read_rows
     from tao_skill_bank.annotate.parse import json_value, parse_label, parse_moment, parse_questions, parse_suitable
@@ -280,6 +280,11 @@ def readers() -> list[Reader]:
         read_tail(path)
         read_log(path)
 
+    def embeddings(path: Path) -> None:
+        table = ImageTable(path)
+        list(table.vectors())
+        table.filepaths()
+
     def gaps(path: Path) -> None:
         with tempfile.TemporaryDirectory() as out:
             route_gaps(path, Path(out) / "routed", generator_labels=["BRIDGE"])
@@ -309,7 +314,7 @@ def readers() -> list[Reader]:
         ),
         Reader("model output", "answer.txt", model_output, _outputs()),
         Reader("weak samples parquet", "gaps.parquet", gaps, _parquets()),
-        Reader("embeddings parquet", "e.parquet", read_embeddings, _parquets()),
+        Reader("embeddings parquet", "e.parquet", embeddings, _parquets()),
         Reader("image", "i.png", image, _images()),
         Reader("video", "v.mp4", probe, _videos()),
         Reader("checkpoint", "model.pth", load, _checkpoints()),

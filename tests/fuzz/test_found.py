@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tao_skill_bank.actions.gap_analysis.vcn_read import LONGEST_HEADER, read_inference
-from tao_skill_bank.actions.mining.tables import ImageTable, read_embeddings
+from tao_skill_bank.actions.mining.tables import ImageTable
 from tao_skill_bank.annotate.listing import read_rows
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.parquet_footer import widest_columns
@@ -28,7 +28,7 @@ def test_paths_and_labels_that_are_not_utf8_in_a_parquet_file_are_refused(tmp_pa
     table = {"filepath": not_utf8([b"a.png", b"b\x98.png"]), "embedding": [[0.5], [0.25]]}
     pq.write_table(pa.table(table), path)
     with pytest.raises(InputError, match="cannot be read as parquet"):
-        read_embeddings(path)
+        ImageTable(path).filepaths()
     pq.write_table(pa.table({"filepath": ["a", "b"], "label": not_utf8([b"x", b"\x98"])}), path)
     with pytest.raises(InputError, match="cannot be read as parquet"):
         ImageTable(path).groups(["label"])
@@ -39,7 +39,7 @@ def test_a_column_whose_name_is_not_utf8_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"filepath": ["a"], "embedding": [[0.5]]}), path, store_schema=False)
     path.write_bytes(path.read_bytes().replace(b"filepath", b"file\x98ath"))
     with pytest.raises(InputError, match="cannot be read as parquet"):
-        read_embeddings(path)
+        ImageTable(path)
 
 
 def test_an_inference_csv_that_is_one_line_is_refused_before_it_is_taken_apart(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_vector_of_millions_of_numbers_is_refused_before_it_is_read(tmp_path: 
     vector = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
     pq.write_table(pa.table({"filepath": ["a"], "embedding": vector}), path, compression="zstd")
     with pytest.raises(InputError, match="rows of 5,000,000 numbers"):
-        read_embeddings(path)
+        ImageTable(path)
 
 
 def test_a_line_of_endless_beginnings_is_not_tried_at_each(tmp_path: Path) -> None:

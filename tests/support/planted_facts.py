@@ -15,7 +15,6 @@ from PIL import Image
 from planted import COPYINGS, Planted, deepen, near_copy, turn
 
 from tao_skill_bank import runs
-from tao_skill_bank.actions.mining.embedding import embed_images
 from tao_skill_bank.actions.mining.encoders import LOCAL, get_encoder
 from tao_skill_bank.core.errors import InputErrors
 from tao_skill_bank.reports.rca.label_noise import SUSPECT, rank_suspects, with_differences
@@ -183,7 +182,7 @@ def flips_behind_a_model(folder: Path, number: int = 240, seed: int = 0) -> Told
         for path, pixels in zip(files[-1], pair(rng, not passes), strict=True):
             Image.fromarray(pixels).save(path)
     encoder = get_encoder(LOCAL)
-    images, goldens = (embed_images([pair[side] for pair in files], encoder) for side in (0, 1))
+    images, goldens = (encoder.encode([pair[side] for pair in files]) for side in (0, 1))
     vectors = with_differences(images, goldens)
     scores = np.where(good, rng.beta(2, 6, number), rng.beta(6, 2, number))
     flipped = np.concatenate([rng.choice(np.flatnonzero(side), FLIPS, replace=False) for side in (good, ~good)])

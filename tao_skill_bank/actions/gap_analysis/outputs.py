@@ -28,50 +28,28 @@ def staged_outputs(results_dir: Path, owned: Sequence[str]) -> Iterator[guard.Wi
         InputError: `results_dir` exists and is no folder.
         OSError: It cannot be written, the disk is full; `filename` is set.
     """
-    made = _make_dirs(results_dir)
-    name = f".unfinished-{secrets.token_hex(6)}"
-    try:
-        with guard.place(results_dir / name) as at, guard.folder_within(at) as aside:
-            yield aside
-            written = sorted(os.listdir(aside.fd), key=lambda n: (owned.index(n) if n in owned else -1, n))
-            for one in written:
-                _fsync(one, aside.fd)
-            for one in written:
-                os.replace(one, one, src_dir_fd=aside.fd, dst_dir_fd=at.fd)
-            for one in set(owned).difference(written):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(one, dir_fd=at.fd)
-        fsync_dir(results_dir)
-    except BaseException as error:
-        for folder in reversed(made):
-            with contextlib.suppress(OSError):
-                guard.remove_folder(folder)
-        if isinstance(error, OSError) and not (isinstance(error.filename, str) and os.path.isabs(error.filename)):
-            error.filename = str(results_dir / (error.filename or ""))
-        raise
-
-
-def _make_dirs(folder: Path) -> list[Path]:
-    """Make `folder` and its missing parents; returns those made, outermost first."""
-    missing: list[Path] = []
-    probe = folder
-    while not os.path.lexists(probe):
-        missing.append(probe)
-        probe = probe.parent
-    if not guard.is_folder(probe):
-        raise InputError("is not a folder", where=probe, fix="name a folder for results_dir")
-    missing.reverse()
-    made: list[Path] = []
-    try:
-        for path in missing:
-            guard.make_folder(path)
-            made.append(path)
-    except OSError:
-        for path in reversed(made):
-            with contextlib.suppress(OSError):
-                guard.remove_folder(path)
-        raise
-    return missing
+    above = next(folder for folder in (results_dir, *results_dir.parents) if os.path.lexists(folder))
+    if not guard.is_folder(above):
+        raise InputError("is not a folder", where=above, fix="name a folder for results_dir")
+    aside_dir = results_dir / f".unfinished-{secrets.token_hex(6)}"
+    with guard.folders_taken_back(aside_dir):
+        guard.make_folder(results_dir)
+        try:
+            with guard.place(aside_dir) as at, guard.folder_within(at) as aside:
+                yield aside
+                written = sorted(os.listdir(aside.fd), key=lambda n: (owned.index(n) if n in owned else -1, n))
+                for one in written:
+                    _fsync(one, aside.fd)
+                for one in written:
+                    os.replace(one, one, src_dir_fd=aside.fd, dst_dir_fd=at.fd)
+                for one in set(owned).difference(written):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(one, dir_fd=at.fd)
+            fsync_dir(results_dir)
+        except OSError as error:
+            if not (isinstance(error.filename, str) and os.path.isabs(error.filename)):
+                error.filename = str(results_dir / (error.filename or ""))
+            raise
 
 
 def _fsync(name: str, folder: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import math
 import re
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.arrow import arrow_file
 from tao_skill_bank.core.errors import InputError, did_you_mean
+from tao_skill_bank.core.fsio import sha256_file
 from tao_skill_bank.core.overrides import load_yaml_mapping
 from tao_skill_bank.core.sheets import refuse_other_separator
 from tao_skill_bank.core.threads import ThreadPool
@@ -86,7 +86,7 @@ def read_inference(folder: Path) -> Inference:
     path = _csv_of(folder)
     header = _header(path)
     with ThreadPool(1) as pool:
-        digest = pool.submit(_sha256, path)
+        digest = pool.submit(sha256_file, path)
         found = _read_columns(path)
         if found is None:
             raise _first_fault(path, header)
@@ -193,11 +193,6 @@ def _header(path: Path) -> list[str]:
         if column not in header:
             raise InputError(f"no column {column!r}", where=path, fix=did_you_mean(column, header))
     return header
-
-
-def _sha256(path: Path) -> str:
-    with guard.open_read(path) as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _read_columns(path: Path) -> dict[str, Any] | None:

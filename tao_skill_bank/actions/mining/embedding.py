@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
 
 from tao_skill_bank.actions.mining.encoders import Encoder
 from tao_skill_bank.actions.mining.tables import (
@@ -42,15 +37,6 @@ class Embedded:
     output: Path
 
 
-def embed_images(filepaths: Sequence[str | Path], encoder: Encoder) -> NDArray[np.float32]:
-    """Vectors of image files, float32 [n, encoder.dim], each of length 1, in the order of the paths.
-
-    Raises:
-        ImageError: The first file (by position) that is missing, damaged or too large.
-    """
-    return encoder.encode([Path(path) for path in filepaths])
-
-
 def embed_parquet(
     input_parquet: Path, output_parquet: Path, encoder: Encoder, progress: Callable[[int, int], None] | None = None
 ) -> Embedded:
@@ -66,7 +52,10 @@ def embed_parquet(
     table = ImageTable(input_parquet)
     identity = EncoderId(encoder.name, encoder.version)
     rows = 0
-    with _folders_of(output_parquet), embedding_writer(output_parquet, table, identity, encoder.dim) as write:
+    with (
+        guard.folders_taken_back(output_parquet),
+        embedding_writer(output_parquet, table, identity, encoder.dim) as write,
+    ):
         for batch in table.batches(table.columns, CHUNK_ROWS):
             paths = batch.column(FILEPATH)
             check_filepaths(paths, input_parquet, rows)
@@ -83,16 +72,3 @@ def embed_parquet(
             if progress is not None and rows < len(table):
                 progress(rows, len(table))
     return Embedded(rows, encoder.dim, identity, output_parquet)
-
-
-@contextlib.contextmanager
-def _folders_of(path: Path) -> Iterator[None]:
-    """Take back the folders that were made for `path` when the block fails, so a refused input leaves no trace."""
-    missing = list(itertools.takewhile(lambda folder: not guard.exists(folder), path.parents))
-    try:
-        yield
-    except BaseException:
-        for folder in missing:
-            with contextlib.suppress(OSError):
-                guard.remove_folder(folder)
-        raise

@@ -55,13 +55,12 @@ class Encoder:
     encode: Callable[[Sequence[Path]], Vectors]
 
 
-def get_encoder(name: str = AUTO, device: str = "cpu", *, model_path: str = "", batch_size: int = 64) -> Encoder:
+def get_encoder(name: str = AUTO, *, model_path: str = "", batch_size: int = 64) -> Encoder:
     """An encoder by name.
 
     Args:
         name: `local`, `SigLIP`, `CLIP` (in any case), or `auto`: SigLIP where it can run without a download,
             otherwise `local`.
-        device: Where a learned encoder computes: `cpu`, `cuda`, `cuda:1`, `mps`. The local one is always on the CPU.
         model_path: A folder with a Hugging Face model, or a model's name that is looked up in the Hugging Face
             cache; empty for the usual model of that name.
         batch_size: Images a learned encoder takes at once.
@@ -78,7 +77,7 @@ def get_encoder(name: str = AUTO, device: str = "cpu", *, model_path: str = "", 
     if model == LOCAL:
         return _local()
     path = model_path or DEFAULT_PATHS[model]
-    return _learned(model, path, find_weights(path), device, batch_size)
+    return _learned(model, path, find_weights(path), batch_size)
 
 
 def learned_encoder_ready(model: str = "SigLIP", model_path: str = "") -> bool:
@@ -142,7 +141,7 @@ def _local() -> Encoder:
     return Encoder(descriptor.NAME, descriptor.VERSION, descriptor.dimension(), encode)
 
 
-def _learned(model: str, name: str, folder: Path, device: str, batch_size: int) -> Encoder:
+def _learned(model: str, name: str, folder: Path, batch_size: int) -> Encoder:
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, not {batch_size}", where="batch_size", fix="use 64")
     try:
@@ -153,7 +152,7 @@ def _learned(model: str, name: str, folder: Path, device: str, batch_size: int) 
     # Before the library opens the files by their names: none of them may lead out of the roots.
     version = _weights_version(folder)
     try:
-        network: Any = AutoModel.from_pretrained(folder, local_files_only=True).to(device).eval()
+        network: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()
         processor: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"cannot load the model: {_first_line(error)}", where=folder, fix="fix the folder") from None
@@ -164,7 +163,7 @@ def _learned(model: str, name: str, folder: Path, device: str, batch_size: int) 
         parts = []
         for start in range(0, len(paths), batch_size):
             images = _in_order(load_rgb, paths[start : start + batch_size])
-            inputs = processor(images=images, return_tensors="pt").to(device)
+            inputs = processor(images=images, return_tensors="pt")
             with torch.inference_mode():
                 features = network.get_image_features(**inputs)
             # Newer releases of transformers wrap the vectors in an output object.

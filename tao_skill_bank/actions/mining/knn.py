@@ -26,16 +26,7 @@ _TILE_BYTES: Final = 64 << 20
 _PAIR_CHUNK: Final = 4096
 
 
-def knn(
-    source: NDArray[Any],
-    target: NDArray[Any],
-    k: int,
-    metric: str = "cosine",
-    *,
-    source_groups: ArrayLike | None = None,
-    target_groups: ArrayLike | None = None,
-    block_rows: int = BLOCK_ROWS,
-) -> tuple[Indices, Scores]:
+def knn(source: NDArray[Any], target: NDArray[Any], k: int, metric: str = "cosine") -> tuple[Indices, Scores]:
     """The k nearest source rows of every target row, exactly.
 
     Args:
@@ -43,9 +34,6 @@ def knn(
         target: [m, d] numbers.
         k: Neighbours a target, at least 1. More than there are: the rest is filled as below.
         metric: `cosine` (a zero vector has cosine 0 with everything), `euclidean` or `manhattan`.
-        source_groups: [n] group of each source row; a target then finds rows of its own group only.
-        target_groups: [m] group of each target row; given together with `source_groups`.
-        block_rows: Source rows a block. Changes memory and time, never the result.
 
     Returns:
         Indices [m, k] int64 and similarity [m, k] float32, nearest first, equal similarity by the lower index.
@@ -56,25 +44,9 @@ def knn(
         InputError: Shapes that do not fit, an unknown metric, k below 1, NaN or infinite values (names the row).
     """
     rows = _as_matrix(source, "source")
-    search = Search(target, k, metric, groups=target_groups)
-    if (source_groups is None) != (target_groups is None):
-        raise InputError("groups of one side only", where="knn", fix="give source_groups and target_groups")
-    groups = None if source_groups is None else np.asarray(source_groups)
-    if groups is not None and groups.shape != (len(rows),):
-        raise InputError(f"{len(groups)} groups for {len(rows)} rows", where="source groups", fix="one group a row")
-    for start in range(0, len(rows), block_rows):
-        stop = start + block_rows
-        search.add(rows[start:stop], None if groups is None else groups[start:stop])
-    return search.result()
-
-
-def knn_blocks(
-    blocks: Iterable[NDArray[Any]], target: NDArray[Any], k: int, metric: str = "cosine"
-) -> tuple[Indices, Scores]:
-    """`knn` over a source that arrives as consecutive blocks [b, d]; indices count from the first row of all."""
     search = Search(target, k, metric)
-    for block in blocks:
-        search.add(block)
+    for start in range(0, len(rows), BLOCK_ROWS):
+        search.add(rows[start : start + BLOCK_ROWS])
     return search.result()
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -102,32 +101,22 @@ class Receipt(Frozen):
     nearest_sha256: str
 
 
-@dataclass(frozen=True)
 class ShardFiles:
-    """The files of one shard; their names begin with what they depend on."""
+    """The files of one shard; their names begin with what they depend on.
 
-    folder: Path
-    stem: str
+    Attributes:
+        vectors: [rows, dim] float32; a row in error is zeros.
+        nearest: [targets, 1 + topn]: rows of the pool as int64, then similarity as float32, in one record array.
+        receipt: Says that both are whole.
+        lock: Held by whoever makes them.
+    """
 
-    @classmethod
-    def of(cls, output: Path, plan: MiningPlan, index: int) -> ShardFiles:
-        """Those of shard `index`."""
-        return cls(output / SHARDS_FOLDER, f"{plan.digest[:16]}-{index:05d}")
-
-    @property
-    def vectors(self) -> Path:
-        """[rows, dim] float32; a row in error is zeros."""
-        return self.folder / f"{self.stem}.vectors.npy"
-
-    @property
-    def nearest(self) -> Path:
-        """[targets, 1 + topn]: rows of the pool as int64, then similarity as float32, in one record array."""
-        return self.folder / f"{self.stem}.nearest.npy"
-
-    @property
-    def receipt(self) -> Path:
-        """Says that both are whole."""
-        return self.folder / f"{self.stem}.json"
+    def __init__(self, output: Path, plan: MiningPlan, index: int) -> None:
+        folder, stem = output / SHARDS_FOLDER, f"{plan.digest[:16]}-{index:05d}"
+        self.vectors = folder / f"{stem}.vectors.npy"
+        self.nearest = folder / f"{stem}.nearest.npy"
+        self.receipt = folder / f"{stem}.json"
+        self.lock = folder / f"{stem}.lock"
 
 
 def make_plan(
@@ -196,7 +185,7 @@ def read_plan(output: Path) -> MiningPlan:
 
 def valid_receipt(output: Path, plan: MiningPlan, index: int) -> Receipt | None:
     """The receipt of a shard whose files are whole and of this plan, else None."""
-    files = ShardFiles.of(output, plan, index)
+    files = ShardFiles(output, plan, index)
     try:
         receipt = Receipt.model_validate_json(guard.read_bytes(files.receipt))
         whole = (
@@ -227,9 +216,8 @@ def run_shard(output: Path, index: int) -> Receipt:
     plan = read_plan(output)
     if not 0 <= index < len(plan.shards):
         raise InputError(f"no shard {index}", where=output / PLAN_FILE, fix=f"0 to {len(plan.shards) - 1}")
-    files = ShardFiles.of(output, plan, index)
-    guard.make_folder(files.folder)
-    with guard.locked(files.folder / f"{files.stem}.lock"):
+    files = ShardFiles(output, plan, index)
+    with guard.locked(files.lock, make=True):
         found = valid_receipt(output, plan, index)
         return found if found is not None else _run_shard(output, plan, plan.shards[index], files)
 
@@ -312,7 +300,7 @@ def merge_shards(output: Path) -> tuple[Mined, list[ErrorRow]]:
         )
     _write_errors(output / ERRORS_FILE, errors)
     source = _merged_vectors(output, plan, bad)
-    parts = [_read_array(ShardFiles.of(output, plan, s.index).nearest) for s in plan.shards]
+    parts = [_read_array(ShardFiles(output, plan, s.index).nearest) for s in plan.shards]
     indices, scores = merge_topk(((part["row"], part["similarity"]) for part in parts), plan.topn)
     # The merged table has no error rows, so later rows move up.
     found = indices != NO_NEIGHBOR
@@ -336,7 +324,7 @@ def _merged_vectors(output: Path, plan: MiningPlan, bad: NDArray[np.int64]) -> P
 
     path = output / SOURCES_FILE
     table = ImageTable(Path(plan.pool))
-    vectors = _VectorStream([ShardFiles.of(output, plan, s.index).vectors for s in plan.shards])
+    vectors = _VectorStream([ShardFiles(output, plan, s.index).vectors for s in plan.shards])
     start = 0
     identity = EncoderId(plan.encoder_name, plan.encoder_version)
     with embedding_writer(path, table, identity, vectors.dim) as write:

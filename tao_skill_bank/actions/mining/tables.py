@@ -64,8 +64,7 @@ class ImageTable:
         except FileNotFoundError:
             raise InputError("no such parquet file", where=path, fix="check the path") from None
         except (pa.ArrowException, OSError, UnicodeError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"cannot be read as parquet: {reason}", where=path, fix="write it again") from None
+            raise _unreadable(error, path) from None
         refuse_endless(self._file, path)
         # Columns of the index that pandas writes are not data.
         self.columns = [c for c in self._file.schema_arrow.names if not c.startswith("__index_level_")]
@@ -102,8 +101,7 @@ class ImageTable:
         try:
             yield from self._file.iter_batches(batch_size=rows, columns=list(columns))
         except (pa.ArrowException, OSError, UnicodeError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"cannot be read as parquet: {reason}", where=self.path, fix="write it again") from None
+            raise _unreadable(error, self.path) from None
 
     def column(self, name: str) -> Any:
         """A whole column as an Arrow array in one piece."""
@@ -180,14 +178,6 @@ class ImageTable:
         values = to_numpy(flat.cast(pa.float32(), safe=False))
         block: NDArray[np.float32] = values.reshape(len(array), wanted)
         return block
-
-
-def read_embeddings(path: Path, column: str = EMBEDDING) -> tuple[list[str], NDArray[np.float32]]:
-    """A whole file of embeddings: the file paths [n] and the vectors float32 [n, d]."""
-    table = ImageTable(path)
-    blocks = list(table.vectors(column))
-    vectors = np.concatenate(blocks) if blocks else np.empty((0, 0), dtype=np.float32)
-    return table.filepaths().to_pylist(), vectors
 
 
 def refuse_endless(file: Any, where: Path) -> None:
@@ -268,8 +258,12 @@ def _check_text(values: Any, where: Path) -> None:
     try:
         values.validate(full=True)
     except pa.ArrowException as error:
-        reason = (str(error).splitlines() or ["damaged"])[0]
-        raise InputError(f"cannot be read as parquet: {reason}", where=where, fix="write it again") from None
+        raise _unreadable(error, where) from None
+
+
+def _unreadable(error: Exception, where: Path) -> InputError:
+    reason = (str(error).splitlines() or ["damaged"])[0]
+    return InputError(f"cannot be read as parquet: {reason}", where=where, fix="write it again")
 
 
 def _has_gaps(paths: Any) -> bool:

@@ -272,7 +272,6 @@ def _suspects(
 ) -> tuple[list[label_noise.Suspect], str, list[str]]:
     """The ranking, the encoder behind it ("" where the model ranks alone), and notes on what could not be read."""
     from tao_skill_bank.actions.gap_analysis import vcn_select
-    from tao_skill_bank.actions.mining.embedding import embed_images
     from tao_skill_bank.actions.mining.encoders import get_encoder
     from tao_skill_bank.data.pictures.decode import ImageError
 
@@ -295,7 +294,7 @@ def _suspects(
     golden_files = [] if golden_table is None else _images(golden_table, suffix, config)
     goldens = [golden_files[i] for i in rows] if golden_files else []
     try:
-        vectors = embed_images([files[i] for i in rows], encoder)
+        vectors = encoder.encode([Path(files[i]) for i in rows])
         if goldens and all(os.path.isfile(g) for g in goldens):
             vectors = label_noise.with_differences(vectors, _embed_once(goldens, encoder))
     except ImageError as error:
@@ -320,11 +319,9 @@ def _embed_once(files: Sequence[str], encoder: Encoder) -> Any:
     """Vectors of files of which many may be the same, each read once."""
     import numpy as np
 
-    from tao_skill_bank.actions.mining.embedding import embed_images
-
     distinct = sorted(set(files))
     place = {name: at for at, name in enumerate(distinct)}
-    return embed_images(distinct, encoder)[np.array([place[name] for name in files])]
+    return encoder.encode([Path(name) for name in distinct])[np.array([place[name] for name in files])]
 
 
 __all__ = ["SPOT_CHECK", "Rca", "latest_rca", "make_rca", "set_verdict"]

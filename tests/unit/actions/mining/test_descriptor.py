@@ -8,7 +8,6 @@ from PIL import Image, ImageDraw
 
 from tao_skill_bank.actions.mining import encoders
 from tao_skill_bank.actions.mining.descriptor import describe, dimension
-from tao_skill_bank.actions.mining.embedding import embed_images
 
 
 def crop(*, background=255, lines=(), dots=(), colour=0):
@@ -77,14 +76,14 @@ def test_vectors_are_the_same_bits_on_any_number_of_threads_and_in_any_order(tmp
         files.append(tmp_path / f"{i}.png")
         Image.fromarray(rng.integers(0, 255, (50 + i, 70, 3), dtype=np.uint8)).save(files[-1])
     encoder = encoders.get_encoder("local")
-    vectors = embed_images(files, encoder)
+    vectors = encoder.encode(files)
     for threads in (1, 3, 8):
         monkeypatch.setattr(encoders, "_MAX_THREADS", threads)
         monkeypatch.setattr(encoders.os, "cpu_count", lambda: 8)
-        np.testing.assert_array_equal(embed_images(files, encoder), vectors)
-    np.testing.assert_array_equal(embed_images(files[::-1], encoder)[::-1], vectors)
-    np.testing.assert_array_equal(embed_images([str(f) for f in files[7:8]], encoder)[0], vectors[7])
+        np.testing.assert_array_equal(encoder.encode(files), vectors)
+    np.testing.assert_array_equal(encoder.encode(files[::-1])[::-1], vectors)
+    np.testing.assert_array_equal(encoder.encode(files[7:8])[0], vectors[7])
 
 
 def test_no_files_give_no_vectors():
-    assert embed_images([], encoders.get_encoder("local")).shape == (0, 690)
+    assert encoders.get_encoder("local").encode([]).shape == (0, 690)

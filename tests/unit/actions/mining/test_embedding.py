@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tao_skill_bank.actions.mining import embedding
-from tao_skill_bank.actions.mining.embedding import embed_images, embed_parquet
+from tao_skill_bank.actions.mining.embedding import embed_parquet
 from tao_skill_bank.actions.mining.encoders import get_encoder
-from tao_skill_bank.actions.mining.tables import EncoderId, ImageTable, read_embeddings
+from tao_skill_bank.actions.mining.tables import EncoderId, ImageTable
 from tao_skill_bank.core.errors import InputError
 
 LOCAL = get_encoder("local")
+
+
+def read_embeddings(path):
+    """The file paths [n] and the vectors [n, d] of a whole file."""
+    table = ImageTable(path)
+    return table.filepaths().to_pylist(), np.concatenate(list(table.vectors()))
 
 
 def test_every_row_gets_its_vector_and_keeps_its_other_columns_in_order(tmp_path, table, images):
@@ -26,7 +34,7 @@ def test_every_row_gets_its_vector_and_keeps_its_other_columns_in_order(tmp_path
     assert out.column("weight").to_pylist() == [1, 2, 3, 4, 5, None]
     files, vectors = read_embeddings(done.output)
     assert files == images
-    np.testing.assert_array_equal(vectors, embed_images(images, LOCAL))
+    np.testing.assert_array_equal(vectors, LOCAL.encode([Path(f) for f in images]))
     assert ImageTable(done.output).encoder() == done.encoder
 
 
@@ -36,7 +44,7 @@ def test_chunks_and_repeated_files_do_not_change_a_row(tmp_path, table, images, 
     embed_parquet(table("in.parquet", filepath=repeated), tmp_path / "e.parquet", LOCAL)
     files, vectors = read_embeddings(tmp_path / "e.parquet")
     assert files == repeated
-    np.testing.assert_array_equal(vectors, embed_images(repeated, LOCAL))
+    np.testing.assert_array_equal(vectors, LOCAL.encode([Path(f) for f in repeated]))
 
 
 def test_an_embedding_that_was_there_is_replaced_even_in_place(table, images):

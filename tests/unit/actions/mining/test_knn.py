@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tao_skill_bank.actions.mining import knn as module
-from tao_skill_bank.actions.mining.knn import Search, knn, knn_blocks, merge_topk
+from tao_skill_bank.actions.mining.knn import Search, knn, merge_topk
 from tao_skill_bank.core.errors import InputError
 
 METRICS = ("cosine", "euclidean", "manhattan")
@@ -41,6 +41,15 @@ def oracle(source, target, k, metric, source_groups=None, target_groups=None):
     return indices, scores
 
 
+def searched(source, target, k, metric="cosine", *, block_rows=7, source_groups=None, target_groups=None):
+    """The search over a source that arrives in blocks of so many rows."""
+    search = Search(target, k, metric, groups=target_groups)
+    for start in range(0, len(source), block_rows):
+        block = slice(start, start + block_rows)
+        search.add(source[block], None if source_groups is None else source_groups[block])
+    return search.result()
+
+
 def same(one, other):
     np.testing.assert_array_equal(one[0], other[0])
     np.testing.assert_array_equal(one[1], other[1])
@@ -66,7 +75,7 @@ def problems(draw):
 @given(problems(), st.integers(1, 30))
 def test_any_block_size_gives_what_every_pair_compared_gives(problem, block_rows):
     source, target, k, metric = problem
-    same(knn(source, target, k, metric, block_rows=block_rows), oracle(source, target, k, metric))
+    same(searched(source, target, k, metric, block_rows=block_rows), oracle(source, target, k, metric))
 
 
 @settings(max_examples=150)
@@ -76,7 +85,7 @@ def test_within_groups_only_rows_of_the_targets_own_group_are_found(problem, dat
     letters = st.sampled_from(["a", "b", "c"])
     source_groups = data.draw(st.lists(letters, min_size=len(source), max_size=len(source)))
     target_groups = data.draw(st.lists(letters, min_size=len(target), max_size=len(target)))
-    got = knn(source, target, k, metric, source_groups=source_groups, target_groups=target_groups, block_rows=7)
+    got = searched(source, target, k, metric, source_groups=source_groups, target_groups=target_groups)
     same(got, oracle(source, target, k, metric, source_groups, target_groups))
 
 
@@ -98,7 +107,7 @@ def test_wide_vectors_near_each_other_are_ranked_as_in_double_precision(metric):
     centre = rng.normal(size=256)
     source = (centre + 1e-5 * rng.normal(size=(400, 256))).astype(np.float32)
     target = (centre + 1e-5 * rng.normal(size=(9, 256))).astype(np.float32)
-    same(knn(source, target, 7, metric, block_rows=64), oracle(source, target, 7, metric))
+    same(searched(source, target, 7, metric, block_rows=64), oracle(source, target, 7, metric))
 
 
 def test_thousands_of_equal_rows_give_the_lowest_indices_without_scoring_them_all(monkeypatch):
@@ -123,7 +132,7 @@ def test_thousands_of_equal_rows_give_the_lowest_indices_without_scoring_them_al
 
 def test_an_equal_row_in_a_later_block_does_not_displace_an_earlier_one():
     source = np.tile(np.array([[1.0, 2.0]]), (10, 1))
-    indices, _ = knn(source, source[:1], 3, block_rows=2)
+    indices, _ = searched(source, source[:1], 3, block_rows=2)
     assert indices.tolist() == [[0, 1, 2]]
 
 
@@ -150,7 +159,7 @@ def test_very_short_vectors_keep_their_direction():
 def test_large_offsets_do_not_hide_small_distances(metric):
     rng = np.random.default_rng(3)
     source = (1e6 + rng.normal(size=(300, 16))).astype(np.float32)
-    same(knn(source, source[:20], 4, metric, block_rows=50), oracle(source, source[:20], 4, metric))
+    same(searched(source, source[:20], 4, metric, block_rows=50), oracle(source, source[:20], 4, metric))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
@@ -160,7 +169,7 @@ def test_a_value_that_is_not_finite_is_refused_with_its_row(bad, side):
     other[3, 1] = bad
     source, target = (other, good) if side == "source" else (good, other)
     with pytest.raises(InputError, match=f"{side} row 4: the embedding holds NaN"):
-        knn(source, target, 1, block_rows=2)
+        searched(source, target, 1, block_rows=2)
 
 
 def test_sides_of_different_width_are_refused():
@@ -183,7 +192,7 @@ def test_sides_of_different_width_are_refused():
 )
 def test_a_question_that_makes_no_sense_is_refused(arguments, message):
     with pytest.raises(InputError, match=message):
-        knn(**{"source": np.ones((2, 2)), "target": np.ones((2, 2)), "k": 1} | arguments)
+        searched(**{"source": np.ones((2, 2)), "target": np.ones((2, 2)), "k": 1} | arguments)
 
 
 def test_merging_nothing_or_parts_for_other_targets_is_refused():
@@ -197,7 +206,7 @@ def test_merging_nothing_or_parts_for_other_targets_is_refused():
 def test_blocks_that_arrive_one_by_one_count_from_the_first_row_of_all():
     rng = np.random.default_rng(2)
     source, target = rng.normal(size=(50, 6)), rng.normal(size=(4, 6))
-    same(knn_blocks((source[i : i + 9] for i in range(0, 50, 9)), target, 3), knn(source, target, 3))
+    same(searched(source, target, 3, block_rows=9), knn(source, target, 3))
 
 
 def test_many_targets_are_searched_in_tiles_with_the_same_result(monkeypatch):
@@ -207,7 +216,7 @@ def test_many_targets_are_searched_in_tiles_with_the_same_result(monkeypatch):
     monkeypatch.setattr(module, "_TILE_BYTES", 300 * 4 * 7)
     same(knn(source, target, 5), whole)
     groups = (rng.integers(0, 2, 300), rng.integers(0, 2, 40))
-    tiled = knn(source, target, 5, source_groups=groups[0], target_groups=groups[1])
+    tiled = searched(source, target, 5, block_rows=300, source_groups=groups[0], target_groups=groups[1])
     same(tiled, oracle(source, target, 5, "cosine", *groups))
 
 

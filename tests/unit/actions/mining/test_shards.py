@@ -158,7 +158,7 @@ def test_only_shards_without_valid_output_are_done_again(
     for index in range(4):
         run_shard(out, index)
     before = contents_after_merge(out)
-    one, two, three = (shards.ShardFiles.of(out, plan, n) for n in (1, 2, 3))
+    one, two, three = (shards.ShardFiles(out, plan, n) for n in (1, 2, 3))
     data = bytearray(one.vectors.read_bytes())
     data[-1] ^= 1
     one.vectors.write_bytes(bytes(data))
@@ -197,7 +197,7 @@ def test_what_was_made_for_another_plan_does_not_count(pictures: list[str], tmp_
 
 def shards_again(out: Path) -> int:
     """Make shard 0 missing, and name it."""
-    shards.ShardFiles.of(out, read_plan(out), 0).receipt.unlink()
+    shards.ShardFiles(out, read_plan(out), 0).receipt.unlink()
     return 0
 
 
