@@ -237,11 +237,11 @@ class KubernetesPlatform(ContainerPlatform):
             return self._given_up(record, "failed")
         if found is not None and not found.get("succeeded"):
             self._unknown_since.pop(record.uid, None)
-            return "running" if guard.exists(beside(record.path, "claim.json")) else "pending"
-        since = self._unknown_since.setdefault(record.uid, self._monotonic())
-        if self._monotonic() - since < _GRACE_SEC:
-            return "running" if guard.exists(beside(record.path, "claim.json")) else "pending"
-        return self._given_up(record, "lost")
+        else:
+            since = self._unknown_since.setdefault(record.uid, self._monotonic())
+            if self._monotonic() - since >= _GRACE_SEC:
+                return self._given_up(record, "lost")
+        return "running" if guard.exists(beside(record.path, "claim.json")) else "pending"
 
     def cancel(self, record: JobRecord) -> None:
         """Delete the Job; one that nobody began cannot begin any more."""

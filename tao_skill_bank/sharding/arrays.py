@@ -24,7 +24,7 @@ from tao_skill_bank.core import foreground, fsio, guard, roots
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError
 from tao_skill_bank.core.threads import SINGLE_THREAD, ThreadPool
 from tao_skill_bank.platforms.base import ENDED, JobRecord, new_record, read_records, write_record
-from tao_skill_bank.platforms.slurm.script import resource_argv
+from tao_skill_bank.platforms.slurm.script import sbatch_argv, script_path
 from tao_skill_bank.platforms.worker import beside, now, write_whole
 
 if TYPE_CHECKING:
@@ -68,13 +68,10 @@ def run_here(
     guard.make_folder(log.parent)
     running: set[subprocess.Popen[bytes]] = set()
 
-    def end_them() -> None:
+    def at_once() -> str:
         for process in list(running):
             with contextlib.suppress(OSError):
                 process.terminate()
-
-    def at_once() -> str:
-        end_them()
         return _AT_ONCE
 
     with (
@@ -165,8 +162,9 @@ def submit_array(
     names = [*platform.settings.request.pass_env, *(secrets or {})]
     record = record.model_copy(update={"argv": list(pieces[0].argv), "env": platform.arithmetic(), "secrets": names})
     write_record(record)
-    fsio.write_text(beside(record.path, "sh"), array_script(record, tasks))
-    platform.hand_over(record, array_argv(platform, record, len(tasks)), secrets)
+    fsio.write_text(script_path(record), array_script(record, tasks))
+    request = replace(platform.settings.request, gpus=0)
+    platform.hand_over(record, sbatch_argv(record, request, len(tasks)), secrets)
     return record
 
 
@@ -228,17 +226,6 @@ case "$SLURM_ARRAY_TASK_ID" in
 esac
 exit "$failed"
 """
-
-
-def array_argv(platform: SlurmPlatform, record: JobRecord, tasks: int) -> list[str]:
-    """The command line that submits an array of `tasks` tasks."""
-    request = replace(platform.settings.request, gpus=0)
-    log = str(record.path.with_suffix("")).replace("%", "%%") + ".%a.log"
-    argv = ["sbatch", "--parsable", f"--job-name={record.uid}", f"--comment={record.uid}", "--no-requeue"]
-    argv += [f"--array=0-{tasks - 1}", f"--output={log}", "--open-mode=append", "--input=/dev/null"]
-    argv += [f"--chdir={record.path.parent}", f"--export={','.join(record.secrets) or 'NIL'}"]
-    argv += ["--nodes=1", "--ntasks=1", *resource_argv(request), *request.extra]
-    return [*argv, str(beside(record.path, "sh"))]
 
 
 def own_python(platform: SlurmPlatform | None) -> str:

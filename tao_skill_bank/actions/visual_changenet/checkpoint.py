@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,37 +31,17 @@ MOST_HEADER_BYTES = 1 << 20
 MOST_FILE_BYTES = 64 << 20
 
 
-class _Network(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+
+class _Network(_Strict):
     channels: int = Field(ge=1, le=3)
     widths: list[int] = Field(min_length=1, max_length=5)
     image_size: int = Field(ge=IMAGE_SIZE, le=IMAGE_SIZE)
 
 
-class _Trained(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    epoch: int
-    step: int
-    rows: int
-    seed: int
-    batch_size: int
-    continued_from: str | None
-
-
-class _Header(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    what: str
-    network: _Network
-    lights: list[str]
-    trained: _Trained
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Trained:
+class Trained(_Strict):
     """How a checkpoint came about.
 
     Attributes:
@@ -76,7 +56,15 @@ class Trained:
     rows: int
     seed: int
     batch_size: int
-    continued_from: str | None = None
+    continued_from: str | None
+
+
+class _Header(_Strict):
+    what: str
+    network: _Network
+    lights: list[str]
+    trained: Trained
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -110,7 +98,7 @@ def save(path: Path, network: Network, lights: Sequence[str], trained: Trained) 
             image_size=architecture.image_size,
         ),
         lights=list(lights),
-        trained=_Trained(**asdict(trained)),
+        trained=trained,
         sha256=hashlib.sha256(payload).hexdigest(),
     )
     text = fsio.canonical_json(header.model_dump()).encode("utf-8")
@@ -143,7 +131,7 @@ def load(path: Path) -> Checkpoint:
         state[name] = values[place : place + math.prod(shape)].reshape(shape)
         place += math.prod(shape)
     network.load_state(state)
-    return Checkpoint(network, tuple(header.lights), Trained(**header.trained.model_dump()), header.sha256)
+    return Checkpoint(network, tuple(header.lights), header.trained, header.sha256)
 
 
 def described(path: Path) -> Architecture | None:

@@ -22,20 +22,26 @@ SHARPNESS = 2.0
 
 
 class Layer(ABC):
-    """A layer. `gradients` has the keys of `parameters` after a backward pass."""
+    """A layer.
+
+    Attributes:
+        parameters: What the optimizer changes, in place.
+        buffers: What is stored with the parameters and not trained, changed in place.
+        gradients: By the keys of `parameters`, after a backward pass.
+    """
 
     def __init__(self) -> None:
+        self.parameters: dict[str, Array] = {}
+        self.buffers: dict[str, Array] = {}
         self.gradients: dict[str, Array] = {}
+        self._kept: Any = None
 
-    @property
-    def parameters(self) -> dict[str, Array]:
-        """What the optimizer changes, in place."""
-        return {}
-
-    @property
-    def buffers(self) -> dict[str, Array]:
-        """What is kept with the parameters and not trained, changed in place."""
-        return {}
+    def _taken(self) -> Any:
+        """What `forward` kept for `backward`, which lets go of it."""
+        if self._kept is None:
+            raise RuntimeError("backward without forward(train=True)")
+        kept, self._kept = self._kept, None
+        return kept
 
     @abstractmethod
     def forward(self, x: Array, train: bool) -> Array:
@@ -48,6 +54,8 @@ class Layer(ABC):
 
 class Conv(Layer):
     """3 x 3 convolution, stride 1, borders padded by zeros, no bias (batch norm has one).
+
+    Its parameter is `weight` [3 * 3 * inputs, outputs].
 
     Args:
         inputs: Channels in.
@@ -64,13 +72,7 @@ class Conv(Layer):
         fan_in = KERNEL * KERNEL * inputs
         self.weight = (rng.standard_normal((fan_in, outputs)) * np.sqrt(2.0 / fan_in)).astype(dtype)
         self.first = first
-        self._columns: Array | None = None
-        self._shape: tuple[int, ...] = ()
-
-    @property
-    def parameters(self) -> dict[str, Array]:
-        """`weight` [3 * 3 * inputs, outputs]."""
-        return {"weight": self.weight}
+        self.parameters = {"weight": self.weight}
 
     def forward(self, x: Array, train: bool) -> Array:
         """[n, h, w, inputs] → [n, h, w, outputs]."""
@@ -84,20 +86,18 @@ class Conv(Layer):
         )
         columns = windows.reshape(n * h * w, KERNEL * KERNEL * c)
         if train:
-            self._columns, self._shape = columns, x.shape
+            self._kept = columns, x.shape
         out: Array = (columns @ self.weight).reshape(n, h, w, -1)
         return out
 
     def backward(self, dy: Array) -> Array:
         """As `Layer.backward`; the first layer returns `dy` itself."""
-        if self._columns is None:
-            raise RuntimeError("backward without forward(train=True)")
+        columns, (n, h, w, c) = self._taken()
         flat = dy.reshape(-1, self.weight.shape[1])
-        self.gradients = {"weight": self._columns.T @ flat}
-        self._columns = None
+        self.gradients = {"weight": columns.T @ flat}
         if self.first:
             return dy
-        n, h, w, c = self._shape
+        del columns  # as large as those that follow
         columns = (flat @ self.weight.T).reshape(n, h, w, KERNEL, KERNEL, c)
         dx = np.zeros((n, h + 2, w + 2, c), dy.dtype)
         for i in range(KERNEL):
@@ -107,7 +107,10 @@ class Conv(Layer):
 
 
 class BatchNorm(Layer):
-    """Batch normalisation a channel; running mean and variance serve inference."""
+    """Batch normalisation a channel; running mean and variance serve inference.
+
+    Parameters are `scale` and `shift`, buffers the running `mean` and `variance`, [channels] each.
+    """
 
     def __init__(self, channels: int, dtype: Any = np.float32) -> None:
         super().__init__()
@@ -115,18 +118,8 @@ class BatchNorm(Layer):
         self.shift: Array = np.zeros(channels, dtype)
         self.mean: Array = np.zeros(channels, dtype)
         self.variance: Array = np.ones(channels, dtype)
-        self._normal: Array | None = None
-        self._inverse: Array | None = None
-
-    @property
-    def parameters(self) -> dict[str, Array]:
-        """`scale` and `shift`, [channels] each."""
-        return {"scale": self.scale, "shift": self.shift}
-
-    @property
-    def buffers(self) -> dict[str, Array]:
-        """Running `mean` and `variance`, [channels] each."""
-        return {"mean": self.mean, "variance": self.variance}
+        self.parameters = {"scale": self.scale, "shift": self.shift}
+        self.buffers = {"mean": self.mean, "variance": self.variance}
 
     def forward(self, x: Array, train: bool) -> Array:
         """By the batch's statistics in training, by the running ones else."""
@@ -142,21 +135,19 @@ class BatchNorm(Layer):
         self.variance += (RUNNING_SHARE * (variance - self.variance)).astype(x.dtype)
         inverse = (1.0 / np.sqrt(variance + EPSILON)).astype(x.dtype)
         normal *= inverse
-        self._normal, self._inverse = normal, inverse
+        self._kept = normal, inverse
         out: Array = (normal * self.scale + self.shift).reshape(x.shape)
         return out
 
     def backward(self, dy: Array) -> Array:
         """As `Layer.backward`."""
-        if self._normal is None or self._inverse is None:
-            raise RuntimeError("backward without forward(train=True)")
+        normal, inverse = self._taken()
         flat = dy.reshape(-1, dy.shape[-1])
-        by_scale, by_shift = np.einsum("ij,ij->j", flat, self._normal), flat.sum(axis=0)
+        by_scale, by_shift = np.einsum("ij,ij->j", flat, normal), flat.sum(axis=0)
         self.gradients = {"scale": by_scale, "shift": by_shift}
         dx = flat - by_shift / len(flat)
-        dx -= self._normal * (by_scale / len(flat))
-        dx *= self.scale * self._inverse
-        self._normal = None
+        dx -= normal * (by_scale / len(flat))
+        dx *= self.scale * inverse
         out: Array = dx.reshape(dy.shape)
         return out
 
@@ -164,48 +155,36 @@ class BatchNorm(Layer):
 class Relu(Layer):
     """max(0, x)."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._on: npt.NDArray[np.bool_] | None = None
-
     def forward(self, x: Array, train: bool) -> Array:
         """Element by element."""
         if train:
-            self._on = x > 0
+            self._kept = x > 0
         return np.maximum(x, np.zeros((), x.dtype))
 
     def backward(self, dy: Array) -> Array:
         """As `Layer.backward`."""
-        if self._on is None:
-            raise RuntimeError("backward without forward(train=True)")
-        return dy * self._on
+        on: npt.NDArray[np.bool_] = self._taken()
+        return dy * on
 
 
 class MaxPool(Layer):
     """The greatest of each 2 x 2 block; where several are equal, each gets the gradient."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._x: Array | None = None
-        self._y: Array | None = None
 
     def forward(self, x: Array, train: bool) -> Array:
         """[n, h, w, c] → [n, h / 2, w / 2, c]; h and w are even."""
         top = np.maximum(x[:, ::2, ::2], x[:, ::2, 1::2])
         y = np.maximum(top, np.maximum(x[:, 1::2, ::2], x[:, 1::2, 1::2]))
         if train:
-            self._x, self._y = x, y
+            self._kept = x, y
         return y
 
     def backward(self, dy: Array) -> Array:
         """As `Layer.backward`."""
-        if self._x is None or self._y is None:
-            raise RuntimeError("backward without forward(train=True)")
-        dx = np.empty(self._x.shape, dy.dtype)
+        x, y = self._taken()
+        dx = np.empty(x.shape, dy.dtype)
         for i in (0, 1):
             for j in (0, 1):
-                dx[:, i::2, j::2] = dy * (self._x[:, i::2, j::2] == self._y)
-        self._x = self._y = None
+                dx[:, i::2, j::2] = dy * (x[:, i::2, j::2] == y)
         return dx
 
 
@@ -214,18 +193,15 @@ class Head(Layer):
 
     A pair is NO_PASS if it is so somewhere. Evidence for PASS elsewhere (a board that lies a little askew, all over)
     cannot talk a defect away, as it could if features were averaged first.
+
+    Parameters are `weight` [channels, 1] and `bias` [1].
     """
 
     def __init__(self, channels: int, rng: np.random.Generator, dtype: Any = np.float32) -> None:
         super().__init__()
         self.weight = (rng.standard_normal((channels, 1)) * 0.1 * np.sqrt(1.0 / channels)).astype(dtype)
         self.bias: Array = np.zeros(1, dtype)
-        self._kept: tuple[Array, Array] | None = None
-
-    @property
-    def parameters(self) -> dict[str, Array]:
-        """`weight` [channels, 1] and `bias` [1]."""
-        return {"weight": self.weight, "bias": self.bias}
+        self.parameters = {"weight": self.weight, "bias": self.bias}
 
     def forward(self, x: Array, train: bool) -> Array:
         """[n, positions, channels] → [n]."""
@@ -240,12 +216,9 @@ class Head(Layer):
 
     def backward(self, dy: Array) -> Array:
         """[n] → [n, positions, channels]; a position gets its share of the smooth maximum."""
-        if self._kept is None:
-            raise RuntimeError("backward without forward(train=True)")
-        x, share = self._kept
+        x, share = self._taken()
         by_local = (share * dy[:, None]).astype(x.dtype)
         by_weight = x.reshape(-1, x.shape[2]).T @ by_local.reshape(-1, 1)
         self.gradients = {"weight": by_weight, "bias": by_local.sum().reshape(1)}
-        self._kept = None
         out: Array = by_local[..., None] * self.weight[:, 0]
         return out

@@ -141,12 +141,12 @@ def _run(
             if (epoch.number + 1) % every == 0 or last:
                 path = folder / f"model_epoch_{epoch.number:03d}_step_{epoch.step:05d}.pth"
                 trained = checkpoint.Trained(
-                    epoch.number + 1,
-                    epoch.step,
-                    len(pairs),
-                    spec.seed,
-                    spec.batch_size,
-                    None if start is None else start.digest,
+                    epoch=epoch.number + 1,
+                    step=epoch.step,
+                    rows=len(pairs),
+                    seed=spec.seed,
+                    batch_size=spec.batch_size,
+                    continued_from=None if start is None else start.digest,
                 )
                 checkpoint.save(path, epoch.network, spec.lights, trained)
                 _link(folder / LATEST, path.name)

@@ -206,18 +206,15 @@ def _from_a_node(client: SlurmClient, settings: SlurmSettings, config: Work) -> 
             "a node has another file at the spec's path", where=spec, fix="put the workspace on the shared file system"
         )
     reason = said[-1] if said else ""
-    if reason == "workspace":
-        raise BankError(
-            "a node cannot write in the workspace",
-            where=config.workspace,
-            fix="put it on a file system that login and compute nodes share at the same path",
-        )
-    if reason == "python":
-        raise BankError(
-            "a node does not have this interpreter", where=settings.python, fix="--set slurm.python=PATH on the nodes"
-        )
-    if reason == "spec":
-        raise BankError("a node cannot read the spec", where=spec, fix="put the workspace on the shared file system")
+    shared = "put it on a file system that login and compute nodes share at the same path"
+    refused: dict[str, tuple[str, str | Path, str]] = {
+        "workspace": ("a node cannot write in the workspace", config.workspace, shared),
+        "python": ("a node does not have this interpreter", settings.python, "--set slurm.python=PATH on the nodes"),
+        "spec": ("a node cannot read the spec", spec, "put the workspace on the shared file system"),
+    }
+    if reason in refused:
+        what, where, fix = refused[reason]
+        raise BankError(what, where=where, fix=fix)
     if any(word in done.stderr for word in ("Unable to allocate", "unable to allocate", "immediate", "Immediate")):
         return PlatformCheck(name=name, status="warn", text="no node is free; not looked at")
     raise client.failure("srun", done.stderr)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError
+from tao_skill_bank.platforms.base import JobState
 
 COMMAND_SECONDS = 60.0
 _SSH_FAILED = 255
@@ -36,22 +37,20 @@ _DOWN = (
     "munge",
     "authentication",
 )
-
-
-ENDED_STATES = frozenset(
-    {
-        "COMPLETED",
-        "FAILED",
-        "TIMEOUT",
-        "DEADLINE",
-        "OUT_OF_MEMORY",
-        "CANCELLED",
-        "NODE_FAIL",
-        "BOOT_FAIL",
-        "PREEMPTED",
-        "REVOKED",
-    }
-)
+# What the controller says of a job that has ended, in the vocabulary of every platform. `COMPLETED` without an exit
+# record means that the record did not reach the disk: never complete.
+ENDED: dict[str, JobState] = {
+    "COMPLETED": "lost",
+    "FAILED": "failed",
+    "TIMEOUT": "failed",
+    "DEADLINE": "failed",
+    "OUT_OF_MEMORY": "failed",
+    "CANCELLED": "canceled",
+    "NODE_FAIL": "lost",
+    "BOOT_FAIL": "lost",
+    "PREEMPTED": "lost",
+    "REVOKED": "lost",
+}
 
 
 @dataclass(frozen=True)
@@ -106,31 +105,22 @@ class SlurmClient:
         """
         try:
             if self.host is None:
-                done = subprocess.run(
-                    list(argv),
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    text=True,
-                    errors="replace",
-                    check=False,
-                    env={**_without_filters(os.environ), **(passed or {})},
-                    timeout=seconds or self._seconds,
-                    # A Ctrl-C is for whoever asks, not for the question.
-                    start_new_session=True,
-                )
+                line, said, env = list(argv), "", {**_without_filters(os.environ), **(passed or {})}
             else:
-                lines = [f"export {name}={shlex.quote(value)}" for name, value in (passed or {}).items()]
-                done = subprocess.run(
-                    self.ssh_argv(),
-                    input="\n".join([*lines, f"exec {shlex.join(argv)}", ""]),
-                    capture_output=True,
-                    text=True,
-                    errors="replace",
-                    check=False,
-                    timeout=seconds or self._seconds,
-                    # A Ctrl-C is for whoever asks, not for the question.
-                    start_new_session=True,
-                )
+                exports = [f"export {name}={shlex.quote(value)}" for name, value in (passed or {}).items()]
+                line, said, env = self.ssh_argv(), "\n".join([*exports, f"exec {shlex.join(argv)}", ""]), None
+            done = subprocess.run(
+                line,
+                input=said,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                env=env,
+                timeout=seconds or self._seconds,
+                # A Ctrl-C is for whoever asks, not for the question.
+                start_new_session=True,
+            )
         except FileNotFoundError as error:
             raise BankError(
                 f"{error.filename} is not installed here",
@@ -149,14 +139,14 @@ class SlurmClient:
             )
         return done
 
-    def ask(self, argv: Sequence[str], *, seconds: float | None = None) -> str:
+    def ask(self, argv: Sequence[str]) -> str:
         """What a command prints.
 
         Raises:
             EngineUnreachableError: The controller does not answer.
             BankError: It answers with an error.
         """
-        done = self.run(argv, seconds=seconds)
+        done = self.run(argv)
         if done.returncode != 0:
             raise self.failure(argv[0], done.stderr)
         return done.stdout
@@ -185,7 +175,7 @@ class SlurmClient:
         for line in done.stdout.splitlines():
             number, state, reason, name, comment = [*line.strip().split("|", 4), "", "", "", ""][:5]
             # An array is many lines: it has ended when every one has.
-            ended = name in found and state in ENDED_STATES
+            ended = name in found and state in ENDED
             if name in names and comment.strip() == name and not ended:
                 found[name] = QueuedJob(number, state, reason)
         return found

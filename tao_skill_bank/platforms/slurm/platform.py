@@ -52,7 +52,7 @@ from tao_skill_bank.platforms.container import (
     settings_of,
 )
 from tao_skill_bank.platforms.machine import Machine
-from tao_skill_bank.platforms.slurm.client import QueuedJob, SlurmClient
+from tao_skill_bank.platforms.slurm.client import ENDED, QueuedJob, SlurmClient
 from tao_skill_bank.platforms.slurm.script import (
     Request,
     SlurmSettings,
@@ -72,20 +72,6 @@ CREDENTIALS = ("HF_TOKEN", "NGC_KEY")
 _LOOK_FIRST_SEC = 0.2
 _LOOK_MOST_SEC = 10.0
 
-# What the controller says of a job that has ended, in the vocabulary of every platform. `COMPLETED` without an exit
-# record means that the record did not reach the disk: never complete.
-_ENDED: dict[str, JobState] = {
-    "COMPLETED": "lost",
-    "FAILED": "failed",
-    "TIMEOUT": "failed",
-    "DEADLINE": "failed",
-    "OUT_OF_MEMORY": "failed",
-    "CANCELLED": "canceled",
-    "NODE_FAIL": "lost",
-    "BOOT_FAIL": "lost",
-    "PREEMPTED": "lost",
-    "REVOKED": "lost",
-}
 _WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"})
 
 
@@ -267,7 +253,7 @@ class SlurmPlatform(Platform):
     @staticmethod
     def is_over(job: QueuedJob) -> bool:
         """Whether the controller says that a job has ended."""
-        return job.state in _ENDED
+        return job.state in ENDED
 
     def status(self, record: JobRecord) -> JobState:
         """The job's state now.
@@ -291,7 +277,7 @@ class SlurmPlatform(Platform):
         self._unknown_since.pop(record.uid, None)
         if job.state in _WAITING:
             return "pending"
-        verdict = _ENDED.get(job.state)
+        verdict = ENDED.get(job.state)
         return "running" if verdict is None else self._over(record, verdict, job)
 
     def peek(self, record: JobRecord) -> JobState:
@@ -308,7 +294,7 @@ class SlurmPlatform(Platform):
         if settled is not None:
             return settled
         if job is not None:
-            verdict = "pending" if job.state in _WAITING else _ENDED.get(job.state, "running")
+            verdict = "pending" if job.state in _WAITING else ENDED.get(job.state, "running")
             # Its exit record may still become visible.
             return "running" if job.state == "COMPLETED" else verdict
         begun = guard.status(beside(record.path, "claim.json"))
@@ -358,7 +344,7 @@ class SlurmPlatform(Platform):
             job = self.client.jobs_named([record.uid]).get(record.uid)
         except BankError:
             return "failed"
-        if job is not None and job.state not in _ENDED:
+        if job is not None and job.state not in ENDED:
             # It is still being cleaned up; what ended it is said afterwards.
             return "running"
         verdict: JobState = "canceled" if job is not None and job.state == "CANCELLED" else "failed"

@@ -173,15 +173,18 @@ fi
     return head + _BODY + exports + run + _TAIL
 
 
-def sbatch_argv(record: JobRecord, request: Request) -> list[str]:
-    """The command line that submits a record's script: its uid is name and comment, and it is never requeued."""
-    log = str(record.path.with_suffix(".log")).replace("%", "%%")
+def sbatch_argv(record: JobRecord, request: Request, tasks: int = 0) -> list[str]:
+    """The command line that submits a record's script: its uid is name and comment, and it is never requeued.
+
+    With `tasks` it is an array of so many, each with an output of its own, `<uid>.<task>.log`.
+    """
+    log = str(record.path.with_suffix("")).replace("%", "%%") + (".%a.log" if tasks else ".log")
     argv = ["sbatch", "--parsable", f"--job-name={record.uid}", f"--comment={record.uid}", "--no-requeue"]
     argv += [f"--output={log}", "--open-mode=append", "--input=/dev/null", f"--chdir={record.path.parent}"]
     # With names the variables of these names and SLURM's own go along, with NIL only SLURM's own.
-    argv += [f"--export={','.join(request.pass_env) or 'NIL'}", "--nodes=1", "--ntasks=1"]
-    argv += resource_argv(request)
-    return [*argv, *request.extra, str(script_path(record))]
+    argv += [f"--export={','.join(record.secrets) or 'NIL'}", "--nodes=1", "--ntasks=1"]
+    argv += [f"--array=0-{tasks - 1}"] if tasks else []
+    return [*argv, *resource_argv(request), *request.extra, str(script_path(record))]
 
 
 def resource_argv(request: Request) -> list[str]:

@@ -37,7 +37,8 @@ class Where:
 
 
 def own(path: Path) -> Path:
-    checkpoint.save(path, Network(Architecture(1), 0), ("White",), checkpoint.Trained(1, 2, 3, 4, 5))
+    trained = checkpoint.Trained(epoch=1, step=2, rows=3, seed=4, batch_size=5, continued_from=None)
+    checkpoint.save(path, Network(Architecture(1), 0), ("White",), trained)
     return path
 
 
