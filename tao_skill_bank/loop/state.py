@@ -337,6 +337,10 @@ class DeftState(_Model, ABC, Generic[C, It]):
             self.iterations[label] = self.iteration_type()
         return self.iterations[label]
 
+    def before(self, label: str) -> list[It]:
+        """The iterations before this one, oldest first, without the baseline."""
+        return [self.iteration(iteration_label(number)) for number in range(1, iteration_number(label))]
+
     def best(self, *, complete_only: bool = False) -> tuple[str, It] | None:
         """The measured iteration that no other beats, or None.
 

@@ -39,12 +39,6 @@ _FIGURES = {
 }
 
 
-def figure_pct(measure: Measure, point: Threshold) -> float:
-    """A measure at an operating point, in percent."""
-    value: float = getattr(point, _FIGURES[measure.name])
-    return 100.0 * value
-
-
 def recall_asked(target: Target) -> float | None:
     """The NO_PASS recall that a target asks for, in 0..1; None where it names neither recall nor escapes."""
     recall, escapes = target.limit(RECALL.name), target.limit(ESCAPE.name)

@@ -65,27 +65,6 @@ class Kept:
         return len(self.rows)
 
 
-@dataclass(frozen=True)
-class NearDuplicates:
-    """New images that are nearly the same as an evaluation image, by the mining embedding; aligned arrays.
-
-    Attributes:
-        new: Positions among the new images, ascending.
-        evaluation: The most similar evaluation image of each (the first of equals).
-        similarity: float32 cosine of the two.
-    """
-
-    new: NDArray[np.int64]
-    evaluation: NDArray[np.int64]
-    similarity: NDArray[np.float32]
-
-
-def unused_rows(pool_files: Sequence[Sequence[str]], used: Collection[str]) -> NDArray[np.int64]:
-    """Pool rows none of whose images is in `used`: search among these, so that no neighbour's place is wasted."""
-    taken = used if isinstance(used, (set, frozenset)) else set(used)
-    return np.flatnonzero([not any(file in taken for file in files) for files in pool_files])
-
-
 def match_pool(
     filepaths: Sequence[str],
     similarity: Sequence[float] | NDArray[np.floating],
@@ -123,9 +102,9 @@ def match_pool(
             raise InputError("has no similarity", where=file, fix="run the search again")
         if np.isnan(best[at]) or value > best[at]:
             best[at], best_files[at], best_targets[at] = float(value), file, target
-    free = np.zeros(len(pool_files), dtype=np.bool_)
-    free[unused_rows(pool_files, used)] = True
-    return PoolMatch(best, best_files, best_targets, ~free)
+    taken = set(used)
+    used_rows = np.array([not taken.isdisjoint(files) for files in pool_files], dtype=np.bool_)
+    return PoolMatch(best, best_files, best_targets, used_rows)
 
 
 def keep_similar(match: PoolMatch, min_similarity: float) -> Kept:
@@ -182,24 +161,25 @@ def similarity_to_targets(
 
 
 def near_duplicates(
-    new: NDArray[np.floating], evaluation: NDArray[np.floating], threshold: float = NEAR, most: int = 1
-) -> NearDuplicates:
-    """New images whose cosine with some evaluation image is at least `threshold`.
+    new: NDArray[np.floating], evaluation: NDArray[np.floating], most: int
+) -> list[tuple[int, int, float]]:
+    """New images whose cosine with some evaluation image is at least `NEAR` (missed by 1e-6 counts as met).
 
     They are for showing, not for dropping: blank crops of different boards look the same and are no leak.
 
     Args:
         new: [n, d] vectors of images about to enter training.
         evaluation: [m, d] vectors of validation, KPI and acceptance images, by the same encoder.
-        threshold: Least cosine, inclusive (missed by 1e-6 counts as met).
-        most: Evaluation images a new one, the most similar first.
+        most: Evaluation images a new one, the most similar first (of equals the first).
+
+    Returns:
+        (new image, evaluation image, cosine), by place, in the order of the new ones.
     """
     if len(new) == 0 or len(evaluation) == 0:
-        empty = np.empty(0, dtype=np.int64)
-        return NearDuplicates(empty, empty, np.empty(0, dtype=np.float32))
+        return []
     nearest, cosine = knn(evaluation, new, min(most, len(evaluation)))
-    rows, ranks = np.nonzero(cosine >= threshold - TOLERANCE)
-    return NearDuplicates(rows, nearest[rows, ranks], cosine[rows, ranks])
+    rows, ranks = np.nonzero(cosine >= NEAR - TOLERANCE)
+    return list(zip(rows.tolist(), nearest[rows, ranks].tolist(), cosine[rows, ranks].tolist(), strict=True))
 
 
 def write_mined(path: Path, match: PoolMatch, rows: Sequence[int] | NDArray[np.int64], files: Sequence[str]) -> None:

@@ -178,16 +178,16 @@ class Validation:
     far: float | None = None
 
 
-def validation_losses(status_json: Path, interval: int | None = None) -> list[Validation]:
+def validation_losses(status_json: Path) -> list[Validation]:
     """Every validation of a training, in order; empty if there is none.
 
     TAO writes a line "Eval metrics generated." and, behind it, the line that ends the epoch, with its number in
     `epoch` (and the same figures again, so only the message tells a validation). The local trainer says the epoch in
-    words before the validation. Where neither is there, validations are `interval` epochs apart.
+    words before the validation. Where neither is there, validations are as many epochs apart as the `experiment.yaml`
+    beside it says.
 
     Args:
         status_json: The training's `status.json` (JSON lines).
-        interval: Epochs between validations; by default that of the `experiment.yaml` beside it.
     """
     try:
         text = guard.read_text(status_json, errors="replace")
@@ -210,7 +210,7 @@ def validation_losses(status_json: Path, interval: int | None = None) -> list[Va
         elif said := IN_PROGRESS.match(message):
             named = int(said[1])
     if all(epoch is None for epoch in epochs):
-        every = interval or _validation_interval(status_json.with_name("experiment.yaml"))
+        every = _validation_interval(status_json.with_name("experiment.yaml"))
         epochs = [None if every is None else (k + 1) * every - 1 for k in range(len(epochs))]
     return [
         Validation(loss, epoch, _number(far))
@@ -253,9 +253,7 @@ def epoch_and_step(checkpoint: Path) -> tuple[int, int] | None:
     return None if named is None else (int(named[1]), int(named[2]))
 
 
-def best_by_validation(
-    checkpoints: Sequence[Path], losses: Sequence[Validation | float], interval: int | None = None
-) -> tuple[Path, float] | None:
+def best_by_validation(checkpoints: Sequence[Path], validations: Sequence[Validation]) -> tuple[Path, float] | None:
     """The checkpoint with the lowest validation loss, and that loss; None without validation figures.
 
     A validation speaks for the last checkpoint whose epoch is not after its own; one before the first checkpoint
@@ -263,18 +261,17 @@ def best_by_validation(
 
     Args:
         checkpoints: `model_epoch_<epoch>_step_<step>.pth`, in any order; other names are left out.
-        losses: The validations in order. Where they have no epochs: `interval` apart; without it the k-th belongs to
-            the k-th checkpoint if there are as many of both, else there was one an epoch (TAO's default).
-        interval: Epochs between validations.
+        validations: In order. Where they have no epochs, the k-th belongs to the k-th checkpoint if there are as many
+            of both, else there was one an epoch (TAO's default).
     """
     found = sorted((at, path) for path in checkpoints if (at := epoch_and_step(path)) is not None)
-    agree = interval is None and len(losses) == len(found)
+    agree = len(validations) == len(found)
     best: tuple[Path, float] | None = None
-    for k, given in enumerate(losses):
-        loss, epoch = (given.loss, given.epoch) if isinstance(given, Validation) else (float(given), None)
+    for k, validation in enumerate(validations):
+        epoch = validation.epoch
         if epoch is None:
-            epoch = found[k][0][0] if agree else (k + 1) * (interval or 1) - 1
+            epoch = found[k][0][0] if agree else k
         there = [path for (at, _), path in found if at <= epoch]
-        if there and (best is None or loss < best[1]):
-            best = there[-1], loss
+        if there and (best is None or validation.loss < best[1]):
+            best = there[-1], validation.loss
     return best

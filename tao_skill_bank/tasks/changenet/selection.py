@@ -6,7 +6,6 @@ Pure functions of arrays over the pool's rows. What the defaults rest on: `docs/
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,33 +13,6 @@ import numpy.typing as npt
 DEFAULT_BUDGET = 200
 SUSPECT_QUANTILE = 0.25
 PASS = "PASS"
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Pool rows in a fixed order, and why each was chosen (aligned).
-
-    Attributes:
-        rows: Positions in the pool, none twice.
-        reasons: One a row: `nearest`, `hardest`, `random`, `all`.
-        candidate_count: Rows that could have been chosen: routed, and not used before.
-        suspect_count: Candidates set aside because the model contradicts their label (`hardest` and `blend`).
-    """
-
-    rows: npt.NDArray[np.int64]
-    reasons: list[str]
-    candidate_count: int = 0
-    suspect_count: int = 0
-
-    @property
-    def kept_count(self) -> int:
-        """Rows chosen."""
-        return len(self.rows)
-
-    @property
-    def rejected_count(self) -> int:
-        """Candidates that were not chosen."""
-        return self.candidate_count - self.kept_count
 
 
 def needs_scores(strategy: str) -> bool:
@@ -55,13 +27,12 @@ def select(
     candidate: npt.NDArray[np.bool_],
     used: npt.NDArray[np.bool_],
     kept: npt.NDArray[np.int64],
-    similarity: npt.NDArray[np.float64],
     scores: npt.NDArray[np.float64] | None,
     threshold: float | None,
     budget: int | None,
     seed: Sequence[int],
-) -> Selection:
-    """Choose rows of the pool.
+) -> npt.NDArray[np.int64]:
+    """Choose rows of the pool: their positions in a fixed order, none twice.
 
     Args:
         strategy: `nearest`, `hardest`, `blend`, `random`, `all`.
@@ -69,7 +40,6 @@ def select(
         candidate: [n] whether the row's label was routed to mining.
         used: [n] whether an earlier iteration took it.
         kept: Rows that nearest-neighbour search kept, most similar first.
-        similarity: [n] cosine to the nearest weak sample, NaN where it is nobody's neighbour.
         scores: [n] siamese score by the current best model, NaN where unknown.
         threshold: That model's threshold.
         budget: Rows at most; None for the default.
@@ -78,21 +48,18 @@ def select(
     free = np.flatnonzero(candidate & ~used)
     most = default_budget(len(labels)) if budget is None else budget
     if strategy == "all":
-        return Selection(free, ["all"] * len(free), len(free))
+        return free
     if strategy == "random":
         rng = np.random.default_rng(list(seed))
-        rows = np.sort(rng.permutation(free)[:most])
-        return Selection(rows, ["random"] * len(rows), len(free))
+        return np.sort(rng.permutation(free)[:most])
     nearest = kept[~used[kept]]
     if strategy == "nearest" or scores is None or threshold is None:
-        rows = nearest if budget is None and strategy == "nearest" else nearest[:most]
-        return Selection(rows, ["nearest"] * len(rows), len(free))
+        return nearest if budget is None and strategy == "nearest" else nearest[:most]
     suspect = suspects(labels, scores, free)
     trusted = free[~np.isin(free, suspect)]
     alike = nearest[~np.isin(nearest, suspect)][: most // 2] if strategy == "blend" else nearest[:0]
     hard = hardest(labels, scores, threshold, trusted[~np.isin(trusted, alike)], most - len(alike))
-    reasons = ["nearest"] * len(alike) + ["hardest"] * len(hard)
-    return Selection(np.concatenate([alike, hard]), reasons, len(free), len(suspect))
+    return np.concatenate([alike, hard])
 
 
 def suspects(

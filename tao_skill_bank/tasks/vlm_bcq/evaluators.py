@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tao_skill_bank.annotate.yes_no import Question, Server, Told, ask_all
+from tao_skill_bank.annotate.yes_no import Question, Server, ask_all
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import GateError, StageFailedError
 from tao_skill_bank.core.overrides import get
@@ -16,6 +16,7 @@ from tao_skill_bank.data.bcq.answers import Answered, Said
 from tao_skill_bank.data.bcq.records import Record, RecordSet, tool_record
 from tao_skill_bank.loop.run import JobPlan
 from tao_skill_bank.tasks.vlm_bcq import measuring, specs
+from tao_skill_bank.tasks.vlm_bcq.metric import threshold_for
 from tao_skill_bank.tasks.vlm_bcq.results import Evaluation
 from tao_skill_bank.tasks.vlm_bcq.state import Run
 
@@ -98,13 +99,12 @@ def at_threshold(run: Run, evaluation: Evaluation, found: list[Answered], thresh
     target = run.state.target
     if not target.constraints:
         return evaluation
+    scores = measuring.scores_of(found, evaluation.answers_jsonl)
     if threshold is None:
-        chosen = measuring.threshold_of(found, target, evaluation.answers_jsonl)
-        threshold = None if chosen is None else chosen.threshold
-        if threshold is None:
+        chosen = threshold_for(scores, answers.arrays(found)[0], target)
+        if chosen is None:
             raise StageFailedError("no threshold can be chosen", where=evaluation.answers_jsonl, fix="add both answers")
-    else:
-        measuring.scores_of(found, evaluation.answers_jsonl)
+        threshold = chosen.threshold
     figures = measuring.figures(found, threshold)
     held = figures["measures"].get(target.constraints[0].name)
     return evaluation.model_copy(update={**figures, "at_pct": None if held is None else held.value_pct})
@@ -144,21 +144,11 @@ def ask_annotations(run: Run, records: Sequence[Record], model: str) -> dict[str
     )
     questions = [Question(r.id, r.path, r.prompt, endpoint.frames) for r in records]
     told, _ = ask_all(
-        journal_of(run.root),
+        run.root / JOURNAL,
         server,
         questions,
         max_calls=config.evaluate.max_calls,
         max_cost=config.evaluate.max_cost,
         prices=None if config.evaluate.prices is None else Path(config.evaluate.prices),
     )
-    return {name: said_of(answer) for name, answer in told.items()}
-
-
-def journal_of(root: Path) -> Path:
-    """The folder of a run's evaluation calls; it outlives every attempt."""
-    return root / JOURNAL
-
-
-def said_of(told: Told) -> Said:
-    """An endpoint's answer as an evaluation takes it."""
-    return Said(told.text, told.score, blocked=told.blocked, cut_off=told.cut_off)
+    return {name: Said(of.text, of.score, blocked=of.blocked, cut_off=of.cut_off) for name, of in told.items()}

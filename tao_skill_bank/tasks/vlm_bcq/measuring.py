@@ -11,21 +11,7 @@ import numpy as np
 from tao_skill_bank.core.errors import GateError
 from tao_skill_bank.data.bcq.answers import Answered, arrays
 from tao_skill_bank.loop.evidence import Interval
-from tao_skill_bank.loop.metric import Target
 from tao_skill_bank.metrics import binary
-from tao_skill_bank.tasks.vlm_bcq.metric import threshold_for
-
-
-def threshold_of(rows: Sequence[Answered], target: Target, where: str) -> binary.Operating | None:
-    """The threshold that a target with `at` asks for; None where answers are taken as they are.
-
-    Raises:
-        GateError: Gate `scores`: a row has none.
-    """
-    if not target.constraints:
-        return None
-    truth, _ = arrays(rows)
-    return threshold_for(scores_of(rows, where), truth, target)
 
 
 def scores_of(rows: Sequence[Answered], where: str) -> Any:

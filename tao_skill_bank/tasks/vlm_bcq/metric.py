@@ -21,15 +21,13 @@ GRAMMAR = Grammar((BALANCED, ACCURACY, WORST, FP_RATE, FN_RATE), example="balanc
 
 
 def threshold_for(scores: npt.ArrayLike, truth: npt.ArrayLike, target: Target) -> Operating | None:
-    """The threshold at which the goal is best within the constraint; None where answers are taken as they are.
+    """The threshold at which the goal is best within the constraint; None where a class is missing.
 
     Args:
         scores: Float [n].
         truth: Bool [n], whether yes is right.
-        target: Of these measures.
+        target: Of these measures, with a constraint.
     """
-    if not target.constraints:
-        return None
     held = target.constraints[0]
     most: Any = held.share - (1e-9 if held.strict else 0.0)
     return best_threshold(scores, truth, most, hold_fp=held.measure is FP_RATE)

@@ -12,7 +12,6 @@ from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.data.bcq.leakage import Seen
 from tao_skill_bank.data.bcq.records import Record, RecordSet
 from tao_skill_bank.data.bcq.vectors import hashed_words, unit
-from tao_skill_bank.loop.state import iteration_label
 from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
 from tao_skill_bank.tasks.vlm_bcq.results import MiningResult
 from tao_skill_bank.tasks.vlm_bcq.state import Run
@@ -43,8 +42,8 @@ def used_before(run: Run, label: str) -> Used:
     """What the iterations before this one took from the pool, and what the base has."""
     ids: set[str] = set()
     held: set[tuple[str, str]] = set()
-    for number in range(1, int(label.removeprefix("iter"))):
-        mined = run.state.iteration(iteration_label(number)).result(MiningResult)
+    for before in run.state.before(label):
+        mined = before.result(MiningResult)
         if mined is None:
             continue
         ids |= set(mined.mined_ids)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,12 @@ from tao_skill_bank.data.changenet.pair_prepare import PAIR_COLUMNS
 from tao_skill_bank.data.changenet.sample_book import POOL, TRAINING
 from tao_skill_bank.data.changenet.tables import REQUIRED_COLUMNS, PairTable, read_pairs, write_pairs
 from tao_skill_bank.loop.stage import Outcome
-from tao_skill_bank.loop.state import iteration_label
+from tao_skill_bank.loop.state import iteration_number
 from tao_skill_bank.tasks.changenet import leaks, sets, specs
 from tao_skill_bank.tasks.changenet.copies import MOST_ALIKE, NEAR_FILE, Alike, shown, told_apart, write_alike
 from tao_skill_bank.tasks.changenet.looks import blank_pictures
 from tao_skill_bank.tasks.changenet.mining import (
     Kept,
-    NearDuplicates,
     PoolMatch,
     keep_similar,
     match_pool,
@@ -39,7 +37,7 @@ from tao_skill_bank.tasks.changenet.mining import (
 )
 from tao_skill_bank.tasks.changenet.results import MiningResult
 from tao_skill_bank.tasks.changenet.routing import normal
-from tao_skill_bank.tasks.changenet.selection import Selection, needs_scores, select
+from tao_skill_bank.tasks.changenet.selection import needs_scores, select
 from tao_skill_bank.tasks.changenet.stages.evaluate import infer
 from tao_skill_bank.tasks.changenet.stages.merge import relative_to_workspace
 from tao_skill_bank.tasks.changenet.state import Run, Stage
@@ -154,19 +152,18 @@ class DataMining(Stage):
         scores: npt.NDArray[np.float64] | None = None
         if needs_scores(config.mining.strategy):
             scores = self._pool_scores(run, label, pool, naming, candidate & ~match.used)
-        selection = select(
+        rows = select(
             config.mining.strategy,
             labels=labels,
             candidate=candidate,
             used=match.used,
             kept=kept.rows,
-            similarity=match.similarity,
             scores=scores,
             threshold=None if best is None else best[1].threshold,
             budget=config.mining.budget,
-            seed=(config.seed, int(label.removeprefix("iter"))),
+            seed=(config.seed, iteration_number(label)),
         )
-        chosen = [int(row) for row in selection.rows]
+        chosen = [int(row) for row in rows]
         write_mined(out / "mined.parquet", match, chosen, [files[0] for files in pool.files])
         write_mining_summary(
             out / "mining_summary.txt",
@@ -177,7 +174,7 @@ class DataMining(Stage):
             top_k=config.mining_filter.top_k_per_target,
             notes=[f"Strategy: {config.mining.strategy}", f"Chosen: {len(chosen)}"],
         )
-        return chosen, encoder, _counts(config.mining.strategy, selection, kept, match)
+        return chosen, encoder, _counts(config.mining.strategy, len(chosen), kept, match)
 
     def _search(
         self, run: Run, label: str, pool: Pool, routed: Any, naming: ImageNaming, used_files: set[str]
@@ -264,21 +261,23 @@ class DataMining(Stage):
         known = _evaluation_images(run, naming)
         evaluation = _vectors(self._embed(run, label, "evaluation", known, [0] * len(known)))
         synthetic_files = _first_images(synthetic, run.workspace, naming)
-        found: list[tuple[str, str, float]] = []
         config = run.state.config
+        made: list[tuple[list[str], npt.NDArray[np.floating]]] = []
         if pool_files:
             source = self.folder(run, label) / "source_embeddings.parquet"
             wanted = set(pool_files)
             embedded = [str(f) for f in ImageTable(source).filepaths().to_pylist()]
             taken = np.array([f in wanted for f in embedded], dtype=np.bool_)
-            with one_blas_thread():
-                near = near_duplicates(_vectors(source)[taken], evaluation, most=MOST_ALIKE)
-            found += _named(near, [f for f in embedded if f in wanted], known)
+            made.append(([f for f in embedded if f in wanted], _vectors(source)[taken]))
         if synthetic_files:
-            made = _vectors(self._embed(run, label, "synthetic", synthetic_files, [0] * len(synthetic_files)))
-            with one_blas_thread():
-                near = near_duplicates(made, evaluation, most=MOST_ALIKE)
-            found += _named(near, synthetic_files, known)
+            by_encoder = self._embed(run, label, "synthetic", synthetic_files, [0] * len(synthetic_files))
+            made.append((synthetic_files, _vectors(by_encoder)))
+        with one_blas_thread():
+            found = [
+                (files[new], known[like], cosine)
+                for files, vectors in made
+                for new, like, cosine in near_duplicates(vectors, evaluation, MOST_ALIKE)
+            ]
         blank = blank_pictures(config, [file for file, _, _ in found])
         return told_apart([x for x in found if x[0] not in blank])
 
@@ -352,13 +351,11 @@ class DataMining(Stage):
         return scores
 
     def _used_before(self, run: Run, label: str) -> set[str]:
-        number = int(label.removeprefix("iter"))
-        return {s for n in range(1, number) for s in run.state.iteration(iteration_label(n)).mining_used or []}
+        return {sample for before in run.state.before(label) for sample in before.mining_used or []}
 
     def _warn_of_falling_yield(self, run: Run, label: str, new: int, warnings: list[str]) -> None:
         """New rows after the leakage check against those of the iteration before, counted the same way."""
-        number = int(label.removeprefix("iter"))
-        before = run.state.iteration(iteration_label(number - 1)).mining_mined_count if number > 1 else None
+        before = run.state.iteration(run.previous(label)).mining_mined_count
         if before and new < before / 2:
             warnings.append(f"{label}: mining yields {new} rows after {before}: the pool is running dry")
 
@@ -385,11 +382,6 @@ class DataMining(Stage):
             "equal_own": len(leaks.equal_rows(own, own_root, config, naming)),
         }
         return out[0], out[1], counts
-
-
-def _named(near: NearDuplicates, files: Sequence[str], evaluation: Sequence[str]) -> list[tuple[str, str, float]]:
-    found = zip(near.new.tolist(), near.evaluation.tolist(), near.similarity.tolist(), strict=True)
-    return [(files[new], evaluation[like], float(cosine)) for new, like, cosine in found]
 
 
 def load_pool(run: Run, naming: ImageNaming) -> Pool:
@@ -442,8 +434,8 @@ def _light_of(file: str, naming: ImageNaming) -> int:
     return max(fits)[1] if fits else 0
 
 
-def _counts(strategy: str, selection: Selection, kept: Kept, match: PoolMatch) -> str:
+def _counts(strategy: str, chosen: int, kept: Kept, match: PoolMatch) -> str:
     return (
-        f"{strategy}: {len(selection.rows)} of {int((~match.used).sum())} unused pool rows "
+        f"{strategy}: {chosen} of {int((~match.used).sum())} unused pool rows "
         f"({kept.kept_count} of {kept.candidate_count} neighbours at or above {kept.threshold:g})"
     )

@@ -16,7 +16,7 @@ from tao_skill_bank.data.changenet.pair_prepare import PAIR_COLUMNS, prepare_pai
 from tao_skill_bank.data.changenet.sample_book import TRAINING
 from tao_skill_bank.data.changenet.tables import PairTable, read_pairs, write_pairs
 from tao_skill_bank.loop.stage import Outcome
-from tao_skill_bank.loop.state import iteration_label
+from tao_skill_bank.loop.state import iteration_number
 from tao_skill_bank.tasks.changenet import generator, sets, specs, synthetic
 from tao_skill_bank.tasks.changenet.results import AnomalygenResult
 from tao_skill_bank.tasks.changenet.stages.merge import relative_to_workspace
@@ -146,11 +146,10 @@ class Anomalygen(Stage):
             labels,
             config.anomalygen.num_SDG,
             out,
-            seed=(config.seed, int(label.removeprefix("iter"))),
+            seed=(config.seed, iteration_number(label)),
         )
         return relative_to_workspace(rows, out, run.workspace)
 
     def _used_before(self, run: Run, label: str) -> set[str]:
         """Pairs that earlier iterations took: none is taken twice in a run."""
-        number = int(label.removeprefix("iter"))
-        return {s for n in range(1, number) for s in run.state.iteration(iteration_label(n)).anomalygen_used or []}
+        return {stem for before in run.state.before(label) for stem in before.anomalygen_used or []}

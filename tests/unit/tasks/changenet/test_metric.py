@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 
 from tao_skill_bank.data.changenet.kpi import Scored
 from tao_skill_bank.data.changenet.tables import PairTable
-from tao_skill_bank.metrics import confusion_at, far_at_recall, optimal_threshold
-from tao_skill_bank.tasks.changenet.metric import GRAMMAR, best_point, figure_pct
+from tao_skill_bank.loop.metric import Measure
+from tao_skill_bank.metrics import Threshold, confusion_at, far_at_recall, optimal_threshold
+from tao_skill_bank.tasks.changenet.metric import ACCURACY, ESCAPE, F1, FAR, GRAMMAR, PRECISION, RECALL, best_point
 from tao_skill_bank.tasks.changenet.scores import figures_at
 
 _SETS = st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=2, max_size=40).filter(
     lambda rows: {good for _, good in rows} == {True, False}
 )
 _NO_ROWS = PairTable(Path("inference.csv"), {})
+_FIGURES = {FAR: "far", RECALL: "recall", ESCAPE: "escape_rate", F1: "f1", PRECISION: "precision", ACCURACY: "accuracy"}
 _TARGETS = (
     "FAR < 5% at recall=100%",
     "FAR < 5% at recall=70%",
@@ -31,6 +33,11 @@ _TARGETS = (
     "precision >= 90% at recall=60%",
     "accuracy >= 95%",
 )
+
+
+def figure_pct(measure: Measure, point: Threshold) -> float:
+    """A measure at an operating point, in percent."""
+    return 100.0 * float(getattr(point, _FIGURES[measure]))
 
 
 @given(rows=_SETS, text=st.sampled_from(_TARGETS))

@@ -12,7 +12,6 @@ from tao_skill_bank.tasks.changenet.mining import (
     match_pool,
     near_duplicates,
     similarity_to_targets,
-    unused_rows,
     write_knn_summary,
     write_mined,
     write_mining_summary,
@@ -50,7 +49,6 @@ def test_a_sample_taken_before_is_no_candidate_whichever_lighting_was_taken():
     kept = keep_similar(match, 0.9)
     assert (kept.rows.tolist(), kept.candidate_count, kept.used_count) == ([1], 1, 1)
     assert match.used.tolist() == [True, False, False, True]
-    assert unused_rows(POOL, ["a_W", "d_S"]).tolist() == [1, 2]
 
 
 def test_an_image_from_outside_the_pool_is_refused():
@@ -83,11 +81,9 @@ def test_similarities_are_found_again_where_only_paths_were_written():
 def test_near_duplicates_name_the_most_similar_evaluation_image():
     new = np.array([[1.0, 0], [1, 1], [0, 1]])
     evaluation = np.array([[0, 1.0], [1, 0.001], [1, 0], [1, 0]])
-    near = near_duplicates(new, evaluation, 0.99)
-    assert (near.new.tolist(), near.evaluation.tolist()) == ([0, 2], [2, 0])
-    assert near.similarity.tolist() == [1, 1]
-    assert len(near_duplicates(new[:0], evaluation).new) == 0
-    assert len(near_duplicates(new, evaluation[:0]).new) == 0
+    assert near_duplicates(new, evaluation, 1) == [(0, 2, 1), (2, 0, 1)]
+    assert near_duplicates(new[:0], evaluation, 1) == []
+    assert near_duplicates(new, evaluation[:0], 1) == []
 
 
 def test_the_files_hold_the_counts_and_the_chosen_rows(tmp_path):

@@ -93,9 +93,10 @@ def test_the_figures_that_tao_repeats_at_the_end_of_an_epoch_are_no_second_valid
 
 def test_losses_without_epochs_belong_to_the_checkpoint_of_their_place_where_there_are_as_many() -> None:
     saved = [named(1), named(3), named(5)]
-    assert best_by_validation(saved, [0.3, 0.1, 0.2]) == (named(3), 0.1)
-    assert best_by_validation(saved, [0.3, 0.1, 0.2], interval=1) == (named(1), 0.1), "two have none before them"
-    assert best_by_validation(saved, [0.9, 0.8, 0.7, 0.1, 0.2]) == (named(3), 0.1), "one an epoch"
+    assert best_by_validation(saved, [*map(Validation, (0.3, 0.1, 0.2))]) == (named(3), 0.1)
+    told = [Validation(0.3, 0), Validation(0.1, 1), Validation(0.2, 2)]
+    assert best_by_validation(saved, told) == (named(1), 0.1), "one has none before it"
+    assert best_by_validation(saved, [*map(Validation, (0.9, 0.8, 0.7, 0.1, 0.2))]) == (named(3), 0.1), "one an epoch"
 
 
 def test_a_validation_before_the_first_checkpoint_speaks_for_none() -> None:
@@ -106,7 +107,7 @@ def test_a_validation_before_the_first_checkpoint_speaks_for_none() -> None:
 def test_without_validation_or_checkpoint_there_is_no_best(tmp_path: Path) -> None:
     assert validation_losses(tmp_path / "status.json") == []
     assert best_by_validation([named(0)], []) is None
-    assert best_by_validation([], [0.1]) is None
+    assert best_by_validation([], [Validation(0.1)]) is None
 
 
 def test_a_checkpoint_within_an_epoch_counts_with_that_epoch_and_its_step() -> None:

@@ -21,12 +21,11 @@ def chosen(strategy: str, budget: int | None = 4, **changes: Any) -> list[int]:
         "candidate": np.ones(6, dtype=bool),
         "used": np.zeros(6, dtype=bool),
         "kept": np.array([3, 2]),
-        "similarity": np.array([np.nan, np.nan, 0.91, 0.95, np.nan, np.nan]),
         "scores": np.array(SCORES),
         "threshold": 0.5,
         "seed": (1, 1),
     }
-    return [int(row) for row in select(strategy, budget=budget, **{**arguments, **changes}).rows]
+    return [int(row) for row in select(strategy, budget=budget, **{**arguments, **changes})]
 
 
 def test_hardest_takes_the_lowest_scored_defects_and_the_highest_scored_passes_by_halves() -> None:
@@ -90,7 +89,6 @@ def test_nothing_weaker_of_its_kind_is_left_behind(
         threshold=threshold,
         candidate=np.ones(n, dtype=bool),
         kept=np.array([], dtype=np.int64),
-        similarity=np.full(n, np.nan),
     )
     aside = set(suspects(labels, scores, np.flatnonzero(~used)).tolist())
     assert not aside & set(rows)
@@ -110,21 +108,18 @@ def test_a_label_that_the_model_contradicts_outright_is_set_aside() -> None:
     labels = ["PASS"] * 8 + ["BRIDGE"] * 8
     scores = [0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 0.6, 0.99, 0.01, 0.5, 0.8, 0.8, 0.9, 0.9, 0.95, 0.95]
     assert suspected(labels, scores) == [7, 8]
-    selection = select(
+    rows = select(
         "hardest",
         labels=labels,
         candidate=np.ones(16, dtype=bool),
         used=np.zeros(16, dtype=bool),
         kept=np.array([], dtype=np.int64),
-        similarity=np.full(16, np.nan),
         scores=np.array(scores),
         threshold=0.5,
         budget=4,
         seed=(1, 1),
     )
-    assert selection.rows.tolist() == [9, 10, 6, 4]
-    assert (selection.candidate_count, selection.kept_count, selection.rejected_count) == (16, 4, 12)
-    assert selection.suspect_count == 2
+    assert rows.tolist() == [9, 10, 6, 4]
 
 
 def test_nobody_is_suspected_by_one_class_alone_or_by_a_model_that_ranks_them_the_wrong_way_round() -> None:
