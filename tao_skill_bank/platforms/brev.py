@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NoReturn, Self
 
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.platforms.base import JobRecord, JobState, Platform, PlatformCheck
+from tao_skill_bank.platforms.base import JobRecord, JobState, Platform
 from tao_skill_bank.platforms.machine import Complaint, Machine
 from tao_skill_bank.platforms.work import Work
 
@@ -41,14 +41,6 @@ class BrevPlatform(Platform):
         """A machine that was rented by hand is an engine elsewhere."""
         text = "this version does not submit to it; rent a machine by hand and use --platform docker there"
         return Complaint(text, RENTED, lacks=False)
-
-    def checks(self, config: Work, only: str | None = None) -> list[PlatformCheck]:
-        """As `of`."""
-        _refuse()
-
-    def can_run(self, command: str) -> bool:
-        """Nothing."""
-        return False
 
     def submit(self, record: JobRecord) -> JobRecord:
         """As `of`."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
-
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -14,12 +12,9 @@ def schemas() -> dict[str, dict[str, Any]]:
     from tao_skill_bank.loop.log import LogLine
     from tao_skill_bank.platforms.base import JobRecord
 
-    found = {"deft_state": _state(), "loop_log_line": _of(LogLine), "job_record": _of(JobRecord)}
+    models = {"loop_log_line": LogLine, "job_record": JobRecord}
+    found = {"deft_state": _state(), **{name: model.model_json_schema() for name, model in models.items()}}
     return {f"{name}.schema.json": {"$schema": _DRAFT, "title": name, **schema} for name, schema in found.items()}
-
-
-def _of(model: type[BaseModel]) -> dict[str, Any]:
-    return model.model_json_schema()
 
 
 def _state() -> dict[str, Any]:
@@ -27,12 +22,12 @@ def _state() -> dict[str, Any]:
     from tao_skill_bank.tasks.changenet.state import RESULTS, State
     from tao_skill_bank.tasks.changenet.task import TASK
 
-    schema = _of(State)
+    schema = State.model_json_schema()
     shared = schema["$defs"]
     iteration = shared["Iteration"]["properties"]
     results = {}
     for stage, model in TASK.results.items():
-        own = _of(model)
+        own = model.model_json_schema()
         shared.update(own.pop("$defs", {}))
         shared[model.__name__] = own
         results[stage] = {"$ref": f"#/$defs/{model.__name__}"}

@@ -30,8 +30,7 @@ def _train() -> int:
     from tao_skill_bank.actions.cosmos_rl import spec as specs
     from tao_skill_bank.core.overrides import get
 
-    path = specs.config_of(sys.argv[1:])
-    spec = specs.read_spec(path)
+    path, spec = specs.read_spec(sys.argv[1:])
     annotations = Path(specs.text(spec, "custom.train_dataset.annotation_path", path))
     media = Path(specs.text(spec, "custom.train_dataset.media_path", path))
     output = Path(specs.text(spec, "train.output_dir", path))
@@ -67,8 +66,7 @@ def _evaluate() -> int:
     from tao_skill_bank.actions.cosmos_rl import model as models
     from tao_skill_bank.actions.cosmos_rl import spec as specs
 
-    path = specs.config_of(sys.argv[1:])
-    spec = specs.read_spec(path)
+    path, spec = specs.read_spec(sys.argv[1:])
     results = Path(specs.text(spec, "results_dir", path))
     annotations = Path(specs.text(spec, "dataset.annotation_path", path))
     media = Path(specs.text(spec, "dataset.media_dir", path))

@@ -40,8 +40,8 @@ class Rows:
         return len(self.ids)
 
 
-def config_of(args: Sequence[str]) -> Path:
-    """The file behind `--config`.
+def read_spec(args: Sequence[str]) -> tuple[Path, dict[str, Any]]:
+    """The file behind `--config`, and the spec in it.
 
     Raises:
         InputError: There is none.
@@ -49,12 +49,8 @@ def config_of(args: Sequence[str]) -> Path:
     found = list(args)
     if "--config" not in found[:-1]:
         raise InputError("--config is missing", where="command line", fix="give --config SPEC.toml")
-    return Path(found[found.index("--config") + 1])
-
-
-def read_spec(path: Path) -> dict[str, Any]:
-    """The spec."""
-    return read_toml(path)
+    path = Path(found[found.index("--config") + 1])
+    return path, read_toml(path)
 
 
 def text(spec: dict[str, Any], key: str, where: Path) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tao_skill_bank.actions.gap_analysis.config import Number, PathField
@@ -124,10 +123,6 @@ class NearestNeighborsConfig:
         Reads(_names),
         Said("Columns that must be equal for a pair, such as lighting (not a key of TAO's own command).", tool=False),
     ] = ()
-
-    def arguments(self) -> dict[str, Path | str | int | float | tuple[str, ...]]:
-        """The keyword arguments of `nearest_neighbors`."""
-        return asdict(self)
 
 
 IMAGE_EMBEDDINGS_SCHEMA = schema_of(ImageEmbeddingsConfig)

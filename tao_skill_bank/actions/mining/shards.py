@@ -13,6 +13,7 @@ A row whose image cannot be read is an error row: it is listed, takes no part, a
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -420,8 +421,6 @@ def _write_errors(path: Path, errors: Sequence[ErrorRow]) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """`python -m tao_skill_bank.actions.mining.shards OUTPUT INDEX …`: run shards; 2 if one cannot be done."""
-    import sys
-
     try:
         for index in argv[1:]:
             receipt = run_shard(Path(argv[0]), int(index))
@@ -433,6 +432,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    import sys
-
     sys.exit(main(sys.argv[1:]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from dataclasses import asdict
 
 from tao_skill_bank.actions.console import Action, configured, run_category
 from tao_skill_bank.actions.mining.config import NEAREST_NEIGHBORS_SCHEMA, NearestNeighborsConfig
@@ -21,8 +21,7 @@ def _nearest_neighbors(args: list[str]) -> int:
         return 0
     from tao_skill_bank.actions.mining.neighbors import nearest_neighbors
 
-    arguments: dict[str, Any] = config.arguments()
-    mined = nearest_neighbors(**arguments)
+    mined = nearest_neighbors(**asdict(config))
     for note in mined.notes:
         print(f"tmm: warning: {note}", file=sys.stderr)
     print("\n".join(mined.summary))

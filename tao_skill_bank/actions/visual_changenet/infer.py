@@ -13,7 +13,7 @@ from tao_skill_bank.actions.visual_changenet import checkpoint
 from tao_skill_bank.actions.visual_changenet.images import PairSet, open_set, read_images
 from tao_skill_bank.actions.visual_changenet.network import logits, probabilities
 from tao_skill_bank.actions.visual_changenet.options import Options, workers
-from tao_skill_bank.actions.visual_changenet.train import check_lights
+from tao_skill_bank.actions.visual_changenet.train import check_amount, check_lights
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.threads import ThreadPool, one_blas_thread
@@ -45,7 +45,7 @@ def infer(options: Options) -> InferResult:
     """
     model, _ = _model(options, "inference.checkpoint")
     pairs = open_set(*options.dataset("infer_dataset"), options.spec.naming, check_labels=False)
-    _check_rows(pairs, options)
+    check_amount(pairs.table.path, len(pairs), options.spec.batch_size, ": TAO stops on this too")
     if SCORE in pairs.table.names:
         raise InputError(
             f"has a column {SCORE} already",
@@ -67,7 +67,7 @@ def evaluate(options: Options) -> tuple[Path, dict[str, object]]:
     model, path = _model(options, "evaluate.checkpoint")
     name = "test_dataset" if options.value("dataset.classify.test_dataset.csv_path") else "infer_dataset"
     pairs = open_set(*options.dataset(name), options.spec.naming)
-    _check_rows(pairs, options)
+    check_amount(pairs.table.path, len(pairs), options.spec.batch_size, ": TAO stops on this too")
     scores = score(model, pairs)
     is_pass = ~pairs.is_defect
     at_margin = metrics.confusion_at(scores, is_pass, options.spec.eval_margin)
@@ -112,12 +112,3 @@ def _model(options: Options, key: str) -> tuple[checkpoint.Checkpoint, Path]:
     model = checkpoint.load(path)
     check_lights(model, options, path)
     return model, path
-
-
-def _check_rows(pairs: PairSet, options: Options) -> None:
-    if len(pairs) < options.spec.batch_size:
-        raise InputError(
-            f"{len(pairs)} rows are fewer than batch_size {options.spec.batch_size}",
-            where=pairs.table.path,
-            fix=f"add rows or set dataset.classify.batch_size={len(pairs)}: TAO stops on this too",
-        )

@@ -91,7 +91,7 @@ def train(options: Options) -> TrainResult:
     training = open_set(train_csv, train_images, naming)
     validation = open_set(*options.dataset("validation_dataset"), naming)
     _check_amounts(train_csv, training.is_defect, spec.batch_size)
-    _check_amount(validation.table.path, len(validation), spec.batch_size)
+    check_amount(validation.table.path, len(validation), spec.batch_size)
     start = _start(options)
     channels = None if start is None else start.architecture.channels
     pairs = read_images(training, channels, workers=workers())
@@ -238,7 +238,7 @@ def _refuse_used_folder(folder: Path) -> None:
 
 
 def _check_amounts(csv: Path, is_defect: npt.NDArray[np.bool_], batch_size: int) -> None:
-    _check_amount(csv, len(is_defect), batch_size)
+    check_amount(csv, len(is_defect), batch_size)
     if is_defect.all() or not is_defect.any():
         only = "a defect" if is_defect.all() else "PASS"
         raise InputError(
@@ -246,12 +246,13 @@ def _check_amounts(csv: Path, is_defect: npt.NDArray[np.bool_], batch_size: int)
         )
 
 
-def _check_amount(csv: Path, rows: int, batch_size: int) -> None:
+def check_amount(csv: Path, rows: int, batch_size: int, more: str = "") -> None:
+    """Refuse fewer rows than a batch, saying `more` of it."""
     if rows < batch_size:
         raise InputError(
             f"{rows} rows are fewer than batch_size {batch_size}",
             where=csv,
-            fix=f"add rows or set dataset.classify.batch_size={rows}",
+            fix=f"add rows or set dataset.classify.batch_size={rows}{more}",
         )
 
 

@@ -109,10 +109,7 @@ def evaluate(kind: str, checkpoint: Path, csv: Path, target: Target, threshold: 
         raise GateError("no-no-pass-row", "the KPI set has no NO_PASS row", where=csv, fix="add defects to the KPI set")
     if at_full.fp + at_full.tn == 0:
         raise GateError("no-pass-row", "the KPI set has no PASS row", where=csv, fix="add PASS samples to the KPI set")
-    if threshold is not None:
-        point: Threshold | None = confusion_at(scores.scores, scores.is_pass, threshold)
-    else:
-        point = best_point(scores.scores, scores.is_pass, target)
+    point = _point(scores, threshold, target)
     if point is None:
         raise GateError("no-threshold", f"no threshold allows {target.text()}", where=csv, fix="ask for less")
     figures = figures_at(scores, point, target)
@@ -135,6 +132,13 @@ def evaluate(kind: str, checkpoint: Path, csv: Path, target: Target, threshold: 
     )
 
 
+def _point(scores: Scored, threshold: float | None, target: Target) -> Threshold | None:
+    """The operating point at a threshold; None: at the one that serves the target best, if there is one."""
+    if threshold is None:
+        return best_point(scores.scores, scores.is_pass, target)
+    return confusion_at(scores.scores, scores.is_pass, threshold)
+
+
 def uncorrected(config: RunConfig, name: str, found: Scored, at: float | None, target: Target) -> Uncorrected | None:
     """What the same scores come to by the labels of the customer's CSV; None where no label of the set was corrected.
 
@@ -147,10 +151,7 @@ def uncorrected(config: RunConfig, name: str, found: Scored, at: float | None, t
     before = replace(found, is_pass=np.array([is_pass(label) for label in labels], dtype=np.bool_))
     if before.is_pass.all() or not before.is_pass.any():
         return None
-    if at is None:
-        point = best_point(before.scores, before.is_pass, target)
-    else:
-        point = confusion_at(before.scores, before.is_pass, at)
+    point = _point(before, at, target)
     if point is None:
         return None
     figures = figures_at(before, point, target)

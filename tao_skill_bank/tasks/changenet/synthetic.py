@@ -69,7 +69,7 @@ def stage_pool(run_root: Path, source: Path, naming: ImageNaming) -> SynthPool:
         GateError: A folder is missing or empty, a stem has no partner, or the pairs changed since they were staged.
     """
     pool = run_root / POOL_DIR
-    manifest = _manifest_of(source)
+    manifest = verify_pairs(source)
     if guard.is_file(pool / "manifest.json"):
         staged = Manifest.model_validate_json(guard.read_bytes(pool / "manifest.json"))
         usable = [i for i, pair in enumerate(staged.pairs) if pair.stem not in manifest.left_out]
@@ -118,10 +118,11 @@ def pregen_labels(source: Path) -> list[str]:
     """The labels (upper-cased, sorted) of the pairs that can be trained on; empty without pairs."""
     if not guard.is_folder(source / NG_DIR):
         return []
-    return sorted({pair.label.upper() for pair in _manifest_of(source).pairs})
+    return sorted({pair.label.upper() for pair in verify_pairs(source).pairs})
 
 
-def _manifest_of(source: Path) -> Manifest:
+def verify_pairs(source: Path) -> Manifest:
+    """The pairs that can be trained on, and those that cannot; refuses a folder that is missing, empty or unpaired."""
     for name in (NG_DIR, OK_DIR):
         folder = source / name
         if not guard.is_folder(folder) or not any(guard.children(folder)):
@@ -239,11 +240,6 @@ def _grown(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     out[:, 1:] |= mask[:, :-1]
     out[:, :-1] |= mask[:, 1:]
     return out
-
-
-def verify_pairs(source: Path) -> Manifest:
-    """The pairs that can be trained on, and those that cannot; refuses a folder that is missing, empty or unpaired."""
-    return _manifest_of(source)
 
 
 def generator_labels(config: RunConfig) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,39 +20,13 @@ NEAR = 0.9
 """Cosine of two questions that ask nearly the same."""
 
 
-@dataclass(frozen=True)
-class Used:
-    """What earlier iterations took: ids, and (content, key) pairs."""
-
-    ids: frozenset[str]
-    pairs: frozenset[tuple[str, str]]
-
-    def holds(self, record: Record) -> bool:
-        """Whether a record was used."""
-        return record.id in self.ids or (record.content, record.key) in self.pairs
-
-
 def evaluation_sets(config: VlmConfig) -> list[RecordSet]:
     """KPI, and acceptance where there is one."""
     return [found for name in ("kpi", "acceptance") if (found := read(config, name)) is not None]
 
 
-def used_before(run: Run, label: str) -> Used:
-    """What the iterations before this one took from the pool, and what the base has."""
-    ids: set[str] = set()
-    held: set[tuple[str, str]] = set()
-    for before in run.state.before(label):
-        mined = before.result(MiningResult)
-        if mined is None:
-            continue
-        ids |= set(mined.mined_ids)
-        table = read_parquet(Path(mined.mined_parquet), ["content", "question_key"])
-        held |= set(zip(table.column("content").to_pylist(), table.column("question_key").to_pylist(), strict=True))
-    return Used(frozenset(ids), frozenset(held))
-
-
-def unused_pool(run: Run, used: Used) -> list[Record]:
-    """The pool's rows that may be taken now, in the order of the file.
+def unused_pool(run: Run, label: str) -> list[Record]:
+    """The pool's rows that an iteration may take, in the order of the file: not what those before took or the base has.
 
     A row that an evaluation's row equals is none of them: the plan has stopped there, or was told to leave it out.
     """
@@ -61,13 +34,19 @@ def unused_pool(run: Run, used: Used) -> list[Record]:
     pool = read(config, "pool")
     if pool is None:
         return []
-    seen = Seen(evaluation_sets(config))
     base = read(config, "base")
-    known = set() if base is None else {(r.content, r.key) for r in base.records}
+    ids: set[str] = set()
+    pairs = set() if base is None else {(r.content, r.key) for r in base.records}
+    for before in run.state.before(label):
+        mined = before.result(MiningResult)
+        if mined is None:
+            continue
+        ids |= set(mined.mined_ids)
+        table = read_parquet(Path(mined.mined_parquet), ["content", "question_key"])
+        pairs |= set(zip(table.column("content").to_pylist(), table.column("question_key").to_pylist(), strict=True))
+    seen = Seen(evaluation_sets(config))
     return [
-        r
-        for r in pool.records
-        if not used.holds(r) and (r.content, r.key) not in known and seen.leak("pool", r) is None
+        r for r in pool.records if r.id not in ids and (r.content, r.key) not in pairs and seen.leak("pool", r) is None
     ]
 
 

@@ -137,11 +137,6 @@ def _figures(evaluation: Evaluation, target: Target) -> str:
     return shown + (f", {', '.join(f'{name} {evaluation.value_pct(name):.4g}%' for name in rest)}" if rest else "")
 
 
-def infer(run: Run, label: str, stage: str, name: str, spec: Path, checkpoint: Path, out: Path) -> None:
-    """Run the model's inference line into `out`; it must leave `inference.csv` there."""
-    infer_all(run, label, stage, spec, {name: checkpoint}, {name: out})
-
-
 def infer_all(
     run: Run, label: str, stage: str, spec: Path, checkpoints_by_name: dict[str, Path], outs: dict[str, Path]
 ) -> None:

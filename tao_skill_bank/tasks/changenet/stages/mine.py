@@ -38,7 +38,7 @@ from tao_skill_bank.tasks.changenet.mining import (
 from tao_skill_bank.tasks.changenet.results import MiningResult
 from tao_skill_bank.tasks.changenet.routing import normal
 from tao_skill_bank.tasks.changenet.selection import needs_scores, select
-from tao_skill_bank.tasks.changenet.stages.evaluate import infer
+from tao_skill_bank.tasks.changenet.stages.evaluate import infer_all
 from tao_skill_bank.tasks.changenet.stages.merge import relative_to_workspace
 from tao_skill_bank.tasks.changenet.state import Run, Stage
 
@@ -341,8 +341,9 @@ class DataMining(Stage):
         spec_path = out / "pool_spec.yaml"
         spec = specs.inference_spec(run.state.config, csv, pool.root)
         specs.write_spec(spec_path, spec)
-        infer(run, label, self.name, "score_pool", spec_path, Path(best[1].best_ckpt_path), out / "pool_scores")
-        scored = read_scored(out / "pool_scores" / "inference.csv")
+        checkpoint, scored_in = Path(best[1].best_ckpt_path), out / "pool_scores"
+        infer_all(run, label, self.name, spec_path, {"score_pool": checkpoint}, {"score_pool": scored_in})
+        scored = read_scored(scored_in / "inference.csv")
         if len(scored.scores) != len(rows):
             raise StageFailedError(
                 f"{len(scored.scores)} of {len(rows)} pool rows were scored", where=csv, fix="see the job's log"

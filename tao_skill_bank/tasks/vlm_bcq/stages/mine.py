@@ -18,7 +18,7 @@ from tao_skill_bank.tasks.vlm_bcq import selecting
 from tao_skill_bank.tasks.vlm_bcq.embed_jobs import encoder_of
 from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder
 from tao_skill_bank.tasks.vlm_bcq.failing import MINING, targets_of
-from tao_skill_bank.tasks.vlm_bcq.pool import rows_of_key, unused_pool, used_before
+from tao_skill_bank.tasks.vlm_bcq.pool import rows_of_key, unused_pool
 from tao_skill_bank.tasks.vlm_bcq.results import MiningResult, RoutingResult
 from tao_skill_bank.tasks.vlm_bcq.search_jobs import SearchJob, search_of
 from tao_skill_bank.tasks.vlm_bcq.selecting import Block, Found
@@ -38,7 +38,7 @@ class DataMining(Stage):
         routed = run.state.iteration(label).result(RoutingResult)
         verdicts = {} if routed is None else routed.routing_verdicts
         targets = [row.record for row in targets_of(run, label) if verdicts.get(row.record.key) == MINING]
-        rows = unused_pool(run, used_before(run, label))
+        rows = unused_pool(run, label)
         failures = Counter(record.key for record in targets)
         budget = selecting.budget_of(len(targets), config.mining.budget)
         searched = [*targets, *rows] if targets and rows else []

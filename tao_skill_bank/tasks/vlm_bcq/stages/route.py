@@ -10,7 +10,7 @@ from tao_skill_bank.core.arrow import write_parquet
 from tao_skill_bank.core.errors import GateError
 from tao_skill_bank.loop.stage import Outcome, timestamp
 from tao_skill_bank.tasks.vlm_bcq.failing import ANNOTATE, DROPPED, MINING, targets_of
-from tao_skill_bank.tasks.vlm_bcq.pool import rows_of_key, unused_pool, used_before
+from tao_skill_bank.tasks.vlm_bcq.pool import rows_of_key, unused_pool
 from tao_skill_bank.tasks.vlm_bcq.results import RoutingResult
 from tao_skill_bank.tasks.vlm_bcq.state import Run, Stage
 from tao_skill_bank.tasks.vlm_bcq.workspace import need
@@ -25,11 +25,13 @@ class Routing(Stage):
 
     def work(self, run: Run, label: str) -> Outcome:
         """Route every failed question key."""
+        import pyarrow as pa
+
         config = run.state.config
         failed = targets_of(run, label)
         out = self.folder(run, label) / timestamp(run, label)
         counts = Counter(row.record.key for row in failed)
-        left = unused_pool(run, used_before(run, label))
+        left = unused_pool(run, label)
         verdicts: dict[str, str] = {}
         for key in sorted(counts, key=lambda k: (-counts[k], k)):
             held = {left[place].gt for place in rows_of_key(left, key)}
@@ -47,7 +49,7 @@ class Routing(Stage):
             "content": [row.record.content for row in failed],
             "route": [verdicts[row.record.key] for row in failed],
         }
-        write_parquet(out / "targets.parquet", _table(table))
+        write_parquet(out / "targets.parquet", pa.table(table))
         lost = [k for k, verdict in verdicts.items() if verdict == DROPPED and k not in config.routing.accept_dropped]
         if lost:
             raise GateError(
@@ -63,9 +65,3 @@ class Routing(Stage):
             result=RoutingResult(routing_results_dir=str(out), routing_verdicts=verdicts, targets=len(failed)),
             promised=[out / "routing_summary.txt", out / "routing.json"],
         )
-
-
-def _table(columns: dict[str, list[str]]) -> object:
-    import pyarrow as pa
-
-    return pa.table(columns)
