@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, ValidationError
 
 from tao_skill_bank.bank.home import bank_root
 from tao_skill_bank.core.errors import InputError, did_you_mean
 from tao_skill_bank.core.models import Strict, first_fault
+from tao_skill_bank.core.overrides import leaves
 from tao_skill_bank.core.roots import own_files
 from tao_skill_bank.data.releases.facts import newest, release_in
 
@@ -33,8 +32,8 @@ class Versions(Strict):
 
     def resolved(self) -> dict[str, str]:
         """Dotted key (`images.tao_toolkit.pyt`, `releases.7.2.0.data_services`) → the reference that runs."""
-        walked = (*_walk("images", self.images), *_walk("releases", self.releases))
-        return {key: self._pinned(reference) for key, reference in walked}
+        named = leaves({"images": self.images, "releases": self.releases})
+        return {key: self._pinned(reference) for key, reference in named if isinstance(reference, str)}
 
     @property
     def release(self) -> str | None:
@@ -106,11 +105,3 @@ def image_of_release(release: str, name: str) -> str:
         fix = f"it is there for {there}; name one yourself, or run --platform virtualenv"
         raise InputError(what, where=VERSIONS_FILE, fix=fix)
     return seen[release][name]
-
-
-def _walk(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, inner in value.items():
-        if isinstance(inner, str):
-            yield f"{prefix}.{name}", inner
-        else:
-            yield from _walk(f"{prefix}.{name}", inner)

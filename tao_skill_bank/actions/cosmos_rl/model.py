@@ -7,7 +7,7 @@ what it can. float64 on one thread: the same bytes everywhere.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -77,9 +77,7 @@ def tune(model: Model, phi: FloatArray, words: FloatArray, truth: npt.NDArray[np
         small = PRIOR * np.eye(len(model.root)) + model.root @ model.root.T
         back = (x.T - model.root.T @ np.linalg.solve(small, model.root @ x.T)) / PRIOR
         alpha = _newton(x @ model.start, x @ back, truth)
-        return Model(
-            model.start + back @ alpha, model.start, model.mean, model.spread, model.root, (model.rows[0], len(x))
-        )
+        return replace(model, theta=model.start + back @ alpha, rows=(model.rows[0], len(x)))
 
 
 def scores(model: Model, phi: FloatArray, words: FloatArray) -> FloatArray:

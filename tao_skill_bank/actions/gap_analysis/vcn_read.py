@@ -96,18 +96,10 @@ def read_inference(folder: Path) -> Inference:
 def read_goldens(inference: Inference) -> Inference | None:
     """The same rows with their goldens' folders as `input_path`; None where the CSV names no goldens."""
     import pyarrow as pa
-    from pyarrow import csv as arrow_csv
 
-    column, kind = "golden_path", pa.dictionary(pa.int32(), pa.string())
-    try:
-        table = arrow_csv.read_csv(
-            arrow_file(inference.path),
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
-            convert_options=arrow_csv.ConvertOptions(include_columns=[column], column_types={column: kind}),
-        )
-    except (pa.ArrowInvalid, pa.ArrowKeyError):
-        return None
-    if table.num_rows != len(inference):
+    column = "golden_path"
+    table = _arrow_columns(inference.path, {column: pa.dictionary(pa.int32(), pa.string())})
+    if table is None or table.num_rows != len(inference):
         return None
     return replace(inference, input_path=table[column].unify_dictionaries().combine_chunks())
 
@@ -200,24 +192,14 @@ def _read_columns(path: Path) -> dict[str, Any] | None:
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
-    from pyarrow import csv as arrow_csv
 
     from tao_skill_bank.actions.gap_analysis.arrow_arrays import to_numpy
 
-    # The default pool takes fresh memory in huge pages: seconds of a system's time where it has to find them.
     pool = pa.system_memory_pool()
     text = pa.dictionary(pa.int32(), pa.string())
     types = {"input_path": text, "object_name": pa.string(), "label": text, "siamese_score": pa.float64()}
-    try:
-        table = arrow_csv.read_csv(
-            arrow_file(path),
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
-            convert_options=arrow_csv.ConvertOptions(include_columns=list(types), column_types=types),
-            memory_pool=pool,
-        )
-    except (pa.ArrowInvalid, pa.ArrowKeyError):
-        return None
-    if table.num_rows == 0 or table["siamese_score"].null_count:
+    table = _arrow_columns(path, types)
+    if table is None or table.num_rows == 0 or table["siamese_score"].null_count:
         return None
     scores = np.concatenate([to_numpy(chunk) for chunk in table["siamese_score"].chunks])
     if not (np.abs(scores) <= LARGEST_SCORE).all():
@@ -235,6 +217,23 @@ def _read_columns(path: Path) -> dict[str, Any] | None:
         "input_path": table["input_path"].unify_dictionaries(memory_pool=pool).combine_chunks(memory_pool=pool),
         "object_name": table["object_name"],
     }
+
+
+def _arrow_columns(path: Path, types: dict[str, pa.DataType]) -> pa.Table | None:
+    """Columns of a CSV by arrow's reader; None where it does not take the file."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    try:
+        return arrow_csv.read_csv(
+            arrow_file(path),
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+            convert_options=arrow_csv.ConvertOptions(include_columns=list(types), column_types=types),
+            # The default pool takes fresh memory in huge pages: seconds of a system's time where it has to find them.
+            memory_pool=pa.system_memory_pool(),
+        )
+    except (pa.ArrowInvalid, pa.ArrowKeyError):
+        return None
 
 
 def _first_fault(path: Path, header: list[str]) -> InputError:

@@ -182,7 +182,7 @@ def _search(
     within: list[str],
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     search = Search(
-        np.concatenate(list(target.vectors(columns[1]))),
+        target.matrix(columns[1]),
         topn,
         metric,
         groups=target.groups(within) if within else None,

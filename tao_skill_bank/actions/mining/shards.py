@@ -230,7 +230,7 @@ def _run_shard(output: Path, plan: MiningPlan, shard: ShardPlan, files: ShardFil
     table, target = ImageTable(Path(plan.pool)), ImageTable(output / TARGETS_FILE)
     within = [LABEL] if plan.filter_by_label == "within" else []
     search = Search(
-        np.concatenate(list(target.vectors())),
+        target.matrix(),
         plan.topn,
         "cosine",
         groups=target.groups(within) if within else None,

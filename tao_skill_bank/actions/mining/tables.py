@@ -152,6 +152,10 @@ class ImageTable:
                 width, start = block.shape[1], start + len(block)
                 yield block
 
+    def matrix(self, column: str = EMBEDDING) -> NDArray[np.float32]:
+        """All of the vectors, [n, d], of a table that has rows; as `vectors`."""
+        return np.concatenate(list(self.vectors(column)))
+
     def _block(self, array: Any, width: int | None, start: int) -> NDArray[np.float32]:
         import pyarrow as pa
 

@@ -9,13 +9,13 @@ import os
 import shutil
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tao_skill_bank.bank.versions import load_versions
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError, InputErrors
+from tao_skill_bank.core.overrides import leaves
 from tao_skill_bank.platforms.base import PlatformCheck
 from tao_skill_bank.platforms.container import GENERATOR, Bind, ContainerSettings
 from tao_skill_bank.platforms.docker.engine import Engine, ImageFacts, missing_image, refusal
@@ -227,17 +227,12 @@ def _spec_paths(specs_file: str) -> list[tuple[str, str]]:
     """(key, path) of every absolute path in the spec."""
     from tao_skill_bank.core.yamlio import read_yaml
 
-    def walk(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                yield from walk(f"{prefix}.{key}" if prefix else str(key), inner)
-        elif isinstance(value, str) and value.startswith("/"):
-            yield prefix, value
-
     try:
-        return list(walk("", read_yaml(Path(specs_file))))
+        spec = read_yaml(Path(specs_file))
     except InputError:
         return []
+    named = leaves(spec) if isinstance(spec, dict) else []
+    return [(key, value) for key, value in named if isinstance(value, str) and value.startswith("/")]
 
 
 def _real(path: Path) -> Path:

@@ -14,7 +14,6 @@ from tao_skill_bank.core.overrides import get
 from tao_skill_bank.data.bcq import answers
 from tao_skill_bank.data.bcq.answers import Answered, Said
 from tao_skill_bank.data.bcq.records import Record, RecordSet, tool_record
-from tao_skill_bank.loop.run import JobPlan
 from tao_skill_bank.tasks.vlm_bcq import measuring, specs
 from tao_skill_bank.tasks.vlm_bcq.metric import threshold_for
 from tao_skill_bank.tasks.vlm_bcq.results import Evaluation
@@ -58,7 +57,7 @@ def evaluate(
             config, folder=results, annotations=annotations, model=candidate.checkpoint, base=candidate.base
         )
         spec_path = specs.write(out / "evaluate.toml", spec)
-        run.jobs(label, stage, [JobPlan(name, [EVALUATE, "--config", str(spec_path)], [results])])
+        run.job(label, stage, name, [EVALUATE, "--config", str(spec_path)], [results])
         rows, where = answers.read_results(results)
         said = answers.join(records.records, rows, where)
     found = answers.answered(records.records, said, config.evaluate.answer_in)

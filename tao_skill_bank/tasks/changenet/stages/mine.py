@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tao_skill_bank.actions.mining.tables import ImageTable
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.arrow import arrow_file, read_parquet, write_parquet
 from tao_skill_bank.core.errors import GateError, InputError, StageFailedError
@@ -182,8 +183,6 @@ class DataMining(Stage):
         """Embed weak samples and pool with one encoder; nearest neighbours within one lighting at a time."""
         import pyarrow.parquet as pq
 
-        from tao_skill_bank.actions.mining.tables import ImageTable
-
         config = run.state.config
         out = self.folder(run, label)
         weak = [str(x) for x in routed.column("filepath").to_pylist()]
@@ -256,22 +255,20 @@ class DataMining(Stage):
         Images of one colour are left out: bare board looks the same on every board. `pool_files`: first-lighting images
         of the new pool rows, embedded already.
         """
-        from tao_skill_bank.actions.mining.tables import ImageTable
-
         known = _evaluation_images(run, naming)
-        evaluation = _vectors(self._embed(run, label, "evaluation", known, [0] * len(known)))
+        evaluation = ImageTable(self._embed(run, label, "evaluation", known, [0] * len(known))).matrix()
         synthetic_files = _first_images(synthetic, run.workspace, naming)
         config = run.state.config
         made: list[tuple[list[str], npt.NDArray[np.floating]]] = []
         if pool_files:
-            source = self.folder(run, label) / "source_embeddings.parquet"
+            source = ImageTable(self.folder(run, label) / "source_embeddings.parquet")
             wanted = set(pool_files)
-            embedded = [str(f) for f in ImageTable(source).filepaths().to_pylist()]
+            embedded = [str(f) for f in source.filepaths().to_pylist()]
             taken = np.array([f in wanted for f in embedded], dtype=np.bool_)
-            made.append(([f for f in embedded if f in wanted], _vectors(source)[taken]))
+            made.append(([f for f in embedded if f in wanted], source.matrix()[taken]))
         if synthetic_files:
             by_encoder = self._embed(run, label, "synthetic", synthetic_files, [0] * len(synthetic_files))
-            made.append((synthetic_files, _vectors(by_encoder)))
+            made.append((synthetic_files, ImageTable(by_encoder).matrix()))
         with one_blas_thread():
             found = [
                 (files[new], known[like], cosine)
@@ -283,8 +280,6 @@ class DataMining(Stage):
 
     def _found(self, mined: Path, parts: dict[str, Path]) -> list[tuple[str, float, str]]:
         """(pool image, similarity, weak image) of a search; TAO's own table has the images alone."""
-        from tao_skill_bank.actions.mining.tables import ImageTable
-
         table = read_parquet(mined)
         files = [str(x) for x in table.column("filepath").to_pylist()]
         if {"similarity", "target"} <= set(table.column_names):
@@ -296,9 +291,9 @@ class DataMining(Stage):
                 cosine, targets = similarity_to_targets(
                     files,
                     [str(x) for x in source.filepaths().to_pylist()],
-                    np.concatenate(list(source.vectors("embedding"))),
+                    source.matrix(),
                     [str(x) for x in target.filepaths().to_pylist()],
-                    np.concatenate(list(target.vectors("embedding"))),
+                    target.matrix(),
                 )
             similar = [float(x) for x in cosine]
         return list(zip(files, similar, targets, strict=True))
@@ -420,13 +415,6 @@ def _first_images(table: PairTable, root: Path, naming: ImageNaming) -> list[str
     if len(table) == 0:
         return []
     return [str(naming.files(root, f, n)[0]) for f, n in zip(table.input_path, table.object_name, strict=True)]
-
-
-def _vectors(embeddings: Path) -> npt.NDArray[np.floating]:
-    """All vectors of a table of embeddings, [n, d]."""
-    from tao_skill_bank.actions.mining.tables import ImageTable
-
-    return np.concatenate(list(ImageTable(embeddings).vectors()))
 
 
 def _light_of(file: str, naming: ImageNaming) -> int:

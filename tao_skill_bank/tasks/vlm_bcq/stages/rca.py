@@ -21,7 +21,7 @@ from tao_skill_bank.data.bcq.clips import clip_of, stills
 from tao_skill_bank.data.bcq.records import Record
 from tao_skill_bank.loop.stage import Outcome, timestamp
 from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder
-from tao_skill_bank.tasks.vlm_bcq.results import EvaluateResult, RcaResult
+from tao_skill_bank.tasks.vlm_bcq.results import RcaResult
 from tao_skill_bank.tasks.vlm_bcq.state import Run, Stage
 from tao_skill_bank.tasks.vlm_bcq.workspace import need, read
 
@@ -51,9 +51,7 @@ class Rca(Stage):
     def work(self, run: Run, label: str) -> Outcome:
         """Run the gap analysis, hold it against the answers, tell the causes."""
         config = run.state.config
-        evaluated = run.state.iteration(label).result(EvaluateResult)
         answers_jsonl, predictions = self.needs(run, label)
-        assert evaluated is not None
         records = need(config, "kpi")
         rows = answers.read_answers(answers_jsonl, records.by_id)
         out = self.folder(run, label) / timestamp(run, label)
