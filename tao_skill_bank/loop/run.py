@@ -13,11 +13,12 @@ from tao_skill_bank.core import filesystem, foreground, fsio, guard
 from tao_skill_bank.core.clock import Clock, SystemClock
 from tao_skill_bank.core.errors import BankError, StageFailedError
 from tao_skill_bank.loop.fence import Fence
-from tao_skill_bank.loop.state import AnyState, iteration_label, save_state, state_path
+from tao_skill_bank.loop.state import AnyState, Result, iteration_label, save_state, state_path
 from tao_skill_bank.platforms.base import ENDED, JobRecord, Platform, new_record, read_exit, read_records
 from tao_skill_bank.platforms.worker import beside
 
 S = TypeVar("S", bound=AnyState)
+R = TypeVar("R", bound=Result)
 STOP_REQUEST = "stop_request.json"
 _POLL_FIRST_SEC = 0.01
 _POLL_MOST_SEC = 0.5
@@ -122,6 +123,17 @@ class Run(Generic[S]):
         """The label before `label`: the baseline for `iter1`."""
         number = int(label.removeprefix("iter"))
         return iteration_label(number - 1)
+
+    def need(self, label: str, kind: type[R], what: str, fix: str) -> R:
+        """What an earlier stage found.
+
+        Raises:
+            StageFailedError: It has not: `what` and `fix` say so.
+        """
+        found: R | None = self.state.iteration(label).result(kind)
+        if found is None:
+            raise StageFailedError(what, where=label, fix=fix)
+        return found
 
     def take(self) -> None:
         """Make every earlier worker of the run find that it is another's now; before anything else is written."""

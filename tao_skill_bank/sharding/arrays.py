@@ -152,7 +152,7 @@ def submit_array(
         InputError: The platform runs containers: pieces are the bank's own.
         BankError: The cluster refuses it, or does not answer.
     """
-    if platform.settings.container != "none":
+    if platform.settings.given.container != "none":
         raise InputError(
             "sharded work runs the bank itself", where="slurm.container", fix="leave slurm.container=none for it"
         )
@@ -184,7 +184,7 @@ def wait_for_array(platform: SlurmPlatform, record: JobRecord, progress: Callabl
             silent = 0.0
         except EngineUnreachableError:
             silent += pause
-            if silent >= platform.settings.patience_sec:
+            if silent >= platform.settings.given.patience_sec:
                 raise
         else:
             if job is None or platform.is_over(job):

@@ -12,8 +12,11 @@ def schemas() -> dict[str, dict[str, Any]]:
     from tao_skill_bank.loop.log import LogLine
     from tao_skill_bank.platforms.base import JobRecord
 
-    models = {"loop_log_line": LogLine, "job_record": JobRecord}
-    found = {"deft_state": _state(), **{name: model.model_json_schema() for name, model in models.items()}}
+    found = {
+        "deft_state": _state(),
+        "loop_log_line": LogLine.model_json_schema(),
+        "job_record": JobRecord.model_json_schema(),
+    }
     return {f"{name}.schema.json": {"$schema": _DRAFT, "title": name, **schema} for name, schema in found.items()}
 
 

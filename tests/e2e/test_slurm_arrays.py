@@ -127,9 +127,10 @@ def test_more_shards_than_an_array_may_have_tasks_are_several_a_task(
     from tao_skill_bank.platforms.slurm.client import SlurmClient
     from tao_skill_bank.platforms.slurm.platform import SlurmPlatform
     from tao_skill_bank.platforms.slurm.script import SlurmSettings
+    from tao_skill_bank.platforms.slurm.settings import SlurmConfig
     from tao_skill_bank.sharding import arrays
 
-    platform = SlurmPlatform(SlurmSettings(lost_grace_sec=1.0), SlurmClient())
+    platform = SlurmPlatform(SlurmSettings(SlurmConfig(lost_grace_sec=1.0)), SlurmClient())
     assert arrays.max_tasks(platform) == 1001
     assert len(arrays.tasks_of([arrays.Piece(str(n), ("true",)) for n in range(2500)], 1001)) == 1001
     monkeypatch.setattr(arrays, "max_tasks", lambda _platform: 3)

@@ -22,6 +22,7 @@ from tao_skill_bank.platforms.base import ENDED, JobRecord, new_record, read_exi
 from tao_skill_bank.platforms.slurm.client import SlurmClient
 from tao_skill_bank.platforms.slurm.platform import SlurmPlatform
 from tao_skill_bank.platforms.slurm.script import Request, SlurmSettings, job_script, script_path
+from tao_skill_bank.platforms.slurm.settings import SlurmConfig
 from tao_skill_bank.platforms.worker import beside
 
 
@@ -34,9 +35,8 @@ class Scripted(SlurmPlatform):
 
 def platform(patience: float = 60.0, grace: float = 1.0, **request: object) -> Scripted:
     settings = SlurmSettings(
+        given=SlurmConfig(patience_sec=patience, lost_grace_sec=grace),
         request=Request(**request),  # type: ignore[arg-type]
-        patience_sec=patience,
-        lost_grace_sec=grace,
     )
     return Scripted(settings, SlurmClient())
 

@@ -154,9 +154,9 @@ def _gpus(mine: list[Partition], settings: SlurmSettings, config: Work) -> Platf
 
 
 def _container(client: SlurmClient, settings: SlurmSettings, config: Work) -> PlatformCheck:
-    if settings.container == "none":
+    if settings.given.container == "none":
         return _ok("container", "none: the bank's own CPU implementation; its FAR is not TAO's")
-    if settings.container == "pyxis":
+    if settings.given.container == "pyxis":
         if "--container-image" not in client.run(["srun", "--help"]).stdout:
             raise BankError(
                 "Pyxis is not installed: srun has no --container-image",
@@ -174,10 +174,10 @@ def _container(client: SlurmClient, settings: SlurmSettings, config: Work) -> Pl
                 fix="import it to a file and name that: --set slurm.image=/shared/IMAGE.sqsh",
             )
         return _ok("container", f"Pyxis: {', '.join(images)}")
-    bundle = f"{settings.bundle}/config.json"
+    bundle = f"{settings.given.bundle}/config.json"
     if client.run(["test", "-f", bundle]).returncode != 0:
         raise InputError("the OCI bundle has no config.json", where=bundle, fix="name the bundle's folder")
-    return _ok("container", f"OCI bundle {settings.bundle}")
+    return _ok("container", f"OCI bundle {settings.given.bundle}")
 
 
 def _from_a_node(client: SlurmClient, settings: SlurmSettings, config: Work) -> PlatformCheck:
@@ -185,7 +185,7 @@ def _from_a_node(client: SlurmClient, settings: SlurmSettings, config: Work) -> 
     read = (path for _, path in config.inputs() if path and guard.is_file(path))
     spec = Path(config.specs_file or next(read, os.devnull))
     script = f"test -w {shlex.quote(config.workspace)} || {{ echo workspace; exit 9; }}\n"
-    if settings.container == "none":
+    if settings.given.container == "none":
         script += f"test -x {shlex.quote(settings.python)} || {{ echo python; exit 9; }}\n"
     script += f"sha256sum < {shlex.quote(str(spec))} || {{ echo spec; exit 9; }}\n"
     argv = ["srun", f"--immediate={_NODE_WAIT_SEC}", "--quiet", "--nodes=1", "--ntasks=1", "--export=NIL", "--chdir=/"]

@@ -132,15 +132,12 @@ class SlurmPlatform(Platform):
             extra=tuple(given.extra),
         )
         settings = SlurmSettings(
+            given=given,
             request=request,
             gpus=gpus,
-            container=given.container,
             containers=_containers(config) if given.container == "pyxis" else None,
-            bundle=given.bundle,
             offline=config.offline,
             python=given.python or sys.executable,
-            patience_sec=given.patience_sec,
-            lost_grace_sec=given.lost_grace_sec,
         )
         user = (given.user or os.environ.get("SLURM_USER") or None) if host else None
         return cls(settings, SlurmClient(host, user, os.environ.get("SSH_KEY_PATH") or None))
@@ -165,7 +162,7 @@ class SlurmPlatform(Platform):
 
     def can_run(self, command: str) -> bool:
         """Without containers what the bank has, with them everything."""
-        return self.settings.container != "none" or command in CATEGORIES
+        return self.settings.given.container != "none" or command in CATEGORIES
 
     def tao_own(self, command: str) -> bool:
         """In TAO's images; what an OCI bundle holds is not known here."""
@@ -184,7 +181,7 @@ class SlurmPlatform(Platform):
         if not self.request(record.command).gpus:
             env = self.arithmetic()
         update: dict[str, Any] = {"secrets": names, "env": env}
-        if settings.container == "pyxis" and settings.containers is not None:
+        if settings.given.container == "pyxis" and settings.containers is not None:
             container = replace(settings.containers, secrets=tuple(names))
             plan = plan_container(container, record)
             # Enroot keeps the user's own name and home.
@@ -192,10 +189,10 @@ class SlurmPlatform(Platform):
             update["image"] = plan.image
             update["mounts"] = [bind.source for bind in plan.binds]
             update["argv"] = pyxis_argv(plan, names)
-        elif settings.container == "oci":
+        elif settings.given.container == "oci":
             line = inside(record)
             update["env"] = {**env, **line.env, **(HUB_OFFLINE if settings.offline else {})}
-            update["argv"] = oci_argv(line, settings.bundle or "", [*update["env"], *names])
+            update["argv"] = oci_argv(line, settings.given.bundle or "", [*update["env"], *names])
         else:
             update["argv"] = self.argv(record.command)
         return record.model_copy(update=update)
@@ -222,7 +219,7 @@ class SlurmPlatform(Platform):
             BankError: It refuses the job.
         """
         full = self.planned(record)
-        if self.settings.container != "none":
+        if self.settings.given.container != "none":
             for folder in folders_of(full):
                 guard.make_folder(folder)
         write_record(full)
@@ -268,7 +265,7 @@ class SlurmPlatform(Platform):
             job = self._look(record)
         except EngineUnreachableError:
             since = self._silent_since = self._silent_since or self._monotonic()
-            if self._monotonic() - since >= self.settings.patience_sec:
+            if self._monotonic() - since >= self.settings.given.patience_sec:
                 raise
             return self._last_known(record)
         self._silent_since = None
@@ -302,7 +299,7 @@ class SlurmPlatform(Platform):
             # One that the controller took, and knows no more, it has lost; any other may still be on its way.
             return "lost" if "number" in self._noted(record) else "pending"
         age = time.time() - begun.st_mtime
-        return "running" if is_held(record.path) or age < self.settings.lost_grace_sec else "lost"
+        return "running" if is_held(record.path) or age < self.settings.given.lost_grace_sec else "lost"
 
     def cancel(self, record: JobRecord) -> None:
         """Ask SLURM to end the job; one that nobody began cannot begin any more.
@@ -357,7 +354,7 @@ class SlurmPlatform(Platform):
         if settled is not None:
             return settled
         if not guard.exists(beside(record.path, "claim.json")):
-            if "number" not in self._noted(record) and _age(record) < self.settings.lost_grace_sec:
+            if "number" not in self._noted(record) and _age(record) < self.settings.given.lost_grace_sec:
                 return "pending"
             if claim_for_nobody(record.path):
                 return self._settled(record) or "lost"
@@ -393,7 +390,7 @@ class SlurmPlatform(Platform):
 
     def _patience_over(self, record: JobRecord) -> bool:
         since = self._unknown_since.setdefault(record.uid, self._monotonic())
-        return self._monotonic() - since >= self.settings.lost_grace_sec
+        return self._monotonic() - since >= self.settings.given.lost_grace_sec
 
     def _look(self, record: JobRecord) -> QueuedJob | None:
         """The job as the controller knows it; asked seldom while it runs long, and at once when it is not known."""

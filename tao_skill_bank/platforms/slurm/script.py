@@ -11,11 +11,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.platforms.base import JobRecord
 from tao_skill_bank.platforms.container import ContainerPlan, ContainerSettings, Inside
+from tao_skill_bank.platforms.slurm.settings import SlurmConfig
 
 # What decides where a job writes, what it is called and that it runs once belongs to the platform.
 _OWN_LONG = frozenset(
@@ -142,17 +142,14 @@ class Request:
 
 @dataclass(frozen=True)
 class SlurmSettings:
-    """What jobs are submitted with; the settings of the group `slurm` say what each is."""
+    """What jobs are submitted with: the settings of the group `slurm`, and what they come to here."""
 
+    given: SlurmConfig = field(default_factory=SlurmConfig)
     request: Request = field(default_factory=Request)
     gpus: int = 0
-    container: Literal["none", "pyxis", "oci"] = "none"
     containers: ContainerSettings | None = None
-    bundle: str | None = None
     offline: bool = False
     python: str = sys.executable
-    patience_sec: float = 300.0
-    lost_grace_sec: float = 15.0
 
 
 def script_path(record: JobRecord) -> Path:

@@ -154,24 +154,14 @@ class Iteration(loop_state.Iteration):
     """Rows of the training set."""
     rca_gaps_parquet: ClassVar = Of(RcaResult, lambda found: found.rca_gaps_parquet)
     """The weakest samples."""
-    routing_mining_parquet: ClassVar = Of(RoutingResult, lambda found: found.routing_mining_parquet)
-    """Weak samples for mining."""
-    routing_anomalygen_parquet: ClassVar = Of(RoutingResult, lambda found: found.routing_anomalygen_parquet)
-    """Weak samples for the generator."""
     routing_verdicts: ClassVar = Of(RoutingResult, lambda found: found.routing_verdicts)
     """A verdict for each weak label."""
-    anomalygen_rows_csv: ClassVar = Of(AnomalygenResult, lambda found: found.anomalygen_rows_csv)
-    """The synthetic rows, as made."""
-    anomalygen_used: ClassVar = Of(AnomalygenResult, lambda found: found.anomalygen_used)
-    """Pre-generated pairs that were taken."""
     mining_mined_parquet: ClassVar = Of(MiningResult, lambda found: found.mining_mined_parquet)
     """The mined images."""
     mining_mined_count: ClassVar = Of(MiningResult, lambda found: found.mining_mined_count)
     """Pool rows that were added."""
     mining_by_label: ClassVar = Of(MiningResult, lambda found: found.mining_by_label)
     """The same by label."""
-    mining_used: ClassVar = Of(MiningResult, lambda found: found.mining_used)
-    """Pool samples that were taken."""
     mining_encoder: ClassVar = Of(MiningResult, lambda found: found.mining_encoder)
     """The encoder that compared images."""
     leakage: ClassVar = Of(MiningResult, lambda found: found.leakage)

@@ -25,6 +25,7 @@ from tao_skill_bank.loop.run import Run
 from tao_skill_bank.loop.state import Attempt, StageRecord
 from tao_skill_bank.platforms.local import LocalPlatform
 from tao_skill_bank.tasks.changenet import synthetic
+from tao_skill_bank.tasks.changenet.results import AnomalygenResult, RoutingResult
 from tao_skill_bank.tasks.changenet.stages import merge
 from tao_skill_bank.tasks.changenet.stages.merge import refuse_lost_rows
 from tao_skill_bank.tasks.changenet.state import State as DeftState
@@ -280,9 +281,8 @@ def test_no_pair_is_taken_twice_in_a_run_and_only_those_of_a_routed_label(worksp
     first = work(run, "iter1", "anomalygen").result
     assert first.anomalygen_by_label == {"bridge": 2}
     put(run.state.iteration("iter1"), anomalygen_used=first.anomalygen_used)
-    put(
-        run.state.iteration("iter2"), routing_anomalygen_parquet=run.state.iteration("iter1").routing_anomalygen_parquet
-    )
+    again = run.state.iteration("iter1").result(RoutingResult).routing_anomalygen_parquet
+    put(run.state.iteration("iter2"), routing_anomalygen_parquet=again)
     second = work(run, "iter2", "anomalygen").result
     assert len(second.anomalygen_used) == 1
     assert not set(first.anomalygen_used) & set(second.anomalygen_used)
@@ -401,8 +401,8 @@ def test_a_falling_yield_compares_what_is_left_after_the_leakage_check_in_both_i
         )
     run = opened(workspace, "mining.strategy=all")
     mined(run)
-    for name in ("routing_mining_parquet", "anomalygen_rows_csv"):
-        put(run.state.iteration("iter2"), **{name: getattr(run.state.iteration("iter1"), name)})
+    for kind, name in ((RoutingResult, "routing_mining_parquet"), (AnomalygenResult, "anomalygen_rows_csv")):
+        put(run.state.iteration("iter2"), **{name: getattr(run.state.iteration("iter1").result(kind), name)})
     put(run.state.iteration("iter1"), mining_mined_count=11)
     outcome = work(run, "iter2", "data_mining")
     assert outcome.result.mining_mined_count == 5

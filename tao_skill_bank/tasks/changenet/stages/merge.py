@@ -83,10 +83,8 @@ class DataMerge(Stage):
         before = run.previous(label)
         if before == BASELINE:
             return sets.csv_of(run, TRAINING)
-        combined = run.state.iteration(before).combined_training_csv
-        if combined is None:
-            raise StageFailedError("the previous iteration left no combined CSV", where=before, fix="run it first")
-        return Path(combined)
+        earlier = run.need(before, MergeResult, "the previous iteration left no combined CSV", "run it first")
+        return Path(earlier.combined_training_csv)
 
     def _new_csvs(self, run: Run, label: str) -> tuple[Path, Path]:
         folder = run.folder(label) / "mining_filter"

@@ -36,7 +36,7 @@ from tao_skill_bank.tasks.changenet.mining import (
     write_mined,
     write_mining_summary,
 )
-from tao_skill_bank.tasks.changenet.results import MiningResult
+from tao_skill_bank.tasks.changenet.results import AnomalygenResult, MiningResult, RoutingResult
 from tao_skill_bank.tasks.changenet.routing import normal
 from tao_skill_bank.tasks.changenet.selection import needs_scores, select
 from tao_skill_bank.tasks.changenet.stages.evaluate import infer_all
@@ -66,10 +66,9 @@ class DataMining(Stage):
 
     def needs(self, run: Run, label: str) -> list[Path]:
         """The routed weak samples and the synthetic rows."""
-        iteration = run.state.iteration(label)
-        if iteration.routing_mining_parquet is None or iteration.anomalygen_rows_csv is None:
-            raise StageFailedError("nothing was routed", where=label, fix="run routing and anomalygen first")
-        return [Path(iteration.routing_mining_parquet), Path(iteration.anomalygen_rows_csv)]
+        what, fix = "nothing was routed", "run routing and anomalygen first"
+        routed, made = run.need(label, RoutingResult, what, fix), run.need(label, AnomalygenResult, what, fix)
+        return [Path(routed.routing_mining_parquet), Path(made.anomalygen_rows_csv)]
 
     def work(self, run: Run, label: str) -> Outcome:
         """Search, choose, check, write."""
@@ -347,7 +346,8 @@ class DataMining(Stage):
         return scores
 
     def _used_before(self, run: Run, label: str) -> set[str]:
-        return {sample for before in run.state.before(label) for sample in before.mining_used or []}
+        found = [before.result(MiningResult) for before in run.state.before(label)]
+        return {sample for mined in found if mined is not None for sample in mined.mining_used or []}
 
     def _warn_of_falling_yield(self, run: Run, label: str, new: int, warnings: list[str]) -> None:
         """New rows after the leakage check against those of the iteration before, counted the same way."""

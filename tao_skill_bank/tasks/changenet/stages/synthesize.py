@@ -10,7 +10,7 @@ import numpy as np
 
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.arrow import read_parquet
-from tao_skill_bank.core.errors import GateError, StageFailedError
+from tao_skill_bank.core.errors import GateError
 from tao_skill_bank.core.threads import one_blas_thread
 from tao_skill_bank.data.changenet.pair_prepare import PAIR_COLUMNS, prepare_pairs
 from tao_skill_bank.data.changenet.sample_book import TRAINING
@@ -18,7 +18,7 @@ from tao_skill_bank.data.changenet.tables import PairTable, read_pairs, write_pa
 from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.loop.state import iteration_number
 from tao_skill_bank.tasks.changenet import generator, sets, specs, synthetic
-from tao_skill_bank.tasks.changenet.results import AnomalygenResult
+from tao_skill_bank.tasks.changenet.results import AnomalygenResult, RoutingResult
 from tao_skill_bank.tasks.changenet.stages.merge import relative_to_workspace
 from tao_skill_bank.tasks.changenet.state import Run, Stage
 
@@ -32,10 +32,8 @@ class Anomalygen(Stage):
 
     def needs(self, run: Run, label: str) -> list[Path]:
         """The routed weak samples."""
-        parquet = run.state.iteration(label).routing_anomalygen_parquet
-        if parquet is None:
-            raise StageFailedError("nothing was routed", where=label, fix="run routing first")
-        return [Path(parquet)]
+        routed = run.need(label, RoutingResult, "nothing was routed", "run routing first")
+        return [Path(routed.routing_anomalygen_parquet)]
 
     def work(self, run: Run, label: str) -> Outcome:
         """Make the rows; an empty branch is committed as skipped, with its proof."""
@@ -152,4 +150,5 @@ class Anomalygen(Stage):
 
     def _used_before(self, run: Run, label: str) -> set[str]:
         """Pairs that earlier iterations took: none is taken twice in a run."""
-        return {stem for before in run.state.before(label) for stem in before.anomalygen_used or []}
+        found = [before.result(AnomalygenResult) for before in run.state.before(label)]
+        return {stem for made in found if made is not None for stem in made.anomalygen_used}

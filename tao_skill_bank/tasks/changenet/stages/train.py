@@ -16,7 +16,7 @@ from tao_skill_bank.loop.stage import Outcome
 from tao_skill_bank.loop.state import BASELINE
 from tao_skill_bank.tasks.changenet import sets, specs
 from tao_skill_bank.tasks.changenet.looks import require_sound
-from tao_skill_bank.tasks.changenet.results import TrainResult
+from tao_skill_bank.tasks.changenet.results import MergeResult, TrainResult
 from tao_skill_bank.tasks.changenet.scores import epoch_and_step
 from tao_skill_bank.tasks.changenet.state import Run, Stage
 from tao_skill_bank.tasks.changenet.trained import trained_by
@@ -109,10 +109,8 @@ class Train(Stage):
     def _training_csv(self, run: Run, label: str) -> Path:
         if label == BASELINE:
             return sets.csv_of(run, TRAINING)
-        combined = run.state.iteration(label).combined_training_csv
-        if combined is None:
-            raise StageFailedError("no combined training CSV", where=label, fix="run data_merge first")
-        return Path(combined)
+        merged = run.need(label, MergeResult, "no combined training CSV", "run data_merge first")
+        return Path(merged.combined_training_csv)
 
     def _spec_path(self, run: Run, label: str) -> Path:
         return run.folder(label) / "train_spec.yaml"

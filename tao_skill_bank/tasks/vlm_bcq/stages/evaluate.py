@@ -92,9 +92,7 @@ class Evaluate(Stage):
             if config.predictions is not None:
                 return [Candidate("file", config.predictions)]
             return [self.base(run, label)]
-        trained = run.state.iteration(label).result(TrainResult)
-        if trained is None:
-            raise StageFailedError("there is no model", where=label, fix="run the train stage")
+        trained = run.need(label, TrainResult, "there is no model", "run the train stage")
         if trained.served_model is not None:
             return [Candidate("served", trained.served_model)]
         return [training.candidate(kind, path, config.model) for kind, path in trained.checkpoints.items()]

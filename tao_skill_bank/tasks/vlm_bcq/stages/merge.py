@@ -9,7 +9,7 @@ from typing import Any
 
 from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.arrow import read_parquet
-from tao_skill_bank.core.errors import GateError, StageFailedError
+from tao_skill_bank.core.errors import GateError
 from tao_skill_bank.core.sheets import write_sheet
 from tao_skill_bank.core.text import lines_of
 from tao_skill_bank.data.bcq.clips import content_of
@@ -98,9 +98,7 @@ class DataMerge(Stage):
             base = read(config, "base") if config.train.include_base else None
             held = () if base is None else base.records
             return [tool_record(r, run.workspace, provenance(BASE, 0)) for r in held]
-        merged = run.state.iteration(before).result(MergeResult)
-        if merged is None:
-            raise StageFailedError("the previous iteration left no training set", where=before, fix="run it first")
+        merged = run.need(before, MergeResult, "the previous iteration left no training set", "run it first")
         rows = read_rows(Path(merged.train_annotations))
         if config.val is None and merged.val_annotations is not None:
             rows += read_rows(Path(merged.val_annotations))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tao_skill_bank.core import fsio, guard
-from tao_skill_bank.core.errors import GateError, StageFailedError
+from tao_skill_bank.core.errors import GateError
 from tao_skill_bank.core.text import plural
 from tao_skill_bank.loop.evidence import Trained
 from tao_skill_bank.loop.stage import Outcome
@@ -93,7 +93,4 @@ class Train(Stage):
         return config.model or "none"
 
     def _merged(self, run: Run, label: str) -> MergeResult:
-        found = run.state.iteration(label).result(MergeResult)
-        if found is None:
-            raise StageFailedError("there is no training set", where=label, fix="run data_merge first")
-        return found
+        return run.need(label, MergeResult, "there is no training set", "run data_merge first")
