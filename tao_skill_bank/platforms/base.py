@@ -14,6 +14,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -21,7 +22,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from tao_skill_bank.bank.home import CATEGORIES
 from tao_skill_bank.core import fsio, guard
-from tao_skill_bank.core.clock import SystemClock, log_time
+from tao_skill_bank.core.clock import LOG_FORMAT, SystemClock, log_time
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.models import Strict
@@ -78,6 +79,12 @@ class JobRecord(Strict):
     def path(self) -> Path:
         """The record's own file."""
         return jobs_dir(Path(self.results_dir)) / f"{self.uid}.json"
+
+    @property
+    def age_sec(self) -> float:
+        """Seconds since it was made."""
+        made = datetime.strptime(self.submitted_at, LOG_FORMAT).replace(tzinfo=UTC)
+        return (datetime.now(UTC) - made).total_seconds()
 
 
 class ExitRecord(BaseModel):

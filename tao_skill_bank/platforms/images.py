@@ -63,6 +63,7 @@ def pull_image(
         EngineError: The engine or the registry refuses.
     """
     from docker.errors import APIError
+    from docker.utils import parse_repository_tag
 
     reference = resolve_image(key)
     if (wrong := not_made_for(engine, reference)) is not None:
@@ -74,9 +75,7 @@ def pull_image(
     try:
         with engine.errors(reference):
             repository, _, digest = reference.partition("@")
-            repository, _, tag = (
-                repository.rpartition(":") if ":" in repository.split("/")[-1] else (repository, "", "")
-            )
+            repository, tag = parse_repository_tag(repository)
             for line in engine.api.pull(repository, tag=digest or tag, auth_config=login, stream=True, decode=True):
                 if "error" in line:
                     raise EngineError(str(line["error"]).splitlines()[0], where=reference, fix="check the credential")

@@ -14,7 +14,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from pydantic import BaseModel
 from tao_skill_bank.actions.spec_check import Checked, check_spec
 from tao_skill_bank.bank.home import CATEGORIES
 from tao_skill_bank.core import fsio, guard
-from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError, InputErrors, NeedsApprovalError, did_you_mean
 from tao_skill_bank.core.overrides import apply_overrides, get
@@ -213,8 +211,7 @@ def _refuse_twice(record: JobRecord, platform: Platform) -> None:
         if other.command != record.command or other.platform != record.platform:
             continue
         state = job_state(other)
-        age = datetime.now(UTC) - datetime.strptime(other.submitted_at, LOG_FORMAT).replace(tzinfo=UTC)
-        if state == "pending" and age.total_seconds() > _TURNS_UP_SEC:
+        if state == "pending" and other.age_sec > _TURNS_UP_SEC:
             # Whoever wrote the record may have been killed before the platform heard of it: let it decide.
             state = platform.status(other)
         if state not in ENDED:

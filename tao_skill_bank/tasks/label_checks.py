@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.text import plural
@@ -15,6 +15,7 @@ from tao_skill_bank.data.corrections import Change, Corrections, counted
 from tao_skill_bank.loop.api import latest_run
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.request import OwnWord
+from tao_skill_bank.tasks.registry import load_state
 from tao_skill_bank.tasks.taken import Taking, read_upto, taken
 
 CHECK = "corrections"
@@ -33,7 +34,7 @@ class Named:
 
 
 def label_checks(
-    config: Taking, named: Named, changes_of: Callable[[], Mapping[str, Sequence[Change]]], before: Taking | None
+    config: Taking, named: Named, changes_of: Callable[[], Mapping[str, Sequence[Change]]]
 ) -> tuple[list[Check], list[OwnWord]]:
     """The checks of a plan's corrections, and the word that those of the measured sets need.
 
@@ -46,7 +47,7 @@ def label_checks(
         text = f"{'switched off' if off else 'none'}: labels are as {named.files} have them"
         return [Check(name=CHECK, status="skip", text=text)], []
     changes = changes_of()
-    checks = [_taken(before, found, changes)]
+    checks = [_taken(_newest_config(Path(config.workspace)), found, changes)]
     left = [(name, c) for name, of in changes.items() for c in of if c.outcome not in _FINE]
     if left:
         checks.append(_left(left, named))
@@ -82,11 +83,11 @@ def _taken(newest: Taking | None, found: Corrections, changes: Mapping[str, Sequ
     return Check(name=CHECK, status=status, text="; ".join(parts))
 
 
-def newest_config(workspace: Path, load: Callable[[Path], Any]) -> Taking | None:
+def _newest_config(workspace: Path) -> Taking | None:
     """The configuration of a workspace's newest run; None where there is none, or none that can be read."""
     try:
         newest = latest_run(workspace)
-        config = None if newest is None else load(newest).config
+        config = None if newest is None else load_state(newest).config
     except (BankError, OSError):
         return None
     return config if hasattr(config, "corrections") else None

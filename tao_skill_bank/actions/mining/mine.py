@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tao_skill_bank.core.errors import InputError
 
@@ -44,31 +44,22 @@ def check_mining(gaps: Path, min_similarity: float) -> None:
     """Refuse a similarity that is none, and gaps with nothing to mine for.
 
     Raises:
-        InputError: Either, or a file that holds no gaps.
-    """
-    if not 0 <= min_similarity <= 1:
-        raise InputError(f"--min-similarity {min_similarity} lies outside 0..1", fix="give for example 0.9")
-    if read_gaps(gaps).num_rows == 0:
-        raise InputError("holds no weak sample", where=gaps, fix="there is nothing to mine for")
-
-
-def read_gaps(path: Path) -> Any:
-    """A table of weak samples as arrow.
-
-    Raises:
-        InputError: No such file, or one that holds none.
+        InputError: Either, or no such file, or one that holds no gaps.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not 0 <= min_similarity <= 1:
+        raise InputError(f"--min-similarity {min_similarity} lies outside 0..1", fix="give for example 0.9")
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(gaps)
     except FileNotFoundError:
-        raise InputError("no such file", where=path, fix="name a kpi_gaps.parquet") from None
+        raise InputError("no such file", where=gaps, fix="name a kpi_gaps.parquet") from None
     except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"is no parquet file: {reason}", where=path, fix="name a kpi_gaps.parquet") from None
+        raise InputError(f"is no parquet file: {reason}", where=gaps, fix="name a kpi_gaps.parquet") from None
     for column in ("filepath", "label"):
         if column not in table.column_names:
-            raise InputError(f"no column {column!r}", where=path, fix="name a kpi_gaps.parquet")
-    return table
+            raise InputError(f"no column {column!r}", where=gaps, fix="name a kpi_gaps.parquet")
+    if table.num_rows == 0:
+        raise InputError("holds no weak sample", where=gaps, fix="there is nothing to mine for")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,53 +20,49 @@ def main() -> None:
     sys.exit(run_category("visual_changenet", ACTIONS))
 
 
-def _train(args: list[str]) -> int:
-    options = _options(args, "train")
-    if options is not None:
-        from tao_skill_bank.actions.visual_changenet.train import train
+def _reading(purpose: Purpose, act: Callable[[Options], None]) -> Callable[[list[str]], int]:
+    """An action on the spec that its arguments name; with `--cfg=job` the spec is only shown."""
 
-        done = train(options)
-        print(f"{done.rows} rows, {len(done.checkpoints)} checkpoints, {done.seconds:.1f} s: {done.folder}")
-    return 0
+    def run(args: list[str]) -> int:
+        from tao_skill_bank.actions.visual_changenet.options import read_options
+        from tao_skill_bank.core.overrides import config_yaml, split_arguments
+        from tao_skill_bank.data.changenet.spec import load_spec
+        from tao_skill_bank.data.changenet.spec_rules import with_defaults
 
+        spec, overrides, show = split_arguments(args)
+        if spec is None:
+            raise InputError("no spec", where="command line", fix="name one: -e SPEC.yaml")
+        if show:
+            print(config_yaml(with_defaults(load_spec(Path(spec), overrides))), end="")
+        else:
+            act(read_options(spec, overrides, purpose))
+        return 0
 
-def _inference(args: list[str]) -> int:
-    options = _options(args, "inference")
-    if options is not None:
-        from tao_skill_bank.actions.visual_changenet.infer import infer
-
-        done = infer(options)
-        print(f"{done.rows} rows scored: {done.csv}")
-    return 0
-
-
-def _evaluate(args: list[str]) -> int:
-    options = _options(args, "evaluate")
-    if options is not None:
-        import json
-
-        from tao_skill_bank.actions.visual_changenet.infer import evaluate
-
-        path, content = evaluate(options)
-        print(json.dumps(content, indent=2))
-        print(f"written: {path}", file=sys.stderr)
-    return 0
+    return run
 
 
-def _options(args: list[str], purpose: Purpose) -> Options | None:
-    """The spec with its overrides; None after `--cfg=job` printed it."""
-    from tao_skill_bank.actions.visual_changenet.options import read_options
-    from tao_skill_bank.core.overrides import config_yaml, split_arguments
-    from tao_skill_bank.data.changenet.spec import load_spec
-    from tao_skill_bank.data.changenet.spec_rules import with_defaults
+def _train(options: Options) -> None:
+    from tao_skill_bank.actions.visual_changenet.train import train
 
-    spec, overrides, show = split_arguments(args)
-    if spec is None:
-        raise InputError("no spec", where="command line", fix="name one: -e SPEC.yaml")
-    if show:
-        print(config_yaml(with_defaults(load_spec(Path(spec), overrides))), end="")
-        return None
-    return read_options(spec, overrides, purpose)
+    done = train(options)
+    print(f"{done.rows} rows, {len(done.checkpoints)} checkpoints, {done.seconds:.1f} s: {done.folder}")
+
+
+def _inference(options: Options) -> None:
+    from tao_skill_bank.actions.visual_changenet.infer import infer
+
+    done = infer(options)
+    print(f"{done.rows} rows scored: {done.csv}")
+
+
+def _evaluate(options: Options) -> None:
+    import json
+
+    from tao_skill_bank.actions.visual_changenet.infer import evaluate
+
+    path, content = evaluate(options)
+    print(json.dumps(content, indent=2))
+    print(f"written: {path}", file=sys.stderr)
 
 
 _KEYS = """-e SPEC.yaml [--cfg=job] [key=value …]
@@ -90,7 +87,7 @@ ACTIONS = {
   train.pretrained_model_path                  checkpoint to go on from
 
 and names in its log the keys that it leaves aside. Images are resized to 64 x 64.""",
-        _train,
+        _reading("train", _train),
     ),
     "inference": Action(
         "Score the rows of a CSV: inference.csv with siamese_score, the probability of NO_PASS.",
@@ -100,7 +97,7 @@ and names in its log the keys that it leaves aside. Images are resized to 64 x 6
   inference.results_dir                        where inference.csv goes [<results_dir>/inference]
   dataset.classify.infer_dataset               csv_path, images_dir (required)
   dataset.classify.image_ext, input_map        how image files are called""",
-        _inference,
+        _reading("inference", _inference),
     ),
     "evaluate": Action(
         "Measure a checkpoint on a test set: rates at eval_margin, FAR at a recall of 100 % and 99 %.",
@@ -111,6 +108,6 @@ and names in its log the keys that it leaves aside. Images are resized to 64 x 6
   dataset.classify.test_dataset                csv_path, images_dir; without it infer_dataset is taken
   dataset.classify.image_ext, input_map        how image files are called
   model.classify.eval_margin                   the score above which a row counts as NO_PASS""",
-        _evaluate,
+        _reading("evaluate", _evaluate),
     ),
 }

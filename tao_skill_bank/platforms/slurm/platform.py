@@ -19,13 +19,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from tao_skill_bank.bank.home import CATEGORIES
 from tao_skill_bank.core import fsio, guard
-from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.errors import BankError, EngineUnreachableError, InputError
 from tao_skill_bank.core.threads import SINGLE_THREAD, kernels
 from tao_skill_bank.platforms import local
@@ -354,7 +352,7 @@ class SlurmPlatform(Platform):
         if settled is not None:
             return settled
         if not guard.exists(beside(record.path, "claim.json")):
-            if "number" not in self._noted(record) and _age(record) < self.settings.given.lost_grace_sec:
+            if "number" not in self._noted(record) and record.age_sec < self.settings.given.lost_grace_sec:
                 return "pending"
             if claim_for_nobody(record.path):
                 return self._settled(record) or "lost"
@@ -429,12 +427,6 @@ class SlurmPlatform(Platform):
 
 def _note_path(record: JobRecord) -> Path:
     return beside(record.path, "slurm.json")
-
-
-def _age(record: JobRecord) -> float:
-    """Seconds since the record was made."""
-    made = datetime.strptime(record.submitted_at, LOG_FORMAT).replace(tzinfo=UTC)
-    return (datetime.now(UTC) - made).total_seconds()
 
 
 def _containers(config: Work) -> ContainerSettings:

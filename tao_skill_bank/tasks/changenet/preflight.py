@@ -31,7 +31,6 @@ from tao_skill_bank.tasks.changenet.routing import normal
 from tao_skill_bank.tasks.changenet.sets import applied, corrected
 from tao_skill_bank.tasks.changenet.taken import KEY_OF
 from tao_skill_bank.tasks.changenet.trained import COMMAND
-from tao_skill_bank.tasks.registry import load_state
 
 _SETS = {"train": TRAINING, "validation": VALIDATION, "kpi": KPI, "acceptance": ACCEPTANCE, "pool": POOL}
 CREDENTIALS = ("NGC_KEY", "HF_TOKEN")
@@ -53,7 +52,7 @@ def pre_flight(plan: ResolvedPlan) -> PreFlight:
     check(lambda: workspace_check(config.workspace))
     check(lambda: _spec(plan, faults))
     if not faults:
-        check(lambda: _corrections(plan, words))
+        check(lambda: _corrections(config, words))
     if not faults:
         checks.done += _datasets(plan, reports, faults)
         checks.done.append(_labels(reports))
@@ -83,10 +82,12 @@ def _facts(config: RunConfig) -> list[tuple[str, str]]:
     ]
 
 
-def _corrections(plan: ResolvedPlan, words: list[OwnWord]) -> list[Check]:
-    checks, asked = label_checks(plan.config)
+def _corrections(config: RunConfig, words: list[OwnWord]) -> list[Check]:
+    """The checks of a plan's corrections; `words` gets the one that those of the measured sets need."""
+    sets = [name for name, key in KEY_OF.items() if getattr(config, key) is not None]
+    found, asked = checks.label_checks(config, _NAMED, lambda: {n: applied(config, n)[1].changes for n in sets})
     words.extend(asked)
-    return [*checks, *seen_checks(plan.config)]
+    return [*found, *seen_checks(config)]
 
 
 def _spec(plan: ResolvedPlan, faults: list[str]) -> list[Check]:
@@ -346,14 +347,3 @@ def _disk(plan: ResolvedPlan) -> Check:
     workspace = Path(plan.config.workspace)
     results = workspace / "results"
     return folder_check("disk", results if guard.is_folder(results) else workspace, _FREE_BYTES_NEEDED)
-
-
-def label_checks(config: RunConfig) -> tuple[list[Check], list[OwnWord]]:
-    """The checks of a plan's corrections, and the word that those of the measured sets need.
-
-    Raises:
-        InputError: The file of corrections cannot be read, or is not what it was.
-    """
-    sets = [name for name, key in KEY_OF.items() if getattr(config, key) is not None]
-    before = checks.newest_config(Path(config.workspace), load_state)
-    return checks.label_checks(config, _NAMED, lambda: {n: applied(config, n)[1].changes for n in sets}, before)

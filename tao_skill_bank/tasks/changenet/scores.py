@@ -211,7 +211,7 @@ def validation_losses(status_json: Path) -> list[Validation]:
         elif said := IN_PROGRESS.match(message):
             named = int(said[1])
     if all(epoch is None for epoch in epochs):
-        every = _validation_interval(status_json.with_name("experiment.yaml"))
+        every = trained_with(status_json.parent, "validation_interval")
         epochs = [None if every is None else (k + 1) * every - 1 for k in range(len(epochs))]
     return [
         Validation(loss, epoch, _number(far))
@@ -236,16 +236,16 @@ def best_by_far(checkpoints: Sequence[Path], validations: Sequence[Validation]) 
     return best_by_validation(checkpoints, told)
 
 
-def _validation_interval(experiment: Path) -> int | None:
-    """`train.validation_interval` of a training's resolved spec, None where it does not say."""
+def trained_with(folder: Path, key: str) -> int | None:
+    """A number above 0, `train.<key>`, of a training's resolved spec; None where it does not say."""
     from tao_skill_bank.core.overrides import load_yaml_mapping
 
     try:
-        train = load_yaml_mapping(experiment).get("train")
+        train = load_yaml_mapping(folder / "experiment.yaml").get("train")
     except InputError:
         return None
-    every = train.get("validation_interval") if isinstance(train, dict) else None
-    return every if isinstance(every, int) and not isinstance(every, bool) and every >= 1 else None
+    value = train.get(key) if isinstance(train, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 1 else None
 
 
 def epoch_and_step(checkpoint: Path) -> tuple[int, int] | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core import guard
+from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.text import is_number, json_objects
 from tao_skill_bank.data.changenet.layout import Workspace
 from tao_skill_bank.loop import task as loop_task
@@ -18,7 +20,7 @@ from tao_skill_bank.tasks.changenet.config import RunConfig
 from tao_skill_bank.tasks.changenet.handoff import write_handoff
 from tao_skill_bank.tasks.changenet.measures import verdict_of
 from tao_skill_bank.tasks.changenet.preflight import pre_flight
-from tao_skill_bank.tasks.changenet.scores import IN_PROGRESS
+from tao_skill_bank.tasks.changenet.scores import IN_PROGRESS, trained_with
 from tao_skill_bank.tasks.changenet.stages import BASELINE, BETWEEN, ENDING, ITERATION
 from tao_skill_bank.tasks.changenet.state import State as DeftState
 from tao_skill_bank.tasks.taken import now_taken
@@ -165,16 +167,9 @@ def mining_progress(results_dir: Path) -> str | None:
 
 
 def _of(train_dir: Path, most: int | None) -> str:
-    if most is None:
-        from tao_skill_bank.core.errors import BankError
-        from tao_skill_bank.core.overrides import load_yaml_mapping
-
-        try:
-            train = load_yaml_mapping(train_dir / "experiment.yaml").get("train")
-        except (BankError, OSError):
-            return ""
-        most = train.get("num_epochs") if isinstance(train, dict) else None
-    return f" of {most}" if _whole(most) and most else ""
+    with suppress(BankError, OSError):
+        most = trained_with(train_dir, "num_epochs") if most is None else most
+    return f" of {most}" if most else ""
 
 
 def _whole(value: Any) -> bool:

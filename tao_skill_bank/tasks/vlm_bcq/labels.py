@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,18 +10,13 @@ from tao_skill_bank.core.fsio import canonical_json, sha256_text
 from tao_skill_bank.data import corrections
 from tao_skill_bank.data.bcq.records import Record, RecordSet, again
 from tao_skill_bank.data.changenet.sample_book import ACCEPTANCE, KPI, MEASURED, POOL, TRAINING, VALIDATION
-from tao_skill_bank.data.corrections import ANNOTATION, Applied, Change, Corrections
-from tao_skill_bank.loop.checks import Check
-from tao_skill_bank.loop.request import OwnWord
-from tao_skill_bank.tasks import label_checks as checks
-from tao_skill_bank.tasks.registry import load_state
+from tao_skill_bank.data.corrections import ANNOTATION, Applied, Corrections
 from tao_skill_bank.tasks.taken import read_upto, taken
 from tao_skill_bank.tasks.vlm_bcq.config import VlmConfig
 
 CALLED = {"kpi": KPI, "acceptance": ACCEPTANCE, "base": TRAINING, "val": VALIDATION, "pool": POOL}
 """A set of this task, as corrections call it."""
 WORDS = ("Yes", "No")
-_NAMED = checks.Named(files="the annotations", file="its annotation", look="video or question")
 
 
 def answer_of(record: Record) -> str:
@@ -83,17 +77,3 @@ def refused(config: VlmConfig) -> set[str]:
     said = (config.corrections, config.annotate.reviewed)
     found = [one for of in said for one in read_upto(Path(config.workspace), of).of_set(ANNOTATION)]
     return {standing.sample.object_name for standing in found if standing.status == "dropped"}
-
-
-def label_checks(config: VlmConfig, read: Callable[[str], RecordSet | None]) -> tuple[list[Check], list[OwnWord]]:
-    """The checks of a plan's corrections, and the word that those of the measured sets need.
-
-    Raises:
-        InputError: The file of corrections cannot be read, or is not what it was.
-    """
-
-    def changes() -> dict[str, list[Change]]:
-        held = {name: read(name) for name in CALLED}
-        return {CALLED[name]: applied(config, of).changes for name, of in held.items() if of is not None}
-
-    return checks.label_checks(config, _NAMED, changes, checks.newest_config(Path(config.workspace), load_state))

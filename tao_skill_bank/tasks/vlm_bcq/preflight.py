@@ -13,20 +13,23 @@ from tao_skill_bank.core.text import plural
 from tao_skill_bank.data.bcq import leakage
 from tao_skill_bank.data.bcq.answers import join, read_rows
 from tao_skill_bank.data.bcq.records import MOST_SHOWN, RecordSet, duplicates, name_of, walked_videos
+from tao_skill_bank.data.corrections import Change
 from tao_skill_bank.loop.checks import Check, Checks, platform_checks, refuse_faults, workspace_check
 from tao_skill_bank.loop.request import OwnWord, PreFlight, ResolvedPlan, Split
 from tao_skill_bank.loop.sizes import size_check
 from tao_skill_bank.platforms import platform_class, platform_named
 from tao_skill_bank.platforms.container import COSMOS_EMBED
+from tao_skill_bank.tasks.label_checks import Named, label_checks
 from tao_skill_bank.tasks.vlm_bcq import specs
 from tao_skill_bank.tasks.vlm_bcq.config import AnnotateConfig, EndpointConfig, EvaluateConfig, SecondConfig, VlmConfig
 from tao_skill_bank.tasks.vlm_bcq.embedding import Encoder
-from tao_skill_bank.tasks.vlm_bcq.labels import label_checks
+from tao_skill_bank.tasks.vlm_bcq.labels import CALLED, applied
 from tao_skill_bank.tasks.vlm_bcq.metric import ACCURACY, FN_RATE, FP_RATE, GRAMMAR
 from tao_skill_bank.tasks.vlm_bcq.pool import rows_of_key
 from tao_skill_bank.tasks.vlm_bcq.workspace import SETS, as_filed, read
 
 _FREE_BYTES_NEEDED = 1 << 30
+_NAMED = Named(files="the annotations", file="its annotation", look="video or question")
 _NAMES = {"kpi": "KPI set", "acceptance": "acceptance set", "base": "base set", "val": "validation set", "pool": "pool"}
 _WHO = {
     "standin": "the bank's own small stand-in, a rehearsal: its figures are not a VLM's",
@@ -109,9 +112,15 @@ def _limits(of: EvaluateConfig | AnnotateConfig) -> str:
 
 
 def _corrections(config: VlmConfig, words: list[OwnWord]) -> list[Check]:
-    checks, asked = label_checks(config, lambda name: as_filed(config, name))
+    """The checks of a plan's corrections; `words` gets the one that those of the measured sets need."""
+
+    def changes() -> dict[str, list[Change]]:
+        held = {called: as_filed(config, name) for name, called in CALLED.items()}
+        return {called: applied(config, of).changes for called, of in held.items() if of is not None}
+
+    found, asked = label_checks(config, _NAMED, changes)
     words.extend(asked)
-    return checks
+    return found
 
 
 def _target(plan: ResolvedPlan) -> Check:
