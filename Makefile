@@ -8,6 +8,12 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 WORKERS ?= 4
 
+# What leads Python elsewhere is of another program; an environment that was moved or whose Python has gone is set up anew.
+unexport PYTHONPATH PYTHONHOME
+_ := $(shell [ ! -e $(VENV)/.run-ready ] || [ "$$($(BIN)/python -I -c \
+  'import importlib.util as u; print(u.find_spec("tao_skill_bank").origin)' 2>&1)" -ef tao_skill_bank/__init__.py ] \
+  || rm -f $(VENV)/.*-ready)
+
 .PHONY: demo demo-vlm studio wheelhouse requests test check unit coverage proof mutants lock bench sbom audit releases clean help
 
 help: ## Show the targets.

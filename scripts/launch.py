@@ -19,6 +19,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -26,9 +27,10 @@ import sys
 import time
 
 sys.dont_write_bytecode = True  # nothing is written into the bank's folder
+ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "scripts"))  # which PYTHONSAFEPATH leaves out
 import set_up  # noqa: E402
 
-ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 LOCK = os.path.join(ROOT, "requirements.lock")
 WAIT_SEC = 4.0
 """Clients give a server 10 s or more to answer: what is not ready by then is waited for in the waiting room."""
@@ -45,9 +47,13 @@ def version():
 def cache_folder():
     """Where environments lie: TAO_SKILL_BANK_CACHE, else the user's cache folder."""
     given = os.environ.get(PLACE)
+    if given and not os.path.isabs(given):
+        raise set_up.SetUpError(f"{PLACE}={given!r} begins nowhere", "write it from / on, or unset it")
     if given:
         return given
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    base = os.environ.get("XDG_CACHE_HOME") or ""
+    if not os.path.isabs(base):  # which counts as none
+        base = os.path.join(os.path.expanduser("~"), ".cache")
     if not os.path.isabs(base):
         raise set_up.SetUpError("HOME is not set", f"set it, or {PLACE} to a folder that can be written to")
     return os.path.join(base, "tao-skill-bank")
@@ -79,12 +85,24 @@ def find():
     if sys.version_info >= set_up.OLDEST and _installed_here():
         return sys.executable, {}
     beside = os.path.join(ROOT, ".venv")
-    if os.path.exists(set_up.python_in(beside)) and _installed_in(beside):
+    if _runs(beside) and _installed_in(beside):
         return set_up.python_in(beside), {}
     own = environment_folder()
-    if os.path.exists(os.path.join(own, "ready")) and os.path.exists(set_up.python_in(own)):
+    if _ready(own):
         return set_up.python_in(own), _own_variables(own)
     return None
+
+
+def _ready(folder):
+    return os.path.exists(os.path.join(folder, "ready")) and _runs(folder)
+
+
+def _runs(folder):
+    """Whether its interpreter is there, and still the one that it was made for: a system's python3 becomes another."""
+    name = os.path.basename(os.path.realpath(set_up.python_in(folder)))
+    return os.path.exists(set_up.python_in(folder)) and (
+        not re.match(r"python3\.\d+$", name) or os.path.isdir(os.path.join(folder, "lib", name))
+    )
 
 
 def _own_variables(folder):
@@ -219,7 +237,7 @@ def make():
     folder = environment_folder()
     with open(folder + ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if os.path.exists(os.path.join(folder, "ready")):
+        if _ready(folder):
             return 0
         shutil.rmtree(folder, ignore_errors=True)
         try:
@@ -276,7 +294,7 @@ def serve(arguments):
         found = find()
         if found is None:
             making = Making(arguments)
-            patience = float(os.environ.get("TAO_SKILL_BANK_WAIT") or WAIT_SEC)
+            patience = set_up.seconds("TAO_SKILL_BANK_WAIT", WAIT_SEC)
             found = making.wait(LONG_WAIT_SEC if "--http" in arguments else patience)
         if found is None and "--http" not in arguments:
             sys.path.insert(0, ROOT)

@@ -20,6 +20,11 @@ NO_CONNECTION = re.compile(
 )
 MISSING = re.compile(r"No matching distribution found for (\S+)|Because (\S+) was not found|no version of (\S+)")
 MEND_NETWORK = "mend the network, proxy or pip configuration"
+OF_INDEXES = re.compile(
+    "(extra-)?index-url|find-links|no-index|trusted-host|proxy|(client-)?cert|keyring-provider|(default-)?timeout|retries|"
+    "(no-)?cache-dir|use-feature|use-deprecated"
+)
+"""Where packages come from a person's pip configuration says; how and into what, the set-up alone."""
 NO_ROOM_BYTES = 8 << 20  # what fails with less left failed for it, whatever it says
 
 
@@ -32,24 +37,34 @@ def find_uv():
 
 
 def pip_settings():
-    """What pip's configuration files and PIP_ variables say of indexes; later files win, variables most."""
+    """What pip's configuration files and PIP_ variables say; later files win, [install] more, variables most.
+
+    Raises:
+        ValueError: One of the files is no configuration.
+    """
     home = os.path.expanduser("~")
     dirs = reversed((os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep))
     user = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
     given = os.environ.get("PIP_CONFIG_FILE")
     paths = [*(f"{folder}/pip/pip.conf" for folder in dirs), "/etc/pip.conf"]
     paths += ["/Library/Application Support/pip/pip.conf", f"{home}/.pip/pip.conf", f"{user}/pip/pip.conf", given or ""]
-    found = {}
+    parser = configparser.RawConfigParser()
     for path in filter(None, [] if given == os.devnull else paths):
-        parser = configparser.RawConfigParser()
         try:
             parser.read(path, encoding="utf-8")
-        except (configparser.Error, ValueError):
-            continue
-        for section in filter(parser.has_section, ("global", "install")):
-            found.update({k.replace("_", "-"): v for k, v in parser.items(section)})
+        except (configparser.Error, ValueError) as error:
+            raise ValueError(f"pip's configuration {path} cannot be read ({error})") from None
+    found = {}
+    for section in filter(parser.has_section, ("global", "install")):
+        found.update({k.replace("_", "-"): v for k, v in parser.items(section)})
     found.update({k[4:].lower().replace("_", "-"): v for k, v in os.environ.items() if k.startswith("PIP_") and v})
     return {key: " ".join(value.split()) for key, value in found.items()}
+
+
+def pip_environment(settings):
+    """What pip is told of indexes, as its variables: nothing else of what a person configured reaches it."""
+    told = {f"PIP_{k.upper().replace('-', '_')}": v for k, v in settings.items() if v and OF_INDEXES.fullmatch(k)}
+    return {**told, "PIP_CONFIG_FILE": os.devnull}
 
 
 def uv_environment(settings):
@@ -74,14 +89,15 @@ def address(settings, uv):
     return " ".join(["the package index", *re.sub(r"//[^/@\s]*@", "//", named).split()])
 
 
-def without_cache():
+def without_cache(settings):
     """The variables that keep pip and uv from a cache folder that cannot be written to: a build would fail by it."""
     home = os.path.expanduser("~")
     common = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
     of_pip = os.path.join(home, "Library", "Caches") if sys.platform == "darwin" else common
     found = {}
-    for name, base, off in (("pip", of_pip, "PIP_NO_CACHE_DIR"), ("uv", common, "UV_NO_CACHE")):
-        folder = os.environ.get(f"{name.upper()}_CACHE_DIR") or os.path.join(base, name)
+    given = settings.get("cache-dir"), os.environ.get("UV_CACHE_DIR")
+    caches = (given[0] or os.path.join(of_pip, "pip"), "PIP_NO_CACHE_DIR"), (given[1] or f"{common}/uv", "UV_NO_CACHE")
+    for folder, off in caches:
         try:
             os.makedirs(folder, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
@@ -93,6 +109,8 @@ def without_cache():
 def explain(text, purpose, work):
     """(what, fix) from what pip or uv said: the first cause that is known, else the tool's own last error."""
     where, offline = work.source(), work.without_network()
+    if "No usable temporary directory" in text:
+        return "no folder for temporary files can be written to", "free some space, or set TMPDIR to one that can be"
     places = [folder for folder in (work.folder, tempfile.gettempdir()) if os.path.isdir(folder)]
     if FULL.search(text) or any(shutil.disk_usage(folder).free < NO_ROOM_BYTES for folder in places):
         return f"the disk is full ({', '.join(places)})", "free some space, or name another folder"

@@ -21,9 +21,10 @@ import tempfile
 import threading
 import time
 
-import pip_and_uv
-
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "scripts"))  # which PYTHONSAFEPATH leaves out
+import pip_and_uv  # noqa: E402
+
 OLDEST = (3, 11)
 IS_OLDER = f"import sys; sys.exit(3) if sys.version_info < {OLDEST!r} else None"
 BUILDER = "setuptools"  # installed first: antlr4-python3-runtime is published as source only and is built by it
@@ -36,7 +37,12 @@ PATIENCE_SEC = 12.0
 """For so long the index may say nothing to the first thing it is asked; a client waits little longer."""
 WINDOWS_HERE = os.name == "nt"
 WINDOWS = "Windows itself is not supported: install WSL (`wsl --install`) and run the same command inside it"
-LEADS_ELSEWHERE = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+LEADS_ELSEWHERE = re.compile(
+    "PIP_.*|PYTHONPATH|PYTHONHOME|VIRTUAL_ENV|__PYVENV_LAUNCHER__|"
+    "UV_(PYTHON|SYSTEM_PYTHON|CONSTRAINT|OVERRIDE|EXCLUDE_NEWER|NO_BINARY|NO_BUILD|NO_VERIFY_HASHES)"
+)
+HALF = "being-set-up"
+"""Stands in an environment while packages are unpacked: where it is found later, one of them may be cut off."""
 PIP = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--use-pep517")
 AS_LOCKED = ("--no-deps", "--no-build-isolation")
 
@@ -50,13 +56,18 @@ class SetUpError(Exception):
         self.log = log
 
 
-def patience():
-    """Seconds for which an index may be silent: a person's own, or PATIENCE_SEC; SetUpError where that is no number."""
-    said = os.environ.get(PATIENCE) or PATIENCE_SEC
+def seconds(variable, otherwise):
+    """A person's own number of seconds, or another; SetUpError where theirs is no number."""
+    said = os.environ.get(variable) or otherwise
     with contextlib.suppress(ValueError):
         if 0 < float(said) < float("inf"):
             return float(said)
-    raise SetUpError(f"{PATIENCE}={said!r} is no number of seconds above 0", "write one, such as 30, or unset it")
+    raise SetUpError(f"{variable}={said!r} is no number of seconds above 0", "write one, such as 30, or unset it")
+
+
+def patience():
+    """Seconds for which an index may be silent."""
+    return seconds(PATIENCE, PATIENCE_SEC)
 
 
 class Lock:
@@ -143,16 +154,41 @@ class Work:
         self.python = python_in(self.folder)
         self.wheelhouse = os.path.abspath(wheelhouse) if wheelhouse else None
         self.uv = None if os.environ.get("TAO_SKILL_BANK_NO_UV") else pip_and_uv.find_uv()
-        self.settings = pip_and_uv.pip_settings()
-        self.env = {k: v for k, v in os.environ.items() if k not in LEADS_ELSEWHERE}
-        self.env.update(pip_and_uv.without_cache())
+        try:
+            self.settings = pip_and_uv.pip_settings()
+        except ValueError as error:
+            raise SetUpError(str(error), "mend or remove that file") from None
+        self.env = {k: v for k, v in os.environ.items() if not LEADS_ELSEWHERE.fullmatch(k)}
+        self.env.update(pip_and_uv.pip_environment(self.settings))
+        self.env.update(pip_and_uv.without_cache(self.settings))
         self.env.update(pip_and_uv.uv_environment(self.settings) if self.uv else {})
         self.total, self.fetched, self.shown, self.said_at = 0, 0, "", time.monotonic()
         self.unanswered = self.silent = 0
+        self.held = []  # the lock's descriptor, for what is started: it may outlive a set-up that is killed
+
+    @contextlib.contextmanager
+    def alone(self):
+        """Wait until nobody else works on the folder, and hold others off; what the system refuses is a SetUpError."""
+        import fcntl
+
+        try:
+            os.makedirs(os.path.dirname(os.path.abspath(self.log)), exist_ok=True)
+            with open(self.log, "a", encoding="utf-8") as log:
+                try:
+                    fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    say(f"another set-up of {self.folder} is at work: waiting until it has ended")
+                    fcntl.flock(log, fcntl.LOCK_EX)
+                self.held = [log.fileno()]
+                log.truncate(0)
+                yield
+        except OSError as error:
+            raise SetUpError(*pip_and_uv.explain(str(error), "set up", self)) from None
 
     def make(self):
         """An environment without packages, unless a good one is there."""
-        if os.path.exists(self.python):
+        half = os.path.join(self.folder, HALF)
+        if os.path.exists(self.python) and not os.path.exists(half) and not self._made_elsewhere():
             status = _quiet([self.python, "-I", "-c", IS_OLDER])
             if status == 3:
                 fix = f"remove it (`rm -r '{self.folder}'`) and run this again"
@@ -163,19 +199,34 @@ class Work:
         if path is None and (self.asked or not self.uv):
             fix = "install it (Debian: `apt-get install python3 python3-venv`; macOS: `brew install python`), or uv"
             raise SetUpError(reason, fix)
-        if os.path.isdir(self.folder) and os.listdir(self.folder):
-            if not os.path.exists(os.path.join(self.folder, "pyvenv.cfg")):
-                raise SetUpError(f"{self.folder} is not empty, and no environment", "name another folder")
+        made = os.path.exists(os.path.join(self.folder, "pyvenv.cfg"))
+        if not made and any(files for *_, files in os.walk(self.folder)):
+            raise SetUpError(f"{self.folder} is not empty, and no environment", "name another folder")
+        if os.path.isdir(self.folder):
             shutil.rmtree(self.folder)
         by_uv = [self.uv, "venv", "--quiet", "--python", path or ">=3.11"]
         self.run([*(by_uv if self.uv else [path, "-I", "-m", "venv"]), self.folder], "make the environment")
+
+    def _made_elsewhere(self):
+        """Whether the folder was moved or copied here: its commands still lead to where it was made."""
+        with contextlib.suppress(OSError), open(os.path.join(self.folder, "bin", "activate"), encoding="utf-8") as text:
+            named = re.search(r"""^ *(?:export )?VIRTUAL_ENV=["']?(/.*?)["']?$""", text.read(), re.MULTILINE)
+            return bool(named) and not (os.path.exists(named[1]) and os.path.samefile(named[1], self.folder))
+        return False
 
     def install(self, *what, patience=()):
         """Install by hash from a lock, or the project itself."""
         source = ["--no-index", "--find-links", self.wheelhouse] if self.wheelhouse else []
         tool = [self.python, "-I", "-m", "pip", "install", *PIP, "--no-user", "--no-compile", *patience]
         tool = [self.uv, "pip", "install", "--python", self.python] if self.uv else tool
-        self.run([*tool, *AS_LOCKED, *source, *what], "install")
+        before, half, done = self._unpacked(), os.path.join(self.folder, HALF), False
+        open(half, "w").close()
+        try:
+            self.run([*tool, *AS_LOCKED, *source, *what], "install")
+            done = True
+        finally:
+            if done or self._unpacked() == before:
+                os.unlink(half)
 
     def install_lock(self, lock, builder_only=False):
         """What a lock names; what builds first: that small fetch shows whether an index answers at all."""
@@ -207,6 +258,7 @@ class Work:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 encoding="utf-8", errors="replace", env=self.env, cwd=os.path.dirname(self.folder) or "/",
+                pass_fds=self.held,
             )  # fmt: skip
             done = threading.Event()
             watcher = threading.Thread(target=self._watch, args=(done, process), daemon=True)
@@ -334,8 +386,7 @@ def set_up(folder, locks, project=None, wheelhouse=None, python=None, log=None, 
     """
     read, begun = checked(folder, locks, wheelhouse), time.monotonic()
     work = Work(folder, log or os.path.abspath(folder).rstrip(os.sep) + ".log", wheelhouse, python, heard)
-    try:
-        open(work.log, "w", encoding="utf-8").close()
+    with work.alone():
         for lock in read:
             say(about(lock, folder))
         work.make()
@@ -346,19 +397,18 @@ def set_up(folder, locks, project=None, wheelhouse=None, python=None, log=None, 
         for lock in read:
             work.check(lock)
         say(f"set up in {time.monotonic() - begun:.0f} s")
-    except OSError as error:
-        raise SetUpError(*pip_and_uv.explain(str(error), "set up", work)) from None
     return work
 
 
 def fill_wheelhouse(folder, locks):
     """Fetch the files that the locks name into a folder; SetUpError as `set_up`."""
     folder = os.path.abspath(folder)  # pip runs elsewhere
-    os.makedirs(folder, exist_ok=True)
-    open(folder + ".log", "w", encoding="utf-8").close()
-    with tempfile.TemporaryDirectory() as scratch:
-        work = Work(os.path.join(scratch, "env"), folder + ".log")
-        work.uv = None  # it has no command that fetches
+    work = Work(folder, folder + ".log")
+    work.uv = None  # it has no command that fetches
+    with work.alone(), tempfile.TemporaryDirectory() as scratch:
+        os.makedirs(folder, exist_ok=True)
+        work.folder = os.path.join(scratch, "env")
+        work.python = python_in(work.folder)
         read = [Lock(path) for path in locks]
         work.make()
         for lock in read:

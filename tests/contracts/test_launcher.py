@@ -217,7 +217,7 @@ class Talk:
 def client(bank: Bank) -> Iterator[Talk]:
     """A client that has been greeted while the index keeps the maker waiting."""
     bank.hold()
-    process = bank.start("serve", TAO_SKILL_BANK_WAIT="0")
+    process = bank.start("serve", TAO_SKILL_BANK_WAIT="0.001")
     try:
         found = Talk(process)
         found.stdin.write(HELLO)
@@ -337,6 +337,28 @@ def test_what_a_killed_maker_left_is_thrown_away(bank: Bank) -> None:
     assert (status, connected(out)) == (0, True), err
 
 
+@pytest.mark.parametrize("name", ["none", "python3.10"])
+def test_an_environment_whose_python_has_gone_or_become_another_is_made_anew(
+    bank: Bank, tmp_path: Path, name: str
+) -> None:
+    bank.session()
+    (ready,) = (bank.home / ".cache/tao-skill-bank").glob("env-*/ready")
+    python = ready.with_name("bin") / "python"
+    if name != "none":
+        shutil.move(python, tmp_path / name)
+    python.unlink(missing_ok=True)
+    python.symlink_to(tmp_path / name)
+    status, out, err = bank.session()
+    assert (status, connected(out)) == (0, True), err
+    assert bank.calls == ["venv", "pip", "pip"] * 2
+
+
+def test_a_wait_that_is_no_number_is_told_to_the_client(bank: Bank) -> None:
+    status, out, err = bank.session(TAO_SKILL_BANK_WAIT="soon")
+    assert (status, refused(out)) == (1, err.strip())
+    assert "TAO_SKILL_BANK_WAIT='soon' is no number of seconds above 0" in err
+
+
 def test_another_lock_file_gets_another_environment(bank: Bank) -> None:
     bank.session()
     with (bank.root / "requirements.lock").open("a") as lock:
@@ -390,6 +412,7 @@ def test_the_launcher_runs_on_an_old_python() -> None:
         ({"HOME": "/dev/null/nobody"}, "/dev/null/nobody/.cache/tao-skill-bank cannot be written to (Not a directory)"),
         ({"HOME": "/proc/nobody"}, "cannot be written to ("),
         ({"HOME": "nobody"}, "HOME is not set; set it, or TAO_SKILL_BANK_CACHE to a folder"),
+        ({"TAO_SKILL_BANK_CACHE": "cache"}, "TAO_SKILL_BANK_CACHE='cache' begins nowhere; write it from / on"),
         ({"TAO_SKILL_BANK_CACHE": "/dev/null/cache"}, "/dev/null/cache cannot be written to"),
     ],
 )

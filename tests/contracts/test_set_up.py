@@ -8,10 +8,12 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+import pip_and_uv
 import pytest
 import set_up
 from node_clients import uv_command
@@ -75,6 +77,8 @@ class Machine:
     def with_(self, empty: Path) -> Machine:
         """With an environment that nothing was installed in yet."""
         shutil.copytree(empty, self.folder, symlinks=True)
+        activate = self.folder / "bin/activate"
+        activate.write_text(activate.read_text().replace(f'"{empty}"', f'"{self.folder}"'))
         return self
 
     def run(self, *words: str, lock: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -152,6 +156,30 @@ def test_an_index_in_the_persons_pip_configuration_is_the_one_that_is_asked(
     assert machine.has_what_the_lock_names()
 
 
+def test_what_pip_is_told_to_do_otherwise_by_a_persons_configuration_changes_nothing_here(
+    machine: Machine, empty: Path
+) -> None:
+    machine.with_(empty)
+    other, conf = machine.home / "constraints.txt", machine.home / "pip.conf"
+    other.write_text("packaging==1.0\n")
+    conf.write_text(
+        f"[global]\nuser = true\nrequire-virtualenv = true\nno-binary = :all:\nonly-binary = setuptools\n"
+        f"[install]\ntarget = {machine.home}/elsewhere\nconstraint = {other}\ndry-run = true\n"
+    )
+    done = machine.run(PIP_CONFIG_FILE=str(conf), PIP_PREFIX=str(machine.home / "prefix"), PIP_QUIET="3")
+    assert done.returncode == 0, done.stderr
+    assert machine.has_what_the_lock_names()
+    assert f"fetching 3 of {len(Lock(str(machine.index.lock)).names)}: " in done.stderr
+
+
+def test_a_pip_configuration_that_is_none_is_told_by_its_path(machine: Machine) -> None:
+    conf = machine.home / "pip.conf"
+    conf.write_text("index-url = here\n")
+    line = machine.failed(PIP_CONFIG_FILE=str(conf))
+    assert f"pip's configuration {conf} cannot be read (File contains no section headers" in line
+    assert "mend or remove that file" in line
+
+
 @pytest.mark.parametrize("packages", ["few", pytest.param("building", marks=pytest.mark.slow)])
 def test_a_wheelhouse_is_filled_where_there_is_an_index_and_is_enough_where_there_is_none(
     tmp_path: Path, request: pytest.FixtureRequest, empty: Path, packages: str
@@ -197,6 +225,72 @@ def test_a_second_time_nothing_is_made_anew(first_time: tuple[Machine, subproces
     done = machine.run(PIP_INDEX_URL=NOWHERE)
     assert done.returncode == 0, done.stderr
     assert (machine.folder / "pyvenv.cfg").stat().st_mtime_ns == before
+
+
+def test_two_at_once_in_one_folder_are_done_one_after_the_other(machine: Machine, empty: Path) -> None:
+    machine.with_(empty)
+    (machine.folder / set_up.HALF).touch()  # both would make it anew
+    both: list[subprocess.CompletedProcess[str]] = []
+    threads = [threading.Thread(target=lambda: both.append(machine.run())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [done.returncode for done in both] == [0, 0], [done.stderr for done in both]
+    assert machine.has_what_the_lock_names()
+    waited = f"another set-up of {machine.folder} is at work: waiting until it has ended\n"
+    assert [done.stderr.count(waited) for done in both] in ([0, 1], [1, 0])
+
+
+def test_after_a_kill_in_the_middle_of_a_package_that_package_is_whole_the_next_time(
+    machine: Machine, empty: Path
+) -> None:
+    machine.with_(empty)
+    version = next(line.split()[0] for line in machine.index.lock.read_text().splitlines() if "pyyaml==" in line)
+    (library,) = machine.folder.glob("lib/*/site-packages")
+    cut_off = library / f"{version.replace('==', '-')}.dist-info"
+    cut_off.mkdir()
+    (cut_off / "METADATA").write_text(f"Metadata-Version: 2.1\nName: pyyaml\nVersion: {version.partition('==')[2]}\n")
+    (machine.folder / set_up.HALF).touch()
+    done = machine.run()
+    assert done.returncode == 0, done.stderr
+    assert (library / "pyyaml_.py").exists() and not (machine.folder / set_up.HALF).exists()
+
+
+def test_an_environment_that_was_moved_is_made_anew_where_it_is_now(machine: Machine, empty: Path) -> None:
+    shutil.copytree(empty, machine.folder, symlinks=True)
+    done = machine.run()
+    assert done.returncode == 0, done.stderr
+    assert str(machine.folder) in (machine.folder / "bin/activate").read_text()
+
+
+@pytest.mark.parametrize("word", ["scripts/set_up.py", "scripts/launch.py"])
+def test_a_python_that_is_told_to_trust_no_folder_runs_it_too(word: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / word), "wheelhouse"], env={"PYTHONSAFEPATH": "1"}, capture_output=True, text=True
+    )
+    assert (done.returncode, "Traceback" in done.stderr) in ((1, False), (2, False)), done.stderr
+
+
+def test_make_sets_up_anew_what_was_moved_or_lost_its_python(tmp_path: Path) -> None:
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "tao_skill_bank").mkdir()
+    (tmp_path / "tao_skill_bank/__init__.py").touch()
+    python, ready = tmp_path / ".venv/bin/python", tmp_path / ".venv/.run-ready"
+    python.parent.mkdir(parents=True)
+
+    def would_set_up(origin: Path | None) -> bool:
+        if origin is not None:
+            python.write_text(f"#!/bin/sh\necho '{origin}'\n")
+            python.chmod(0o755)
+        ready.touch()
+        said = subprocess.run(["make", "-n", "demo"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        return "set_up.py" in said
+
+    assert would_set_up(None)
+    assert would_set_up(ROOT / "tao_skill_bank/__init__.py")
+    assert not would_set_up(tmp_path / "tao_skill_bank/__init__.py")
 
 
 @pytest.mark.parametrize(
@@ -322,8 +416,15 @@ def test_a_disk_that_fills_up_meanwhile_is_told_as_full(machine: Machine, tmp_pa
 
 
 @pytest.mark.parametrize("place", ["/proc/nowhere/env", "/dev/null/env"])
-def test_a_place_that_cannot_be_written_to_is_one_line(machine: Machine, place: str) -> None:
-    assert machine.failed(place)
+@pytest.mark.parametrize("what", [[], ["wheelhouse"]], ids=["environment", "wheelhouse"])
+def test_a_place_that_cannot_be_written_to_is_one_line(machine: Machine, what: list[str], place: str) -> None:
+    assert machine.failed(*what, place)
+
+
+def test_where_no_folder_takes_temporary_files_the_variable_is_named(tmp_path: Path) -> None:
+    said = "[Errno 2] No usable temporary directory found in ['/tmp', '/var/tmp']"
+    work = set_up.Work(str(tmp_path / "env"), str(tmp_path / "env.log"))
+    assert "set TMPDIR to one that can be" in pip_and_uv.explain(said, "set up", work)[1]
 
 
 def test_a_folder_of_the_persons_own_is_never_cleared(machine: Machine) -> None:
