@@ -205,6 +205,7 @@ class Work:
         if os.path.isdir(self.folder):
             shutil.rmtree(self.folder)
         by_uv = [self.uv, "venv", "--quiet", "--python", path or ">=3.11"]
+        self.show("making the environment")
         self.run([*(by_uv if self.uv else [path, "-I", "-m", "venv"]), self.folder], "make the environment")
 
     def _made_elsewhere(self):
