@@ -54,6 +54,8 @@ def add_root(folder: Path) -> Path:
         raise InputError("no such folder", where=path, fix="name the folder that holds your workspaces")
     if not str(path).isprintable():
         raise InputError("a name with control characters cannot stand in a list", where=path, fix="rename the folder")
+    if str(path) != str(path).strip():
+        raise InputError("a name that ends in a blank cannot stand in a list", where=path, fix="rename the folder")
     _refuse_too_much(path)
     with _editing() as lines:
         if path not in _folders(lines):

@@ -90,7 +90,8 @@ def environment() -> dict[str, str]:
 
 def config_folder() -> Path:
     """The user's own folder of settings: in XDG_CONFIG_HOME, else in `~/.config`."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "tao-skills"
+    given = os.environ.get("XDG_CONFIG_HOME", "")  # a relative one counts as none: it would be another in every folder
+    return Path(given if os.path.isabs(given) else os.path.expanduser("~/.config")) / "tao-skills"
 
 
 def is_personal(path: Path | str) -> bool:

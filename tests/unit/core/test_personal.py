@@ -75,6 +75,17 @@ def test_a_folder_that_is_too_much_is_refused(home: Path, name: str) -> None:
     assert not roots_path().exists()
 
 
+def test_a_name_that_ends_in_a_blank_is_refused_for_the_list_could_not_hold_it(home: Path) -> None:
+    (home / "boards ").mkdir()
+    with pytest.raises(InputError, match="ends in a blank"):
+        add_root(home / "boards ")
+
+
+def test_a_relative_folder_of_settings_counts_as_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", "settings")
+    assert roots_path() == home / ".config/tao-skills/roots"
+
+
 def test_a_file_or_nothing_is_no_folder(home: Path) -> None:
     (home / "file").touch()
     for name in ("file", "nothing"):
