@@ -44,7 +44,7 @@ def certificate_html(certificate: Certificate) -> str:
         "certificate.html.j2",
         made=certificate,
         rate=rate_text,
-        bound=lambda value: percent(None if value is None else 100 * value),
+        bound=bound_text,
         sentence=sentence(certificate),
         needs=needs(certificate),
         facts=_facts(certificate),
@@ -57,6 +57,11 @@ def rate_text(rate: Rate | None) -> str:
     if rate is None or rate.value is None:
         return "not measured"
     return f"{percent(100 * rate.value)} ({whole(rate.k)} of {whole(rate.n)})"
+
+
+def bound_text(share: float | None) -> str:
+    """A bound, given from 0 to 1, in percent."""
+    return percent(None if share is None else 100 * share)
 
 
 def sentence(made: Certificate) -> str:

@@ -6,13 +6,13 @@ import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
 from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_text
+from tao_skill_bank.core.overrides import leaves
 from tao_skill_bank.core.settings import Frozen
 from tao_skill_bank.core.text import capital, clean, duration, listed, percent, points, score, tokens, whole
 from tao_skill_bank.loop.evidence import Interval
@@ -195,16 +195,10 @@ def _flat(view: RunView) -> dict[str, str]:
     state = view.state
     plan: dict[str, str] = {"kpi_target": state.kpi_target, "max_iterations": str(state.max_iterations)}
     home = state.config.workspace.rstrip("/") + "/"
-
-    def walk(value: Any, name: str) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                walk(inner, f"{name}.{key}" if name else str(key))
-        elif name not in _NOISE:
+    for name, value in leaves(state.config.model_dump(mode="json")):
+        if name not in _NOISE and value != {}:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             plan[name] = clean(text.removeprefix(home))
-
-    walk(state.config.model_dump(mode="json"), "")
     for key, digest in state.plan_digests.items():
         plan[f"contents of {f'the {CONTENTS[key]}' if key in CONTENTS else key}"] = digest[:12]
     return plan

@@ -14,14 +14,14 @@ from tao_skill_bank.tasks.registry import load_state, task_of
 REPORT_FILE = "DEFT_Loop_Report.html"
 
 
-def render_plain(results_dir: Path) -> Path:
+def render_run(results_dir: Path) -> Path:
     """Write the report of a run from its state; returns its path."""
     path = results_dir / REPORT_FILE
-    fsio.write_text(path, plain_html(results_dir))
+    fsio.write_text(path, run_html(results_dir))
     return path
 
 
-def plain_html(results_dir: Path) -> str:
+def run_html(results_dir: Path) -> str:
     """The page as text. Everything out of the state is escaped."""
     task, state = task_of(results_dir), load_state(results_dir)
     phases: list[dict[str, Any]] = []

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Collection
@@ -29,6 +28,7 @@ from tao_skill_bank.annotate.video import VideoError, frames_at, probe, spread
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_text
+from tao_skill_bank.core.text import is_number
 from tao_skill_bank.data import corrections
 from tao_skill_bank.reports.page import render_page, script
 
@@ -236,9 +236,7 @@ def _earlier(results_dir: Path) -> dict[str, dict[str, str]]:
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if abs(value) < 1e9 and math.isfinite(value) else None
+    return float(value) if is_number(value) and abs(value) < 1e9 else None
 
 
 def _pictures(video: str) -> list[tuple[float, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,11 @@ from markupsafe import Markup
 
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.metric import Measure, Target
-from tao_skill_bank.metrics import Curve, confusion_at, thinned_curve
+from tao_skill_bank.metrics import Curve, Threshold, confusion_at, thinned_curve
 from tao_skill_bank.reports import score_charts
 from tao_skill_bank.reports.deft.view import Phase, RunView, share
 from tao_skill_bank.tasks.changenet.metric import FAR, RECALL
+from tao_skill_bank.tasks.changenet.results import Evaluation
 
 POINTS = 240
 FEWER_POINTS = 120  # a phase, once there are many
@@ -22,15 +23,12 @@ FEWER_POINTS = 120  # a phase, once there are many
 
 @dataclass(frozen=True)
 class Frame:
-    """One iteration of the explorer. Counts are those at the operating point; None without a threshold."""
+    """One iteration of the explorer. `counts` (`tp`, `fp`, …): at its operating point, if it has one."""
 
     phase: Phase
     distribution: Markup
     curve: Markup
-    tp: int | None
-    fp: int | None
-    tn: int | None
-    fn: int | None
+    counts: Evaluation | Threshold | None
     precision: Interval | None
     printed: bool
     start: int
@@ -71,28 +69,24 @@ def explorer(view: RunView) -> Explorer:
         curve, counts = curves[phase.label], _counts(phase)
         drawn = Markup("")
         if curve is not None:
-            own = lines[phase.label]
             # The same axes in every frame, so that scrubbing compares.
-            drawn = score_charts.recall_far([_styled(own)], far_pct, recall_pct, shared, _place(counts))
+            own, at = replace(lines[phase.label], style="best"), _place(counts) if counts else None
+            drawn = score_charts.recall_far([own], far_pct, recall_pct, shared, at)
             data.append(tryout(phase.title, curve, ticks, shared))
         else:
             data.append({"title": phase.title, "t": []})
         scored = phase.scored
         assert scored is not None
-        at = phase.record.threshold
-        tp, fp, tn, fn = counts or (None, None, None, None)
+        threshold = phase.record.threshold
         frames.append(
             Frame(
                 phase=phase,
-                distribution=score_charts.distribution(*halves[phase.label], at, ticks, most),
+                distribution=score_charts.distribution(*halves[phase.label], threshold, ticks, most),
                 curve=drawn,
-                tp=tp,
-                fp=fp,
-                tn=tn,
-                fn=fn,
-                precision=share(counts[0], counts[0] + counts[1]) if counts and counts[0] + counts[1] else None,
+                counts=counts,
+                precision=share(counts.tp, counts.tp + counts.fp) if counts and counts.tp + counts.fp else None,
                 printed=phase is view.best or phase is view.baseline,
-                start=0 if curve is None or at is None else int(np.argmin(np.abs(curve.thresholds - at))),
+                start=0 if curve is None or threshold is None else int(np.argmin(np.abs(curve.thresholds - threshold))),
                 last=0 if curve is None else len(curve) - 1,
             )
         )
@@ -137,26 +131,16 @@ def _line(phase: Phase, curve: Curve, view: RunView) -> score_charts.Line:
     return score_charts.Line.of(phase.title, curve, style)
 
 
-def _styled(line: score_charts.Line) -> score_charts.Line:
-    return score_charts.Line(line.name, line.x, line.y, "best")
+def _counts(phase: Phase) -> Evaluation | Threshold | None:
+    """As the state has them, else counted in the inference."""
+    if phase.evaluation is not None or phase.scored is None or phase.record.threshold is None:
+        return phase.evaluation
+    return confusion_at(phase.scored.scores, phase.scored.is_pass, phase.record.threshold)
 
 
-def _counts(phase: Phase) -> tuple[int, int, int, int] | None:
-    """(tp, fp, tn, fn) as the state has them, else counted in the inference."""
-    if phase.evaluation is not None:
-        e = phase.evaluation
-        return e.tp, e.fp, e.tn, e.fn
-    if phase.scored is None or phase.record.threshold is None:
-        return None
-    point = confusion_at(phase.scored.scores, phase.scored.is_pass, phase.record.threshold)
-    return point.tp, point.fp, point.tn, point.fn
-
-
-def _place(counts: tuple[int, int, int, int] | None) -> tuple[float, float] | None:
-    if counts is None:
-        return None
-    tp, fp, tn, fn = counts
-    return 100 * fp / max(fp + tn, 1), 100 * tp / max(tp + fn, 1)
+def _place(at: Evaluation | Threshold) -> tuple[float, float]:
+    """(FAR, recall) in percent."""
+    return 100 * at.fp / max(at.fp + at.tn, 1), 100 * at.tp / max(at.tp + at.fn, 1)
 
 
 def tryout(title: str, curve: Curve, ticks: Any, axes: score_charts.CurveAxes) -> dict[str, Any]:

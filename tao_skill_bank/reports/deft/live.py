@@ -12,7 +12,6 @@ from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.loop.log import log_path
 from tao_skill_bank.loop.state import state_path
 from tao_skill_bank.reports.deft.report import report_html
-from tao_skill_bank.reports.deft.status import status_of
 from tao_skill_bank.reports.deft.view import NARRATIVE, RunView
 from tao_skill_bank.reports.renderers import page
 from tao_skill_bank.tasks.changenet.state import State
@@ -56,13 +55,9 @@ class LiveReport:
             mark = self.mark()
             if mark != self._mark:
                 self.follows = isinstance(load_state(self.root), State)
-                self._html = self._followed(mark) if self.follows else page(self.root)
+                self._html = report_html(RunView(self.root), live=mark) if self.follows else page(self.root)
                 self._mark = mark
             return self._html
-
-    def _followed(self, mark: str) -> str:
-        view = RunView(self.root)
-        return report_html(view, status_of(view), live=mark)
 
 
 class _Server(ThreadingHTTPServer):

@@ -10,10 +10,10 @@ from tao_skill_bank.assurance.subject import subject_of
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.errors import BankError, InputError
-from tao_skill_bank.core.text import capital, clean, duration, listed, percent, plural, points, score, whole
+from tao_skill_bank.core.text import capital, clean, duration, listed, plural, points, score, whole
 from tao_skill_bank.core.version import __version__
 from tao_skill_bank.loop.state import is_iteration_label
-from tao_skill_bank.reports.certificate import needs, rate_text
+from tao_skill_bank.reports.certificate import bound_text, needs, rate_text
 from tao_skill_bank.reports.deft import sections
 from tao_skill_bank.reports.deft.added import additions
 from tao_skill_bank.reports.deft.advice import recommendations
@@ -22,7 +22,7 @@ from tao_skill_bank.reports.deft.deciding import deciding
 from tao_skill_bank.reports.deft.explorer import explorer
 from tao_skill_bank.reports.deft.gallery import Album, weakest
 from tao_skill_bank.reports.deft.narrative import unsupported
-from tao_skill_bank.reports.deft.status import Status, rate, status_of
+from tao_skill_bank.reports.deft.status import rate, status_of
 from tao_skill_bank.reports.deft.view import NARRATIVE, Phase, RunView
 from tao_skill_bank.reports.page import render_page, script
 from tao_skill_bank.reports.summary import ReportSummary
@@ -58,7 +58,7 @@ def render_report(results_dir: Path) -> ReportSummary:
     view = RunView(results_dir)
     status = status_of(view)
     path = results_dir / REPORT_FILE
-    fsio.write_text(path, report_html(view, status))
+    fsio.write_text(path, report_html(view))
     best, accepted, measure = view.best, view.accepted("best"), view.state.measure
     found, value = view.goal_of(best) if best else (None, None)
     held = accepted.figures.get(measure) if accepted else None
@@ -84,16 +84,29 @@ def render_report(results_dir: Path) -> ReportSummary:
     )
 
 
-def report_html(view: RunView, status: Status, *, live: str = "") -> str:
+def render_run(results_dir: Path) -> None:
+    """Write the report of a run, and a summary of every iteration that was measured."""
+    view = RunView(results_dir)
+    for phase in view.measured:
+        if phase.number:
+            _write_summary(view, phase)
+    render_report(results_dir)
+
+
+def run_html(results_dir: Path) -> str:
+    """The report of a run as text."""
+    return report_html(RunView(results_dir))
+
+
+def report_html(view: RunView, *, live: str = "") -> str:
     """The page of a run as one HTML document.
 
     Args:
         view: The run.
-        status: Its verdict.
         live: For a page that is served: the mark of what it shows. Its script asks for the mark and loads the page
             again when that has changed; without a script the browser does every few seconds.
     """
-    best = view.best
+    best, status = view.best, status_of(view)
     album = Album(view)
     decides = deciding(view, album)
     passes = weakest(album, best, defects=False) if best else []
@@ -177,7 +190,7 @@ def write_narrative(results_dir: Path, text: str) -> Path:
             f"the narrative has {words} words", where=results_dir / NARRATIVE, fix=f"write 1 to {SUMMARY_WORDS}"
         )
     view.narrative = []
-    wrong = unsupported(text, report_html(view, status_of(view)))
+    wrong = unsupported(text, report_html(view))
     if wrong:
         raise InputError(
             f"the narrative says {listed(wrong)}, which the page does not show",
@@ -199,7 +212,11 @@ def iter_summary(results_dir: Path, label: str) -> Path:
     if phase is None or not is_iteration_label(label):
         known = [p.label for p in view.phases]
         raise InputError(f"no iteration {label!r}", where=results_dir, fix=f"the run has {listed(known, 30)}")
-    path = results_dir / f"{label}_summary.md"
+    return _write_summary(view, phase)
+
+
+def _write_summary(view: RunView, phase: Phase) -> Path:
+    path = view.root / f"{phase.label}_summary.md"
     fsio.write_text(path, _limited("\n".join(_summary_lines(view, phase))))
     return path
 
@@ -277,12 +294,7 @@ def holds(view: RunView) -> dict[str, Any] | None:
         made: Certificate = certify(subject_of(view.root), who="nobody yet")
     except (BankError, OSError):
         return None
-    return {
-        "made": made,
-        "needs": needs(made),
-        "rate": rate_text,
-        "bound": lambda value: percent(None if value is None else 100 * value),
-    }
+    return {"made": made, "needs": needs(made), "rate": rate_text, "bound": bound_text}
 
 
 def signature(view: RunView) -> list[tuple[str, str]]:

@@ -283,7 +283,7 @@ def _suspects(
     judged = label_noise.rows_to_judge(votes, inference.label_codes)
 
     def alone(note: str) -> tuple[list[label_noise.Suspect], str, list[str]]:
-        ranked = label_noise.rank_by_model(files, labels, judged, inference.scores, distance, wrong, votes)
+        ranked = label_noise.rank_suspects(None, files, labels, judged, inference.scores, distance, wrong, model=votes)
         return ranked, "", [f"{note}; the model ranks them alone"]
 
     rows = [int(i) for i in label_noise.reference_rows(len(files), judged) if os.path.isfile(files[i])]

@@ -114,7 +114,7 @@ def rows_to_judge(
 
 
 def rank_suspects(
-    vectors: npt.NDArray[np.float32],
+    vectors: npt.NDArray[np.float32] | None,
     filepaths: Sequence[str],
     labels: Sequence[str],
     weak: Sequence[int],
@@ -129,7 +129,8 @@ def rank_suspects(
     The pictures' vote is that of `picture_votes`, the model's that of `model_votes`; neither depends on the threshold.
 
     Args:
-        vectors: Float32 [n, d] of length 1, of every sample.
+        vectors: Float32 [n, d] of length 1, of every sample; None where no picture is at hand: then the model ranks
+            them alone, which cannot tell a wrong label from a hard sample.
         filepaths: [n].
         labels: [n], stripped.
         weak: Positions of the samples to judge.
@@ -141,17 +142,34 @@ def rank_suspects(
 
     Returns:
         The suspects, most suspicious first; at equal suspicion those first that the model contradicts most. Samples
-        that the pictures agree with, and that no neighbour contradicts, are left out.
+        that the pictures agree with, and that no neighbour contradicts, are left out; without pictures those that the
+        model does not contradict.
     """
     from tao_skill_bank.actions.mining.knn import knn
 
-    if len(vectors) < 2 or not len(weak):
+    if not len(weak) or (vectors is not None and len(vectors) < 2):
         return []
     passes = np.array([label.upper() == "PASS" for label in labels])
+    votes = model_votes(scores, passes) if model is None else model
+
+    def suspect(row: int, share: float | None, neighbours: tuple[tuple[str, str, float], ...] = ()) -> Suspect:
+        return Suspect(
+            filepath=filepaths[row],
+            label=labels[row],
+            score=float(scores[row]),
+            weakness=float(weakness[row]),
+            misclassified=bool(misclassified[row]),
+            suspicion=float(votes[row]) * (1.0 if share is None else share),
+            model=float(votes[row]),
+            look_alikes=share,
+            neighbours=neighbours,
+        )
+
+    if vectors is None:
+        return _ranked([suspect(row, None) for row in weak if votes[row] > 0.5])
     rows = np.asarray(weak, dtype=np.int64)
     # One more than asked for: each sample finds itself, or an equal twin in its place.
     found, similarity = knn(vectors, vectors[rows], min(k + 1, len(vectors)), "cosine")
-    model = model_votes(scores, passes) if model is None else model
     pictures = picture_votes(vectors, passes)
     suspects = []
     for row, near, alike in zip(rows.tolist(), found, similarity, strict=True):
@@ -159,56 +177,10 @@ def rank_suspects(
         near, alike = near[others][:k], alike[others][:k]
         against = passes[near] != passes[row]
         share = float(pictures[row])
-        if share <= 0.5 and not against.any():
-            continue
-        suspects.append(
-            Suspect(
-                filepath=filepaths[row],
-                label=labels[row],
-                score=float(scores[row]),
-                weakness=float(weakness[row]),
-                misclassified=bool(misclassified[row]),
-                suspicion=share * float(model[row]),
-                model=float(model[row]),
-                look_alikes=share,
-                neighbours=tuple(
-                    (filepaths[n], labels[n], float(s)) for n, s in zip(near[against], alike[against], strict=True)
-                ),
-            )
-        )
+        if share > 0.5 or against.any():
+            beside = zip(near[against], alike[against], strict=True)
+            suspects.append(suspect(row, share, tuple((filepaths[n], labels[n], float(s)) for n, s in beside)))
     return _ranked(suspects)
-
-
-def rank_by_model(
-    filepaths: Sequence[str],
-    labels: Sequence[str],
-    weak: Sequence[int],
-    scores: npt.NDArray[np.float64],
-    weakness: npt.NDArray[np.float64],
-    misclassified: npt.NDArray[np.bool_],
-    model: npt.NDArray[np.float64],
-) -> list[Suspect]:
-    """The ranking where no picture is at hand: by the model alone, which cannot tell a wrong label from a hard sample.
-
-    Args and order as of `rank_suspects`; left out are the samples whose label the model does not contradict.
-    """
-    return _ranked(
-        [
-            Suspect(
-                filepath=filepaths[row],
-                label=labels[row],
-                score=float(scores[row]),
-                weakness=float(weakness[row]),
-                misclassified=bool(misclassified[row]),
-                suspicion=float(model[row]),
-                model=float(model[row]),
-                look_alikes=None,
-                neighbours=(),
-            )
-            for row in weak
-            if model[row] > 0.5
-        ]
-    )
 
 
 def _ranked(suspects: list[Suspect]) -> list[Suspect]:

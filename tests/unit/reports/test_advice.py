@@ -67,7 +67,7 @@ def test_the_report_says_which_checkpoint_was_chosen_and_how_far_the_others_lay_
     assert dict(card.facts)["Checkpoint"].endswith("(latest)")
     others = "model_epoch_003.pth (best val): FAR +1.50 pp; model_epoch_005.pth (best far): FAR ±0 pp"
     assert dict(card.facts)["Other checkpoints"] == others
-    assert "<dt>Other checkpoints</dt>" in report_html(RunView(run), status_of(RunView(run)))
+    assert "<dt>Other checkpoints</dt>" in report_html(RunView(run))
 
 
 def miss_two(state: DeftState) -> None:

@@ -11,7 +11,6 @@ from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.reports.rca.label_noise import (
     EARLIER_COLUMNS,
     model_votes,
-    rank_by_model,
     rank_suspects,
     read_suspects,
     reference_rows,
@@ -178,7 +177,7 @@ def test_the_order_by_the_model_alone_leaves_out_what_it_does_not_contradict() -
     files = [f"f{i}" for i in range(len(labels))]
     nothing = np.zeros(len(labels))
     votes = model_votes(scores, is_pass)
-    ranked = rank_by_model(files, labels, range(len(labels)), scores, nothing, nothing.astype(bool), votes)
+    ranked = rank_suspects(None, files, labels, range(len(labels)), scores, nothing, nothing.astype(bool), model=votes)
     assert {f"f{i}" for i in flipped} <= {s.filepath for s in ranked} and all(s.model > 0.5 for s in ranked)
     assert not any(s.doubtful for s in ranked)  # one witness makes no doubtful label
 

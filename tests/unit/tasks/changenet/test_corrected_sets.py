@@ -17,7 +17,7 @@ from tao_skill_bank.data.changenet.labels import is_pass
 from tao_skill_bank.data.changenet.tables import read_pairs
 from tao_skill_bank.data.corrections import Word
 from tao_skill_bank.loop.request import PreFlight, Request
-from tao_skill_bank.reports.deft.report import report_html, status_of
+from tao_skill_bank.reports.deft.report import report_html
 from tao_skill_bank.reports.deft.view import RunView
 from tao_skill_bank.tasks.changenet.scores import uncorrected
 from tao_skill_bank.tasks.registry import load_own_state
@@ -194,7 +194,7 @@ def test_the_run_works_on_copies_with_provenance_and_touches_no_csv(corrected_ru
 
 def test_the_report_has_the_figure_before_and_after(corrected_run: Path) -> None:
     view = RunView(corrected_run)
-    html = report_html(view, status_of(view))
+    html = report_html(view)
     assert "Labels of the KPI set were corrected (1 relabelled, 1 dropped): FAR" in html
     assert f"{WORD} accepted by a word of their own" in html
     best = view.best
