@@ -11,6 +11,12 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Kept(BaseModel):
+    """Keeps keys that it does not know: another version may have written them. No number is infinite or none."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+
 class Frozen(BaseModel):
     """Refuses keys that it does not know, and never changes."""
 

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from tao_skill_bank.core.models import Kept
 from tao_skill_bank.metrics.evidence import CONFIDENCE, exact_bounds, group_bounds, spread_factor, wider
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
-
-
-class Interval(_Model):
+class Interval(Kept):
     """A share with its 95 % interval: Clopper-Pearson, or by resampling groups where that is the wider; in percent.
 
     `least_pct` and `most_pct` are the one-sided 95 % bounds. `groups` is how many groups (boards) were resampled, None
@@ -83,7 +78,7 @@ class Interval(_Model):
         return 100.0 * (exact.most if at_most else exact.least)
 
 
-class Trained(_Model):
+class Trained(Kept):
     """Who trained a model, and on what it was really trained. What is not recorded is unknown, never a yes.
 
     Attributes:

@@ -17,7 +17,6 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     SerializeAsAny,
     StringConstraints,
@@ -31,7 +30,7 @@ from tao_skill_bank.core import fsio, guard
 from tao_skill_bank.core.clock import LOG_FORMAT
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import InputError
-from tao_skill_bank.core.models import first_fault
+from tao_skill_bank.core.models import Kept, first_fault
 from tao_skill_bank.loop.checks import Check
 from tao_skill_bank.loop.evidence import Interval
 from tao_skill_bank.loop.fence import commit, version_on_disk
@@ -67,11 +66,7 @@ It = TypeVar("It", bound="Iteration")
 _LABEL = re.compile(r"baseline|iter[1-9][0-9]*")
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
-
-
-class StageRecord(_Model):
+class StageRecord(Kept):
     """One ended stage: the source of its line in `loop_log.jsonl`."""
 
     seq: int = Field(ge=1)
@@ -82,7 +77,7 @@ class StageRecord(_Model):
     duration_sec: int = Field(ge=0)
 
 
-class Attempt(_Model):
+class Attempt(Kept):
     """The stage that is being worked on, fixed before its first side effect.
 
     `timestamp` names folders (`routing_results/<TS>`); a taken-up attempt uses it again. `worked_sec` is what processes
@@ -97,13 +92,11 @@ class Attempt(_Model):
     worked_sec: float = Field(default=0.0, ge=0.0)
 
 
-class Result(BaseModel):
+class Result(Kept):
     """What a stage found, for later stages, the report and whoever reads the state; a stage has its own subclass.
 
     Its fields stand under `results.<stage>`. Paths are absolute texts.
     """
-
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
 
 class Ending(Result):
@@ -124,7 +117,7 @@ class StopResult(Ending):
     acceptance: dict[str, Any] | None = None
 
 
-class Iteration(_Model):
+class Iteration(Kept):
     """Everything about the baseline or one iteration.
 
     A task's own subclass may write more for other programs: a projection of the results, never read back.
@@ -200,7 +193,7 @@ class Of(Generic[R, V]):
         return None if found is None else self._field(found)
 
 
-class Approval(_Model):
+class Approval(Kept):
     """The one gate: which plan was approved, when, how the approval arrived, and the seal that shows who wrote it.
 
     `by` is the user and the machine on which the bank took the approval; an earlier record does not say. `words`: what
@@ -215,7 +208,7 @@ class Approval(_Model):
     seal: str = ""
 
 
-class DeftState(_Model, ABC, Generic[C, It]):
+class DeftState(Kept, ABC, Generic[C, It]):
     """The whole snapshot. A task's own subclass says what its iterations hold, and how they are measured."""
 
     iteration_type: ClassVar[type[Any]] = Iteration
@@ -371,14 +364,6 @@ class DeftState(_Model, ABC, Generic[C, It]):
 AnyState = DeftState[Any, Any]
 
 
-class HasStages(Protocol):
-    """An iteration, as far as its ended stages go."""
-
-    @property
-    def stages(self) -> list[StageRecord]:
-        """The ended stages."""
-
-
 class _Stages(BaseModel):
     stages: list[StageRecord] = Field(default_factory=list)
 
@@ -437,7 +422,7 @@ def state_path(results_dir: Path) -> Path:
     return results_dir / STATE_FILE
 
 
-def labelled(iterations: Mapping[str, HasStages]) -> list[tuple[str, StageRecord]]:
+def labelled(iterations: Mapping[str, Iteration | _Stages]) -> list[tuple[str, StageRecord]]:
     """(iteration label, record) of every ended stage, by `seq`."""
     pairs = [(label, record) for label, iteration in iterations.items() for record in iteration.stages]
     return sorted(pairs, key=lambda pair: pair[1].seq)

@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import computed_field
 
+from tao_skill_bank.core.settings import Frozen
 from tao_skill_bank.core.text import capital, limit, plural, ranged
 from tao_skill_bank.loop.evidence import Interval, Trained
 from tao_skill_bank.loop.metric import Limit
@@ -30,11 +31,7 @@ SEEN_BY_LOOP = "the loop has seen this set"
 TRAINER_UNKNOWN = "trainer unknown"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Claim(_Model):
+class Claim(Frozen):
     """One figure against its limit; rates in percent.
 
     Attributes:
@@ -82,7 +79,7 @@ class Claim(_Model):
         return f"{self.name} {ranged(self.value_pct, low, high)}, asked {self.asked}"
 
 
-class Verdict(_Model):
+class Verdict(Frozen):
     """What can be said of a run's model against its target.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from tao_skill_bank.annotate.results import opened
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.studio import cards, verdicts
-from tao_skill_bank.studio.app import Questions, asked, number
+from tao_skill_bank.studio.app import Questions, Routes, Studio, asked, number
 from tao_skill_bank.studio.models import AnnotationList, AnnotationRow
 from tao_skill_bank.studio.pictures import file_response
 from tao_skill_bank.studio.verdicts import Said, Undo, WordRow
@@ -21,8 +20,6 @@ from tao_skill_bank.studio.verdicts import Said, Undo, WordRow
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-
-    from tao_skill_bank.studio.app import Studio
 
 STILLS, STILL_SIDE = 12, 640
 _AS_STATUS_SAYS = {"status", "videos", "done", "calls", "cost", "unpriced", "in_flight", "left_sec"}
@@ -101,7 +98,7 @@ def undo(studio: Studio, request: Request) -> WordRow:
     return verdicts.take_back(folder, asked(request, Undo), _read(studio, folder).book)
 
 
-ROUTES: tuple[tuple[str, str, Callable[[Studio, Request], Any]], ...] = (
+ROUTES: Routes = (
     ("/annotations", "GET", listed),
     ("/annotation", "GET", annotation),
     ("/annotation/video", "GET", video),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tao_skill_bank.assurance import monitor
 from tao_skill_bank.assurance.certificate import Certificate, certify, read_certificate
@@ -14,13 +13,12 @@ from tao_skill_bank.core.text import percent
 from tao_skill_bank.reports.certificate import certificate_html, needs, rate_text, sentence
 from tao_skill_bank.reports.monitor import head, reading, stratum_rows
 from tao_skill_bank.studio.api_runs import REPORT_POLICY
+from tao_skill_bank.studio.app import Routes, Studio
 from tao_skill_bank.studio.models import CertificateRow, HoldsView, MonitorRow, StratumRow
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-
-    from tao_skill_bank.studio.app import Studio
 
 
 def holds(studio: Studio, request: Request) -> HoldsView:
@@ -79,7 +77,7 @@ def certificate_row(name: str, made: Certificate) -> CertificateRow:
     )
 
 
-ROUTES: tuple[tuple[str, str, Callable[[Studio, Request], Any]], ...] = (
+ROUTES: Routes = (
     ("/holds", "GET", holds),
     ("/holds/run/{run}", "GET", of_run),
     ("/holds/certificate", "GET", page),

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank.studio import likeness, samples, verdicts
 from tao_skill_bank.studio.api_samples import asked_set
-from tao_skill_bank.studio.app import asked
+from tao_skill_bank.studio.app import Routes, Studio, asked, number
 from tao_skill_bank.studio.verdicts import LabelsView, Said, Undo, WordRow
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-
-    from tao_skill_bank.studio.app import Studio
 
 
 def labels(studio: Studio, request: Request) -> LabelsView:
@@ -76,8 +73,6 @@ def positions(studio: Studio, request: Request) -> Response:
 
 def alike(studio: Studio, request: Request) -> dict[str, Any]:
     """The look-alikes of one row within its set."""
-    from tao_skill_bank.studio.app import number
-
     sources, source, sheet = asked_set(studio, request)
     found = studio.likeness.of(sources, source, sheet)
     if found.vectors is None:
@@ -88,7 +83,7 @@ def alike(studio: Studio, request: Request) -> dict[str, Any]:
     return {"ready": True, "rows": listed, "problem": None}
 
 
-ROUTES: tuple[tuple[str, str, Callable[[Studio, Request], Any]], ...] = (
+ROUTES: Routes = (
     ("/labels", "GET", labels),
     ("/labels", "POST", say),
     ("/labels/undo", "POST", undo),

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tao_skill_bank import runs
 from tao_skill_bank.core.errors import BankError, InputError
+from tao_skill_bank.core.models import Strict
+from tao_skill_bank.core.overrides import leaves
 from tao_skill_bank.data.changenet import spent
-from tao_skill_bank.studio.app import asked
+from tao_skill_bank.studio.app import Routes, Studio, asked
 from tao_skill_bank.tasks.changenet.state import State
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from tao_skill_bank.studio.app import Studio
 
-
-class Wish(BaseModel):
+class Wish(Strict):
     """What a plan is asked for; what is left out is as in `like`, the run that it follows."""
-
-    model_config = ConfigDict(extra="forbid")
 
     like: str | None = None
     kpi_target: str | None = None
@@ -41,10 +38,8 @@ class Yes(Wish):
     words: list[str] = Field(default_factory=list, max_length=20)
 
 
-class Look(BaseModel):
+class Look(Strict):
     """A person's click that opens the acceptance pictures of a run."""
-
-    model_config = ConfigDict(extra="forbid")
 
     run: str
     who: str
@@ -80,20 +75,12 @@ def _settings(workspace: Path, state: Any, target: str, iterations: int, platfor
     plain = runs.Request(
         workspace=workspace, kpi_target=target, max_iterations=iterations, platform=platform, task=state.task
     )
-    usual = _flat(runs.plan_of(plain)[0].config.model_dump(mode="json"))
-    own = _flat(state.config.model_dump(mode="json"))
+    usual = dict(leaves(runs.plan_of(plain)[0].config.model_dump(mode="json")))
+    own = leaves(state.config.model_dump(mode="json"))
     # A fresh run takes all that was said until now, not what the earlier one took.
     skipped = {"workspace", "platform", "corrections.lines", "corrections.sha256"}
-    changed = {k: v for k, v in own.items() if k not in skipped and k in usual and usual[k] != v and v is not None}
+    changed = {k: v for k, v in own if k not in skipped and k in usual and usual[k] != v and v is not None}
     return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in changed.items()]
-
-
-def _flat(value: dict[str, Any], before: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, inner in value.items():
-        name = f"{before}{key}"
-        found.update(_flat(inner, f"{name}.") if isinstance(inner, dict) else {name: inner})
-    return found
 
 
 def plan(studio: Studio, request: Request) -> dict[str, Any]:
@@ -154,7 +141,7 @@ def look(studio: Studio, request: Request) -> spent.Look:
     return spent.record_look(studio.workspace.root, acceptance_csv(studio, wish.run), wish.who, wish.run)
 
 
-ROUTES: tuple[tuple[str, str, Callable[[Studio, Request], Any]], ...] = (
+ROUTES: Routes = (
     ("/plan", "POST", plan),
     ("/plan/looking", "GET", looking),
     ("/approve", "POST", approve),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tao_skill_bank import runs
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.studio import runlist
 from tao_skill_bank.studio.api_plan import looks_of
+from tao_skill_bank.studio.app import Routes, Studio
 from tao_skill_bank.studio.models import RunDetail, RunList
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-
-    from tao_skill_bank.studio.app import Studio
 
 REPORT_POLICY = (
     "sandbox allow-scripts allow-popups; default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
@@ -72,7 +70,7 @@ def report(studio: Studio, request: Request) -> Response:
     return HTMLResponse(html, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
-ROUTES: tuple[tuple[str, str, Callable[[Studio, Request], Any]], ...] = (
+ROUTES: Routes = (
     ("/runs", "GET", list_runs),
     ("/compare", "GET", compare),
     ("/runs/{run}", "GET", one_run),

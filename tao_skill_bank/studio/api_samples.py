@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from tao_skill_bank.core.errors import BankError, InputError
 from tao_skill_bank.studio import board as boards
 from tao_skill_bank.studio import marks, samples, verdicts
 from tao_skill_bank.studio.access import ClosedError
 from tao_skill_bank.studio.api_plan import looks_of
-from tao_skill_bank.studio.app import body, number
+from tao_skill_bank.studio.app import Routes, Studio, body, number
 from tao_skill_bank.studio.models import Board, MarksView, SampleRow, SampleSet
 from tao_skill_bank.studio.pictures import file_response
 from tao_skill_bank.studio.sheets import Sheet
@@ -19,8 +19,6 @@ from tao_skill_bank.studio.sources import RunSources, Source
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-
-    from tao_skill_bank.studio.app import Studio
 
 
 EDGES = (64, 96, 128, 192, 256, 384, 768)
@@ -168,7 +166,7 @@ def picture(studio: Studio, request: Request) -> Response:
     return Response(made, media_type="image/webp", headers={"Cache-Control": "private, max-age=60"})
 
 
-ROUTES: tuple[tuple[str, str, Callable[[Studio, Request], Any]], ...] = (
+ROUTES: Routes = (
     ("/samples", "GET", about),
     ("/samples/columns", "GET", columns),
     ("/samples/first", "GET", first),

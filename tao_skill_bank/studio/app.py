@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -84,6 +84,10 @@ class Studio:
         """
         folder = self.workspace.run(run)
         return self._sources.of(folder, guard.mark(state_path(folder)), RunSources)
+
+
+Routes = tuple[tuple[str, str, "Callable[[Studio, Request], Any]"], ...]
+"""(address, method, what answers) of each."""
 
 
 def body(request: Request) -> bytes:

@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.errors import BankError, InputError
+from tao_skill_bank.core.models import Strict
 from tao_skill_bank.data import corrections
 from tao_skill_bank.data.changenet.sample_book import SampleBook, book_of
 
 
-class Say(BaseModel):
+class Say(Strict):
     """One verdict, as the page sends it."""
-
-    model_config = ConfigDict(extra="forbid")
 
     sample: str
     set: str
@@ -32,18 +31,14 @@ class Say(BaseModel):
     pictures: str | None = None
 
 
-class Said(BaseModel):
+class Said(Strict):
     """Several verdicts: all of them are taken, or none."""
-
-    model_config = ConfigDict(extra="forbid")
 
     words: list[Say] = Field(min_length=1, max_length=5000)
 
 
-class Undo(BaseModel):
+class Undo(Strict):
     """What is taken back: an id, or a sample's last word."""
-
-    model_config = ConfigDict(extra="forbid")
 
     what: str
     who: str

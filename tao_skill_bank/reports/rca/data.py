@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from tao_skill_bank.actions.gap_analysis.vcn_aoi import GAPS, METRICS, UNREACHABLE, VcnMetrics
 from tao_skill_bank.core import guard
 from tao_skill_bank.core.arrow import read_parquet
 from tao_skill_bank.core.errors import InputError
 from tao_skill_bank.core.fsio import write_text
-from tao_skill_bank.core.models import first_fault
+from tao_skill_bank.core.models import Strict, first_fault
 from tao_skill_bank.reports.rca.label_noise import SUSPECT, read_suspects
 
 REPORT = "RCA_Report.md"
@@ -31,7 +31,7 @@ T = TypeVar("T", bound=BaseModel)
 VERDICTS = ("mislabeled", "edge case", "data quality", "systematic")
 
 
-class Spot(BaseModel):
+class Spot(Strict):
     """One image of the spot check.
 
     Attributes:
@@ -44,8 +44,6 @@ class Spot(BaseModel):
         word: The id of the verdict in the file of corrections; empty for one of an earlier version.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     image: str
     filepath: str
     label: str
@@ -57,7 +55,7 @@ class Spot(BaseModel):
     word: str = ""
 
 
-class Context(BaseModel):
+class Context(Strict):
     """How the analysis was run, for the report's first lines; file names, no host names.
 
     Attributes:
@@ -71,16 +69,14 @@ class Context(BaseModel):
         suffixes: What follows an object's name in its pictures' names, one a lighting.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     created: str
     experiment: str
     lightings: int
     top_k: int | None
     encoder: str = ""
-    notes: list[str] = []
+    notes: list[str] = Field(default_factory=list)
     media: str = ""
-    suffixes: list[str] = []
+    suffixes: list[str] = Field(default_factory=list)
 
     def name(self, filepath: str) -> str:
         """A sample as pages print it and commands take it: `input_path/object_name`.
