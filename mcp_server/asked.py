@@ -39,7 +39,7 @@ def with_request(
         # What says nothing by default is left out of a schema, which a model reads word by word.
         default = None if asked.default in (False, (), {}, "") else asked.default
         value = kind if needed or default is not None else kind | None
-        text = asked.text if asked.said.tool is True else asked.said.tool
+        text = asked.said.text if asked.said.tool is True else asked.said.tool
         annotation = Annotated[value, Field(description=text)] if text and asked.name not in known else value
         default = inspect.Parameter.empty if needed else default
         return inspect.Parameter(asked.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

@@ -47,14 +47,8 @@ class JobResult(BaseModel):
     ask_again_sec: int | None = None
 
 
-class JobList(BaseModel):
-    """The newest jobs of a folder, newest first: id → state and command."""
-
-    jobs: dict[str, str]
-
-
 class Jobs(BaseModel):
-    """Id → state and command; of one job the end of its output too."""
+    """Id → state and command, newest first; of one job the end of its output too."""
 
     jobs: dict[str, str]
     output: list[str] | None = None
@@ -176,7 +170,7 @@ def get_jobs(
     from tao_skill_bank.platforms.jobs import job_logs, job_state
 
     if job is None:
-        return Jobs(jobs=list_jobs(results_dir, allowed).jobs)
+        return list_jobs(results_dir, allowed)
     record = _job(results_dir, job, allowed)
     state = job_state(record)
     return Jobs(
@@ -194,14 +188,14 @@ def get_job_status(results_dir: Folder, job: JobName, allowed: Allowed) -> JobRe
     return _result(record, job_state(record))
 
 
-def list_jobs(results_dir: Folder, allowed: Allowed) -> JobList:
+def list_jobs(results_dir: Folder, allowed: Allowed) -> Jobs:
     """The newest ten jobs of a folder."""
     from tao_skill_bank.platforms.base import read_records
     from tao_skill_bank.platforms.jobs import job_state
 
     folder = allowed.path(results_dir, "results_dir")
     records = [record for record in read_records(folder) if _is_of(folder, record)][-10:]
-    return JobList(jobs={r.uid: f"{job_state(r)}: {' '.join(r.command[:2])}" for r in reversed(records)})
+    return Jobs(jobs={r.uid: f"{job_state(r)}: {' '.join(r.command[:2])}" for r in reversed(records)})
 
 
 def get_job_logs(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from mcp_server.app import TOOL_META
 from mcp_server.asked import with_request, within
+from mcp_server.deft import RunFolder
 from mcp_server.door import REWRITE, WRITE, Linked, add
 from mcp_server.resources import report_link
 from mcp_server.roots import Allowed
@@ -17,8 +18,6 @@ from tao_skill_bank.loop.asked import StageAsked
 
 if TYPE_CHECKING:
     from tao_skill_bank.loop.evidence import Interval
-
-RunFolder = Annotated[str, Field(description="The run folder.")]
 
 
 class Logged(BaseModel):

@@ -12,15 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lock import FLAGS
+
 FOLDER = Path(__file__).resolve().parent.parent / "tao_skill_bank" / "platforms" / "tao_environment"
-FLAGS = [
-    "--universal",
-    "--generate-hashes",
-    "--no-emit-index-url",
-    "--no-emit-find-links",
-    "--no-header",
-    "--no-annotate",
-]
 # Entries of PyTorch's CUDA build; `nvidia-ml-py` is the plain reader of the driver's tables, and stays.
 ONLY_CUDA = re.compile(r"(torch|triton|cuda-[a-z-]+|nvidia-(?!ml-py)[a-z0-9-]+)==")
 
@@ -38,8 +32,9 @@ def main() -> int:
     uv = os.environ.get("TAO_LOCK_UV") or shutil.which("uv")
     if not uv:
         sys.exit("uv is needed to resolve (pip install uv)")
-    line = [uv, "pip", "compile", "--quiet", *FLAGS, "--python-version", "3.11", str(FOLDER / "requirements.in")]
-    whole = subprocess.run(line, check=True, capture_output=True, text=True).stdout
+    line = [uv, "pip", "compile", "--quiet", *FLAGS, "--no-annotate", "--python-version", "3.11"]
+    asked = [*line, str(FOLDER / "requirements.in")]
+    whole = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
     entries = re.split(r"\n(?=[a-z0-9])", whole.strip())
     write("cuda.lock", entries)
     plain = [entry for entry in entries if not ONLY_CUDA.match(entry)]

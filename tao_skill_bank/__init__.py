@@ -39,30 +39,18 @@ if TYPE_CHECKING:
     from tao_skill_bank.front import stop as stop
     from tao_skill_bank.front import workspace as workspace
 
-_FRONT = "front"
 _HOMES = {
     "BankError": "core.errors",
     "GateError": "core.errors",
     "InputError": "core.errors",
     "NeedsApprovalError": "core.errors",
     "Frames": "frames",
-    "Plan": _FRONT,
     "annotate": "annotate",
     "annotation_status": "annotate.front",
-    "compare": _FRONT,
-    "demo_workspace": _FRONT,
     "estimate_annotation": "annotate.front",
     "gaps": "gaps",
-    "mine": _FRONT,
-    "plan": _FRONT,
-    "rca": _FRONT,
-    "report": _FRONT,
-    "run": _FRONT,
-    "status": _FRONT,
-    "stop": _FRONT,
-    "workspace": _FRONT,
 }
-"""Name to the module that holds it; a name that is its module's own is the module."""
+"""Name to the module that holds it, where that is not `front`; a name that is its module's own is the module."""
 
 __all__ = [
     "BankError",
@@ -90,10 +78,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = import_module(f"{__name__}.{_HOMES[name]}")
-    return home if name == _HOMES[name] else getattr(home, name)
+    where = _HOMES.get(name, "front")
+    home = import_module(f"{__name__}.{where}")
+    return home if name == where else getattr(home, name)
 
 
 def __dir__() -> list[str]:

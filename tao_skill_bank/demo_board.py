@@ -314,11 +314,6 @@ def _camera(pixels: Array, capture: Capture, rng: np.random.Generator) -> npt.ND
     return image
 
 
-def defects_of(part: Part) -> tuple[str, ...]:
-    """The defects this part can have: a chip with eight leads does not stand up on one end."""
-    return tuple(kind for kind in DEFECTS if kind != "tombstone" or part.kind != "U")
-
-
 def draw(part: Part, capture: Capture, defect: Defect | None = None) -> npt.NDArray[np.uint8]:
     """One part, both lightings.
 

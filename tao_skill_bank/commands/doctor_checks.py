@@ -264,11 +264,6 @@ def _version(name: str) -> str:
         return name
 
 
-def _source(root: Path) -> str:
-    """What pip installs the bank from: the repository where it is at hand."""
-    return str(root) if (root / "pyproject.toml").is_file() else "FOLDER-OF-THE-REPOSITORY"
-
-
 def _platforms(where: Looks) -> Iterator[Finding]:
     """Every platform's own checks, side by side, none for longer than the doctor's patience."""
     from tao_skill_bank.platforms import names
@@ -319,8 +314,9 @@ def _checked(name: str, workspace: Path) -> list[Finding]:
 
 
 def _wanted(where: Looks, extra: str = "") -> str:
-    """What pip installs for an extra; a bank that runs from its repository goes on doing so."""
-    source = shlex.quote(_source(where.root) + f"[{extra}]" * bool(extra))
+    """What pip installs for an extra, from the repository; a bank that runs from it goes on doing so."""
+    home = where.root if (where.root / "pyproject.toml").is_file() else "FOLDER-OF-THE-REPOSITORY"
+    source = shlex.quote(f"{home}" + f"[{extra}]" * bool(extra))
     return f"-e {source}" if where.package.parent == where.root else source
 
 

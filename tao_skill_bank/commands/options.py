@@ -62,4 +62,4 @@ def _parameter(option: Option) -> Callable[[Function], Function]:
     names = [name for name in (said.short, option.flag, option.name) if name is not None]
     more: dict[str, Any] = {} if option.default in (None, (), {}, False, "") else {"default": option.default}
     more |= {"show_default": True} if more else {}
-    return click.option(*names, help=option.text, metavar=said.metavar, required=option.required, **how, **more)
+    return click.option(*names, help=said.text, metavar=said.metavar, required=option.required, **how, **more)

@@ -25,7 +25,7 @@ def add_request(parser: argparse.ArgumentParser, model: type, required: Collecti
         default = [*asked.default] if isinstance(asked.default, tuple) else asked.default
         how = {"default": default, **_KINDS[asked.kind]}
         how |= {} if asked.said.metavar is None else {"metavar": asked.said.metavar}
-        text = asked.text.replace("%", "%%")
+        text = asked.said.text.replace("%", "%%")
         if asked.flag:
             must = asked.required or asked.name in required
             parser.add_argument(asked.flag, dest=asked.name, help=text, required=must, **how)

@@ -69,11 +69,6 @@ class Option:
     default: Any
     said: Said
 
-    @property
-    def text(self) -> str:
-        """Its help."""
-        return self.said.text
-
     def words(self, value: Any) -> list[str]:
         """The words of a command line that give the value."""
         if self.kind == "flag":
@@ -124,7 +119,7 @@ def keys_text(model: type) -> str:
     lines = ["keys:"]
     for name, option in rows:
         default = "" if option.default in (None, (), {}, "") else f" [{option.default}]"
-        text = option.text.removesuffix(".") + (" (required)" if option.required else default)
+        text = option.said.text.removesuffix(".") + (" (required)" if option.required else default)
         lines += textwrap.wrap(text, 118, initial_indent=f"  {name:<{wide}}", subsequent_indent=" " * (wide + 2))
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ last: killed in between, the same command does the rest.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -16,16 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.core import fsio, guard
-from tao_skill_bank.core.clock import SystemClock, log_time
+from tao_skill_bank.core.arrow import write_parquet
 from tao_skill_bank.core.consent import How
 from tao_skill_bank.core.errors import BusyError, InputError, NeedsApprovalError
-from tao_skill_bank.loop.approval import approver, sealed
+from tao_skill_bank.loop.approval import approver
 from tao_skill_bank.loop.log import LOG_FILE
 from tao_skill_bank.loop.opening import accept, folder_lock, require_words
 from tao_skill_bank.loop.plan import content_digests, resolve
 from tao_skill_bank.loop.request import PreFlight, Request
-from tao_skill_bank.loop.run import clear_stop
-from tao_skill_bank.loop.state import AnyState, Approval, keep_earlier, load_state, read_header, state_path
+from tao_skill_bank.loop.state import AnyState, keep_earlier, load_state, read_header, state_path
 from tao_skill_bank.loop.task import AnyTask
 
 _TEXTS = (".yaml", ".yml", ".toml", ".json", ".jsonl", ".csv", ".txt")
@@ -93,10 +93,6 @@ def adopt(
         )
     require_words(checked, words)
     root = Path(moved.results_dir)
-    said = [word.name for word in checked.words]
-    approval = Approval(
-        digest=plan.digest, approved_at=log_time(SystemClock().now()), how=how, by=approver(), words=said
-    )
     with folder_lock(root, "adoption"):
         if load_state(root, task) != state:
             raise BusyError("the run changed while it was looked at", where=root, fix="look again")
@@ -104,9 +100,7 @@ def adopt(
         for path in _files(root):
             _bring_up(path, _renaming(renames), [old for old, _ in renames])
         keep_earlier(root, moved)
-        moved.checked = checked.checks
-        accept(moved, plan, sealed(approval, root, Path(plan.config.workspace)))
-        clear_stop(root)
+        accept(moved, plan, checked, how, approver())
     return root
 
 
@@ -167,15 +161,12 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _bring_up(path: Path, change: Callable[[str], str], old: list[str]) -> None:
     data = guard.read_bytes(path)
-    if not any(name.encode() in data for name in old) and path.suffix != ".parquet":
-        return
     if path.suffix != ".parquet":
-        try:
-            text = data.decode()
-        except UnicodeDecodeError:
-            return
-        if (new := change(text)) != text:
-            fsio.write_bytes(path, new.encode())
+        if any(name.encode() in data for name in old):
+            with contextlib.suppress(UnicodeDecodeError):
+                text = data.decode()
+                if (new := change(text)) != text:
+                    fsio.write_text(path, new)
         return
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -183,5 +174,4 @@ def _bring_up(path: Path, change: Callable[[str], str], old: list[str]) -> None:
     table = pq.read_table(io.BytesIO(data))
     rows = table.to_pylist()
     if (mapped := _mapped(rows, change)) != rows:
-        with fsio.atomic_file(path) as handle:
-            pq.write_table(pa.Table.from_pylist(mapped, schema=table.schema), handle)
+        write_parquet(path, pa.Table.from_pylist(mapped, schema=table.schema))

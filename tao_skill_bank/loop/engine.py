@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from tao_skill_bank.bank.transcripts import project_dir, transcripts_in
 from tao_skill_bank.core import guard
@@ -146,13 +147,8 @@ def _open_attempt(run: AnyRun, position: Position, stage: AnyStage) -> None:
     if not resumed:
         earlier = sum(1 for r in iteration.stages if r.stage == position.stage)
         now = run.clock.now()
-        iteration.attempt = Attempt.model_validate(
-            {
-                "stage": position.stage,
-                "n": earlier + 1,
-                "timestamp": folder_time(now),
-                "started_at": log_time(now),
-            }
+        iteration.attempt = Attempt(
+            stage=position.stage, n=earlier + 1, timestamp=folder_time(now), started_at=log_time(now)
         )
     iteration.status = "in_progress"
     run.state.status = "running"
@@ -243,16 +239,16 @@ def _quietly(run: AnyRun, work: Callable[[], None]) -> None:
         run.observer.note(f"not written: {as_bank_error(error).line()}")
 
 
-def _record(run: AnyRun, seq: int, stage: str, status: str, summary: str, duration: int) -> StageRecord:
-    return StageRecord.model_validate(
-        {
-            "seq": seq,
-            "ts": log_time(run.clock.now()),
-            "stage": stage,
-            "status": status,
-            "summary": one_line(summary),
-            "duration_sec": max(0, duration),
-        }
+def _record(
+    run: AnyRun, seq: int, stage: str, status: Literal["ok", "error"], summary: str, duration: int
+) -> StageRecord:
+    return StageRecord(
+        seq=seq,
+        ts=log_time(run.clock.now()),
+        stage=stage,
+        status=status,
+        summary=one_line(summary),
+        duration_sec=max(0, duration),
     )
 
 

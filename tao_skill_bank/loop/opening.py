@@ -96,13 +96,6 @@ def open_run(
     by = approver() if name is None else f"{person_named(name)} ({approver()})"
     require_words(checked, words)
     require_key(Path(plan.config.workspace))
-    approval = Approval(
-        digest=plan.digest,
-        approved_at=log_time(SystemClock().now()),
-        how=how,
-        by=by,
-        words=[word.name for word in checked.words],
-    )
     with (
         _folder_of(existing, Path(plan.config.workspace), request.results_dir) as results_dir,
         folder_lock(results_dir, "approval"),
@@ -112,9 +105,7 @@ def open_run(
             raise BusyError("the run changed while its plan was approved", where=results_dir, fix="plan it again")
         if existing is not None:
             keep_earlier(results_dir, existing)
-        state.checked = checked.checks
-        accept(state, plan, sealed(approval, results_dir, Path(plan.config.workspace)))
-        clear_stop(results_dir)
+        accept(state, plan, checked, how, by)
     return results_dir
 
 
@@ -301,14 +292,21 @@ def _new_state(task: AnyTask, results_dir: Path, plan: ResolvedPlan) -> AnyState
     )
 
 
-def accept(state: AnyState, plan: ResolvedPlan, approval: Approval) -> None:
-    """Put an approved plan into the state. What an interrupted stage had begun under another plan is given up."""
+def accept(state: AnyState, plan: ResolvedPlan, checked: PreFlight, how: How, by: str) -> None:
+    """Put a plan into the state with its sealed approval; an earlier request to stop is forgotten.
+
+    What an interrupted stage had begun under another plan is given up.
+    """
+    folder, words = Path(state.results_dir), [word.name for word in checked.words]
+    approval = Approval(digest=plan.digest, approved_at=log_time(SystemClock().now()), how=how, by=by, words=words)
     for iteration in state.iterations.values():
         iteration.attempt = None
     state.config = plan.config
     state.kpi_target = plan.kpi_target
     state.max_iterations = plan.max_iterations
     state.plan_digests = plan.contents
-    state.approval = approval
+    state.checked = checked.checks
+    state.approval = sealed(approval, folder, Path(plan.config.workspace))
     save_state(state)
-    sync_log(Path(state.results_dir), state)
+    sync_log(folder, state)
+    clear_stop(folder)

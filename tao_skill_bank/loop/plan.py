@@ -8,6 +8,7 @@ another.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -161,14 +162,8 @@ def inside_workspace(workspace: Path, path: Path, key: str) -> Path:
         InputError: It lies outside, also by `..`.
     """
     absolute = path if path.is_absolute() else workspace / path
-    normal = Path(re.sub(r"/+", "/", str(absolute)))
-    parts: list[str] = []
-    for part in normal.parts:
-        if part != "..":
-            parts.append(part)
-        elif len(parts) > 1:  # above the root there is the root
-            parts.pop()
-    clean = Path(*parts)
+    # Two slashes in front would stay two.
+    clean = Path(os.path.normpath(f"/{str(absolute).lstrip('/')}"))
     if clean != workspace and workspace not in clean.parents:
         resolved = clean.resolve()
         if resolved != workspace and workspace not in resolved.parents:

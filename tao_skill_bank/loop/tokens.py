@@ -5,12 +5,11 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tao_skill_bank.bank.transcripts import Usage, read_usage
-from tao_skill_bank.core.clock import LOG_FORMAT
+from tao_skill_bank.core.clock import log_moment
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.loop.log import LogLine, rewrite_log
 
@@ -57,7 +56,7 @@ def align_tokens(log: Path, transcripts: Sequence[Path], *, dry_run: bool = Fals
 
 def give(lines: Sequence[LogLine], usages: Sequence[Usage]) -> tuple[list[LogLine], Alignment]:
     """The lines with their tokens; messages behind the last line belong to no stage yet."""
-    ends = [datetime.strptime(line.ts, LOG_FORMAT).replace(tzinfo=UTC) for line in lines]
+    ends = [log_moment(line.ts) for line in lines]
     # A clock set back must not make a window run backwards: a window ends no earlier than the one before it.
     for index in range(1, len(ends)):
         ends[index] = max(ends[index], ends[index - 1])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
 from tao_skill_bank.core.arrow import read_parquet
-from tao_skill_bank.core.clock import LOG_FORMAT
+from tao_skill_bank.core.clock import log_moment
 from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.errors import BankError
 from tao_skill_bank.core.text import limit, listed, percent, plural, points
@@ -238,8 +237,7 @@ def stages_seen(view: RunView) -> list[str]:
 def elapsed_sec(view: RunView) -> int | None:
     """From the run's start to the end of its last stage, in seconds."""
     try:
-        began = datetime.strptime(view.state.started_at, LOG_FORMAT)  # noqa: DTZ007 - both are UTC
-        ended = datetime.strptime(view.lines[-1].ts, LOG_FORMAT)  # noqa: DTZ007
+        began, ended = log_moment(view.state.started_at), log_moment(view.lines[-1].ts)
     except (ValueError, IndexError):
         return None
     return max(0, int((ended - began).total_seconds()))
