@@ -10,7 +10,7 @@ from tao_skill_bank.assurance.subject import subject_of
 from tao_skill_bank.core import fsio
 from tao_skill_bank.core.consent import approved
 from tao_skill_bank.core.errors import BankError, InputError
-from tao_skill_bank.core.text import capital, clean, duration, listed, plural, points, score, whole
+from tao_skill_bank.core.text import capital, clean, listed, plural, score
 from tao_skill_bank.core.version import __version__
 from tao_skill_bank.loop.state import is_iteration_label
 from tao_skill_bank.reports.certificate import bound_text, needs, rate_text
@@ -216,50 +216,27 @@ def iter_summary(results_dir: Path, label: str) -> Path:
 
 
 def _write_summary(view: RunView, phase: Phase) -> Path:
+    record, status, measure = phase.record, status_of(view), view.state.measure
+    beside = {FAR.name: rate(phase.far, record.far_pct), RECALL.name: rate(phase.recall)}
+    added = ((record.mining_mined_count, "the pool"), (record.anomalygen_count, "the generator"))
+    text = render_page(
+        "iteration_summary.md.j2",
+        view=view,
+        phase=phase,
+        record=record,
+        status=status,
+        measure=measure,
+        beside={name: figure for name, figure in beside.items() if name != measure},
+        added=[f"{plural(count, 'row')} from {source}" for count, source in added if count is not None],
+        costly=[f"{_md(f.label)} (weakest score {score(f.weakest)})" for f in phase.figures.values() if f.cost_pct],
+        done=[line for line in view.lines if line.iter == phase.label],
+        advice=[a for a in recommendations(view, status) if a.rule != "rehearsal"][:2],
+        rate=rate,
+        md=_md,
+    )
     path = view.root / f"{phase.label}_summary.md"
-    fsio.write_text(path, _limited("\n".join(_summary_lines(view, phase))))
+    fsio.write_text(path, _limited(text))
     return path
-
-
-def _measured_lines(view: RunView, phase: Phase) -> list[str]:
-    """What the target limits, against the baseline and the target; behind it FAR and recall."""
-    measure = view.state.measure
-    figures = {FAR.name: rate(phase.far, phase.record.far_pct), RECALL.name: rate(phase.recall)}
-    figures.pop(measure, None)
-    against = "" if phase.delta_pp is None else f" ({points(phase.delta_pp)} against the baseline)"
-    goal = f"- {capital(measure)}: {rate(*view.goal_of(phase))}{against}; target {_md(view.state.kpi_target)}"
-    return [goal, *(f"- {capital(name)}: {figure}" for name, figure in figures.items())]
-
-
-def _summary_lines(view: RunView, phase: Phase) -> list[str]:
-    record = phase.record
-    status = status_of(view)
-    lines = [f"# {phase.title}", "", f"Run: {clean(view.root.name)}. Status: {status.wording}. {_md(status.why)}", ""]
-    if record.far_pct is not None:
-        lines += [*_measured_lines(view, phase), f"- Threshold: {score(record.threshold)}"]
-    if phase.rows is not None:
-        made = "" if phase.synthetic is None else f", {whole(phase.synthetic)} of them synthetic"
-        lines.append(f"- Training rows: {whole(phase.rows)}{made}")
-    added = [
-        f"{plural(count, 'row')} from {source}"
-        for count, source in ((record.mining_mined_count, "the pool"), (record.anomalygen_count, "the generator"))
-        if count is not None
-    ]
-    if added:
-        lines.append(f"- Added: {', '.join(added)}")
-    wrong = [f for f in phase.figures.values() if f.cost_pct]
-    if wrong:
-        shown = [f"{_md(f.label)} (weakest score {score(f.weakest)})" for f in wrong]
-        lines.append(f"- Defect types that cost most to catch, dearest first: {listed(shown, 4)}")
-    done = [line for line in view.lines if line.iter == phase.label]
-    if done:
-        lines.append(f"- Time: {duration(sum(line.duration_sec for line in done))} in {plural(len(done), 'stage')}")
-    lines += [f"- Warning: {_md(text)}" for text in record.warnings[:4]]
-    lines += [f"- Stopped at {line.stage}: {_md(line.summary)}" for line in done if line.status == "error"][:2]
-    advice = [a for a in recommendations(view, status) if a.rule != "rehearsal"][:2]
-    if advice:
-        lines += ["", "Next:", *[f"- {_md(a.title)}." for a in advice]]
-    return [*lines, ""]
 
 
 def _md(text: str) -> str:
