@@ -65,7 +65,7 @@ def test_every_command_of_a_run_has_every_field_with_its_help() -> None:
         known = {p.name: p for p in cli.commands[name].params if isinstance(p, click.Option)}
         for option in options(Request):
             assert option.flag in known[str(option.name)].opts
-            assert known[str(option.name)].help == option.text
+            assert known[str(option.name)].help == option.said.text
 
 
 def test_the_tools_have_every_field(server: BankServer) -> None:
@@ -167,7 +167,7 @@ def test_every_command_and_tool_of_an_annotation_has_every_field_of_its_request(
         known = {p.name: p for p in annotate_cli.commands[name].params}
         assert [option.name for option in options(model) if option.name not in known] == []
         told = {p.name: p.help for p in known.values() if isinstance(p, click.Option)}
-        assert all(told[option.name] == option.text for option in options(model) if option.flag)
+        assert all(told[option.name] == option.said.text for option in options(model) if option.flag)
     tools = ((annotate.estimate_annotation, Estimating), (annotate.start_annotation, Annotation))
     for tool, model in tools:
         offered = {option.name for option in options(model) if option.said.tool is not False}
@@ -255,7 +255,7 @@ def test_what_is_asked_of_data_specs_actions_and_mining_is_one_model_of_which_co
     if command is not None:
         known = {p.name: p for p in command.params}
         assert [option.name for option in options(model) if option.name not in known] == []
-        assert all(known[o.name].help == o.text and o.flag in known[o.name].opts for o in options(model) if o.flag)
+        assert all(known[o.name].help == o.said.text and o.flag in known[o.name].opts for o in options(model) if o.flag)
 
 
 def test_python_mines_with_the_fields_and_defaults_of_the_command() -> None:
