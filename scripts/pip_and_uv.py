@@ -5,6 +5,7 @@ Beside `set_up.py`, and as it: the standard library alone, any Python 3.8 or new
 
 import configparser
 import os
+import platform
 import re
 import shutil
 import sys
@@ -19,6 +20,7 @@ NO_CONNECTION = re.compile(
     r"connection broken by '(.+?)'?: /|Caused by: (.*(?:connect|dns|timed out|tls|certificate).*)", re.IGNORECASE
 )
 MISSING = re.compile(r"No matching distribution found for (\S+)|Because (\S+) was not found|no version of (\S+)")
+NO_WHEEL = re.compile(r"BackendUnavailable|metadata-generation-failed|Failed (building wheel|to (download and )?build)")
 MEND_NETWORK = "mend the network, proxy or pip configuration"
 OF_INDEXES = re.compile(
     "(extra-)?index-url|find-links|no-index|trusted-host|proxy|(client-)?cert|keyring-provider|(default-)?timeout|retries|"
@@ -106,6 +108,13 @@ def without_cache(settings):
     return found
 
 
+def this_python(work):
+    """The environment's Python and this machine, as wheels are told apart."""
+    names = os.listdir(os.path.join(work.folder, "lib")) if os.path.isdir(os.path.join(work.folder, "lib")) else []
+    version = next((name[len("python") :] for name in names if name.startswith("python3.")), "3")
+    return f"Python {version} on {platform.machine()} {platform.system()}"
+
+
 def explain(text, purpose, work):
     """(what, fix) from what pip or uv said: the first cause that is known, else the tool's own last error."""
     where, offline = work.source(), work.without_network()
@@ -116,7 +125,8 @@ def explain(text, purpose, work):
         return f"the disk is full ({', '.join(places)})", "free some space, or name another folder"
     denied, broken, missing = (kind.search(text) for kind in (DENIED, NO_CONNECTION, MISSING))
     if denied:
-        return f"{denied.group(1) or work.folder} cannot be written to", "name a folder that can be"
+        by_make = " (`make demo VENV=DIR DEMO=DIR`)" if os.path.basename(work.folder) == ".venv" else ""
+        return f"{denied.group(1) or work.folder} cannot be written to", f"name a folder that can be{by_make}"
     if OTHER_FILE.search(text):
         named = re.search(r"\n\s*(\S+==\S+) from|`(\S+==\S+)`", text)
         name = next(filter(None, named.groups())) if named else "a package"
@@ -127,7 +137,12 @@ def explain(text, purpose, work):
         said = re.sub(r"^\w+\(.*?(?:object at 0x\w+>|host='[^']*'[^)]*\)): ?|[\"')]+$", "", said)[:160]
         return f"{where} does not answer ({said})", f"{MEND_NETWORK}; {offline}"
     if missing:
-        return f"{where} does not have {next(filter(None, missing.groups()))}", f"have it taken in, or {offline}"
+        what = f"{where} does not have {next(filter(None, missing.groups()))} for {this_python(work)}"
+        return what, f"have it taken in, or {offline}"
+    sources = [f"{name}=={version}" for name, version in BEGUN.findall(text)] + re.findall(r"`(\S+==\S+?)`", text)
+    if NO_WHEEL.search(text) and sources:
+        what = f"{sources[-1]} is not published ready-made for {this_python(work)}, and cannot be built here"
+        return what, "take another Python, such as 3.13 (`make demo PYTHON=python3.13`)"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"(ERROR|error|×|Caused by)\b", line, re.IGNORECASE)] or lines[-1:]
     return (re.sub(r"^ERROR: ", "", errors[0])[:300] if errors else f"could not {purpose}"), "see the log"

@@ -75,7 +75,7 @@ class Lock:
 
     def __init__(self, path):
         """Read it; SetUpError names the line that is damaged."""
-        self.path, self.blocks, self.fetch_mb, self.disk_mb = path, {}, 0, 0
+        self.path, self.blocks, self.fetch_mb, self.disk_mb = os.path.abspath(path), {}, 0, 0  # pip runs elsewhere
         again = f"put it back as it was published (`git checkout {os.path.basename(path)}`, or install the plugin anew)"
         try:
             with open(path, encoding="utf-8") as handle:
@@ -242,7 +242,7 @@ class Work:
         self.total, self.fetched = len(lock.names), 1 if builder else 0
         self.unanswered = 0 if self.wheelhouse else 5 * patience()  # uv asks for everything before it says a word
         if not builder_only:
-            self.install("--require-hashes", "-r", os.path.abspath(lock.path))
+            self.install("--require-hashes", "-r", lock.path)
 
     def check(self, lock):
         """What is installed is what the lock names, and nothing lacks anything."""
@@ -416,7 +416,7 @@ def fill_wheelhouse(folder, locks):
             say(f"fetching {len(lock.names)} packages of {lock.path}")
             work.install_lock(lock, builder_only=True)
             command = [work.python, "-I", "-m", "pip", "download", *PIP, *AS_LOCKED]
-            work.run([*command, "--require-hashes", "-r", os.path.abspath(lock.path), "-d", folder], "fetch")
+            work.run([*command, "--require-hashes", "-r", lock.path, "-d", folder], "fetch")
     say(f"{len(os.listdir(folder))} files in {folder}")
 
 
@@ -440,7 +440,8 @@ def main(arguments):
     except SetUpError as error:
         if error.log:
             with open(error.log, encoding="utf-8", errors="replace") as log:
-                sys.stderr.write("".join(log.readlines()[-15:]))
+                lines = log.readlines()[-15:]  # what is set in, a traceback say, is for those who read the log
+                sys.stderr.write("".join(line for line in lines if not re.match(r"\s|.*Traceback", line)))
         say(f"set-up failed: {error}")
         return 1
     return 0

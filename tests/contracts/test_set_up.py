@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import threading
 from collections.abc import Iterator
 from importlib import metadata
@@ -315,6 +318,14 @@ def test_a_home_that_cannot_be_written_to_stops_nothing(machine: Machine, empty:
     assert machine.has_what_the_lock_names()
 
 
+def test_a_lock_may_be_named_from_where_the_person_is(machine: Machine, empty: Path) -> None:
+    machine.with_(empty)
+    shutil.copy(machine.index.lock, machine.home)
+    done = machine.run(lock=Path(machine.index.lock.name))
+    assert done.returncode == 0, done.stderr
+    assert machine.has_what_the_lock_names()
+
+
 def test_without_an_answer_the_index_is_named_and_so_is_the_way_without_one(machine: Machine, empty: Path) -> None:
     machine.with_(empty)
     line = machine.failed(PIP_INDEX_URL=NOWHERE)
@@ -358,6 +369,30 @@ def test_a_package_that_the_index_lacks_is_named(machine: Machine, empty: Path, 
     lacking = Index(tmp_path / "other", ROOT / "requirements.lock", {"setuptools", "packaging"}, real={"packaging"})
     line = machine.failed(PIP_INDEX_URL=lacking.simple.as_uri())
     assert re.search(r"the package index file://\S+ does not have [\w-]+==\d", line)
+
+
+@pytest.mark.parametrize("uv", [False, True], ids=["pip", "uv"])
+def test_a_package_that_has_no_wheel_for_this_python_is_named_with_the_way_out(
+    machine: Machine, empty: Path, tmp_path: Path, uv: bool
+) -> None:
+    machine.with_(empty)
+    if uv:
+        (machine.bin / "uv").symlink_to(uv_command())
+    archive = tmp_path / "numpy-9.9.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        for name, text in (
+            ("pyproject.toml", '[build-system]\nrequires = ["meson-python"]\nbuild-backend = "mesonpy"\n'),
+            ("PKG-INFO", "Metadata-Version: 2.1\nName: numpy\nVersion: 9.9\n"),
+        ):
+            entry = tarfile.TarInfo(f"numpy-9.9/{name}")
+            entry.size = len(text)
+            packed.addfile(entry, io.BytesIO(text.encode()))
+    lock = tmp_path / "requirements.lock"
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    lock.write_text(f"numpy==9.9 \\\n    --hash=sha256:{digest}\n")
+    line = machine.failed(str(machine.folder), "--wheelhouse", str(tmp_path), lock=lock)
+    assert f"numpy==9.9 is not published ready-made for Python 3.{sys.version_info.minor} on " in line
+    assert "make demo PYTHON=python3.13" in line
 
 
 def test_another_file_under_a_locked_name_is_refused_and_named(machine: Machine, empty: Path, tmp_path: Path) -> None:
@@ -423,6 +458,13 @@ def test_a_disk_that_fills_up_meanwhile_is_told_as_full(machine: Machine, tmp_pa
 @pytest.mark.parametrize("what", [[], ["wheelhouse"]], ids=["environment", "wheelhouse"])
 def test_a_place_that_cannot_be_written_to_is_one_line(machine: Machine, what: list[str], place: str) -> None:
     assert machine.failed(*what, place)
+
+
+def test_where_the_clone_is_not_to_be_written_to_make_is_told_the_other_folders() -> None:
+    said = pip_and_uv.explain(
+        "[Errno 30] Read-only file system: '/b/.venv.log'", "set up", set_up.Work("/b/.venv", "x")
+    )
+    assert said == ("/b/.venv.log cannot be written to", "name a folder that can be (`make demo VENV=DIR DEMO=DIR`)")
 
 
 def test_where_no_folder_takes_temporary_files_the_variable_is_named(tmp_path: Path) -> None:
