@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,6 +105,12 @@ def _serve(
         allowed_hosts=[with_port for name in names for with_port in (name, f"{name}:{port}")],
         allowed_origins=[f"{scheme}://{name}:{port}" for name in names for scheme in ("http", "https")],
     )
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
+        print(f"mcp_server: cannot listen at {host}:{port}: {reason}; give another port: --http PORT", file=sys.stderr)
+        return 2
     print(f"serving at http://{host}:{port}/mcp", file=sys.stderr)
     server.run("streamable-http", host=host, port=port, transport_security=security)
     return 0

@@ -27,6 +27,7 @@ OF_INDEXES = re.compile(
     "(no-)?cache-dir|use-feature|use-deprecated"
 )
 """Where packages come from a person's pip configuration says; how and into what, the set-up alone."""
+SET = ("1", "true", "yes", "on")
 NO_ROOM_BYTES = 8 << 20  # what fails with less left failed for it, whatever it says
 
 
@@ -79,13 +80,16 @@ def uv_environment(settings):
     env["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # as pip looks: in every index. The hashes decide.
     if "UV_FIND_LINKS" in env:
         env["UV_FIND_LINKS"] = ",".join(env["UV_FIND_LINKS"].split())
-    if env.get("UV_NO_INDEX", "1").lower() not in ("1", "true", "yes", "on"):
+    if env.get("UV_NO_INDEX", "1").lower() not in SET:
         del env["UV_NO_INDEX"]
     return {**env, **{k: v for k, v in os.environ.items() if k in env}}
 
 
 def address(settings, uv):
-    """The index that is asked, without a password."""
+    """Where packages are looked for, without a password."""
+    if settings.get("no-index", "").lower() in SET:
+        links = f"find-links {settings['find-links']}" if settings.get("find-links") else "without find-links"
+        return re.sub(r"//[^/@\s]*@", "//", f"pip's configuration (no-index, {links})")
     of_uv = [os.environ.get(name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL") if uv]
     named = next(filter(None, of_uv), None) or settings.get("index-url", "")
     return " ".join(["the package index", *re.sub(r"//[^/@\s]*@", "//", named).split()])

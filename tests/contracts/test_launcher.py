@@ -160,7 +160,7 @@ def test_with_python_alone_a_missing_network_is_one_line_too(bank: Bank) -> None
     status, out, err = bank.session(PATH="/usr/bin:/bin", PIP_NO_INDEX="1")
     assert (status, refused(out)) == (1, err.strip())
     assert len(err.splitlines()) == 1
-    assert "the package index does not have mcp==" in err
+    assert "pip's configuration (no-index, without find-links) does not have mcp==" in err
     assert bank.calls == []
     assert not list((bank.home / ".cache/tao-skill-bank").glob("env-*/ready"))
 

@@ -223,8 +223,8 @@ def test_a_port_that_is_taken_is_named_and_ends_the_server(tmp_path: Path, more:
         number = taken.getsockname()[1]
         words = [*(word.format(port=number) for word in more), "--root", str(tmp_path)]
         done = subprocess.run([*CONSOLE, *words], capture_output=True, text=True, check=False, timeout=60)
-    assert f"serving at http://127.0.0.1:{number}/mcp" in done.stderr
-    assert done.returncode != 0
+    assert f"cannot listen at 127.0.0.1:{number}: address already in use; give another port" in done.stderr
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
 
 
 def test_over_http_the_persons_own_folders_are_roots_enough(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_over_http_the_persons_own_folders_are_roots_enough(tmp_path: Path) -> N
         taken.bind(("127.0.0.1", 0))
         number = str(taken.getsockname()[1])
         done = subprocess.run([*CONSOLE, "--http", number], env=env, capture_output=True, text=True, check=False)
-    assert f"serving at http://127.0.0.1:{number}/mcp" in done.stderr
+    assert f"cannot listen at 127.0.0.1:{number}" in done.stderr, "the folders were enough to come as far as the port"
 
 
 def test_the_console_starts_the_same_server_over_stdio(tmp_path: Path) -> None:
