@@ -2,7 +2,8 @@
 
 pyarrow tells the same by `RowGroupMetaData.column`, but where a column's size statistics are damaged arrow's own C++
 throws there past Python and ends the process. The footer is a Thrift struct in the compact protocol, described in
-Apache Parquet's `parquet.thrift` and Thrift's `thrift-compact-protocol.md`; only its numbers are kept.
+Apache Parquet's `parquet.thrift` and Thrift's `thrift-compact-protocol.md`. What is not asked for is passed over: a
+file of thousands of row groups has some fifty numbers a column of each.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from typing import Any, Final
 
 from tao_skill_bank.core import guard
 
+_Wanted = dict[int, "_Wanted"]
 # Numbers of the fields in `parquet.thrift`.
 _ROW_GROUPS: Final = 4
 _COLUMNS: Final = 1
 _ROWS: Final = 3
 _META_DATA: Final = 3
 _VALUES: Final = 5
+_WANTED: Final[_Wanted] = {_ROW_GROUPS: {_COLUMNS: {_META_DATA: {_VALUES: {}}}, _ROWS: {}}}
 _DEEPEST: Final = 16
 
 
@@ -40,8 +43,8 @@ def widest_columns(path: Path) -> list[tuple[int, int]]:
         file.seek(max(0, end - 8 - size))
         footer = _Compact(file.read(size))
     try:
-        groups = [(group[_ROWS], group[_COLUMNS]) for group in footer.struct().get(_ROW_GROUPS, [])]
-        return [(rows, max((column[_META_DATA][_VALUES] for column in columns), default=0)) for rows, columns in groups]
+        groups = [(int(group[_ROWS]), group[_COLUMNS]) for group in footer.struct(_WANTED).get(_ROW_GROUPS, [])]
+        return [(rows, int(max((c[_META_DATA][_VALUES] for c in columns), default=0))) for rows, columns in groups]
     except (IndexError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise ValueError("a damaged parquet footer") from error
 
@@ -52,17 +55,35 @@ class _Compact:
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
 
-    def struct(self, depth: int = 0) -> dict[int, Any]:
-        fields: dict[int, Any] = {}
-        number = 0
-        while head := self._byte():
-            number = number + (head >> 4) if head >> 4 else self._integer()
-            kind = head & 15
-            fields[number] = kind == 1 if kind in (1, 2) else self._value(kind, depth)
-        return fields
+    def struct(self, wanted: _Wanted, depth: int = 0) -> dict[int, Any]:
+        """The fields that are wanted, and of them what is; most others are passed over without a call."""
+        data, at, number = self._data, self._at, 0
+        found: dict[int, Any] = {}
+        while head := data[at]:
+            at += 1
+            number, kind = number + (head >> 4), head & 15
+            if head < 16:
+                self._at = at
+                number, at = self._integer(), self._at
+            if kind in (1, 2):
+                continue
+            if number not in wanted and kind in (4, 5, 6):
+                while data[at] > 127:
+                    at += 1
+                at += 1
+            elif number not in wanted and kind == 8 and data[at] < 128:
+                at += 1 + data[at]
+            else:
+                self._at = at
+                value = self._value(kind, wanted.get(number, {}), depth)
+                if number in wanted:
+                    found[number] = value
+                at = self._at
+        self._at = at + 1
+        return found
 
-    def _value(self, kind: int, depth: int) -> Any:
-        """One value of a kind; a text or a floating-point number is passed over."""
+    def _value(self, kind: int, wanted: _Wanted, depth: int) -> Any:
+        """One value of a kind; a text, a floating-point number or a list of numbers is passed over."""
         if depth > _DEEPEST:
             raise ValueError("a parquet footer nested too deep")
         if kind in (1, 2, 3):
@@ -76,10 +97,21 @@ class _Compact:
         if kind in (9, 10):
             head = self._byte()
             count = head >> 4 if head >> 4 < 15 else self._varint()
-            return [self._value(head & 15, depth + 1) for _ in range(count)]
+            if head & 15 in (4, 5, 6):
+                self._pass_numbers(count)
+                return None
+            return [self._value(head & 15, wanted, depth + 1) for _ in range(count)]
         if kind == 12:
-            return self.struct(depth + 1)
+            return self.struct(wanted, depth + 1)
         raise ValueError("a parquet footer with a value of no known kind")
+
+    def _pass_numbers(self, count: int) -> None:
+        data, at = self._data, self._at
+        for _ in range(count):
+            while data[at] > 127:
+                at += 1
+            at += 1
+        self._at = at
 
     def _byte(self) -> int:
         self._at += 1
