@@ -184,6 +184,8 @@ class Work:
                 yield
         except OSError as error:
             raise SetUpError(*pip_and_uv.explain(str(error), "set up", self)) from None
+        finally:
+            self.held = []  # its number is another file's by now
 
     def make(self):
         """An environment without packages, unless a good one is there."""
@@ -275,6 +277,7 @@ class Work:
                 watcher.join()
                 if process.poll() is None:
                     process.kill()
+                process.stdout.close()
             self.unanswered = 0
             if self.silent:
                 what = f"{self.source()} has not answered within {self.silent:g} s"

@@ -246,6 +246,14 @@ def test_two_at_once_in_one_folder_are_done_one_after_the_other(machine: Machine
     assert [done.stderr.count(waited) for done in both] in ([0, 1], [1, 0])
 
 
+def test_what_runs_after_a_set_up_gets_none_of_its_descriptors(tmp_path: Path) -> None:
+    work = set_up.Work(str(tmp_path / "env"), str(tmp_path / "env.log"))
+    with work.alone():
+        pass
+    others = "import os, sys; sys.exit(sum(int(n) > 2 for n in os.listdir('/dev/fd')) - 1)"  # one is the look's own
+    work.run([sys.executable, "-I", "-c", others], "look")
+
+
 def test_after_a_kill_in_the_middle_of_a_package_that_package_is_whole_the_next_time(
     machine: Machine, empty: Path
 ) -> None:
