@@ -217,7 +217,7 @@ class Talk:
 def client(bank: Bank) -> Iterator[Talk]:
     """A client that has been greeted while the index keeps the maker waiting."""
     bank.hold()
-    process = bank.start("serve", TAO_SKILL_BANK_WAIT="0.001")
+    process = bank.start("serve", TAO_SKILL_BANK_WAIT="0")
     try:
         found = Talk(process)
         found.stdin.write(HELLO)
