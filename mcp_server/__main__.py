@@ -109,7 +109,10 @@ def _serve(
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
         reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
-        print(f"mcp_server: cannot listen at {host}:{port}: {reason}; give another port: --http PORT", file=sys.stderr)
+        print(
+            f"mcp_server: cannot listen at {host}:{port}: {reason}; give another: --http PORT, --host ADDRESS",
+            file=sys.stderr,
+        )
         return 2
     print(f"serving at http://{host}:{port}/mcp", file=sys.stderr)
     server.run("streamable-http", host=host, port=port, transport_security=security)

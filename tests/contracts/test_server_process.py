@@ -223,7 +223,7 @@ def test_a_port_that_is_taken_is_named_and_ends_the_server(tmp_path: Path, more:
         number = taken.getsockname()[1]
         words = [*(word.format(port=number) for word in more), "--root", str(tmp_path)]
         done = subprocess.run([*CONSOLE, *words], capture_output=True, text=True, check=False, timeout=60)
-    assert f"cannot listen at 127.0.0.1:{number}: address already in use; give another port" in done.stderr
+    assert f"cannot listen at 127.0.0.1:{number}: address already in use; give another: --http" in done.stderr
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
 
 
