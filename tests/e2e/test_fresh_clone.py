@@ -71,7 +71,7 @@ def test_a_newcomer_types_what_the_readme_says_and_reads_the_report(tmp_path: Pa
     assert report.is_file()
     if CHROMIUM.exists():
         shown = looked_at(report, tmp_path)
-        assert re.match(r"rehearsal: (shown|met, not shown|not met|cannot be told)", shown["status"])
+        assert re.match(r"Rehearsal: (shown|met, not shown|not met|cannot be told)", shown["status"])
         assert shown["said"] == []
         assert shown["asked"] == [report.as_uri()]
         assert len(shown["pictures"]) > 20
