@@ -80,7 +80,9 @@ def test_a_newcomer_types_what_the_readme_says_and_reads_the_report(tmp_path: Pa
     plan = block(readme, ".venv/bin/tao-skills deft plan")[0].replace(" W ", " demo ")
     assert "plan digest" in typed(plan)
     other = shutil.copytree(run, run.with_name("run_before"))
-    for line in block(readme, ".venv/bin/tao-skills deft watch"):
+    lines = [line for line in block(readme, ".venv/bin/tao-skills studio") if " deft " in line]
+    assert len(lines) > 5
+    for line in lines:
         said = typed(line.replace("OTHER-RUN", str(other)).replace("RUN", str(run)))
         assert run.name in said, line
     # Nothing that is not ignored was written into the clone.
