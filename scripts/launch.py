@@ -294,8 +294,7 @@ def serve(arguments):
         found = find()
         if found is None:
             making = Making(arguments)
-            at_once = os.environ.get("TAO_SKILL_BANK_WAIT") == "0"
-            patience = 0.0 if at_once else set_up.seconds("TAO_SKILL_BANK_WAIT", WAIT_SEC)
+            patience = set_up.seconds("TAO_SKILL_BANK_WAIT", WAIT_SEC, or_none=True)
             found = making.wait(LONG_WAIT_SEC if "--http" in arguments else patience)
         if found is None and "--http" not in arguments:
             sys.path.insert(0, ROOT)

@@ -89,10 +89,12 @@ def address(settings, uv):
     """Where packages are looked for, without a password."""
     if settings.get("no-index", "").lower() in SET:
         links = f"find-links {settings['find-links']}" if settings.get("find-links") else "without find-links"
-        return re.sub(r"//[^/@\s]*@", "//", f"pip's configuration (no-index, {links})")
-    of_uv = [os.environ.get(name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL") if uv]
-    named = next(filter(None, of_uv), None) or settings.get("index-url", "")
-    return " ".join(["the package index", *re.sub(r"//[^/@\s]*@", "//", named).split()])
+        said = f"pip's configuration (no-index, {links})"
+    else:
+        of_uv = [os.environ.get(name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL") if uv]
+        named = next(filter(None, of_uv), None) or settings.get("index-url", "")
+        said = " ".join(["the package index", *named.split()])
+    return re.sub(r"//[^/@\s]*@", "//", said)
 
 
 def without_cache(settings):

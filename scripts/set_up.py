@@ -56,11 +56,11 @@ class SetUpError(Exception):
         self.log = log
 
 
-def seconds(variable, otherwise):
-    """A person's own number of seconds, or another; SetUpError where theirs is no number."""
+def seconds(variable, otherwise, or_none=False):
+    """A person's own number of seconds, with `or_none` 0 too, or another; SetUpError where theirs is no number."""
     said = os.environ.get(variable) or otherwise
     with contextlib.suppress(ValueError):
-        if 0 < float(said) < float("inf"):
+        if 0 < float(said) < float("inf") or (or_none and float(said) == 0):
             return float(said)
     raise SetUpError(f"{variable}={said!r} is no number of seconds above 0", "write one, such as 30, or unset it")
 

@@ -64,6 +64,21 @@ class Curve:
     def __len__(self) -> int:
         return len(self.thresholds)
 
+    def columns(self) -> dict[str, FloatArray | IntArray]:
+        """Thresholds, counts and rates (shares, not percent) by the names and in the order of their files."""
+        return {
+            "threshold": self.thresholds,
+            "tp": self.tp,
+            "fp": self.fp,
+            "tn": self.tn,
+            "fn": self.fn,
+            "precision": self.precision,
+            "recall": self.recall,
+            "f1": self.f1,
+            "accuracy": self.accuracy,
+            "far": self.far,
+        }
+
     @property
     def precision(self) -> FloatArray:
         """TP / (TP + FP), 0 where nothing is flagged."""

@@ -319,17 +319,7 @@ def _unreachable_text(config: VcnAoiConfig, inference: Inference) -> str:
 
 def _write_curve(aside: guard.Within, curve: Curve) -> None:
     """`recall_far.csv`: the operating curve, thresholds ascending, at most 1,000 points."""
-    columns = {
-        "threshold": curve.thresholds,
-        "tp": curve.tp,
-        "fp": curve.fp,
-        "tn": curve.tn,
-        "fn": curve.fn,
-        "precision": curve.precision,
-        "recall": curve.recall,
-        "f1": curve.f1,
-        "far": curve.far,
-    }
+    columns = {name: column for name, column in curve.columns().items() if name != "accuracy"}
     with io.TextIOWrapper(aside.open(CURVE), encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(columns)

@@ -178,16 +178,7 @@ def metric_table(curve: Curve) -> pa.Table:
 
     return pa.table(
         {
-            "threshold": curve.thresholds,
-            "tp": curve.tp,
-            "fp": curve.fp,
-            "tn": curve.tn,
-            "fn": curve.fn,
-            "precision": curve.precision,
-            "recall": curve.recall,
-            "f1": curve.f1,
-            "accuracy": curve.accuracy,
-            "far": curve.far,
+            **curve.columns(),
             "predicted_no_pass_count": curve.tp + curve.fp,
             "actual_no_pass_count": curve.tp + curve.fn,
             "actual_pass_count": curve.fp + curve.tn,
